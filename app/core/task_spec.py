@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.core.notifications.channels import OUTCOMES
+from app.core.notifications.channels import NEVER, OUTCOMES
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -105,8 +105,8 @@ TaskReference = int | str
 
 
 def _check_outcome(value: str) -> str:
-    if value not in OUTCOMES:
-        raise ValueError(f"must be {' or '.join(OUTCOMES)}, not {units.quote(value)}")
+    if value not in (*OUTCOMES, NEVER):
+        raise ValueError(f"must be {', '.join(OUTCOMES)} or {NEVER}, not {units.quote(value)}")
     return value
 
 
@@ -149,6 +149,8 @@ class TaskSpec(BaseModel):
         self._check_kind()
         if self.env or self.tags:
             self._check_keys()
+        if self.notify is not None and self.notify_on == NEVER:
+            raise ValueError(f"notify_on {NEVER} goes without a channel (notify)")
         return self
 
     def _check_kind(self) -> None:

@@ -114,13 +114,28 @@ def note_unusable(call: Call, rules: Mapping[str, Any]) -> None:
             )
 
 
-def check_notice(settings: NotificationSettings, name: str | None) -> None:
-    """Raise Problem if a task names an unknown channel, or none where there is no default."""
+def note_unknown_channels(call: Call, schedules: Mapping[str, Any]) -> None:
+    """Tell the caller which channels of {schedule: channel} config.toml lacks."""
+    named = {schedule: name for schedule, name in schedules.items() if isinstance(name, str)}
+    settings = get_settings(call) if named else NotificationSettings()
+    for schedule, name in named.items():
+        if name not in settings.channels:
+            missing = channels.explain_missing(settings, name)
+            call.note(f"schedules.{sanitize(schedule)}: {missing}")
+
+
+def check_notice(
+    settings: NotificationSettings, name: str | None, on: str | None, what: str = NOT_SUBMITTED
+) -> None:
+    """Raise Problem if a task names an unknown channel, or none where there is no default.
+
+    `what` says what was not done.
+    """
     if name is not None:
-        _require(settings, name, NOT_SUBMITTED)
-    elif not settings.default:
+        _require(settings, name, what)
+    elif on not in (None, channels.NEVER) and not settings.default:
         raise Usage(
-            f"--notify-on needs a channel. {NOT_SUBMITTED}",
+            f"--notify-on needs a channel. {what}",
             "Add --notify CHANNEL, or [notifications] default in config.toml.",
         )
 
@@ -141,7 +156,7 @@ def describe_notice(
 ) -> dict[str, Any] | None:
     """Return who hears of the end of a task: {"channel", "on", "default"}, or None."""
     if notice is not None:
-        channel = notice["channel"] or settings.default
+        channel = notice["channel"] or settings.default * (notice["on"] != channels.NEVER)
         return {"channel": channel, "on": notice["on"], "default": False}
     if not settings.default:
         return None

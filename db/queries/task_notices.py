@@ -81,7 +81,7 @@ def list_ended(
         task = AnnouncedTask(*row)
         on, _, channel = (task.notify or default.on).partition(" ")
         channel = channel or default.channel
-        if channel and (on == "ended" or task.status in FAILED):
+        if channel and (on == "ended" or on == "failed" and task.status in FAILED):
             found.setdefault(channel, []).append(task)
     return found
 

@@ -97,6 +97,9 @@ async def test_a_task_keeps_its_channel(told: Call):
         {"channel": "chat", "on": "failed", "default": False},
         {"channel": "chat", "on": "failed", "default": True},
     ]
+    (silent,) = await ask(told, "submit", tasks=[{"argv": ["true"], "notify_on": "never"}])
+    shown = await ask(told, "show", id=silent["number"])
+    assert shown["notify"] == {"channel": "", "on": "never", "default": False}
     with pytest.raises(Usage, match="notify_on"):
         await ask(told, "submit", tasks=[{"argv": ["true"], "notify_on": "always"}])
 

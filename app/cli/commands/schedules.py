@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from app.cli import definition_group, output, styles, time_format
@@ -191,7 +192,8 @@ def create_schedule(session: CommandContext, args: Args) -> int:
 def set_schedule(session: CommandContext, args: Args) -> int:
     """Change a schedule."""
     name = require_one_name(args, "schedule")
-    answer = session.call("schedule.set", name=name, **_collect_keys(args))
+    values = _collect_keys(args) | context.collect_context_changes(args, UNCHANGED)
+    answer = session.call("schedule.set", name=name, **values)
     return _print_change(args, answer, "changed")
 
 
@@ -215,12 +217,16 @@ def _collect_keys(args: Args) -> dict[str, Any]:
         raise Usage(f"give only one of -- COMMAND, -c and --template. {UNCHANGED}")
     values = definition_group.collect_options(args, *_RULES, *_SETTINGS, "description", "script")
     values |= {kind: getattr(args, kind) for kind in kinds}
+    if values.get("script") == "-":
+        values["script"] = os.fsdecode(output.read_stdin("a script"))
+    if "exclude" in values:
+        values["exclude"] = [calendar for calendar in args.exclude if calendar]
     if args.template:
         values["template"] = args.template
     if args.command is not None:
         values["argv"] = check_argv(args.command, UNCHANGED, "schedule create NAME …")
     if args.tags:
-        values["tags"] = dict(args.tags)
+        values["tags"] = dict(filter(None, args.tags))
     texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
     if texts:
         values["parameter_texts"] = texts
@@ -337,8 +343,7 @@ def _add_kinds(add: Callable[..., None]) -> None:
     add("--rrule", metavar="RULE", help="RFC 5545 rule: FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8")
 
 
-def _add_keys(parser: Parser) -> None:
-    add = parser.add_option
+def _add_keys(parser: Parser, add: Callable[..., None]) -> None:
     definition_group.add_name(parser)
     _add_kinds(add)
     add("--at-boot", action="store_true", help="once after each boot of this machine")
@@ -367,7 +372,7 @@ def _add_keys(parser: Parser) -> None:
         help="no fire on the dates of this calendar; repeatable",
     )
     add("--description", metavar="TEXT", help="text for people")
-    add("-c", dest="script", metavar="SCRIPT", help="shell script to run")
+    add("-c", dest="script", metavar="SCRIPT", help="shell script to run; - reads it from stdin")
     add("--template", type=require_text, metavar="TEMPLATE", help="template to run")
     add(
         "-p",
@@ -388,23 +393,47 @@ def _add_keys(parser: Parser) -> None:
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL")
     add("--log-limit", type=SIZE, metavar="SIZE", help="end a task at this much output")
     add("--notify", type=require_text, metavar="CHANNEL", help="tell a channel when a task ends")
-    add("--notify-on", type=OneOf("failed", "ended"), metavar="WORD", help="failed, or ended")
+    add(
+        "--notify-on",
+        type=OneOf("failed", "ended", "never"),
+        metavar="WORD",
+        help="failed, ended (default), or never: not even the default channel",
+    )
     add(
         "--tag",
         dest="tags",
         action="append",
         type=parse_pair,
         metavar="K=V",
-        help="tag of the tasks",
+        help="tag of the tasks; repeatable",
     )
 
 
 def _add_create_arguments(parser: Parser) -> None:
-    _add_keys(parser)
+    _add_keys(parser, parser.add_option)
+    _add_context(parser, "variables to keep: all, none, or a list")
+
+
+def _add_set_arguments(parser: Parser) -> None:
+    def add(*names: str, **how: Any) -> None:
+        if "type" in how and "-p" not in names:
+            how["type"] = _accept_empty(how["type"])
+        parser.add_option(*names, **how)
+
+    _add_keys(parser, add)
+    _add_context(parser, "take the variables of this shell instead: all, none, or a list")
+
+
+def _add_context(parser: Parser, keep_help: str) -> None:
     add = parser.add_option
     add("-C", "--cwd", type=require_text, metavar="DIR", help="working directory")
     add("--env", action="append", type=parse_pair, metavar="N=V", help="set a variable; repeatable")
-    add("--keep-env", metavar="WHICH", help="variables to keep: all, none, or a list")
+    add("--keep-env", metavar="WHICH", help=keep_help)
+
+
+def _accept_empty(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parser that leaves an empty text, which resets an option, as it is."""
+    return lambda text: parse(text) if text else ""
 
 
 def _add_pause_arguments(parser: Parser) -> None:
@@ -441,6 +470,10 @@ EXAMPLES = """\
   taskdeck schedule create report --rrule 'FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8' --template report
   taskdeck schedule create warm-up --at-boot -- ./warm-cache"""
 
+SET_EXAMPLES = """\
+  taskdeck schedule set nightly-etl --cron '30 2 * * *' --cwd /srv/etl --env MODE=full
+  taskdeck schedule set nightly-etl --timeout ''     # an empty value resets an option"""
+
 COMMANDS = {
     "ls": definition_group.make_list_command("schedule", COLUMNS, format_schedule_row, FIELDS),
     "show": definition_group.make_show_command("schedule", format_schedule_facts),
@@ -456,8 +489,8 @@ COMMANDS = {
     "set": Command(
         "change a schedule",
         set_schedule,
-        _add_keys,
-        "  taskdeck schedule set nightly-etl --cron '30 2 * * *'",
+        _add_set_arguments,
+        SET_EXAMPLES,
         takes_command=True,
         usage="NAME [OPTION …] [-- COMMAND ARG …]",
         better=_suggest_quotes,

@@ -217,6 +217,8 @@ def _format_notice(notice: dict[str, Any] | None) -> str:
     """Return the channel that hears of the end of the task."""
     if not notice:
         return ""
+    if notice["on"] == "never":
+        return "nobody"
     when = "if it fails" if notice["on"] == "failed" else "when it ends"
     return f"{sanitize(notice['channel'])} {when}" + ", by default" * notice["default"]
 

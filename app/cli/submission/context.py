@@ -24,6 +24,20 @@ def collect_context(args: Args, unchanged: str = NOT_SUBMITTED) -> dict[str, Any
     return {"cwd": cwd, "umask": shell_context.read_umask(), "env": {**env, **dict(args.env or ())}}
 
 
+def collect_context_changes(args: Args, unchanged: str) -> dict[str, Any]:
+    """Return what the options change of a stored context: `cwd`, `kept_env` and `env`.
+
+    `kept_env` replaces the whole environment, `env` adds to it. Raise Usage that ends with
+    `unchanged`.
+    """
+    found: dict[str, Any] = {}
+    if args.cwd:
+        found["cwd"] = resolve_directory(args.cwd, unchanged)
+    if args.keep_env is not None:
+        found["kept_env"] = select_environment(args.keep_env, unchanged)
+    return found | ({"env": dict(args.env)} if args.env else {})
+
+
 def resolve_directory(folder: str | None, unchanged: str) -> str:
     """Return the working directory, absolute. Raise Usage if it does not exist."""
     try:

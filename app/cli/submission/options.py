@@ -151,9 +151,9 @@ def _add_settings(group: Any) -> None:
     )
     add(
         "--notify-on",
-        type=OneOf("failed", "ended"),
+        type=OneOf("failed", "ended", "never"),
         metavar="WORD",
-        help="failed: tell only failures; ended (default): every end",
+        help="failed: tell only failures; ended (default): every end; never: not even the default",
     )
     add(
         "--tag",

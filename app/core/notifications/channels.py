@@ -18,6 +18,8 @@ from app.core.text.sanitize import MASK, find_name_error, find_nearest, sanitize
 
 OUTCOMES = ("failed", "ended")
 """Ends of a task that can be announced."""
+NEVER = "never"
+"""Word for a task whose end is not announced, even if there is a default channel."""
 Network = IPv4Network | IPv6Network
 _CHANNEL_KEYS = ("url", "urls", "webhook", "secret")
 _REFERENCE = re.compile(r"\{(env|file):([^{}]+)\}")

@@ -28,7 +28,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
 from app.service.context import Call
 from app.service.definitions import queues, slas, templates
-from app.service.notifications import note_unusable
+from app.service.notifications import note_unknown_channels, note_unusable
 from app.service.schedules import changes as schedule_changes
 from app.service.tasks import lookup
 from db import schema, timestamps
@@ -105,6 +105,7 @@ async def apply(
     wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
     note_unusable(call, {name: rule.actions for name, rule in wanted["slas"].items()})
+    note_unknown_channels(call, {name: one.notify for name, one in wanted["schedules"].items()})
     changes = await (
         call.db.read(plan_changes, wanted, context)
         if dry_run

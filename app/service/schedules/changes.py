@@ -59,6 +59,28 @@ def make_row(name: str, columns: Mapping[str, Any], context: Context) -> Schedul
     return ScheduleRow(**{**empty, "name": name, "status": "active", **columns, "context": context})
 
 
+def change_context(
+    row: ScheduleRow, cwd: str | None, kept_env: dict[str, str] | None, env: Mapping[str, str]
+) -> ScheduleRow:
+    """Return a schedule with another directory or other variables.
+
+    `kept_env` replaces the whole environment. A variable of `env` is set where the schedule has it:
+    in its definition, else in its shell context.
+    """
+    context, own = dict(row.context), dict(row.task.get("env", {}))
+    known = dict(context.get("env") or {})
+    if kept_env is not None:
+        known, own = dict(kept_env), {}
+    if cwd is not None:
+        context["cwd"] = cwd
+        known |= {"PWD": cwd} if "PWD" in known else {}
+    for name, value in env.items():
+        (own if name in own else known)[name] = value
+    task = {key: value for key, value in row.task.items() if key != "env"}
+    task |= {"env": own} if own else {}
+    return row._replace(task=task, context=context | {"env": known})
+
+
 def make_new_values(row: ScheduleRow, calendars: Calendars, now: datetime) -> dict[str, Any]:
     """Return the columns of a new schedule with its next fire time. Raise Refused without one."""
     columns = schedule_rules.COLUMNS

@@ -18,6 +18,7 @@ from app.core.schema import parameters
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import NOT_SUBMITTED, Conflict, Problem, Refused, Usage
+from app.service import notifications
 from app.service.context import Call
 from app.service.definitions.templates import require_template
 from app.service.schedules import changes, firing, views
@@ -88,6 +89,7 @@ async def create(
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
     columns = await asyncio.to_thread(_make_columns, values, None, now)
     columns["task"] = await _add_parameters(call, columns["task"], texts)
+    _check_notice(call, columns["task"])
     row = changes.make_row(name, columns, context)
 
     def create(c: Connection, resolved: Resolutions) -> None:
@@ -104,6 +106,12 @@ async def create(
 
     await _write_resolved(call, row, create)
     return await show(call, name=name)
+
+
+def _check_notice(call: Call, task: Mapping[str, Any]) -> None:
+    """Raise Problem if a task names an unknown channel."""
+    on = task.get("notify_on")
+    notifications.check_notice(notifications.get_settings(call), task.get("notify"), on, UNCHANGED)
 
 
 async def _write_resolved(
@@ -136,11 +144,18 @@ def _make_columns(
     return changes.make_columns(definition, row, now)
 
 
-async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
-    """Change a schedule. An empty text or list resets a key; parameters are added."""
+async def set_(
+    call: Call, *, name: str, cwd: str | None = None, kept_env: dict[str, str] | None = None,
+    env: dict[str, str] | None = None, **values: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Change a schedule. An empty text or list resets a key; parameters and `env` are added.
+
+    `kept_env` replaces all variables.
+    """
+    is_context_new = cwd is not None or kept_env is not None or bool(env)
     texts = values.pop("parameter_texts", None)
     given = {key: value for key, value in values.items() if value is not None}
-    if not given and not texts:
+    if not given and not texts and not is_context_new:
         raise Usage(
             "set what? Give an option: --cron, --every, --tz, --overlap, --timeout, …",
             "See: taskdeck schedule set --help",
@@ -151,7 +166,10 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     source = _merge(build_source(row._asdict()), given)
     columns = await asyncio.to_thread(_make_columns, source, row, now)
     columns["task"] = await _add_parameters(call, columns["task"], texts)
-    new = row._replace(**columns)
+    if given.keys() & {"notify", "notify_on"}:
+        _check_notice(call, columns["task"])
+    new = changes.change_context(row._replace(**columns), cwd, kept_env, env or {})
+    columns |= {"task": new.task, "context": new.context}
 
     def change(c: Connection, resolved: Resolutions) -> None:
         current = _require_same(c, row)
@@ -166,7 +184,8 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
 def _require_same(c: Connection, row: ScheduleRow) -> ScheduleRow:
     """Return the stored schedule. Raise Conflict if its definition has changed meanwhile."""
     current = require_schedule(c, row.name)
-    if any(getattr(current, key) != getattr(row, key) for key in schedule_rules.COLUMNS):
+    compared = (*schedule_rules.COLUMNS, "context")
+    if any(getattr(current, key) != getattr(row, key) for key in compared):
         raise Conflict(
             f"schedule {sanitize(row.name)} has just been changed. {UNCHANGED}", "Try again."
         )

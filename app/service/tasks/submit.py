@@ -69,7 +69,7 @@ class Origin:
         if spec.notify is None and spec.notify_on is None:
             return None
         if self.settings is not None:
-            notifications.check_notice(self.settings(), spec.notify)
+            notifications.check_notice(self.settings(), spec.notify, spec.notify_on)
         return f"{spec.notify_on or 'ended'} {spec.notify or ''}"
 
     @property

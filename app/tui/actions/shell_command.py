@@ -103,9 +103,8 @@ def _pick_notice(notice: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the options about who hears of the end of a task, unless it is by default."""
     if not notice or notice["default"]:
         return {}
-    return {"notify": notice["channel"]} | (
-        {"notify_on": "failed"} if notice["on"] == "failed" else {}
-    )
+    channel = {"notify": notice["channel"]} if notice["channel"] else {}
+    return channel | ({"notify_on": notice["on"]} if notice["on"] != "ended" else {})
 
 
 def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.cli.commands import schedules
+from app.cli.parser import Parser
+from app.cli.submission.options import add_submit_options
 from tests.cli.builders import make_past_time
 
 FIRE = {"schedule": "etl", "fire_time": "2026-11-30T01:00:00.000000Z", "outcome": "submitted",
@@ -88,6 +91,57 @@ def test_set_sends_only_what_changes(fake_runtime, cli):
 
     assert runtime.get_last_args("schedule.set") == {"name": "etl", "until": "", "timeout": 10800.0}
     assert said.out.startswith("schedule etl changed")
+
+
+def test_set_sends_directory_and_variables(fake_runtime, cli, tmp_path, monkeypatch):
+    runtime = fake_runtime(schedule__set=SCHEDULE)
+    monkeypatch.setenv("KEPT", "1")
+
+    cli("schedule", "set", "etl", "-C", str(tmp_path), "--env", "A=b=c", "--keep-env", "KEPT")
+
+    assert runtime.get_last_args("schedule.set") == {
+        "name": "etl", "cwd": str(tmp_path), "env": {"A": "b=c"}, "kept_env": {"KEPT": "1"},
+    }  # fmt: skip
+    missing = cli("schedule", "set", "etl", "-C", "/no/such")
+    assert missing.code == 2 and "does not exist" in missing.err
+
+
+def test_set_resets_options_with_an_empty_value(fake_runtime, cli):
+    runtime = fake_runtime(schedule__set=SCHEDULE)
+
+    cli("schedule", "set", "etl", "--timeout", "", "-q", "", "--overlap=", "--exclude", "",
+        "--tag", "")  # fmt: skip
+
+    assert runtime.get_last_args("schedule.set") == {
+        "name": "etl", "timeout": "", "queue": "", "overlap": "", "exclude": [], "tags": {},
+    }  # fmt: skip
+
+
+def test_a_script_is_read_from_stdin(fake_runtime, cli):
+    runtime = fake_runtime(schedule__create=SCHEDULE)
+
+    cli(*CREATE, "--every", "1h", "-c", "-", feed=b"date\nuptime\n")
+
+    assert runtime.get_last_args("schedule.create")["script"] == "date\nuptime\n"
+
+
+def test_every_setting_of_submit_is_one_of_schedules():
+    """Left out are options about one submission: its time, its parents, and waiting for it."""
+    submit = list_options(add_submit_options)
+    single = {
+        "--0", "--after", "--after-any", "--at", "--dry-run", "--each", "--follow", "--from",
+        "--hold", "--json", "--jsonl", "--keep-going", "--wait",
+    }  # fmt: skip
+
+    for word in ("create", "set"):
+        found = list_options(schedules.COMMANDS[word].add_options)
+        assert submit - found <= single
+
+
+def list_options(add: Any) -> set[str]:
+    parser = Parser("taskdeck x")
+    add(parser)
+    return {f"--{name.lstrip('-')}" for name in parser._option_string_actions}
 
 
 def test_ls_shows_the_last_outcomes(fake_runtime, cli):

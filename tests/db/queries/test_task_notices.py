@@ -18,12 +18,18 @@ NO_DEFAULT = DefaultNotice("", "failed")
 
 @pytest.fixture
 async def ended(db: Database) -> Database:
-    """Return a database with a followed event and four ended tasks: own, own, none, none."""
+    """Return a database with a followed event and five ended tasks: own, own, none, none, never."""
     await db.write(task_notices.start_cursor)
 
     def end(c: Connection) -> None:
         builder = TaskBuilder(c)
-        for notify, code in (("ended ops", 0), ("failed ops", 0), (None, 1), (None, 0)):
+        for notify, code in (
+            ("ended ops", 0),
+            ("failed ops", 0),
+            (None, 1),
+            (None, 0),
+            ("never ", 1),
+        ):
             builder.complete_run(builder.submit_task(notify=notify, name=str(notify)), code)
 
     await db.write(end)

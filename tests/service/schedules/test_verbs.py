@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import registry
 from app.service.definitions import templates
 from app.service.schedules import verbs
+from app.service.tasks.views import show
 from db import timestamps
+from db.queries import schedules
 from tests.service.calls import execute_sql, list_operations
 from tests.service.schedules.conftest import ScheduleDesk
 
@@ -38,6 +41,9 @@ async def test_a_new_schedule_is_shown_in_words(desk: ScheduleDesk):
         ({"queue": "gpu"}, NotFound, 'no queue "gpu"'),
         ({"exclude": ["bank"]}, NotFound, 'no calendar "bank"'),
         ({"cpu": 10_000}, Problem, "cpu"),
+        ({"notify": "ops"}, NotFound, 'no channel "ops"'),
+        ({"notify_on": "failed"}, Usage, "--notify-on needs a channel"),
+        ({"notify": "ops", "notify_on": "never"}, Usage, "goes without a channel"),
         ({"colour": "red"}, Usage, 'unknown key "colour"'),
         ({"name": ""}, Usage, "name"),
     ],
@@ -114,6 +120,47 @@ async def test_an_empty_value_resets_a_key(desk: ScheduleDesk):
     found = await verbs.set_(desk.call, name="s", until="", description="")
 
     assert (found["until"], found["description"]) == (None, None)
+
+
+async def test_set_changes_directory_and_variables_of_the_next_tasks(desk: ScheduleDesk):
+    await desk.create(cwd="/tmp", env={"A": "1", "PWD": "/tmp"})
+
+    found = await verbs.set_(desk.call, name="s", cwd="/srv", env={"B": "2"})
+    task = await show(desk.call, id=(await verbs.run(desk.call, name="s"))["number"])
+
+    assert (found["cwd"], task["cwd"]) == ("/srv", "/srv")
+    assert await read_context(desk) == ({"A": "1", "B": "2", "PWD": "/srv"}, None)
+
+
+async def test_set_changes_a_variable_where_the_definition_has_it(desk: ScheduleDesk):
+    await desk.create(env={"A": "1"})
+    await execute_sql(
+        desk.call, """UPDATE schedules SET task = json_set(task, '$.env', json('{"A": "own"}'))"""
+    )
+
+    await verbs.set_(desk.call, name="s", env={"A": "2"})
+    assert await read_context(desk) == ({"A": "1"}, {"A": "2"})
+
+    await verbs.set_(desk.call, name="s", kept_env={"A": "new"})
+    assert await read_context(desk) == ({"A": "new"}, None)
+
+
+async def test_a_change_of_variables_can_be_undone(desk: ScheduleDesk):
+    await desk.create(env={"A": "1"})
+    changed = await registry.call_verb(
+        desk.call, "schedule.set", {"name": "s", "cwd": "/srv", "env": {"A": "2"}}
+    )
+
+    await registry.call_verb(desk.call, "undo", {"ids": changed["operations"]})
+
+    assert await read_context(desk) == ({"A": "1"}, None)
+
+
+async def read_context(desk: ScheduleDesk) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Return the variables of the shell context and those of the definition."""
+    row = await desk.call.db.read(schedules.find, "s")
+    assert row is not None
+    return row.context["env"], row.task.get("env")
 
 
 async def test_set_keeps_a_skipped_and_a_delayed_fire_time(desk: ScheduleDesk):
