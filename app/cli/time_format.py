@@ -40,28 +40,30 @@ def seconds_between(start: str | None, end: str | None, now: float | None = None
     return None if start_time is None or ended is None else max(0.0, ended - start_time)
 
 
-def format_clock(text: str | None, seconds: bool = False) -> str:
-    """Return a stored time as short local time."""
+def format_clock(text: str | None, seconds: bool = False, zone: str = "") -> str:
+    """Return a stored time as short local time, or as that of a zone."""
     if not text:
         return units.MISSING
     try:
-        return units.format_clock_time(to_local(text), get_local_now(), seconds)
+        return units.format_clock_time(to_local(text), get_local_now(), seconds, zone)
     except ValueError:
         return sanitize(text)
 
 
-def format_future(text: str) -> str:
+def format_future(text: str, zone: str = "") -> str:
     """Return a future time as `Sat 18:09 (in 23h)`, or an empty string for a past time."""
     left = (to_local(text) - get_local_now()).total_seconds()
-    return f"{format_clock(text)} (in {units.format_upper_bound(left)})" if left > 0 else ""
+    shown = format_clock(text, zone=zone)
+    return f"{shown} (in {units.format_upper_bound(left)})" if left > 0 else ""
 
 
-def format_moment(text: str) -> str:
-    """Return a stored time as `Wed 25 Nov 10:30:00`."""
+def format_moment(text: str, zone: str = "") -> str:
+    """Return a stored time as `Wed 25 Nov 10:30:00`, local or that of a zone."""
     try:
-        at = to_local(text)
+        local, place = to_local(text), units.find_zone(zone)
     except ValueError:
         return sanitize(text)
+    at, offset = local.astimezone(place), units.format_other_offset(local, place)
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
         at.month - 1
     ]
@@ -70,7 +72,7 @@ def format_moment(text: str) -> str:
         f"{day} {at.day} {month} {at:%H:%M:%S}"
         if at.year == get_local_now().year
         else f"{at.day} {month} {at:%Y %H:%M}"
-    )
+    ) + offset
 
 
 def to_local(text: str) -> datetime:

@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from app.core.text import units
 
 
-def format_wall_time(at: float, now: float, seconds: bool = False) -> str:
-    """Format local time: `10:42`, with seconds `10:42:07`; on other days with the date."""
+def format_wall_time(at: float, now: float, seconds: bool = False, zone: str = "") -> str:
+    """Format local time: `10:42`, with seconds `10:42:07`; on other days with the date.
+
+    The time of a zone whose clock differs has its offset.
+    """
     return units.format_clock_time(
-        datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds
+        datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds, zone
     )
 
 
@@ -29,15 +32,16 @@ def format_age_ago(at: float, now: float) -> str:
     return f"{units.format_age(now - at) if now - at >= 60 else '<1m'} ago"
 
 
-def format_fire_time(at: float, now: float, *, words: bool = True) -> str:
-    """Return local time: `today 14:00`, `tomorrow 02:00`, `Tue 02:00`, and `14:00` without words.
+def format_fire_time(at: float, now: float, zone: str = "", *, words: bool = True) -> str:
+    """Return the time of a zone: `today 14:00`, `Tue 02:00 +09:00`, and `14:00` without words.
 
-    Seconds are shown within a day, if they are not zero.
+    Seconds are shown within a day, if they are not zero, and the offset if it is not the local one.
     """
-    text = format_wall_time(at, now, seconds=bool(int(at) % 60) and abs(at - now) < 86_400)
+    text = format_wall_time(at, now, bool(int(at) % 60) and abs(at - now) < 86_400, zone)
     if not words:
         return text
-    day, today = (datetime.fromtimestamp(t, UTC).astimezone().date() for t in (at, now))
+    place = units.find_zone(zone)
+    day, today = (datetime.fromtimestamp(t, UTC).astimezone(place).date() for t in (at, now))
     if day == today:
         return f"today {text}"
     if (day - today).days == 1:

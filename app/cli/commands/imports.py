@@ -235,7 +235,7 @@ def _format_entry(entry: dict[str, Any]) -> list[Span]:
         (sanitize(entry["name"]), ""),
         (entry["outcome"], "dim" if entry["outcome"] == "exists" else ""),
         (sanitize(entry["words"]), ""),
-        (time_format.format_clock(following), ""),
+        (time_format.format_clock(following, zone=entry["zone"] or ""), ""),
         (truncate(sanitize(entry["command"]), 200), ""),
     ]
 

@@ -81,7 +81,7 @@ def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
 def _format_next(schedule: dict[str, Any]) -> str:
     if schedule["state"] == "paused" and not schedule["paused_until"]:
         return units.MISSING
-    return time_format.format_clock(schedule["next_fire"])
+    return time_format.format_clock(schedule["next_fire"], zone=schedule["zone"])
 
 
 def _format_strip(fires: list[dict[str, Any]]) -> str:
@@ -111,15 +111,21 @@ def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
         ("description", schedule["description"] or ""),
         ("state", _format_state(schedule)),
         ("fires", f"{schedule['words']}, {schedule['zone']}"),
-        ("next", time_format.format_future(schedule["next_fire"]) if schedule["next_fire"] else ""),
+        ("next", _format_future(schedule)),
         ("runs", format_work(task)),
         ("parameters", _format_parameters(task)),
         ("queue", task.get("queue") or ""),
         ("directory", schedule["cwd"] or ""),
         ("rules", _format_rules(schedule)),
         ("usual run", units.format_duration(schedule["run_seconds"])),
-        ("latest", "\n".join(map(_format_fire, schedule["fires"]))),
+        ("latest", "\n".join(_format_fire(fire, schedule["zone"]) for fire in schedule["fires"])),
     ]
+
+
+def _format_future(schedule: dict[str, Any]) -> str:
+    """Return the next fire time in the zone of the schedule, with the time until then."""
+    at = schedule["next_fire"]
+    return time_format.format_future(at, schedule["zone"]) if at else ""
 
 
 def _format_state(schedule: dict[str, Any]) -> str:
@@ -127,7 +133,8 @@ def _format_state(schedule: dict[str, Any]) -> str:
         return schedule["state"]
     until = schedule["paused_until"]
     by = f" by {schedule['status_by']}" if schedule["status_by"] else ""
-    return f"paused{by}" + (f" until {time_format.format_clock(until)}" if until else "")
+    end = time_format.format_clock(until, zone=schedule["zone"])
+    return f"paused{by}" + (f" until {end}" if until else "")
 
 
 def _format_parameters(task: dict[str, Any]) -> str:
@@ -137,19 +144,20 @@ def _format_parameters(task: dict[str, Any]) -> str:
 
 def _format_rules(schedule: dict[str, Any]) -> str:
     within, jitter = schedule["missed_within"], schedule["jitter"]
+    end = time_format.format_clock(schedule["until"], zone=schedule["zone"])
     rules = [
         f"overlap {schedule['overlap']}",
         f"missed {schedule['missed']}"
         + (f" within {units.format_duration_setting(within)}" if within else ""),
         f"jitter {units.format_duration_setting(jitter)}" if jitter else "",
-        f"until {time_format.format_clock(schedule['until'])}" if schedule["until"] else "",
+        f"until {end}" if schedule["until"] else "",
         f"not on {', '.join(schedule['exclude'])}" if schedule["exclude"] else "",
     ]
     return ", ".join(filter(None, rules))
 
 
-def _format_fire(fire: dict[str, Any]) -> str:
-    at = time_format.format_moment(fire["fire_time"])
+def _format_fire(fire: dict[str, Any], zone: str) -> str:
+    at = time_format.format_moment(fire["fire_time"], zone)
     if fire["outcome"] != "submitted":
         return f"{at}  {fire['outcome']}: {fire['reason'] or ''}".rstrip(": ")
     if fire["number"] is None:
@@ -198,7 +206,7 @@ def set_schedule(session: CommandContext, args: Args) -> int:
 
 
 def _print_change(args: Args, answer: dict[str, Any], participle: str) -> int:
-    following = time_format.format_future(answer["next_fire"]) if answer["next_fire"] else ""
+    following = _format_future(answer)
     return definition_group.print_result(
         args,
         answer,
@@ -241,7 +249,7 @@ def pause_schedule(session: CommandContext, args: Args) -> int:
     more = {"until": args.until} if args.until is not None else {}
     answer = session.call("schedule.pause", name=name, **more)
     until = answer["paused_until"]
-    end = f" until {time_format.format_clock(until)}" if until else ""
+    end = f" until {time_format.format_clock(until, zone=answer['zone'])}" if until else ""
     was = " already" if answer["before"] == {"status": "paused"} and not until else ""
     text = f"schedule {sanitize(name)} {'is ' if was else ''}paused{was}{end}"
     return definition_group.print_result(args, answer, text)
@@ -265,7 +273,7 @@ def skip_next(session: CommandContext, args: Args) -> int:
     """Leave out the next fire time of a schedule."""
     name = require_one_name(args, "schedule")
     answer = session.call("schedule.skip_next", name=name)
-    skipped = time_format.format_clock(answer["skipped"])
+    skipped = time_format.format_clock(answer["skipped"], zone=answer["zone"])
     return _print_change(args, answer, f"skips {skipped}")
 
 

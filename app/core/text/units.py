@@ -275,13 +275,33 @@ def format_upper_bound(seconds: float) -> str:
     return format_estimate(whole if whole < 60 else math.ceil(whole / 60) * 60)[1:]
 
 
-def format_clock_time(at: datetime, now: datetime, seconds: bool = False) -> str:
-    """Format local wall-clock time.
+def find_zone(name: str) -> tzinfo | None:
+    """Return a time zone by name, or None, which is local time, if there is no such zone."""
+    from zoneinfo import ZoneInfo
 
-    Today `10:42`, within a week `Tue 23:10`, within the year `11-03 23:10`, else `2025-11-03`.
+    try:
+        return ZoneInfo(name) if name else None
+    except (LookupError, OSError, ValueError):
+        return None
+
+
+def format_other_offset(at: datetime, zone: tzinfo | None) -> str:
+    """Return the offset of a zone at a time, ` +01:00`; "" if the local clock shows the same."""
+    there = at.astimezone(zone)
+    same = zone is None or there.utcoffset() == at.astimezone().utcoffset()
+    return "" if same else f" {there.isoformat()[-6:]}"
+
+
+def format_clock_time(at: datetime, now: datetime, seconds: bool = False, zone: str = "") -> str:
+    """Format wall-clock time, local or that of a zone.
+
+    Today `10:42`, within a week `Tue 23:10`, within the year `11-03 23:10`, else `2025-11-03`. The
+    time of a zone whose clock differs has its offset: `Tue 23:10 +01:00`.
     """
-    local_time, today = at.astimezone(), now.astimezone()
+    place = find_zone(zone)
+    local_time, today = at.astimezone(place), now.astimezone(place)
     time = f"{local_time:%H:%M:%S}" if seconds else f"{local_time:%H:%M}"
+    time += format_other_offset(at, place)
     days = (local_time.date() - today.date()).days
     if days == 0:
         return time

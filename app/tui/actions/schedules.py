@@ -66,7 +66,7 @@ def skip_next(rows: Sequence[ScheduleEntry], now: float) -> list[Request]:
         Request(
             "schedule.skip_next",
             {"name": row.name},
-            f"Skips {format_fire_time(at, now)} of",
+            f"Skips {format_fire_time(at, now, row.zone)} of",
             object=row.name,
         )
         for row, at in coming

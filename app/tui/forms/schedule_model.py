@@ -422,5 +422,5 @@ def _describe_fires(values: Mapping[str, Any], sheet: EditSheet, now: float) -> 
     times = [fire.timestamp() for fire in islice(iterate_fires(rules, at), PREVIEWED)]
     if not times:
         return "It would never fire: its last time is over."
-    shown = ", ".join(format_fire_time(fire, now) for fire in times)
+    shown = ", ".join(format_fire_time(fire, now, zone) for fire in times)
     return f"Fires {describe_recurrence(recurrence)} ({zone}): {shown}."

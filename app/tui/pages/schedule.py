@@ -9,7 +9,7 @@ from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.core.times import to_unix, to_unix_or_none
 from app.tui.data.schedule_rows import FireEntry, ScheduleEntry
-from app.tui.rows.schedules import format_countdown, format_strip
+from app.tui.rows.schedules import format_countdown, format_strip, has_other_zone
 from app.tui.style import Look, Span
 from app.tui.time_format import format_fire_time, format_wall_time
 from app.tui.widgets.document import DocRow, Section, wrap_text
@@ -38,7 +38,7 @@ def build_detail_lines(row: ScheduleEntry, room: int, now: float, look: Look) ->
     ]
     facts.insert(2, ("rules", ", ".join(_list_rules(row, now))))
     if row.fires:
-        facts.insert(2, ("last", _format_fire(row.fires[0], now)))
+        facts.insert(2, ("last", _format_fire(row.fires[0], now, row.zone)))
     return [
         [(f"  {label:{LABEL_CELLS}}", "dim"), (look.cut(_clean(text, look), room - 17), "")]
         for label, text in facts
@@ -76,7 +76,8 @@ def _format_state(row: ScheduleEntry, now: float) -> str:
     by = f" by {facts['status_by']}" if facts.get("status_by") else ""
     at = to_unix_or_none(facts.get("status_at"))
     since = f" since {format_wall_time(at, now)}" if at is not None else ""
-    until = f" until {format_fire_time(row.paused_until, now)}" if row.paused_until else ""
+    end = row.paused_until
+    until = f" until {format_fire_time(end, now, row.zone)}" if end else ""
     return f"paused{by}{since}{until}"
 
 
@@ -94,7 +95,7 @@ def _list_rules(row: ScheduleEntry, now: float) -> Iterator[str]:
         now_by = f" (here {units.format_duration_setting(delay)})" if delay > 0 else ""
         yield f"jitter up to {units.format_duration_setting(jitter)}{now_by}"
     if (until := to_unix_or_none(facts.get("until"))) is not None:
-        yield f"until {format_wall_time(until, now)}"
+        yield f"until {format_wall_time(until, now, zone=row.zone)}"
     if facts.get("exclude"):
         yield f"not on {', '.join(map(str, facts['exclude']))}"
 
@@ -126,8 +127,8 @@ def _format_usual(row: ScheduleEntry) -> str:
     return f"{units.format_duration(row.run_seconds)}, the median of its latest successes"
 
 
-def _format_fire(fire: FireEntry, now: float) -> str:
-    return f"{format_fire_time(fire.at, now)}  {_describe_fire(fire, now)}"
+def _format_fire(fire: FireEntry, now: float, zone: str) -> str:
+    return f"{format_fire_time(fire.at, now, zone)}  {_describe_fire(fire, now)}"
 
 
 def _describe_fire(fire: FireEntry, now: float) -> str:
@@ -172,7 +173,7 @@ def _make_next_section(row: ScheduleEntry, now: float, look: Look) -> Section:
     rows = [
         DocRow(
             (
-                (f"{format_fire_time(at, now):{LABEL_CELLS + 6}}", ""),
+                (_format_time_cell(at, now, row.zone), ""),
                 (_format_wait(at + delay, now), "dim"),
                 (_format_expected_end(row, at + delay, now), "dim"),
             )
@@ -182,6 +183,11 @@ def _make_next_section(row: ScheduleEntry, now: float, look: Look) -> Section:
     if not rows:
         rows = [DocRow(((_clean(_explain_no_next(row), look), "dim"),))]
     return Section("Next fires", tuple(rows))
+
+
+def _format_time_cell(at: float, now: float, zone: str) -> str:
+    offset = 4 if has_other_zone(zone, at, now) else 0
+    return f"{format_fire_time(at, now, zone):{LABEL_CELLS + 5 + offset}} "
 
 
 def _format_wait(at: float, now: float) -> str:
@@ -194,7 +200,7 @@ def _format_expected_end(row: ScheduleEntry, at: float, now: float) -> str:
         return ""
     if row.run_seconds < 60:
         return f"   takes about {units.format_duration(row.run_seconds)}"
-    return f"   until about {format_fire_time((at + row.run_seconds) // 60 * 60, now)}"
+    return f"   until about {format_fire_time((at + row.run_seconds) // 60 * 60, now, row.zone)}"
 
 
 def _explain_no_next(row: ScheduleEntry) -> str:
@@ -208,15 +214,15 @@ def _explain_no_next(row: ScheduleEntry) -> str:
 
 
 def _make_latest_section(row: ScheduleEntry, now: float, room: int, look: Look) -> Section:
-    rows = [_make_fire_row(fire, now, room, look) for fire in row.fires]
+    rows = [_make_fire_row(fire, row.zone, now, room, look) for fire in row.fires]
     if not rows:
         rows = [DocRow((("It has not fired yet; r runs it now.", "dim"),))]
     strip = format_strip(row.fires, look, len(row.fires)) if len(row.fires) > 1 else ""
     return Section("Latest fires", tuple(rows), tail="" if look.plain else strip)
 
 
-def _make_fire_row(fire: FireEntry, now: float, room: int, look: Look) -> DocRow:
-    at = f"{format_fire_time(fire.at, now):{LABEL_CELLS + 6}}"
+def _make_fire_row(fire: FireEntry, zone: str, now: float, room: int, look: Look) -> DocRow:
+    at = _format_time_cell(fire.at, now, zone)
     sign = "" if look.plain else f"{look.glyph(fire.sign)} "
     left = room - measure_width(at) - measure_width(sign) - 4
     text = look.cut(_clean(_describe_fire(fire, now), look), left)

@@ -45,7 +45,7 @@ def format_recurrence(row: ScheduleEntry, now: float) -> str:
 def format_next(row: ScheduleEntry, now: float, *, words: bool = True) -> str:
     """Return when a schedule fires next, or why it does not."""
     if row.next_at is not None:
-        return format_fire_time(row.next_at, now, words=words)
+        return format_fire_time(row.next_at, now, row.zone, words=words)
     if row.state == "active":
         return "at boot" if row.kind == "boot" else units.MISSING
     return row.state
@@ -74,7 +74,7 @@ _WIDE = (
     TableColumn("", 1, 8, gap=0, fits=True),
     TableColumn("SCHEDULE", 14, 32, fits=True, grow=1, floor=10, cut="middle"),
     TableColumn("STATE", 7, drop=5),
-    TableColumn("NEXT", 14, 19, fits=True, gap=2),
+    TableColumn("NEXT", 14, 24, fits=True, gap=2),
     TableColumn("IN", 7, right=True),
     TableColumn("FIRES", 18, 34, fits=True, grow=2, floor=20, gap=2),
     TableColumn("LAST", STRIP_CELLS, gap=2, drop=4),
@@ -84,7 +84,7 @@ _WIDE = (
 _NARROW = (
     TableColumn("", 1, 8, gap=0, fits=True),
     TableColumn("SCHEDULE", 14, 40, fits=True, grow=2, floor=10, cut="middle"),
-    TableColumn("NEXT", 9, 11, fits=True),
+    TableColumn("NEXT", 9, 18, fits=True),
     TableColumn("IN", 7, right=True),
     TableColumn("FIRES", 18, 24, fits=True, grow=1, floor=12, gap=2),
     TableColumn("LAST", 5, STRIP_CELLS, drop=1, fits=True),

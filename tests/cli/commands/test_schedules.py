@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -172,6 +174,19 @@ def test_show_names_rules_and_latest_fires(fake_runtime, cli):
         "skipped: #7 had not ended.", "#7 succeeded in 2m",
     ):  # fmt: skip
         assert words in out
+
+
+def test_times_are_those_of_the_zone_of_the_schedule(fake_runtime, cli, utc):
+    following = datetime.now(ZoneInfo("Asia/Tokyo")) + timedelta(hours=1)
+    at = f"{following.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000000Z"
+    tokyo = SCHEDULE | {"zone": "Asia/Tokyo", "next_fire": at}
+    fake_runtime(schedule__ls=[tokyo], schedule__show=tokyo)
+
+    shown = cli("schedule", "show", "etl").out
+
+    assert f"{following:%H:%M} +09:00  at 02:00 every day" in cli("schedule", "ls").out
+    assert f"{following:%H:%M} +09:00 (in " in shown
+    assert "Mon 30 Nov 10:00:00 +09:00  #7" in shown or "30 Nov 2026 10:00 +09:00  #7" in shown
 
 
 def test_a_paused_schedule_says_until_when(fake_runtime, cli):
