@@ -18,7 +18,7 @@ from app.core import sla
 from app.core.definitions import size_limits
 from app.core.json_types import is_array, is_object
 from app.core.rules.actions import format_actions, normalize_actions
-from app.core.schedules.definition import CalendarDefinition, ScheduleDefinition
+from app.core.schedules.definition import CalendarDefinition, FiledSchedule
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
 from app.core.task_spec import Capacity, Cpu, NameStr, Priority, Retries, Size, Timeout
@@ -102,7 +102,7 @@ KINDS: Mapping[str, type[BaseModel]] = {
     "templates": TemplateDefinition,
     "slas": SlaDefinition,
     "calendars": CalendarDefinition,
-    "schedules": ScheduleDefinition,
+    "schedules": FiledSchedule,
 }
 """Tables of the document, each after the tables it refers to."""
 

@@ -38,6 +38,7 @@ _DURATION_KEYS = ("timeout", "retry_delay", "grace")
 _SIZE_KEYS = ("memory", "log_limit")
 MAX_DATES = 10_000
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_OTHER_TIME = datetime(2027, 1, 2, tzinfo=UTC)
 
 
 def _check_zone(value: str) -> str:
@@ -186,6 +187,19 @@ class ScheduleDefinition(BaseModel):
             return parse_time(self.until, now, get_zone(self.get_zone_name()))
         except ValueError as error:
             raise ValueError(f"until {error}") from None
+
+
+class FiledSchedule(ScheduleDefinition):
+    """A schedule of a definitions file, which is applied again and again."""
+
+    @model_validator(mode="after")
+    def _check_until(self) -> FiledSchedule:
+        if self.until is not None and self.get_until(_ANY_TIME) != self.get_until(_OTHER_TIME):
+            raise ValueError(
+                "until must be a date in a file, such as 2026-12-31T18:00, not"
+                f" {quote(self.until)}, which each apply would count from its own time"
+            )
+        return self
 
 
 def build_source(row: Mapping[str, Any]) -> dict[str, Any]:

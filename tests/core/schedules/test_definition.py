@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.core.schedules.definition import CalendarDefinition, ScheduleDefinition, build_source
+from app.core.definitions.document import parse_document
+from app.core.schedules.definition import (
+    CalendarDefinition,
+    FiledSchedule,
+    ScheduleDefinition,
+    build_source,
+)
 
 NOW = datetime(2026, 11, 30, 6, tzinfo=UTC)
 
@@ -50,6 +56,16 @@ def test_the_end_is_wall_time_in_the_zone():
     until = check(every="1h", until="2026-12-24 18:00", timezone="Asia/Tokyo").get_until(NOW)
 
     assert until == datetime(2026, 12, 24, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("until", ["14d", "2h", "23:30", "tomorrow 08:00"])
+def test_a_file_has_no_end_that_each_apply_would_count_again(until: str):
+    keys = {"every": "1h", "argv": ["true"], "timezone": "UTC"}
+    parse_document("[schedules.s]\nevery = '1h'\nargv = ['true']\nuntil = 2030-12-31T18:00:00")
+
+    with pytest.raises(ValidationError, match="until must be a date in a file, such as 2026-12-31"):
+        FiledSchedule.model_validate({**keys, "until": until})
+    assert check(every="1h", until=until)
 
 
 @given(seconds=st.integers(1, 10**7))
