@@ -332,6 +332,13 @@ ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag",
                 "now": 420.0, "stands": "replica 7m old"}  # fmt: skip
 
 
+def test_an_unknown_preset_has_one_hint(cli):
+    said = cli("sla", "create", "x", "--preset", "quue")
+
+    assert said.code == 2
+    assert said.err.count("taskdeck sla presets") == 1
+
+
 def test_an_sla_is_created_on_a_metric(fake_runtime, cli):
     runtime = fake_runtime(sla__create=ON_LAG)
 

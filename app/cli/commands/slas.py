@@ -334,73 +334,57 @@ def _collect_general(args: Args) -> dict[str, Any]:
 
 def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) -> None:
     definition_group.add_name(parser)
-    parser.add_option(
-        "--finishes-within",
-        dest="finishes",
-        type=TIMEOUT,
-        metavar="TIME",
-        help="deadline for finishing, counted from submission",
-    )
-    parser.add_option(
-        "--starts-within",
-        dest="starts",
-        type=TIMEOUT,
-        metavar="TIME",
-        help="deadline for starting, counted from submission",
-    )
-    parser.add_option(
-        "--metric",
-        type=OneOf(*metrics.METRICS),
-        metavar="METRIC",
-        help=f"metric of Taskdeck: {', '.join(metrics.METRICS)}",
-    )
-    parser.add_option(
-        "--stays-below",
-        dest="below",
-        metavar="LIMIT",
-        help="upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size",
-    )
-    parser.add_option(
-        "--template", type=kind, metavar="TEMPLATE", help="only tasks of this template"
-    )
-    parser.add_option("--queue", type=kind, metavar="QUEUE", help="only tasks of this queue")
-    parser.add_option("--task", type=kind, metavar="NAME", help="only tasks with this name")
-    parser.add_option(
-        "--tag",
-        action="append",
-        type=parse_pair,
-        metavar="K=V",
-        help="only tasks with this tag; repeatable",
-    )
-    parser.add_option(
-        "--schedule", type=kind, metavar="NAME", help="only this schedule; with --preset"
-    )
-    parser.add_option("--pool", type=kind, metavar="POOL", help="only this pool; with --preset")
-    parser.add_option(
-        "--preset", metavar="PRESET", help="a common rule; list: taskdeck sla presets"
-    )
-    parser.add_option("--value", metavar="LIMIT", help="limit of the preset: 30m, 100, 90%%, 06:00")
-    parser.add_option(
-        "--for", dest="wait", metavar="TIME", help="how long the preset's limit must be broken"
-    )
-    parser.add_option(
-        "--conditions",
-        metavar="JSON",
-        help="conditions of the general form; @FILE or - reads them; see: taskdeck sla schema",
-    )
-    parser.add_option(
-        "--severity",
-        type=OneOf(*styles.SEVERITIES),
-        metavar="WORD",
-        help="critical, warning (default) or info",
-    )
-    parser.add_option(
+    _add_limits(parser)
+    _add_scope(parser, kind)
+    for name, metavar, what in GENERAL_OPTIONS:
+        parser.add_option(name, dest=DESTINATIONS.get(name), metavar=metavar, help=what)
+    add = parser.add_option
+    severities = OneOf(*styles.SEVERITIES)
+    add("--severity", type=severities, metavar="WORD", help="critical, warning (default) or info")
+    add(
         "--notify",
         action="append",
         type=kind,
         metavar="CHANNEL",
         help="tell a channel of firing and resolved alerts; repeatable (taskdeck notify ls)",
     )
+
+
+def _add_limits(parser: Parser) -> None:
+    """Add the limits of tasks, and that of a metric."""
+    add = parser.add_option
+    for verb, dest in (("finish", "finishes"), ("start", "starts")):
+        what = f"deadline for {verb}ing, counted from submission"
+        add(f"--{dest}-within", dest=dest, type=TIMEOUT, metavar="TIME", help=what)
+    known = f"metric of Taskdeck: {', '.join(metrics.METRICS)}"
+    add("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=known)
+    limit = "upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size"
+    add("--stays-below", dest="below", metavar="LIMIT", help=limit)
+
+
+def _add_scope(parser: Parser, kind: Callable[[str], str]) -> None:
+    """Add what a rule covers."""
+    for name, metavar, what in SCOPE_OPTIONS:
+        parser.add_option(name, type=kind, metavar=metavar, help=f"only {what}")
+    what = "only tasks with this tag; repeatable"
+    parser.add_option("--tag", action="append", type=parse_pair, metavar="K=V", help=what)
+
+
+SCOPE_OPTIONS = (
+    ("--template", "TEMPLATE", "tasks of this template"),
+    ("--queue", "QUEUE", "tasks of this queue"),
+    ("--task", "NAME", "tasks with this name"),
+    ("--schedule", "NAME", "this schedule; with --preset"),
+    ("--pool", "POOL", "this pool; with --preset"),
+)
+GENERAL_OPTIONS = (
+    ("--preset", "PRESET", "a common rule; list: taskdeck sla presets"),
+    ("--value", "LIMIT", "limit of the preset: 30m, 100, 90%, 06:00"),
+    ("--for", "TIME", "how long the preset's limit must be broken"),
+    ("--conditions", "JSON",
+     "conditions of the general form; @FILE or - reads them; see: taskdeck sla schema"),
+)  # fmt: skip
+DESTINATIONS = {"--for": "wait"}
 
 
 def _add_set_arguments(parser: Parser) -> None:

@@ -8,22 +8,25 @@ from typing import Any, NamedTuple
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
 
+Builder = Callable[[str], dict[str, Any]]
+"""Function from a limit, as typed, to conditions."""
+
 
 class Preset(NamedTuple):
-    """A preset: its sentence, the default limit and duration, and its conditions.
-
-    `build` takes the limit as typed.
-    """
+    """A preset: its sentence, the default limit and duration, and its conditions."""
 
     words: str
     value: str
     wait: str
-    build: Callable[[str], dict[str, Any]]
+    build: Builder
 
 
-def _compare(scope: str, metric: str, op: str, **more: Any) -> Callable[[str], dict[str, Any]]:
+def _compare(metric: str, op: str, *, scope: str = "", **window: str) -> Builder:
+    """Return a builder that compares a metric with the limit, by default in the metric's scope."""
+
     def build(value: str) -> dict[str, Any]:
-        return {"scope": scope, "when": {"metric": metric, **more, "op": op, "value": value}}
+        when = {"metric": metric, **window, "op": op, "value": value}
+        return {"scope": scope or metric.partition(".")[0], "when": when}
 
     return build
 
@@ -54,89 +57,51 @@ def _build_forecast(value: str) -> dict[str, Any]:
     return {"scope": "task", "when": {"forecast": {"reference": reference, "margin": "0s"}}}
 
 
+_ROWS = (  # name, limit, duration, conditions, sentence
+    ("queue-wait", "60s", "", _compare("queue.oldest_wait_seconds", ">"),
+     "a task waits in a queue for too long"),
+    ("queue-length", "100", "1m", _compare("queue.depth", ">"), "a queue is too long"),
+    ("queue-stuck", "30m", "", _build_stuck, "a queue does not drain"),
+    ("queue-full", "90%", "10m", _compare("queue.load_ratio", ">="),
+     "most slots of a queue are in use"),
+    ("queue-paused", "1h", "", _compare("queue.paused_seconds", ">"), "a queue stays paused"),
+    ("runs-too-long", "1h", "", _compare("instance.run_seconds", ">"), "a run takes too long"),
+    ("slower-than-usual", "1.5x", "", _build_slow, "a run takes a multiple of its usual time"),
+    ("slow-runs", "30s", "",
+     _compare("instance.run_seconds", ">", scope="task", stat="p95", window="10m"),
+     "the 95th percentile of run times is too long"),
+    ("not-started", "5m", "", _compare("instance.queued_seconds", ">"),
+     "a task does not start in time"),
+    ("no-output", "10m", "", _compare("instance.output_idle_seconds", ">"), "a run writes nothing"),
+    ("restarts", "1", "", _compare("instance.attempt", ">", scope="task", rate_over="5m"),
+     "a task is restarted too often"),
+    ("fails-in-a-row", "3", "", _compare("task.consecutive_failures", ">="),
+     "a task fails several times in a row"),
+    ("not-succeeded", "25h", "", _compare("task.seconds_since_success", ">"),
+     "a task, or a check-in, has not succeeded for too long"),
+    ("succeeds-by", "06:00", "", _build_deadline,
+     "a task has not succeeded by a time, such as `06:00 mon-fri`"),
+    ("will-be-late", "06:00", "", _build_forecast, "a task will probably not succeed by a time"),
+    ("schedule-late", "25h", "", _compare("schedule.seconds_since_success", ">"),
+     "a schedule has not succeeded for too long"),
+    ("schedule-missed", "0", "", _compare("schedule.missed", ">"),
+     "a schedule missed fire times in the last day"),
+    ("pool-full", "90%", "10m", _compare("pool.cpu_ratio", ">="),
+     "most cores of a pool are reserved"),
+    ("memory-full", "90%", "1m", _compare("host.memory_ratio", ">"),
+     "the host is short of memory"),
+    ("disk-low", "10%", "1m", _compare("host.disk_free_ratio", "<"),
+     "the disk of the home is nearly full"),
+    ("disk-fills", "24h", "", _compare("host.disk_full_in_hours", "<"),
+     "the disk of the home will be full soon"),
+    ("backup-old", "48h", "", _compare("taskdeck.backup_age_seconds", ">"),
+     "the newest backup is too old"),
+    ("replica-old", "5m", "", _compare("taskdeck.replica_lag_seconds", ">"),
+     "the replica is too old"),
+)  # fmt: skip
 PRESETS: Mapping[str, Preset] = {
-    "queue-wait": Preset(
-        "a task waits in a queue for too long", "60s", "",
-        _compare("queue", "queue.oldest_wait_seconds", ">"),
-    ),
-    "queue-length": Preset(
-        "a queue is too long", "100", "1m", _compare("queue", "queue.depth", ">")
-    ),
-    "queue-stuck": Preset("a queue does not drain", "30m", "", _build_stuck),
-    "queue-full": Preset(
-        "most slots of a queue are in use", "90%", "10m",
-        _compare("queue", "queue.load_ratio", ">="),
-    ),
-    "queue-paused": Preset(
-        "a queue stays paused", "1h", "", _compare("queue", "queue.paused_seconds", ">")
-    ),
-    "runs-too-long": Preset(
-        "a run takes too long", "1h", "", _compare("instance", "instance.run_seconds", ">")
-    ),
-    "slower-than-usual": Preset(
-        "a run takes a multiple of its usual time", "1.5x", "", _build_slow
-    ),
-    "slow-runs": Preset(
-        "the 95th percentile of run times is too long", "30s", "",
-        _compare("task", "instance.run_seconds", ">", stat="p95", window="10m"),
-    ),
-    "not-started": Preset(
-        "a task does not start in time", "5m", "",
-        _compare("instance", "instance.queued_seconds", ">"),
-    ),
-    "no-output": Preset(
-        "a run writes nothing", "10m", "",
-        _compare("instance", "instance.output_idle_seconds", ">"),
-    ),
-    "restarts": Preset(
-        "a task is restarted too often", "1", "",
-        _compare("task", "instance.attempt", ">", rate_over="5m"),
-    ),
-    "fails-in-a-row": Preset(
-        "a task fails several times in a row", "3", "",
-        _compare("task", "task.consecutive_failures", ">="),
-    ),
-    "not-succeeded": Preset(
-        "a task, or a check-in, has not succeeded for too long", "25h", "",
-        _compare("task", "task.seconds_since_success", ">"),
-    ),
-    "succeeds-by": Preset(
-        "a task has not succeeded by a time, such as `06:00 mon-fri`", "06:00", "", _build_deadline
-    ),
-    "will-be-late": Preset(
-        "a task will probably not succeed by a time", "06:00", "", _build_forecast
-    ),
-    "schedule-late": Preset(
-        "a schedule has not succeeded for too long", "25h", "",
-        _compare("schedule", "schedule.seconds_since_success", ">"),
-    ),
-    "schedule-missed": Preset(
-        "a schedule missed fire times in the last day", "0", "",
-        _compare("schedule", "schedule.missed", ">"),
-    ),
-    "pool-full": Preset(
-        "most cores of a pool are reserved", "90%", "10m", _compare("pool", "pool.cpu_ratio", ">=")
-    ),
-    "memory-full": Preset(
-        "the host is short of memory", "90%", "1m", _compare("host", "host.memory_ratio", ">")
-    ),
-    "disk-low": Preset(
-        "the disk of the home is nearly full", "10%", "1m",
-        _compare("host", "host.disk_free_ratio", "<"),
-    ),
-    "disk-fills": Preset(
-        "the disk of the home will be full soon", "24h", "",
-        _compare("host", "host.disk_full_in_hours", "<"),
-    ),
-    "backup-old": Preset(
-        "the newest backup is too old", "48h", "",
-        _compare("taskdeck", "taskdeck.backup_age_seconds", ">"),
-    ),
-    "replica-old": Preset(
-        "the replica is too old", "5m", "",
-        _compare("taskdeck", "taskdeck.replica_lag_seconds", ">"),
-    ),
-}  # fmt: skip
+    name: Preset(words, value, wait, build) for name, value, wait, build, words in _ROWS
+}
 """All presets by name."""
 
 
@@ -149,7 +114,7 @@ def build_conditions(
     """
     if preset not in PRESETS:
         near = find_nearest(preset, PRESETS)
-        hint = f". Nearest: {near}" if near else ". List: taskdeck sla presets"
+        hint = f". Nearest: {near}" if near else ""
         raise ValueError(f"preset: unknown preset {quote(preset)}{hint}")
     found = PRESETS[preset]
     try:
