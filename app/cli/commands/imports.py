@@ -6,7 +6,7 @@ import os
 
 from app.cli import output, time_format, user_crontab
 from app.cli.commands.apply_export import read_bytes
-from app.cli.parser import Args, Command, Parser, add_json_options
+from app.cli.parser import Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
@@ -43,7 +43,7 @@ def import_crontab(session: CommandContext, args: Args) -> int:
     file = _choose_file(args)
     data = user_crontab.read() if file is None else read_bytes(file, "a crontab")
     found = _read_crontab(data, file, args.system)
-    answers = _ask(session, found["entries"], args.apply)
+    answers = _ask(session, os.fsdecode(data), found["entries"], args)
     for entry in found["entries"]:
         entry |= answers.get(entry["line"], {})
         entry.pop("definition", None)
@@ -93,6 +93,9 @@ def _read_crontab(data: bytes, file: str | None, system: bool) -> dict[str, Any]
             "words": None,
             "zone": None,
             "next_fire": None,
+            "mailto": crontab.get_mailto(entry),
+            "channel": None,
+            "kinds": [],
             "notes": crontab.list_notes(entry, account) + _list_missing_programs(entry, account),
         }
         for entry in parsed.entries
@@ -168,28 +171,28 @@ def _list_missing_programs(entry: CrontabEntry, account: Account) -> list[str]:
 
 
 def _ask(
-    session: CommandContext, entries: list[dict[str, Any]], apply: bool
+    session: CommandContext, text: str, entries: list[dict[str, Any]], args: Args
 ) -> dict[int, dict[str, Any]]:
     """Return the answer for each line that can be imported, by number."""
-    from app.core.schedules.crontab import split_input
-    from app.core.schedules.crontab_names import make_name
+    from app.core.schedules.crontab import map_comments, split_input
+    from app.core.schedules.crontab_names import make_names
 
-    lines = [
-        {
-            "line": entry["line"],
-            "name": make_name(split_input(entry["command"])[0]),
-            "definition": entry["definition"],
-        }
-        for entry in entries
-        if entry["reason"] is None
-    ]
-    if not lines:
+    wanted, comments = [e for e in entries if e["reason"] is None], map_comments(text)
+    if not wanted:
         return {}
+    names = make_names(
+        (split_input(entry["command"])[0], comments.get(entry["line"], "")) for entry in wanted
+    )
+    lines = [
+        {"name": name, **{key: entry[key] for key in ("line", "definition", "mailto")}}
+        for name, entry in zip(names, wanted, strict=True)
+    ]
     notes = {entry["line"]: entry["notes"] for entry in entries}
-    verb = "schedule.import" if apply else "schedule.preview_import"
+    verb = "schedule.import" if args.apply else "schedule.preview_import"
+    channel = {} if args.mail_channel is None else {"mail_channel": args.mail_channel}
     return {
         answer["line"]: {**answer, "notes": [*answer["notes"], *notes[answer["line"]]]}
-        for answer in session.call(verb, lines=lines)
+        for answer in session.call(verb, lines=lines, **channel)
     }
 
 
@@ -225,6 +228,7 @@ def _print_report(found: dict[str, Any], args: Args) -> None:
         output.print_line("\nwhat differs:")
     for text, lines in notes:
         output.print_line(f"  {sanitize(text)}{lines}")
+    _print_mail([entry for entry in entries if entry["outcome"] != "exists"], args.apply)
     _print_end(found, entries, args)
 
 
@@ -253,14 +257,63 @@ def _collect_notes(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [*notes, (OTHER_PROGRAM, "")] if entries else notes
 
 
+def _print_mail(entries: list[dict[str, Any]], is_applied: bool) -> None:
+    """Say what becomes of the mail of new schedules, and which channels are missing."""
+    lines: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+    for entry in entries:
+        if entry["mailto"] is not None or entry["channel"]:
+            lines.setdefault((entry["mailto"], entry["channel"]), []).append(entry)
+    if not lines:
+        return
+    output.print_line("\nmail:")
+    for (mailto, channel), found in lines.items():
+        numbers = ", ".join(str(entry["line"]) for entry in found)
+        what = _describe_mail(mailto, channel, found[0]["kinds"])
+        output.print_line(f"  {sanitize(what)} (line {numbers})")
+    if missing := [mailto for mailto, channel in lines if mailto and channel is None]:
+        _print_missing_channels(missing, is_applied)
+
+
+def _describe_mail(mailto: str | None, channel: str | None, kinds: list[str]) -> str:
+    if mailto == "":
+        return 'MAILTO="" → no notification'
+    shown = f"MAILTO={mailto}" if mailto else "no MAILTO"
+    if channel is None:
+        return f"{shown} → no channel yet, so nobody hears of failures"
+    return (
+        f"{shown} → channel {channel} ({', '.join(kinds)}), notify on failed (cron mails output;"
+        " Taskdeck keeps it as the log of the task)"
+    )
+
+
+def _print_missing_channels(addresses: list[str], is_applied: bool) -> None:
+    """Print what to add to config.toml for addresses without a channel."""
+    import socket
+
+    from app import config, paths
+    from app.core.schedules.crontab_mail import make_channel
+
+    path = paths.get_config_path()
+    taken = set(config.read(path).notifications.channels)
+    then = "repeat the import, which then names the commands" if is_applied else "import then"
+    output.print_line(f"\nadd this to {sanitize(path)} and {then};")
+    output.print_line("until then the mail is not kept:")
+    for mailto in addresses:
+        name, lines = make_channel(mailto, taken, socket.gethostname())
+        taken.add(name)
+        for line in lines:
+            output.print_line(f"  {sanitize(line)}")
+
+
 def _print_end(found: dict[str, Any], entries: list[dict[str, Any]], args: Args) -> None:
     """Say what was done, or what to type to do it."""
     created = sum(entry["outcome"] == "created" for entry in entries)
     new = sum(entry["outcome"] == "new" for entry in entries)
     if not args.apply:
         source = f" {_quote(args.files[0])}" if args.files else ""
-        system = " --system" if args.system else ""
-        hint = f" To create them: taskdeck import crontab{source}{system} --apply" if new else ""
+        more = " --system" if args.system else ""
+        more += f" --mail-channel {_quote(args.mail_channel)}" if args.mail_channel else ""
+        hint = f" To create them: taskdeck import crontab{source}{more} --apply" if new else ""
         output.print_note(f"nothing was changed: {_count(new)} would be created.{hint}")
         return
     exist = len(entries) - created
@@ -303,6 +356,12 @@ def _add_crontab_arguments(parser: Parser) -> None:
         "--system",
         action="store_true",
         help="lines name a user, as in /etc/crontab (known by itself for files in /etc)",
+    )
+    add(
+        "--mail-channel",
+        type=require_text,
+        metavar="CHANNEL",
+        help="channel told of failures, in place of the mail (default: the one with that address)",
     )
     add("--wide", action="store_true", help="do not truncate columns")
     add_json_options(parser)

@@ -140,6 +140,11 @@ def resolve_references(
     return _REFERENCE.sub(resolve, text), secrets
 
 
+def hide_references(text: str) -> str:
+    """Return a text with a word in place of each reference to a secret."""
+    return _REFERENCE.sub("secret", text)
+
+
 def mask_secrets(text: str, secrets: list[str]) -> str:
     """Return an error text without the secrets that it may repeat."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):

@@ -17,8 +17,6 @@ from app.core.text.units import quote
 
 DEFAULT_SHELL, DEFAULT_PATH = "/bin/sh", "/usr/bin:/bin"
 UMASK = 0o022
-MAIL_TAG = "mailto"
-"""Tag that keeps the address to which cron mails the output."""
 BOOT = "@reboot"
 _BLANKS = " \t"
 _ASSIGNMENT = re.compile(
@@ -146,6 +144,12 @@ def split_input(command: str) -> tuple[str, str | None]:
     return parts[0], text if not text or text.endswith("\n") else f"{text}\n"
 
 
+def get_mailto(entry: CrontabEntry) -> str | None:
+    """Return where cron mails the output: addresses, "" for nowhere, None without a MAILTO."""
+    mail = entry.env.get("MAILTO")
+    return None if mail is None else mail.strip(", \t")
+
+
 def make_environment(entry: CrontabEntry, account: Account) -> dict[str, str]:
     """Return the variables that cron gives the command. LOGNAME cannot be changed."""
     defaults = {"SHELL": DEFAULT_SHELL, "PATH": DEFAULT_PATH, "HOME": account.home}
@@ -160,13 +164,11 @@ def make_definition(entry: CrontabEntry, account: Account, zone: str) -> dict[st
     """
     env = make_environment(entry, account)
     kind: dict[str, Any] = {"cron": entry.schedule, "timezone": zone}
-    mail = entry.env.get("MAILTO")
     return {
         **({"at_boot": True, "timezone": zone} if entry.schedule == BOOT else kind),
         "missed": "skip",
         "description": sanitize(f"crontab: {entry.schedule} {entry.command}"),
         **_make_work(entry.command, env["SHELL"]),
-        **({"tags": {MAIL_TAG: mail}} if mail else {}),
         "env": env,
         "cwd": env["HOME"],
     }
@@ -186,11 +188,6 @@ def _make_work(command: str, shell: str) -> dict[str, Any]:
 def list_notes(entry: CrontabEntry, account: Account) -> list[str]:
     """Return what a schedule does otherwise than cron, for this entry, in sentences."""
     env, notes = entry.env, list[str]()
-    if mail := env.get("MAILTO"):
-        notes.append(
-            f"cron mails the output to {mail}; Taskdeck keeps it as the log of the task, and the"
-            f" address as the tag {MAIL_TAG}"
-        )
     if "CRON_TZ" in env:
         notes.append(
             f"CRON_TZ={env['CRON_TZ']} is only a variable of the command, as in Debian's cron; to"
@@ -206,6 +203,12 @@ def list_notes(entry: CrontabEntry, account: Account) -> list[str]:
             " install"
         )
     return notes
+
+
+def map_comments(text: str) -> dict[int, str]:
+    """Return the text of each comment by the number of the line below it."""
+    lines = (line.lstrip(_BLANKS) for line in text.split("\n"))
+    return {at: line[1:] for at, line in enumerate(lines, 2) if line.startswith("#")}
 
 
 def comment_out(text: str, lines: set[int]) -> str:

@@ -1,10 +1,14 @@
-"""Names of schedules that are made from the commands of a crontab."""
+"""Names of schedules that are made from the lines of a crontab.
+
+Everybody who may list schedules sees their names, and words after a program may be secret. So a
+name comes from the program, or from the comment above the line.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 FALLBACK = "crontab"
 MAX_LENGTH = 60
@@ -14,26 +18,47 @@ _GUARDS = frozenset(
     | {"true", "}", "echo", "mkdir", "for", "done", "which"}
 )
 """Programs that prepare the command proper."""
-_WRAPPERS = frozenset({"nice", "ionice", "sudo", "env", "nohup", "chronic", "setsid", "bundle"})
-_WRAPPERS_WITH_VALUE = frozenset({"timeout", "flock"})
+_WRAPPERS: Mapping[str, str] = {
+    "bundle": "", "chronic": "", "env": "uCS", "flock": "wE", "ionice": "cnp", "nice": "n",
+    "nohup": "", "setsid": "", "sudo": "aCcDghpRrTtUu", "timeout": "ks",
+}  # fmt: skip
+"""Programs that run another one, with the letters of their options that take a value."""
+_WRAPPERS_WITH_WORD = frozenset({"bundle", "flock", "timeout"})
 """Programs that take one word of their own before the command that they run."""
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "su", "runuser"})
 _INTERPRETER = re.compile(r"(python|perl|ruby|php|node)[0-9.]*")
-_PLAIN = re.compile(r"[A-Za-z][\w.:+@-]*")
+_PATH = re.compile(r"[\w./~@+${}-]+")
+_COMMAND_OPTION = re.compile(r"-[a-z]*c")
 _OPERATOR = re.compile(r"[();<>|&]+")
 _REDIRECTION = re.compile(r"[&|]?[<>]+[&|]?")
-_EXTENSION = re.compile(r"\.(sh|bash|py|pl|rb|php|js)")
+_EXTENSION = re.compile(r"\.(sh|bash|py|pl|rb|php|js)$")
+_COMMENT = re.compile(r"[^\W\d_][\w.,'-]*(?: [\w.,'-]+){0,4}[.:]?")
+"""One to five words, unlike a line that is commented out."""
+
+
+def make_names(lines: Iterable[tuple[str, str]]) -> list[str]:
+    """Return names for commands with the comments above them.
+
+    A comment gives the name if an earlier line runs the same program, or if the program only runs
+    what its arguments say, as a shell does.
+    """
+    names: list[str] = []
+    for command, comment in lines:
+        name = make_name(command)
+        is_vague = name in names or name in _SHELLS or bool(_INTERPRETER.fullmatch(name))
+        names.append((is_vague or name == FALLBACK) and _name_comment(comment) or name)
+    return names
 
 
 def make_name(command: str) -> str:
-    """Return a name for a command: its program, and its first word if that is plain.
+    """Return a name for a command: its program, or the script that a shell or interpreter runs.
 
     Tests and changes of the directory before the command are left out, and so are wrappers such as
-    `nice`. A script has the name of its file.
+    `nice`.
     """
     commands = list(_split(command))
     name = next((name for words in commands if (name := _name(words))), "")
-    last = next((words[0] for words in reversed(commands) if words), "")
+    last = next((words[0] for words in reversed(commands) if words and "=" not in words[0]), "")
     return (name or _clean(_get_stem(last)))[:MAX_LENGTH].rstrip("-") or FALLBACK
 
 
@@ -45,6 +70,12 @@ def make_unique(name: str, taken: Container[str]) -> str:
     return found
 
 
+def _name_comment(comment: str) -> str:
+    """Return a name from a short comment, else ""."""
+    text = " ".join(comment.strip("#-=* \t\r").split())
+    return _clean(text)[:MAX_LENGTH].rstrip("-") if _COMMENT.fullmatch(text) else ""
+
+
 def _split(command: str) -> Iterator[list[str]]:
     """Yield the words of each simple command, without redirections."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
@@ -52,7 +83,7 @@ def _split(command: str) -> Iterator[list[str]]:
     try:
         tokens = list(lexer)
     except ValueError:  # an open quote, which is wrong in the shell as well
-        tokens = command.split()
+        tokens = command.split()[:1]
     words, is_target = list[str](), False
     for token in tokens:
         if is_target:
@@ -73,16 +104,30 @@ def _name(words: list[str]) -> str:
     if not words or words[0] in _GUARDS:
         return ""
     program, arguments = _get_stem(words[0]), words[1:]
-    if program in _SHELLS:
-        if "-c" in arguments[:-1]:
-            return make_name(arguments[arguments.index("-c") + 1])
-        scripts = [word for word in arguments if "/" in word or _EXTENSION.search(word)]
-        return _clean(_get_stem(scripts[0])) if scripts else _clean(program)
-    plain = [word for word in arguments if not word.startswith("-")]
-    if _INTERPRETER.fullmatch(program) and plain:
-        return _clean(_get_stem(plain[0]))
-    more = _get_stem(plain[0]) if plain else ""
-    return _clean(f"{program}-{more}" if _PLAIN.fullmatch(more) else program)
+    is_shell = program in _SHELLS
+    if is_shell or words[0] == "-c":  # `flock FILE -c COMMAND`
+        options = words if words[0] == "-c" else arguments
+        at = next((n for n, word in enumerate(options) if _COMMAND_OPTION.fullmatch(word)), None)
+        if at is not None and at + 1 < len(options):
+            return make_name(options[at + 1])
+    script = _find_script(arguments, is_shell) if _runs_script(program) else ""
+    return _clean(_get_stem(script) or program)
+
+
+def _runs_script(program: str) -> bool:
+    return program in _SHELLS or _INTERPRETER.fullmatch(program) is not None
+
+
+def _find_script(arguments: list[str], is_shell: bool) -> str:
+    """Return the file that a shell or interpreter runs, or "" if that is not certain.
+
+    After an option the first word may be a program text.
+    """
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    if not _PATH.fullmatch(first):
+        return ""
+    is_file = "/" in first if is_shell else arguments[0] == first
+    return first if is_file or _EXTENSION.search(first) else ""
 
 
 def _strip(words: list[str]) -> list[str]:
@@ -90,9 +135,9 @@ def _strip(words: list[str]) -> list[str]:
     while words:
         first = _get_stem(words[0])
         is_value = "=" in words[0] and not words[0].startswith("=")
-        if first in _WRAPPERS | _WRAPPERS_WITH_VALUE:
-            words = _drop_options(words[1:], first not in _WRAPPERS_WITH_VALUE)
-            words = words[first in _WRAPPERS_WITH_VALUE or first == "bundle" :]
+        if first in _WRAPPERS:
+            words = _drop_options(words[1:], _WRAPPERS[first])
+            words = words[first in _WRAPPERS_WITH_WORD :]
         elif words[0] in _KEYWORDS or is_value or words[0].startswith("$") and not first:
             words = words[1:]
         else:
@@ -100,11 +145,13 @@ def _strip(words: list[str]) -> list[str]:
     return words
 
 
-def _drop_options(words: list[str], may_have_value: bool) -> list[str]:
-    """Return the words after options; an option of one letter may be followed by its value."""
+def _drop_options(words: list[str], with_value: str) -> list[str]:
+    """Return the words after options; those of `with_value` are followed by their value."""
     while words and words[0].startswith("-"):
-        has_value = may_have_value and len(words[0]) == 2 and len(words) > 2
-        words = words[2 if has_value and not words[1].startswith("-") else 1 :]
+        has_value = len(words[0]) == 2 and words[0][1] in with_value
+        if words[0] == "-c" and not has_value:
+            break
+        words = words[2 if has_value else 1 :]
     return words
 
 

@@ -7,6 +7,8 @@ second import creates no doubles.
 from __future__ import annotations
 
 import asyncio
+import shlex
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +18,15 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.core.definitions.document import validate_definition
-from app.core.schedules import fire_plan
+from app.core.notifications.channels import Channel, NotificationSettings
+from app.core.schedules import crontab_mail, fire_plan
 from app.core.schedules.crontab_names import make_unique
 from app.core.schedules.definition import ScheduleDefinition
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.task_spec import NameStr
+from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
+from app.service import notifications
 from app.service.context import Call
 from app.service.schedules import changes
 from app.service.schedules import rules as schedule_rules
@@ -39,14 +44,22 @@ _COMPARED = {"kind": "time", "expression": "time", "zone": "zone", "task": "task
 """Columns compared with an existing schedule, and what they are called."""
 
 
+_NOTICE_KEYS = {"notify", "notify_on", "tags"}
+"""Keys of a task that decide nothing about what runs."""
+
+
 class ImportedLine(BaseModel):
-    """A line to import: its number, the name to try first, and the keys of its definition."""
+    """A line to import: its number, the name to try first, and the keys of its definition.
+
+    `mailto` is where cron mails the output: addresses, "" for nowhere, None for the user.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     line: int
     name: NameStr
     definition: dict[str, Any]
+    mailto: str | None = None
 
 
 @dataclass(slots=True)
@@ -55,32 +68,39 @@ class Planned:
 
     line: ImportedLine
     columns: dict[str, Any] | None
+    channel: Channel | None = None
+    """Who hears of failures."""
     reason: str | None = None
     name: str = ""
     existing: ScheduleRow | None = None
     notes: list[str] = field(default_factory=list[str])
 
 
-async def preview_import(call: Call, *, lines: Sequence[Any]) -> list[dict[str, Any]]:
+async def preview_import(
+    call: Call, *, lines: Sequence[Any], mail_channel: str | None = None
+) -> list[dict[str, Any]]:
     """Return what each line would become; change nothing. See `import_lines`."""
     now = timestamps.utcnow()
-    planned = await asyncio.to_thread(_prepare, lines, now)
+    settings = _get_settings(call, mail_channel)
+    planned = await asyncio.to_thread(_prepare, lines, settings, mail_channel, now)
     rows = await call.db.read(schedules.list_all)
     await asyncio.to_thread(_plan, rows, planned)
     return await asyncio.to_thread(_describe_all, planned, now, "new")
 
 
 async def import_lines(
-    call: Call, *, lines: Sequence[Any], umask: int = 0o022
+    call: Call, *, lines: Sequence[Any], umask: int = 0o022, mail_channel: str | None = None
 ) -> list[dict[str, Any]]:
     """Create a schedule for each line that has none yet, in one transaction.
 
-    Return {"line", "name", "outcome", "reason", "words", "zone", "next_fire", "notes"} for each
-    line, in order. `outcome` is created, exists or refused. Raise Problem if nothing was created
-    because one could not be.
+    `mail_channel` hears of failures instead of MAILTO. Without it, the channel with that address
+    does. Return {"line", "name", "outcome", "reason", "words", "zone", "next_fire", "channel",
+    "kinds", "notes"} for each line, in order. `outcome` is created, exists or refused. Raise
+    Problem if nothing was created because one could not be.
     """
     now = timestamps.utcnow()
-    planned = await asyncio.to_thread(_prepare, lines, now)
+    settings = _get_settings(call, mail_channel)
+    planned = await asyncio.to_thread(_prepare, lines, settings, mail_channel, now)
     for _ in range(MAX_TRIES):
         rows, calendars = await call.db.read(_read_schedules)
         await asyncio.to_thread(_plan, rows, planned)
@@ -88,6 +108,13 @@ async def import_lines(
         if await call.db.write(_create_all, rows, new, call.by):
             return await asyncio.to_thread(_describe_all, planned, now, "created")
     raise Conflict(f"the schedules change all the time. {UNCHANGED}", "Try again.")
+
+
+def _get_settings(call: Call, mail_channel: str | None) -> NotificationSettings:
+    """Return the channels. Raise NotFound if the one to use is not among them."""
+    if mail_channel is not None:
+        notifications.require_channel(call, mail_channel, UNCHANGED)
+    return notifications.get_settings(call)
 
 
 class NewSchedule(NamedTuple):
@@ -145,7 +172,9 @@ def _name_line(line: int) -> Iterator[None]:
         raise type(problem)(f"line {line}: {problem.message}", problem.hint) from None
 
 
-def _prepare(lines: Sequence[Any], now: datetime) -> list[Planned]:
+def _prepare(
+    lines: Sequence[Any], settings: NotificationSettings, mail_channel: str | None, now: datetime
+) -> list[Planned]:
     """Return each line with its columns. Raise Usage for what no client of ours sends."""
     if len(lines) > MAX_LINES:
         raise Usage(
@@ -156,18 +185,26 @@ def _prepare(lines: Sequence[Any], now: datetime) -> list[Planned]:
         found = [ImportedLine.model_validate(line) for line in lines]
     except ValidationError:
         raise Usage(f"lines must have line, name and definition. {UNCHANGED}") from None
-    return [_prepare_line(line, now) for line in found]
+    channels: dict[str | None, Channel | None] = {}
+    for mailto in {line.mailto for line in found}:
+        name = mail_channel
+        if mailto and mail_channel is None:
+            name = crontab_mail.find_channel(settings.channels, mailto, socket.gethostname())
+        channels[mailto] = settings.channels[name] if name and mailto != "" else None
+    return [_prepare_line(line, channels[line.mailto], now) for line in found]
 
 
-def _prepare_line(line: ImportedLine, now: datetime) -> Planned:
+def _prepare_line(line: ImportedLine, channel: Channel | None, now: datetime) -> Planned:
+    notice = crontab_mail.make_notice(line.mailto, channel and channel.name)
     try:
-        definition = validate_definition(ScheduleDefinition, line.definition)
+        definition = validate_definition(ScheduleDefinition, line.definition | notice)
         columns = changes.make_columns(definition, None, now)
     except Problem as problem:
-        return Planned(line, None, problem.message.removesuffix(f" {UNCHANGED}").rstrip("."))
+        reason = problem.message.removesuffix(f" {UNCHANGED}").rstrip(".")
+        return Planned(line, None, channel, reason)
     if "template" in columns["task"]:
         raise Usage(f"a line of a crontab runs a command, not a template. {UNCHANGED}")
-    return Planned(line, columns)
+    return Planned(line, columns, channel)
 
 
 def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
@@ -186,7 +223,7 @@ def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
         if found := by_text.get(one.columns["description"]):
             one.existing = found.pop(0)
             one.name = one.existing.name
-            one.notes = _compare(one.existing, one.columns)
+            one.notes = _compare(one.existing, one.columns) + _note_silence(one)
         else:
             one.name = make_unique(one.line.name, taken)
             taken.add(one.name)
@@ -198,11 +235,32 @@ def _get_work(task: dict[str, Any]) -> str:
     return str(task.get("script") or task.get("argv"))
 
 
+def _note_silence(one: Planned) -> list[str]:
+    """Return a note if an existing schedule tells nobody, and a channel takes the mail by now."""
+    if one.existing is None or one.channel is None:
+        return []
+    if {"notify", "notify_on"} & one.existing.task.keys():
+        return []
+    name, channel = (sanitize(shlex.quote(word)) for word in (one.name, one.channel.name))
+    return [f"tells nobody: taskdeck schedule set {name} --notify {channel} --notify-on failed"]
+
+
 def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
     """Return a note if an existing schedule has become another one since its import."""
-    changed = [word for key, word in _COMPARED.items() if getattr(row, key) != columns[key]]
+    changed = [
+        word
+        for key, word in _COMPARED.items()
+        if _strip_notice(getattr(row, key)) != _strip_notice(columns[key])
+    ]
     changed += ["paused"] if row.status == "paused" else []
     return [f"differs by now: {', '.join(dict.fromkeys(changed))}"] if changed else []
+
+
+def _strip_notice(value: Any) -> Any:
+    """Return a task without what decides nothing about what runs; other values as they are."""
+    if not isinstance(value, dict):
+        return value
+    return {key: inner for key, inner in value.items() if key not in _NOTICE_KEYS}
 
 
 def _describe_all(planned: Sequence[Planned], now: datetime, outcome: str) -> list[dict[str, Any]]:
@@ -218,6 +276,8 @@ def _describe(one: Planned, now: datetime, outcome: str) -> dict[str, Any]:
         "words": None,
         "zone": None,
         "next_fire": None,
+        "channel": one.channel and one.channel.name,
+        "kinds": one.channel.kinds if one.channel else [],
         "notes": one.notes,
     }
     if one.existing is not None:

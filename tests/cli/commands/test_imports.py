@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import tomllib
 
 import pytest
+
+from app.core.notifications.channels import parse_notifications
 
 CRONTAB = b"""SHELL=/bin/sh
 MAILTO=ops
@@ -30,7 +33,7 @@ def test_each_line_is_shown_with_what_it_becomes(cli, file):
     assert "3  etl       new    at 02:00 every day" in done.out
     assert "5  warm      new    at each boot of this machine" in done.out
     assert 'line 4 has a wrong hour: "25" (allowed: 0 to 23):\n    0 25 * * * /opt' in done.out
-    assert "the address as the tag mailto\n" in done.out
+    assert "MAILTO=ops → no channel yet, so nobody hears of failures (line 3, 5)" in done.out
     assert f"import crontab {file} --apply" in done.err
 
 
@@ -82,7 +85,7 @@ def test_a_user_column_without_system_is_refused(cli):
     done = cli("import", "crontab", "-", feed=b"@daily root cd / && ls\n@daily mail -s x\n")
 
     assert "line 1 begins with the user root, as in a system crontab: use --system" in done.out
-    assert "mail-x" in done.out
+    assert "mail " in done.out
 
 
 def test_a_missing_program_is_noted(cli):
@@ -98,6 +101,55 @@ def test_values_of_secrets_are_masked(cli):
     done = cli("import", "crontab", "-", "--json", feed=b"API_TOKEN=s3cr3t\n@daily x\n")
 
     assert "s3cr3t" not in done.out
+
+
+MAIL = b"""0 1 * * * /opt/a
+MAILTO=ops@example.org, Ann@example.org
+0 2 * * * /opt/b
+MAILTO=root
+0 3 * * * /opt/c
+MAILTO=""
+0 4 * * * /opt/d
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Return a file of settings with a channel for two people."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "taskdeck" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(
+        '[channels.mail-root]\nurl = "ntfy://x"\n[channels.both]\n'
+        'url = "mailtos://u:{file:/x}@example.org?to=ann@example.org,ops@example.org"\n'
+    )
+    return path
+
+
+def test_mail_becomes_the_channel_with_its_address(cli, config):
+    out = cli("import", "crontab", "-", feed=MAIL).out
+
+    mail = out.partition("\nmail:\n")[2]
+    assert (
+        "  MAILTO=ops@example.org, Ann@example.org → channel both (mailtos), notify on failed"
+        " (cron mails output;"
+    ) in mail
+    assert "  MAILTO=root → no channel yet, so nobody hears of failures (line 5)\n" in mail
+    assert '  MAILTO="" → no notification (line 7)\n' in mail
+    assert f"add this to {config} and import then;\nuntil then the mail is not kept:\n" in mail
+    lines = mail.partition("not kept:\n")[2]
+    added = parse_notifications(tomllib.loads(lines))
+    assert not added[1] and list(added[0].channels) == ["mail-root-2"]
+
+
+def test_a_named_channel_takes_all_mail(cli, config):
+    found = json.loads(
+        cli("import", "crontab", "-", "--mail-channel", "both", "--json", feed=MAIL).out
+    )
+
+    assert [entry["channel"] for entry in found["entries"]] == ["both"] * 3 + [None]
+    done = cli("import", "crontab", "-", "--mail-channel", "bot", feed=MAIL)
+    assert (done.code, "Nearest: both. Nothing was changed." in done.err) == (3, True)
 
 
 def test_an_empty_crontab_changes_nothing(cli):

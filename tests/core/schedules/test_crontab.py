@@ -11,8 +11,10 @@ from app.core.schedules.crontab import (
     Account,
     CrontabEntry,
     comment_out,
+    get_mailto,
     list_notes,
     make_definition,
+    map_comments,
     parse_crontab,
     split_input,
 )
@@ -168,13 +170,12 @@ def test_a_schedule_has_the_small_environment_of_cron():
 
 
 def test_variables_of_the_crontab_replace_those_of_cron():
-    text = "SHELL=/bin/bash\nPATH=/opt/bin\nHOME=/srv\nMAILTO=ops\n@hourly ./x\n"
+    text = "SHELL=/bin/bash\nPATH=/opt/bin\nHOME=/srv\n@hourly ./x\n"
     found = make_definition(parse_one(text), ANN, "UTC")
 
     assert found["argv"] == ["/bin/bash", "-c", "./x"]
     assert found["cwd"] == found["env"]["HOME"] == "/srv"
     assert found["env"]["PATH"] == "/opt/bin"
-    assert found["tags"] == {"mailto": "ops"}
 
 
 def test_reboot_becomes_a_schedule_at_boot():
@@ -187,7 +188,6 @@ def test_reboot_becomes_a_schedule_at_boot():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("MAILTO=ops@example.org", "tag mailto"),
         ("CRON_TZ=Asia/Tokyo", "only a variable of the command"),
         ("TZ=Asia/Tokyo", "not to the fire times"),
         ("LOGNAME=bob", "LOGNAME stays ann"),
@@ -202,6 +202,18 @@ def test_notes_say_what_is_not_kept(line, words):
 @pytest.mark.parametrize("line", ['MAILTO=""', "LOGNAME=ann", "A=b"])
 def test_notes_are_left_out_where_nothing_differs(line):
     assert list_notes(parse_one(f"{line}\n@daily x\n"), ANN) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "mailto"),
+    [("A=b", None), ('MAILTO=""', ""), ("MAILTO=', '", ""), ("MAILTO=ops, ann", "ops, ann")],
+)
+def test_the_mail_goes_where_mailto_says(line, mailto):
+    assert get_mailto(parse_one(f"{line}\n@daily x\n")) == mailto
+
+
+def test_a_comment_belongs_to_the_line_below():
+    assert map_comments("# one\n@daily x\n\n \t#two\n#three\n") == {2: " one", 5: "two", 6: "three"}
 
 
 def test_lines_are_commented_out_and_others_stay():

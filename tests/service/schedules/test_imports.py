@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from app.core.notifications.channels import Channel, NotificationSettings
 from app.core.schedules.crontab import Account, make_definition, parse_crontab
 from app.core.schedules.crontab_names import make_name
 from app.errors import Problem, Usage
@@ -112,6 +113,44 @@ async def test_one_failure_creates_nothing_at_all(call):
         await imports.import_lines(call, lines=lines)
 
     assert await list_names(call) == []
+
+
+def read_mail_lines(mailto):
+    return [{**line, "mailto": mailto} for line in read_lines("@daily /opt/a\n")]
+
+
+@pytest.fixture
+def told(runtime_call, fake_runtime):
+    """Return a call beside a runtime with a channel for mail, which is the default."""
+    ops = Channel("ops", ("mailto://u@example.org",))
+    fake_runtime.channels = NotificationSettings({"ops": ops}, default="ops")
+    return runtime_call
+
+
+@pytest.mark.parametrize(
+    ("mailto", "notice"),
+    [
+        ("u@example.org", {"notify": "ops", "notify_on": "failed"}),
+        ("", {"notify_on": "never"}),
+        ("v@example.org", {}),
+        (None, {}),
+    ],
+)
+async def test_a_schedule_tells_the_channel_of_the_mail(told, mailto, notice):
+    (found,) = await imports.import_lines(told, lines=read_mail_lines(mailto))
+
+    task = (await verbs.show(told, name="a"))["task"]
+    assert {key: task[key] for key in task.keys() & {"notify", "notify_on", "tags"}} == notice
+    assert found["channel"] == notice.get("notify")
+
+
+async def test_an_earlier_import_learns_how_to_tell_a_channel(told):
+    await imports.import_lines(told, lines=read_mail_lines("v@example.org"))
+
+    (found,) = await imports.preview_import(told, lines=read_mail_lines("u@example.org"))
+
+    command = "taskdeck schedule set a --notify ops --notify-on failed"
+    assert found["notes"] == [f"tells nobody: {command}"]
 
 
 async def test_two_imports_at_once_create_each_schedule_once(call):
