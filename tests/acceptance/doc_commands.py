@@ -48,7 +48,7 @@ def _split_simple_commands(words: list[str]) -> Iterator[list[str]]:
     simple: list[str] = []
     rest = iter([*words, ";"])
     for word in rest:
-        if not set(word) <= set("();<>|&"):
+        if not word or not set(word) <= set("();<>|&"):
             simple.append(word)
         elif word[0] in "<>":
             next(rest)
