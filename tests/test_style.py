@@ -62,6 +62,7 @@ COVERING_TESTS = {
     "tests/core/rules/test_evaluate.py": "core/rules/{active_time,deadlines,window_stats}",
     "tests/service/rules/test_cases.py": "service/rules/{values,snapshot,run_memory,rings}"
     " db/queries/{rule_states,rule_values}",
+    "tests/service/rules/test_levels.py": "service/rules/trails",
     "tests/service/rules/test_replay.py": "service/rules/past",
     "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins}"
     " db/queries/checkins cli/commands/checkin",
@@ -124,7 +125,8 @@ COVERING_TESTS = {
     " tui/data/{background_calls,call_queue,connection,requests} tui/{error_boundary,error_log}"
     " tui/screens/deck/* tui/state/{pending_changes,undo_stack}",
     "tests/tui/screens/deck/test_screen.py": "tui/panes/alerts tui/rows/work",
-    "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows tui/pages/rule"
+    "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows"
+    " tui/pages/{rule,rule_levels}"
     " tui/rows/{alerts,rules} tui/screens/rule_form",
     "tests/tui/screens/test_database.py": "tui/pages/database",
     "tests/tui/screens/test_definition_editor.py": "tui/actions/definitions",

@@ -49,12 +49,13 @@ from app.runtime.replicator import Replicator
 from app.runtime.schedule_trigger import ScheduleTrigger
 from app.runtime.usage import UsageSampler
 from app.service.context import Call
-from app.service.rules.levels import LevelLog
+from app.service.rules.levels import LevelLog, make_level_key
 from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase
 from db.queries import dispatch
 from db.queries.replicas import Replica
+from db.rows import SlaRow
 
 log = logging.getLogger("app.runtime")
 
@@ -164,13 +165,13 @@ class Runtime:
         run = self.sampler.runs.get(runid)
         return run.to_run_use() if run else None
 
-    def get_level(self, sla_id: int) -> Level | None:
-        """Return the present value of a rule of the general form, or None."""
-        return self.levels.find(sla_id)
+    def list_levels(self, rule: SlaRow) -> Sequence[Level]:
+        """Return the present values of a rule of the general form."""
+        return self.levels.find(make_level_key(rule))
 
-    def list_trail(self, sla_id: int) -> list[Level]:
+    def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""
-        return self.levels.list_trail(sla_id)
+        return self.levels.list_trail(make_level_key(rule))
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         """Send a signal to runs."""

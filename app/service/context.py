@@ -13,6 +13,7 @@ from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
 from db.engine import Database
 from db.queries.replicas import Replica
+from db.rows import SlaRow
 
 if TYPE_CHECKING:
     from app.core.rules.levels import Level
@@ -81,11 +82,11 @@ class RuntimeHandle(Protocol):
         """Return the resource usage of a run so far."""
         ...
 
-    def get_level(self, sla_id: int) -> Level | None:
-        """Return the present value of a rule of the general form, or None."""
+    def list_levels(self, rule: SlaRow) -> Sequence[Level]:
+        """Return the present values of a rule of the general form."""
         ...
 
-    def list_trail(self, sla_id: int) -> list[Level]:
+    def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""
         ...
 

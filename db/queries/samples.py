@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -38,6 +38,27 @@ def store_samples(c: Connection, rows: Sequence[dict[str, Any]]) -> None:
         ),
         rows,
     )
+
+
+class StoredLevel(NamedTuple):
+    """Levels of a queue or pool in a minute."""
+
+    name: str
+    minute: str
+    running: int
+    waiting: int
+    used_cpu: float | None
+    used_memory: float | None
+
+
+def list_levels(c: Connection, kind: str, since: str) -> list[StoredLevel]:
+    """Return the levels of all queues or pools from `since` on."""
+    # `+` keeps SQLite from the index of the primary key, which holds all minutes of a kind.
+    found = (
+        "SELECT name, minute, running, waiting, used_cpu, used_memory FROM samples"
+        " WHERE minute >= ? AND +kind = ?"
+    )
+    return [StoredLevel(*row) for row in raw_sql.fetch_tuples(c, found, (since, kind))]
 
 
 def list_samples(c: Connection, since: str) -> list[Any]:

@@ -404,21 +404,23 @@ DELIVERY = {"id": 1, "key": "k", "event": "firing", "target": "ops", "about": ""
             "status": "pending", "next_at": "2026-01-31T08:00:00.000000Z", "last_error": "HTTP 503",
             "log": [], **TIMESTAMPS}  # fmt: skip
 LEVEL = {"value": 143.0, "limit": 100.0, "op": ">", "unit": "count", "metric": "queued tasks",
-         "object": "queue media", "text": "143, limit 100", "is_below": False}  # fmt: skip
+         "object": "queue media", "text": "queued tasks 143, limit 100, queue media",
+         "is_below": False}  # fmt: skip
 
 
 def test_sla_show_has_the_value_and_the_deliveries_of_a_rule(fake_runtime, cli):
     rule = SLA | {
         "conditions": {"scope": "queue", "when": {}},
         "words": "queue media: queued tasks over 100",
-        "level": LEVEL,
+        "levels": [LEVEL, LEVEL | {"text": "longest wait 4m, limit 30m"}],
         "does": ["firing: notify ops"],
         "due": {"at": DELIVERY["next_at"], "object": "#7 film", "more": 2},
         "deliveries": [DELIVERY, DELIVERY | {"status": "sent", "attempts": 1}],
     }
     fake_runtime(sla__show=rule)
     shown = cli("sla", "show", "on-time").out
-    assert "now          queued tasks 143, limit 100, queue media" in shown
+    assert "now          queued tasks 143, limit 100, queue media\n" in shown
+    assert "             longest wait 4m, limit 30m\n" in shown
     assert "does         firing: notify ops" in shown
     assert ": #7 film, then 2 more\n" in shown and "due          next " in shown
     assert "firing: ops failing, attempt 3, next" in shown and "HTTP 503" in shown

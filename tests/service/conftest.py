@@ -14,9 +14,10 @@ from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
-from app.service.rules.levels import LevelLog
+from app.service.rules.levels import LevelLog, make_level_key
 from db.engine import Database
 from db.errors import Storage
+from db.rows import SlaRow
 from tests.db.builders import TaskBuilder
 
 
@@ -65,11 +66,11 @@ class FakeRuntimeHandle:
     def get_run_use(self, runid: str) -> RunUse | None:
         return self.uses.get(runid)
 
-    def get_level(self, sla_id: int) -> Level | None:
-        return self.levels.find(sla_id)
+    def list_levels(self, rule: SlaRow) -> Sequence[Level]:
+        return self.levels.find(make_level_key(rule))
 
-    def list_trail(self, sla_id: int) -> list[Level]:
-        return self.levels.list_trail(sla_id)
+    def list_trail(self, rule: SlaRow) -> list[Level]:
+        return self.levels.list_trail(make_level_key(rule))
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))

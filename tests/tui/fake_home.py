@@ -754,7 +754,15 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
 _LONG = {"scope": "queue", "match": {"queue": "media"}, "for": "1m",
          "when": {"metric": "queue.depth", "op": ">", "value": 100}}  # fmt: skip
 _LEVEL = {"value": 143.0, "limit": 100.0, "op": ">", "unit": "count", "metric": "queued tasks",
-          "object": "queue media", "text": "143, limit 100", "is_below": False}  # fmt: skip
+          "object": "queue media", "text": "queued tasks 143, limit 100, queue media",
+          "brief": "143 / 100", "is_below": False}  # fmt: skip
+_AGE = _LEVEL | {"unit": "seconds", "limit": 600.0}
+_DUE = _AGE | {"value": -720.0, "limit": 0.0, "metric": "deadline", "object": "nightly-etl",
+               "text": "nightly-etl due in 12m, 10:54; 3 open, 1 missed", "brief": "in 12m",
+               "due": NOW + 12 * MINUTE, "since": NOW - HOUR, "expected": None}  # fmt: skip
+_LATE = _DUE | {"value": 600.0, "text": "#1041 encode ends 10:50–11:20, probably 11:04, due"
+                " 10:54; 1 of 5 late", "brief": "11:04 / 10:54",
+                "expected": [NOW + n * MINUTE for n in (8, 22, 38)]}  # fmt: skip
 _DOES = [
     "firing: notify ops",
     "firing: notify chat, after 10m, every 1h",
@@ -763,20 +771,28 @@ _DOES = [
 ]
 GENERAL_RULES = [
     _make_rule("media-long", "critical", "queue media: queued tasks over 100 for 1m",
-               conditions=_LONG, limit=None, metric=None, stands=None, level=_LEVEL, does=_DOES,
+               conditions=_LONG, limit=None, metric=None, stands=None, levels=[_LEVEL], does=_DOES,
                open={"acknowledged": 1}),
     _make_rule("disk-low", "warning", "the host: disk free below 10% for 1m", limit=None,
                conditions={"scope": "host", "when": {"metric": "host.disk_free_ratio"}},
-               level={**_LEVEL, "value": 0.42, "limit": 0.1, "op": "<", "unit": "ratio",
-                      "metric": "disk free", "object": "host", "text": "42%, limit 10%"}),
+               levels=[_LEVEL | {"value": 0.42, "limit": 0.1, "op": "<", "unit": "ratio",
+                       "metric": "disk free", "object": "the host", "brief": "42% / 10%",
+                       "text": "disk free 42%, limit 10%"}]),
     _make_rule("etl-by-six", "critical", "task nightly-etl: no success by 06:00 Europe/Berlin on"
-               " workdays, critical after 30m, only workdays 05:00–08:00", limit=None, level=None,
+               " workdays, critical after 30m, only workdays 05:00–08:00", limit=None,
+               levels=[_DUE],
                conditions={"scope": "task", "match": {"task": ["nightly-*"]}, "when": {}}),
     _make_rule("no-output", "warning", "every task: no output for over 10m", limit=None,
                conditions={"scope": "instance", "when": {}},
-               level={**_LEVEL, "value": None, "limit": 600.0, "unit": "seconds", "object": "",
-                      "metric": "no output for", "text": "none reached, limit 10m",
-                      "is_below": True}),
+               levels=[_AGE | {"value": 240.0, "object": "#1041 encode", "brief": "4m / 10m",
+                       "text": "no output for 4m, limit 10m, #1041 encode"}]),
+    _make_rule("encode-ends", "warning", "task encode: success not expected within 1h of the"
+               " submission", limit=None, levels=[_LATE],
+               conditions={"scope": "instance", "when": {}}),
+    _make_rule("media-stuck", "critical", "queue media: queued tasks over 100 and longest wait over"
+               " 10m", limit=None, conditions=_LONG, does=_DOES,
+               levels=[_LEVEL, _AGE | {"value": 252.0, "metric": "longest wait", "brief": "",
+                       "text": "longest wait 4m12s, limit 10m, queue media"}]),
     RULES[1],
 ]  # fmt: skip
 GENERAL_ALERTS = [
@@ -811,10 +827,12 @@ def _answer_general_history(args: Mapping[str, Any]) -> Row:
     rule = next(rule for rule in GENERAL_RULES if rule["name"] == args["name"])
     trail = [(NOW - 30 * (90 - n), 82.0 + 60 * math.sin(n / 11.3)) for n in range(90)]
     was = [{"since": format_timestamp(6 * HOUR), "until": format_timestamp(5 * HOUR)}]
-    is_long = rule["name"] == "media-long"
+    is_long, is_stuck = (rule["name"] == name for name in ("media-long", "media-stuck"))
     return {
-        "name": rule["name"], "level": rule.get("level"), "runs": [], "was": was if is_long else [],
-        "trail": trail if is_long else [], "deliveries": DELIVERIES if is_long else [],
+        "name": rule["name"], "levels": rule.get("levels"), "runs": [],
+        "was": was if is_long else [], "begins": "start" if is_stuck else "",
+        "trail": trail if is_long else trail[60:] if is_stuck else [],
+        "deliveries": DELIVERIES if is_long or is_stuck else [],
     }  # fmt: skip
 
 

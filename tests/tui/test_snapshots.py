@@ -108,6 +108,9 @@ ROUTES: dict[str, Route] = {
     "editor-review": make_key_route("6", "e", "down", "retries=1", "enter", "ctrl+j"),
     "alerts": make_key_route("7"),
     "rule": make_key_route("7", "j", "j"),
+    "rule-deadline": make_key_route("7", *"jjjj"),
+    "rule-forecast": make_key_route("7", *"jjjjjj"),
+    "rule-several": make_key_route("7", *"jjjjjjj"),
     "alert-silence": make_key_route("7", "s"),
     "rule-form": make_key_route("7", "n"),
     "edit-task": make_direct_route(lambda app: _open_edit_form(app, 3)),
@@ -137,7 +140,7 @@ ROUTES: dict[str, Route] = {
     "cancel": make_key_route("x"),
     "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
-RULE_SCREENS = ("rule",)
+RULE_SCREENS = ("rule", "rule-deadline", "rule-forecast", "rule-several")
 """Screens of the home with rules of the general form only."""
 ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search",
@@ -225,7 +228,8 @@ TOURS = (
         tuple(screen for screen in ROUTES if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS)),
     ),
     SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
-    SnapshotTour("rules", fake_home.make_rules_home, ("alerts", *RULE_SCREENS)),
+    SnapshotTour("rules", fake_home.make_rules_home, ("alerts", "rule")),
+    SnapshotTour("rules", fake_home.make_rules_home, RULE_SCREENS[1:], USUAL_SIZES),
     SnapshotTour("scheduled", _make_runtime_factory(boards.scheduled), ("deck",)),
     SnapshotTour("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
     SnapshotTour("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),

@@ -66,8 +66,8 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("condition", condition),
         ("now" if sla.get("metric") else "of", scope),
-        ("now", _format_level(sla.get("level"))),
-        ("due", _format_due(sla.get("due"))),
+        ("now", "\n".join(sanitize(level["text"]) for level in sla.get("levels") or ())),
+        ("due", _format_due(sla)),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
         ("silence", _format_silence(sla["silence"])),
@@ -83,17 +83,13 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _format_level(level: dict[str, Any] | None) -> str:
-    """Return the value of a rule with its limit: `queued tasks 143, limit 100, queue media`."""
-    if not level:
-        return ""
-    about = f", {level['object']}" if level["object"] not in ("", "host", "taskdeck") else ""
-    return f"{level['metric']} {level['text']}{about}"
+def _format_due(sla: dict[str, Any]) -> str:
+    """Return when a rule fires next: `next Mon 06:00 (in 3h): #12 nightly-etl, then 4 more`.
 
-
-def _format_due(due: dict[str, Any] | None) -> str:
-    """Return when a rule fires next: `next Mon 06:00 (in 3h): #12 nightly-etl, then 4 more`."""
-    if not due:
+    A deadline says so in its value.
+    """
+    due = sla.get("due")
+    if not due or any("due" in level for level in sla.get("levels") or ()):
         return ""
     when = time_format.format_future(due["at"]) or time_format.format_clock(due["at"])
     about = f": {due['object']}" if due["object"] else ""

@@ -79,6 +79,18 @@ class SubjectTimes(NamedTuple):
 Values = Callable[[MetricRef], Reading]
 
 
+class Target(NamedTuple):
+    """Due time of a subject, in UNIX time.
+
+    `since` is the time from which it counts: its reference, or the first submission that meets it.
+    """
+
+    at: float
+    since: float
+    is_met: bool = False
+    expected: ExpectedEnd | None = None
+
+
 class Verdict(NamedTuple):
     """Result for one subject: true, false, or None without data.
 
@@ -95,8 +107,11 @@ class Verdict(NamedTuple):
     next_at: float | None = None
     is_warming: bool = False
     due: float | None = None
+    target: Target | None = None
 
 
+Note = Callable[[AnyNodeType, Verdict], None]
+"""Hears of the verdict on each comparison."""
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -118,21 +133,27 @@ def make_baseline_ref(metric: str, baseline: Baseline) -> MetricRef:
 
 
 def evaluate(
-    node: AnyNodeType, values: Values, times: SubjectTimes, now: float, explain: bool = True
-) -> Verdict:
+    node: AnyNodeType, values: Values, times: SubjectTimes, now: float, explain: bool = True,
+    note: Note | None = None,
+) -> Verdict:  # fmt: skip
     """Return the verdict on a subject at a UNIX time.
 
     Without `explain` a comparison has no text, which takes half of the time.
     """
-    if isinstance(node, MetricNode):
-        return _judge_metric(node, values, now, explain)
-    if isinstance(node, (DeadlineNode, ForecastNode)):
-        return _judge_time(node, times, now)
+    if isinstance(node, (MetricNode, DeadlineNode, ForecastNode)):
+        verdict = (
+            _judge_metric(node, values, now, explain)
+            if isinstance(node, MetricNode)
+            else _judge_time(node, times, now)
+        )
+        if note is not None:
+            note(node, verdict)
+        return verdict
     if isinstance(node, NotNode):
-        found = evaluate(node.not_, values, times, now, explain)
+        found = evaluate(node.not_, values, times, now, explain, note)
         state = None if found.state is None else not found.state
         return found._replace(state=state, since=now, due=None)
-    parts = [evaluate(part, values, times, now, explain) for part in _list_parts(node)]
+    parts = [evaluate(part, values, times, now, explain, note) for part in _list_parts(node)]
     return _join_all(parts, now) if isinstance(node, AllNode) else _join_any(parts, now)
 
 
@@ -241,8 +262,8 @@ def _judge_time(node: DeadlineNode | ForecastNode, times: SubjectTimes, now: flo
         return Verdict(False, now, text=f"no {form.reference} yet")
     due = reference + form.offset
     if isinstance(form, ForecastDeadline):
-        return _judge_expected_end(due, margin, times, now)
-    return _make_due_verdict(due, now >= due, now)
+        return _judge_expected_end(Target(due, reference), margin, times, now)
+    return _make_due_verdict(Target(due, reference), now >= due, now)
 
 
 def _judge_fixed(
@@ -254,39 +275,45 @@ def _judge_fixed(
     last = deadlines.find_last_due(fixed, form.offset, now)
     next_at = coming.due if coming else None
     if last is not None and last.due >= times.known_since and not _is_met(last, times):
-        return _make_due_verdict(last.due, True, now)._replace(next_at=next_at)
-    if isinstance(form, ForecastDeadline) and coming is not None and not _is_met(coming, times):
-        return _judge_expected_end(coming.due, margin, times, now)
-    due = coming.due if coming is not None and not _is_met(coming, times) else None
-    return Verdict(False, now, text="on time", next_at=next_at, due=due)
+        late = Target(last.due, last.since)
+        return _make_due_verdict(late, True, now)._replace(next_at=next_at)
+    if coming is None:
+        return Verdict(False, now, text="on time")
+    target = Target(coming.due, coming.since, _is_met(coming, times))
+    if isinstance(form, ForecastDeadline) and not target.is_met:
+        return _judge_expected_end(target, margin, times, now)
+    due = None if target.is_met else target.at
+    return Verdict(False, now, text="on time", next_at=next_at, due=due, target=target)
 
 
 def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
     return times.success_submitted is not None and times.success_submitted > found.since
 
 
-def _make_due_verdict(due: float, is_late: bool, now: float) -> Verdict:
+def _make_due_verdict(target: Target, is_late: bool, now: float) -> Verdict:
+    due = target.at
     text = f"no success by {format_moment(due)}"
     since = min(due, now)
     later = None if is_late else due
-    return Verdict(is_late, since, now - due, 0.0, text, later, due=later)
+    return Verdict(is_late, since, now - due, 0.0, text, later, due=later, target=target)
 
 
-def _judge_expected_end(due: float, margin: float, times: SubjectTimes, now: float) -> Verdict:
+def _judge_expected_end(target: Target, margin: float, times: SubjectTimes, now: float) -> Verdict:
     """Return true once the probable end is late; no task that has not ended can end before now."""
+    due, end = target.at, times.expected_end
     latest = due - margin
-    end = times.expected_end
+    next_at = _get_if_later(latest, now)
+    target = target._replace(expected=end)
     if end is None:
         text = f"no forecast, due {format_moment(due)}"
         state = True if now > latest else None
         return Verdict(
-            state, min(now, latest), now - latest, 0.0, text, _get_if_later(latest, now), due=due
+            state, min(now, latest), now - latest, 0.0, text, next_at, due=due, target=target
         )
     probable = max(now, end.probable)
     text = f"{_describe_expected_end(end)}, due {format_moment(due)}"
-    return Verdict(
-        probable > latest, now, probable - latest, 0.0, text, _get_if_later(latest, now), due=due
-    )
+    late_by = probable - latest
+    return Verdict(late_by > 0, now, late_by, 0.0, text, next_at, due=due, target=target)
 
 
 def _get_if_later(at: float, now: float) -> float | None:

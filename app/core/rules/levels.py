@@ -1,20 +1,48 @@
-"""Present value of a rule against its limit, for rules that compare one metric."""
+"""Present values of a rule against its limits: a level for each comparison."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from app.core.json_types import is_object
 from app.core.rules import amounts, catalog
-from app.core.rules.conditions import AllNode, AnyNode, AnyNodeType, MetricNode, parse_conditions
-from app.core.rules.evaluate import describe_ref, make_ref
+from app.core.rules.conditions import (
+    AnyNodeType,
+    DeadlineNode,
+    ForecastNode,
+    MetricNode,
+    NotNode,
+    list_parts,
+    parse_conditions,
+)
+from app.core.rules.evaluate import Target, Verdict, describe_ref, format_moment, make_ref
+from app.core.scheduling.expected_end import ExpectedEnd
+from app.core.text import units
+
+MAX_LEVELS = 6
+"""Comparisons of a rule that have a level."""
+_OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">", "==": "!=", "!=": "=="}
+MET, MISSED, OPEN = range(3)
+"""Ranks of deadlines: the next one that is open comes before those that are over."""
+
+
+class Comparison(NamedTuple):
+    """A comparison of a condition. `op` is the opposite one below a `not`."""
+
+    node: MetricNode | DeadlineNode | ForecastNode
+    op: str
 
 
 class Level(NamedTuple):
-    """Value of the subject that is nearest to breaking a rule, at a UNIX time.
+    """Value of the subject that is nearest to making a comparison true, at a UNIX time.
 
     `value` is None without data; `limit` may come from past runs. `is_below` is True if the value
     is not known, but nothing reaches the limit.
+
+    A deadline has the `due` of its subject, and a value in seconds after it. `open` and `missed`
+    count deadlines; `has_more` is True if further open ones are not counted.
     """
 
     at: float
@@ -22,16 +50,63 @@ class Level(NamedTuple):
     limit: float | None = None
     subject: str = ""
     is_below: bool = False
+    due: Target | None = None
+    rank: int = -1
+    open: int = 0
+    missed: int = 0
+    has_more: bool = False
 
 
-def find_metric(when: AnyNodeType) -> MetricNode | None:
-    """Return the only comparison of a condition, or None if there are more or others."""
-    while isinstance(when, (AllNode, AnyNode)):
-        parts = when.all if isinstance(when, AllNode) else when.any
-        if len(parts) > 1:
-            return None
-        when = parts[0]
-    return when if isinstance(when, MetricNode) else None
+def list_comparisons(when: AnyNodeType) -> list[Comparison]:
+    """Return the first comparisons of a condition, in the order of the text."""
+    return [*_walk(when, False)][:MAX_LEVELS]
+
+
+def _walk(node: AnyNodeType, is_negated: bool) -> list[Comparison]:
+    if isinstance(node, MetricNode):
+        return [Comparison(node, _OPPOSITE[node.op] if is_negated else node.op)]
+    if isinstance(node, (DeadlineNode, ForecastNode)):
+        return [Comparison(node, ">")]
+    below = is_negated is not isinstance(node, NotNode)
+    return [found for part in list_parts(node) for found in _walk(part, below)]
+
+
+def find_charted(comparisons: Sequence[Comparison]) -> int | None:
+    """Return the place of the comparison whose values a chart shows: the first with a metric."""
+    places = range(len(comparisons))
+    return next((at for at in places if isinstance(comparisons[at].node, MetricNode)), None)
+
+
+def add_verdict(one: Comparison, level: Level, verdict: Verdict, subject: str) -> Level:
+    """Return the level with one more subject, which becomes its subject if its value is worse."""
+    if not isinstance(one.node, MetricNode):
+        return _add_due(one, level, verdict, subject)
+    value, limit = verdict.value, verdict.limit
+    if value is None or limit is None:
+        return level
+    if level.value is not None and not is_worse(one.op, value, level.value, limit):
+        return level
+    return level._replace(value=value, limit=limit, subject=subject)
+
+
+def _add_due(one: Comparison, level: Level, verdict: Verdict, subject: str) -> Level:
+    due = verdict.target
+    if due is None:
+        return level
+    rank = MET if due.is_met else MISSED if verdict.state else OPEN
+    counted = level._replace(
+        open=level.open + (rank == OPEN), missed=level.missed + (rank == MISSED)
+    )
+    is_forecast = isinstance(one.node, ForecastNode)
+    value = verdict.value if is_forecast and verdict.value is not None else level.at - due.at
+    # A forecast shows the task that is expected last, a deadline the one that is due next.
+    order = (rank != MET, value) if is_forecast else (rank, value)
+    known = (
+        (level.rank != MET, level.value or 0.0) if is_forecast else (level.rank, level.value or 0.0)
+    )
+    if level.due is not None and order <= known:
+        return counted
+    return counted._replace(value=value, limit=0.0, subject=subject, due=due, rank=rank)
 
 
 def is_worse(op: str, one: float, other: float, limit: float) -> bool:
@@ -43,32 +118,111 @@ def is_worse(op: str, one: float, other: float, limit: float) -> bool:
     return abs(one - limit) < abs(other - limit) if op == "==" else other == limit != one
 
 
-def describe_level(conditions: object, level: Level | None) -> dict[str, Any] | None:
-    """Return the level of a rule as sent to clients, None if it compares no single metric.
+def describe_levels(
+    conditions: object, levels: Sequence[Level], now: float
+) -> list[dict[str, Any]]:
+    """Return the levels of a rule as sent to clients, one for each comparison.
 
-    The keys are `value`, `limit`, `op`, `unit`, `metric` in words, `object`, and `text`, such as
-    `143, limit 100`. `value` is None and `text` is `no data` without a value. `is_below` is True
-    if nothing reaches the limit, although no value is known.
+    The keys are `value`, `limit`, `op`, `unit`, `metric` in words, `object`, `text`, such as
+    `queued tasks 143, limit 100, queue media`, and `brief`, such as `143 / 100`. `value` is None
+    without data; `is_below` is True if nothing reaches the limit although no value is known. A
+    deadline has `due`, `open` and `missed`, and a forecast its range as `expected`; times are UNIX
+    times.
     """
     try:
-        node = find_metric(parse_conditions(conditions).when)
+        comparisons = list_comparisons(parse_conditions(conditions).when)
     except ValueError:  # only another program stores such conditions
-        return None
-    if node is None:
-        return None
-    ref = make_ref(node)
-    limit = level.limit if level and level.limit is not None else node.value
-    value = level.value if level else None
-    bound = "" if limit is None else f"limit {amounts.format_amount(ref.unit, limit)}"
-    is_below = value is None and bool(level and level.is_below)
-    known = [amounts.format_value(ref.unit, value)] if value is not None else []
-    known += ["none reached"] if is_below else []
-    text = ", ".join([*known, bound]) if known else "no data"
+        return []
+    pairs = zip(comparisons, levels, strict=False)
+    return [_describe(one, level, now) for one, level in pairs]
+
+
+def _describe(one: Comparison, level: Level, now: float) -> dict[str, Any]:
+    if isinstance(one.node, MetricNode):
+        return _describe_metric(one.node, one.op, level)
+    due = level.due
+    expected = due.expected if due else None
+    is_forecast = isinstance(one.node, ForecastNode)
     return {
-        "value": value, "limit": limit, "op": node.op, "unit": ref.unit,
-        "metric": describe_ref(ref), "object": level.subject if level else "", "text": text,
-        "is_below": is_below,
+        "value": level.value, "limit": level.limit, "op": ">", "unit": catalog.SECONDS,
+        "metric": "expected end" if is_forecast else "deadline", "object": level.subject,
+        "is_below": level.value is None, "text": _describe_due(level, now, is_forecast),
+        "brief": _format_due(level, now), "due": due.at if due else None,
+        "since": due.since if due else None,
+        "expected": expected and [at if at < math.inf else None for at in expected],
+        "open": level.open, "missed": level.missed,
     }  # fmt: skip
+
+
+def _describe_metric(node: MetricNode, op: str, level: Level) -> dict[str, Any]:
+    ref = make_ref(node)
+    limit = node.value if level.limit is None else level.limit
+    value, words = level.value, describe_ref(ref)
+    bound = "" if limit is None else amounts.format_amount(ref.unit, limit)
+    shown = "" if value is None else amounts.format_value(ref.unit, value)
+    about = level.subject if level.subject not in ("the host", "host", "taskdeck") else ""
+    if value is None:
+        shown = "none reached" if level.is_below else ""
+    parts = [f"{words} {shown}", bound and f"limit {bound}", about]
+    text = ", ".join(filter(None, parts)) if shown else f"{words}: no data"
+    brief = "" if value is None else f"{shown} / {bound}" if bound else shown
+    return {
+        "value": value, "limit": limit, "op": op, "unit": ref.unit, "metric": words,
+        "object": level.subject, "is_below": value is None and level.is_below, "text": text,
+        "brief": brief,
+    }  # fmt: skip
+
+
+def _describe_due(level: Level, now: float, is_forecast: bool) -> str:
+    """Return the deadline of a level in words: `#7 etl due in 12m, 06:00; 3 open, 1 missed`."""
+    due, who = level.due, level.subject
+    if due is None:
+        return "nothing due"
+    at = _format_minute(due.at, now)
+    if level.rank == MET:
+        return f"{who}: met, next due {at}"
+    if is_forecast:
+        end = _describe_end(due.expected, now) if due.expected else "has no forecast"
+        total = level.open + level.missed
+        count = f"{level.missed:,} of {total:,} late" if level.missed else f"{total:,} open"
+        return f"{who} {end}, due {at}; {count}"
+    counts = [f"{level.open:,}{'+' if level.has_more else ''} open"] if level.open else []
+    counts += [f"{level.missed:,} missed"] if level.missed else []
+    return f"{who} {_format_time_to(due.at, now, level.rank)}, {at}; {', '.join(counts)}"
+
+
+def _format_time_to(at: float, now: float, rank: int) -> str:
+    if rank == OPEN:
+        return f"due in {units.format_age(at - now)}"
+    return f"{units.format_age(now - at)} late"
+
+
+def _format_due(level: Level, now: float) -> str:
+    """Return the deadline of a level in one or two words: `in 12m`, `5m late`, `06:10 / 06:00`."""
+    due = level.due
+    if due is None or level.rank == MET:
+        return "met" if due else ""
+    if due.expected:
+        probable, at = due.expected.probable, due.at
+        return " / ".join(_format_minute(one, now)[-5:] for one in (probable, at))
+    return _format_time_to(due.at, now, level.rank).removeprefix("due ")
+
+
+def _describe_end(end: ExpectedEnd, now: float) -> str:
+    """Return a range to the minute: `ends 05:40–06:30, probably 06:10`."""
+    first, probable = _format_minute(end.first, now), _format_minute(end.probable, now)
+    if not math.isfinite(end.last):
+        return f"ends after {first}"
+    last, day = _format_minute(end.last, now), first[:-5]
+    if first == last:
+        return f"ends {first}"
+    return f"ends {first}–{last.removeprefix(day)}, probably {probable.removeprefix(day)}"
+
+
+def _format_minute(at: float, now: float) -> str:
+    """Format a UNIX time as `06:00`, on another day as `Mon 06:00`."""
+    today = format_moment(now)[:4] if abs(at - now) < 86400 else " "
+    return format_moment(at // 60 * 60).removeprefix(today)
 
 
 def describe_brief(conditions: object, value: float | None, limit: float | None) -> str | None:

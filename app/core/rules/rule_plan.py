@@ -26,6 +26,7 @@ from app.core.rules.conditions import (
     walk,
 )
 from app.core.rules.evaluate import MetricRef, make_baseline_ref, make_ref
+from app.core.rules.levels import Comparison, list_comparisons
 
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "instance": ("task", "template", "schedule", "queue", "pool", "tags"),
@@ -68,7 +69,8 @@ class RulePlan:
     `base` is the kind of subject that is judged, `group` the label that makes one alert.
     `min_age` is the age below which no instance can break the rule, and `phases` are those in
     which one can. `match_key` is the same for rules that match the same. `has_due` is True if the
-    rule fires at a known time about a subject that is not done before.
+    rule fires at a known time about a subject that is not done before. `comparisons` are those
+    whose values are shown.
     """
 
     conditions: Conditions
@@ -84,6 +86,7 @@ class RulePlan:
     phases: frozenset[str]
     match_key: str
     has_due: bool
+    comparisons: tuple[Comparison, ...]
 
     @property
     def match(self) -> Match:
@@ -116,6 +119,7 @@ def make_plan(conditions: object) -> RulePlan:
         _find_phases(form.when) if form.on_no_data == "ok" else PHASES,
         form.match.model_dump_json(),
         _has_due(form.when),
+        tuple(list_comparisons(form.when)),
     )
 
 

@@ -17,6 +17,7 @@ from app.service import sla_metrics
 from app.service.context import Call, RuntimeHandle
 from app.service.notifications import describe_delivery, require_channels
 from app.service.rules import descriptions as general_rules
+from app.service.rules import trails
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection, Database
@@ -93,16 +94,18 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
     """Return the recent results of a rule.
 
     The keys are "name", "limit", the state of its metric, "due" (see `find_due`), "runs" (see
-    `list_runs`), "was" (see `list_high_spells`) and "deliveries". A rule of the general form
-    has its "level" and a "trail" of (UNIX time, value).
+    `list_runs`), "was" (see `list_high_spells`) and "deliveries". A rule of the general form has
+    its "levels", a "trail" of (UNIX time, value), and in "begins" why the trail is short (see
+    `trails.Trail`).
     """
 
     def read(c: Connection) -> dict[str, Any]:
         row = require_rule(c, name)
         if sla.is_general(row.conditions):
+            trail = trails.read_trail(c, row, call.live)
             return {
                 "name": name, **general_rules.describe_rule(row, call.live), "runs": [],
-                "trail": general_rules.list_trail(row, call.live), "due": find_due(c, row),
+                "trail": trail.points, "begins": trail.begins, "due": find_due(c, row),
                 "was": list_high_spells(c, row), "deliveries": list_deliveries(c, row),
             }  # fmt: skip
         rule = sla.parse_conditions(row.conditions)
@@ -125,8 +128,8 @@ def add_state(
     """Return SLA rules as sent to clients.
 
     Added to the columns are `severity`, `words` (the rule as a sentence), `does` (its actions in
-    words), `limit` in its `unit`, the state of its metric, `level` (of the general form, see
-    `describe_level`), `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and
+    words), `limit` in its `unit`, the state of its metric, `levels` (of the general form, see
+    `describe_levels`), `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or None) and
     `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and `last_late` cover
     resolved alerts of the last day, at most a thousand of all rules together.
     """
@@ -160,8 +163,10 @@ def _add_state(
     )
     if sla.is_general(row.conditions):
         about = general_rules.describe_rule(row, live)
-        level = about["level"]
-        has_no_data = bool(level) and level["value"] is None and not level["is_below"]
+        levels = about["levels"]
+        has_no_data = bool(levels) and all(
+            level["value"] is None and not level["is_below"] for level in levels
+        )
         return {
             **row._asdict(), **about, "open": counts, "silence": silences,
             "state": _find_general_state(row, counts, silence, has_no_data),

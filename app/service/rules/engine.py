@@ -15,8 +15,9 @@ from app.core import sla
 from app.core.rules import active_time, alert_state, rule_plan
 from app.core.rules.alert_state import FIRING, PENDING, SubjectState
 from app.core.rules.amounts import format_seconds
+from app.core.rules.conditions import AnyNodeType
 from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate
-from app.core.rules.levels import Level, find_metric
+from app.core.rules.levels import Level, add_verdict
 from app.core.rules.rule_plan import Labels, RulePlan
 from app.service.rules.due_times import (
     MAX_LOOKS,
@@ -26,7 +27,7 @@ from app.service.rules.due_times import (
     find_due_changes,
     group_due_times,
 )
-from app.service.rules.levels import LOOKS, LevelLog, find_worse
+from app.service.rules.levels import LOOKS, LevelLog, make_level_key
 from app.service.rules.probes import Probes
 from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
 from app.service.rules.values import SubjectValues, read_level
@@ -47,7 +48,7 @@ BATCH_SIZE = 200
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
 SHORT = 80
-YOUNG = 5
+YOUNG = 50
 """Oldest instances that are read for the value of a rule that none can break yet."""
 
 
@@ -156,7 +157,7 @@ class RuleEngine:
         due_changes: list[DueChange] = []
         next_at = now + INTERVAL
         looks = LOOKS
-        self.levels.keep_only([rule.row.id for rule in rules])
+        self.levels.keep_only([make_level_key(rule.row) for rule in rules])
         for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
             due = dues.get(rule.row.id, {})
             judge = _RulePass(snapshot, rule, states.get(rule.row.id, {}), due, firing, gap)
@@ -164,25 +165,24 @@ class RuleEngine:
             version = rule.row.updated_at
             due_changes += find_due_changes(rule.row.id, version, due, judge.list_due())
             next_at = min(next_at, judge.next_at)
-            looks -= self._note_level(judge, looks > 0)
+            looks -= self._note_levels(judge, looks > 0)
             if judge.is_firing:
                 firing.add(rule.row.name)
         return Outcome(found, max(now + 0.001, next_at), due_changes)
 
-    def _note_level(self, judge: _RulePass, may_look: bool) -> int:
-        """Keep the value of a rule; return 1 if subjects were read only for it."""
-        rule_id, looked = judge.rule_id, 0
-        if judge.node is None:
+    def _note_levels(self, judge: _RulePass, may_look: bool) -> int:
+        """Keep the values of a rule; return 1 if subjects were read only for them."""
+        key = make_level_key(judge.row)
+        if not judge.is_active:
+            self.levels.drop(key)
             return 0
-        if judge.level.value is None and judge.has_young:
-            if not (may_look and self.levels.is_due(rule_id, judge.level.at)):
+        lacks = judge.needs_young
+        if lacks:
+            if not (may_look and (judge.has_changes or self.levels.is_due(key, judge.now))):
                 return 0
-            looked = 1
             judge.look_at_young()
-            if judge.level.value is None:
-                judge.level = judge.level._replace(is_below=True)
-        self.levels.add(rule_id, judge.level, judge.node)
-        return looked
+        self.levels.add(key, judge.levels, judge.comparisons)
+        return int(lacks)
 
     def list_rules(self, c: Connection) -> list[Rule]:
         """Return the enabled rules of the general form, each parsed once."""
@@ -270,22 +270,28 @@ class _RulePass:
         self._plan, self._now = rule.plan, snapshot.now
         self._is_inhibited = any(name in firing for name in rule.plan.conditions.inhibited_by)
         self.next_at = self._now + INTERVAL
-        self.is_firing = False
-        self.node = find_metric(rule.plan.conditions.when)
-        self.level = Level(self._now)
+        self.is_firing, self.has_changes = False, False
+        self.is_active = active_time.is_active(rule.plan.periods, snapshot.now)
+        self.row, self.now = rule.row, snapshot.now
+        self.comparisons = rule.plan.comparisons
+        self.levels = [Level(snapshot.now)] * len(self.comparisons)
+        self._subject: Subject | None = None
+        self._judged: set[str] = set()
 
     def run(self) -> list[Change]:
         """Return the changes of all subjects of the rule."""
         edge = active_time.find_next_change(self._plan.periods, self._now)
         self._look_again(edge)
-        if not active_time.is_active(self._plan.periods, self._now):
+        if not self.is_active:
             return [self._step(key, None, None) for key in self._states]
         groups = self._judge_all()
         groups |= self._find_late(groups)
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
         gone = [key for key in self._states if key not in groups and not self._is_retried(key)]
         changes += [self._step_gone(key) for key in gone]
-        return [change for change in changes if change is not None and self._is_change(change)]
+        found = [change for change in changes if change is not None and self._is_change(change)]
+        self.has_changes = bool(found)
+        return found
 
     def _is_retried(self, key: str) -> bool:
         """Return whether a task whose failure fires waits or runs again: the alert stays."""
@@ -305,8 +311,6 @@ class _RulePass:
         for subject in self._list_subjects():
             key = self._get_key(subject)
             verdict = self._judge(subject)
-            if self.node is not None:
-                self.level = find_worse(self.node, self.level, verdict, subject.title)
             self._look_again(verdict.next_at)
             if not verdict.state:
                 self._note_due(key, subject, verdict)
@@ -345,23 +349,27 @@ class _RulePass:
         return found
 
     @property
-    def rule_id(self) -> int:
-        """Id of the rule."""
-        return self._rule.row.id
-
-    @property
-    def has_young(self) -> bool:
-        """True if instances below an age are not judged."""
-        return self._plan.base == "instance" and self._plan.min_age > 0
+    def needs_young(self) -> bool:
+        """True if instances below an age are not judged, and a level needs them."""
+        return (
+            self._plan.base == "instance"
+            and self._plan.min_age > 0
+            and any(level.value is None or level.due for level in self.levels)
+        )
 
     def look_at_young(self) -> None:
-        """Read the values of instances that cannot break the rule yet."""
-        assert self.node is not None
+        """Read the values of the oldest instances that cannot break the rule yet."""
         matching = self._keep_pools(self._snapshot.list_matching(self._plan))
-        young = (one for one in matching if one.candidate is not None)
-        for subject in islice(young, YOUNG):
-            verdict = self._judge(subject)
-            self.level = find_worse(self.node, self.level, verdict, subject.title)
+        young = [
+            one for one in matching if one.candidate is not None and one.key not in self._judged
+        ]
+        for subject in young[:YOUNG]:
+            self._judge(subject)
+        reads_all = "waiting" not in self._plan.phases or self._snapshot.has_all_waiting
+        is_cut = len(young) > YOUNG or not reads_all
+        self.levels = [
+            level._replace(is_below=level.value is None, has_more=is_cut) for level in self.levels
+        ]
 
     def _list_subjects(self) -> Iterable[Subject]:
         return self._keep_pools(self._list_old_enough())
@@ -389,11 +397,13 @@ class _RulePass:
                     self._note_young(subjects[done:])
                 break
             done += 1
+            self._judged.add(subject.key)
             yield subject
         if not self._states and not self._plan.covers_ended:
             return
         for subject in subjects[done:]:
             if subject.run is not None or self._get_key(subject) in self._states:
+                self._judged.add(subject.key)
                 yield subject
 
     def _note_young(self, subjects: Sequence[Subject]) -> None:
@@ -402,16 +412,15 @@ class _RulePass:
             first = subject.age_start + self._plan.min_age + self._plan.timing.wait
             if subject.candidate is None or self._due.is_full_before(first):
                 break
-            verdict = self._judge(subject)
-            if self.node is not None:
-                self.level = find_worse(self.node, self.level, verdict, subject.title)
-            self._note_due(self._get_key(subject), subject, verdict)
+            self._judged.add(subject.key)
+            self._note_due(self._get_key(subject), subject, self._judge(subject))
 
     def _judge(self, subject: Subject) -> Verdict:
         values = SubjectValues(self._snapshot, subject, self._rule.since)
         plan, when = self._plan, self._plan.conditions.when
         times = values.read_times(plan.has_forecast) if plan.has_times else NO_TIMES
-        verdict = evaluate(when, values.read, times, self._now, explain=False)
+        self._subject = subject
+        verdict = evaluate(when, values.read, times, self._now, explain=False, note=self._note)
         if verdict.state or (verdict.state is None and plan.conditions.on_no_data == "alert"):
             verdict = evaluate(when, values.read, times, self._now)
         if subject.run is not None and timestamps.to_unix(subject.run.end_time or "") < (
@@ -424,6 +433,15 @@ class _RulePass:
         if verdict.state is None and not verdict.is_warming:
             return verdict._replace(state=self._plan.conditions.on_no_data == "alert")
         return verdict
+
+    def _note(self, node: AnyNodeType, verdict: Verdict) -> None:
+        """Add the verdict on a comparison to its level."""
+        assert self._subject is not None
+        for place, one in enumerate(self.comparisons):
+            if one.node is node:
+                self.levels[place] = add_verdict(
+                    one, self.levels[place], verdict, self._subject.title
+                )
 
     def _get_key(self, subject: Subject) -> str:
         group = self._plan.group

@@ -6,66 +6,79 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from app.core.rules.conditions import MetricNode
-from app.core.rules.evaluate import Verdict
-from app.core.rules.levels import Level, is_worse
+from app.core.rules.levels import Comparison, Level, find_charted, is_worse
+from db.rows import SlaRow
 
 STEP = 30.0
 """Seconds between two values of a trail."""
 KEPT = 120
 """Values of a trail: an hour."""
-LOOKS = 20
+LOOKS = 10
 """Rules per pass whose subjects are read only for their value, since none can break the rule."""
 
 
-def find_worse(node: MetricNode, level: Level, verdict: Verdict, subject: str) -> Level:
-    """Return the level, or that of a verdict on another subject if it is worse."""
-    value, limit = verdict.value, verdict.limit
-    if value is None or limit is None:
-        return level
-    if level.value is not None and not is_worse(node.op, value, level.value, limit):
-        return level
-    return Level(level.at, value, limit, subject)
+Key = tuple[int, str]
+"""Rule: its id, and when it was changed."""
+
+
+def make_level_key(rule: SlaRow) -> Key:
+    """Return the key of the levels of a rule. A changed rule has a new key."""
+    return rule.id, rule.updated_at
 
 
 class LevelLog:
-    """Latest level of each rule by its id, and its trail.
+    """Latest levels of each rule, and the trail of its first metric.
 
     The level of a trail's step is the worst of the step.
     """
 
     def __init__(self) -> None:
-        self._latest: dict[int, Level] = {}
-        self._trails: dict[int, deque[Level]] = {}
+        self._latest: dict[Key, Sequence[Level]] = {}
+        self._trails: dict[Key, deque[Level]] = {}
 
-    def is_due(self, sla_id: int, now: float) -> bool:
-        """Return whether the level of a rule is older than a step."""
-        level = self._latest.get(sla_id)
-        return level is None or not 0 <= now - level.at < STEP
+    def is_due(self, key: Key, now: float) -> bool:
+        """Return whether the levels of a rule are older than a step."""
+        levels = self._latest.get(key)
+        return not levels or not 0 <= now - levels[0].at < STEP
 
-    def add(self, sla_id: int, level: Level, node: MetricNode) -> None:
-        """Add the level of a pass; an infinite value reaches no limit."""
-        if level.value is not None and not math.isfinite(level.value):
-            level = level._replace(value=None, is_below=True)
-        self._latest[sla_id] = level
-        trail = self._trails.setdefault(sla_id, deque(maxlen=KEPT))
+    def add(self, key: Key, levels: Sequence[Level], comparisons: Sequence[Comparison]) -> None:
+        """Add the levels of a pass; an infinite value reaches no limit."""
+        found = [*map(_make_finite, levels)]
+        self._latest[key] = found
+        place = find_charted(comparisons)
+        if place is not None:
+            self._extend_trail(key, found[place], comparisons[place].op)
+
+    def _extend_trail(self, key: Key, level: Level, op: str) -> None:
+        trail = self._trails.setdefault(key, deque(maxlen=KEPT))
         last = trail[-1] if trail else None
         if last is None or not 0 <= level.at - last.at < STEP:
             trail.append(level)
         elif level.value is not None and (
-            last.value is None or is_worse(node.op, level.value, last.value, level.limit or 0.0)
+            last.value is None or is_worse(op, level.value, last.value, level.limit or 0.0)
         ):
             trail[-1] = level._replace(at=last.at)
 
-    def keep_only(self, sla_ids: Sequence[int]) -> None:
+    def keep_only(self, keys: Sequence[Key]) -> None:
         """Forget all rules but these."""
-        for sla_id in self._latest.keys() - {*sla_ids}:
-            del self._latest[sla_id], self._trails[sla_id]
+        for key in (self._latest.keys() | self._trails.keys()) - {*keys}:
+            self._latest.pop(key, None)
+            self._trails.pop(key, None)
 
-    def find(self, sla_id: int) -> Level | None:
-        """Return the latest level of a rule, or None."""
-        return self._latest.get(sla_id)
+    def drop(self, key: Key) -> None:
+        """Forget the latest levels of a rule that does not apply now."""
+        self._latest.pop(key, None)
 
-    def list_trail(self, sla_id: int) -> list[Level]:
+    def find(self, key: Key) -> Sequence[Level]:
+        """Return the latest levels of a rule, none if it was not evaluated."""
+        return self._latest.get(key, ())
+
+    def list_trail(self, key: Key) -> list[Level]:
         """Return the trail of a rule, oldest first."""
-        return list(self._trails.get(sla_id, ()))
+        return list(self._trails.get(key, ()))
+
+
+def _make_finite(level: Level) -> Level:
+    if level.value is None or math.isfinite(level.value):
+        return level
+    return level._replace(value=None, is_below=True)

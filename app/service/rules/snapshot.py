@@ -184,6 +184,12 @@ class Snapshot:
         return sorted(subjects, key=_get_age_key)
 
     @cached_property
+    def has_all_waiting(self) -> bool:
+        """True if each queued task is among the instances."""
+        found = sum(one.candidate.status == "queued" for one in self.instances if one.candidate)
+        return found >= sum(n for (_, status), n in self.counters.items() if status == "queued")
+
+    @cached_property
     def past_due_tasks(self) -> Mapping[str, rule_values.DueTaskRow]:
         """Return {uuid: task} of the tasks whose stored due time has passed."""
         return rule_values.map_due_tasks(self.c, self._past_due)

@@ -13,6 +13,7 @@ from app.core.rules import amounts
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.core.times import to_unix_or_none
+from app.tui.pages.rule_levels import IS_BROKEN_BY, Levels, draw_due, find_charted, list_level_lines
 from app.tui.rows.alerts import OVER
 from app.tui.rows.rules import format_time_left
 from app.tui.style import Look, Span
@@ -31,14 +32,6 @@ LOW_DETAIL = 9
 """Lines up to which the detail shows one line of its rule and one delivery."""
 MAX_SENTENCE_LINES = 3
 MAX_DELIVERIES = 4
-_BROKEN_BY: Mapping[str, Callable[[float, float], bool]] = {
-    ">": lambda value, limit: value > limit,
-    ">=": lambda value, limit: value >= limit,
-    "<": lambda value, limit: value < limit,
-    "<=": lambda value, limit: value <= limit,
-    "==": lambda value, limit: value == limit,
-    "!=": lambda value, limit: value != limit,
-}
 
 
 def build_alert_lines(
@@ -50,7 +43,7 @@ def build_alert_lines(
     head = [[(f"  {look.cut(text, room - 3)}", "bold")]]
     if rule:
         head += _wrap_sentence(_format_condition(rule), room, height, look)
-        head += _list_level(rule, found, room, look)
+        head += _list_levels_of_alert(rule, found, room, height, look)
     events = _wrap_parts(
         [
             *_list_events(found, now, look),
@@ -82,10 +75,10 @@ def build_rule_lines(
     if rule.get("metric"):
         value = look.sanitize(f"now: {history.get('stands') or rule['stands']}")
         head.append([(f"  {look.cut(value, room - 3)}", "")])
-    head += _list_level(
-        {**rule, "level": history.get("level") or rule.get("level")}, {}, room, look
-    )
-    head += _list_due(history.get("due"), room, now, look)
+    levels = (history.get("levels") or rule.get("levels") or ()) if rule["enabled"] else ()
+    head += list_level_lines(levels, room, height < LOW_DETAIL, look)
+    if not any("due" in level for level in levels):
+        head += _list_due(history.get("due"), room, now, look)
     is_short = _is_general(rule) and height < LOW_DETAIL
     facts = (
         []
@@ -108,9 +101,11 @@ def build_rule_lines(
     events = _wrap_parts([*facts, *spells], room)[: 1 if is_short else None]
     events += _list_actions(rule, room, height, look)
     events += _list_deliveries(history.get("deliveries", ()), room, height, now, look)
+    if len(levels) > 1 and height < LOW_DETAIL:
+        events = events[: max(1, height - len(head) - MIN_CHART_LINES - 1)]
     most = height - len(head) - len(events)
     chart = (
-        _draw_trail(history, room, most, now, look)
+        _draw_levels(history, levels, room, most, now, look)
         if _is_general(rule)
         else _draw_runs(history.get("runs", ()), rule["limit"], room, most, now, look)
     )
@@ -139,19 +134,14 @@ def _wrap_sentence(
     return [[(f"  {line}", style)] for line in lines]
 
 
-def _list_level(
-    rule: Mapping[str, Any], alert: Mapping[str, Any], room: int, look: Look
+def _list_levels_of_alert(
+    rule: Mapping[str, Any], alert: Mapping[str, Any], room: int, height: int, look: Look
 ) -> list[DetailLine]:
-    """Return the value of a rule now; for an alert, only if it is the value of its object."""
-    level = rule.get("level")
-    if not level or not rule["enabled"]:
+    """Return the present values of the object of an open alert."""
+    if alert["status"] in OVER or not rule["enabled"]:
         return []
-    about = level["object"]
-    if alert and (alert["status"] in OVER or about != alert["object"]):
-        return []
-    who = "" if alert or about in ("", "host", "taskdeck") else f", {about}"
-    text = look.sanitize(f"now: {level['metric']} {level['text']}{who}")
-    return [[(f"  {look.cut(text, room - 3)}", "")]]
+    levels = [one for one in rule.get("levels") or () if one["object"] == alert["object"]]
+    return list_level_lines(levels, room, height < LOW_DETAIL, look)
 
 
 def _list_due(due: Mapping[str, Any] | None, room: int, now: float, look: Look) -> list[DetailLine]:
@@ -362,15 +352,26 @@ def _draw_runs(
     ]
 
 
-def _draw_trail(
-    history: Mapping[str, Any], room: int, height: int, now: float, look: Look
+def _draw_levels(
+    history: Mapping[str, Any], levels: Levels, room: int, height: int, now: float, look: Look
 ) -> list[DetailLine]:
+    """Draw the values of the first metric, or the time to a deadline if there is no metric."""
+    level = find_charted(levels)
+    if level is None:
+        return draw_due(levels, room, height, now, look)
+    return _draw_trail(history, level, room, height, now, look)
+
+
+def _draw_trail(
+    history: Mapping[str, Any], level: Mapping[str, Any], room: int, height: int, now: float,
+    look: Look,
+) -> list[DetailLine]:  # fmt: skip
     """Draw the values of the last hour against the limit; nothing without space or data."""
-    level, plot = history.get("level"), height - 1
+    plot = height - 1
     trail = [(at, value) for at, value in history.get("trail") or ()]
-    trail += [(now, level["value"])] if level and level["value"] is not None else []
+    trail += [(now, level["value"])] if level["value"] is not None else []
     known = [value for _, value in trail if value is not None]
-    if not level or level["limit"] is None or plot < MIN_CHART_LINES or len(known) < 2:
+    if level["limit"] is None or plot < MIN_CHART_LINES or len(known) < 2:
         return []
     limit, unit = level["limit"], level["unit"]
     scale = _Scale(
@@ -378,7 +379,9 @@ def _draw_trail(
     )
     points = _group_points(trail, level["op"], limit, room - scale.cells - LABEL_CELLS - 6)
     points[-1]["now"] = level["value"] is not None
+    begins = history.get("begins")
     label = f"last {units.format_age(max(60.0, now - trail[0][0]))}"
+    label = f"since {begins} {format_wall_time(trail[0][0], now)}" if begins else label
     return [*_draw_points(points, scale, 1, look), _draw_axis(points, scale, 1, label, now, look)]
 
 
@@ -393,7 +396,7 @@ def _group_points(
         values = [value for _, value in part if value is not None]
         pick = min if op in ("<", "<=") else max
         value = pick(values) if values else None
-        late = value is not None and _BROKEN_BY[op](value, limit)
+        late = value is not None and IS_BROKEN_BY[op](value, limit)
         points.append({"at": part[0][0], "value": value, "late": late})
     return points
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.board import AlertEntry
-from app.core.rules import amounts
 from app.core.text import units
 from app.core.times import to_unix_or_none
 from app.tui.data.list_rows import RuleRow
@@ -24,17 +23,14 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
         found.get("acknowledged", 0),
         to_unix_or_none(silence["until"]) if silence else None, row.get("late") or 0,
         to_unix_or_none(row.get("last_late")),
-        row["state"] == "no data", _format_level(row.get("level")), row,
+        row["state"] == "no data", _format_levels(row.get("levels") or ()), row,
     )  # fmt: skip
 
 
-def _format_level(level: Mapping[str, Any] | None) -> str:
-    """Return the value of a rule and its limit as a cell: `143 / 100`."""
-    if not level or level["value"] is None:
-        return ""
-    limit = level["limit"]
-    bound = "" if limit is None else f" / {amounts.format_amount(level['unit'], limit)}"
-    return f"{amounts.format_value(level['unit'], level['value'])}{bound}"
+def _format_levels(levels: Sequence[Mapping[str, Any]]) -> str:
+    """Return the first value of a rule and its limit as a cell: `143 / 100`, `in 12m +1`."""
+    first = next((level["brief"] for level in levels if level["brief"]), "")
+    return f"{first} +{len(levels) - 1}" if first and len(levels) > 1 else first
 
 
 def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
@@ -138,7 +134,7 @@ def _make_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
 
 def _make_wide_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
     name, words, *others = _make_rule_cells(rule, look, now)
-    return (name, words, Cell(rule.level, "" if rule.enabled else "dim"), *others)
+    return (name, words, Cell(look.sanitize(rule.level), "" if rule.enabled else "dim"), *others)
 
 
 def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:

@@ -1,4 +1,4 @@
-"""Value of a rule against its limit, in words."""
+"""Values of a rule against its limits, in words."""
 
 from __future__ import annotations
 
@@ -7,41 +7,128 @@ from typing import Any
 import pytest
 
 from app.core.rules.conditions import parse_conditions
-from app.core.rules.levels import Level, describe_brief, describe_level, find_metric, is_worse
+from app.core.rules.evaluate import Target, Verdict
+from app.core.rules.levels import (
+    MAX_LEVELS,
+    Level,
+    add_verdict,
+    describe_brief,
+    describe_levels,
+    find_charted,
+    is_worse,
+    list_comparisons,
+)
+from app.core.scheduling.expected_end import ExpectedEnd
 
 DEPTH: dict[str, Any] = {"metric": "queue.depth", "op": ">", "value": 100}
 WAIT: dict[str, Any] = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": "30m"}
+STARTED = {"deadline": {"reference": "queued_at", "offset": "5m"}}
+FORECAST = {"forecast": {"reference": "queued_at", "offset": "1h"}}
+NOW = 1_800_000_000.0
+"""Fri 2027-01-15 08:00 UTC."""
 
 
 def make(when: Any) -> dict[str, Any]:
     return {"scope": "queue", "when": when}
 
 
+def compare(when: Any) -> Any:
+    return list_comparisons(parse_conditions(make(when)).when)
+
+
+def add_up(when: Any, *verdicts: Verdict) -> Level:
+    """Return the level of a condition of one comparison over subjects #1, #2 and so on."""
+    (one,) = compare(when)
+    level = Level(NOW)
+    for number, verdict in enumerate(verdicts, 1):
+        level = add_verdict(one, level, verdict, f"#{number}")
+    return level
+
+
+def describe(when: Any, level: Level) -> str:
+    (found,) = describe_levels(make(when), [level], NOW)
+    return found["text"]
+
+
 @pytest.mark.parametrize(
-    ("when", "level", "text"),
+    ("when", "level", "text", "brief"),
     [
-        (DEPTH, Level(0, 143.0, 100.0, "queue media"), "143, limit 100"),
-        ({"all": [WAIT]}, Level(0, 75.4, 1800.0), "1m15s, limit 30m"),
-        (WAIT, Level(0), "no data"),
-        (WAIT, None, "no data"),
-        (WAIT, Level(0, is_below=True), "none reached, limit 30m"),
+        (DEPTH, Level(0, 143.0, 100.0, "queue media"), "queued tasks 143, limit 100, queue media",
+         "143 / 100"),
+        ({"all": [WAIT]}, Level(0, 75.4, 1800.0, "queue gpu"),
+         "longest wait 1m15s, limit 30m, queue gpu", "1m15s / 30m"),
+        (WAIT, Level(0), "longest wait: no data", ""),
+        (WAIT, Level(0, is_below=True), "longest wait none reached, limit 30m", ""),
     ],
-)
-def test_a_level_is_described_with_its_limit(when: Any, level: Level | None, text: str):
-    found = describe_level(make(when), level)
-    assert found is not None and found["text"] == text
+)  # fmt: skip
+def test_a_level_is_described_with_its_limit(when: Any, level: Level, text: str, brief: str):
+    (found,) = describe_levels(make(when), [level], NOW)
+    assert (found["text"], found["brief"]) == (text, brief)
 
 
-@pytest.mark.parametrize(
-    "when", [{"any": [DEPTH, WAIT]}, {"not": DEPTH}, {"all": [DEPTH, {"any": [WAIT]}]}]
-)
-def test_only_a_rule_of_one_comparison_has_a_level(when: Any):
-    assert find_metric(parse_conditions(make(when)).when) is None
-    assert describe_level(make(when), Level(0, 1.0)) is None
+def test_each_comparison_has_a_level():
+    when = {"any": [DEPTH, {"all": [WAIT, STARTED]}]}
+    found = describe_levels(make(when), [Level(NOW, 1.0), Level(NOW), Level(NOW)], NOW)
+    assert [one["metric"] for one in found] == ["queued tasks", "longest wait", "deadline"]
+    assert find_charted(compare({"any": [STARTED, WAIT]})) == 1
+    assert find_charted(compare(STARTED)) is None
+    assert len(compare({"any": [DEPTH] * 9})) == MAX_LEVELS
+
+
+def test_a_negated_comparison_has_the_opposite_operator():
+    assert [one.op for one in compare({"not": {"any": [DEPTH, {"not": WAIT}]}})] == ["<=", ">"]
 
 
 def test_faulty_conditions_have_no_level():
-    assert describe_level({"when": {"metric": "no.such"}}, Level(0, 1.0)) is None
+    assert describe_levels({"when": {"metric": "no.such"}}, [Level(0, 1.0)], NOW) == []
+
+
+def test_the_level_of_a_metric_is_that_of_the_worst_subject():
+    values = (Verdict(False, NOW, value, 100.0) for value in (3.0, 7.0, 5.0))
+    level = add_up(DEPTH, *values, Verdict(None, NOW))
+    assert (level.value, level.subject) == (7.0, "#2")
+
+
+def test_a_deadline_names_the_next_one_and_counts_the_others():
+    late = Verdict(True, NOW, target=Target(NOW - 60, 0.0))
+    coming = [Verdict(False, NOW, target=Target(NOW + after, 0.0)) for after in (900, 720)]
+    level = add_up(STARTED, late, *coming, Verdict(False, NOW))
+    assert describe(STARTED, level) == "#3 due in 12m, 08:12; 2 open, 1 missed"
+    assert "; 2+ open" in describe(STARTED, level._replace(has_more=True))
+
+
+@pytest.mark.parametrize(
+    ("due", "state", "text"),
+    [
+        (Target(NOW - 60, 0.0), True, "#1 1m late, 07:59; 1 missed"),
+        (Target(NOW + 60, 0.0, True), False, "#1: met, next due 08:01"),
+        (None, False, "nothing due"),
+    ],
+)
+def test_a_deadline_that_is_over_says_so(due: Target | None, state: bool, text: str):
+    assert describe(STARTED, add_up(STARTED, Verdict(state, NOW, target=due))) == text
+
+
+def test_a_forecast_shows_the_task_that_is_expected_last():
+    ends = [ExpectedEnd(*(NOW + at for at in times)) for times in ((60, 120, 180), (60, 900, 960))]
+    due = Target(NOW + 600, 0.0)
+    late = [end.probable - due.at for end in ends]
+    verdicts = [
+        Verdict(by > 0, NOW, by, target=due._replace(expected=end))
+        for by, end in zip(late, ends, strict=True)
+    ]
+    level = add_up(FORECAST, *verdicts)
+    assert describe(FORECAST, level) == (
+        "#2 ends 08:01–08:16, probably 08:15, due 08:10; 1 of 2 late"
+    )
+    (found,) = describe_levels(make(FORECAST), [level], NOW)
+    assert found["brief"] == "08:15 / 08:10"
+    assert found["expected"] == [*ends[1]]
+
+
+def test_a_task_without_a_forecast_says_so():
+    level = add_up(FORECAST, Verdict(None, NOW, -600.0, target=Target(NOW + 600, 0.0)))
+    assert describe(FORECAST, level) == "#1 has no forecast, due 08:10; 1 open"
 
 
 @pytest.mark.parametrize(

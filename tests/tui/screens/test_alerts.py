@@ -924,12 +924,12 @@ def test_deleting_a_rule_of_conditions_is_undone_with_its_actions():
 async def test_hostile_names_and_errors_stay_text(tmp_path: Path, size: tuple[int, int]):
     bad = HOSTILE_TEXT
     rule = fake_home.GENERAL_RULES[0] | {"words": bad, "does": [bad, bad]}
-    level = fake_home._LEVEL | {"object": bad, "metric": bad, "text": bad}
+    level = fake_home._LEVEL | {"object": bad, "metric": bad, "text": bad, "brief": bad}
     sent = [fake_home.DELIVERIES[0] | {"target": bad, "last_error": bad, "event": bad}]
-    history = {"name": "", "level": level, "trail": [], "runs": [], "was": [], "deliveries": sent}
+    history = {"name": "", "levels": [level], "trail": [], "runs": [], "deliveries": sent}
     alert = fake_home.GENERAL_ALERTS[0] | {"object": bad, "text": bad, "note": bad, "brief": bad}
     _, app = make_general_deck(
-        tmp_path, sla_ls=[rule | {"level": level}], sla_history=history, alert_ls=[alert],
+        tmp_path, sla_ls=[rule | {"levels": [level]}], sla_history=history, alert_ls=[alert],
         alert_show=alert | {"rule": rule, "task": None, "deliveries": sent},
     )  # fmt: skip
     async with app.run_test(size=size) as pilot:
