@@ -421,23 +421,21 @@ class Database:
 
 
 class WatchedRead(Generic[T]):
-    """A read that is skipped while its last result is empty and nothing was written since.
+    """A read that is skipped while nothing was written since.
 
-    An idle runtime would otherwise repeat it each second.
+    An idle runtime would otherwise repeat it each second. Callers must not change the result.
     """
 
     def __init__(self, db: Database, fn: Callable[[Connection], T]) -> None:
         self._db, self._fn = db, fn
-        self._empty: tuple[int, T] | None = None
+        self._last: tuple[int, T] | None = None
 
     async def read(self) -> T:
-        """Return the result of the read, or the last one if it is still empty."""
+        """Return the result of the read, or the last one if it still holds."""
         changes = self._db.changes
-        if self._empty is not None and self._empty[0] == changes:
-            return self._empty[1]
-        found = await self._db.read(self._fn)
-        self._empty = None if found else (changes, found)
-        return found
+        if self._last is None or self._last[0] != changes:
+            self._last = changes, await self._db.read(self._fn)
+        return self._last[1]
 
 
 @asynccontextmanager

@@ -81,6 +81,11 @@ def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> N
         await_only(reader.execute_fetchall(sql, parameters))
 
 
+def update_rows(c: Connection, sql: str, parameters: Parameters) -> int:
+    """Execute a statement that changes rows on the writer's connection; return their number."""
+    return execute_on_driver(c.connection.dbapi_connection, sql, parameters).rowcount
+
+
 def execute_statements(c: Connection, sql: str, parameters: Sequence[Parameters]) -> None:
     """Execute a statement that changes rows once for each of `parameters`."""
     driver = c.connection.dbapi_connection

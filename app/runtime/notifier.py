@@ -82,8 +82,7 @@ class Notifier:
         while True:
             self._changed.clear()
             try:
-                await self._follow_events()
-                delay = await self._start_due()
+                delay = await self._look()
             except Problem as problem:
                 log.error("notifications: %s", problem)
                 delay = RETRY_DELAY
@@ -103,15 +102,22 @@ class Notifier:
             task.cancel()
         await asyncio.gather(*self._active.values(), return_exceptions=True)
 
-    async def _follow_events(self) -> None:
-        """Enqueue messages about tasks that ended.
+    async def _look(self) -> float | None:
+        """Enqueue and start what is due; return the seconds until something else is."""
+        if self._seen is None:
+            await self._db.write(task_notices.start_cursor)
+        span, plans, next_at = await self._db.read(_read_work, timestamps.now(), list(self._busy))
+        if await self._follow_events(*span):
+            _, plans, next_at = await self._db.read(_read_work, timestamps.now(), list(self._busy))
+        return self._start_due(plans, next_at)
+
+    async def _follow_events(self, stored: int, last: int) -> bool:
+        """Enqueue messages about tasks that ended; return True if there is one.
 
         The stored cursor moves with the messages, and rarely without; this runtime remembers what
         it has seen.
         """
-        if self._seen is None:
-            await self._db.write(task_notices.start_cursor)
-        stored, last = await self._db.read(task_notices.read_span)
+        has_messages = False
         after = max(stored, self._seen or 0)
         settings = self._sender.settings
         default = task_notices.DefaultNotice(settings.default, settings.on)
@@ -120,13 +126,13 @@ class Notifier:
             ended = await self._db.read(task_notices.list_ended, after, until, default)
             if ended or until - stored > task_notices.MAX_LAG:
                 await self._db.write(task_notices.enqueue, until, ended)
-                stored = until
+                stored, has_messages = until, True
             after = until
         self._seen = after
+        return has_messages
 
-    async def _start_due(self) -> float | None:
+    def _start_due(self, plans: Sequence[DeliveryPlan], next_at: str | None) -> float | None:
         """Start to send what is due; return the seconds until something else is."""
-        plans, next_at = await self._db.read(_read_plans, timestamps.now(), list(self._busy))
         for plan in plans:
             row = plan.row
             is_new = row.id not in self._active and row.id not in self._broken
@@ -229,12 +235,15 @@ def _describe_failing(count: int, row: DeliveryRow) -> str:
     )
 
 
-def _read_plans(
+def _read_work(
     c: Connection, now: str, busy: Sequence[str]
-) -> tuple[list[DeliveryPlan], str | None]:
-    """Return what to do with due deliveries, and the time of the next one that is not due."""
+) -> tuple[tuple[int, int], list[DeliveryPlan], str | None]:
+    """Return the span of events, what to do with due deliveries, and the time of the next one."""
+    span, first = task_notices.read_span(c), deliveries.find_next_time(c)
+    if first is None or first > now:
+        return span, [], first
     due = deliveries.find_due(c, now, busy, BATCH)
-    return [_make_plan(c, row) for row in due], deliveries.find_next_time(c, now)
+    return span, [_make_plan(c, row) for row in due], deliveries.find_next_time(c, now)
 
 
 def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:

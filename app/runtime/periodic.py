@@ -150,7 +150,7 @@ class Duties:
             Duty("dispatch", 1, self.wake_dispatcher),
             Duty("timeouts", 1, self.dispatcher.stop_overdue),
             Duty("slas", 1, self.evaluate_slas),
-            Duty("refusals", 1, self.check_refusals),
+            Duty("refusals", 5, self.check_refusals),
             Duty("usage", 2, self.measure),
             Duty("room", 2, self.find_largest),
             Duty("submissions", 2, self.finish_submissions),

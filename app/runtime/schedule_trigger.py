@@ -1,12 +1,13 @@
 """Submission of scheduled tasks at their time.
 
-APScheduler holds one job, for the next due time of all schedules; it wakes the change feed. Each
-wake-up submits what is due and moves the job, so nothing polls. A failed pass is repeated; a fire
-time stays due until it is stored.
+APScheduler holds one job, for the next due time of all schedules. The job and each change of the
+database wake the trigger, which submits what is due and moves the job, so nothing polls. A failed
+pass is repeated; a fire time stays due until it is stored.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime, timedelta
 
@@ -14,12 +15,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from app.errors import Problem
-from app.runtime.change_feed import ChangeFeed
+from app.runtime.change_feed import DEBOUNCE_SECONDS
 from app.runtime.quarantine import Quarantine
 from app.service.schedules import firing
 from db import host, statement_timer, timestamps
 from db.engine import Database
-from db.queries import schedules
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,9 @@ RETRY_DELAY = timedelta(seconds=10)
 class ScheduleTrigger:
     """The job for the next due time, and the loop that it wakes."""
 
-    def __init__(
-        self, db: Database, scheduler: AsyncIOScheduler, feed: ChangeFeed, quarantine: Quarantine
-    ) -> None:
-        self.db, self.scheduler, self.feed, self.quarantine = db, scheduler, feed, quarantine
+    def __init__(self, db: Database, scheduler: AsyncIOScheduler, quarantine: Quarantine) -> None:
+        self.db, self.scheduler, self.quarantine = db, scheduler, quarantine
+        self._changed = asyncio.Event()
         self._boot_id: str | None = host.read_boot_id()
         self._due_at: datetime | None = None
         self._set_backs, self._handled_set_backs = 1, 0  # one perhaps since the last runtime
@@ -41,12 +40,14 @@ class ScheduleTrigger:
     def notice_set_back(self) -> None:
         """Compute next fire times again, since the clock was set back."""
         self._set_backs += 1
-        self.feed.wake()
+        self._changed.set()
 
     async def run(self) -> None:
         """Submit what is due, at the start and after each change, forever."""
         statement_timer.current_caller.set("schedules")
-        async for _ in self.feed.watch_changes():
+        self.db.after_commit(self._changed.set)
+        while True:
+            self._changed.clear()
             try:
                 self._set_job(await self._fire())
             except Exception as error:
@@ -56,6 +57,8 @@ class ScheduleTrigger:
                     log.exception("schedules failed")
                     await self.quarantine.search()
                 self._set_job(timestamps.utcnow() + RETRY_DELAY)
+            await asyncio.sleep(DEBOUNCE_SECONDS)
+            await self._changed.wait()
 
     async def _fire(self) -> datetime | None:
         """Submit what is due and, once, what is scheduled at boot; return the next due time."""
@@ -65,9 +68,7 @@ class ScheduleTrigger:
         if (set_backs := self._set_backs) != self._handled_set_backs:
             await firing.recompute_after_set_back(self.db)
             self._handled_set_backs = set_backs
-        due_at = await self.db.read(schedules.find_next_due)
-        if due_at is not None and due_at <= timestamps.now():
-            due_at = await firing.fire_due(self.db)
+        due_at = await firing.fire_due(self.db, self._changed.set)
         return None if due_at is None else timestamps.parse_time(due_at)
 
     def _set_job(self, at: datetime | None) -> None:
@@ -81,4 +82,4 @@ class ScheduleTrigger:
 
     async def _wake(self) -> None:
         self._due_at = None
-        self.feed.wake()
+        self._changed.set()

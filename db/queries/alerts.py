@@ -261,10 +261,8 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[A
 
 def has_open_alerts(c: Connection) -> bool:
     """Return True if any alert is unresolved."""
-    return (
-        c.exec_driver_sql("SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1").first()
-        is not None
-    )
+    found = "SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1"
+    return raw_sql.fetch_value(c, found) is not None
 
 
 def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -221,6 +221,11 @@ def list_slas(c: Connection) -> list[SlaRow]:
     return [SlaRow._make(row) for row in c.execute(chosen)]
 
 
+def has_enabled_sla(c: Connection) -> bool:
+    """Return True if an SLA rule is enabled."""
+    return raw_sql.fetch_value(c, "SELECT 1 FROM slas WHERE enabled LIMIT 1") is not None
+
+
 def count_slas(c: Connection) -> int:
     """Return the number of SLA rules."""
     # SQL text: the board counts them every second.

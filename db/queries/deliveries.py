@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, literal_column, select, text, update
 
-from db import schema, timestamps
+from db import raw_sql, schema, timestamps
 from db.queries.value_lists import is_any_of
 from db.rows import DeliveryRow
 
@@ -312,10 +312,10 @@ def find_due(c: Connection, now: str, busy: Sequence[str], limit: int) -> list[D
     return [DeliveryRow._make(row) for row in rows]
 
 
-def find_next_time(c: Connection, after: str) -> str | None:
+def find_next_time(c: Connection, after: str = "") -> str | None:
     """Return the time of the next attempt after a time, or None."""
     found = "SELECT next_at FROM deliveries WHERE next_at > ? ORDER BY next_at LIMIT 1"
-    return c.exec_driver_sql(found, (after,)).scalar()
+    return raw_sql.fetch_value(c, found, (after,))
 
 
 def map_alert_states(c: Connection, ids: Iterable[int]) -> dict[int, tuple[str, str | None]]:

@@ -24,6 +24,10 @@ MAX_REFUSALS = 50
 """Schedules whose refusal becomes an alert."""
 MAX_OPEN = 20
 """Latest tasks of a schedule searched for one that has not ended."""
+_LIST_DUE = (
+    f"SELECT {', '.join(ScheduleRow._fields)} FROM schedules WHERE due_at <= ?"
+    " ORDER BY due_at LIMIT ?"
+)
 _ENDED_SQL = f"({', '.join(sorted(repr(str(status)) for status in ENDED))})"
 
 
@@ -55,8 +59,17 @@ def _select() -> Any:
 
 def list_due(c: Connection, now: str, limit: int) -> list[ScheduleRow]:
     """Return schedules that are due, the earliest first."""
-    due = _select().where(_S.c.due_at <= now).order_by(_S.c.due_at).limit(limit)
-    return [ScheduleRow._make(row) for row in c.execute(due)]
+    return [
+        ScheduleRow._make(row)._replace(
+            task=_load(row.task), context=_load(row.context), exclude=_load(row.exclude)
+        )
+        for row in raw_sql.fetch_rows(c, _LIST_DUE, (now, limit))
+    ]
+
+
+def _load(value: Any) -> Any:
+    """Return stored JSON; a damaged value may be no text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def list_boot(c: Connection, boot_id: str) -> list[ScheduleRow]:
@@ -88,12 +101,14 @@ def move_next(
     c: Connection, row: ScheduleRow, next_fire: str | None, due_at: str | None, **values: Any
 ) -> bool:
     """Set the next fire time, unless the schedule has changed since `row` was read."""
-    changed = c.execute(
-        _S.update()
-        .where(_S.c.name == row.name, _S.c.updated_at == row.updated_at)
-        .values(next_fire=next_fire, due_at=due_at, updated_at=timestamps.now(), **values)
+    new = {"next_fire": next_fire, "due_at": due_at, "updated_at": timestamps.now(), **values}
+    changed = raw_sql.update_rows(
+        c,
+        f"UPDATE schedules SET {', '.join(f'{name} = ?' for name in new)}"
+        " WHERE name = ? AND updated_at = ?",
+        (*new.values(), row.name, row.updated_at),
     )
-    return changed.rowcount == 1
+    return changed == 1
 
 
 def list_changed_after(c: Connection, moment: str) -> list[str]:
@@ -180,8 +195,10 @@ def set_refusal(c: Connection, name: str, reason: str | None) -> None:
 
 def map_refusals(c: Connection) -> dict[str, str]:
     """Return {schedule: reason} for those whose latest task was refused."""
-    found = select(_S.c.name, _S.c.refusal).where(_S.c.refusal.is_not(None)).limit(MAX_REFUSALS)
-    return {row.name: row.refusal for row in c.execute(found)}
+    found = raw_sql.fetch_rows(
+        c, "SELECT name, refusal FROM schedules WHERE refusal IS NOT NULL LIMIT ?", (MAX_REFUSALS,)
+    )
+    return {row.name: row.refusal for row in found}
 
 
 def list_handled_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:

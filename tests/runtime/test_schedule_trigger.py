@@ -13,7 +13,6 @@ import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from app.errors import Storage
-from app.runtime.change_feed import ChangeFeed
 from app.runtime.quarantine import Quarantine
 from app.runtime.schedule_trigger import JOB, ScheduleTrigger
 from app.service.context import Call
@@ -78,10 +77,9 @@ def test_a_boot_schedule_does_not_fire_again_with_the_runtime(runtime: RuntimePr
 @contextlib.asynccontextmanager
 async def open_trigger(db: Database) -> AsyncIterator[tuple[ScheduleTrigger, AsyncIOScheduler]]:
     """Yield a trigger that is running, with its scheduler."""
-    feed, scheduler = ChangeFeed(), AsyncIOScheduler(timezone=UTC)
-    db.after_commit(feed.wake)
+    scheduler = AsyncIOScheduler(timezone=UTC)
     scheduler.start()
-    trigger = ScheduleTrigger(db, scheduler, feed, Quarantine(db))
+    trigger = ScheduleTrigger(db, scheduler, Quarantine(db))
     running = asyncio.create_task(trigger.run())
     try:
         yield trigger, scheduler
@@ -138,10 +136,10 @@ async def test_a_failed_pass_is_repeated(
     await verbs.create(call, name="s", every="1s", timezone="UTC", argv=["true"])
     real, fails = firing.fire_due, [problem]
 
-    async def fail_once(db: Database) -> str | None:
+    async def fail_once(*args: Any) -> str | None:
         if fails:
             raise fails.pop()
-        return await real(db)
+        return await real(*args)
 
     monkeypatch.setattr(firing, "fire_due", fail_once)
     monkeypatch.setattr("app.runtime.schedule_trigger.RETRY_DELAY", timedelta(milliseconds=1))

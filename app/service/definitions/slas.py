@@ -599,7 +599,7 @@ def _list_preset_rules(c: Connection) -> list[SlaRow]:
 
 def has_rules_or_alerts(c: Connection) -> bool:
     """Return whether there is a rule to evaluate, or an alert to resolve."""
-    return any(row.enabled for row in definitions.list_slas(c)) or alerts.has_open_alerts(c)
+    return definitions.has_enabled_sla(c) or alerts.has_open_alerts(c)
 
 
 def has_work(c: Connection, moment: datetime) -> bool:

@@ -8,10 +8,11 @@ fire time is handled exactly once, whatever is killed when.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from app.core.ids import make_uuid7
 from app.core.schedules.fire_plan import ON_TIME, FirePlan, FireRules, plan_fires
@@ -55,22 +56,26 @@ class DueSchedule:
     plan: FirePlan
 
 
-async def fire_due(db: Database) -> str | None:
+async def fire_due(db: Database, own: Callable[[], None] | None = None) -> str | None:
     """Handle everything that is due, and return when the next schedule is, as stored.
 
-    Raise Storage if the database cannot be written; nothing is lost then.
+    The wake-up `own` is not sent for what is handled. Raise Storage if the database cannot be
+    written; nothing is lost then.
     """
+    write = partial(db.write_except, own) if own else db.write
     while True:
-        now = timestamps.utcnow()
-        due, faulty = await db.read(_plan_due, now)
+        due, faulty, following = await db.read(_plan_due, timestamps.utcnow())
         for row, reason in faulty:
             await db.write(_pause_faulty, row, reason)
         if not due and not faulty:
-            return await db.read(schedules.find_next_due)
+            return following
         resolutions = await resolve(db, list(_iterate_specs(one.row for one in due)))
         with suppress(TemplateChangedError):  # read again what is due
             for part in _split(due):
-                await _raise_mark(db, await db.write(_handle_all, part, resolutions))
+                numbers, following = await write(_handle_all, part, resolutions)
+                await _raise_mark(db, numbers)
+            if following is None or following > timestamps.now():
+                return following
 
 
 def _iterate_specs(rows: Iterable[ScheduleRow]) -> Iterator[TaskSpec]:
@@ -113,9 +118,10 @@ async def _raise_mark(db: Database, numbers: Sequence[int]) -> None:
 
 def _plan_due(
     c: Connection, now: datetime
-) -> tuple[list[DueSchedule], list[tuple[ScheduleRow, str]]]:
-    """Return the schedules that are due, and those whose stored values make no sense."""
-    rows = schedules.list_due(c, timestamps.format_time(now), PAGE)
+) -> tuple[list[DueSchedule], list[tuple[ScheduleRow, str]], str | None]:
+    """Return the schedules that are due, those that make no sense, and when the next one is due."""
+    following, stored = schedules.find_next_due(c), timestamps.format_time(now)
+    rows = schedules.list_due(c, stored, PAGE) if following and following <= stored else []
     calendars = schedules.map_calendars(c) if any(row.exclude for row in rows) else {}
     due: list[DueSchedule] = []
     faulty: list[tuple[ScheduleRow, str]] = []
@@ -127,7 +133,7 @@ def _plan_due(
         except FAULTS as error:
             log.error("schedule %s: %s", row.name, error)
             faulty.append((row, _describe_fault(error)))
-    return due, faulty
+    return due, faulty, following
 
 
 def _describe_fault(error: Exception) -> str:
@@ -170,8 +176,10 @@ def _split(due: Sequence[DueSchedule]) -> list[list[DueSchedule]]:
 
 def _handle_all(
     c: Connection, due: Sequence[DueSchedule], resolutions: Resolutions | None = None
-) -> list[int]:
-    return [number for one in due for number in _handle(c, one, resolutions)]
+) -> tuple[list[int], str | None]:
+    """Return the numbers of new tasks, and when the next schedule is due."""
+    numbers = [number for one in due for number in _handle(c, one, resolutions)]
+    return numbers, schedules.find_next_due(c)
 
 
 def _handle(c: Connection, due: DueSchedule, resolutions: Resolutions | None) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -209,6 +210,23 @@ async def test_a_year_of_missed_seconds_is_handled_at_once(desk: ScheduleDesk):
     assert rows[0] == 100
 
 
+async def test_a_pass_is_one_read_and_wakes_all_but_its_caller(
+    desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
+):
+    await desk.create()
+    db, woken, reads = desk.call.db, list[str](), list[Any]()
+    own = partial(woken.append, "own")
+    for wake in (own, partial(woken.append, "other")):
+        db.after_commit(wake)
+    read = db.read
+    monkeypatch.setattr(db, "read", lambda *args: reads.append(args) or read(*args))
+    desk.clock.advance(hours=1)
+
+    assert await firing.fire_due(db, own) == "2026-11-30T08:00:00.000000Z"
+
+    assert (woken, len(reads)) == (["other"], 1)
+
+
 async def test_many_missed_fire_times_take_several_transactions(
     desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
 ):
@@ -216,7 +234,7 @@ async def test_many_missed_fire_times_take_several_transactions(
         await desk.create(f"s{n}", every="1s", missed="skip")
     sizes, handle_all = list[int](), firing._handle_all
 
-    def count(c: Any, due: Any, *args: Any) -> list[int]:
+    def count(c: Any, due: Any, *args: Any) -> Any:
         sizes.append(sum(len(one.plan.missed) for one in due))
         return handle_all(c, due, *args)
 
