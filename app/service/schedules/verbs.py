@@ -238,7 +238,7 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
 
 
 async def resume(call: Call, *, name: str) -> dict[str, Any]:
-    """Resume a paused schedule, from now on."""
+    """Resume a paused schedule, from now on. If its pause has ended, its next fire time stays."""
     now = timestamps.utcnow()
     await firing.fire_due(call.db)
 
@@ -246,7 +246,7 @@ async def resume(call: Call, *, name: str) -> dict[str, Any]:
         row = require_schedule(c, name)
         values = {"status": "active", "paused_until": None}
         changed = definitions.update(c, schema.schedules, name, values, call.by, "resume")
-        if changed:
+        if changed and schedule_rules.is_paused(row, now):
             changes.settle_next(c, name, {"status"}, now)
         return {"before": {"status": row.status}}
 
@@ -394,7 +394,8 @@ def _backfill(
 
 
 def _parse_time(word: str, text: str, zone: str, now: datetime) -> datetime:
+    """Return a typed time in UTC: arithmetic in a zone forgets the second hour of autumn."""
     try:
-        return units.parse_time(text, now, get_zone(zone))
+        return units.parse_time(text, now, get_zone(zone)).astimezone(UTC)
     except ValueError as error:
         raise Usage(f"{word} {error}. {UNCHANGED}") from None

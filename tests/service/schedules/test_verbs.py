@@ -275,6 +275,16 @@ async def test_resume_keeps_the_next_fire_of_an_active_schedule(desk: ScheduleDe
     assert await desk.get_next() == "08:00"
 
 
+async def test_resume_keeps_a_fire_time_after_the_end_of_a_pause(desk: ScheduleDesk):
+    await desk.create("report", cron="*/10 * * * *", jitter="40m")
+    await verbs.pause(desk.call, name="report", until="2026-11-30 06:05")
+    desk.clock.advance(minutes=12)
+
+    await verbs.resume(desk.call, name="report")
+
+    assert await desk.get_next("report") == "06:10"  # due at 06:29
+
+
 async def test_run_submits_at_once_and_changes_no_fire_time(desk: ScheduleDesk):
     await desk.create()
 
@@ -388,6 +398,16 @@ async def test_a_backfill_of_an_interval_reaches_before_its_start(desk: Schedule
     )
 
     assert [at[11:16] for at in answer["times"]] == ["02:00", "04:00"]
+
+
+async def test_a_backfill_can_begin_in_the_second_hour_of_autumn(desk: ScheduleDesk):
+    await desk.create(cron="*/30 * * * *", timezone="Europe/Berlin")
+
+    answer = await verbs.backfill(
+        desk.call, name="s", since="2026-10-25T01:05+00:00", until="2026-10-25T02:00+00:00"
+    )
+
+    assert [at[11:16] for at in answer["times"]] == ["01:30", "02:00"]
 
 
 @pytest.mark.parametrize(
