@@ -112,11 +112,12 @@ def move_next(
 
 
 def list_changed_after(c: Connection, moment: str) -> list[str]:
-    """Return the waiting schedules whose row was changed after a moment.
+    """Return the schedules whose row was changed, and whose next fire time is, after a moment.
 
-    Ended ones stay as they are: the records of what they did may be gone.
+    Ended ones stay as they are: the records of what they did may be gone. An earlier fire time
+    that its jitter delays stays, too.
     """
-    changed = _S.c.updated_at > moment, _S.c.next_fire.is_not(None)
+    changed = _S.c.updated_at > moment, _S.c.next_fire > moment
     return list(c.execute(select(_S.c.name).where(*changed)).scalars())
 
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from app.core.ids import make_uuid7
@@ -43,6 +43,7 @@ MISSED_PER_TASK = 20
 """Missed fire times that take as long to record as a task to submit."""
 NO_UUID = "00000000-0000-7000-8000-000000000000"
 """Id of a task that is only checked."""
+MAY_HAVE_RUN = "It may have run before the clock was set back."
 FIRE_TIME, PREVIOUS_SUCCESS = "TASKDECK_FIRE_TIME", "TASKDECK_PREVIOUS_SUCCESS"
 """Variables with the fire time of a task, and of the latest one before it that succeeded."""
 
@@ -193,17 +194,20 @@ def _handle(c: Connection, due: DueSchedule, resolutions: Resolutions | None) ->
     if not schedules.move_next(c, row, next_fire, due_at, **values):
         return []  # changed meanwhile: the next pass reads the new row
     late = timestamps.utcnow() - due.rules.delay - ON_TIME
-    handled = _list_handled(c, row.name, sorted((*plan.submit, *plan.missed)), late)
+    handled = _settle_handled(c, row.name, sorted((*plan.submit, *plan.missed)), late)
     recorded = [_describe_missed(at, plan, n) for n, at in enumerate(plan.missed)]
     schedules.record_fires(c, row.name, [fire for fire in recorded if fire[0] not in handled])
     times = [at for at in plan.submit if timestamps.format_time(at) not in handled]
     return submit_fires(c, row, times, values.get("last_success"), resolutions)
 
 
-def _list_handled(c: Connection, name: str, times: Sequence[datetime], late: datetime) -> set[str]:
+def _settle_handled(
+    c: Connection, name: str, times: Sequence[datetime], late: datetime
+) -> set[str]:
     """Return those fire times, in order, that were handled before the clock was set back.
 
-    The records of old ones are removed, so those before `late` count up to the latest record.
+    The records of old ones are removed. Those before `late` and the latest record are recorded as
+    skipped, since they may have run.
     """
     if not times:
         return set()
@@ -211,7 +215,9 @@ def _list_handled(c: Connection, name: str, times: Sequence[datetime], late: dat
     handled = schedules.list_handled_times(c, name, stored[0], stored[-1])
     if times[0] < late:
         end = min(schedules.find_latest_fire(c, name) or "", timestamps.format_time(late))
-        handled |= {at for at in stored if at <= end}
+        unsure = [at for at in stored if at <= end and at not in handled]
+        schedules.record_fires(c, name, [(at, "skipped", MAY_HAVE_RUN, None) for at in unsure])
+        handled |= {*unsure}
     return handled
 
 
@@ -299,9 +305,16 @@ def make_spec(row: ScheduleRow, at: datetime | None = None, success: str | None 
 def _fire_at_boot(
     c: Connection, row: ScheduleRow, now: datetime, boot_id: str, resolutions: Resolutions
 ) -> list[int]:
-    at = now.replace(microsecond=0)
     success = schedules.find_last_success(c, row.name) or row.last_success
     moved = schedules.move_next(c, row, None, None, boot_id=boot_id, last_success=success)
     if not moved or schedule_rules.is_paused(row, now):
         return []
-    return submit_fires(c, row, [at], success, resolutions)
+    return submit_fires(c, row, [_find_free_second(c, row.name, now)], success, resolutions)
+
+
+def _find_free_second(c: Connection, name: str, now: datetime) -> datetime:
+    """Return the first second without a record: a board without a clock boots at one time often."""
+    at = now.replace(microsecond=0)
+    while schedules.list_handled_times(c, name, *[timestamps.format_time(at)] * 2):
+        at += timedelta(seconds=1)
+    return at

@@ -372,6 +372,7 @@ async def test_a_boot_fires_once_each(desk: ScheduleDesk):
         await desk.end_tasks()
 
     assert await count_tasks(desk) == 2
+    assert await desk.list_fires() == [("06:00", "submitted")] * 2  # both in the same second
 
 
 async def test_a_paused_schedule_does_not_fire_at_boot(desk: ScheduleDesk):
@@ -485,3 +486,27 @@ async def test_a_clock_set_back_loses_nothing_that_is_due(desk: ScheduleDesk):
 
     assert await desk.list_fires() == [("07:00", "submitted")]
     assert await desk.get_next() == "08:00"
+
+
+async def test_a_clock_set_back_keeps_a_fire_time_that_jitter_delays(desk: ScheduleDesk):
+    await desk.create("report", cron="*/10 * * * *", jitter="40m")
+    await desk.fire(minutes=31)  # 06:10 is due
+    desk.clock.advance(seconds=-30)
+
+    await firing.recompute_after_set_back(desk.call.db)
+
+    assert await desk.get_next("report") == "06:20"
+
+
+async def test_what_may_have_run_before_the_clock_was_set_back_is_told(desk: ScheduleDesk):
+    await desk.create(cron="0 8 * * *")
+    await desk.fire(hours=2)
+    await desk.end_tasks()
+    desk.clock.advance(hours=-2)
+    await verbs.set_(desk.call, name="s", cron="30 6,7 * * *")
+
+    await desk.fire(hours=1, minutes=45)
+
+    fires = (await verbs.show(desk.call, name="s"))["fires"]
+    assert [one["outcome"] for one in fires] == ["submitted", "skipped", "skipped"]
+    assert fires[1]["reason"] == "It may have run before the clock was set back."
