@@ -1,38 +1,46 @@
 """Model of what schedules must have done, beside a real database with a clock that tests move.
 
-A schedule must handle each fire time of its windows once: from its creation, or the end of a pause,
-to a pause or another recurrence. The model lists these times itself, and compares them with the
-rows and the tasks that the runtime has stored.
+The model knows of each schedule until when its fire times are settled. A pass must record exactly
+the fire times that came due since then, all of a schedule or none of them if the process is killed.
+Each of them must have its task, and the next fire time must follow.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
 from app.core.schedules import fire_plan, recurrence
 from app.core.schedules.recurrence import Recurrence
-from app.errors import Problem
+from app.errors import Problem, Storage
 from app.service.context import Call
 from app.service.schedules import firing, verbs
 from app.service.schedules import rules as schedule_rules
 from db import raw_sql, timestamps
-from db.engine import Database, open_database
+from db.engine import create_write_engine
 from db.queries import schedules
 from db.rows import ScheduleRow
 from tests.db.builders import TaskBuilder
 
-SECOND = timedelta(seconds=1)
+SECOND, TICK = timedelta(seconds=1), timedelta(microseconds=1)
 KILLS = ("before", "inside", "after")
 """Moments of a kill: before a transaction, before its COMMIT, and before the answer."""
+SKIPPED, RUN, BACKFILLED = "Skipped by ann.", "Run by ann.", "Submitted by a backfill."
+"""Reasons of fire times that a person decided about."""
+READ_FIRES = "SELECT schedule, fire_time, outcome, reason, task_id FROM fires"
+DECIDED = (SKIPPED, RUN, BACKFILLED)
+Kill = tuple[int, str] | None
+"""Transaction at which the process is killed, counted from 0, and the moment."""
 
 
 class Killed(Exception):  # noqa: N818
@@ -50,16 +58,31 @@ class MovableClock:
 
 
 class KillableDatabase:
-    """Database whose process can be killed at one of its next transactions."""
+    """Copy of a database, whose process can be killed at one of its next transactions.
 
-    def __init__(self, db: Database) -> None:
-        self.db, self.path = db, db.path
-        self.kill_at: tuple[int, str] | None = None
+    One connection reads and writes: threads would take most of the time of a step.
+    """
+
+    def __init__(self, template: Path, path: Path) -> None:
+        self.path = Path(shutil.copy(template, path))
+        self.engine = create_write_engine(self.path)
+        self.connection = self.engine.connect()
+        driver = cast(sqlite3.Connection, self.connection.connection.driver_connection)
+        driver.execute("PRAGMA synchronous=OFF")  # no process is really killed
+        self.kill_at: Kill = None
         self.between: Callable[[], Awaitable[Any]] | None = None
         """What another client does before the next transaction."""
 
+    def close(self) -> None:
+        self.connection.close()
+        self.engine.dispose()
+
+    def read_now(self, fn: Callable[..., Any], *args: Any) -> Any:
+        with self.connection.begin():
+            return fn(self.connection, *args)
+
     async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
-        return await self.db.read(fn, *args)
+        return self.read_now(fn, *args)
 
     async def write(self, fn: Callable[..., Any], *args: Any) -> Any:
         if self.between is not None:
@@ -68,9 +91,10 @@ class KillableDatabase:
         moment = self._get_moment()
         if moment == "before":
             raise Killed
-        if moment == "inside":
-            return await self.db.write(_run_and_die, fn, args)
-        answer = await self.db.write(fn, *args)
+        with self.connection.begin():
+            answer = fn(self.connection, *args)
+            if moment == "inside":
+                raise Killed
         if moment == "after":
             raise Killed
         return answer
@@ -83,200 +107,199 @@ class KillableDatabase:
         return moment if count == 0 else None
 
 
-def _run_and_die(c: Connection, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    fn(c, *args)
-    raise Killed
+class Fire(NamedTuple):
+    """A handled fire time as stored."""
+
+    outcome: str
+    reason: str | None
+    task: str | None
 
 
-@dataclass
-class Window:
-    """Fire times of one recurrence after a moment, up to and with another one.
+class NewTask(NamedTuple):
+    """A task that was just submitted: by whom, and the fire time in its environment."""
 
-    Those up to `upto` must be handled, and those up to `closed` may be: the jitter lies between.
-    `times` are those found so far. `dropped` are those that were not recorded, because the
-    schedule had missed more than it records.
-    """
-
-    recurrence: Recurrence
-    after: datetime
-    upto: datetime | None = None
-    closed: datetime | None = None
-    times: list[datetime] = field(default_factory=list[datetime])
-    dropped: set[datetime] = field(default_factory=set[datetime])
-
-    def list_due(self, last: datetime) -> list[datetime]:
-        """Return the fire times up to `last`, oldest first."""
-        return self._list_until(last, self.upto)
-
-    def list_possible(self, last: datetime) -> list[datetime]:
-        """Return the fire times that may have been handled by `last`."""
-        return self._list_until(last, self.closed)
-
-    def _list_until(self, last: datetime, end: datetime | None) -> list[datetime]:
-        last = last if end is None else min(last, end)
-        while (at := self._find_next()) is not None and at <= last:
-            self.times.append(at)
-        return [at for at in self.times if at <= last]
-
-    def _find_next(self) -> datetime | None:
-        return recurrence.find_next(self.recurrence, self.times[-1] if self.times else self.after)
+    by: str
+    fire_time: datetime
 
 
 @dataclass
 class ScheduleModel:
-    """What one schedule must have handled. `explained` are times that a person decided about."""
+    """What one schedule must have handled.
+
+    Fire times up to `settled` are handled, or nobody wants them; None if no other one follows.
+    `touched` is when the schedule last moved on.
+    """
 
     name: str
-    windows: list[Window]
-    jitter: float = 0.0
-    explained: set[str] = field(default_factory=set[str])
-    boots: int = 0
-    tasks_before: int = 0
+    recurrence: Recurrence
+    jitter: float
+    settled: datetime | None
+    touched: datetime
+    boot_id: str | None
+    fires: dict[str, Fire] = field(default_factory=dict[str, Fire])
 
     @property
     def delay(self) -> timedelta:
         return fire_plan.compute_jitter(self.name, self.jitter)
 
-    def close(self, now: datetime) -> None:
-        """End the windows: what is due by now stays to be handled."""
-        for window in self.windows:
-            last = now - self.delay
-            window.upto = last if window.upto is None else min(last, window.upto)
-            window.closed = now if window.closed is None else max(now, window.closed)
+    def find_next(self) -> str | None:
+        """Return the next fire time, as stored."""
+        at = None if self.settled is None else recurrence.find_next(self.recurrence, self.settled)
+        return None if at is None else timestamps.format_time(at)
 
-    def list_due(self, now: datetime) -> set[datetime]:
-        return {at for window in self.windows for at in window.list_due(now - self.delay)}
+    def list_due(self, now: datetime) -> set[str]:
+        """Return the fire times that a pass must record: the newest of those that are due."""
+        if self.settled is None:
+            return set()
+        due = list(_iterate(self.recurrence, self.settled, now - self.delay))
+        newest = {timestamps.format_time(at) for at in due[-fire_plan.MAX_CATCH_UP :]}
+        return newest - self.fires.keys()
+
+    def settle(self, now: datetime) -> None:
+        """Note that a pass has handled what is due."""
+        if self.settled is None or self.settled >= now - self.delay:
+            return
+        before = self.find_next()
+        self.settled = now - self.delay
+        if self.find_next() != before:
+            self.touched = now
+
+    def list_range(self, first: datetime, last: datetime) -> list[str]:
+        """Return the fire times of a range, for `every` also those before its start."""
+        found = self.recurrence
+        if found.kind == "every":
+            step = timedelta(seconds=int(found.expression))
+            found = found._replace(start=found.start - step * ((found.start - first) // step + 2))
+        return [timestamps.format_time(at) for at in _iterate(found, first - SECOND, last)]
+
+
+def _iterate(found: Recurrence, after: datetime, last: datetime) -> Iterator[datetime]:
+    return takewhile(lambda at: at <= last, recurrence.iterate(found, after))
 
 
 class ScheduleWorld:
     """Schedules of one database, with the model of each."""
 
-    def __init__(self, path: Path, clock: MovableClock) -> None:
+    def __init__(self, template: Path, folder: Path, clock: MovableClock) -> None:
         self.clock = clock
         self.runner = asyncio.Runner()
-        self.stack = AsyncExitStack()
-        self.real: Database = self.run(
-            self.stack.enter_async_context(open_database(path, writable=True))
-        )
-        self.db = KillableDatabase(self.real)
-        self.call = Call(self.db, "ann", path.parent)  # pyright: ignore[reportArgumentType]
+        self.db = KillableDatabase(template, folder / "taskdeck.db")
+        self.call = Call(self.db, "ann", folder)  # pyright: ignore[reportArgumentType]
         self.models: dict[str, ScheduleModel] = {}
         self.boot_id = "boot-0"
         self.checked = 0
         """Fire times compared so far."""
-        self.counts: dict[str, int] = {}
+        self.last_task = 0
 
     def close(self) -> None:
-        self.run(self.stack.aclose())
+        self.db.close()
         self.runner.close()
-
-    def run(self, work: Coroutine[Any, Any, Any] | Awaitable[Any]) -> Any:
-        return self.runner.run(_await(work))
-
-    def read(self, fn: Callable[..., Any], *args: Any) -> Any:
-        return self.run(self.real.read(fn, *args))
-
-    def attempt(self, work: Coroutine[Any, Any, Any], kill: tuple[int, str] | None = None) -> bool:
-        """Run a verb that may be refused or killed; return True if it recorded an operation."""
-        before = self._count_operations()
-        self.db.kill_at = kill
-        try:
-            with suppress(Killed, Problem):
-                self.run(work)
-        finally:
-            self.db.kill_at = None
-            self._note_dropped()
-        return self._count_operations() > before
 
     # What a person does
 
-    def create(self, name: str, kill: tuple[int, str] | None, **keys: Any) -> None:
-        before = self._count_tasks(name)
-        if self.attempt(verbs.create(self.call, name=name, argv=["true"], **keys), kill):
-            row = self.find(name)
-            window = Window(schedule_rules.get_recurrence(row), self.clock.now)
-            self.models[name] = ScheduleModel(
-                name, [window], row.jitter, boots=0, tasks_before=before
-            )
+    def create(self, name: str, kill: Kill, **keys: Any) -> None:
+        self._attempt(verbs.create(self.call, name=name, argv=["true"], **keys), kill, passes=False)
+        if (row := self.find(name)) is not None:
+            now, found = self.clock.now, schedule_rules.get_recurrence(row)
+            model = ScheduleModel(name, found, row.jitter, now, now, row.boot_id)
+            self._check_next(model, row)
+            self.models[name] = model
 
-    def remove(self, name: str, kill: tuple[int, str] | None) -> None:
-        if self.attempt(verbs.rm(self.call, name=name), kill):
+    def remove(self, name: str, kill: Kill) -> None:
+        self._attempt(verbs.rm(self.call, name=name), kill, passes=False)
+        if self.find(name) is None:
             del self.models[name]
-            self.counts.pop(name, None)
 
-    def pause(self, name: str, until: datetime | None, kill: tuple[int, str] | None) -> None:
-        model, text = self.models[name], until.isoformat() if until else None
-        if self.attempt(verbs.pause(self.call, name=name, until=text), kill):
-            self._close(model)
-            if until is not None:
-                self._open(model, until - SECOND)
+    def pause(self, name: str, until: datetime | None, kill: Kill) -> None:
+        text = until.isoformat() if until else None
+        self._attempt(verbs.pause(self.call, name=name, until=text), kill, name, self._begin_anew)
 
-    def resume(self, name: str, kill: tuple[int, str] | None) -> None:
-        model, was_paused = self.models[name], self.is_paused(name)
-        if self.attempt(verbs.resume(self.call, name=name), kill) and was_paused:
-            self._close(model)
-            self._open(model, self.clock.now)
+    def resume(self, name: str, kill: Kill) -> None:
+        was_paused = schedule_rules.is_paused(self.require(name), self.clock.now)
+        effect = self._begin_anew if was_paused else None
+        self._attempt(verbs.resume(self.call, name=name), kill, name, effect)
 
-    def change(self, name: str, kill: tuple[int, str] | None, **keys: Any) -> None:
-        model, before = self.models[name], self.find(name)
-        if not self.attempt(verbs.set_(self.call, name=name, **keys), kill):
-            return
-        row = self.find(name)
-        if schedule_rules.get_recurrence(before) != schedule_rules.get_recurrence(row):
-            self._close(model)
-            self._open_unless_paused(model, row)
-        model.jitter = row.jitter
+    def change(self, name: str, kill: Kill, **keys: Any) -> None:
+        def effect(model: ScheduleModel) -> None:
+            row, before, jitter = self.require(name), model.recurrence, model.jitter
+            model.jitter, model.recurrence = row.jitter, schedule_rules.get_recurrence(row)
+            # An ended schedule shows a skipped fire time again; it is not handled again.
+            if model.recurrence != before or (model.settled is None and model.jitter != jitter):
+                self._begin_anew(model)
 
-    def skip_next(self, name: str, kill: tuple[int, str] | None) -> None:
-        before = self._read_fires(name)
-        self.attempt(verbs.skip_next(self.call, name=name), kill)
-        found = self._read_fires(name)
-        self.models[name].explained |= {
-            at for at in found if at not in before and found[at][1] == "Skipped by ann."
-        }
+        self._attempt(verbs.set_(self.call, name=name, **keys), kill, name, effect)
 
-    def run_now(self, name: str, kill: tuple[int, str] | None) -> None:
-        self.attempt(verbs.run(self.call, name=name), kill)
+    def skip_next(self, name: str, kill: Kill) -> None:
+        model = self.models[name]
+        after_pass = replace(model)
+        after_pass.settle(self.clock.now + TICK)
+        skipped = after_pass.find_next()
+        if skipped is not None:
+            after_pass.settled = timestamps.parse_time(skipped)
+
+        def effect(model: ScheduleModel) -> None:
+            model.settled = after_pass.settled
+
+        decided = self._attempt(
+            verbs.skip_next(self.call, name=name), kill, name, effect,
+            is_done=lambda: skipped is not None
+            and self.require(name).next_fire == after_pass.find_next(),
+        )  # fmt: skip
+        assert decided <= {skipped}, f"{name}: {sorted(decided)} skipped, not {skipped}"
+        assert kill or not skipped or skipped in model.fires, f"{name}: {skipped} not skipped"
+
+    def run_now(self, name: str, kill: Kill) -> None:
+        decided = self._attempt(verbs.run(self.call, name=name), kill, name, passes=False)
         now = timestamps.format_time(self.clock.now)
-        self.models[name].explained |= self._read_fires(name).keys() & {now}
+        assert decided == {now} or (kill and not decided), f"{name}: {sorted(decided)}, not {now}"
 
-    def backfill(self, name: str, hours: float, kill: tuple[int, str] | None) -> None:
-        begin = (self.clock.now - timedelta(hours=hours)).isoformat()
-        end = self.clock.now.isoformat()
-        self.attempt(verbs.backfill(self.call, name=name, since=begin, until=end), kill)
-        found = self._read_fires(name)
-        self.models[name].explained |= {
-            at for at in found if found[at][1] == "Submitted by a backfill."
-        }
+    def backfill(self, name: str, hours: float, kill: Kill) -> None:
+        end = self.clock.now + TICK
+        begin = end - timedelta(hours=hours)
+        model = self.models[name]
+        wanted = [
+            at for at in model.list_range(begin, end)
+            if at not in model.fires or model.fires[at].outcome != "submitted"
+        ]  # fmt: skip
+        work = verbs.backfill(self.call, name=name, since=begin.isoformat(), until=end.isoformat())
+        decided = self._attempt(work, kill, name, passes=False)
+        count = len(decided) if kill else len(wanted)
+        wrong = sorted(decided ^ {*wanted[:count]})[:3]
+        assert not wrong, f"{name}: {wrong} in a backfill from {begin}"
 
     # What the runtime and its tasks do
 
-    def fire(self, kill: tuple[int, str] | None = None) -> None:
-        """Run one pass, and check that it left nothing out unless it was killed."""
-        self.attempt(firing.fire_due(self.call.db), kill)
-        if kill is None:
-            self.check_nothing_is_left()
+    def fire(self, kill: Kill = None) -> None:
+        """Run one pass."""
+        self._attempt(firing.fire_due(self.call.db), kill)
 
     def fire_while_paused(self, name: str) -> None:
         """Run one pass that another client overtakes with a pause."""
-        call = Call(self.real, "bob", self.call.home)
-        self.db.between = lambda: verbs.pause(call, name=name)
-        self.attempt(firing.fire_due(self.call.db))
-        if self.db.between is None:
-            self._close(self.models[name])
-        self.db.between = None
-        self.check_nothing_is_left()
+        other = Call(self.call.db, "bob", self.call.home)
 
-    def boot(self, is_new: bool, kill: tuple[int, str] | None = None) -> None:
+        async def pause() -> None:
+            self.clock.now += TICK
+            await verbs.pause(other, name=name)
+
+        self.db.between = pause
+        self._attempt(firing.fire_due(self.call.db), None, name, self._begin_anew)
+        self.db.between = None
+
+    def boot(self, is_new: bool, kill: Kill = None) -> None:
         """Start the runtime, after a boot of the machine or not."""
         if is_new:
             self.boot_id = f"boot-{int(self.boot_id.removeprefix('boot-')) + 1}"
-        before = {name: self.find(name) for name in self.models}
-        self.attempt(firing.fire_at_boot(self.call.db, self.boot_id), kill)
-        for name, row in before.items():
-            done = self.find(name).boot_id == self.boot_id != row.boot_id
-            self.models[name].boots += done and not schedule_rules.is_paused(row, self.clock.now)
+        self._attempt(
+            firing.fire_at_boot(self.call.db, self.boot_id), kill, passes=False, is_boot=True
+        )
         self.fire(kill)
+
+    def set_back(self, by: timedelta, kill: Kill) -> None:
+        """Set the clock back; the runtime notices, after a kill when it starts again."""
+        self.clock.now -= by
+        if kill is not None:
+            self._attempt(firing.recompute_after_set_back(self.call.db), kill, is_set_back=True)
+        self._attempt(firing.recompute_after_set_back(self.call.db), is_set_back=True)
 
     def end_tasks(self, code: int) -> None:
         """Run all tasks that wait for nothing to their end."""
@@ -286,135 +309,184 @@ class ScheduleWorld:
             for row in raw_sql.fetch_rows(c, "SELECT uuid FROM tasks WHERE status = 'queued'"):
                 tasks.complete_run(row.uuid, code)
 
-        self.run(self.real.write(end))
+        self.runner.run(self.db.write(end))
 
-    def set_back(self, by: timedelta, kill: tuple[int, str] | None) -> None:
-        """Set the clock back. What was dropped of a time that comes again is due again."""
-        self.clock.now -= by - timedelta(microseconds=1)  # no moment comes exactly twice
-        for name, model in self.models.items():
-            for window in model.windows:
-                window.dropped = {at for at in window.dropped if at <= self.clock.now}
-            row = self.find(name)
-            if row.status == "active" or row.paused_until:
-                self._open_unless_paused(model, row)
-        self.attempt(firing.recompute_after_set_back(self.call.db), kill)
-        if kill is not None:  # the runtime starts again
-            self.attempt(firing.recompute_after_set_back(self.call.db))
-        self.check_nothing_is_left()
+    # Comparison of the model with the database
 
-    # Checks
+    def _attempt(
+        self, work: Coroutine[Any, Any, Any], kill: Kill = None, name: str | None = None,
+        effect: Callable[[ScheduleModel], None] | None = None, *, passes: bool = True,
+        is_boot: bool = False, is_set_back: bool = False,
+        is_done: Callable[[], bool] | None = None,
+    ) -> set[str]:  # fmt: skip
+        """Run a verb or a pass, and compare what it did with what it should do.
 
-    def check_nothing_is_left(self) -> None:
-        """Check that each fire time that is due was handled."""
-        for name, model in self.models.items():
-            dropped = {at for window in model.windows for at in window.dropped}
-            left = [at for at in self._list_missing(model) if at not in dropped]
-            assert not left, f"{name}: nothing was done about {left} at {self.clock.now}"
-
-    def _list_missing(self, model: ScheduleModel) -> list[datetime]:
-        """Return the fire times that are due and have no row."""
-        found, due = self._read_fires(model.name), sorted(model.list_due(self.clock.now))
-        return [at for at in due if timestamps.format_time(at) not in found]
-
-    def _note_dropped(self) -> None:
-        """Note what a pass may leave out: all but the newest of many missed fire times."""
+        `effect` changes the model of the schedule `name` if the verb did its work: if it recorded
+        an operation, or by `is_done`. Return the fire times that a person decided about.
+        """
+        self.clock.now += TICK
+        began, operations = self.clock.now, self._count_operations()
+        is_whole = self._run_until_killed(work, kill)
+        has_effect = is_done() if is_done else self._count_operations() > operations
+        rows, fires, tasks = self.db.read_now(self._read_all, began)
+        decided = set[str]()
         for model in self.models.values():
-            due = sorted(model.list_due(self.clock.now))
-            if len(due) > fire_plan.MAX_CATCH_UP:
-                oldest = due[-fire_plan.MAX_CATCH_UP]
-                missing = {at for at in self._list_missing(model) if at < oldest}
-                for window in model.windows:
-                    window.dropped |= missing
-
-    def check_no_doubles(self) -> None:
-        """Check that each row has a reason, and that each submitted one has its task."""
-        for name, model in self.models.items():
-            found = self._read_fires(name)
-            self.checked += len(found) - self.counts.get(name, 0)
-            self.counts[name] = len(found)
-            possible = {
-                timestamps.format_time(at)
-                for window in model.windows
-                for at in window.list_possible(self._latest())
-            }
-            extra = found.keys() - possible - model.explained
-            if self.find(name).kind == "boot":
-                assert len(extra) == model.boots, f"{name}: {sorted(extra)}, {model.boots} boots"
+            if (row := rows.get(model.name)) is None:
+                continue  # removed just now
+            is_changed = has_effect and model.name == name
+            written = self._find_written(model, fires)
+            decided |= {at for at, fire in written.items() if fire.reason in DECIDED}
+            recorded = {at for at, fire in written.items() if fire.reason not in DECIDED}
+            if row.kind == "boot":
+                self._check_boot(model, row, recorded, is_whole and is_boot)
+            elif passes:
+                self._check_pass(model, row, recorded, is_whole or is_changed)
             else:
-                assert not extra, f"{name}: unexpected {sorted(extra)} at {self.clock.now}"
-            submitted = {at: task for at, (outcome, _, task) in found.items() if task}
-            assert len(set(submitted.values())) == len(submitted)
-            count = self._count_tasks(name) - model.tasks_before
-            assert count == len(submitted), f"{name}: {count} tasks for {len(submitted)} fires"
-            self._check_environment(name, submitted)
+                assert not recorded, f"{model.name}: unexpected {sorted(recorded)}"
+            self._check_tasks(model, written, tasks)
+            model.fires |= written
+            self.checked += len(written)
+            if is_changed and effect:
+                effect(model)
+                model.touched = self.clock.now
+            if is_set_back and is_whole:
+                self._follow_set_back(model, row)
+            if is_whole or not is_set_back:
+                self._check_next(model, row)
+        assert not tasks, f"tasks without a fire time: {tasks}"
+        return decided
 
-    def _check_environment(self, name: str, submitted: dict[str, str]) -> None:
-        texts = json.dumps(list(submitted.values()))
-        rows = self.read(
-            raw_sql.fetch_rows,
-            "SELECT uuid, env FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))",
-            (texts,),
+    def _run_until_killed(self, work: Coroutine[Any, Any, Any], kill: Kill) -> bool:
+        """Return whether the work was done: it may be killed, or refused."""
+        self.db.kill_at = kill
+        try:
+            self.runner.run(work)
+        except Storage:
+            raise
+        except (Killed, Problem):
+            return False
+        finally:
+            self.db.kill_at = None
+        return True
+
+    def _check_pass(
+        self, model: ScheduleModel, row: Any, recorded: set[str], must_pass: bool
+    ) -> None:
+        """Check that a pass recorded what was due, all or nothing."""
+        if must_pass or recorded or row.next_fire != model.find_next():
+            now, expected = self.clock.now, model.list_due(self.clock.now)
+            left, extra = sorted(expected - recorded)[:3], sorted(recorded - expected)[:3]
+            assert not left, f"{model.name}: nothing was done about {left} at {now}"
+            assert not extra, f"{model.name}: unexpected {extra} at {now}"
+            model.settle(now)
+
+    def _check_boot(
+        self, model: ScheduleModel, row: Any, recorded: set[str], must_fire: bool
+    ) -> None:
+        """Check that a schedule at boot has fired once for each boot, unless it is paused."""
+        assert not must_fire or row.boot_id == self.boot_id, f"{model.name} did not fire at boot"
+        has_fired = row.boot_id != model.boot_id
+        is_wanted = has_fired and not schedule_rules.is_paused(row, self.clock.now)
+        assert len(recorded) == is_wanted, f"{model.name}: {sorted(recorded)} at boot"
+        model.boot_id = row.boot_id
+
+    def _check_tasks(
+        self, model: ScheduleModel, written: Mapping[str, Fire], tasks: dict[str, NewTask]
+    ) -> None:
+        """Check that each submitted fire time has a task of its own, and take it from `tasks`."""
+        for at, fire in written.items():
+            assert (fire.task is not None) == (fire.outcome == "submitted"), f"{at}: {fire}"
+            if fire.task is not None:
+                task = tasks.pop(fire.task, None)
+                assert task is not None, f"{model.name}: no task for {at}"
+                assert task == NewTask(f"schedule {model.name}", timestamps.parse_time(at)), at
+
+    def _follow_set_back(self, model: ScheduleModel, row: Any) -> None:
+        """Begin again from now if what follows is later only because of the clock before.
+
+        What follows already, and is delayed by the jitter, stays.
+        """
+        following, now = model.find_next(), self.clock.now
+        if following is None or following <= timestamps.format_time(now):
+            return
+        if model.touched > now or row.next_fire != following:
+            self._begin_anew(model)
+            model.touched = now
+
+    def _check_next(self, model: ScheduleModel, row: Any) -> None:
+        """Check the stored next fire time."""
+        following = model.find_next()
+        assert row.next_fire == following, (
+            f"{model.name}: next is {row.next_fire}, not {following} at {self.clock.now}"
         )
-        times = {
-            row.uuid: datetime.fromisoformat(json.loads(row.env)[firing.FIRE_TIME]) for row in rows
-        }
-        for at, task in submitted.items():
-            assert times[task] == timestamps.parse_time(at), f"{name}: {at} has another fire time"
+        if following is None:
+            model.settled = None
 
-    def _latest(self) -> datetime:
-        """Return the latest moment at which a pass may have run."""
-        self.high = max(getattr(self, "high", self.clock.now), self.clock.now)
-        return self.high
+    def check_records(self) -> None:
+        """Check that the records of earlier fire times are as they were."""
+        fires = self.db.read_now(raw_sql.fetch_rows, READ_FIRES)
+        for model in self.models.values():
+            assert not self._find_written(model, fires), f"{model.name}: a record has changed"
+            count = sum(row.schedule == model.name for row in fires)
+            assert count == len(model.fires), f"{model.name}: a record has gone"
+
+    def _begin_anew(self, model: ScheduleModel) -> None:
+        """Settle a schedule up to now, or to the end of its pause."""
+        row, model.settled = self.require(model.name), self.clock.now
+        if row.status == "paused":
+            until = row.paused_until
+            end = timestamps.parse_time(until) - SECOND if until else None
+            model.settled = None if end is None else max(model.settled, end)
 
     # Queries
 
-    def find(self, name: str) -> ScheduleRow:
-        row = self.read(schedules.find, name)
+    def find(self, name: str) -> ScheduleRow | None:
+        return self.db.read_now(schedules.find, name)
+
+    def require(self, name: str) -> ScheduleRow:
+        row = self.find(name)
         assert row is not None
         return row
 
-    def is_paused(self, name: str) -> bool:
-        return schedule_rules.is_paused(self.find(name), self.clock.now)
+    def list_paused(self) -> list[str]:
+        """Return the schedules whose row says that they are paused, also if the pause has ended."""
+        found = self.db.read_now(raw_sql.fetch_rows, "SELECT name, status FROM schedules")
+        return sorted(row.name for row in found if row.status == "paused")
 
-    def _close(self, model: ScheduleModel) -> None:
-        """End the windows. What was handled under a later clock keeps its reason."""
-        if self.find(model.name).kind != "boot":
-            model.explained |= self._read_fires(model.name).keys()
-        model.close(self.clock.now)
+    def _find_written(self, model: ScheduleModel, fires: Sequence[Any]) -> dict[str, Fire]:
+        """Return what the latest attempt recorded, which never changes a submission."""
+        found = {row.fire_time: Fire(row.outcome, row.reason, row.task_id) for row in fires
+                 if row.schedule == model.name}  # fmt: skip
+        written = {at: fire for at, fire in found.items() if fire != model.fires.get(at)}
+        for at in written.keys() & model.fires.keys():
+            is_right = written[at].reason in DECIDED and model.fires[at].outcome != "submitted"
+            assert is_right, f"{model.name} {at}: {model.fires[at]} became {written[at]}"
+        return written
 
-    def _open(self, model: ScheduleModel, after: datetime) -> None:
-        found = schedule_rules.get_recurrence(self.find(model.name))
-        model.windows.append(Window(found, after))
-
-    def _open_unless_paused(self, model: ScheduleModel, row: ScheduleRow) -> None:
-        if row.status == "paused" and row.paused_until is None:
-            return
-        after = self.clock.now
-        if row.status == "paused" and row.paused_until:
-            after = max(after, timestamps.parse_time(row.paused_until) - SECOND)
-        self._open(model, after)
-
-    def _read_fires(self, name: str) -> dict[str, tuple[str, str | None, str | None]]:
-        rows = self.read(
-            raw_sql.fetch_rows,
-            "SELECT fire_time, outcome, reason, task_id FROM fires WHERE schedule = ?",
-            (name,),
+    def _read_all(
+        self, c: Connection, began: datetime
+    ) -> tuple[dict[str, Any], list[Any], dict[str, NewTask]]:
+        """Return the schedules, the fire times recorded since a moment, and the new tasks."""
+        rows = raw_sql.fetch_rows(
+            c, "SELECT name, kind, next_fire, boot_id, status, paused_until FROM schedules"
         )
-        return {row.fire_time: (row.outcome, row.reason, row.task_id) for row in rows}
+        ends = timestamps.format_time(began), timestamps.format_time(self.clock.now)
+        fires = raw_sql.fetch_rows(c, f"{READ_FIRES} WHERE updated_at BETWEEN ? AND ?", ends)
+        tasks = raw_sql.fetch_rows(
+            c,
+            "SELECT rowid AS at, uuid, submitted_by, env FROM tasks WHERE rowid > ? ORDER BY rowid",
+            (self.last_task,),
+        )
+        self.last_task = tasks[-1].at if tasks else self.last_task
+        new = {row.uuid: NewTask(row.submitted_by, _read_fire_time(row.env)) for row in tasks}
+        return {row.name: row for row in rows}, fires, new
 
     def _count_operations(self) -> int:
-        return self.read(raw_sql.fetch_value, "SELECT count(*) FROM operations", ())
-
-    def _count_tasks(self, name: str) -> int:
-        return self.read(
-            raw_sql.fetch_value,
-            "SELECT count(*) FROM tasks WHERE submitted_by = ?",
-            (f"schedule {name}",),
-        )
+        return self.db.read_now(raw_sql.fetch_value, "SELECT max(id) FROM operations", ()) or 0
 
 
-async def _await(work: Awaitable[Any]) -> Any:
-    return await work
+def _read_fire_time(env: str) -> datetime:
+    return datetime.fromisoformat(json.loads(env)[firing.FIRE_TIME])
 
 
 START_TIMES = tuple(
