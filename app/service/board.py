@@ -233,7 +233,9 @@ def _build_coming_lines(c: Connection, now: datetime) -> Iterator[ComingEntry]:
         at = timestamps.parse_time(row.due_at)
         if at - now <= COMING_WITHIN:
             words = describe_recurrence(get_recurrence(row))
-            yield ComingEntry(row.name, at.timestamp(), words, row.queue or "")
+            is_elsewhere = units.format_other_offset(at, units.find_zone(row.zone))
+            zone = f" ({row.zone})" if is_elsewhere and row.kind != "every" else ""
+            yield ComingEntry(row.name, at.timestamp(), words + zone, row.queue or "")
 
 
 def _read_runtime_and_host(c: Connection, call: Call) -> tuple[RuntimeFacts, HostFacts]:

@@ -448,6 +448,16 @@ async def test_fire_times_within_a_day_come_after_the_waiting_tasks(call: Call):
     assert found[0].fires_at - timestamps.utcnow().timestamp() <= 3600
 
 
+async def test_a_coming_fire_time_names_another_zone(call: Call, utc: None):
+    for zone in ("Asia/Tokyo", "UTC"):
+        await verbs.create(call, name=zone[:3], cron="0 * * * *", timezone=zone, argv=["true"])
+
+    words = [line.words for line in (await read_board_again(call)).coming]
+
+    hourly = "at the start of every hour"
+    assert words == [f"{hourly} (Asia/Tokyo)", hourly]
+
+
 async def test_coming_fire_times_are_found_by_their_index(call: Call):
     plan = await execute_sql(
         call,

@@ -29,6 +29,7 @@ from app.cli.parser import (
 from app.cli.submission import context
 from app.cli.submission.options import parse_parameter
 from app.cli.table_layout import Column, Span
+from app.core.schedules.task_settings import list_settings
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
@@ -114,7 +115,7 @@ def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
         ("next", _format_future(schedule)),
         ("runs", format_work(task)),
         ("parameters", _format_parameters(task)),
-        ("queue", task.get("queue") or ""),
+        ("task", ", ".join(list_settings(task))),
         ("directory", schedule["cwd"] or ""),
         ("rules", _format_rules(schedule)),
         ("usual run", units.format_duration(schedule["run_seconds"])),

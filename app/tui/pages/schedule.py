@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from app.core.schedules.task_settings import list_settings
 from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.core.times import to_unix, to_unix_or_none
@@ -54,7 +54,7 @@ def list_facts(row: ScheduleEntry, now: float) -> list[tuple[str, str]]:
     """Return labels and unsanitized texts; a text may be empty."""
     facts = row.facts
     task = facts.get("task") or {}
-    settings = ", ".join(_list_settings(task))
+    settings = ", ".join(list_settings(task))
     return [
         ("state", _format_state(row, now)),
         ("fires", f"{row.words}, {row.zone}"),
@@ -98,27 +98,6 @@ def _list_rules(row: ScheduleEntry, now: float) -> Iterator[str]:
         yield f"until {format_wall_time(until, now, zone=row.zone)}"
     if facts.get("exclude"):
         yield f"not on {', '.join(map(str, facts['exclude']))}"
-
-
-def _list_settings(task: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the settings of the tasks that differ from the defaults."""
-    formats = {
-        "name": str,
-        "queue": str,
-        "priority": str,
-        "timeout": units.format_duration_setting,
-        "cpu": units.format_number,
-        "memory": units.format_memory,
-        "retries": str,
-        "retry_delay": units.format_duration_setting,
-        "grace": units.format_duration_setting,
-        "log_limit": units.format_memory,
-    }
-    for name, show in formats.items():
-        if task.get(name) is not None:
-            yield f"{name.replace('_', ' ')} {show(task[name])}"
-    for key, value in (task.get("tags") or {}).items():
-        yield f"tag {key}={value}"
 
 
 def _format_usual(row: ScheduleEntry) -> str:

@@ -169,7 +169,7 @@ def test_show_names_rules_and_latest_fires(fake_runtime, cli):
     out = cli("schedule", "show", "etl").out
 
     for words in (
-        "at 02:00 every day, Europe/Berlin", "n=3", "/srv", "2m",
+        "at 02:00 every day, Europe/Berlin", "n=3", "/srv", "2m", "queue night",
         "overlap skip, missed run-once within 1h, jitter 5m, not on bank",
         "skipped: #7 had not ended.", "#7 succeeded in 2m",
     ):  # fmt: skip
