@@ -28,7 +28,22 @@ _FIELDS = (
 )
 _CRONSIM_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 MAX_LENGTH = 1000
+_HOUR = 3600
 _EPOCH = datetime(2000, 1, 1)
+
+
+class _CronTimes(CronSim):
+    """Fire times of an expression, also where the clock changes by half an hour."""
+
+    def tick(self, seconds: int = 1) -> None:
+        before = self.dt
+        super().tick(seconds)
+        if seconds == _HOUR and self.dt.minute and self.dt.tzinfo is not None:
+            # After the change, steps of an hour would pass over the first half of each hour.
+            whole = self.dt.replace(minute=0).astimezone(UTC)
+            is_real = whole.astimezone(self.dt.tzinfo).minute == 0
+            if is_real and whole > before.astimezone(UTC):
+                self.dt = whole.astimezone(self.dt.tzinfo)
 
 
 def normalize_cron(text: str) -> str:
@@ -86,7 +101,7 @@ def _describe_fault(message: str, words: list[str]) -> str:
 def find_next(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the first fire time strictly after `after`, in UTC, or None."""
     try:
-        for found in CronSim(expression, after.astimezone(zone)):
+        for found in _CronTimes(expression, after.astimezone(zone)):
             # cronsim counts fixed times by the wall clock, which repeats an hour in autumn
             if (at := found.astimezone(UTC)) > after:
                 return at

@@ -142,3 +142,10 @@ def test_every_hour_fires_in_both_hours_of_a_fold():
 
 def test_an_expression_is_described_in_words():
     assert describe_cron("0 2 * * *") == "at 02:00 every day"
+
+
+@pytest.mark.parametrize(("expression", "fires"), [("0 */10 * * *", 10), ("5 */3 * * *", 3)])
+def test_a_clock_change_of_half_an_hour_skips_no_hour(expression: str, fires: int):
+    zone = ZoneInfo("Australia/Lord_Howe")  # 02:00 becomes 01:30 on 5 April
+    found = find_next(expression, datetime(2026, 4, 4, 13, 30, tzinfo=UTC), zone)
+    assert found is not None and found.astimezone(zone).hour == fires
