@@ -403,12 +403,23 @@ _STEPS = (
 )
 
 
-def find_oldest_queued(c: Connection, queue: str) -> str | None:
-    """Return the submission time of a queue's oldest queued task."""
-    chosen = select(func.min(tasks.c.created_at)).where(
-        tasks.c.queue == queue, text("tasks.status = 'queued'")
+MAX_OLDEST = 500
+"""Queued tasks that are searched for the longest wait."""
+
+
+def find_longest_queued(c: Connection, queue: str) -> str | None:
+    """Return since when a task of a queue waits, at the longest: it may be planned or retried.
+
+    Among many tasks, only those submitted first are read.
+    """
+    rows = raw_sql.fetch_column(
+        c,
+        "SELECT min(since) FROM (SELECT max(created_at, coalesce(not_before, created_at),"
+        " coalesce(retry_at, created_at)) AS since FROM tasks WHERE queue = ? AND status = 'queued'"
+        " ORDER BY created_at LIMIT ?)",
+        (queue, MAX_OLDEST),
     )
-    return c.execute(chosen).scalar_one()
+    return rows[0]
 
 
 _DUE = {TaskStatus.RETRYING: "retry_at", TaskStatus.SCHEDULED: "not_before"}

@@ -210,7 +210,8 @@ def _list_runs(c: Connection, where: str, since: str) -> list[RunRow]:
 class NameFacts(NamedTuple):
     """Outcomes of the tasks of a name: the last success, and failed runs since it.
 
-    `submitted` and `ended` belong to the latest success; `template` and `queue` to the latest task.
+    `submitted` and `ended` belong to the latest success; `template`, `queue` and `tags` to the
+    latest task.
     """
 
     submitted: str | None
@@ -218,6 +219,7 @@ class NameFacts(NamedTuple):
     failures: int
     template: str | None
     queue: str | None
+    tags: str | None = None
 
 
 _FAILED_WORDS = {str(status) for status in FAILED}
@@ -229,7 +231,8 @@ def read_names(c: Connection, names: Sequence[str]) -> dict[str, NameFacts]:
     tasks: dict[str, list[Any]] = {name: [] for name in names}
     rows = raw_sql.fetch_tuples(
         c,
-        "SELECT t.uuid, t.status, t.created_at, t.ended_at, t.template, t.queue, t.name, t.number"
+        "SELECT t.uuid, t.status, t.created_at, t.ended_at, t.template, t.queue, t.name, t.number,"
+        " t.tags"
         " FROM json_each(?) n CROSS JOIN tasks t ON t.rowid IN (SELECT o.rowid FROM tasks o WHERE"
         " o.name = n.value ORDER BY o.rowid DESC LIMIT ?)",
         (json.dumps(list(names)), most),
@@ -259,8 +262,8 @@ def _judge_tasks(
         status in _FAILED_WORDS and (ended is None or end > ended) for end, status in ends
     )
     last = max(tasks, key=lambda row: row[7], default=None)
-    template, queue = (last[4], last[5]) if last else (None, None)
-    return NameFacts(submitted, ended, failures, template, queue)
+    template, queue, tags = (last[4], last[5], last[8]) if last else (None, None, None)
+    return NameFacts(submitted, ended, failures, template, queue, tags)
 
 
 def list_names(c: Connection, most: int) -> list[str]:

@@ -30,7 +30,7 @@ from app.core.rules.levels import Comparison, list_comparisons
 
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "instance": ("task", "template", "schedule", "queue", "pool", "tags"),
-    "task": ("task", "template", "schedule", "queue", "pool"),
+    "task": ("task", "template", "schedule", "queue", "pool", "tags"),
     "schedule": ("schedule", "task", "template", "queue", "pool"),
     "queue": ("queue", "pool"),
     "pool": ("pool",),
@@ -99,6 +99,10 @@ def make_plan(conditions: object) -> RulePlan:
     nodes = walk(form.when)
     metrics = [node for node in nodes if isinstance(node, MetricNode)]
     base = _find_base(form, nodes, metrics)
+    if base not in ("instance", "task", "schedule") and any(node.baseline for node in metrics):
+        raise ValueError(
+            f"conditions.when: a {base} has no baseline; use scope instance, task or schedule"
+        )
     _check_match(form, base)
     group = _find_group(form, base)
     refs = {make_ref(node): None for node in metrics} | {
@@ -141,6 +145,8 @@ def _find_base(
                 "conditions.when: a stat covers many runs and goes with no metric of one instance"
             )
         scope = "task"
+    if scope == "instance" and form.for_each != "instance" and _is_of_names(nodes, bare):
+        scope = "task"  # a task that was never submitted misses a fixed time, too
     kinds = {scope} | {
         catalog.get_family(node.metric)
         for node in metrics
@@ -148,8 +154,7 @@ def _find_base(
     }
     for node in nodes:
         if isinstance(node, (DeadlineNode, ForecastNode)):
-            form_of_time = node.deadline if isinstance(node, DeadlineNode) else node.forecast
-            is_fixed = isinstance(form_of_time.reference, FixedReference)
+            is_fixed = isinstance(_get_reference(node), FixedReference)
             kinds.add("task" if is_fixed and form.scope != "schedule" else
                       "schedule" if is_fixed else "instance")  # fmt: skip
     base = next(kind for kind in catalog.SCOPES if kind in kinds)
@@ -168,6 +173,19 @@ def _find_base(
     ):
         raise ValueError(f"conditions.scope: {form.scope} has no {base} metrics; use scope {base}")
     return base
+
+
+def _is_of_names(nodes: Sequence[AnyNodeType], bare: Sequence[MetricNode]) -> bool:
+    """Return whether there are deadlines, and each thing that is judged belongs to a task name."""
+    times = [
+        _get_reference(node) for node in nodes if isinstance(node, (DeadlineNode, ForecastNode))
+    ]
+    is_fixed = bool(times) and all(isinstance(one, FixedReference) for one in times)
+    return is_fixed and all(catalog.get_family(node.metric) != "instance" for node in bare)
+
+
+def _get_reference(node: DeadlineNode | ForecastNode) -> FixedReference | str:
+    return (node.deadline if isinstance(node, DeadlineNode) else node.forecast).reference
 
 
 def _check_match(form: Conditions, base: str) -> None:
@@ -251,9 +269,14 @@ def is_matched(match: Match, labels: Labels) -> bool:
         if globs is None:
             continue
         name: str | None = getattr(labels, key)
-        if name is None or not any(fnmatchcase(name, glob) for glob in globs):
+        if name is None or not is_any_match(name, globs):
             return False
     return all(labels.tags.get(key) == word for key, word in match.tags.items())
+
+
+def is_any_match(name: str, globs: Sequence[str]) -> bool:
+    """Return whether a name matches one of the patterns."""
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def list_exact_names(globs: Sequence[str] | None) -> list[str]:

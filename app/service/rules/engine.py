@@ -53,6 +53,11 @@ YOUNG = 50
 
 
 NO_TIMES = SubjectTimes()
+ALL_SUBJECTS = {
+    "instance": "all tasks", "task": "all tasks", "schedule": "all schedules",
+    "queue": "all queues", "pool": "all pools",
+}  # fmt: skip
+"""Object of the only alert of a rule, by its kind of subject."""
 
 
 class Rule(NamedTuple):
@@ -283,13 +288,14 @@ class _RulePass:
         edge = active_time.find_next_change(self._plan.periods, self._now)
         self._look_again(edge)
         if not self.is_active:
-            return [self._step(key, None, None) for key in self._states]
+            steps = [self._step(key, None, None) for key in self._states]
+            return [change for change in steps if self._is_change(change)]
         groups = self._judge_all()
         groups |= self._find_late(groups)
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
         gone = [key for key in self._states if key not in groups and not self._is_retried(key)]
         changes += [self._step_gone(key) for key in gone]
-        found = [change for change in changes if change is not None and self._is_change(change)]
+        found = [change for change in changes if self._is_change(change)]
         self.has_changes = bool(found)
         return found
 
@@ -309,6 +315,8 @@ class _RulePass:
         groups: dict[str, _Group] = {}
         room = MAX_ALERTS - len(self._states)
         for subject in self._list_subjects():
+            if self._is_outside(subject):
+                continue
             key = self._get_key(subject)
             verdict = self._judge(subject)
             self._look_again(verdict.next_at)
@@ -443,6 +451,11 @@ class _RulePass:
                     one, self.levels[place], verdict, self._subject.title
                 )
 
+    def _is_outside(self, subject: Subject) -> bool:
+        """Return True for a task without a schedule, under a rule about schedules."""
+        scope = self._plan.conditions.scope
+        return self._plan.group == scope == "schedule" and subject.labels.schedule is None
+
     def _get_key(self, subject: Subject) -> str:
         group = self._plan.group
         if group == self._plan.base:
@@ -520,8 +533,10 @@ class _RulePass:
         if self._plan.group == self._plan.base:
             return subject.title
         if key == "rule":
-            return alerts.SYSTEM_OBJECT if self._plan.base != "instance" else "all tasks"
+            return ALL_SUBJECTS.get(self._plan.base, alerts.SYSTEM_OBJECT)
         kind, _, name = key.partition(":")
+        if not name:
+            return f"no {kind}"
         return name if kind == "task" else f"{kind} {name}"
 
     def _look_again(self, at: float | None) -> None:

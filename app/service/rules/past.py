@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 from app.core.rules.conditions import ForecastNode, walk
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes
-from app.core.rules.rule_plan import Labels, RulePlan
+from app.core.rules.rule_plan import Labels, RulePlan, list_exact_names
 from app.core.rules.window_stats import compute_stat
+from app.service.rules.snapshot import get_task_name
 from app.service.rules.values import DRAIN_WINDOW, RUN_VALUES
 from db import timestamps
 from db.engine import Connection
-from db.queries import backups, checkins, reads, rule_values
+from db.queries import backups, checkins, reads, rule_values, schedules
 from db.queries.rule_values import PastTaskRow, RunRow
+from db.rows import ScheduleRow
 from db.states import FAILED
 
 DAY = 86400.0
@@ -82,6 +84,7 @@ class Past:
         self._c, self._plan, self.since, self.until = c, plan, since, until
         windows = [ref.window or ref.rate_over for ref in plan.refs]
         first = timestamps.from_unix(since - max([DAY, *windows]))
+        metrics = {ref.metric for ref in plan.refs}
         self._tasks = rule_values.list_past_tasks(c, first)
         self.is_complete = len(self._tasks) < rule_values.MAX_PAST_TASKS
         self._fires = rule_values.map_fire_times(c, [task.uuid for task in self._tasks])
@@ -94,6 +97,9 @@ class Past:
         self._ended = self._group_runs(lambda run: run.end_time)
         self._started = self._group_runs(lambda run: run.start_time)
         self._waits = self._list_waits()
+        self._schedules = schedules.list_all(c)
+        self._schedule_of = {get_task_name(row): row.name for row in self._schedules}
+        self._missed = self._map_missed(first) if "schedule.missed" in metrics else {}
         self._series: dict[str, StepSeries] = {}
         self._checkins = {row.name: row for row in checkins.list_checkins(c)}
 
@@ -115,6 +121,13 @@ class Past:
                     found.setdefault(label, []).append((timestamps.to_unix(at), run))
         for runs_of_label in found.values():
             runs_of_label.sort(key=lambda pair: pair[0])
+        return found
+
+    def _map_missed(self, first: str) -> dict[str, list[float]]:
+        """Return {schedule: times of its missed fire times}."""
+        found: dict[str, list[float]] = {}
+        for schedule, at in rule_values.list_missed_fires(self._c, first):
+            found.setdefault(schedule, []).append(timestamps.to_unix(at))
         return found
 
     def _list_waits(self) -> dict[str, list[tuple[float, float]]]:
@@ -143,7 +156,8 @@ class Past:
         if kind == "instance":
             return [self._make_instance(task) for task in self._tasks]
         if kind == "task":
-            names = {task.name for task in self._tasks} | {*(self._plan.match.task or ())}
+            names = {task.name for task in self._tasks} | {*self._schedule_of}
+            names |= {*list_exact_names(self._plan.match.task)}
             queues = {task.name: task for task in self._tasks}
             return [
                 PastSubject(kind, name, name, self._label(queues.get(name), name), *limits)
@@ -159,14 +173,12 @@ class Past:
             return [PastSubject(kind, f"pool {name}", name, Labels(pool=name), *limits)
                     for name in self._pools]  # fmt: skip
         if kind == "schedule":
-            names = {schedule for schedule, _ in self._fires.values()}
-            return [PastSubject(kind, f"schedule {name}", name, Labels(schedule=name), *limits)
-                    for name in sorted(names)]  # fmt: skip
+            return [self._make_schedule(row) for row in self._schedules]
         return [PastSubject(kind, kind, kind, Labels(), *limits)]
 
     def _label(self, task: PastTaskRow | None, name: str) -> Labels:
         if task is None:
-            return Labels(name)
+            return Labels(name, schedule=self._schedule_of.get(name))
         pool = self._queues[task.queue].pool if task.queue in self._queues else None
         fire = self._fires.get(task.uuid)
         tags: Mapping[str, str] = json.loads(task.tags) if task.tags else {}
@@ -182,6 +194,13 @@ class Past:
             begin, end, task, self._runs_of.get(task.uuid, ()),
         )  # fmt: skip
 
+    def _make_schedule(self, row: ScheduleRow) -> PastSubject:
+        queue, template = row.task.get("queue") or "default", row.task.get("template")
+        pool = self._queues[queue].pool if queue in self._queues else None
+        labels = Labels(get_task_name(row), template, row.name, queue, pool)
+        begin = max(self.since, timestamps.to_unix(row.created_at))
+        return PastSubject("schedule", f"schedule {row.name}", row.name, labels, begin, self.until)
+
     def list_times(self, subject: PastSubject) -> Iterable[float]:
         """Return the times at which a value of the subject may change."""
         yield from (subject.begin, subject.end, subject.end + 0.001)
@@ -191,6 +210,8 @@ class Past:
                     yield timestamps.to_unix(text)
         if subject.kind == "instance" and self._plan.covers_ended:
             yield from (at for at, _ in self._ended.get(f"task:{subject.name}", ()))
+        if subject.kind == "schedule":
+            yield from self._missed.get(subject.name, ())
         for queue in self._list_queues(subject):
             for begin, end in self._waits.get(queue, ()):
                 yield from (begin, end)
@@ -248,7 +269,8 @@ class Past:
             waits = (now - begin for begin, end in self._split_waits(task) if begin <= now < end)
             return next(waits, None)
         if name == "attempt":
-            return float(run.attempt if run else 1)
+            is_retried = is_over and (not task.ended_at or timestamps.to_unix(task.ended_at) > now)
+            return float(run.attempt + is_retried if run else 1)
         if name == "lateness_seconds":
             fire = self._fires.get(task.uuid)
             planned = fire[1] if fire else task.not_before or task.created_at
@@ -273,7 +295,7 @@ class Past:
         if label is None:
             return NO_DATA
         if name in ("seconds_since_success", "consecutive_failures", "success_ratio"):
-            return self._read_outcomes(f"{family}:{label}", ref, name, now)
+            return self._read_outcomes(f"{family}:{label}", ref, name, now, subject.begin)
         if name == "missed":
             return self._count_missed(label, ref, now)
         if name == "drain_rate":
@@ -288,7 +310,9 @@ class Past:
             return Reading(now - value)
         return Reading(value or 0.0)
 
-    def _read_outcomes(self, label: str, ref: MetricRef, name: str, now: float) -> Reading:
+    def _read_outcomes(
+        self, label: str, ref: MetricRef, name: str, now: float, since: float
+    ) -> Reading:
         runs = self._ended.get(label, ())
         past = runs[: bisect_right(runs, now, key=lambda pair: pair[0])]
         if name == "seconds_since_success":
@@ -296,7 +320,9 @@ class Past:
             known = self._checkins.get(label.partition(":")[2])
             if known is not None and timestamps.to_unix(known.at) <= now:
                 times.append(timestamps.to_unix(known.at))
-            return Reading(now - max(times)) if times else NO_DATA
+            if known is not None and not times:  # earlier check-ins are not stored
+                return NO_DATA
+            return Reading(max(0.0, now - max(times, default=since)))
         if name == "consecutive_failures":
             failures = 0
             for _, run in reversed(past):
@@ -314,12 +340,7 @@ class Past:
 
     def _count_missed(self, schedule: str, ref: MetricRef, now: float) -> Reading:
         span = ref.window or ref.rate_over or DAY
-        first = timestamps.from_unix(self.since - span)
-        times = [
-            timestamps.to_unix(at)
-            for name, at in rule_values.list_missed_fires(self._c, first)
-            if name == schedule
-        ]
+        times = self._missed.get(schedule, [])
         recent = [at for at in times if now - span < at <= now]
         return Reading(float(len(recent)), min(recent) + span if recent else None)
 
@@ -380,7 +401,7 @@ class Past:
             for _, run in past[-1000:]
             if run.status == "succeeded"
         ]
-        return SubjectTimes(success_submitted=max(times, default=None), known_since=self.since)
+        return SubjectTimes(success_submitted=max(times, default=None), known_since=subject.begin)
 
 
 def _cut(

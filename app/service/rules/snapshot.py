@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.core.rules.rule_plan import Labels, RulePlan, is_matched, list_exact_names
+from app.core.rules.conditions import Match
+from app.core.rules.rule_plan import Labels, RulePlan, is_any_match, is_matched, list_exact_names
 from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
 from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.service import dispatch_view
@@ -221,11 +222,14 @@ class Snapshot:
             and (one.at >= successes.get(one.row.name, 0.0) or one.row.status == "succeeded")
             and one.row.status != "cancelled"
         ]
-        return [self._make_ended(one.row) for one in kept[: rule_values.MAX_CANDIDATES]]
+        rows = [one.row for one in kept[: rule_values.MAX_CANDIDATES]]
+        fires = rule_values.map_fire_times(self.c, [row.task_id for row in rows]) if rows else {}
+        return [self._make_ended(row, fires.get(row.task_id)) for row in rows]
 
-    def _make_ended(self, row: RunRow) -> Subject:
+    def _make_ended(self, row: RunRow, fire: tuple[str, str] | None) -> Subject:
         tags: Mapping[str, str] = json.loads(row.tags) if row.tags else {}
-        labels = Labels(row.name, row.template, None, row.queue, row.pool, tags)
+        schedule = fire[0] if fire else None
+        labels = Labels(row.name, row.template, schedule, row.queue, row.pool, tags)
         title = f"#{row.number} {row.name}"
         key = f"task:{row.task_id}"
         return Subject("instance", key, title, row.name, labels, None, row)
@@ -321,7 +325,7 @@ class Snapshot:
         found: list[Subject] = []
         for row in self.schedules.values():
             template, queue = row.task.get("template"), row.task.get("queue") or "default"
-            name = row.task.get("name") or template
+            name = get_task_name(row)
             pool = self.queues[queue].pool if queue in self.queues else None
             labels = Labels(name, template, row.name, queue, pool)
             title = f"schedule {row.name}"
@@ -332,19 +336,29 @@ class Snapshot:
         exact = list_exact_names(plan.match.task)
         is_exact = plan.match.task is not None and len(exact) == len(plan.match.task)
         names = exact if is_exact else [*self._task_names, *exact]
+        if plan.match.schedule is not None:
+            names = [name for name in {**self.schedule_names, **dict.fromkeys(exact)}
+                     if not is_exact or name in exact]  # fmt: skip
         unique = [*dict.fromkeys(names)]
         self.read_names(unique)
-        return [self._make_task(name) for name in unique]
+        return [self._make_task(name, plan.match) for name in unique]
 
     @cached_property
     def _task_names(self) -> Sequence[str]:
         known = rule_values.list_names(self.c, MAX_NAMES)
         return [*dict.fromkeys([*known, *self.checkins])]
 
-    def _make_task(self, name: str) -> Subject:
+    def _make_task(self, name: str, match: Match) -> Subject:
+        """Return a name with the labels of its latest task, and a schedule that matches."""
         facts = self.get_name(name)
         queue = self.queues.get(facts.queue or "")
-        labels = Labels(name, facts.template, None, facts.queue, queue.pool if queue else None)
+        pool = queue.pool if queue else None
+        tags: Mapping[str, str] = json.loads(facts.tags) if facts.tags and match.tags else {}
+        labels = Labels(name, facts.template, None, facts.queue, pool, tags)
+        if match.schedule is not None:
+            found = sorted(self.schedule_names.get(name, ()))
+            schedule = next((one for one in found if is_any_match(one, match.schedule)), None)
+            labels = labels._replace(schedule=schedule)
         return Subject("task", f"name:{name}", name, name, labels)
 
     # --- facts -----------------------------------------------------------------------------
@@ -415,18 +429,17 @@ class Snapshot:
         """Return {task name: schedules with a task of that name}."""
         found: dict[str, set[str]] = {}
         for row in self.schedules.values():
-            name = row.task.get("name") or row.task.get("template")
-            if name:
-                found.setdefault(name, set()).add(row.name)
+            found.setdefault(get_task_name(row), set()).add(row.name)
         return found
 
     def get_past_runs(self, subject: Subject, runs: int) -> Sequence[RunRow]:
         """Return the last successful runs of the template or name of an instance."""
-        key = (subject.labels.template or "", subject.name, "", runs)
+        name = subject.labels.task or subject.name
+        key = (subject.labels.template or "", name, "", runs)
         read_at, found = self.memory.baselines.get(key, (float("-inf"), ()))
         if not 0 <= self.now - read_at < 60.0:
             found = rule_values.list_past_runs(
-                self.c, subject.labels.template, subject.name, runs
+                self.c, subject.labels.template, name, runs
             )  # fmt: skip
             self.memory.baselines[key] = (self.now, found)
         return found
@@ -508,6 +521,11 @@ class Snapshot:
         if schedule and schedule.due_at:
             begin = max(begin, timestamps.to_unix(schedule.due_at))
         return make_expected_end(past.likely).shift(begin)
+
+
+def get_task_name(row: ScheduleRow) -> str:
+    """Return the name of the tasks of a schedule."""
+    return row.task.get("name") or row.name
 
 
 def _get_age_key(one: Subject) -> tuple[float, int]:

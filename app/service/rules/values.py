@@ -124,6 +124,13 @@ class SubjectValues:
         return timestamps.to_unix(max(times))
 
     @cached_property
+    def submitted_at(self) -> float:
+        """Return the submission, or the planned start if that is later; a retry changes neither."""
+        row = self._subject.candidate
+        assert row is not None
+        return timestamps.to_unix(max(row.created_at, row.not_before or row.created_at))
+
+    @cached_property
     def scheduled_at(self) -> float:
         """Return the fire time of the schedule, else the earliest start."""
         row = self._subject.candidate
@@ -177,7 +184,7 @@ class SubjectValues:
             started = timestamps.to_unix(row.start_time) if row.start_time else None
             since = max(self._since, timestamps.to_unix(row.created_at))
             return SubjectTimes(
-                self.queued_at, started, self.scheduled_at, None, expected, since
+                self.submitted_at, started, self.scheduled_at, None, expected, since
             )  # fmt: skip
         if kind == "schedule":
             found = self._snapshot.get_schedule_success(self._subject.name)
@@ -274,7 +281,7 @@ def _read_queue(
     if name == "drain_rate":
         return _read_drain_rate(snapshot, ref, subject)
     if name == "oldest_wait_seconds":
-        oldest = reads.find_oldest_queued(snapshot.c, subject)
+        oldest = reads.find_longest_queued(snapshot.c, subject)
         age = _get_age(oldest, snapshot.now) if oldest else 0.0
         return Reading(age, is_still=oldest is None)
     is_paused = row.status == "paused" and row.status_at
