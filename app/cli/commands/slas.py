@@ -276,9 +276,9 @@ def _add_presets_arguments(parser: Parser) -> None:
 
 def print_schema(session: CommandContext, args: Args) -> int:
     """Print the JSON Schema of conditions."""
-    from app.core.rules import conditions
+    from app.core.rules.json_schema import make_json_schema
 
-    output.print_json(conditions.make_json_schema())
+    output.print_json(make_json_schema())
     return 0
 
 

@@ -40,7 +40,7 @@ def _check_parameter_schema(value: Any) -> Any:
 
 
 def _parse_severity(value: Any) -> int:
-    if value not in sla.SEVERITIES:
+    if not isinstance(value, str) or value not in sla.SEVERITIES:
         raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quote(str(value))}")
     return sla.SEVERITIES[value]
 

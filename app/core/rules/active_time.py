@@ -15,6 +15,16 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _GROUPS = {"workdays": range(5), "weekdays": range(5), "weekend": range(5, 7), "daily": range(7)}
 
 
+_HOUR = r"(?:(?:[01]?[0-9]|2[0-3]):[0-5]?[0-9](?::[0-5]?[0-9])?|24:00?(?::00?)?)"
+_NAMES = "|".join("".join(f"[{c}{c.upper()}]" for c in word) for word in _GROUPS)
+_DAY = f"(?:{'|'.join(''.join(f'[{c}{c.upper()}]' for c in day) for day in DAYS)})[a-zA-Z]*"
+_WORD = f"(?:{_NAMES}|{_DAY}(?:-{_DAY})?)"
+CLOCK_PATTERN = rf"^\s*{_HOUR}\s*$"
+DAYS_PATTERN = rf"^[\s,]*{_WORD}(?:[\s,]+{_WORD})*[\s,]*$"
+PERIOD_PATTERN = rf"^\s*(?:{_HOUR}-{_HOUR}|{_WORD}(?:[\s,]+{_WORD})*,?(?:\s+{_HOUR}-{_HOUR})?)\s*$"
+"""Texts of times, days, and both, as JSON Schema has them."""
+
+
 class ActivePeriod(NamedTuple):
     """Hours on some days: seconds since midnight. An end before the start is on the next day."""
 
@@ -29,20 +39,16 @@ def parse_days(value: object) -> frozenset[int]:
 
     Raise ValueError with the nearest name.
     """
-    words: list[object]
-    if isinstance(value, str):
-        words = [word for word in value.lower().replace(" ", ",").split(",") if word]
-    elif isinstance(value, (list, tuple)):
-        words = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    else:
-        words = []
-    days = [day for word in words for day in _parse_days(str(word).strip().lower())]
-    if not days:
+    given: list[object] = [value] if isinstance(value, str) else []
+    if isinstance(value, (list, tuple)):
+        given = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    words = [str(one).lower().replace(",", " ").split() for one in given]
+    if not words or not all(words):
         raise ValueError('must be days such as "mon-fri" or ["sat", "sun"]')
-    return frozenset(days)
+    return frozenset(day for some in words for word in some for day in _parse_word(word))
 
 
-def _parse_days(word: str) -> Sequence[int]:
+def _parse_word(word: str) -> Sequence[int]:
     if word in _GROUPS:
         return _GROUPS[word]
     first, dash, last = word.partition("-")
@@ -51,7 +57,7 @@ def _parse_days(word: str) -> Sequence[int]:
 
 
 def _find_day(word: str) -> int:
-    if len(word) >= 3:
+    if word.isascii() and word.isalpha():
         for number, day in enumerate(DAYS):
             if word[:3] == day:
                 return number

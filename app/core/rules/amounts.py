@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 from app.core.rules import catalog
 from app.core.text import units
@@ -17,7 +18,25 @@ _EXAMPLES = {
     catalog.HOURS: "hours, or a duration such as 24h",
     catalog.RATE: "a number per minute such as 0.5",
 }
-_NUMBER = re.compile(r"[-+]?[0-9]{1,12}(\.[0-9]{1,9})?")
+_PLAIN = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
+_DURATION = (
+    rf"(?=[0-9])(?:{_PLAIN}[dD])?(?:{_PLAIN}[hH])?(?:{_PLAIN}m)?(?:{_PLAIN}[sS])?(?:{_PLAIN}ms)?"
+    rf"|{_PLAIN}|(?:[0-9]{{1,4}}-)?[0-9]{{1,6}}:[0-5][0-9]:[0-5][0-9]"
+)
+_SIGNED = rf"[-+]?{_PLAIN}"
+_FORMS = {
+    catalog.SECONDS: rf"{_SIGNED}|-?(?:{_DURATION})",
+    catalog.HOURS: rf"{_SIGNED}|-?(?:{_DURATION})",
+    catalog.MIB: rf"{_SIGNED}|{_PLAIN}[kmgtKMGT](?:[iI]?[bB])?",
+    catalog.RATIO: rf"{_SIGNED}\s*%?",
+    catalog.COUNT: _SIGNED,
+    catalog.RATE: _SIGNED,
+}
+"""Texts that each unit accepts."""
+MAX_SECONDS = 3653 * 86400
+"""Longest duration: 10 years."""
+MAX_VALUE = 1e15
+_NUMBER = re.compile(_SIGNED)
 
 
 def parse_amount(unit: str, value: object) -> float:
@@ -28,10 +47,12 @@ def parse_amount(unit: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"must be {_EXAMPLES[unit]}")
     if not isinstance(value, str):
-        if not math.isfinite(value):
+        if not -MAX_VALUE <= value <= MAX_VALUE:  # neither is a value that is no number
             raise ValueError(f"must be {_EXAMPLES[unit]}")
         return float(value)
     try:
+        if not re.fullmatch(_FORMS[unit], value.strip()):
+            raise ValueError(value)
         return _parse_text(unit, value.strip())
     except ValueError:
         raise ValueError(f"must be {_EXAMPLES[unit]}, not {quote(value)}") from None
@@ -59,12 +80,29 @@ def parse_seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be a duration such as 10m")
     if not isinstance(value, str):
-        return units.parse_duration(str(value)) if value >= 0 else float(value)
+        if not -MAX_SECONDS <= value <= MAX_SECONDS:  # neither is a value that is no number
+            raise ValueError(f"must be a duration of at most 10 years, not {quote(str(value))}")
+        return float(value)
     word = value.strip()
     # The units of a duration are small letters: 64M would be read as minutes.
-    if word[-1:] in ("K", "M", "G", "T", "B"):
-        raise ValueError(f"must be a duration such as 10m, not {quote(value)}")
+    if not re.fullmatch(rf"-?(?:{_DURATION})", word):
+        raise ValueError(f"must be a duration such as 30s, 10m or 1h30m, not {quote(value)}")
     return -units.parse_duration(word[1:]) if word[:1] == "-" else units.parse_duration(word)
+
+
+def make_schema(unit: str, most: float = MAX_VALUE) -> dict[str, Any]:
+    """Return the JSON Schema of a value of a unit, as a number up to `most`."""
+    number = {"type": "number", "minimum": -most, "maximum": most}
+    text = {"type": "string", "pattern": rf"^\s*(?:{_FORMS[unit]})\s*$"}
+    return {"anyOf": [number, text, {"type": "null"}], "description": f"{_EXAMPLES[unit]}."}
+
+
+def make_duration_schema(least: float, most: float) -> dict[str, Any]:
+    """Return the JSON Schema of a duration, as a number of seconds from `least` to `most`."""
+    number = {"type": "number", "minimum": least, "maximum": most}
+    sign = "-?" if least < 0 else ""
+    text = {"type": "string", "pattern": rf"^\s*{sign}(?:{_DURATION})\s*$"}
+    return {"anyOf": [number, text]}
 
 
 def _parse_number(word: str) -> float:
@@ -74,13 +112,13 @@ def _parse_number(word: str) -> float:
 
 
 def format_amount(unit: str, value: float) -> str:
-    """Format a value of a unit: `30m`, `512M`, `90%`, `100`."""
+    """Format a limit of a unit: `30m`, `512M`, `90%`, `100`."""
     if not math.isfinite(value):
         return "never"
     if unit == catalog.SECONDS:
         return format_seconds(value)
     if unit == catalog.MIB:
-        return units.format_memory(value)
+        return _format_size(value)
     if unit == catalog.RATIO:
         return f"{value * 100:.1f}%".replace(".0%", "%")
     if unit == catalog.HOURS:
@@ -90,15 +128,32 @@ def format_amount(unit: str, value: float) -> str:
 
 def format_value(unit: str, value: float) -> str:
     """Format a measured value; a duration of 10 seconds and more in whole seconds."""
-    is_long = unit == catalog.SECONDS and math.isfinite(value) and value >= 10
-    return format_amount(unit, math.floor(value) if is_long else value)
+    if unit == catalog.SECONDS and math.isfinite(value) and value >= 0:
+        return units.format_duration_setting(math.floor(value) if value >= 10 else value)
+    if unit == catalog.MIB and value >= 0:
+        return units.format_memory(value)
+    return format_amount(unit, value)
+
+
+def _format_size(mib: float) -> str:
+    """Format MiB as typed: `4G`, `1500M`, `100K`."""
+    if mib < 0:
+        return f"-{_format_size(-mib)}"
+    for unit, size in (("T", 1024**2), ("G", 1024), ("M", 1), ("K", 1 / 1024)):
+        if mib >= size and mib % size == 0:
+            return f"{mib / size:.0f}{unit}"
+    return units.format_memory(mib)
 
 
 def format_seconds(value: float) -> str:
-    """Format a duration as typed: `30m`, `1h30m`, `2d`, `1m05s`."""
+    """Format a duration as typed: `30m`, `1h30m`, `2d`, `0.25s`."""
     if value < 0:
         return f"-{format_seconds(-value)}"
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if value >= length and value % length == 0:
-            return f"{int(value / length)}{unit}"
-    return units.format_duration_setting(value)
+    if value % 1:
+        exact = f"{value:.3f}".rstrip("0")
+        return f"{exact}s" if value < 10 else units.format_duration_setting(value)
+    left, text = int(value), ""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

@@ -28,10 +28,10 @@ METRICS = {
     "instance.log_mib": Metric(MIB, "log"),
     "instance.attempt": Metric(COUNT, "attempt"),
     "instance.exit_code": Metric(COUNT, "exit code"),
-    "task.seconds_since_success": Metric(SECONDS, "last success ago", True),
+    "task.seconds_since_success": Metric(SECONDS, "no success for", True),
     "task.consecutive_failures": Metric(COUNT, "failures in a row"),
     "task.success_ratio": Metric(RATIO, "successes"),
-    "schedule.seconds_since_success": Metric(SECONDS, "last success ago", True),
+    "schedule.seconds_since_success": Metric(SECONDS, "no success for", True),
     "schedule.missed": Metric(COUNT, "missed fire times"),
     "queue.depth": Metric(COUNT, "queued tasks"),
     "queue.oldest_wait_seconds": Metric(SECONDS, "longest wait", True),
@@ -60,8 +60,21 @@ DUE_METRICS = (
     "task.seconds_since_success", "schedule.seconds_since_success",
 )  # fmt: skip
 """Metrics that reach a limit at a known time, unless their subject is done before."""
-WINDOW_METRICS = ("task.success_ratio", "queue.drain_rate", "schedule.missed")
-"""Metrics that always cover a time, which `window` or `rate_over` may change."""
+WINDOW_METRICS = {
+    "task.success_ratio": ("mean",), "queue.drain_rate": ("mean",),
+    "schedule.missed": ("count", "sum"),
+}  # fmt: skip
+"""Metrics that always cover a time, which `window` may change, with the statistics they are."""
+RATE_METRICS = tuple(
+    name for name in METRICS if name.partition(".")[0] in ("queue", "pool", "host", "taskdeck")
+) + ("instance.attempt",)
+"""Metrics with a change in a time: `rate_over`."""
+SHARES = tuple(
+    name
+    for name, metric in METRICS.items()
+    if metric.unit == RATIO and name not in ("instance.cpu_ratio", "queue.load_ratio")
+)
+"""Ratios that are never above 1."""
 
 
 def get_family(metric: str) -> str:

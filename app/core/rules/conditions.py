@@ -30,7 +30,12 @@ from app.core.text.units import quote
 
 OPERATORS = (">", ">=", "<", "<=", "==", "!=")
 STATS = ("mean", "min", "max", "median", "count", "sum", "p50", "p90", "p95", "p99")
+BASELINE_METRICS = ("instance.run_seconds", "instance.rss_mib", "instance.queued_seconds")
+STAT_ALIASES = {"avg": "mean", "average": "mean"}
+_OPERATOR_ALIASES = {"=": "==", "≥": ">=", "≤": "<="}
+_TABLE_KEYS = ("stat", "window", "rate_over")
 REFERENCES = ("queued_at", "started_at", "scheduled_at")
+MAX_WINDOW = 31 * 86400
 MAX_NODES, MAX_DEPTH = 50, 8
 """Size of a condition that a person can still read."""
 
@@ -44,7 +49,7 @@ def _parse_duration(value: object) -> float:
 
 def _parse_window(value: object) -> float:
     seconds = amounts.parse_seconds(value)
-    if not 1 <= seconds <= 31 * 86400:
+    if not 1 <= seconds <= MAX_WINDOW:
         raise ValueError(f"must be 1s to 31d, not {quote(str(value))}")
     return seconds
 
@@ -61,8 +66,19 @@ def _to_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _parse_globs(value: object) -> object:
+    names = _to_list(value)
+    if not is_array(names) or not names or not all(isinstance(one, str) and one for one in names):
+        raise ValueError('must be a name, or a list of names such as ["nightly-*"]')
+    return names
+
+
+def _parse_count(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _parse_stat(value: object) -> str:
-    word = {"avg": "mean", "average": "mean"}.get(str(value), str(value))
+    word = STAT_ALIASES.get(str(value), str(value))
     if word not in STATS:
         raise ValueError(f"must be {_list_words(STATS)}{_name_nearest(value, STATS)}")
     return word
@@ -84,56 +100,81 @@ def _parse_tags(value: object) -> dict[str, str]:
     return found
 
 
-def _schema(kind: Any, example: Any, description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": kind, "examples": [example], "description": description})
+def _schema(rule: dict[str, Any], example: Any, description: str) -> WithJsonSchema:
+    return WithJsonSchema({**rule, "examples": [example], "description": description})
+
+
+def _make_list_schema(item: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the JSON Schema of one text, or a list of texts."""
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}], **more}
 
 
 Seconds = Annotated[
     float,
     BeforeValidator(_parse_duration),
-    _schema(["number", "string"], "10m", "Seconds, or a duration such as 30s, 10m, 1h30m, 2d."),
+    _schema(
+        amounts.make_duration_schema(0, amounts.MAX_SECONDS),
+        "10m",
+        "Seconds, or a duration such as 30s, 10m, 1h30m, 2d.",
+    ),
 ]
 Offset = Annotated[
     float,
     BeforeValidator(amounts.parse_seconds),
-    _schema(["number", "string"], "30m", "Seconds or a duration; negative: before the reference."),
+    _schema(
+        amounts.make_duration_schema(-amounts.MAX_SECONDS, amounts.MAX_SECONDS),
+        "30m",
+        "Seconds or a duration; negative: before the reference.",
+    ),
 ]
 Window = Annotated[
-    float, BeforeValidator(_parse_window), _schema(["number", "string"], "10m", "1s to 31d.")
+    float,
+    BeforeValidator(_parse_window),
+    _schema(amounts.make_duration_schema(1, MAX_WINDOW), "10m", "1s to 31d."),
 ]
 Stat = Annotated[
     str,
     BeforeValidator(_parse_stat),
-    WithJsonSchema({"enum": list(STATS), "description": "Statistic of the values in the window."}),
+    WithJsonSchema(
+        {"enum": [*STATS, *STAT_ALIASES], "description": "Statistic of the values in the window."}
+    ),
 ]
 Zone = Annotated[
     str,
     BeforeValidator(_parse_zone),
-    _schema("string", "Europe/Berlin", "Time zone; by default the zone of this machine."),
+    _schema(
+        {"type": "string", "minLength": 1},
+        "Europe/Berlin",
+        "Time zone; by default the zone of this machine.",
+    ),
 ]
 Clock = Annotated[
-    int, BeforeValidator(_parse_clock), _schema("string", "06:00", "Time of day, HH:MM.")
+    int,
+    BeforeValidator(_parse_clock),
+    _schema(
+        {"type": "string", "pattern": active_time.CLOCK_PATTERN}, "06:00", "Time of day, HH:MM."
+    ),
 ]
 Days = Annotated[
     frozenset[int],
     BeforeValidator(active_time.parse_days),
     WithJsonSchema(
-        {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-            "examples": ["mon-fri", ["sat", "sun"]],
-            "description": "Days: mon-fri, workdays, weekend, daily, or a list.",
-        }
+        _make_list_schema(
+            {"type": "string", "pattern": active_time.DAYS_PATTERN},
+            examples=["mon-fri", ["sat", "sun"]],
+            description="Days: mon-fri, workdays, weekend, daily, or a list.",
+        )
     ),
 ]
 Globs = Annotated[
     list[str],
-    BeforeValidator(_to_list),
+    BeforeValidator(_parse_globs),
     WithJsonSchema(
-        {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-            "examples": ["nightly-*"],
-            "description": "A name with * and ?, or a list of such names.",
-        }
+        _make_list_schema(
+            {"type": "string", "minLength": 1},
+            examples=["nightly-*"],
+            description="A name with * and ?, or a list of such names.",
+        )
     ),
 ]
 
@@ -155,7 +196,17 @@ class Match(Form):
     tags: Annotated[
         dict[str, str],
         BeforeValidator(_parse_tags),
-        WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
+        WithJsonSchema(
+            _make_list_schema(
+                {
+                    "anyOf": [
+                        {"type": "object", "additionalProperties": {"type": "string"}},
+                        {"type": "string", "pattern": "="},
+                    ]
+                },
+                examples=[{"team": "db"}],
+            )
+        ),
     ] = {}
 
 
@@ -163,7 +214,7 @@ class Baseline(Form):
     """A limit from the last successful runs of the same template or name."""
 
     stat: Stat = "median"
-    runs: Annotated[int, Field(ge=1, le=200)] = 20
+    runs: Annotated[int, BeforeValidator(_parse_count), Field(ge=1, le=200)] = 20
     factor: Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -171,10 +222,17 @@ class MetricNode(Form):
     """Comparison of a metric with a value, or with a baseline."""
 
     metric: Annotated[str, WithJsonSchema({"enum": list(catalog.METRICS)})]
-    op: Literal[">", ">=", "<", "<=", "==", "!="]
+    op: Annotated[
+        Literal[">", ">=", "<", "<=", "==", "!="],
+        WithJsonSchema({"enum": [*OPERATORS, *_OPERATOR_ALIASES]}),
+    ]
     value: Annotated[
         float | None,
-        _schema(["number", "string"], "30m", "In the unit of the metric: 30m, 512M, 0.9 or 90%."),
+        _schema(
+            {"type": ["number", "string", "null"]},
+            "30m",
+            "In the unit of the metric: 30m, 512M, 0.9 or 90%.",
+        ),
     ] = None
     baseline: Baseline | None = None
     stat: Stat | None = None
@@ -191,22 +249,21 @@ class MetricNode(Form):
         values = {**given}
         nested = values.get("metric")
         if is_object(nested):  # { metric = { name = "…", stat = "p95", window = "10m" } }
-            named = {("metric" if key == "name" else key): word for key, word in nested.items()}
-            values = {**values, **named}
+            values = _unfold_metric(values, nested)
         metric = values.get("metric")
         if not isinstance(metric, str) or metric not in catalog.METRICS:
             raise ValueError(
                 f".metric: unknown metric {quote(str(metric))}{_name_nearest_metric(metric)}"
             )
-        op = {"=": "==", "≥": ">=", "≤": "<="}.get(str(values.get("op")), values.get("op"))
+        if "op" not in values:
+            raise ValueError(f": needs op: {_list_words(OPERATORS)}")
+        op = _OPERATOR_ALIASES.get(str(values.get("op")), values.get("op"))
         if op not in OPERATORS:
             raise ValueError(f".op: must be {_list_words(OPERATORS)}, not {quote(str(op))}")
         values["op"] = op
         if values.get("value") is not None:
             try:
-                values["value"] = amounts.parse_amount(
-                    _get_value_unit(metric, values), values["value"]
-                )
+                values["value"] = _parse_value(metric, values)
             except ValueError as error:
                 raise ValueError(f".value: {error}") from None
         return values
@@ -224,17 +281,17 @@ class MetricNode(Form):
             raise ValueError('.window: needs a stat, such as stat = "p95"')
         if self.rate_over is not None and catalog.get_family(self.metric) in ("task", "schedule"):
             raise ValueError(f".rate_over: does not apply to {self.metric}")
-        is_run_metric = catalog.get_family(self.metric) == "instance"
-        if self.rate_over is not None and is_run_metric and self.metric != "instance.attempt":
+        if self.rate_over is not None and self.metric not in catalog.RATE_METRICS:
             raise ValueError(
                 ".rate_over: of instance metrics, only instance.attempt (restarts) has one; use"
                 " stat and window"
             )
-        if self.stat is not None and catalog.get_family(self.metric) in ("task", "schedule"):
-            raise ValueError(f".stat: does not apply to {self.metric}")
-        if self.baseline is not None and self.metric not in (
-            "instance.run_seconds", "instance.rss_mib", "instance.queued_seconds"
-        ):  # fmt: skip
+        stats = list_stats(self.metric)
+        if self.stat is not None and self.stat not in stats:
+            others = f", only {_list_words(stats)}" if len(stats) > 1 else ""
+            others = others or (f", only {stats[0]}" if stats else "")
+            raise ValueError(f".stat: {self.stat} does not apply to {self.metric}{others}")
+        if self.baseline is not None and self.metric not in BASELINE_METRICS:
             raise ValueError(
                 ".baseline: only for instance.run_seconds, instance.queued_seconds and"
                 " instance.rss_mib"
@@ -242,8 +299,35 @@ class MetricNode(Form):
         return self
 
 
-def _get_value_unit(metric: str, values: Mapping[Any, Any]) -> str:
-    return catalog.COUNT if values.get("stat") == "count" else catalog.METRICS[metric].unit
+def list_stats(metric: str) -> Sequence[str]:
+    """Return the statistics that a metric has."""
+    if metric in catalog.WINDOW_METRICS:
+        return catalog.WINDOW_METRICS[metric]
+    return () if catalog.get_family(metric) in ("task", "schedule") else STATS
+
+
+def _unfold_metric(values: Mapping[Any, Any], table: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a comparison whose metric is a table in the usual form."""
+    for key in table:
+        if key != "name" and key not in _TABLE_KEYS:
+            raise ValueError(
+                f".metric: unknown key {quote(str(key))}{_name_nearest(key, _TABLE_KEYS)}"
+            )
+    for key in _TABLE_KEYS:
+        if key in values:
+            raise ValueError(f".{key}: goes into the table of the metric")
+    inner = {key: word for key, word in table.items() if key != "name"}
+    return {**values, "metric": table.get("name"), **inner}
+
+
+def _parse_value(metric: str, values: Mapping[Any, Any]) -> float:
+    """Return the limit in the unit of the metric."""
+    unit = catalog.COUNT if values.get("stat") == "count" else catalog.METRICS[metric].unit
+    value = amounts.parse_amount(unit, values["value"])
+    if metric in catalog.SHARES and values.get("stat") not in ("count", "sum") and abs(value) > 1:
+        typed = str(values["value"])
+        raise ValueError(f"must be a ratio of at most 1, such as 0.9 or 90%, not {quote(typed)}")
+    return value
 
 
 class FixedReference(Form):
@@ -362,16 +446,48 @@ def _read_active_time(value: object) -> object:
         words = value.split()
         hours = [word for word in words if ":" in word]
         days = [word for word in words if ":" not in word]
+        if not words or len(hours) > 1:
+            raise ValueError(
+                f'must be days and hours such as "mon-fri 08:00-18:00", not {quote(value)}; list'
+                " several in []"
+            )
         begin, _, end = hours[0].partition("-") if hours else ("00:00", "", "24:00")
         return [{"from": begin, "to": end} | ({"days": days} if days else {})]
+    if is_array(value):
+        parts: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        texts: list[Any] = [
+            _read_active_time(part) if isinstance(part, str) else [part] for part in parts
+        ]
+        return [one for found in texts for one in found]
     return [value] if is_object(value) else value
 
 
+ShortPeriod = Annotated[
+    str,
+    _schema(
+        {"type": "string", "pattern": active_time.PERIOD_PATTERN},
+        "mon-fri 08:00-18:00",
+        "Days, hours, or both.",
+    ),
+]
 Periods = Annotated[
     list[ActiveTime],
-    BeforeValidator(_read_active_time, json_schema_input_type=str | ActiveTime | list[ActiveTime]),
+    BeforeValidator(
+        _read_active_time,
+        json_schema_input_type=ShortPeriod | ActiveTime | list[ShortPeriod | ActiveTime],
+    ),
 ]
-RuleNames = Annotated[list[str], BeforeValidator(_to_list, json_schema_input_type=str | list[str])]
+RuleName = Annotated[
+    str,
+    _schema(
+        {"type": "string", "pattern": r"^\s*[^./\s][^/]*$", "maxLength": 200},
+        "disk-full",
+        "Name of a rule.",
+    ),
+]
+RuleNames = Annotated[
+    list[str], BeforeValidator(_to_list, json_schema_input_type=RuleName | list[RuleName])
+]
 ScopeWord = Literal["instance", "task", "schedule", "queue", "pool", "host", "taskdeck"]
 
 
@@ -431,24 +547,27 @@ def parse_conditions(conditions: object) -> Conditions:
     try:
         return Conditions.model_validate(conditions)
     except ValidationError as error:
-        faults = [
-            _format_fault(fault)
-            for fault in error.errors(include_url=False)
-            if not (fault["type"] == "literal_error" and is_object(fault["input"]))
-        ]
+        found = error.errors(include_url=False)
+        # A table in place of a reference is a fixed time, so no word is missing.
+        found = [one for one in found if not _is_about_word(one)] or found
+        faults = [_format_fault(fault) for fault in found]
         raise ValueError("; ".join(dict.fromkeys(faults))) from None
 
 
+def _is_about_word(fault: ErrorDetails) -> bool:
+    return fault["type"] == "literal_error" and is_object(fault["input"])
+
+
 def normalize_form(conditions: object) -> dict[str, Any]:
-    """Return valid conditions as stored: as typed."""
+    """Return valid conditions as stored: as typed, without keys that are null."""
     assert is_object(conditions)
-    return {str(key): value for key, value in conditions.items()}
+    return _drop_nulls(conditions)
 
 
-def make_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of conditions."""
-    schema = Conditions.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+def _drop_nulls(value: Any) -> Any:
+    if is_object(value):
+        return {str(key): _drop_nulls(one) for key, one in value.items() if one is not None}
+    return [_drop_nulls(one) for one in value] if is_array(value) else value
 
 
 def _measure_depth(value: object, depth: int = 0) -> int:
@@ -470,7 +589,16 @@ def _format_fault(fault: ErrorDetails) -> str:
         return f"{parent or 'conditions'}: needs {key}"
     if kind == "extra_forbidden":
         parent, _, key = where.rpartition(".")
+        if key in _KINDS and parent.rpartition(".")[2].partition("[")[0] in (
+            "when",
+            "all",
+            "any",
+            "not",
+        ):
+            return f"{parent}: {key} goes with no other condition; join several by all or any"
         return f"{parent}: unknown key {quote(key)}{_name_nearest(key, _list_keys(parent))}"
+    if kind in _TYPE_FAULTS:
+        return f"{where}: must be {_TYPE_FAULTS[kind]}"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return f"{where}: needs one of {_list_words(_KINDS)}{_name_nearest_kind(given)}"
     if kind == "value_error":
@@ -481,6 +609,13 @@ def _format_fault(fault: ErrorDetails) -> str:
         words = expected.replace(" or ", ", ").split(", ")
         return f"{where}: must be {expected}{_name_nearest(given, words)}"
     return f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+
+
+_TYPE_FAULTS = {
+    "model_type": "a table", "model_attributes_type": "a table", "dict_type": "a table",
+    "list_type": "a list", "string_type": "text", "float_type": "a number",
+    "int_type": "a whole number",
+}  # fmt: skip
 
 
 def _format_path(steps: Sequence[int | str]) -> str:

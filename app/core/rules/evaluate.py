@@ -206,7 +206,8 @@ def _judge_metric(node: MetricNode, values: Values, now: float, explain: bool) -
     grows = is_age and not reading.is_still
     crossing = now - (value - limit)
     since = min(now, crossing) if grows and state and node.op in (">", ">=") else now
-    limit_text = f"{_describe_limit(node.op)} {_format(ref, limit)}{basis}" if explain else ""
+    shown = _format(ref, limit) if basis else amounts.format_amount(ref.unit, limit)
+    limit_text = f"{_describe_limit(node.op)} {shown}{basis}" if explain else ""
     return Verdict(
         state,
         since,
@@ -339,11 +340,17 @@ def format_moment(at: float) -> str:
 def describe_ref(ref: MetricRef) -> str:
     """Return a metric in words: `p95 of running in 10m`."""
     words = catalog.METRICS[ref.metric].words
-    if ref.stat and not ref.runs:
-        return f"{ref.stat} of {words} in {amounts.format_seconds(ref.window)}"
+    if ref.runs or not ref.is_windowed:
+        return words
+    span = amounts.format_seconds(ref.window or ref.rate_over)
+    if ref.metric in catalog.WINDOW_METRICS:
+        return f"{words} in {span}"
+    is_run_metric = ref.metric.startswith("instance.")
     if ref.rate_over:
-        return f"{words} in {amounts.format_seconds(ref.rate_over)}"
-    return words
+        return f"{'restarts' if is_run_metric else f'change of {words}'} in {span}"
+    if ref.stat == "count" and is_run_metric:
+        return f"ended runs in {span}"
+    return f"{ref.stat} of {words} in {span}"
 
 
 def format_ref(ref: MetricRef, value: float) -> str:

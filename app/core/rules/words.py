@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.rules import amounts, catalog
+from app.core.rules import amounts
 from app.core.rules.active_time import DAYS
 from app.core.rules.conditions import (
     ActiveTime,
@@ -37,7 +37,7 @@ def describe_conditions(conditions: object) -> str:
     if form.for_:
         text += f" for {amounts.format_seconds(form.for_)}"
     if form.for_each and form.for_each != form.scope:
-        text += f", one alert for each {form.for_each}"
+        text += ", one alert" + ("" if form.for_each == "rule" else f" for each {form.for_each}")
     if form.keep_firing_for:
         text += f", kept for {amounts.format_seconds(form.keep_firing_for)}"
     if form.escalate:
@@ -65,11 +65,14 @@ def _describe_match(scope: str, match: Match) -> str:
     for key in ("task", "template", "schedule", "queue", "pool"):
         names: list[str] | None = getattr(match, key)
         if names:
-            parts.append(f"{key} {' or '.join(names)}")
+            named = " or ".join(names)
+            parts.append(named if (scope, key) == ("instance", "task") else f"{key} {named}")
     if match.tags:
         parts.append("tag " + " ".join(f"{key}={word}" for key, word in match.tags.items()))
     if not parts:
         return _EVERY[scope]
+    if scope == "instance" and match.task:
+        return ", ".join([f"every task {parts[0]}", *parts[1:]])
     is_named = parts[0].startswith(f"{scope} ")
     return ", ".join(parts) if is_named else f"{_EVERY[scope]} of {', '.join(parts)}"
 
@@ -97,10 +100,7 @@ def _describe_value(node: MetricNode) -> str:
     if node.baseline is not None:
         base = node.baseline
         return f"{base.factor:g} × the {base.stat} of the last {base.runs} runs"
-    unit = make_ref(node).unit
-    return amounts.format_amount(unit, node.value or 0.0) + (
-        "" if unit != catalog.RATE else " a minute"
-    )
+    return amounts.format_amount(make_ref(node).unit, node.value or 0.0)
 
 
 def _describe_due(form: Deadline) -> str:

@@ -523,8 +523,8 @@ def _make_general_columns(conditions: Any, severity: str) -> dict[str, Any]:
     return {"conditions": checked, "actions": {}, "priority": priority, "enabled": True}
 
 
-def _check_severity(severity: str) -> None:
-    if severity not in sla.SEVERITIES:
+def _check_severity(severity: Any) -> None:
+    if not isinstance(severity, str) or severity not in sla.SEVERITIES:
         raise Usage(
             "severity must be critical, warning or info, not"
             f' "{truncate(sanitize(str(severity)), 40)}".'

@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 
 from app.core import sla
 from app.core.rules import amounts, catalog, presets, rule_plan, words
-from app.core.rules.conditions import (
-    Conditions,
-    MetricNode,
-    make_json_schema,
-    parse_conditions,
-    walk,
-)
+from app.core.rules.conditions import Conditions, MetricNode, parse_conditions, walk
+from app.core.rules.json_schema import make_json_schema
 from app.core.rules.rule_plan import Labels, is_matched, make_plan
 from app.help import read_topic
 
@@ -53,6 +48,22 @@ WORDS = [
           keep_firing_for="5m", on_no_data="alert"),
      "the host: memory of the host at least 90% or not (disk free over 10%), kept for 5m, critical"
      " after 1h, only workdays 08:00–18:00, not while power fires, also without data"),
+    (make("instance", {"metric": "instance.attempt", "rate_over": "90m", "op": ">", "value": 1},
+          match={"task": ["a*", "b"], "queue": "gpu"}, for_each="rule"),
+     "every task a* or b, queue gpu: restarts in 1h30m over 1, one alert"),
+    (make("queue", {"all": [{**DEPTH, "rate_over": "5m"},
+                            {"metric": "queue.drain_rate", "rate_over": "1m", "op": "<=",
+                             "value": 0}]}),
+     "every queue: change of queued tasks in 5m over 100 and starts per minute in 1m at most 0"),
+    (make("task", {"all": [{"metric": "task.success_ratio", "window": "1d", "op": "<",
+                            "value": "90%"},
+                           {"metric": "instance.run_seconds", "stat": "count", "window": "1d",
+                            "op": ">=", "value": 5}]}),
+     "every task name: successes in 1d below 90% and ended runs in 1d at least 5"),
+    (make("taskdeck", {"any": [{"metric": "taskdeck.lock_wait_seconds", "op": ">",
+                                "value": "250ms"},
+                               {"metric": "taskdeck.db_size_mib", "op": ">", "value": "1500M"}]}),
+     "Taskdeck: wait for the database over 0.25s or database over 1500M"),
 ]  # fmt: skip
 
 
@@ -92,6 +103,22 @@ REFUSED = [
     (make("queue", DEPTH, inhibited_by="a\nb"), "inhibited_by: a name", ""),
     (make("task", {**FIXED, "x": 1}), 'unknown key "x"', ""),
     (make("queue", {"all": [DEPTH] * 60}), "has more than 50 parts", ""),
+    (make("queue", {"metric": "queue.depth"}), "conditions.when: needs op", ""),
+    (make("queue", {**DEPTH, "value": 10**400}), "when.value: must be a number", ""),
+    (make("queue", DEPTH, **{"for": float("nan")}), "conditions.for: must be a duration", "nan"),
+    (make("task", {"deadline": {"reference": "queued_at", "offset": -1e300}}), "10 years", ""),
+    (make({}, DEPTH), "conditions.scope: must be instance", ""),  # type: ignore[arg-type]
+    (make("queue", DEPTH, match=[]), "conditions.match: must be a table", ""),
+    (make("queue", DEPTH, match={"queue": []}), "match.queue: must be a name, or a list", ""),
+    (make("task", {**FIXED, **RUN}), "metric goes with no other condition", ""),
+    (make("host", {"metric": "host.memory_ratio", "op": ">", "value": 90}), "at most 1", "90%"),
+    (make("queue", {**RUN, "stat": "p95", "window": "1h", "value": None,
+                    "baseline": {"factor": 2}}), "a queue has no baseline", "scope instance"),
+    (make("queue", {"metric": "queue.drain_rate", "stat": "max", "window": "1h", "op": "<",
+                    "value": 1}), "max does not apply to queue.drain_rate", "only mean"),
+    (make("queue", DEPTH, active_time="08:00-12:00 13:00-17:00"), "list several in []", ""),
+    (make("queue", DEPTH, active_time="mon-fri-sun"), "active_time[0].days", "mon-fri"),
+    (make("queue", {**DEPTH, "metric": {"nam": "queue.depth"}}), ".metric: unknown key", ""),
 ]  # fmt: skip
 
 
@@ -146,7 +173,7 @@ def test_an_unknown_preset_names_the_nearest():
     [
         (catalog.SECONDS, "30m", 1800.0, "30m"), (catalog.SECONDS, 90, 90.0, "1m30s"),
         (catalog.SECONDS, "2d", 172800.0, "2d"), (catalog.RATIO, "90%", 0.9, "90%"),
-        (catalog.RATIO, 0.125, 0.125, "12.5%"), (catalog.MIB, "2G", 2048.0, "2.0G"),
+        (catalog.RATIO, 0.125, 0.125, "12.5%"), (catalog.MIB, "2G", 2048.0, "2G"),
         (catalog.HOURS, "36h", 36.0, "36h"), (catalog.HOURS, 24, 24.0, "24h"),
         (catalog.COUNT, "100", 100.0, "100"), (catalog.COUNT, -1, -1.0, "-1"),
         (catalog.RATE, 0.5, 0.5, "0.5"),
