@@ -125,13 +125,14 @@ def _get_account() -> Account:
 
 def _find_obstacle(entry: CrontabEntry, account: Account, is_system: bool) -> str | None:
     """Return why a line cannot be imported here, or None."""
-    if is_system:
-        is_own = entry.user == account.name
-        return None if is_own else f"runs as {entry.user}, not as {account.name}"
-    if _has_user_column(entry, account):
+    from app.core.schedules.crontab import find_obstacle
+
+    if is_system and entry.user != account.name:
+        return f"runs as {entry.user}, not as {account.name}"
+    if not is_system and _has_user_column(entry, account):
         user = entry.command.split()[0]
         return f"begins with the user {user}, as in a system crontab: use --system"
-    return None
+    return find_obstacle(entry, account)
 
 
 def _has_user_column(entry: CrontabEntry, account: Account) -> bool:

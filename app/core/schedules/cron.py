@@ -95,7 +95,24 @@ def _expand_macro(word: str) -> str:
 def _describe_fault(message: str, words: list[str]) -> str:
     at = _CRONSIM_FIELDS.index(message.removeprefix("Bad "))
     name, allowed = _FIELDS[at]
+    if _has_falling_range(at, words[at]):
+        allowed += ", and no range goes down"
     return f"has a wrong {name}: {quote(words[at])} (allowed: {allowed})"
+
+
+def _has_falling_range(at: int, field: str) -> bool:
+    """Return True for a range such as `22-2`, whose ends are fine."""
+    ends = [part.partition("/")[0].split("-") for part in field.split(",")]
+    pairs = [pair for pair in ends if len(pair) == 2]
+    return bool(pairs) and all(_is_valid(at, end) for pair in pairs for end in pair)
+
+
+def _is_valid(at: int, field: str) -> bool:
+    try:
+        CronSim(" ".join(field if index == at else "*" for index in range(5)), _EPOCH)
+    except CronSimError:
+        return False
+    return True
 
 
 def find_next(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:

@@ -19,6 +19,8 @@ DEFAULT_SHELL, DEFAULT_PATH = "/bin/sh", "/usr/bin:/bin"
 UMASK = 0o022
 BOOT = "@reboot"
 _BLANKS = " \t"
+_MARK = "\ufeff"
+"""Byte order mark, with which some editors begin a file."""
 _ASSIGNMENT = re.compile(
     r"""(?:"(?P<double>[^"=]*)"|'(?P<single>[^'=]*)'|(?P<plain>[^\s"'=][^\s=]*))
         [ \t]*=[ \t]*
@@ -85,7 +87,7 @@ def parse_crontab(text: str, is_system: bool = False) -> Crontab:
 
 def _iterate_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that is neither blank nor a comment."""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(text.removeprefix(_MARK).split("\n"), 1):
         line = line.removesuffix("\r").lstrip(_BLANKS)
         if line and not line.startswith("#"):
             yield number, line
@@ -110,6 +112,8 @@ def _parse_entry(line: str, is_system: bool) -> tuple[str, str | None, str]:
     """Return schedule, user and command of a line. Raise ValueError."""
     if "\0" in line:
         raise ValueError("contains a NUL byte")
+    if "\r" in line:
+        raise ValueError("contains a carriage return: end each line with a line feed")
     count = 1 if line.startswith("@") else 5
     words = re.split(r"[ \t]+", line, maxsplit=count + is_system)
     schedule = " ".join(words[:count])
@@ -117,14 +121,17 @@ def _parse_entry(line: str, is_system: bool) -> tuple[str, str | None, str]:
         raise ValueError("is no valid variable: quotes must enclose the whole value")
     if len(words) < count:
         raise ValueError(f"is no NAME=VALUE, and has only {len(words)} of 5 time fields")
-    if schedule != BOOT:
+    if schedule.lower() == BOOT:
+        schedule = BOOT
+    else:
         cron.normalize_cron(schedule)
     rest = [word for word in words[count:] if word]
     if is_system and not rest:
         raise ValueError("has no user and no command")
     if len(rest) < 1 + is_system:
         raise ValueError(f"has no command after the user {quote(rest[0])}" if rest else _NO_COMMAND)
-    if not rest[-1].strip():  # other blanks, such as a pasted no-break space
+    # There may be other blanks, such as a pasted no-break space.
+    if not split_input(rest[-1])[0].strip():
         raise ValueError(_NO_COMMAND)
     return schedule, rest[0] if is_system else None, rest[-1].rstrip(_BLANKS)
 
@@ -154,6 +161,16 @@ def make_environment(entry: CrontabEntry, account: Account) -> dict[str, str]:
     """Return the variables that cron gives the command. LOGNAME cannot be changed."""
     defaults = {"SHELL": DEFAULT_SHELL, "PATH": DEFAULT_PATH, "HOME": account.home}
     return {**defaults, **entry.env, "LOGNAME": account.name}
+
+
+def find_obstacle(entry: CrontabEntry, account: Account) -> str | None:
+    """Return why cron could not run an entry, or None."""
+    env = make_environment(entry, account)
+    if not env["SHELL"]:
+        return "has no shell: SHELL is empty"
+    if not env["HOME"].startswith("/"):
+        return f"has no directory: HOME must be a whole path, not {quote(env['HOME'])}"
+    return None
 
 
 def make_definition(entry: CrontabEntry, account: Account, zone: str) -> dict[str, Any]:

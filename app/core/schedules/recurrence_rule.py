@@ -8,7 +8,8 @@ hour. Its times are wall times. dateutil walks over every period since the begin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import islice
 from math import prod
 from zoneinfo import ZoneInfo
@@ -30,7 +31,7 @@ _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _TIME_PARTS = ("BYHOUR", "BYMINUTE", "BYSECOND")
 _DAY_PARTS = {"BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY"}
-_KNOWN_PARTS = {"FREQ", "INTERVAL", "COUNT", "WKST", "BYSETPOS", "BYMONTH"} | {
+_KNOWN_PARTS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYSETPOS", "BYMONTH"} | {
     *_DAY_PARTS, *_TIME_PARTS
 }  # fmt: skip
 
@@ -42,7 +43,9 @@ def normalize_rule(text: str, start: date) -> str:
     """
     rule = check_rule(text)
     before = datetime.combine(start, datetime.min.time()) - timedelta(seconds=1)
-    if next(_iterate(_split(rule), start, before), None) is None:
+    first = next(_iterate(_split(rule), start, before), None)
+    # The zone is not known here: a day more cannot be told from a rule that fires once.
+    if first is None or _is_over(_split(rule), first - timedelta(days=1), UTC):
         raise ValueError(f"never fires: no date matches {quote(text)}")
     return rule
 
@@ -66,7 +69,9 @@ def _check_rule(text: str) -> str:
             f" {quote(text)}; for shorter intervals use --every or --cron"
         )
     if "UNTIL" in parts:
-        raise ValueError("takes no UNTIL; use --until TIME")
+        _parse_until(parts["UNTIL"])
+        if "COUNT" in parts:
+            raise ValueError("has either COUNT or UNTIL, not both")
     if unknown := parts.keys() - _KNOWN_PARTS:
         raise ValueError(f"has an unknown part {quote(min(unknown))}")
     _check_number(parts, "INTERVAL", 10_000)
@@ -85,12 +90,33 @@ def _check_rule(text: str) -> str:
 
 def find_next(rule: str, start: date, after: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the first fire time strictly after `after`, of a rule that begins on `start`."""
-    wall = after.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
-    for found in _iterate(_split(rule), start, wall):
+    parts, wall = _split(rule), after.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
+    for found in _iterate(parts, start, wall):
+        if _is_over(parts, found, zone):
+            return None
         at = resolve_wall_time(found, zone)
         if at > after:
             return at
     return None
+
+
+def _parse_until(text: str) -> datetime:
+    """Return the last moment of a rule: in UTC if it ends in Z, else wall time."""
+    for form in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S", "%Y%m%d"):
+        with suppress(ValueError):
+            found = datetime.strptime(text, form)
+            return found.replace(tzinfo=UTC) if form.endswith("Z") else found
+    raise ValueError(
+        f"must have UNTIL=20271231, 20271231T180000 or 20271231T170000Z, not {quote(text)}"
+    )
+
+
+def _is_over(parts: dict[str, str], wall: datetime, zone: tzinfo) -> bool:
+    """Return True if a wall time is after the end of a rule. A date is its midnight."""
+    if "UNTIL" not in parts:
+        return False
+    until = _parse_until(parts["UNTIL"])
+    return wall > until if until.tzinfo is None else wall.replace(tzinfo=zone) > until
 
 
 def _split(rule: str) -> dict[str, str]:
@@ -111,8 +137,9 @@ def _check_number(parts: dict[str, str], name: str, most: int) -> None:
 
 
 def _build(parts: dict[str, str], start: datetime) -> Iterator[datetime]:
-    """Return the wall times of a rule from `start` on, without COUNT."""
-    text = ";".join(f"{name}={value}" for name, value in parts.items() if name != "COUNT")
+    """Return the wall times of a rule from `start` on, without its end."""
+    ends = ("COUNT", "UNTIL")
+    text = ";".join(f"{name}={value}" for name, value in parts.items() if name not in ends)
     times = rrule.rrulestr(text, dtstart=start.replace(year=start.year + SHIFT))
     return (at.replace(year=at.year - SHIFT) for at in times)
 

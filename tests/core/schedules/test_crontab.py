@@ -11,6 +11,7 @@ from app.core.schedules.crontab import (
     Account,
     CrontabEntry,
     comment_out,
+    find_obstacle,
     get_mailto,
     list_notes,
     make_definition,
@@ -103,6 +104,10 @@ def test_variables_hold_for_later_lines_only():
         ("A='b", "quotes must enclose"),
         ("0 0 31 2 * x", "never fires"),
         ("@daily a\0b", "NUL"),
+        ("@daily a\r@daily b", "carriage return"),
+        ("@daily %input", "no command"),
+        ("0 22-2 * * * x", "no range goes down"),
+        ("0 22-26 * * * x", "(allowed: 0 to 23)"),
     ],
 )
 def test_malformed_lines_are_named_with_the_wrong_field(line, words):
@@ -127,6 +132,20 @@ def test_the_user_column_is_read_from_system_crontabs_only():
 
     assert parse_one(line, is_system=True)[1:4] == ("0 2 * * *", "ann", "nice  /opt/x")
     assert parse_one(line)[2:4] == (None, "ann  nice  /opt/x")
+
+
+def test_a_byte_order_mark_and_capital_letters_change_nothing():
+    found = parse_crontab("\ufeff0 2 * * * x\n@REBOOT y")
+    assert [entry.schedule for entry in found.entries] == ["0 2 * * *", "@reboot"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("SHELL=", "SHELL is empty"), ("HOME=rel", "HOME must be a whole path"), ("A=b", "")],
+)
+def test_what_cron_cannot_run_is_named(line: str, words: str):
+    reason = find_obstacle(parse_one(f"{line}\n@daily x"), ANN) or ""
+    assert words in reason and bool(words) is bool(reason)
 
 
 def test_a_last_line_without_line_break_counts():

@@ -69,6 +69,16 @@ def test_a_count_ends_the_series():
     ]
 
 
+@pytest.mark.parametrize(
+    ("until", "count"),
+    [("20260117", 3), ("20260117T075959", 2), ("20260117T080000", 3), ("20260117T070000Z", 3),
+     ("20260117T065959Z", 2)],
+)  # fmt: skip
+def test_a_rule_ends_with_its_until(until: str, count: int):
+    rule = f"FREQ=DAILY;UNTIL={until}" + (";BYHOUR=8" if "T" in until else "")
+    assert len(list_times(rule, datetime(2026, 1, 1, tzinfo=UTC), 5)) == count
+
+
 @settings(deadline=None)
 @given(
     frequency=st.sampled_from(["YEARLY", "MONTHLY", "WEEKLY", "DAILY"]),
@@ -105,7 +115,9 @@ def test_a_late_search_finds_the_times_of_the_whole_series(
         ("FREQ=HOURLY", "use --every or --cron"),
         ("DAILY", "NAME=VALUE"),
         ("FREQ=DAILY;FREQ=DAILY", "twice"),
-        ("FREQ=DAILY;UNTIL=20270101", "use --until"),
+        ("FREQ=DAILY;UNTIL=tomorrow", "must have UNTIL=20271231"),
+        ("FREQ=DAILY;UNTIL=20251231", "never fires"),
+        ("FREQ=DAILY;UNTIL=20270101;COUNT=3", "not both"),
         ("FREQ=DAILY;COLOUR=1", "unknown part"),
         ("FREQ=DAILY;INTERVAL=0", "INTERVAL=1 to 10000"),
         ("FREQ=DAILY;COUNT=1001", "COUNT=1 to 1000"),
