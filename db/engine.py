@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
@@ -147,13 +147,14 @@ class Database:
 
     async def write_except(
         self,
-        own: Callable[[], None],
+        left_out: Collection[Callable[[], None] | None],
         fn: Callable[Concatenate[Connection, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `write` without a wake-up for `own`, whose owner made the change."""
-        return await self._post([wake for wake in self._after if wake != own], fn, *args, **kwargs)
+        """Run `write` without the wake-ups `left_out`, as of the caller who made the change."""
+        wakes = [wake for wake in self._after if wake not in left_out]
+        return await self._post(wakes, fn, *args, **kwargs)
 
     async def write_quietly(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -216,7 +216,7 @@ class Dispatcher:
         """Run one round. If storage fails, keep the events for the next round."""
         events = self._take_events()
         try:
-            orders = await self.db.write_except(self.wake, self._decide, events)
+            orders = await self.db.write_except((self.wake,), self._decide, events)
         except Storage as problem:
             return await self._handle_storage_problem(events, problem)
         except Exception as error:
@@ -285,7 +285,7 @@ class Dispatcher:
     async def _store_events(self, events: KeeperEvents) -> bool:
         """Run a round for these events; return False if they can never be stored."""
         try:
-            orders = await self.db.write_except(self.wake, self._decide, events)
+            orders = await self.db.write_except((self.wake,), self._decide, events)
         except Storage as problem:
             await self._handle_storage_problem(events, problem)
             return True

@@ -16,7 +16,7 @@ from apscheduler.triggers.date import DateTrigger
 
 from app.errors import Problem
 from app.runtime.change_feed import DEBOUNCE_SECONDS
-from app.runtime.quarantine import Quarantine
+from app.runtime.dispatcher import Dispatcher
 from app.service.schedules import firing
 from db import host, statement_timer, timestamps
 from db.engine import Database
@@ -30,8 +30,8 @@ RETRY_DELAY = timedelta(seconds=10)
 class ScheduleTrigger:
     """The job for the next due time, and the loop that it wakes."""
 
-    def __init__(self, db: Database, scheduler: AsyncIOScheduler, quarantine: Quarantine) -> None:
-        self.db, self.scheduler, self.quarantine = db, scheduler, quarantine
+    def __init__(self, db: Database, scheduler: AsyncIOScheduler, dispatcher: Dispatcher) -> None:
+        self.db, self.scheduler, self.dispatcher = db, scheduler, dispatcher
         self._changed = asyncio.Event()
         self._boot_id: str | None = host.read_boot_id()
         self._due_at: datetime | None = None
@@ -55,7 +55,7 @@ class ScheduleTrigger:
                     log.error("schedules: %s", error)
                 else:
                     log.exception("schedules failed")
-                    await self.quarantine.search()
+                    await self.dispatcher.quarantine.search()
                 self._set_job(timestamps.utcnow() + RETRY_DELAY)
             await asyncio.sleep(DEBOUNCE_SECONDS)
             await self._changed.wait()
@@ -68,7 +68,7 @@ class ScheduleTrigger:
         if (set_backs := self._set_backs) != self._handled_set_backs:
             await firing.recompute_after_set_back(self.db)
             self._handled_set_backs = set_backs
-        due_at = await firing.fire_due(self.db, self._changed.set)
+        due_at = await firing.fire_due(self.db, self._changed.set, self.dispatcher.wake)
         return None if due_at is None else timestamps.parse_time(due_at)
 
     def _set_job(self, at: datetime | None) -> None:

@@ -345,7 +345,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
-        schedules = ScheduleTrigger(db, scheduler, dispatcher.quarantine)
+        schedules = ScheduleTrigger(db, scheduler, dispatcher)
         watching = [
             asyncio.create_task(work, name=name)
             for name, work in (

@@ -64,7 +64,13 @@ def start_cursor(c: Connection) -> None:
 
 def read_span(c: Connection) -> tuple[int, int]:
     """Return the last event followed, and the last event."""
-    return counters.read_value(c, CURSOR) or 0, _find_last_event(c)
+    (row,) = raw_sql.fetch_rows(
+        c,
+        "SELECT (SELECT value FROM counters WHERE name = ?) AS followed,"
+        " (SELECT max(id) FROM events) AS last",
+        (CURSOR,),
+    )
+    return row.followed or 0, row.last or 0
 
 
 def _find_last_event(c: Connection) -> int:

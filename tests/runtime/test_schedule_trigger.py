@@ -13,7 +13,7 @@ import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from app.errors import Storage
-from app.runtime.quarantine import Quarantine
+from app.runtime.dispatcher import Dispatcher
 from app.runtime.schedule_trigger import JOB, ScheduleTrigger
 from app.service.context import Call
 from app.service.schedules import firing, verbs
@@ -79,7 +79,7 @@ async def open_trigger(db: Database) -> AsyncIterator[tuple[ScheduleTrigger, Asy
     """Yield a trigger that is running, with its scheduler."""
     scheduler = AsyncIOScheduler(timezone=UTC)
     scheduler.start()
-    trigger = ScheduleTrigger(db, scheduler, Quarantine(db))
+    trigger = ScheduleTrigger(db, scheduler, Dispatcher(db, db.path.parent))
     running = asyncio.create_task(trigger.run())
     try:
         yield trigger, scheduler

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from app.core.ids import make_uuid7
 from app.core.schedules.fire_plan import ON_TIME, FirePlan, FireRules, plan_fires
@@ -57,13 +56,14 @@ class DueSchedule:
     plan: FirePlan
 
 
-async def fire_due(db: Database, own: Callable[[], None] | None = None) -> str | None:
+async def fire_due(
+    db: Database, own: Callable[[], None] | None = None, dispatch: Callable[[], None] | None = None
+) -> str | None:
     """Handle everything that is due, and return when the next schedule is, as stored.
 
-    The wake-up `own` is not sent for what is handled. Raise Storage if the database cannot be
-    written; nothing is lost then.
+    What is handled sends all wake-ups but `own`, and `dispatch` only for new tasks. Raise Storage
+    if the database cannot be written; nothing is lost then.
     """
-    write = partial(db.write_except, own) if own else db.write
     while True:
         due, faulty, following = await db.read(_plan_due, timestamps.utcnow())
         for row, reason in faulty:
@@ -73,7 +73,11 @@ async def fire_due(db: Database, own: Callable[[], None] | None = None) -> str |
         resolutions = await resolve(db, list(_iterate_specs(one.row for one in due)))
         with suppress(TemplateChangedError):  # read again what is due
             for part in _split(due):
-                numbers, following = await write(_handle_all, part, resolutions)
+                numbers, following = await db.write_except(
+                    (own, dispatch), _handle_all, part, resolutions
+                )
+                if numbers and dispatch:
+                    dispatch()
                 await _raise_mark(db, numbers)
             if following is None or following > timestamps.now():
                 return following

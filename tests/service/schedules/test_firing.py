@@ -215,16 +215,19 @@ async def test_a_pass_is_one_read_and_wakes_all_but_its_caller(
 ):
     await desk.create()
     db, woken, reads = desk.call.db, list[str](), list[Any]()
-    own = partial(woken.append, "own")
-    for wake in (own, partial(woken.append, "other")):
+    own, dispatch = partial(woken.append, "own"), partial(woken.append, "dispatch")
+    for wake in (own, dispatch, partial(woken.append, "other")):
         db.after_commit(wake)
     read = db.read
     monkeypatch.setattr(db, "read", lambda *args: reads.append(args) or read(*args))
     desk.clock.advance(hours=1)
 
-    assert await firing.fire_due(db, own) == "2026-11-30T08:00:00.000000Z"
+    assert await firing.fire_due(db, own, dispatch) == "2026-11-30T08:00:00.000000Z"
+    assert (woken, len(reads)) == (["other", "dispatch"], 1)
 
-    assert (woken, len(reads)) == (["other"], 1)
+    desk.clock.advance(hours=1)  # skipped, since the first task has not ended
+    await firing.fire_due(db, own, dispatch)
+    assert woken[2:] == ["other"]
 
 
 async def test_many_missed_fire_times_take_several_transactions(
