@@ -93,6 +93,8 @@ _NEVER = {
     "reconcile": "corrected counters stay corrected",
     "stop": "start the runtime instead: taskdeck serve",
     "db": "changes to the database are final",
+    "schedule run": "cancel the task instead",
+    "schedule backfill": "cancel the tasks instead",
 }
 
 
@@ -102,8 +104,9 @@ def explain_not_undoable(row: OperationRow) -> str:
         return "it is an undo itself"
     if row.undone_by is not None:
         return "it was undone already"
-    if (first := row.verb.replace(".", " ").split(" ")[0]) in _NEVER:
-        return _NEVER[first]
+    words = row.verb.replace(".", " ")
+    if reason := _NEVER.get(words) or _NEVER.get(words.split(" ")[0]):
+        return reason
     if row.object.startswith("task #"):
         return _explain_task_not_undoable(row)
     return (

@@ -169,6 +169,23 @@ def record_fires(
     )
 
 
+def is_skipped(c: Connection, schedule: str, fire_time: str) -> bool:
+    """Return True if a fire time was skipped."""
+    found = (
+        "SELECT count(*) FROM fires WHERE schedule = ? AND fire_time = ? AND outcome = 'skipped'"
+    )
+    return raw_sql.fetch_value(c, found, (schedule, fire_time)) > 0
+
+
+def forget_skipped(c: Connection, schedule: str, fire_time: str) -> None:
+    """Delete the record of a skipped fire time."""
+    raw_sql.execute_statement(
+        c,
+        "DELETE FROM fires WHERE schedule = ? AND fire_time = ? AND outcome = 'skipped'",
+        (schedule, fire_time),
+    )
+
+
 def pause_unreadable(c: Connection, name: str, reason: str) -> None:
     """Pause a schedule that cannot be read, for good; the reason becomes an alert."""
     now = timestamps.now()

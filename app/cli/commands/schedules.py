@@ -290,14 +290,25 @@ def backfill(session: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(answer, args.jsonl)
         return 0
-    if args.dry_run:
-        for at in answer["times"]:
-            output.print_line(time_format.format_moment(at))
+    for at in answer["times"] if args.dry_run else ():
+        output.print_line(time_format.format_moment(at))
     for number in answer["numbers"]:
         output.print_line(str(number))
+    if answer["numbers"]:
+        output.print_note(_describe_span(answer["times"]))
     if not answer["times"]:
-        output.print_message("taskdeck: every fire time of this range was submitted already.")
+        output.print_message(
+            "taskdeck: every fire time of this range was submitted already."
+            if answer["submitted"]
+            else "taskdeck: there is no fire time in this range. Nothing was submitted."
+        )
     return 0
+
+
+def _describe_span(times: list[str]) -> str:
+    first, last = (time_format.format_moment(at) for at in (times[0], times[-1]))
+    count = len(times)
+    return f"1 fire time: {first}" if count == 1 else f"{count:,} fire times: {first} to {last}"
 
 
 def preview(session: CommandContext, args: Args) -> int:
@@ -453,7 +464,9 @@ def _add_pause_arguments(parser: Parser) -> None:
 def _add_backfill_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
     parser.add_option("--from", dest="since", metavar="TIME", help="first fire time")
-    parser.add_option("--to", dest="until", metavar="TIME", help="last fire time")
+    parser.add_option(
+        "--to", dest="until", metavar="TIME", help="last fire time; a date means all of its day"
+    )
     parser.add_option("--dry-run", action="store_true", help="print the fire times only")
 
 

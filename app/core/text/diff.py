@@ -22,7 +22,7 @@ _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
 _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
 "sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
-TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until"})
+TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until", "skipped"})
 """Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}
 """Stored states with a different display name."""

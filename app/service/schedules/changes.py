@@ -113,9 +113,29 @@ def settle_next(
     after = now
     if row.next_fire is not None and not {*changed} & (RECURRENCE_COLUMNS | {"status"}):
         after = timestamps.parse_time(row.next_fire) - timedelta(seconds=1)
-    following = _find_next(row, calendars, after, must_fire)
+    following = _find_next_stored(c, row, calendars, after, must_fire)
     more = {"boot_id": host.read_boot_id()} if row.kind == "boot" and "kind" in changed else {}
     schedules.move_next(c, row, *following, **more)
+
+
+def restore_skipped(c: Connection, row: ScheduleRow, fire_time: str) -> None:
+    """Let a fire time that a person skipped in advance fire after all."""
+    schedules.forget_skipped(c, row.name, fire_time)
+    rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
+    before = timestamps.parse_time(fire_time) - timedelta(seconds=1)
+    found = schedule_rules.find_next_unless_paused(row, rules, before)
+    if found[0] is not None and (row.next_fire is None or found[0] < row.next_fire):
+        schedules.move_next(c, row, *found)
+
+
+def _find_next_stored(
+    c: Connection, row: ScheduleRow, calendars: Calendars, after: datetime, must_fire: bool
+) -> tuple[str | None, str | None]:
+    """Return the next fire time that nobody skipped in advance."""
+    found = _find_next(row, calendars, after, must_fire)
+    while found[0] is not None and schedules.is_skipped(c, row.name, found[0]):
+        found = _find_next(row, calendars, timestamps.parse_time(found[0]), must_fire)
+    return found
 
 
 def _find_next(

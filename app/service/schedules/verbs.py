@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from app.service.tasks import number_file
 from app.service.tasks.resolution import Resolutions, run_resolved
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import definitions, schedules
+from db.queries import definitions, operations, schedules
 from db.rows import ScheduleRow
 
 MAX_BACKFILL = 1000
@@ -225,7 +225,9 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
         row = require_schedule(c, name)
         end = _parse_time("until", until, row.zone, now) if until is not None else None
         if end is not None and end <= now:
-            raise Usage(f"until must be in the future, not {units.quote(str(until))}. {UNCHANGED}")
+            raise Usage(
+                f"--until must be in the future, not {units.quote(str(until))}. {UNCHANGED}"
+            )
         paused_until = timestamps.format_time(end) if end else None
         values = {"status": "paused", "paused_until": paused_until}
         changed = definitions.update(c, schema.schedules, name, values, call.by, "pause")
@@ -266,6 +268,7 @@ async def run(call: Call, *, name: str) -> dict[str, Any]:
         reason = f"Run by {call.by}."
         schedules.set_refusal(c, name, None)
         schedules.record_fires(c, name, [(timestamps.format_time(at), "submitted", reason, uuid)])
+        operations.record(c, call.by, "schedule run", f"schedule {name}", None, {"number": number})
         return {"name": name, "number": number, "uuid": uuid}
 
     stored = await _write_resolved(call, row, submit)
@@ -287,6 +290,10 @@ async def skip_next(call: Call, *, name: str) -> dict[str, Any]:
             c, name, [(row.next_fire, "skipped", f"Skipped by {call.by}.", None)]
         )
         schedules.move_next(c, row, *following)
+        thing = f"schedule {name}"
+        operations.record(
+            c, call.by, "schedule skip-next", thing, {"skipped": None}, {"skipped": row.next_fire}
+        )
         return row.next_fire
 
     skipped = await call.db.write(skip)
@@ -298,15 +305,17 @@ async def backfill(
 ) -> dict[str, Any]:
     """Submit a task for each past fire time of a range that was not submitted, one after the other.
 
-    Return {"name", "times", "numbers"}. The range includes both ends. Raise Refused for more than
-    `MAX_BACKFILL` fire times.
+    Return {"name", "times", "numbers", "submitted"}: `submitted` counts the fire times of the range
+    that were submitted before. The range includes both ends, a date all of its day. Raise Refused
+    for more than `MAX_BACKFILL` fire times.
     """
     now = timestamps.utcnow()
     row = await call.db.read(require_schedule, name)
-    times = await call.db.read(_list_backfill, row, since, until, now)
+    times, known = await call.db.read(_list_backfill, row, since, until, now)
     submitted: list[tuple[datetime, int]] = []
     for at in range(0, 0 if dry_run else len(times), BACKFILL_PART):
-        run = partial(_backfill, row=row, times=times[at : at + BACKFILL_PART])
+        part = times[at : at + BACKFILL_PART]
+        run = partial(_backfill, row=row, times=part, by=call.by, planned=0 if at else len(times))
         try:
             submitted += await _write_resolved(call, row, run)
         except Problem as problem:
@@ -319,6 +328,7 @@ async def backfill(
         if dry_run
         else [timestamps.format_time(at) for at, _ in submitted],
         "numbers": [number for _, number in submitted],
+        "submitted": known,
     }
 
 
@@ -337,13 +347,14 @@ def _describe_partial(problem: Problem, submitted: Sequence[tuple[datetime, int]
 
 def _list_backfill(
     c: Connection, row: ScheduleRow, since: str, until: str, now: datetime
-) -> list[datetime]:
+) -> tuple[list[datetime], int]:
+    """Return the fire times to submit, and the number of those that were submitted before."""
     if row.kind == "boot":
         raise Refused(f"schedule {sanitize(row.name)} fires at boot, so it has no past fire times.")
     first = _parse_time("from", since, row.zone, now)
-    last = min(_parse_time("to", until, row.zone, now), now)
+    last = min(_parse_end("to", until, row.zone, now), now)
     if first > last:
-        raise Usage(f"from must be before to, and in the past. {UNCHANGED}")
+        raise Usage(f"--from must be before --to, and in the past. {UNCHANGED}")
     rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
     if row.kind == "every":  # the interval is in step with its start, also before it
         rules = _extend_back(rules, first)
@@ -356,7 +367,8 @@ def _list_backfill(
     done = schedules.list_submitted_times(
         c, row.name, timestamps.format_time(first), timestamps.format_time(last)
     )
-    return [at for at in found if timestamps.format_time(at) not in done]
+    left = [at for at in found if timestamps.format_time(at) not in done]
+    return left, len(found) - len(left)
 
 
 def _extend_back(rules: FireRules, first: datetime) -> FireRules:
@@ -374,10 +386,17 @@ def _iterate_range(rules: FireRules, first: datetime, last: datetime) -> Iterato
 
 
 def _backfill(
-    c: Connection, resolved: Resolutions, row: ScheduleRow, times: Sequence[datetime]
-) -> list[tuple[datetime, int]]:
-    """Submit those times that nobody has submitted meanwhile; return them with their numbers."""
+    c: Connection, resolved: Resolutions, row: ScheduleRow, times: Sequence[datetime],
+    by: str, planned: int,
+) -> list[tuple[datetime, int]]:  # fmt: skip
+    """Submit those times that nobody has submitted meanwhile; return them with their numbers.
+
+    Record the operation with the number of `planned` fire times, unless it is 0.
+    """
     _require_same(c, row)
+    if planned:
+        after = {"fire_times": planned}
+        operations.record(c, by, "schedule backfill", f"schedule {row.name}", None, after)
     name, unfinished = row.name, schedules.find_unfinished_task(c, row.name)
     previous, submitted = unfinished[0] if unfinished else None, list[tuple[datetime, int]]()
     ends = timestamps.format_time(times[0]), timestamps.format_time(times[-1])
@@ -393,9 +412,18 @@ def _backfill(
     return submitted
 
 
+def _parse_end(word: str, text: str, zone: str, now: datetime) -> datetime:
+    """Return the last moment that a time includes: the last second of a date."""
+    try:
+        following = date.fromisoformat(text.strip()) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        return _parse_time(word, text, zone, now)
+    return _parse_time(word, str(following), zone, now) - timedelta(seconds=1)
+
+
 def _parse_time(word: str, text: str, zone: str, now: datetime) -> datetime:
     """Return a typed time in UTC: arithmetic in a zone forgets the second hour of autumn."""
     try:
         return units.parse_time(text, now, get_zone(zone)).astimezone(UTC)
     except ValueError as error:
-        raise Usage(f"{word} {error}. {UNCHANGED}") from None
+        raise Usage(f"--{word} {error}. {UNCHANGED}") from None

@@ -300,7 +300,11 @@ def _make_step(c: Connection, row: OperationRow) -> UndoStep:
     table = schema.metadata.tables.get(f"{kind}s")
     if table is None or not row.object.startswith(f"{kind} "):
         raise Refused(f"{sanitize(row.verb)} cannot be undone.")
-    steps = {"create": _make_create_step, "rm": _make_delete_step}
+    steps = {
+        "create": _make_create_step,
+        "rm": _make_delete_step,
+        "skip-next": _make_skip_step,
+    }  # fmt: skip
     return steps.get(verb, _make_change_step)(c, row, table, row.object.removeprefix(f"{kind} "))
 
 
@@ -392,6 +396,25 @@ def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str)
         definitions.restore(c, table, row.before, by)
         if table is schema.schedules:
             schedules.request_next(c, [name])
+
+    return UndoStep(row, act)
+
+
+def _make_skip_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
+    """Return the step that lets a skipped fire time fire after all."""
+    _read_stored(c, row, table, name)
+    fire_time = (row.after or {}).get("skipped") or ""
+    if fire_time <= timestamps.now():
+        raise Refused(
+            f"the fire time that {sanitize(row.object)} skipped is over.",
+            f"Submit it now: taskdeck schedule run {shlex.quote(sanitize(name))}",
+        )
+    if not schedules.is_skipped(c, name, fire_time):
+        raise make_has_changed(sanitize(row.object), ": the fire time is not skipped any more")
+
+    def act(c: Connection, by: Actor) -> None:
+        changes.restore_skipped(c, changes.require_schedule(c, name), fire_time)
+        operations.record(c, by, "undo", row.object, row.after, row.before)
 
     return UndoStep(row, act)
 

@@ -248,7 +248,10 @@ def test_backfill_prints_numbers_or_times(fake_runtime, cli, utc):
 
     fake_runtime(schedule__backfill={"name": "etl", "times": times, "numbers": []})
     assert "29 Nov 01:00:00" in cli(*words, "--dry-run").out
-    fake_runtime(schedule__backfill={"name": "etl", "times": [], "numbers": []})
+    empty = {"name": "etl", "times": [], "numbers": [], "submitted": 0}
+    fake_runtime(schedule__backfill=empty)
+    assert "there is no fire time in this range" in cli(*words).err
+    fake_runtime(schedule__backfill=empty | {"submitted": 1})
     assert "was submitted already" in cli(*words).err
     assert "needs --from and --to" in cli(*words[:3]).err
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.service.context import Call
 from app.service.definitions import apply
 from app.service.schedules import firing, verbs
@@ -102,3 +104,56 @@ async def test_a_calendar_in_use_is_not_removed_by_undo(call: Call):
     found = await undo(call, ids=[rows[0][0]])
 
     assert "1 schedule (s) refers to calendar bank" in found["refused"][0]["message"]
+
+
+async def test_a_skipped_fire_time_comes_back(call: Call):
+    created = await verbs.create(call, name="s", every="1h", **GIVEN)
+    await verbs.skip_next(call, name="s")
+    await verbs.skip_next(call, name="s")
+    rows = await execute_sql(call, "SELECT id FROM operations ORDER BY id DESC LIMIT 2")
+
+    found = await undo(call, ids=[number for (number,) in rows])
+
+    assert (len(found["done"]), found["refused"]) == (2, [])
+    shown = await verbs.show(call, name="s")
+    assert (shown["next_fire"], shown["fires"]) == (created["next_fire"], [])
+
+
+async def test_the_undo_of_one_of_two_skips_leaves_the_other(call: Call):
+    created = await verbs.create(call, name="s", every="1h", **GIVEN)
+    await verbs.skip_next(call, name="s")
+    await verbs.skip_next(call, name="s")
+
+    await undo_last(call)
+
+    shown = await verbs.show(call, name="s")
+    assert [fire["fire_time"] for fire in shown["fires"]] == [created["next_fire"]]
+    assert shown["next_fire"] > created["next_fire"]
+
+
+async def test_a_change_and_its_undo_keep_a_skipped_fire_time_out(call: Call):
+    created = await verbs.create(call, name="s", cron="0 0 * * *", **GIVEN)
+    following = (await verbs.skip_next(call, name="s"))["next_fire"]
+    await verbs.set_(call, name="s", cron="0 1 * * *")
+
+    await undo_last(call)
+
+    found = await verbs.show(call, name="s")
+    assert created["next_fire"] < found["next_fire"] == following
+
+
+async def test_a_skip_that_is_over_is_not_undone(call: Call, monkeypatch: pytest.MonkeyPatch):
+    await verbs.create(call, name="s", every="1h", **GIVEN)
+    await verbs.skip_next(call, name="s")
+    monkeypatch.setattr(timestamps, "now", lambda: "2999-01-01T00:00:00.000000Z")
+
+    assert "that schedule s skipped is over. Submit it now" in await undo_last(call)
+
+
+async def test_a_run_and_a_backfill_are_the_last_operations(call: Call):
+    await verbs.create(call, name="s", every="1h", **GIVEN)
+    await verbs.run(call, name="s")
+    assert "schedule run of schedule s" in await undo_last(call)
+    await verbs.backfill(call, name="s", since="2026-01-01", until="2026-01-01")
+
+    assert await undo_last(call) == ("schedule backfill of schedule s: cancel the tasks instead.")
