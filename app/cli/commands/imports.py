@@ -34,7 +34,8 @@ SHELL_WORDS = frozenset({
 """Words that every shell knows."""
 OTHER_PROGRAM = (
     "unlike cron, a schedule skips a fire time while its last run has not ended (--overlap queue:"
-    " waits); missed fire times are not made up for (--missed run-once: one is)"
+    " waits); missed fire times are not made up for (--missed run-once: one is);"
+    " a task waits until a core is free (--cpu)"
 )
 
 

@@ -291,11 +291,11 @@ def backfill(session: CommandContext, args: Args) -> int:
         output.print_json(answer, args.jsonl)
         return 0
     for at in answer["times"] if args.dry_run else ():
-        output.print_line(time_format.format_moment(at))
+        output.print_line(time_format.format_moment(at, answer["zone"]))
     for number in answer["numbers"]:
         output.print_line(str(number))
     if answer["numbers"]:
-        output.print_note(_describe_span(answer["times"]))
+        output.print_note(_describe_span(answer["times"], answer["zone"]))
     if not answer["times"]:
         output.print_message(
             "taskdeck: every fire time of this range was submitted already."
@@ -305,8 +305,8 @@ def backfill(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _describe_span(times: list[str]) -> str:
-    first, last = (time_format.format_moment(at) for at in (times[0], times[-1]))
+def _describe_span(times: list[str], zone: str) -> str:
+    first, last = (time_format.format_moment(at, zone) for at in (times[0], times[-1]))
     count = len(times)
     return f"1 fire time: {first}" if count == 1 else f"{count:,} fire times: {first} to {last}"
 

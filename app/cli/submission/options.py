@@ -42,11 +42,15 @@ def parse_parameter(text: str) -> tuple[str, Any, bool]:
 
 def parse_at(text: str) -> str:
     """Return a time as UTC, since the runtime may use another time zone than this shell."""
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
-    from app.core.text.units import parse_time
+    from app.core.text.units import parse_time, quote
 
-    return parse_time(text, datetime.now(UTC)).astimezone(UTC).isoformat()
+    now = datetime.now(UTC)
+    at = parse_time(text, now)
+    if at < now - timedelta(minutes=1):  # a script may compute a time that is over by now
+        raise ValueError(f"must be in the future, not {quote(text)}")
+    return at.astimezone(UTC).isoformat()
 
 
 def add_submit_options(parser: Parser) -> None:

@@ -44,8 +44,8 @@ _COMPARED = {"kind": "time", "expression": "time", "zone": "zone", "task": "task
 """Columns compared with an existing schedule, and what they are called."""
 
 
-_NOTICE_KEYS = {"notify", "notify_on", "tags"}
-"""Keys of a task that decide nothing about what runs."""
+_NOTICE_KEYS = {"env", "notify", "notify_on", "tags"}
+"""Keys of a task that decide nothing about what runs, and the variables, compared by name."""
 
 
 class ImportedLine(BaseModel):
@@ -252,12 +252,27 @@ def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
         for key, word in _COMPARED.items()
         if _strip_notice(getattr(row, key)) != _strip_notice(columns[key])
     ]
+    changed += _list_changed_variables(row.task, columns["task"])
     changed += ["paused"] if row.status == "paused" else []
-    return [f"differs by now: {', '.join(dict.fromkeys(changed))}"] if changed else []
+    if not changed:
+        return []
+    name = sanitize(shlex.quote(row.name))
+    return [
+        f"differs by now: {', '.join(dict.fromkeys(changed))}; to take the line over again, remove"
+        f" the schedule first: taskdeck schedule rm {name}"
+    ]
+
+
+def _list_changed_variables(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    before, after = known.get("env") or {}, wanted.get("env") or {}
+    return [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
 
 
 def _strip_notice(value: Any) -> Any:
-    """Return a task without what decides nothing about what runs; other values as they are."""
+    """Return a task without variables and what decides nothing about what runs.
+
+    Other values stay as they are.
+    """
     if not isinstance(value, dict):
         return value
     return {key: inner for key, inner in value.items() if key not in _NOTICE_KEYS}

@@ -305,9 +305,9 @@ async def backfill(
 ) -> dict[str, Any]:
     """Submit a task for each past fire time of a range that was not submitted, one after the other.
 
-    Return {"name", "times", "numbers", "submitted"}: `submitted` counts the fire times of the range
-    that were submitted before. The range includes both ends, a date all of its day. Raise Refused
-    for more than `MAX_BACKFILL` fire times.
+    Return {"name", "zone", "times", "numbers", "submitted"}: `submitted` counts the fire times of
+    the range that were submitted before. The range includes both ends, a date all of its day.
+    Raise Refused for more than `MAX_BACKFILL` fire times.
     """
     now = timestamps.utcnow()
     row = await call.db.read(require_schedule, name)
@@ -324,6 +324,7 @@ async def backfill(
             await number_file.raise_mark(call.home, submitted[-1][1])
     return {
         "name": name,
+        "zone": row.zone,
         "times": [timestamps.format_time(at) for at in times]
         if dry_run
         else [timestamps.format_time(at) for at, _ in submitted],

@@ -238,7 +238,9 @@ def test_rm_removes_a_schedule(fake_runtime, cli):
 
 def test_backfill_prints_numbers_or_times(fake_runtime, cli, utc):
     times = ["2026-11-29T01:00:00.000000Z"]
-    runtime = fake_runtime(schedule__backfill={"name": "etl", "times": times, "numbers": [8]})
+    runtime = fake_runtime(
+        schedule__backfill={"name": "etl", "zone": "UTC", "times": times, "numbers": [8]}
+    )
     words = ("schedule", "backfill", "etl", "--from", "2026-11-29", "--to", "2026-11-30")
 
     assert cli(*words).out == "8\n"
@@ -246,9 +248,9 @@ def test_backfill_prints_numbers_or_times(fake_runtime, cli, utc):
         "name": "etl", "since": "2026-11-29", "until": "2026-11-30",
     }  # fmt: skip
 
-    fake_runtime(schedule__backfill={"name": "etl", "times": times, "numbers": []})
+    fake_runtime(schedule__backfill={"name": "etl", "zone": "UTC", "times": times, "numbers": []})
     assert "29 Nov 01:00:00" in cli(*words, "--dry-run").out
-    empty = {"name": "etl", "times": [], "numbers": [], "submitted": 0}
+    empty = {"name": "etl", "zone": "UTC", "times": [], "numbers": [], "submitted": 0}
     fake_runtime(schedule__backfill=empty)
     assert "there is no fire time in this range" in cli(*words).err
     fake_runtime(schedule__backfill=empty | {"submitted": 1})

@@ -258,6 +258,7 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["--timeout", "soon", "--", "true"], b"", 2, "--timeout must be a duration"),
         (["--retries", "1.5", "--", "true"], b"", 2, "--retries must be a whole number"),
         (["--at", "yesterweek", "--", "true"], b"", 2, "--at must be a time"),
+        (["--at", "2020-01-01", "--", "true"], b"", 2, "--at must be in the future, not"),
         (["--tag", "novalue", "--", "true"], b"", 2, "--tag must be written NAME=VALUE"),
         (["--name", "a/b", "--", "true"], b"", 2, '--name must not contain "/"'),
         (["--name"], b"", 2, "--name needs a value"),

@@ -73,10 +73,14 @@ async def test_a_changed_schedule_is_still_known(call):
     await verbs.set_(call, name="etl", cron="0 4 * * *", timeout="5m")
     await verbs.pause(call, name="etl")
 
-    (found,) = await imports.preview_import(call, lines=lines)
+    changed = read_lines("PATH=/opt/bin\n0 2 * * * /opt/etl\n")
+    (found,) = await imports.preview_import(call, lines=changed)
 
     assert found["outcome"] == "exists"
-    assert found["notes"] == ["differs by now: time, task, paused"]
+    assert found["notes"] == [
+        "differs by now: time, task, PATH, paused; to take the line over again, remove the schedule"
+        " first: taskdeck schedule rm etl"
+    ]
 
 
 async def test_a_note_names_a_schedule_with_the_same_command(call):
