@@ -97,7 +97,7 @@ _FOREIGN_WORDS = {
     "pool ls": "pools",
     "template ls": "templates",
     "schedule ls": "schedules crontab cron",
-    "sla ls": "slas",
+    "sla ls": "slas rule rules",
     "alert ls": "alerts",
     "notify ls": "channels notifications",
 }

@@ -39,7 +39,7 @@ TEMPLATE = {
 SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m",
 "match": {"template": "encode"}},
        "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, "state": "ok",
-       **TIMESTAMPS}  # fmt: skip
+       "words": "finishes within 45m", **TIMESTAMPS}  # fmt: skip
 ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged",
 "object": "#7 film",
          "text": "running 57m, allowed 45m",
@@ -332,11 +332,24 @@ ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag",
                 "now": 420.0, "stands": "replica 7m old"}  # fmt: skip
 
 
-def test_an_unknown_preset_has_one_hint(cli):
-    said = cli("sla", "create", "x", "--preset", "quue")
+def test_a_preset_is_sent_with_its_options_and_channels(fake_runtime, cli):
+    runtime = fake_runtime(sla__create=SLA, sla__set=SLA)
+    given = {"preset": "queue-wait", "value": "30m", "wait": "2m", "queue": "gpu"}
+    typed = ("--preset", "queue-wait", "--value", "30m", "--for", "2m", "--queue", "gpu")
 
-    assert said.code == 2
-    assert said.err.count("taskdeck sla presets") == 1
+    for verb in ("create", "set"):
+        assert cli("sla", verb, "gpu-wait", *typed, "--notify", "ops").code == 0
+        sent = {"name": "gpu-wait", **given, "notify": ["ops"]}
+        assert runtime.get_last_args(f"sla.{verb}") == sent
+
+
+def test_conditions_are_sent_with_channels(fake_runtime, cli):
+    runtime = fake_runtime(sla__create=SLA)
+
+    assert cli("sla", "create", "x", "--conditions", "{}", "--notify", "ops").code == 0
+    assert runtime.get_last_args("sla.create") == {"name": "x", "conditions": {}, "notify": ["ops"]}
+    said = cli("sla", "create", "x", "--conditions", "{}", "--preset", "queue-wait")
+    assert (said.code, "exclude each other" in said.err) == (2, True)
 
 
 def test_an_sla_is_created_on_a_metric(fake_runtime, cli):
@@ -498,7 +511,9 @@ def test_set_changes_only_given_sla_values(fake_runtime, cli):
         "enabled": False,
         "tag": {"env": "prod"},
     }
-    assert cli("sla", "set", "on-time", "--severity", "critical").out == "sla on-time changed\n"
+    assert cli("sla", "set", "on-time", "--severity", "critical").out == (
+        "sla on-time changed: finishes within 45m\n"
+    )
     cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
     assert runtime.get_last_args("sla.set") == {
         "name": "on-time",

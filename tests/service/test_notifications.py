@@ -104,6 +104,28 @@ async def test_a_task_keeps_its_channel(told: Call):
         await ask(told, "submit", tasks=[{"argv": ["true"], "notify_on": "always"}])
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"preset": "queue-wait"},
+        {"preset": "finishes-within", "value": "1h"},
+        {
+            "conditions": {
+                "scope": "queue",
+                "when": {"metric": "queue.depth", "op": ">", "value": 1},
+            }
+        },
+    ],
+)
+async def test_each_form_of_a_rule_has_known_channels(told: Call, form: dict[str, Any]):
+    made = await ask(told, "sla.create", name="x", **form, notify=["ops"])
+
+    assert list_targets(made) == [("firing", "ops"), ("resolved", "ops")]
+    for verb, name in (("sla.create", "y"), ("sla.set", "x")):
+        with pytest.raises(NotFound, match="Nearest: ops"):
+            await ask(told, verb, name=name, **form, notify=["opss"])
+
+
 async def test_channels_are_listed_without_secrets(told: Call):
     found = await notifications.ls(told)
 

@@ -43,7 +43,6 @@ PRESET_COLUMNS = [
     Column("FOR"),
     Column("FIRES IF", least=12),
 ]
-MATCH_KEYS = ("task", "template", "schedule", "queue", "pool")
 FIELDS = ("name", "severity", "enabled", "conditions", "actions", "created_at", "updated_at")
 
 
@@ -158,13 +157,8 @@ def _get_severity(sla: dict[str, Any]) -> str:
 def create_sla(session: CommandContext, args: Args) -> int:
     """Create an SLA."""
     name = require_new_name(args, "sla")
-    if args.conditions is not None or args.preset is not None:
-        severity = definition_group.collect_options(args, "severity")
-        answer = session.call("sla.create", name=name, conditions=_build(args), **severity)
-        text = f"sla {sanitize(name)} created: {sanitize(answer['words'])}"
-        return definition_group.print_result(args, answer, text)
-    limits = _collect_limits(args)
-    if len(limits) != 1:
+    limit = _collect_limit(args)
+    if not limit:
         raise Usage(
             "an SLA needs --finishes-within, --starts-within, --preset, --conditions, or --metric"
             " with --stays-below. Nothing was created.",
@@ -175,29 +169,27 @@ def create_sla(session: CommandContext, args: Args) -> int:
             "--metric and --stays-below require each other. Nothing was created.",
             f"Metrics: {', '.join(metrics.METRICS)}",
         )
-    answer = session.call("sla.create", name=name, **limits[0], **_collect_scope(args))
-    return definition_group.print_result(args, answer, f"sla {sanitize(name)} created")
+    answer = session.call("sla.create", name=name, **limit, **_collect_scope(args))
+    text = f"sla {sanitize(name)} created: {sanitize(answer['words'])}"
+    return definition_group.print_result(args, answer, text)
 
 
-def _build(args: Args) -> dict[str, Any]:
-    """Return the conditions of a preset, or those typed as JSON."""
-    given = {key: getattr(args, key) for key in MATCH_KEYS if getattr(args, key, None)}
-    if args.tag:
-        given["tags"] = dict(args.tag)
+def _collect_limit(args: Args) -> dict[str, Any]:
+    """Return what makes the rule: one limit, a preset, or whole conditions."""
+    found = _collect_limits(args)
+    if args.preset is not None:
+        found.append({"preset": args.preset})
     if args.conditions is not None:
-        others = {"--preset": args.preset, "--value": args.value, "--for": args.wait, **given}
-        if extra := [word for word, value in others.items() if value]:
-            raise Usage(
-                f"--conditions holds everything and goes without --{extra[0].lstrip('-')}."
-                " Nothing was changed."
-            )
-        return _parse_json(args.conditions)
-    from app.core.rules import presets
-
-    try:
-        return presets.build_conditions(args.preset, args.value, args.wait, given)
-    except ValueError as error:
-        raise Usage(f"--{error}. Nothing was changed.", "List: taskdeck sla presets") from None
+        found.append({"conditions": _parse_json(args.conditions)})
+    if len(found) > 1:
+        raise Usage(
+            "--preset, --conditions, --finishes-within, --starts-within and --stays-below exclude"
+            " each other. Nothing was changed."
+        )
+    value = definition_group.collect_options(args, "value", "wait", "tz", "schedule", "pool")
+    if "value" in value and found and "value" in found[0]:
+        raise Usage("--value goes with --preset only. Nothing was changed.")
+    return {**value, **(found[0] if found else {})}
 
 
 def _parse_json(text: str) -> dict[str, Any]:
@@ -302,30 +294,22 @@ def _collect_scope(args: Args) -> dict[str, Any]:
 def set_sla(session: CommandContext, args: Args) -> int:
     """Change an SLA."""
     name = require_one_name(args, "sla")
-    limits = _collect_limits(args)
-    general = _collect_general(args)
-    if len(limits) > 1 or args.on and args.off:
-        raise Usage("give only one limit, and only one of --on and --off. Nothing was changed.")
-    scope = definition_group.collect_options(args, "severity") if general else _collect_scope(args)
+    if args.on and args.off:
+        raise Usage("give only one of --on and --off. Nothing was changed.")
     changes = (
-        scope
-        | general
-        | (limits[0] if limits else {})
+        _collect_limit(args)
+        | _collect_scope(args)
         | ({"enabled": args.on} if args.on or args.off else {})
     )
     if not changes:
         raise Usage(
-            "set what? Give an option: --finishes-within 1h, --severity critical, --off, …",
+            "set what? Give an option, such as --value 30m, --queue NAME, --notify CHANNEL or"
+            " --off. Nothing was changed.",
             "See: taskdeck sla set --help",
         )
-    return definition_group.print_result(
-        args, session.call("sla.set", name=name, **changes), f"sla {sanitize(name)} changed"
-    )
-
-
-def _collect_general(args: Args) -> dict[str, Any]:
-    is_given = args.conditions is not None or args.preset is not None
-    return {"conditions": _build(args)} if is_given else {}
+    answer = session.call("sla.set", name=name, **changes)
+    text = f"sla {sanitize(name)} changed: {sanitize(answer['words'])}"
+    return definition_group.print_result(args, answer, text)
 
 
 def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) -> None:
@@ -375,8 +359,10 @@ SCOPE_OPTIONS = (
 )
 GENERAL_OPTIONS = (
     ("--preset", "PRESET", "a common rule; list: taskdeck sla presets"),
-    ("--value", "LIMIT", "limit of the preset: 30m, 100, 90%, 06:00"),
+    ("--value", "LIMIT",
+     "limit of the preset: 30m, 100, 90%, 06:00, 06:00 mon-fri Europe/Berlin"),
     ("--for", "TIME", "how long the preset's limit must be broken"),
+    ("--tz", "ZONE", "time zone of the preset's time of day (default: that of this machine)"),
     ("--conditions", "JSON",
      "conditions of the general form; @FILE or - reads them; see: taskdeck sla schema"),
 )  # fmt: skip
@@ -391,7 +377,7 @@ def _add_set_arguments(parser: Parser) -> None:
 
 EXAMPLES = """\
   taskdeck sla create media-long --preset queue-length --value 200 --for 2m --queue media
-  taskdeck sla create etl-by-six --preset succeeds-by --value '06:00 mon-fri' --task nightly-etl
+  taskdeck sla create etl-by-six --preset succeeds-by --value '06:00 mon-fri' --task etl --tz UTC
   taskdeck sla create encode-on-time --finishes-within 45m --template encode
   taskdeck sla create replica-fresh --metric replica-lag --stays-below 5m --severity critical"""
 
@@ -403,7 +389,8 @@ COMMANDS = {
         "change an SLA",
         set_sla,
         _add_set_arguments,
-        "  taskdeck sla set encode-on-time --finishes-within 1h",
+        "  taskdeck sla set encode-on-time --finishes-within 1h\n"
+        "  taskdeck sla set media-long --value 300 --notify ops",
     ),
     "test": Command(
         "show when a rule would have fired",

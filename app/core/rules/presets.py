@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from app.core.rules.active_time import DAYS, parse_days
+from app.core.schedules.zones import find_nearest_zone, is_zone
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
 
 Builder = Callable[[str], dict[str, Any]]
 """Function from a limit, as typed, to conditions."""
+
+
+_DUE = "--value must be such as 06:00 or 06:00 mon-fri Europe/Berlin, not "
 
 
 class Preset(NamedTuple):
@@ -32,28 +37,68 @@ def _compare(metric: str, op: str, *, scope: str = "", **window: str) -> Builder
 
 
 def _build_deadline(value: str) -> dict[str, Any]:
-    clock, _, days = value.partition(" ")
-    reference = {"fixed": clock} | ({"days": days} if days else {})
-    return {"scope": "task", "when": {"deadline": {"reference": reference}}}
+    return {"scope": "task", "when": {"deadline": {"reference": parse_time(value)}}}
+
+
+def parse_time(value: str) -> dict[str, str]:
+    """Return the reference of `06:00`, `06:00 mon-fri` or `06:00 mon-fri Europe/Berlin`.
+
+    Raise ValueError with the word that is none of them.
+    """
+    parts: dict[str, list[str]] = {"fixed": [], "days": [], "tz": []}
+    for word in value.split():
+        parts[_find_part(word)].append(word)
+    if len(parts["fixed"]) != 1 or len(parts["tz"]) > 1:
+        raise ValueError(_DUE + quote(value))
+    return {key: " ".join(words) for key, words in parts.items() if words}
+
+
+def _find_part(word: str) -> str:
+    if word[:1].isdigit():
+        return "fixed"
+    if "/" in word:
+        return "tz"
+    if is_zone(word):
+        return "tz"
+    try:
+        parse_days(word)
+    except ValueError:
+        near = find_nearest(word, DAYS) or find_nearest_zone(word)
+        raise ValueError(_DUE + quote(word) + (f". Nearest: {near}" if near else "")) from None
+    return "days"
 
 
 def _build_slow(value: str) -> dict[str, Any]:
-    baseline = {"stat": "median", "runs": 20, "factor": float(value.rstrip("x×"))}
+    baseline = {"stat": "median", "runs": 20, "factor": parse_factor(value)}
     when = {"metric": "instance.run_seconds", "op": ">", "baseline": baseline}
     return {"scope": "instance", "when": when}
 
 
+def parse_factor(value: str) -> float:
+    """Return a multiple such as `1.5x`. Raise ValueError with the option."""
+    try:
+        return float(value.rstrip("x×"))
+    except ValueError:
+        raise ValueError(f"--value must be such as 1.5x, not {quote(value)}") from None
+
+
+def build_stuck(value: str) -> dict[str, Any]:
+    """Return the condition of a queue that has tasks and starts none for some time."""
+    return {
+        "all": [
+            {"metric": "queue.depth", "op": ">", "value": 0},
+            {"metric": "queue.drain_rate", "rate_over": value, "op": "<=", "value": 0},
+            {"metric": "queue.oldest_wait_seconds", "op": ">=", "value": value},
+        ]
+    }
+
+
 def _build_stuck(value: str) -> dict[str, Any]:
-    parts = [
-        {"metric": "queue.depth", "op": ">", "value": 0},
-        {"metric": "queue.drain_rate", "rate_over": value, "op": "<=", "value": 0},
-        {"metric": "queue.oldest_wait_seconds", "op": ">=", "value": value},
-    ]
-    return {"scope": "queue", "when": {"all": parts}}
+    return {"scope": "queue", "when": build_stuck(value)}
 
 
 def _build_forecast(value: str) -> dict[str, Any]:
-    reference = {"fixed": value}
+    reference = parse_time(value)
     return {"scope": "task", "when": {"forecast": {"reference": reference, "margin": "0s"}}}
 
 
@@ -80,7 +125,7 @@ _ROWS = (  # name, limit, duration, conditions, sentence
     ("not-succeeded", "25h", "", _compare("task.seconds_since_success", ">"),
      "a task, or a check-in, has not succeeded for too long"),
     ("succeeds-by", "06:00", "", _build_deadline,
-     "a task has not succeeded by a time, such as `06:00 mon-fri`"),
+     "a task has not succeeded by a time, such as `06:00 mon-fri Europe/Berlin`"),
     ("will-be-late", "06:00", "", _build_forecast, "a task will probably not succeed by a time"),
     ("schedule-late", "25h", "", _compare("schedule.seconds_since_success", ">"),
      "a schedule has not succeeded for too long"),
@@ -110,17 +155,14 @@ def build_conditions(
 ) -> dict[str, Any]:
     """Return the conditions of a preset, with a limit and a duration as typed.
 
-    Raise ValueError with the nearest name.
+    Raise ValueError with the option that is wrong, and the nearest name.
     """
     if preset not in PRESETS:
         near = find_nearest(preset, PRESETS)
         hint = f". Nearest: {near}" if near else ""
-        raise ValueError(f"preset: unknown preset {quote(preset)}{hint}")
+        raise ValueError(f"--preset: unknown preset {quote(preset)}{hint}")
     found = PRESETS[preset]
-    try:
-        built = found.build(value or found.value)
-    except ValueError:
-        raise ValueError(f"value: must be such as {found.value}, not {quote(str(value))}") from None
+    built = found.build(value or found.value)
     wait = found.wait if wait is None else wait
     return (
         {"scope": built["scope"]}

@@ -48,6 +48,10 @@ _AVAILABLE: Mapping[str, tuple[str, ...]] = {
     "taskdeck": ("host", "taskdeck"),
 }
 """Kinds of metrics that a subject of each kind can refer to, the finest first."""
+_CALLED = {
+    "instance": "runs", "task": "tasks", "schedule": "schedules", "queue": "queues",
+    "pool": "pools", "host": "the host", "taskdeck": "Taskdeck itself",
+}  # fmt: skip
 _GLOB = frozenset("*?[")
 
 
@@ -191,8 +195,10 @@ def _get_reference(node: DeadlineNode | ForecastNode) -> FixedReference | str:
 def _check_match(form: Conditions, base: str) -> None:
     for key in form.match.model_fields_set:
         if getattr(form.match, key) and key not in _LABELS[base]:
-            known = ", ".join(_LABELS[base]) or "no keys"
-            raise ValueError(f"conditions.match.{key}: a {base} has {known} to match")
+            known = " or ".join(_LABELS[base])
+            rest = f"only by {known}" if known else "by name"
+            verb = "can be selected" if known else "cannot be selected"
+            raise ValueError(f"conditions.match.{key}: {_CALLED[base]} {verb} {rest}")
 
 
 def _find_group(form: Conditions, base: str) -> str:

@@ -20,6 +20,7 @@ from app.core.rules.conditions import (
     parse_conditions,
 )
 from app.core.rules.evaluate import describe_ref, make_ref
+from app.core.schedules.zones import get_local_zone_name
 
 _OPERATORS = {
     ">": "over", ">=": "at least", "<": "below", "<=": "at most", "==": "is", "!=": "is not",
@@ -106,7 +107,7 @@ def _describe_value(node: MetricNode) -> str:
 def _describe_due(form: Deadline) -> str:
     offset = amounts.format_seconds(abs(form.offset)) if form.offset else ""
     if isinstance(form.reference, FixedReference):
-        zone = f" {form.reference.tz}" if form.reference.tz else ""
+        zone = _describe_zone(form.reference.tz)
         days = _describe_days(form.reference.days)
         text = f"by {_format_clock(form.reference.fixed)}{zone}{f' on {days}' if days else ''}"
         return f"{text}{' plus ' if form.offset > 0 else ' minus '}{offset}" if offset else text
@@ -118,7 +119,13 @@ def _describe_due(form: Deadline) -> str:
 
 def _describe_period(one: ActiveTime) -> str:
     days = _describe_days(one.days) or "daily"
-    return f"{days} {_format_clock(one.start)}–{_format_clock(one.end)}"
+    hours = f"{_format_clock(one.start)}–{_format_clock(one.end)}"
+    return f"{days} {hours}{_describe_zone(one.tz)}"
+
+
+def _describe_zone(zone: str | None) -> str:
+    """Return a zone with a leading space, "" for that of this machine."""
+    return f" {zone}" if zone and zone != get_local_zone_name() else ""
 
 
 def _describe_days(days: frozenset[int]) -> str:

@@ -24,11 +24,24 @@ def get_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, OSError, ValueError):
-        near = find_nearest(name, available_timezones())
+        near = find_nearest_zone(name)
         hint = f" (nearest: {near})" if near else ""
         raise ValueError(
             f"must be a time zone such as Europe/Berlin, not {quote(name)}{hint}"
         ) from None
+
+
+def find_nearest_zone(name: str) -> str | None:
+    """Return the zone that a name probably means: `Europe/Berlin` for `Berlin`."""
+    zones = sorted(available_timezones())
+    cities = {zone.rpartition("/")[2]: zone for zone in zones if "/" in zone}
+    near = None if "/" in name else find_nearest(name, cities)
+    return cities[near] if near else find_nearest(name, zones)
+
+
+def is_zone(name: str) -> bool:
+    """Return whether this machine knows a zone of that name."""
+    return name in available_timezones()
 
 
 def resolve_wall_time(wall: datetime, zone: ZoneInfo) -> datetime:

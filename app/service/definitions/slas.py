@@ -11,6 +11,8 @@ from typing import Any
 
 from app.core import sla
 from app.core.rules import actions as rule_actions
+from app.core.rules import rule_options
+from app.core.rules.rule_options import RuleOptions
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Storage, Usage
 from app.service import sla_metrics
@@ -30,6 +32,8 @@ MAX_ALERTS = 500
 DAY = timedelta(days=1)
 MAX_COUNTED = 1000
 MAX_RUNS = 12
+_PRESET_MATCH = ("task", "template", "schedule", "queue", "pool")
+_ONLY_PRESETS = "goes only with a rule of `taskdeck sla presets`"
 MAX_DELIVERIES = 5
 """Latest deliveries shown with a rule."""
 
@@ -261,24 +265,33 @@ def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
 async def create(
     call: Call, *, name: str, preset: str = "", value: Any = None, metric: str | None = None,
     template: str | None = None,
-    queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
+    queue: str | None = None, task: str | None = None, tag: Any = None,
+    schedule: str | None = None, pool: str | None = None, wait: Any = None, tz: str | None = None,
+    severity: str = "warning",
     conditions: Any = None, notify: Sequence[str] = (), actions: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Create an SLA rule from a preset, or from `conditions` of either form.
 
-    `metric` belongs to `stays-below`. `notify` names the channels that are told of firing and
-    resolved alerts; `actions` replace that. Raise Conflict if the name exists.
+    `metric` belongs to `stays-below`; `schedule`, `pool`, `wait` and `tz` to presets of conditions.
+    `notify` names the channels that are told of firing and resolved alerts; `actions` replace
+    that. Raise Conflict if the name exists.
     """
     require_channels(call, notify, "Nothing was changed.")
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
-    if conditions is None:
+    more = {"schedule": schedule, "pool": pool, "wait": wait, "tz": tz}
+    given = {"preset": preset or None, "value": value, **match, **more}
+    if conditions is not None:
+        _refuse_options(given, "goes without --conditions, which hold everything")
+        values = _make_general_columns(conditions, severity)
+    elif preset in sla.PRESETS:
+        _refuse_options(more, _ONLY_PRESETS)
         values = _make_columns(
             preset, value, metric, {key: word for key, word in match.items() if word}, severity
         )
     else:
-        values = _make_general_columns(conditions, severity)
+        values = _make_general_columns(_change_conditions({}, _read_options(given)), severity)
     values["actions"] = (
         rule_actions.set_channels({}, notify) if actions is None else _normalize_actions(actions)
     )
@@ -307,7 +320,9 @@ def _normalize_actions(given: Any) -> Any:
 async def set_(
     call: Call, *, name: str, preset: str | None = None, value: Any = None,
     metric: str | None = None, template: str | None = None,
-    queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None,
+    queue: str | None = None, task: str | None = None, tag: Any = None,
+    schedule: str | None = None, pool: str | None = None, wait: Any = None, tz: str | None = None,
+    severity: str | None = None,
     enabled: bool | None = None, conditions: Any = None, notify: Sequence[str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Change an SLA rule. None keeps a value, an empty text removes a match condition.
@@ -320,10 +335,12 @@ async def set_(
     """
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
     asked = {"preset": preset, "value": value, "metric": metric}
-    changes = (*asked.values(), *match.values(), severity, enabled, conditions, notify)
+    more = {"schedule": schedule, "pool": pool, "wait": wait, "tz": tz}
+    given = {**asked, **match, **more}
+    changes = (*given.values(), severity, enabled, conditions, notify)
     if all(word is None for word in changes):
         raise Usage(
-            "nothing to set. Options: --finishes-within, --starts-within, --template, --severity,"
+            "nothing to set. Options: --value, --finishes-within, --queue, --severity, --notify,"
             " --off, …"
         )
 
@@ -332,11 +349,13 @@ async def set_(
 
     def plan(c: Connection) -> tuple[SlaRow, dict[str, Any]]:
         row = require_rule(c, name)
-        values = (
-            _merge_changes(row, asked, match, severity, enabled)
-            if conditions is None and not sla.is_general(row.conditions)
-            else _merge_general(row, {**asked, **match}, conditions, severity, enabled)
-        )
+        is_general = sla.is_general(row.conditions)
+        if conditions is None and (preset in sla.PRESETS or not (preset or is_general)):
+            _refuse_options(more, _ONLY_PRESETS)
+            _require_limit(row, preset)
+            values = _merge_changes(row, asked, match, severity, enabled)
+        else:
+            values = _merge_general(row, given, conditions, severity, enabled)
         if channels is not None:
             values["actions"] = rule_actions.set_channels(row.actions, channels)
         if definitions.count_sla_users(c, row.id)["pool"]:
@@ -432,12 +451,10 @@ def _merge_general(
     enabled: bool | None,
 ) -> dict[str, Any]:
     """Return the columns of a rule with conditions of the general form."""
-    if any(word is not None for word in words.values()):
-        raise Usage(
-            f"sla {sanitize(row.name)} has conditions of the general form: give them as a whole."
-            " Nothing was changed.",
-            f"Change it with: taskdeck sla set {sanitize(row.name)} --conditions JSON",
-        )
+    if conditions is not None:
+        _refuse_options(words, "goes without --conditions, which hold everything")
+    elif any(word is not None for word in words.values()):
+        conditions = _change_conditions(_to_general(row), _read_options(words))
     if not (enabled is None or isinstance(enabled, bool)):
         raise Usage("enabled must be true or false. Nothing was changed.")
     values = _make_general_columns(
@@ -449,6 +466,49 @@ def _merge_general(
         "priority": values["priority"] if severity is not None else row.priority,
         "enabled": row.enabled if enabled is None else enabled,
     }
+
+
+def _read_options(words: Mapping[str, Any]) -> RuleOptions:
+    """Return the options of a preset among the arguments of a verb."""
+    match = {key: word for key in _PRESET_MATCH if (word := words.get(key)) is not None}
+    if words.get("tag") is not None:
+        match["tags"] = words["tag"]
+    return RuleOptions(words["preset"], words["value"], words["wait"], words["tz"], match)
+
+
+def _change_conditions(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
+    try:
+        return rule_options.change_conditions(old, options)
+    except ValueError as error:
+        hint = "List: taskdeck sla presets" if "--preset" in str(error) else ""
+        raise Usage(f"{error}. Nothing was changed.", hint) from None
+
+
+def _to_general(row: SlaRow) -> dict[str, Any]:
+    """Return conditions of the general form; of another form only what it matches."""
+    if sla.is_general(row.conditions):
+        return row.conditions
+    match = dict(row.conditions.get("match", {}))
+    tags = {"tags": match.pop("tag")} if "tag" in match else {}
+    return {"match": {**match, **tags}}
+
+
+def _refuse_options(words: Mapping[str, Any], why: str) -> None:
+    """Raise Usage for the first option that was given."""
+    for key, word in words.items():
+        if word:
+            option = "--for" if key == "wait" else f"--{key}"
+            raise Usage(f"{option} {why}. Nothing was changed.", "See: taskdeck help sla")
+
+
+def _require_limit(row: SlaRow, preset: str | None) -> None:
+    """Raise Usage if a rule of the general form is to become one of another kind."""
+    if sla.is_general(row.conditions):
+        raise Usage(
+            f"sla {sanitize(row.name)} is no rule of --{preset}: its limit is changed with --value."
+            " Nothing was changed.",
+            f"A rule of that kind is a new one: taskdeck sla create NAME --{preset} …",
+        )
 
 
 async def rm(call: Call, *, name: str) -> dict[str, Any]:

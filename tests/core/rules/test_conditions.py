@@ -97,7 +97,7 @@ REFUSED = [
     (make("queue", RUN), "", ""),
     (make("host", DEPTH), "conditions.scope: host has no queue metrics; use scope queue", ""),
     (make("pool", {"metric": "pool.cpu_ratio", "op": ">", "value": 1}, match={"task": "a"}),
-     "conditions.match.task: a pool has pool to match", ""),
+     "conditions.match.task: pools can be selected only by pool", ""),
     (make("queue", DEPTH, for_each="instance"), "for_each: a queue has no instance", ""),
     (make("queue", DEPTH, active_time="mon-frx 08:00-18:00"), "active_time[0].days", "mon-fri"),
     (make("queue", DEPTH, inhibited_by="a\nb"), "inhibited_by: a name", ""),
@@ -164,7 +164,7 @@ def test_each_preset_makes_valid_conditions(name: str):
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match="Nearest: queue-length"):
         presets.build_conditions("queue-lenght")
-    with pytest.raises(ValueError, match="value: must be such as 1.5x"):
+    with pytest.raises(ValueError, match="--value must be such as 1.5x"):
         presets.build_conditions("slower-than-usual", "often")
 
 

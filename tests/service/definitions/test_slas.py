@@ -518,7 +518,7 @@ async def test_a_rule_is_created_shown_listed_and_deleted(scenario: SlaScenario)
     }
     assert (made["priority"], made["enabled"], made["actions"]) == (3, True, {})
     assert made == await slas.show(scenario.call, name="soon")
-    assert made.pop("deliveries") == []
+    assert (made.pop("deliveries"), made.pop("due")) == ([], None)
     assert await slas.ls(scenario.call) == [made]
     await slas.rm(scenario.call, name="soon")
     assert await slas.ls(scenario.call) == []
@@ -532,7 +532,7 @@ async def test_a_rule_is_created_shown_listed_and_deleted(scenario: SlaScenario)
     ("given", "kind", "words"),
     [
         ({"name": "a/b"}, Usage, "name must not"),
-        ({"preset": "soon"}, Usage, "preset must be"),
+        ({"preset": "soon"}, Usage, "unknown preset"),
         ({"value": "-1s"}, Usage, "value must be 0 or more"),
         ({"severity": "loud"}, Usage, "severity must be"),
         ({"template": "nope"}, NotFound, 'no template "nope"'),
@@ -661,7 +661,7 @@ async def test_a_changed_severity_keeps_open_alerts(scenario: SlaScenario) -> No
     [
         ({}, Usage, "nothing to set"),
         ({"value": "-1s"}, Usage, "value must be 0 or more"),
-        ({"preset": "soon"}, Usage, "preset must be"),
+        ({"preset": "soon"}, Usage, "unknown preset"),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
         ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),
         ({"severity": "loud"}, Usage, "severity must be"),
@@ -824,3 +824,26 @@ async def test_no_evaluation_statement_reads_all_of_a_hundred_thousand_tasks(
     assert [plan for plan in plans if plan.startswith("SCAN t")] == []
     assert any("idx_tasks_number (number>? AND number<?)" in plan for plan in plans)
     assert any("idx_tasks_created (created_at<?)" in plan for plan in plans)
+
+
+async def test_a_changed_preset_keeps_what_no_option_names(scenario: SlaScenario) -> None:
+    given = {"preset": "queue-wait", "value": "30m", "queue": "default", "severity": "critical"}
+    made = await slas.create(scenario.call, name="wait", **given)
+
+    assert made["words"] == "queue default: longest wait over 30m"
+    changed = await slas.set_(scenario.call, name="wait", preset="queue-wait", value="5s")
+    assert (changed["words"], changed["severity"]) == (
+        "queue default: longest wait over 5s", "critical",
+    )  # fmt: skip
+    assert (await slas.set_(scenario.call, name="wait", queue=""))["words"].startswith("every")
+
+
+async def test_a_deadline_becomes_a_preset_with_its_match(scenario: SlaScenario) -> None:
+    await slas.create(
+        scenario.call, name="soon", preset="starts-within", value="30m", tag="a=b", task="etl"
+    )
+
+    changed = await slas.set_(scenario.call, name="soon", preset="not-started", value="1h")
+    assert changed["conditions"]["match"] == {"task": "etl", "tags": {"a": "b"}}
+    with pytest.raises(Usage, match="--value"):
+        await slas.set_(scenario.call, name="soon", preset="starts-within", value="1h")

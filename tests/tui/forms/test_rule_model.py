@@ -60,7 +60,7 @@ def test_a_tag_narrows_a_preset_down():
     [
         ("queue-length", {"value": "many"}, "Limit must be a number such as 100, not"),
         ("succeeds-by", {"value": "25:99"}, "Limit must be a time of day"),
-        ("pool-full", {"queue": "gpu"}, "conditions.match.queue: a pool has pool to match."),
+        ("pool-full", {"queue": "gpu"}, "queue: pools can be selected only by pool."),
         ("queue-length", {"wait": "soon"}, "For must be a duration"),
         ("finishes-within", {"value": "1h", "wait": "1m"}, "For must be empty"),
         ("finishes-within", {}, "Limit is required."),
