@@ -12,6 +12,8 @@ from app.tui.data.schedule_rows import ScheduleEntry
 from app.tui.style import Look
 from app.tui.time_format import format_fire_time
 
+UNDO = Request("undo", {}, "Undone:")
+"""Undo by the recorded operation, which knows what a client does not."""
 NONE_HERE = "No schedule under the cursor; press n to create one."
 
 
@@ -67,7 +69,8 @@ def skip_next(rows: Sequence[ScheduleEntry], now: float) -> list[Request]:
             "schedule.skip_next",
             {"name": row.name},
             f"Skips {format_fire_time(at, now, row.zone)} of",
-            object=row.name,
+            (UNDO,),
+            row.name,
         )
         for row, at in coming
     ]
@@ -108,12 +111,8 @@ def _list_names(rows: Sequence[ScheduleEntry], look: Look) -> list[list[tuple[st
 
 
 def remove_schedules(rows: Sequence[ScheduleEntry]) -> list[Request]:
-    """Remove schedules; their tasks stay.
-
-    The undo goes through the recorded operation: a client does not know the environment.
-    """
-    undo = (Request("undo", {}, "Undone:"),)
+    """Remove schedules; their tasks stay."""
     return [
-        Request("schedule.rm", {"name": row.name}, "Removed schedule", undo, row.name)
+        Request("schedule.rm", {"name": row.name}, "Removed schedule", (UNDO,), row.name)
         for row in rows
     ]

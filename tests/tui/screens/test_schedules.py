@@ -284,7 +284,9 @@ async def test_run_now_and_skip_name_the_schedule(runtime: FakeRuntime):
         await pilot.press("r")
         await wait_until(pilot, lambda: is_shown(app, "Submitted a task of thumbs: #1063."))
         await pilot.press("s")
-        await wait_until(pilot, lambda: is_shown(app, "Skips today 10:50 of thumbs"))
+        await wait_until(pilot, lambda: is_shown(app, "Skips today 10:50 of thumbs.  u undo"))
+        await pilot.press("u")
+        await wait_until(pilot, lambda: runtime.list_args("undo") != [])
 
 
 async def test_several_schedules_run_after_a_question(runtime: FakeRuntime):
