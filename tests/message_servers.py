@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
+import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import policy
@@ -23,18 +26,23 @@ class ReceivedRequest(NamedTuple):
 
 
 class HttpReceiver:
-    """HTTP server that answers with `status`, the same for each request."""
+    """HTTP server that answers with `status`, the same for each request.
+
+    An answer takes a random time of at most `longest_answer` seconds.
+    """
 
     def __init__(self) -> None:
         self.requests: list[ReceivedRequest] = []
-        self.status = 200
+        self.status, self.longest_answer = 200, 0.0
+        self._arrived = threading.Condition()
         self.location = ""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                receiver.requests.append(ReceivedRequest(self.path, dict(self.headers), body))
+                receiver.add(ReceivedRequest(self.path, dict(self.headers), body))
+                time.sleep(random.uniform(0.0, receiver.longest_answer))
                 self.send_response(receiver.status)
                 if receiver.location:
                     self.send_header("Location", receiver.location)
@@ -49,6 +57,18 @@ class HttpReceiver:
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self._thread.start()
 
+    def add(self, request: ReceivedRequest) -> None:
+        """Keep a request."""
+        with self._arrived:
+            self.requests.append(request)
+            self._arrived.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.requests) >= count, 60)
+        assert arrived, f"{len(self.requests)} requests, not {count}"
+
     @property
     def bodies(self) -> list[str]:
         return [one.body.decode() for one in self.requests]
@@ -60,20 +80,23 @@ class HttpReceiver:
 
 
 class SmtpReceiver(Controller):
-    """SMTP server that keeps the messages."""
+    """SMTP server that keeps the messages, and answers as slowly as the other one."""
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
+        self.longest_answer = 0.0
         super().__init__(self, hostname="127.0.0.1", port=0)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         parsed = email.message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(parsed, EmailMessage)
         self.messages.append(parsed)
+        await asyncio.sleep(random.uniform(0.0, self.longest_answer))
         return "250 OK"
 
     def _trigger_server(self) -> None:
         """Connect to the port that the system chose."""
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 

@@ -1,7 +1,8 @@
-"""Alerts sent to an HTTP and an SMTP server while the runtime is killed at random moments.
+"""Schedules that fire and alerts that are sent while the runtime is killed at random moments.
 
-Each alert must reach both servers, and each repetition of a message has the same key. Usage:
-`python -m tests.long.chaos.killed_messages FOLDER --tasks 40 --kills 10 --seed 1`.
+Each second must be handled once. Each alert must reach an HTTP and an SMTP server, and each
+repetition of a message has the same key. Usage:
+`python -m tests.long.chaos.killed_messages FOLDER --kills 100 --seed 1`.
 """
 
 from __future__ import annotations
@@ -14,20 +15,91 @@ import re
 import select
 import signal
 import sqlite3
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app import paths
 from app.cli.demo.teardown import end_all
+from db import timestamps
+from db.sqlite_files import make_read_only_uri
+from tests.long.chaos import fire_report
+from tests.long.chaos.fire_report import FAILING, FireReport
 from tests.message_servers import HttpReceiver, SmtpReceiver, receive_http, receive_mail
 from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
-LONGEST_LIFE = 1.5
+LONGEST_LIFE = 2.0
 """Maximum seconds from the start of a runtime to its kill."""
+LONGEST_ANSWER = 0.5
+"""Maximum seconds from a message to its answer, so that kills fall between send and record."""
+CHANNELS = ("web", "mail")
 KEY = re.compile(r"message ([0-9a-f-]{36})")
+
+
+@dataclass(frozen=True, slots=True)
+class KillResult:
+    """Report of the fire times, the deliveries, and how often each key reached each channel."""
+
+    kills: int
+    alerts: int
+    fires: FireReport
+    rows: Sequence[Mapping[str, Any]]
+    received: Mapping[str, Counter[str]]
+
+    def find_faults(self) -> list[str]:
+        """Return what is wrong: fire times, alerts that were not told, keys that did not arrive."""
+        faults = [*self.fires.faults]
+        for channel in CHANNELS:
+            rows = [row for row in self.rows if row["target"] == channel]
+            keys, received = {row["key"] for row in rows}, self.received[channel].keys()
+            told = Counter(i for row in rows if row["event"] == "firing" for i in row["ids"])
+            if len(told) != self.alerts or told.total() != self.alerts:
+                faults.append(f"{channel}: {told.total()} alerts told, not {self.alerts}")
+            faults += [f"{channel}: {key} did not arrive" for key in sorted(keys - received)]
+            faults += [f"{channel}: {key} is unknown" for key in sorted(received - keys)]
+        return faults
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures."""
+        repeated = {name: sum(n - 1 for n in found.values()) for name, found in
+                    self.received.items()}  # fmt: skip
+        return {
+            "kills": self.kills, "fire times": dict(sorted(self.fires.outcomes.items())),
+            "alerts": self.alerts, "messages": len(self.rows), "repeated": repeated,
+            "faults": self.find_faults(),
+        }  # fmt: skip
+
+
+def run(folder: Path, kills: int, seed: int) -> KillResult:
+    """Kill the runtime at random; return what was handled, sent and received."""
+    pick = random.Random(seed)
+    home = folder / "home"
+    with receive_http() as http, receive_mail() as mail:
+        http.longest_answer = mail.longest_answer = LONGEST_ANSWER
+        write_config(folder / "config", http, mail)
+        living = RuntimeProcess(home)
+        try:
+            living.start()
+            living.call(
+                "sla.create", name="all", preset="finishes-within", value="1h", notify=[*CHANNELS]
+            )
+            since = timestamps.utcnow()
+            fire_report.create_schedules(living)
+            for _ in range(kills):
+                kill_at_random(living, pick)
+            until = timestamps.utcnow()
+            fire_report.end_schedules(living)
+            alerts = wait_until(lambda: count_told(home), "all alerts sent")
+        finally:
+            living.kill_all()
+            end_all(os.fspath(home))
+        received = {"web": find_keys(http.bodies), "mail": find_keys(mail.texts)}
+    fires = fire_report.report_fires(home, since, until)
+    return KillResult(kills, alerts, fires, read_deliveries(home), received)
 
 
 def write_config(folder: Path, http: HttpReceiver, mail: SmtpReceiver) -> None:
@@ -50,99 +122,47 @@ def kill_at_random(living: RuntimeProcess, pick: random.Random) -> None:
     living.start()
 
 
-def submit_failures(living: RuntimeProcess, first: int, count: int) -> None:
-    """Submit tasks that fail."""
-    for at in range(first, first + count):
-        living.submit("false", name=f"fails {at}")
+def open_home(home: Path) -> closing[sqlite3.Connection]:
+    """Open the database of a home for reading."""
+    return closing(sqlite3.connect(make_read_only_uri(paths.get_database_path(home)), uri=True))
 
 
 def read_deliveries(home: Path) -> list[dict[str, Any]]:
     """Return key, channel, event, status and alerts of all deliveries."""
-    path = paths.get_database_path(home)
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
-        rows = c.execute("SELECT key, target, event, status, payload, attempts FROM deliveries")
-        names = ("key", "target", "event", "status", "payload", "attempts")
+    with open_home(home) as c:
+        rows = c.execute("SELECT key, target, event, status, payload FROM deliveries")
+        names = ("key", "target", "event", "status", "payload")
         found = [dict(zip(names, row, strict=True)) for row in rows]
     return [row | {"ids": json.loads(row.pop("payload"))["ids"]} for row in found]
 
 
-def count_alerts(home: Path) -> int:
-    """Return the number of alerts about tasks."""
-    with closing(sqlite3.connect(f"file:{paths.get_database_path(home)}?mode=ro", uri=True)) as c:
-        found = c.execute("SELECT count(*) FROM alerts WHERE task_id IS NOT NULL")
-        return found.fetchone()[0]
-
-
-def is_settled(home: Path, tasks: int) -> bool:
-    """Return true once each task has its alert and nothing waits to be sent."""
+def count_told(home: Path) -> int | None:
+    """Return the number of failed tasks once each has its alert, and all messages are sent."""
+    with open_home(home) as c:
+        (tasks,) = c.execute("SELECT count(*) FROM tasks WHERE name = ?", (FAILING,)).fetchone()
+        (alerts,) = c.execute("SELECT count(*) FROM alerts WHERE task_id IS NOT NULL").fetchone()
     rows = read_deliveries(home)
-    return (
-        count_alerts(home) == tasks
-        and bool(rows)
-        and all(row["status"] == "sent" for row in rows)
-        and len({i for row in rows for i in row["ids"]}) == tasks
-    )
+    told = {i for row in rows for i in row["ids"]}
+    is_settled = alerts == tasks == len(told) and all(row["status"] == "sent" for row in rows)
+    return tasks if is_settled else None
 
 
-def run(folder: Path, tasks: int, kills: int, seed: int) -> dict[str, Any]:
-    """Run one trial; return what was sent, and what each server got."""
-    pick = random.Random(seed)
-    home = folder / "home"
-    with receive_http() as http, receive_mail() as mail:
-        write_config(folder / "config", http, mail)
-        living = RuntimeProcess(home)
-        try:
-            living.start()
-            living.call(
-                "sla.create", name="all", preset="finishes-within", value="1h",
-                notify=["web", "mail"],
-            )  # fmt: skip
-            share = -(-tasks // (kills + 1))
-            for first in range(0, tasks, share):
-                submit_failures(living, first, min(share, tasks - first))
-                if first + share < tasks:
-                    kill_at_random(living, pick)
-            wait_until(lambda: is_settled(home, tasks), "all alerts sent")
-            rows = read_deliveries(home)
-        finally:
-            living.kill_all()
-            end_all(os.fspath(home))
-        return {"rows": rows, "web": find_keys(http.bodies), "mail": find_keys(mail.texts)}
-
-
-def find_keys(texts: Sequence[str]) -> dict[str, int]:
+def find_keys(texts: Sequence[str]) -> Counter[str]:
     """Return how often each key arrived."""
-    return dict(Counter(key for text in texts for key in KEY.findall(text)))
+    return Counter(key for text in texts for key in KEY.findall(text))
 
 
-def find_faults(result: dict[str, Any], tasks: int) -> list[str]:
-    """Return what the trial lacks: alerts that were not sent, keys that did not arrive."""
-    faults: list[str] = []
-    for channel in ("web", "mail"):
-        rows = [row for row in result["rows"] if row["target"] == channel]
-        keys = {row["key"] for row in rows}
-        told = {i for row in rows if row["event"] == "firing" for i in row["ids"]}
-        faults += [f"{channel}: {tasks - len(told)} alerts not told"] * (len(told) != tasks)
-        faults += [f"{channel}: {key} did not arrive" for key in keys - result[channel].keys()]
-        faults += [f"{channel}: {key} is unknown" for key in result[channel].keys() - keys]
-    return faults
-
-
-def main() -> None:
+def main() -> int:
     """Print the figures of one trial as JSON, with its faults."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog="python -m tests.long.chaos.killed_messages")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tasks", type=int, default=200)
-    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    result = run(args.folder, args.tasks, args.kills, args.seed)
-    repeated = {
-        channel: sum(count - 1 for count in result[channel].values()) for channel in ("web", "mail")
-    }
-    faults = find_faults(result, args.tasks)
-    print(json.dumps({"messages": len(result["rows"]), "repeated": repeated, "faults": faults}))
+    result = run(args.folder, args.kills, args.seed)
+    print(json.dumps(result.to_json()))
+    return 1 if result.find_faults() else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
