@@ -25,10 +25,11 @@ from app.service.rules import acting
 from db import timestamps
 from db.engine import Database
 from db.maintenance import quarantine
-from db.queries import alerts, deliveries
+from db.queries import alerts
 from db.rows import DeliveryRow
 from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
 from tests.message_servers import HttpReceiver, receive_http
+from tests.service.calls import wait_for_change
 
 
 @pytest.fixture
@@ -49,8 +50,10 @@ def config(tmp_path: Path, http: HttpReceiver) -> Path:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock of a notifier that looks at once after each commit."""
     made = Clock()
     monkeypatch.setattr(timestamps, "utcnow", made)
+    monkeypatch.setattr(notifier_module, "DEBOUNCE_SECONDS", 0.0)
     return made
 
 
@@ -82,10 +85,17 @@ async def wait_for(
     scenario: Scenario, is_right: Callable[[list[DeliveryRow]], Any]
 ) -> list[DeliveryRow]:
     """Return the deliveries once they are right."""
-    async with asyncio.timeout(60):
-        while not is_right(found := await scenario.list_all()):
-            await asyncio.sleep(0.01)
-    return found
+
+    async def look() -> list[DeliveryRow]:
+        found = await scenario.list_all()
+        return found if is_right(found) else []
+
+    return await wait_for_change(scenario.db, look)
+
+
+async def wait_until_recorded(loop: Notifier) -> None:
+    """Wait until no message is on its way: the last record may follow a commit."""
+    await asyncio.gather(*loop._active.values())
 
 
 def get_keys(http: HttpReceiver) -> list[str]:
@@ -130,17 +140,14 @@ async def test_a_failed_attempt_is_repeated_with_the_same_key(
             scenario.clock.advance(wait)
             await wake(scenario)
             await wait_for(scenario, lambda rows, n=attempts: rows[0].attempts == n)
-        async with asyncio.timeout(60):
-            while not loop.problems:
-                await asyncio.sleep(0.01)
+        await wait_until_recorded(loop)
         assert "1 message was not sent so far, the last to ops:" in loop.problems["notifications"]
         http.status = 200
         scenario.clock.advance(120)
         await wake(scenario)
         (row,) = await wait_for(scenario, lambda rows: rows[0].status == "sent")
-        async with asyncio.timeout(60):
-            while loop.problems:
-                await asyncio.sleep(0.01)
+        await wait_until_recorded(loop)
+        assert not loop.problems
 
     assert get_keys(http) == [row.key] * 4
     assert ["error=500" in str(one["error"]) for one in row.log] == [True, True, True, False]
@@ -152,17 +159,11 @@ async def test_an_attempt_that_was_not_recorded_is_repeated(
     await scenario.fire("a")
     scenario.clock.advance(2)
 
-    def fail(*args: Any) -> bool:
-        raise KeyboardInterrupt  # as if the process were killed here
-
-    with monkeypatch.context() as patch:
-        patch.setattr(deliveries, "record_attempt", lambda *args: asyncio.sleep(60))
-        patch.setattr(Notifier, "_record", lambda self, plan, result: asyncio.sleep(60))
+    with monkeypatch.context() as patch:  # as if the process were killed before the record
+        patch.setattr(Notifier, "_record", lambda *_: asyncio.Event().wait())
         patch.setattr(notifier_module, "CLOSE_TIMEOUT", 0.0)
         async with run_notifier(scenario.db, config):
-            async with asyncio.timeout(60):
-                while not http.requests:
-                    await asyncio.sleep(0.01)
+            await asyncio.to_thread(http.wait_for, 1)
     async with run_notifier(scenario.db, config):
         (row,) = await wait_for(scenario, lambda rows: rows[0].status == "sent")
 
@@ -176,8 +177,9 @@ async def test_a_delivery_is_given_up_after_a_day(scenario: Scenario, config: Pa
         for attempts in range(1, notifier_module.MIN_ATTEMPTS + 1):
             scenario.clock.advance(6 * 3600)
             await wake(scenario)
-            (row,) = await wait_for(scenario, lambda rows, n=attempts: rows[0].attempts == n)
+            await wait_for(scenario, lambda rows, n=attempts: rows[0].attempts == n)
 
+    (row,) = await scenario.list_all()
     assert (row.status, row.next_at) == ("given_up", None)
     assert row.last_error == 'there is no channel "ops" in config.toml.'
 
@@ -208,10 +210,11 @@ async def test_a_message_is_repeated_until_somebody_acknowledges(
         for sent in (1, 2):
             scenario.clock.advance(3601)
             await wake(scenario)
-            rows = await wait_for(
+            await wait_for(
                 scenario, lambda rows, n=sent: sum(row.status == "sent" for row in rows) == n
             )
-        await scenario.db.write(alerts.acknowledge, [rows[0].alert_id], "ann")
+        rows = await scenario.list_all()
+        await scenario.db.write(alerts.acknowledge, [rows[0].alert_id or 0], "ann")
         scenario.clock.advance(3601)
         await wake(scenario)
         rows = await wait_for(scenario, lambda rows: rows[-1].status == "skipped")
@@ -347,9 +350,7 @@ async def test_a_delivery_that_cannot_be_recorded_is_sent_once_and_others_go_on(
         await scenario.fire("a")
         scenario.clock.advance(2)
         await wake(scenario)
-        async with asyncio.timeout(60):
-            while not http.requests:
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(http.wait_for, 1)
         await scenario.fire("b")
         scenario.clock.advance(2)
         await wake(scenario)

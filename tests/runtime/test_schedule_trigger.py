@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from apscheduler.events import EVENT_JOB_ADDED, EVENT_JOB_REMOVED
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from app.errors import Storage
@@ -19,7 +20,7 @@ from app.service.context import Call
 from app.service.schedules import firing, verbs
 from db.engine import Database
 from tests.runtime_process import RuntimeProcess, wait_until
-from tests.service.calls import execute_sql
+from tests.service.calls import execute_sql, wait_for_change
 
 CONTEXT = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
 
@@ -88,11 +89,14 @@ async def open_trigger(db: Database) -> AsyncIterator[tuple[ScheduleTrigger, Asy
         scheduler.shutdown(wait=False)
 
 
-async def wait_for_job(scheduler: AsyncIOScheduler, is_wanted: Any) -> Any:
+async def wait_for_job(scheduler: AsyncIOScheduler, is_wanted: Callable[[Any], bool]) -> Any:
     """Return the trigger's job, or None, once it is as wanted."""
+    changed = asyncio.Event()
+    scheduler.add_listener(lambda _: changed.set(), EVENT_JOB_ADDED | EVENT_JOB_REMOVED)
     async with asyncio.timeout(60):
         while not is_wanted(job := scheduler.get_job(JOB)):
-            await asyncio.sleep(0.01)
+            changed.clear()
+            await changed.wait()
     return job
 
 
@@ -144,9 +148,7 @@ async def test_a_failed_pass_is_repeated(
     monkeypatch.setattr(firing, "fire_due", fail_once)
     monkeypatch.setattr("app.runtime.schedule_trigger.RETRY_DELAY", timedelta(milliseconds=1))
     async with open_trigger(db):
-        async with asyncio.timeout(60):
-            while not (await verbs.show(call, name="s"))["fires"]:
-                await asyncio.sleep(0.01)
+        await wait_for_change(db, lambda: execute_sql(call, "SELECT 1 FROM fires"))
 
     assert fails == []
 
@@ -161,9 +163,8 @@ async def test_an_unreadable_row_is_paused_and_the_others_fire(
     monkeypatch.setattr("app.runtime.schedule_trigger.RETRY_DELAY", timedelta(milliseconds=1))
 
     async with open_trigger(db):
-        async with asyncio.timeout(60):
-            while not await execute_sql(call, "SELECT 1 FROM fires WHERE schedule = 's'"):
-                await asyncio.sleep(0.01)
+        fired = "SELECT 1 FROM fires WHERE schedule = 's'"
+        await wait_for_change(db, lambda: execute_sql(call, fired))
 
     damaged = await verbs.show(call, name="damaged")
     assert (damaged["state"], damaged["refusal"]) == ("paused", "its task cannot be read.")

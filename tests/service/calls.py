@@ -4,18 +4,20 @@ import asyncio
 import atexit
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from app import paths
 from app.home.setup import prepare_database
 from app.service.context import Call
 from app.service.tasks import submit
 from db import timestamps
-from db.engine import open_database
+from db.engine import Database, open_database
+
+_T = TypeVar("_T")
 
 
 @cache
@@ -82,3 +84,15 @@ async def count_other_writes(call: Call, work: Awaitable[Any]) -> int:
 def to_stored_time(seconds: float) -> str:
     """Return UNIX seconds as the database stores them."""
     return timestamps.from_unix(seconds)
+
+
+async def wait_for_change(db: Database, look: Callable[[], Awaitable[_T]]) -> _T:
+    """Return a value once it is true; look again after each commit."""
+    changed = asyncio.Event()
+    db.after_commit(changed.set)
+    async with asyncio.timeout(60):
+        while True:
+            changed.clear()
+            if found := await look():
+                return found
+            await changed.wait()
