@@ -47,6 +47,10 @@ class CandidateRow(NamedTuple):
     start_time: str | None = None
 
 
+Candidate = tuple[Any, ...]
+"""A `CandidateRow` as the driver returns it: a pass makes objects only of changed ones."""
+
+
 class RunRow(NamedTuple):
     """A run that started, and perhaps ended, in the past."""
 
@@ -99,6 +103,7 @@ _TASK = (
     "t.uuid, t.number, t.name, t.template, t.queue, t.tags, t.status, t.created_at, t.not_before,"
     " t.retry_at, t.attempts"
 )
+_NO_RUN = "NULL, NULL, NULL"
 _RUN = (
     "i.runid, i.task_id, t.number, t.name, t.template, i.queue, i.pool, t.tags, i.status,"
     " i.attempt, t.created_at, i.start_time, i.end_time, i.run_seconds, i.max_rss, i.cpu_seconds,"
@@ -106,59 +111,61 @@ _RUN = (
 )
 
 
-def list_waiting(c: Connection, queues: Iterable[str], before: str) -> list[CandidateRow]:
+def list_waiting(c: Connection, queues: Iterable[str], before: str) -> list[Candidate]:
     """Return the oldest queued tasks of each queue, submitted before a time, and the next ones."""
-    rows: list[Any] = []
+    rows: list[Candidate] = []
     for queue in queues:
         old = _list_queued(c, queue, "<=", before, MAX_CANDIDATES)
         rows += old
         if len(old) < MAX_CANDIDATES:
             rows += _list_queued(c, queue, ">", before, NEXT_CANDIDATES)
-    return [CandidateRow(*row) for row in rows]
+    return rows
 
 
-def _list_queued(c: Connection, queue: str, op: str, created_at: str, most: int) -> list[Any]:
+def _list_queued(
+    c: Connection, queue: str, op: str, created_at: str, most: int
+) -> list[Candidate]:  # fmt: skip
     rows = raw_sql.fetch_tuples(
         c,
-        f"SELECT {_TASK} FROM tasks t WHERE t.queue = ? AND t.status = 'queued' AND"
+        f"SELECT {_TASK}, {_NO_RUN} FROM tasks t WHERE t.queue = ? AND t.status = 'queued' AND"
         f" t.created_at {op} ? AND t.deleted_at IS NULL ORDER BY t.created_at LIMIT ?",
         (queue, created_at, most),
     )
     return [*rows]
 
 
-def list_not_queued(c: Connection) -> list[CandidateRow]:
+def list_not_queued(c: Connection) -> list[Candidate]:
     """Return the first tasks that are held, blocked or waiting for a retry."""
-    rows: list[Any] = []
+    rows: list[Candidate] = []
     for status in ("blocked", "held", "retrying"):
         rows += raw_sql.fetch_tuples(
             c,
-            f"SELECT {_TASK} FROM tasks t WHERE t.status = ? AND t.deleted_at IS NULL"
+            f"SELECT {_TASK}, {_NO_RUN} FROM tasks t WHERE t.status = ? AND t.deleted_at IS NULL"
             " ORDER BY t.rowid LIMIT ?",
             (status, MAX_CANDIDATES),
         )
-    return [CandidateRow(*row) for row in rows]
+    return rows
 
 
-def list_active(c: Connection) -> list[CandidateRow]:
+def list_active(c: Connection) -> list[Candidate]:
     """Return the tasks with an active run."""
     rows = raw_sql.fetch_tuples(
         c,
         f"SELECT {_TASK}, i.runid, i.pool, i.start_time FROM instances i CROSS JOIN tasks t ON"
         f" t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}",
     )
-    return [CandidateRow(*row) for row in rows]
+    return [*rows]
 
 
-def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[CandidateRow]:
+def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[Candidate]:
     """Return waiting tasks by uuid."""
     rows = raw_sql.fetch_tuples(
         c,
-        f"SELECT {_TASK} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND"
-        " +t.status IN ('queued', 'blocked', 'held', 'retrying') AND t.deleted_at IS NULL",
+        f"SELECT {_TASK}, {_NO_RUN} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))"
+        " AND +t.status IN ('queued', 'blocked', 'held', 'retrying') AND t.deleted_at IS NULL",
         (json.dumps(list(uuids)),),
     )
-    return [CandidateRow(*row) for row in rows]
+    return [*rows]
 
 
 def map_due_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, DueTaskRow]:

@@ -73,8 +73,9 @@ class RulePlan:
     `base` is the kind of subject that is judged, `group` the label that makes one alert.
     `min_age` is the age below which no instance can break the rule, and `phases` are those in
     which one can. `match_key` is the same for rules that match the same. `has_due` is True if the
-    rule fires at a known time about a subject that is not done before. `comparisons` are those
-    whose values are shown.
+    rule fires at a known time about a subject that is not done before, and `is_steady` if the rule
+    then holds for an instance until its task or run changes. `comparisons` are those whose values
+    are shown.
     """
 
     conditions: Conditions
@@ -91,6 +92,7 @@ class RulePlan:
     match_key: str
     has_due: bool
     comparisons: tuple[Comparison, ...]
+    is_steady: bool
 
     @property
     def match(self) -> Match:
@@ -128,6 +130,7 @@ def make_plan(conditions: object) -> RulePlan:
         form.match.model_dump_json(),
         _has_due(form.when),
         tuple(list_comparisons(form.when)),
+        base == group == "instance" and _has_due(form.when) and not _has_guess(nodes),
     )
 
 
@@ -266,6 +269,11 @@ def _has_due(node: AnyNodeType) -> bool:
         parts = list_parts(node)
         return all(map(_has_due, parts)) and (isinstance(node, AnyNode) or len(parts) == 1)
     return isinstance(node, (DeadlineNode, ForecastNode))
+
+
+def _has_guess(nodes: Sequence[AnyNodeType]) -> bool:
+    """Return whether past runs, which change, have a part in the verdict, or all are counted."""
+    return any(not isinstance(node, MetricNode) or node.baseline for node in nodes)
 
 
 def is_matched(match: Match, labels: Labels) -> bool:

@@ -15,8 +15,8 @@ from app.core import sla
 from app.core.rules import active_time, alert_state, rule_plan
 from app.core.rules.alert_state import FIRING, PENDING, SubjectState
 from app.core.rules.amounts import format_seconds
-from app.core.rules.conditions import AnyNodeType
-from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate
+from app.core.rules.conditions import AnyNodeType, MetricNode
+from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate, make_ref
 from app.core.rules.levels import Level, add_verdict
 from app.core.rules.rule_plan import Labels, RulePlan
 from app.service.rules.due_times import (
@@ -29,6 +29,7 @@ from app.service.rules.due_times import (
 )
 from app.service.rules.levels import LOOKS, LevelLog, make_level_key
 from app.service.rules.probes import Probes
+from app.service.rules.ranking import FEW, find_ranked, list_suspects, rank
 from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
 from app.service.rules.values import SubjectValues, read_level
 from db import timestamps
@@ -43,11 +44,15 @@ INTERVAL = 5.0
 """Seconds between two passes without a change."""
 MAX_ALERTS = 500
 """Live alerts of a rule."""
+PLANS_AT_ONCE = 250
+"""Rules that a pass parses, in some 50 ms; the others follow in the next passes."""
 BATCH_SIZE = 200
 """Changes of one transaction."""
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
 SHORT = 80
+JUDGED = 20
+"""Firing instances of a rule that are judged in each pass, even if none has changed."""
 YOUNG = 50
 """Oldest instances that are read for the value of a rule that none can break yet."""
 
@@ -97,10 +102,17 @@ class RuleEngine:
         self.db, self.memory = db, Memory(probes)
         self.next_at = 0.0
         self._last_pass: float | None = None
+        self._is_starting = False
+        """True after a pass that left rules or names to the next ones."""
         self._marks: Any = None
         self._rules: list[Rule] = []
         self._rules_version: Any = None
         self._plans: dict[int, tuple[str, RulePlan | None]] = {}
+        self._steady: dict[int, dict[str, Subject]] = {}
+        self._plans_left = 0
+        self._names: dict[int, str] = {}
+        """{rule id: name} of the enabled rules of the general form."""
+        self._states: dict[RuleStateRow, SubjectState] = {}
         self.levels = LevelLog()
         self.broken: dict[str, str] = {}
         """{rule: why it cannot be evaluated}, which only another program can cause."""
@@ -135,7 +147,7 @@ class RuleEngine:
         rules = self.list_rules(c)
         if not rules:
             return Outcome((), now + INTERVAL)
-        states = _group_states(rule_states.list_states(c))
+        states = self._read_states(c)
         known = [
             subject.removeprefix("task:")
             for found in states.values()
@@ -153,11 +165,11 @@ class RuleEngine:
         snapshot = Snapshot(c, now, self.memory, plans, known, past_due)
         self._fill_rings(snapshot, rules)
         firing = {
-            rule.row.name
-            for rule in rules
-            if any(state.phase == FIRING for state in states.get(rule.row.id, {}).values())
+            self._names[sla_id]
+            for sla_id, found in states.items()
+            if sla_id in self._names and any(one.phase == FIRING for one in found.values())
         }
-        gap = self._last_pass is None or now - self._last_pass > GAP
+        gap = self._is_starting or self._last_pass is None or now - self._last_pass > GAP
         found: list[Change] = []
         due_changes: list[DueChange] = []
         next_at = now + INTERVAL
@@ -165,15 +177,32 @@ class RuleEngine:
         self.levels.keep_only([make_level_key(rule.row) for rule in rules])
         for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
             due = dues.get(rule.row.id, {})
-            judge = _RulePass(snapshot, rule, states.get(rule.row.id, {}), due, firing, gap)
+            steady = self._steady.get(rule.row.id, {})
+            judge = _RulePass(
+                snapshot, rule, states.get(rule.row.id, {}), due, steady, firing, gap
+            )  # fmt: skip
             found += judge.run()
+            self._steady[rule.row.id] = judge.steady
             version = rule.row.updated_at
             due_changes += find_due_changes(rule.row.id, version, due, judge.list_due())
             next_at = min(next_at, judge.next_at)
             looks -= self._note_levels(judge, looks > 0)
             if judge.is_firing:
                 firing.add(rule.row.name)
+        is_complete = snapshot.is_complete and self._rules_version is not None
+        self._is_starting = gap and not is_complete
+        if not is_complete:
+            next_at = now
         return Outcome(found, max(now + 0.001, next_at), due_changes)
+
+    def _read_states(self, c: Connection) -> dict[int, dict[str, SubjectState]]:
+        """Return {rule id: {subject: its state}}; a row is parsed once."""
+        rows = rule_states.list_states(c)
+        self._states = {row: self._states.get(row) or _parse_state(row) for row in rows}
+        found: dict[int, dict[str, SubjectState]] = {}
+        for row, state in self._states.items():
+            found.setdefault(row.sla_id, {})[row.subject] = state
+        return found
 
     def _note_levels(self, judge: _RulePass, may_look: bool) -> int:
         """Keep the values of a rule; return 1 if subjects were read only for them."""
@@ -190,22 +219,29 @@ class RuleEngine:
         return int(lacks)
 
     def list_rules(self, c: Connection) -> list[Rule]:
-        """Return the enabled rules of the general form, each parsed once."""
+        """Return the enabled rules of the general form, each parsed once, not all in one pass."""
         version = rule_states.read_rules_version(c)
         if version == self._rules_version:
             return self._rules
         found: list[Rule] = []
+        self._names.clear()
+        self._plans_left = PLANS_AT_ONCE
         for row in definitions.list_slas(c):
             if row.enabled and sla.is_general(row.conditions):
+                self._names[row.id] = row.name
                 plan = self._get_plan(row)
                 if plan is not None:
                     found.append(Rule(row, plan, timestamps.to_unix(row.updated_at)))
-        self._rules, self._rules_version = found, version
+        self._rules = found
+        self._rules_version = version if self._plans_left > 0 else None
         return found
 
     def _get_plan(self, row: SlaRow) -> RulePlan | None:
         version, plan = self._plans.get(row.id, ("", None))
         if version != row.updated_at:
+            self._plans_left -= 1
+            if self._plans_left < 0:
+                return None
             try:
                 plan = rule_plan.make_plan(row.conditions)
                 self.broken.pop(row.name, None)
@@ -213,6 +249,7 @@ class RuleEngine:
                 log.error("sla %s cannot be evaluated: %s", row.name, error)
                 plan, self.broken[row.name] = None, str(error)
             self._plans[row.id] = (row.updated_at, plan)
+            self._steady.pop(row.id, None)
         return plan
 
     def _fill_rings(self, snapshot: Snapshot, rules: Sequence[Rule]) -> None:
@@ -242,17 +279,14 @@ def _read_ring_value(snapshot: Snapshot, metric: str, subject: str) -> float | N
     return read_level(snapshot, MetricRef(metric), subject, snapshot.now).value
 
 
-def _group_states(rows: Sequence[RuleStateRow]) -> dict[int, dict[str, SubjectState]]:
-    found: dict[int, dict[str, SubjectState]] = {}
-    for row in rows:
-        found.setdefault(row.sla_id, {})[row.subject] = SubjectState(
-            row.status,
-            timestamps.to_unix(row.since),
-            timestamps.to_unix(row.fired_at) if row.fired_at else None,
-            timestamps.to_unix(row.clear_since) if row.clear_since else None,
-            bool(row.escalated),
-        )
-    return found
+def _parse_state(row: RuleStateRow) -> SubjectState:
+    return SubjectState(
+        row.status,
+        timestamps.to_unix(row.since),
+        timestamps.to_unix(row.fired_at) if row.fired_at else None,
+        timestamps.to_unix(row.clear_since) if row.clear_since else None,
+        bool(row.escalated),
+    )
 
 
 class _Group(NamedTuple):
@@ -268,7 +302,8 @@ class _RulePass:
 
     def __init__(
         self, snapshot: Snapshot, rule: Rule, states: Mapping[str, SubjectState],
-        stored: Mapping[str, DueTime], firing: set[str], gap: bool,
+        stored: Mapping[str, DueTime], steady: Mapping[str, Subject], firing: set[str],
+        gap: bool,
     ) -> None:  # fmt: skip
         self._snapshot, self._rule, self._states, self._gap = snapshot, rule, states, gap
         self._stored, self._due = stored, DueList()
@@ -276,6 +311,9 @@ class _RulePass:
         self._is_inhibited = any(name in firing for name in rule.plan.conditions.inhibited_by)
         self.next_at = self._now + INTERVAL
         self.is_firing, self.has_changes = False, False
+        self._steady, self._kept = steady, set[str]()
+        self.steady: dict[str, Subject] = {}
+        """Instances about which the rule fires until they change, by key."""
         self.is_active = active_time.is_active(rule.plan.periods, snapshot.now)
         self.row, self.now = rule.row, snapshot.now
         self.comparisons = rule.plan.comparisons
@@ -291,10 +329,17 @@ class _RulePass:
             steps = [self._step(key, None, None) for key in self._states]
             return [change for change in steps if self._is_change(change)]
         groups = self._judge_all()
+        self.is_firing = bool(self._kept)
         groups |= self._find_late(groups)
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
-        gone = [key for key in self._states if key not in groups and not self._is_retried(key)]
-        changes += [self._step_gone(key) for key in gone]
+        changes += [
+            self._step_gone(key)
+            for key in self._states
+            if key not in groups
+            and key not in self._kept
+            and not self._is_retried(key)
+            and not self._snapshot.is_unread(key)
+        ]
         found = [change for change in changes if self._is_change(change)]
         self.has_changes = bool(found)
         return found
@@ -303,22 +348,32 @@ class _RulePass:
         """Return whether a task whose failure fires waits or runs again: the alert stays."""
         if not self._plan.covers_ended:
             return False
-        subject = self._snapshot.instances_by_key.get(key)
-        return subject is not None and subject.candidate is not None
+        return self._snapshot.has_candidate(key.removeprefix("task:"))
 
     def _is_change(self, change: Change) -> bool:
         before = self._states.get(change.subject)
         return bool(change.action) or change.state != before
 
     def _judge_all(self) -> dict[str, _Group]:
-        """Return the verdicts that are true, or concern a subject with a state, by alert."""
+        """Return the verdicts that are true, or concern a subject with a state, by alert.
+
+        Steady subjects, which need no verdict, are left out.
+        """
+        can_be_steady = self._plan.is_steady and self._plan.timing.escalate_after is None
+        kept = self._kept
         groups: dict[str, _Group] = {}
         room = MAX_ALERTS - len(self._states)
         for subject in self._list_subjects():
             if self._is_outside(subject):
                 continue
             key = self._get_key(subject)
+            if self._is_steady(key, subject):
+                self.steady[key] = subject
+                kept.add(key)
+                continue
             verdict = self._judge(subject)
+            if verdict.state and can_be_steady:
+                self.steady[key] = subject
             self._look_again(verdict.next_at)
             if not verdict.state:
                 self._note_due(key, subject, verdict)
@@ -331,6 +386,16 @@ class _RulePass:
                 room -= 1
             groups[key] = _join(before, _Group(verdict, subject))
         return groups
+
+    def _is_steady(self, key: str, subject: Subject) -> bool:
+        """Return whether the rule fires on about the same instance as in the last pass.
+
+        A few are judged all the same: one of them has the value of the rule.
+        """
+        if self._steady.get(key) is not subject or len(self.steady) < JUDGED:
+            return False
+        state = self._states.get(key)
+        return state is not None and state.phase == FIRING and state.clear_since is None
 
     def _note_due(self, key: str, subject: Subject, verdict: Verdict) -> None:
         state = self._states.get(key)
@@ -392,6 +457,9 @@ class _RulePass:
     def _list_old_enough(self) -> Iterable[Subject]:
         """Yield the subjects that may break the rule, and those that have a state."""
         subjects = self._snapshot.list_matching(self._plan)
+        if len(subjects) > FEW and (node := find_ranked(self._plan)):
+            yield from self._list_ranked(node)
+            return
         if self._plan.base != "instance" or not self._plan.min_age:
             yield from subjects
             return
@@ -414,6 +482,18 @@ class _RulePass:
                 self._judged.add(subject.key)
                 yield subject
 
+    def _list_ranked(self, node: MetricNode) -> Iterable[Subject]:
+        """Yield the task names near the limit or beyond it, and those that have a state."""
+        ranking = rank(self._snapshot, self._plan, make_ref(node))
+        self._look_again(ranking.changes_at)
+        suspects = list_suspects(ranking, node, self._now - self._rule.since)
+        yield from suspects
+        known = {subject.key for subject in suspects}
+        if self._states.keys() - known:
+            matching = {one.key: one for one in self._snapshot.list_matching(self._plan)}
+            others = [key for key in self._states if key in matching and key not in known]
+            yield from (matching[key] for key in others)
+
     def _note_young(self, subjects: Sequence[Subject]) -> None:
         """Note when the next of the subjects that cannot break the rule yet are due."""
         for subject in islice(self._keep_pools(subjects), MAX_LOOKS):
@@ -423,14 +503,13 @@ class _RulePass:
             self._judged.add(subject.key)
             self._note_due(self._get_key(subject), subject, self._judge(subject))
 
-    def _judge(self, subject: Subject) -> Verdict:
+    def _judge(self, subject: Subject, explain: bool = False) -> Verdict:
         values = SubjectValues(self._snapshot, subject, self._rule.since)
         plan, when = self._plan, self._plan.conditions.when
         times = values.read_times(plan.has_forecast) if plan.has_times else NO_TIMES
         self._subject = subject
-        verdict = evaluate(when, values.read, times, self._now, explain=False, note=self._note)
-        if verdict.state or (verdict.state is None and plan.conditions.on_no_data == "alert"):
-            verdict = evaluate(when, values.read, times, self._now)
+        note = None if explain else self._note
+        verdict = evaluate(when, values.read, times, self._now, explain, note)
         if subject.run is not None and timestamps.to_unix(subject.run.end_time or "") < (
             self._rule.since
         ):
@@ -500,7 +579,7 @@ class _RulePass:
     ) -> Mapping[str, Any]:
         row = self._rule.row
         if step.change == "resolve" or group is None or step.state is None:
-            return {"text": group.verdict.text, "value": group.verdict.value} if group else {}
+            return {}
         escalate = self._plan.conditions.escalate
         if step.change == "escalate" and escalate is not None:
             return {"severity": escalate.severity}
@@ -519,7 +598,7 @@ class _RulePass:
         }  # fmt: skip
 
     def _describe(self, group: _Group, fired_at: float) -> str:
-        text = group.verdict.text
+        text = group.verdict.text or self._judge(group.subject, explain=True).text
         if group.many > 1:
             text = f"{group.many} of them, first {group.subject.title}: {text}"
         wait = self._plan.timing.wait

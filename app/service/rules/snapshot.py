@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,15 +34,23 @@ from db.states import TaskStatus
 
 DAY = 86400.0
 MAX_NAMES, MAX_SCHEDULES = 2000, 10_000
-"""Distinct task names, and schedules, that rules look at."""
-NAMES_AT_ONCE = 500
-"""Names of one query."""
+"""Task names that a rule looks at, and schedules that all rules look at."""
+MAX_KNOWN_NAMES = 20_000
+"""Distinct task names among which rules choose."""
+NAMES_AT_ONCE = 300
+"""Names whose outcomes a pass reads; the others follow in the next passes."""
+NEW_INSTANCES = 1500
+"""Waiting and active instances that a pass adds; the others follow in the next passes."""
+LIST_NAMES_AFTER = 60.0
+"""Seconds after which all names are listed again; those of ended runs are added at once."""
 FORECAST_RUNS = 50
 """Past runs of a template or name that a forecast uses."""
 LOOK_AHEAD = 6.0
 """Seconds by which waiting tasks are read before they can break a rule: until the next pass."""
-REREAD_AFTER = 300.0
-"""Seconds after which the outcomes of a name are read again without a new run."""
+REREAD_AFTER, REREADS = 300.0, 50
+"""Seconds after which the outcomes of a name are read again without a new run; names a pass."""
+NEVER = float("-inf")
+"""UNIX time at which outcomes were read that are to be read now."""
 
 
 class Subject(NamedTuple):
@@ -62,6 +73,23 @@ class Subject(NamedTuple):
     """Earliest UNIX time from which an age of a waiting or active instance counts."""
 
 
+class InstanceGroup:
+    """Instances of a phase, the oldest first, by name and by queue."""
+
+    def __init__(self, subjects: Sequence[Subject]) -> None:
+        self.subjects = subjects
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Sequence[Subject]]:
+        """Return {name: instances}."""
+        return _group(self.subjects, lambda one: one.name)
+
+    @cached_property
+    def by_queue(self) -> Mapping[str, Sequence[Subject]]:
+        """Return {queue: instances}."""
+        return _group(self.subjects, lambda one: one.labels.queue or "")
+
+
 class Memory:
     """Facts that the engine keeps between passes."""
 
@@ -71,7 +99,14 @@ class Memory:
         self.ended: RunMemory = make_ended_memory()
         self.started: RunMemory = make_started_memory()
         self.names: dict[str, tuple[float, NameFacts]] = {}
+        self.known_names: tuple[float, Sequence[str]] = (NEVER, ())
+        self.chosen_names: dict[tuple[str, ...] | None, Sequence[str]] = {}
+        """Known names that the globs of a rule match."""
+        self.tasks: dict[str, Subject] = {}
         self.schedules: dict[str, tuple[float, tuple[str, str] | None]] = {}
+        self.instances: Mapping[str, Subject] = {}
+        """Waiting and active instances of the last pass, by uuid."""
+        self.phases: dict[str, InstanceGroup] = {}
         self.baselines: dict[tuple[str, str, str, int], tuple[float, Sequence[RunRow]]] = {}
 
 
@@ -90,7 +125,13 @@ class Snapshot:
         self._matching: dict[Any, Sequence[Subject]] = {}
         self.levels: dict[Any, Any] = {}
         """Values of queues, pools and so on that another rule has read in this pass."""
+        self._names_left = NAMES_AT_ONCE
+        self.is_complete = True
+        """False if tasks or names are left that the next passes read."""
         self._update_runs()
+        for one in memory.ended.newest:
+            if one.row.name in memory.names:
+                memory.names[one.row.name] = (NEVER, memory.names[one.row.name][1])
 
     def _update_runs(self) -> None:
         refs = [ref for plan in self._plans for ref in plan.refs]
@@ -171,18 +212,49 @@ class Snapshot:
     @cached_property
     def instances(self) -> Sequence[Subject]:
         """Return waiting and active instances, the oldest first."""
+        rows = self._list_candidates()
+        known = self.memory.instances
+        new = [uuid for uuid in rows if uuid not in known]
+        for uuid in new[NEW_INSTANCES:]:
+            del rows[uuid]
+            self.is_complete = False
+        fires = rule_values.map_fire_times(self.c, new[:NEW_INSTANCES]) if new else {}
+        found = {
+            uuid: self._remake_instance(row, known.get(uuid), fires.get(uuid))
+            for uuid, row in rows.items()
+        }
+        self.memory.instances = found
+        return sorted(found.values(), key=_get_age_key)
+
+    def _list_candidates(self) -> dict[str, rule_values.Candidate]:
+        """Return {uuid: row} of the tasks that a rule may judge, or that have a state."""
         plans = [plan for plan in self._plans if "waiting" in plan.phases]
         ages = [plan.min_age for plan in plans if plan.base == "instance" or plan.has_forecast]
-        rows = [*rule_values.list_active(self.c)]
+        lists = [rule_values.list_active(self.c)]
         if ages:
             before = timestamps.from_unix(self.now - min(ages) + LOOK_AHEAD)
-            rows += rule_values.list_waiting(self.c, self.queues, before)
-            rows += rule_values.list_not_queued(self.c)
-        rows += rule_values.list_by_uuid(self.c, self._known_tasks)
-        unique = {row.uuid: row for row in reversed(rows)}
-        fires = rule_values.map_fire_times(self.c, list(unique)) if unique else {}
-        subjects = [self._make_instance(row, fires.get(row.uuid)) for row in unique.values()]
-        return sorted(subjects, key=_get_age_key)
+            lists.append(rule_values.list_waiting(self.c, self.queues, before))
+            lists.append(rule_values.list_not_queued(self.c))
+        found: dict[str, rule_values.Candidate] = {}
+        for row in chain.from_iterable(lists):
+            found.setdefault(row[0], row)
+        unseen = [uuid for uuid in self._known_tasks if uuid not in found]
+        return {row[0]: row for row in rule_values.list_by_uuid(self.c, unseen)} | found
+
+    def _remake_instance(
+        self, row: rule_values.Candidate, before: Subject | None, fire: tuple[str, str] | None
+    ) -> Subject:
+        """Return the instance of the last pass if nothing about it has changed."""
+        if before is None:
+            return self._make_instance(CandidateRow(*row), fire)
+        if before.candidate == row and (row[-2] or before.labels.pool == self._get_pool(row[4])):
+            return before
+        schedule, fire_time = before.labels.schedule, before.fire_time
+        fire = (schedule, fire_time) if schedule and fire_time else None
+        return self._make_instance(CandidateRow(*row), fire)
+
+    def _get_pool(self, queue: str) -> str | None:
+        return self.queues[queue].pool if queue in self.queues else None
 
     @cached_property
     def has_all_waiting(self) -> bool:
@@ -196,12 +268,9 @@ class Snapshot:
         return rule_values.map_due_tasks(self.c, self._past_due)
 
     def _make_instance(self, row: CandidateRow, fire: tuple[str, str] | None) -> Subject:
-        queue = self.queues.get(row.queue)
-        pool = row.pool or (queue.pool if queue else None)
         tags: Mapping[str, str] = json.loads(row.tags) if row.tags and row.tags != "{}" else {}
-        labels = Labels(
-            row.name, row.template, fire[0] if fire else None, row.queue, pool, tags
-        )  # fmt: skip
+        schedule, pool = fire[0] if fire else None, row.pool or self._get_pool(row.queue)
+        labels = Labels(row.name, row.template, schedule, row.queue, pool, tags)
         return Subject(
             "instance", f"task:{row.uuid}", f"#{row.number} {row.name}", row.name, labels,
             row, None, fire[1] if fire else None,
@@ -211,14 +280,13 @@ class Snapshot:
     @cached_property
     def failed_instances(self) -> Sequence[Subject]:
         """Return the runs of the last day that no later success of the same name followed."""
-        active = {one.key for one in self.instances}
         ended = sorted(self.memory.ended.list_since(self.now - DAY, self.now), key=_get_at)
         successes = {one.row.name: one.at for one in ended if one.row.status == "succeeded"}
         latest = {one.row.task_id: one for one in ended}
         kept = [
             one
             for one in reversed(latest.values())
-            if f"task:{one.row.task_id}" not in active
+            if not self.has_candidate(one.row.task_id)
             and (one.at >= successes.get(one.row.name, 0.0) or one.row.status == "succeeded")
             and one.row.status != "cancelled"
         ]
@@ -266,36 +334,31 @@ class Snapshot:
 
     def _list_instances(self, phase: str, plan: RulePlan) -> Iterable[Subject]:
         """Return the instances of a phase; those of plain names come from an index."""
-        exact = list_exact_names(plan.match.task)
-        if plan.match.task is None or len(exact) < len(plan.match.task):
-            return self._instances_by_phase[phase]
-        by_name = self._instances_by_name[phase]
-        return [one for name in exact for one in by_name.get(name, ())]
+        group = self._phases[phase]
+        for globs, index in ((plan.match.task, "by_name"), (plan.match.queue, "by_queue")):
+            exact = list_exact_names(globs)
+            if globs is not None and len(exact) == len(globs):
+                found = getattr(group, index)
+                chosen = [one for name in exact for one in found.get(name, ())]
+                return sorted(chosen, key=_get_age_key) if len(exact) > 1 else chosen
+        return group.subjects
 
     @cached_property
-    def _instances_by_phase(self) -> Mapping[str, Sequence[Subject]]:
+    def _phases(self) -> Mapping[str, InstanceGroup]:
+        """Return {phase: its instances}; those of the last pass if none has changed."""
         waiting, active = [], []
         for one in self.instances:
             has_run = one.candidate is not None and one.candidate.runid is not None
             (active if has_run else waiting).append(one)
-        is_asked = any(plan.covers_ended for plan in self._plans)
-        ended = self.failed_instances if is_asked else ()
-        return {"waiting": waiting, "active": active, "ended": ended}
+        memory, is_asked = self.memory, any(plan.covers_ended for plan in self._plans)
+        for phase, subjects in (("waiting", waiting), ("active", active)):
+            if phase not in memory.phases or memory.phases[phase].subjects != subjects:
+                memory.phases[phase] = InstanceGroup(subjects)
+        return {**memory.phases, "ended": InstanceGroup(self.failed_instances if is_asked else ())}
 
-    @cached_property
-    def _instances_by_name(self) -> Mapping[str, Mapping[str, Sequence[Subject]]]:
-        found: dict[str, dict[str, list[Subject]]] = {}
-        for phase, subjects in self._instances_by_phase.items():
-            names = found.setdefault(phase, {})
-            for one in subjects:
-                names.setdefault(one.name, []).append(one)
-        return found
-
-    @cached_property
-    def instances_by_key(self) -> Mapping[str, Subject]:
-        """Return {key: instance} of waiting, active and ended instances."""
-        phases = self._instances_by_phase
-        return {one.key: one for phase in ("ended", "waiting", "active") for one in phases[phase]}
+    def has_candidate(self, uuid: str) -> bool:
+        """Return whether a task waits, or has an active run."""
+        return bool(self.instances) and uuid in self.memory.instances
 
     @cached_property
     def _queue_subjects(self) -> Sequence[Subject]:
@@ -333,33 +396,60 @@ class Snapshot:
         return found
 
     def _list_tasks(self, plan: RulePlan) -> Iterable[Subject]:
-        exact = list_exact_names(plan.match.task)
-        is_exact = plan.match.task is not None and len(exact) == len(plan.match.task)
-        names = exact if is_exact else [*self._task_names, *exact]
-        if plan.match.schedule is not None:
-            names = [name for name in {**self.schedule_names, **dict.fromkeys(exact)}
-                     if not is_exact or name in exact]  # fmt: skip
-        unique = [*dict.fromkeys(names)]
-        self.read_names(unique)
-        return [self._make_task(name, plan.match) for name in unique]
+        names = self.choose_names(plan.match)[:MAX_NAMES]
+        self.read_names(names)
+        return [self._make_task(name, plan.match) for name in names if name in self.memory.names]
+
+    def choose_names(self, match: Match) -> Sequence[str]:
+        """Return the task names that a rule may match, and the plain names among its globs."""
+        globs = match.task
+        if match.schedule is not None:
+            return [one for one in self.schedule_names if globs is None or is_any_match(one, globs)]
+        known = self._known_names
+        key = None if globs is None else tuple(globs)
+        if key not in self.memory.chosen_names:
+            exact = list_exact_names(globs)
+            if globs is not None and len(exact) < len(globs):
+                matcher = re.compile("|".join(map(fnmatch.translate, globs))).match
+                known = [name for name in known if matcher(name)]
+            names = known if globs is None or len(exact) < len(globs) else ()
+            self.memory.chosen_names[key] = [*dict.fromkeys([*exact, *names])]
+        return self.memory.chosen_names[key]
 
     @cached_property
-    def _task_names(self) -> Sequence[str]:
-        known = rule_values.list_names(self.c, MAX_NAMES)
-        return [*dict.fromkeys([*known, *self.checkins])]
+    def _known_names(self) -> Sequence[str]:
+        """Return the names of tasks and check-ins, listed again once a minute."""
+        memory, (listed_at, known) = self.memory, self.memory.known_names
+        more = {*self.checkins, *self._changed_names}
+        if 0 <= self.now - listed_at < LIST_NAMES_AFTER and more <= {*known}:
+            return known
+        if not 0 <= self.now - listed_at < LIST_NAMES_AFTER:
+            listed_at, known = self.now, rule_values.list_names(self.c, MAX_KNOWN_NAMES)
+        memory.known_names = listed_at, sorted({*known, *more})
+        memory.chosen_names.clear()
+        return memory.known_names[1]
 
     def _make_task(self, name: str, match: Match) -> Subject:
         """Return a name with the labels of its latest task, and a schedule that matches."""
         facts = self.get_name(name)
         queue = self.queues.get(facts.queue or "")
-        pool = queue.pool if queue else None
+        pool, before = queue.pool if queue else None, self.memory.tasks.get(name)
         tags: Mapping[str, str] = json.loads(facts.tags) if facts.tags and match.tags else {}
         labels = Labels(name, facts.template, None, facts.queue, pool, tags)
         if match.schedule is not None:
             found = sorted(self.schedule_names.get(name, ()))
             schedule = next((one for one in found if is_any_match(one, match.schedule)), None)
             labels = labels._replace(schedule=schedule)
-        return Subject("task", f"name:{name}", name, name, labels)
+        if before is None or before.labels != labels:
+            before = Subject("task", f"name:{name}", name, name, labels)
+            self.memory.tasks[name] = before
+        return before
+
+    def is_unread(self, key: str) -> bool:
+        """Return whether a later pass reads the subject."""
+        kind, _, name = key.partition(":")
+        known = {"name": self.memory.names, "task": self.memory.instances}.get(kind)
+        return not self.is_complete and known is not None and name not in known
 
     # --- facts -----------------------------------------------------------------------------
 
@@ -369,8 +459,8 @@ class Snapshot:
 
     def get_name(self, name: str) -> NameFacts:
         """Return the outcomes of the tasks of a name."""
-        if self._is_outdated(name):
-            self.read_names([name])
+        if name not in self.memory.names or (self._is_outdated(name) and self._names_left > 0):
+            self._store_facts(rule_values.read_names(self.c, [name]))
         return self.memory.names[name][1]
 
     def find_last_success(self, name: str) -> float | None:
@@ -381,21 +471,29 @@ class Snapshot:
         return max(times, default=None)
 
     def _is_outdated(self, name: str) -> bool:
-        read_at, _ = self.memory.names.get(name, (float("-inf"), None))
-        is_old = not 0 <= self.now - read_at < REREAD_AFTER
-        return is_old or (name in self._changed_names and read_at != self.now)
+        return not 0 <= self.now - self._get_read_at(name) < REREAD_AFTER
+
+    def _get_read_at(self, name: str) -> float:
+        return self.memory.names[name][0] if name in self.memory.names else NEVER
 
     def read_names(self, names: Iterable[str]) -> None:
-        """Read the outcomes of names that may have changed, many in one query."""
+        """Read the outcomes of names that may have changed, a limited number in each pass."""
         outdated = [name for name in names if self._is_outdated(name)]
-        for first in range(0, len(outdated), NAMES_AT_ONCE):
-            part = outdated[first : first + NAMES_AT_ONCE]
-            for name, facts in rule_values.read_names(self.c, part).items():
-                _, before = self.memory.names.get(name, (0.0, facts))
-                if facts.ended is None and before.ended is not None:
-                    # The success is older than the tasks that were searched.
-                    facts = facts._replace(submitted=before.submitted, ended=before.ended)
-                self.memory.names[name] = (self.now, facts)
+        urgent = [name for name in outdated if self._get_read_at(name) == NEVER]
+        self.is_complete &= len(urgent) <= self._names_left
+        old = [name for name in outdated if self._get_read_at(name) != NEVER][:REREADS]
+        part = [*urgent, *old][: max(0, self._names_left)]
+        if part:
+            self._store_facts(rule_values.read_names(self.c, part))
+
+    def _store_facts(self, found: Mapping[str, NameFacts]) -> None:
+        self._names_left -= len(found)
+        for name, facts in found.items():
+            _, before = self.memory.names.get(name, (0.0, facts))
+            if facts.ended is None and before.ended is not None:
+                # The success is older than the tasks that were searched.
+                facts = facts._replace(submitted=before.submitted, ended=before.ended)
+            self.memory.names[name] = (self.now, facts)
 
     def get_schedule_success(self, name: str) -> tuple[str, str] | None:
         """Return fire time and end of the latest success of a schedule."""
@@ -494,7 +592,7 @@ class Snapshot:
         name = subject.labels.task or ""
         found = [
             one for phase in ("waiting", "active")
-            for one in self._instances_by_name[phase].get(name, ())
+            for one in self._phases[phase].by_name.get(name, ())
         ]  # fmt: skip
         if subject.kind == "schedule":
             return [one for one in found if one.labels.schedule == subject.name]
@@ -526,6 +624,15 @@ class Snapshot:
 def get_task_name(row: ScheduleRow) -> str:
     """Return the name of the tasks of a schedule."""
     return row.task.get("name") or row.name
+
+
+def _group(
+    subjects: Iterable[Subject], get_name: Callable[[Subject], str]
+) -> Mapping[str, Sequence[Subject]]:
+    found: dict[str, list[Subject]] = {}
+    for one in subjects:
+        found.setdefault(get_name(one), []).append(one)
+    return found
 
 
 def _get_age_key(one: Subject) -> tuple[float, int]:

@@ -1,0 +1,123 @@
+"""Homes with more rules, tasks and names than one pass reads: the next passes read the rest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.service.rules import engine as engine_module
+from app.service.rules import snapshot
+from app.service.rules.snapshot import Snapshot
+from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+
+pytestmark = pytest.mark.database
+HOUR = 3600.0
+QUEUED = {"metric": "instance.queued_seconds", "op": ">", "value": "10m"}
+FAILED = {"metric": "task.consecutive_failures", "op": ">=", "value": 1}
+DEPTH = {"metric": "queue.depth", "op": ">", "value": 0}
+
+
+@pytest.fixture
+async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
+    async with open_virtual_home(tmp_path, monkeypatch) as found:
+        yield found
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:
+    """Return a list that grows with each call of a function."""
+    calls: list[Any] = []
+    before = getattr(owner, name)
+    monkeypatch.setattr(
+        owner, name, lambda *args, **more: calls.append(args) or before(*args, **more)
+    )
+    return calls
+
+
+async def test_alerts_stay_while_a_start_reads_names_in_parts(
+    home: VirtualHome, monkeypatch: pytest.MonkeyPatch
+):
+    await home.add_rule({"scope": "task", "when": FAILED})
+    for number in range(6):
+        await home.run_task(f"job-{number}", 1)
+    await home.run_pass()
+    assert len(home.take_log()) == 6
+    monkeypatch.setattr(snapshot, "NAMES_AT_ONCE", 2)
+    home.restart()
+    for number in (0, 5):
+        await home.run_task(f"job-{number}")
+    for _ in range(3):
+        await home.run_pass()
+        home.now = home.engine.next_at
+    assert home.take_log() == [(0, "resolve"), (0.002, "resolve")]
+
+
+async def test_alerts_stay_while_a_start_reads_tasks_in_parts(
+    home: VirtualHome, monkeypatch: pytest.MonkeyPatch
+):
+    await home.add_rule({"scope": "instance", "when": QUEUED})
+    tasks = [await home.submit() for _ in range(6)]
+    await home.advance(700)
+    assert len(home.take_log()) == 6
+    monkeypatch.setattr(snapshot, "NEW_INSTANCES", 2)
+    home.restart()
+    late = await home.submit()
+    await home.start_run(tasks[5])
+    await home.skip(HOUR)
+    for _ in range(5):
+        await home.run_pass()
+        home.now = home.engine.next_at
+    assert sorted((action, subject) for _, action, subject in home.log) == [
+        ("fire", f"task:{late}"), ("resolve", f"task:{tasks[5]}"),
+    ]  # fmt: skip
+    texts = {alert["text"].rpartition(", ")[2] for alert in await home.list_alerts()}
+    assert "while down" in texts, "also in a later pass of the start"
+
+
+async def test_rules_are_parsed_in_parts_and_inhibit_all_the_same(
+    home: VirtualHome, monkeypatch: pytest.MonkeyPatch
+):
+    await home.add_rule({"scope": "queue", "when": DEPTH, "inhibited_by": "zz"}, "aa")
+    await home.add_rule({"scope": "queue", "when": DEPTH}, "zz")
+    await home.submit()
+    await home.advance(5)
+    monkeypatch.setattr(engine_module, "PLANS_AT_ONCE", 1)
+    home.restart()
+    await home.advance(20)
+    assert [alert["sla"] for alert in await home.list_alerts()] == ["zz"]
+
+
+async def test_a_quiet_pass_makes_nothing_anew(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine_module, "JUDGED", 2)
+    await home.add_rule({"scope": "instance", "when": QUEUED})
+    tasks = [await home.submit() for _ in range(6)]
+    await home.advance(700)
+    made = count_calls(monkeypatch, Snapshot, "_make_instance")
+    judged = count_calls(monkeypatch, engine_module, "evaluate")
+    await home.advance(5)
+    assert made == [] and len(judged) <= 2 * 2
+    await home.start_run(tasks[4])
+    await home.run_pass()
+    assert [subject for _, action, subject in home.log if action == "resolve"] == [
+        f"task:{tasks[4]}"
+    ]
+
+
+async def test_a_rule_of_several_names_sees_the_old_tasks_of_each(home: VirtualHome):
+    await home.add_rule({"scope": "instance", "match": {"task": ["a", "b"]}, "when": QUEUED})
+    await home.submit("b")
+    await home.skip(400)
+    await home.submit("a")
+    await home.advance(250)
+    assert home.take_log() == [(600.001, "fire")]
+
+
+async def test_a_new_name_is_judged_with_its_first_run(home: VirtualHome):
+    await home.add_rule({"scope": "task", "match": {"task": "new-*"}, "when": FAILED})
+    await home.run_task("other")
+    await home.advance(5)
+    await home.run_task("new-one", 1)
+    await home.run_pass()
+    assert home.take_log() == [(5, "fire")]
