@@ -352,6 +352,16 @@ def test_conditions_are_sent_with_channels(fake_runtime, cli):
     assert (said.code, "exclude each other" in said.err) == (2, True)
 
 
+@pytest.mark.parametrize("form", [["--preset", "restarts"], ["--conditions", '{"scope": "host"}']])
+def test_a_rule_in_conditions_tells_its_channels(fake_runtime, cli, form: list[str]):
+    runtime = fake_runtime(sla__create=SLA | {"words": ""}, sla__set=SLA)
+
+    assert cli("sla", "create", "x", *form, "--notify", "ops").code == 0
+    assert runtime.get_last_args("sla.create")["notify"] == ["ops"]
+    assert cli("sla", "set", "x", *form, "--notify", "").code == 0
+    assert runtime.get_last_args("sla.set")["notify"] == [""]
+
+
 def test_an_sla_is_created_on_a_metric(fake_runtime, cli):
     runtime = fake_runtime(sla__create=ON_LAG)
 

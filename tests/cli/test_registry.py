@@ -63,6 +63,7 @@ from app.help import list_topics
             ["sla", "create", "x", "--metric", "wal-size", "--finishes-within", "5m"],
             "--metric and --stays-below require each other",
         ),
+        (["sla", "create", "x", "--conditions", "[" * 100_000], "nested too deeply"),
         (["pool", "create", "x", "--cpu", "1"], "needs both --cpu and --memory"),
         (["queue", "show", "a", "b"], "Give one name"),
         (["demo"], "taskdeck demo --headless"),

@@ -205,6 +205,8 @@ def _parse_json(text: str) -> dict[str, Any]:
         found = json.loads(text)
     except OSError as error:
         raise Usage(f"--conditions: {sanitize(text[1:])}: {error.strerror}.") from None
+    except RecursionError:
+        raise Usage("--conditions is nested too deeply. Nothing was changed.") from None
     except ValueError as error:
         raise Usage(
             f"--conditions is no JSON: {sanitize(str(error))}. Nothing was changed."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, time
 from itertools import islice
 from typing import Annotated, Any
 
@@ -123,7 +123,7 @@ def read_tables(text: str, format: str = "toml") -> dict[Any, Any]:
     from app.core.definitions import toml_yaml
 
     tables = toml_yaml.read_document(text, format)
-    for kind in ("calendars", "schedules"):
+    for kind in ("calendars", "schedules", "slas"):
         if is_object(tables) and kind in tables:
             tables = {**tables, kind: _format_dates(tables[kind])}
     return tables
@@ -135,7 +135,7 @@ def _format_dates(value: Any) -> Any:
         return {key: _format_dates(inner) for key, inner in value.items()}
     if is_array(value):
         return [_format_dates(inner) for inner in value]
-    return value.isoformat() if isinstance(value, date) else value
+    return value.isoformat() if isinstance(value, (date, time)) else value
 
 
 def validate_tables(tables: Any) -> Definitions:

@@ -71,13 +71,13 @@ def _hint(near: str | None) -> str:
 
 def parse_clock(value: object) -> int:
     """Return the seconds since midnight of `HH:MM` or `HH:MM:SS`; `24:00` is the end of a day."""
-    parts = str(value).strip().split(":")
-    if (
-        not isinstance(value, str)
-        or len(parts) not in (2, 3)
-        or not all(part.isascii() and part.isdigit() and len(part) <= 2 for part in parts)
+    if not isinstance(value, str):  # YAML reads 18:00 without quotes as a number
+        raise ValueError('must be a time of day in quotes, such as "06:00"')
+    parts = value.strip().split(":")
+    if len(parts) not in (2, 3) or not all(
+        part.isascii() and part.isdigit() and len(part) <= 2 for part in parts
     ):
-        raise ValueError(f"must be a time of day such as 06:00, not {quote(str(value))}")
+        raise ValueError(f"must be a time of day such as 06:00, not {quote(value)}")
     hours, minutes, seconds = [*map(int, parts), 0][:3]
     total = hours * 3600 + minutes * 60 + seconds
     if minutes > 59 or seconds > 59 or total > 86400:

@@ -156,8 +156,9 @@ class Past:
         if kind == "instance":
             return [self._make_instance(task) for task in self._tasks]
         if kind == "task":
-            names = {task.name for task in self._tasks} | {*self._schedule_of}
+            names = {task.name for task in self._tasks}
             names |= {*list_exact_names(self._plan.match.task)}
+            names |= {*(self._schedule_of if self._plan.match.schedule else ())}
             queues = {task.name: task for task in self._tasks}
             return [
                 PastSubject(kind, name, name, self._label(queues.get(name), name), *limits)

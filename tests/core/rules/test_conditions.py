@@ -117,6 +117,7 @@ REFUSED = [
     (make("queue", {"metric": "queue.drain_rate", "stat": "max", "window": "1h", "op": "<",
                     "value": 1}), "max does not apply to queue.drain_rate", "only mean"),
     (make("queue", DEPTH, active_time="08:00-12:00 13:00-17:00"), "list several in []", ""),
+    (make("queue", DEPTH, active_time={"from": 1080}), "active_time[0].from", "in quotes"),
     (make("queue", DEPTH, active_time="mon-fri-sun"), "active_time[0].days", "mon-fri"),
     (make("queue", {**DEPTH, "metric": {"nam": "queue.depth"}}), ".metric: unknown key", ""),
 ]  # fmt: skip

@@ -168,7 +168,8 @@ async def test_a_replay_finds_what_never_happened(home: VirtualHome):
     await home.add_rule(make("schedule", when))
     await home.skip(2 * DAY)
     assert await list_replayed(home) == [(25 * HOUR + 0.001, "schedule nightly")]
-    await slas.set_(home.call, name="rule", conditions=make("task", BY_SIX, match={"task": "e*"}))
+    match = {"schedule": "n*"}
+    await slas.set_(home.call, name="rule", conditions=make("task", BY_SIX, match=match))
     assert {subject for _, subject in await list_replayed(home)} == {"etl"}
 
 
@@ -188,6 +189,12 @@ async def test_a_null_is_no_value_and_can_be_exported(home: VirtualHome):
     text = await apply.export(home.call)
     found = await apply.apply(home.call, text=text)
     assert {change["change"] for change in found["changes"]} == {"same"}
+
+
+async def test_a_time_of_a_file_needs_no_quotes(home: VirtualHome):
+    rule = "scope = 'task'\nwhen.deadline.reference = { fixed = 06:00:00, tz = 'UTC' }"
+    await apply.apply(home.call, text=f"[slas.rule.conditions]\n{rule}")
+    assert (await slas.show(home.call, name="rule"))["words"].endswith("by 06:00 UTC")
 
 
 @pytest.mark.parametrize("severity", [[], {}, 1, None])
