@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 READ_ONLY_VERBS = frozenset({
-    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse",
+    "about", "alert.ls", "alert.show", "alert.silences", "away", "board", "board.at", "browse",
     "cancel.preview", "db.backups",
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",

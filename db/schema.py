@@ -362,13 +362,15 @@ silences = Table(
     "silences",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("sla_id", Integer, ForeignKey("slas.id"), nullable=False),
+    Column("sla_id", Integer, ForeignKey("slas.id")),
+    Column("matchers", JSON(none_as_null=True)),
     Column("by", Name, nullable=False),
     Column("reason", Text),
     Column("until", Time, nullable=False),
     *_make_time_columns(),
+    CheckConstraint("(sla_id IS NULL) <> (matchers IS NULL)", name="target"),
     Index("idx_silences_sla", "sla_id", "until"),
-    comment="A time during which a rule fires no alert.",
+    comment="A time during which nobody hears of a rule, or of alerts that match.",
 )
 
 rule_states = Table(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +26,7 @@ from app.service.context import Call
 from app.service.rules import acting
 from db import statement_timer, timestamps
 from db.engine import Connection
-from db.queries import deliveries, task_notices
+from db.queries import deliveries, silences, task_notices
 from db.rows import DeliveryRow
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,16 @@ CLOSE_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPlan:
-    """Decision about a due delivery: send it about these alerts, put it off, or skip it."""
+    """Decision about a due delivery: send it about these alerts, put it off, or skip it.
+
+    Only its `silenced` alerts are put off, if there are others.
+    """
 
     row: DeliveryRow
     ids: Sequence[int] = ()
     states: Mapping[int, tuple[str, str | None]] | None = None
     put_off_until: str | None = None
+    silenced: Collection[int] = ()
     skip: str | None = None
 
 
@@ -150,7 +154,11 @@ class Notifier:
     async def _deliver(self, plan: DeliveryPlan) -> None:
         row = plan.row
         try:
-            if plan.put_off_until is not None:
+            if plan.put_off_until is not None and plan.silenced:
+                await self._db.write(
+                    deliveries.split_silenced, row.id, plan.silenced, plan.put_off_until
+                )
+            elif plan.put_off_until is not None:
                 await self._db.write(deliveries.put_off, row.id, plan.put_off_until)
             elif plan.skip is not None:
                 await self._db.write(deliveries.finish, row.id, "skipped", plan.skip)
@@ -247,18 +255,27 @@ def _read_work(
 
 
 def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
-    silenced_until = deliveries.find_silence_end(c, row.sla_id)
-    if silenced_until is not None and not row.attempts:
-        if row.event != "firing":
-            return DeliveryPlan(row, skip="silenced")
-        return DeliveryPlan(row, put_off_until=silenced_until)
     ids = row.payload["ids"]
+    ends = _find_ends(c, row)
+    if ends and row.event == "firing":
+        part = ends if len(ends) < len(ids) else ()
+        return DeliveryPlan(row, put_off_until=min(ends.values()), silenced=part)
+    ids = [number for number in ids if number not in ends]
+    if ends and not ids:
+        return DeliveryPlan(row, skip="silenced")
     states = deliveries.map_alert_states(c, ids)
     if deliveries.is_held(row) or row.repeats:
         ids = [number for number in ids if states.get(number, ("",))[0] == "firing"]
     if not ids and row.event != "ended":
         return DeliveryPlan(row, skip="no longer firing")
     return DeliveryPlan(row, ids, states)
+
+
+def _find_ends(c: Connection, row: DeliveryRow) -> dict[int, str]:
+    """Return {alert: end of its silence} for a message of which nothing was sent."""
+    if row.event == "ended" or row.attempts:
+        return {}
+    return {key: one.until for key, one in silences.find_silenced(c, row.payload["ids"]).items()}
 
 
 def _record_attempt(c: Connection, plan: DeliveryPlan, result: SendResult) -> None:

@@ -1,24 +1,23 @@
 """Alert verbs: list, show, acknowledge and silence.
 
 An acknowledgement belongs to one alert: somebody has seen it. A silence belongs to a rule and
-covers all its alerts, critical ones too. A silence records its author and reason, and it ends by
-itself. Silenced alerts are still recorded, but `status --check` and the counts of firing alerts
-ignore them.
+covers all its alerts, critical ones too, or it covers the alerts that matchers select. A silence
+records its author and reason, and it ends by itself. Silenced alerts are still recorded, but
+`status --check` and the counts of firing alerts ignore them.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from app.core import sla
 from app.core.rules import levels
-from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Refused, Usage
-from app.service import notifications, sla_metrics
+from app.service import notifications, silences, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
@@ -26,11 +25,10 @@ from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
 from db.queries import alerts, definitions, deliveries, operations
+from db.queries import silences as db_silences
+from db.queries.silences import Silence
 from db.rows import AlertRow, SlaRow
 
-MAX_SILENCE = timedelta(days=366)
-"""Longest silence. To silence a rule permanently, disable the rule."""
-MAX_REASON_LENGTH = 500
 _ALERT_ID = re.compile(r"[0-9]{1,18}")
 BATCH_SIZE = 500
 """Alerts in one transaction, and at most in one operation: some 20 ms on the writer thread."""
@@ -54,7 +52,10 @@ async def ls(
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """Return one alert with its rule, task times, recent runs and metric history."""
+    """Return one alert with its rule, task times, recent runs and metric history.
+
+    `labels` are the names that a silence can match.
+    """
     return await call.db.read(_show_alert, id, call.live)
 
 
@@ -72,7 +73,7 @@ def list_current(
 def get_status(alert: alerts.AlertDetail) -> str:
     """Return the state of an alert: firing, acknowledged, resolved, expired or silenced.
 
-    `silenced` applies while the alert is open and its rule is silenced.
+    `silenced` applies while the alert is open and a silence covers it.
     """
     return "silenced" if alert.silence else alert.alert.ending or alert.alert.status
 
@@ -97,6 +98,7 @@ def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
         "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
         "note": row.note,
         "silenced_until": silence.until if silence else None,
+        "silence": silences.format_id(silence.id) if silence else None,
         "silenced_by": silence.by if silence else None,
         "silence_reason": silence.reason if silence else None,
         "resolved_at": row.resolved_at, "created_at": row.created_at, "updated_at": row.updated_at,
@@ -110,8 +112,10 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
         raise NotFound(f'no alert "{truncate(sanitize(word), 60)}".', "List: taskdeck alert ls")
     alert = _refresh(c, alert, timestamps.utcnow().timestamp())
     rule = next((row for row in definitions.list_slas(c) if row.id == alert.alert.sla_id), None)
+    labels = db_silences.list_labelled(c, [alert.alert.id])[0].labels._asdict()
     return {
         **as_dict(alert),
+        "labels": {key: name for key, name in labels.items() if name is not None},
         "rule": slas.add_state(c, [rule], live)[0] if rule else None,
         "task": _get_task_times(alert),
         "runs": (
@@ -166,7 +170,7 @@ async def ack(call: Call, *, ids: Sequence[str | int], note: str | None = None) 
     An acknowledged alert stays open. The acknowledgement ends when the alert resolves or gets
     worse.
     """
-    kept = _check_reason(note)
+    kept = silences.parse_reason(note)
 
     def act(c: Connection, by: str, found: Sequence[int]) -> dict[str, Any]:
         return _acknowledge(c, by, found, kept)
@@ -285,21 +289,26 @@ async def silence(
     until: Any,
     ids: Sequence[str | int] = (),
     sla: str | None = None,
+    match: dict[str, Any] | None = None,
     reason: str | None = None,
 ) -> dict[str, Any]:
     """Silence rules until a time such as `5h`, `tomorrow 08:00` or an ISO time.
 
     Rules are given as the rule name `sla`, or in `ids` as alert ids or rule names. A new silence
-    replaces an earlier one.
+    replaces an earlier one. In their place `match` has globs, such as `{"rule": ["gpu-*"]}`.
 
     Return {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before":
     {"until", "reason", "by"} or None}], "refused", "notes"}. Raise Usage if the time is past or
     more than a year away.
     """
-    stop, why = _parse_until(until), _check_reason(reason)
+    if match is not None:
+        if ids or sla is not None:
+            raise Usage("a silence is of rules or of what matches, not both. Nothing was changed.")
+        return await silences.set_matching(call, match, until, reason)
+    stop, why = silences.parse_until(until), silences.parse_reason(reason)
 
-    def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any]:
-        alerts.silence_rule(c, row.id, stop, call.by, why)
+    def act(c: Connection, row: SlaRow, was: Silence | None) -> dict[str, Any]:
+        db_silences.silence_rule(c, row.id, stop, call.by, why)
         return {"status": "silenced", "until": stop, "reason": why}
 
     return await _apply_to_rules(call, "silence", _parse_words(ids, sla), act)
@@ -308,16 +317,24 @@ async def silence(
 async def unsilence(
     call: Call, *, ids: Sequence[str | int] = (), sla: str | None = None
 ) -> dict[str, Any]:
-    """End silences early. Return the same shape as `silence`."""
+    """End silences early, by the rule, an alert or their id. Return the same shape as `silence`."""
 
-    def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any] | None:
-        alerts.unsilence_rule(c, row.id)
+    def act(c: Connection, row: SlaRow, was: Silence | None) -> dict[str, Any] | None:
+        db_silences.unsilence_rule(c, row.id)
         return {"status": "heard", "until": None, "reason": None} if was else None
 
-    return await _apply_to_rules(call, "unsilence", _parse_words(ids, sla), act)
+    refs = _parse_words(ids, sla)
+    given = [word for word, is_name in refs if not is_name]
+    numbers = await call.db.read(silences.find_numbers, given)
+    of_rules = [ref for ref in refs if ref[0] not in numbers]
+    total = await _apply_to_rules(call, "unsilence", of_rules, act)
+    if numbers:
+        ended = await call.db.write(silences.end, call.by, numbers)
+        total = {key: [*rows, *ended[key]] for key, rows in total.items()}
+    return total
 
 
-SilenceAction = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, Any] | None]
+SilenceAction = Callable[[Connection, SlaRow, Silence | None], dict[str, Any] | None]
 
 
 async def _apply_to_rules(
@@ -343,19 +360,35 @@ def _apply_to_some_rules(
     `act` returns the new state, or None if there was nothing to do.
     """
     rules = [row for name in names if (row := definitions.find_sla(c, name)) is not None]
-    silences, counts = alerts.map_silences(c), alerts.count_by_rule(c)
+    own, counts = db_silences.map_own(c), alerts.count_by_rule(c)
     done, notes = [], []
     for row in rules:
-        was = silences.get(row.id)
-        before = {"until": was.until, "reason": was.reason, "by": was.by} if was else None
+        was = own.get(row.id)
+        before = silences.describe_end(was)
         after = act(c, row, was)
         if after is None:
-            notes.append(f"{sanitize(row.name)} is not silenced.")
+            notes.append(_explain_other_silence(c, row))
             continue
         open_alerts = sum(counts.get(row.id, {}).values())
         done.append({"sla": row.name, **after, "alerts": open_alerts, "before": before})
         operations.record(c, by, f"alert {verb}", f"sla {row.name}", before, after)
     return done, notes
+
+
+def _explain_other_silence(c: Connection, row: SlaRow) -> str:
+    """Return that a rule has no silence of its own, and which one covers its alerts."""
+    listed = [alert.id for alert in alerts.list_of_rule(c, row.name)]
+    others = [*db_silences.find_silenced(c, listed).values()]
+    if covering := db_silences.map_covering(c).get(row.id):
+        others.append(covering)
+    if not others:
+        return f"{sanitize(row.name)} is not silenced."
+    ident = silences.format_id(others[0].id)
+    words = silences.describe(others[0], {})
+    return (
+        f"{sanitize(row.name)} is silenced by {ident} ({words}); to end that:"
+        f" taskdeck alert unsilence {ident}"
+    )
 
 
 def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]:
@@ -402,35 +435,7 @@ def _find_rule(word: str, rules: Mapping[str, int], known: Mapping[str, AlertRow
         about = (
             "about Taskdeck itself" if alert.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
         )
-        said = f"alert {alert.id} ({sanitize(alert.name)}) is {about}, so it cannot be silenced."
-        raise Refused(said, f"To acknowledge it: taskdeck alert ack {alert.id}")
+        said = f"alert {alert.id} ({sanitize(alert.name)}) is {about}: it has no rule to silence."
+        name = sanitize(shlex.quote(alert.name))
+        raise Refused(said, f"To silence it: taskdeck alert silence --rule {name} --for 2h")
     return next(name for name, rule_id in rules.items() if rule_id == alert.sla_id)
-
-
-def _parse_until(text: Any) -> str:
-    now = timestamps.utcnow()
-    try:
-        moment = units.parse_time(str(text), now)
-    except ValueError as error:
-        raise Usage(f"until {error}. Nothing was changed.") from None
-    if moment <= now:
-        raise Usage(
-            f"until must be in the future, not {units.quote(str(text))}. Nothing was changed."
-        )
-    if moment - now > MAX_SILENCE:
-        raise Usage(
-            "a silence lasts at most a year. Nothing was changed.",
-            "To disable the rule instead: taskdeck sla set NAME --off",
-        )
-    return timestamps.format_time(moment)
-
-
-def _check_reason(text: str | None) -> str | None:
-    if text is not None and not isinstance(text, str):
-        raise Usage("reason must be text. Nothing was changed.")
-    word = (text or "").strip()
-    if len(word) > MAX_REASON_LENGTH:
-        raise Usage(
-            f"reason must have at most {MAX_REASON_LENGTH} characters. Nothing was changed."
-        )
-    return word or None

@@ -17,6 +17,7 @@ from app.service import (
     notifications,
     operations,
     runtime_admin,
+    silences,
     since_last_visit,
 )
 from app.service.arguments import check_arguments
@@ -112,6 +113,7 @@ VERBS: dict[str, Verb] = {
         "alert.unack": alerts.unack,
         "alert.silence": alerts.silence,
         "alert.unsilence": alerts.unsilence,
+        "alert.silences": silences.ls,
         "notify.ls": notifications.ls,
         "notify.test": notifications.test,
         "schedule.ls": schedule_verbs.ls,

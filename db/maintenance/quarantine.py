@@ -44,6 +44,7 @@ _REPLACEMENTS = {
     ("deliveries", "payload"): '{"ids": [], "alerts": []}',
     ("deliveries", "log"): "[]",
     ("deliveries", "reached"): "[]",
+    ("silences", "matchers"): "{}",
 }
 """Replacement documents; all other columns get an empty object."""
 _FUTURE_TIMES = ("not_before", "retry_at", "deadline", "next_fire")

@@ -1,12 +1,12 @@
-"""Queries on alerts and silences.
+"""Queries on alerts.
 
-`queries.sla_cursor` selects the tasks that rules are evaluated on. A rule has at most one silence;
-an expired silence has no effect.
+`queries.sla_cursor` selects the tasks that rules are evaluated on.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import raw_sql, schema, timestamps
-from db.queries import deliveries, sla_cursor
+from db.queries import deliveries, silences, sla_cursor
+from db.queries.silences import Silence
 from db.queries.sla_cursor import ENDED_WORDS, FAILED_WORDS, SLA_TASK_COLUMNS, SlaTask, TaskScope
 from db.queries.value_lists import is_any_of
 from db.rows import AlertRow
@@ -42,7 +43,7 @@ _WITH_TASK = (
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
 )
 _WORST_FIRST = (
-    "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.sla_id IN (SELECT value FROM"
+    "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.id IN (SELECT value FROM"
     " json_each(:quiet)) THEN 1 ELSE 0 END, instr('criticalwarninginfo', {0}.severity),"
     " instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
 )
@@ -55,18 +56,8 @@ SYSTEM_OBJECT = "taskdeck"
 """Object of alerts without a task."""
 
 
-class Silence(NamedTuple):
-    """A silence of an SLA rule until a time."""
-
-    sla_id: int
-    by: str
-    reason: str | None
-    until: str
-    created_at: str
-
-
 class AlertDetail(NamedTuple):
-    """An alert with its task (if any), its rule's conditions and its silence."""
+    """An alert with its task (if any), its rule's conditions, and the silence that covers it."""
 
     alert: AlertRow
     task: SlaTask | None
@@ -106,7 +97,7 @@ def list_alerts(
     The most severe come first, firing before acknowledged, then the oldest. Silenced alerts follow,
     then resolved ones.
     """
-    silences = map_silences(c)
+    silenced = silences.find_silenced(c)
     rows = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM (SELECT id, severity, status,"
         " sla_id, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL SELECT id, severity,"
@@ -116,21 +107,24 @@ def list_alerts(
         {
             "since": "9999" if resolved_since is None else resolved_since,
             "limit": limit or -1,
-            "quiet": json.dumps(list(silences)),
+            "quiet": json.dumps(list(silenced)),
         },
     )
-    return [_add_silence(alert, silences) for alert in _make_open_alerts(c, rows.all())]
+    return [_add_silence(alert, silenced) for alert in _make_open_alerts(c, rows.all())]
 
 
 def find_open_alert(c: Connection, alert_id: int) -> AlertDetail | None:
     """Return an alert by id, with its task, conditions and silence."""
     rows = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).all()
-    silences = map_silences(c)
-    return next((_add_silence(one, silences) for one in _make_open_alerts(c, rows)), None)
+    silenced = silences.find_silenced(c, [alert_id])
+    return next((_add_silence(one, silenced) for one in _make_open_alerts(c, rows)), None)
 
 
 def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
-    """Return {rule id: {status: open alerts}}."""
+    """Return {rule id: {status: open alerts}}.
+
+    Those that matchers of a silence select count as `silenced`.
+    """
     found: dict[int, dict[str, int]] = {}
     rows = c.execute(
         select(_A.sla_id, _A.status, func.count())
@@ -139,6 +133,13 @@ def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
     )
     for sla_id, status, n in rows:
         found.setdefault(sla_id, {})[status] = n
+    matched = [key for key, one in silences.find_silenced(c).items() if one.matchers is not None]
+    for alert in list_by_id(c, matched):
+        if alert.sla_id is not None:
+            counts = Counter(found[alert.sla_id])
+            counts.subtract([alert.status])
+            counts["silenced"] += 1
+            found[alert.sla_id] = {word: n for word, n in counts.items() if n}
     return found
 
 
@@ -356,7 +357,9 @@ def escalate_alerts(c: Connection, rows: Sequence[tuple[int, str]]) -> None:
                 note=None, updated_at=now,
             )
         )  # fmt: skip
-    deliveries.announce(c, "escalated", [key for key, _ in rows])
+    keys = [key for key, _ in rows]
+    silences.release_alerts(c, keys)
+    deliveries.announce(c, "escalated", keys)
 
 
 def resolve_of_tasks(c: Connection, uuids: Sequence[str]) -> None:
@@ -410,42 +413,6 @@ def _update_in_status(
     return list(c.scalars(written))
 
 
-def map_silences(c: Connection) -> dict[int, Silence]:
-    """Return {rule id: active silence}."""
-    s = schema.silences.c
-    query = select(*(s[name] for name in Silence._fields)).where(s.until > timestamps.now())
-    return {row.sla_id: Silence._make(row) for row in c.execute(query)}
-
-
-def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
-    """Silence a rule until a time, replacing its current silence."""
-    silence = map_silences(c).get(sla_id)
-    _delete_silence(c, sla_id)
-    if silence:
-        deliveries.move_silenced(c, sla_id, silence.until, until)
-    now = timestamps.now()
-    row = {
-        "sla_id": sla_id,
-        "by": by,
-        "reason": reason,
-        "until": until,
-        "created_at": now,
-        "updated_at": now,
-    }
-    c.execute(schema.silences.insert().values(**row))
-
-
-def unsilence_rule(c: Connection, sla_id: int) -> None:
-    """Remove the silence of a rule. What waited for its end is sent now."""
-    if silence := map_silences(c).get(sla_id):
-        deliveries.move_silenced(c, sla_id, silence.until, timestamps.now())
-    _delete_silence(c, sla_id)
-
-
-def _delete_silence(c: Connection, sla_id: int) -> None:
-    c.execute(schema.silences.delete().where(schema.silences.c.sla_id == sla_id))
-
-
 def update_alerts_of_changed_rule(
     c: Connection, sla_id: int, changed: Collection[str], severity: str
 ) -> None:
@@ -458,6 +425,7 @@ def update_alerts_of_changed_rule(
             .where(_A.sla_id == sla_id, _UNRESOLVED, _A.severity != severity)
             .values(severity=severity, updated_at=timestamps.now())
         )
+        silences.release_rules(c, [sla_id])
 
 
 def set_system_alerts(
@@ -503,7 +471,7 @@ def detach_rule(c: Connection, sla_id: int) -> None:
     The alerts keep only the rule's name.
     """
     restart_rule(c, sla_id)
-    unsilence_rule(c, sla_id)
+    silences.unsilence_rule(c, sla_id)
     now = timestamps.now()
     c.execute(update(schema.alerts).where(_A.sla_id == sla_id).values(sla_id=None, updated_at=now))
 
@@ -598,8 +566,8 @@ def _make_open_alerts(c: Connection, rows: Sequence[Any]) -> list[AlertDetail]:
     ]
 
 
-def _add_silence(found: AlertDetail, silences: Mapping[int, Silence]) -> AlertDetail:
-    """Return an open alert with its silence."""
-    if found.alert.status == "resolved" or found.alert.sla_id is None:
+def _add_silence(found: AlertDetail, silenced: Mapping[int, Silence]) -> AlertDetail:
+    """Return an open alert with the silence that covers it."""
+    if found.alert.status == "resolved":
         return found
-    return found._replace(silence=silences.get(found.alert.sla_id))
+    return found._replace(silence=silenced.get(found.alert.id))

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, func, literal_column, select, text, update
 
 from db import raw_sql, schema, timestamps
+from db.queries import silences
 from db.queries.value_lists import is_any_of
 from db.rows import DeliveryRow
 
@@ -50,30 +51,38 @@ _ALERT_FACTS = (
 def announce(c: Connection, event: str, alert_ids: Sequence[int]) -> None:
     """Enqueue what the rules of these alerts do on an event.
 
-    Events are firing, resolved, acknowledged and escalated. The message of a firing alert of a
-    silenced rule waits for the end of the silence; if the alert is resolved before, nobody hears of
-    it. Other messages of a silenced rule are left out.
+    Events are firing, resolved, acknowledged and escalated. The message of a silenced firing alert
+    waits for the end of the silence; if the alert is resolved before, nobody hears of it. Other
+    messages of a silenced alert are left out.
     """
     actions = _map_actions(c, event, alert_ids)
     if not actions:
         return
-    silenced = _map_silenced(c)
+    ends = {key: one.until for key, one in silences.find_silenced(c, alert_ids).items()}
     found: dict[int, list[dict[str, Any]]] = {}
-    rows = c.execute(
-        select(_A.sla_id, *(_A[name] for name in _ALERT_FACTS))
-        .where(is_any_of(_A.id, alert_ids), is_any_of(_A.sla_id, actions))
-        .order_by(_A.fired_at, _A.id)
-    )
-    for sla_id, *facts in rows:
-        found.setdefault(sla_id, []).append(dict(zip(_ALERT_FACTS, facts, strict=True)))
+    for sla_id, facts in _list_facts(c, alert_ids):
+        if sla_id in actions and (event == "firing" or facts["id"] not in ends):
+            found.setdefault(sla_id, []).append(facts)
     for sla_id, alerts in found.items():
         held = _list_held(c, sla_id) if event != "firing" else []
-        if event != "firing" and sla_id in silenced:
-            continue
         for action in actions[sla_id]:
             unheard = _find_unheard(c, sla_id, held, describe_target(action))
             told = [alert for alert in alerts if alert["id"] not in unheard]
-            _enqueue(c, sla_id, event, action, told, silenced.get(sla_id))
+            for end in dict.fromkeys(ends.get(alert["id"]) for alert in told):
+                part = [alert for alert in told if ends.get(alert["id"]) == end]
+                _enqueue(c, sla_id, event, action, part, end)
+
+
+def _list_facts(
+    c: Connection, alert_ids: Collection[int]
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """Return the rule and the facts of alerts, oldest first."""
+    rows = c.execute(
+        select(_A.sla_id, *(_A[name] for name in _ALERT_FACTS))
+        .where(is_any_of(_A.id, alert_ids))
+        .order_by(_A.fired_at, _A.id)
+    )
+    return [(sla_id, dict(zip(_ALERT_FACTS, facts, strict=True))) for sla_id, *facts in rows]
 
 
 def _map_actions(
@@ -89,13 +98,6 @@ def _map_actions(
         if isinstance(actions, list)
     }
     return {sla_id: actions for sla_id, actions in on_event.items() if actions}
-
-
-def _map_silenced(c: Connection) -> dict[int, str]:
-    """Return {rule id: end of its silence}."""
-    s = schema.silences.c
-    found = c.execute(select(s.sla_id, s.until).where(s.until > timestamps.now()))
-    return {sla_id: until for sla_id, until in found}
 
 
 def _list_held(c: Connection, sla_id: int) -> list[DeliveryRow]:
@@ -324,9 +326,27 @@ def map_alert_states(c: Connection, ids: Iterable[int]) -> dict[int, tuple[str, 
     return {number: (status, resolved_at) for number, status, resolved_at in found}
 
 
-def find_silence_end(c: Connection, sla_id: int | None) -> str | None:
-    """Return the end of a rule's silence, or None."""
-    return _map_silenced(c).get(sla_id) if sla_id is not None else None
+def split_silenced(c: Connection, delivery_id: int, alert_ids: Collection[int], until: str) -> None:
+    """Move alerts of an unsent delivery into one of their own, due at the end of a silence."""
+    found = c.execute(select(*_ROW).where(_D.id == delivery_id, _WAITING)).first()
+    row = DeliveryRow._make(found) if found else None
+    loud = [number for number in row.payload["ids"] if number not in alert_ids] if row else []
+    if row is None or row.attempts or not loud:
+        return
+    quiet = [number for number in row.payload["ids"] if number in alert_ids]
+    payload = {**row.payload, **_make_payload(c, loud)}
+    _update(c, row.id, {"payload": payload, "alert_id": loud[0]})
+    same = ("sla_id", "task_id", "event", "action", "target", "repeats")
+    insert(c, {
+        **{name: getattr(row, name) for name in same}, "alert_id": quiet[0],
+        "payload": {**row.payload, **_make_payload(c, quiet)}, "status": "pending", "log": [],
+        "reached": [], "due_at": until, "next_at": until,
+    })  # fmt: skip
+
+
+def _make_payload(c: Connection, alert_ids: Sequence[int]) -> dict[str, Any]:
+    listed = [facts for _, facts in _list_facts(c, alert_ids[:MAX_LISTED])]
+    return {"ids": list(alert_ids), "alerts": listed}
 
 
 def put_off(c: Connection, delivery_id: int, until: str) -> None:
@@ -377,15 +397,6 @@ def repeat(c: Connection, row: DeliveryRow, ids: Sequence[int], at: str) -> None
         "status": "pending", "log": [], "reached": [], "repeats": row.repeats + 1, "due_at": at,
         "next_at": at,
     })  # fmt: skip
-
-
-def move_silenced(c: Connection, sla_id: int, end: str, to: str) -> None:
-    """Move what waits for the end of a silence whose end changes."""
-    c.execute(
-        update(schema.deliveries)
-        .where(_D.sla_id == sla_id, text("+next_at = :end").bindparams(end=end))
-        .values(next_at=to, due_at=to, updated_at=timestamps.now())
-    )
 
 
 def _update(c: Connection, delivery_id: int, values: Mapping[str, Any]) -> None:

@@ -589,3 +589,48 @@ def test_export_prints_only_the_text(fake_runtime, cli):
     assert cli("export") == (0, "[queues.media]\ncapacity = 2\n", "")
     cli("export", "--format", "yaml")
     assert runtime.get_last_args("export") == {"format": "yaml"}
+
+
+SILENCE = {"id": "s3", "sla": None, "matchers": {"queue": ["gpu*"]}, "words": "queue gpu*",
+           "by": "ann", "reason": "disk \x1b[31mmove", "until": make_past_time(-7260), "alerts": 2,
+           **TIMESTAMPS}  # fmt: skip
+
+
+def test_alerts_that_match_are_silenced(fake_runtime, cli):
+    runtime = fake_runtime(alert__silence={"done": [SILENCE], "refused": [], "notes": ["no more"]})
+
+    said = cli("alert", "silence", "--queue", "gpu*", "--queue", "etl", "--severity", "warning",
+               "--until", "2026-01-31T08:00Z", "--note", "disk move")  # fmt: skip
+
+    assert runtime.get_last_args("alert.silence") == {
+        "match": {"severity": ["warning"], "queue": ["gpu*", "etl"]},
+        "until": "2026-01-31T08:00:00+00:00",
+        "reason": "disk move",
+    }
+    assert said.out.startswith("silence s3, queue gpu*: silenced until ")
+    assert said.out.endswith(", 2 alerts now\n") and "no more" in said.err
+    cli("alert", "silence", "--rule", "a", "--for", "2h")
+    assert runtime.get_last_args("alert.silence")["match"] == {"rule": ["a"]}
+
+
+def test_a_wrong_silence_says_what_to_type(fake_runtime, cli):
+    fake_runtime()
+    for words, says in (
+        (("--rule", "a"), "until when? Add: --until 8h"),
+        (("b", "--rule", "a", "--for", "2h"), "not both"),
+        (("--rule", "a", "--for", "2h", "--until", "3h"), "--for and --until say the same"),
+        (("--rule", "a", "--for", "tomorrow"), "--for"),
+    ):
+        said = cli("alert", "silence", *words)
+        assert said.code == 2 and says in said.err, words
+
+
+def test_silences_are_listed_with_the_time_left(fake_runtime, cli):
+    fake_runtime(alert__silences=[SILENCE])
+
+    head, row = cli("alert", "silences").out.splitlines()
+
+    assert head.split() == ["ID", "SILENCED", "ALERTS", "UNTIL", "BY", "NOTE"]
+    assert row.startswith("s3  queue gpu*  ") and "(in 2h" in row and " ann " in row
+    assert "\x1b[31m" not in row
+    assert cli("alert", "silences", "-o", "name").out == "s3\n"

@@ -10,8 +10,8 @@ READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor",
     "completion", "help", "version",
     "queue ls", "queue show", "pool ls", "pool show", "template ls", "template show", "sla ls",
-    "sla show", "alert ls", "alert show", "notify ls", "schedule ls", "schedule show",
-    "schedule preview", "sla presets", "sla schema", "sla test",
+    "sla show", "alert ls", "alert show", "alert silences", "notify ls", "schedule ls",
+    "schedule show", "schedule preview", "sla presets", "sla schema", "sla test",
     "db check", "db backups", "db verify", "db slow", "db stats",
 })  # fmt: skip
 """Commands that `--read-only` accepts unchanged."""

@@ -25,7 +25,7 @@ from app.service.rules import acting
 from db import timestamps
 from db.engine import Database
 from db.maintenance import quarantine
-from db.queries import alerts
+from db.queries import alerts, silences
 from db.rows import DeliveryRow
 from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
 from tests.message_servers import HttpReceiver, receive_http
@@ -379,3 +379,24 @@ async def test_an_unreadable_message_holds_up_no_others(
     found = await notifications.ls(Call(scenario.db, "", scenario.db.path.parent))
     assert [one["about"] for one in found["deliveries"]] == ["deep: a", ""]
     assert "payload" in found["deliveries"][1]["last_error"]
+
+
+async def test_a_silence_of_some_alerts_splits_their_message(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    await scenario.fire("a", "b", "c")
+    until = timestamps.format_time(scenario.clock() + timedelta(seconds=600))
+    await scenario.db.write(silences.put, {"task": ["[ab]"]}, until, "ann", None)
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        rows = await wait_for(
+            scenario, lambda rows: [row.status for row in rows] == ["sent", "pending"]
+        )
+        await scenario.resolve("b")
+        scenario.clock.advance(600)
+        await wake(scenario)
+        await wait_for(scenario, lambda rows: [row.status for row in rows] == ["sent", "sent"])
+
+    assert [[one["object"] for one in row.payload["alerts"]] for row in rows] == [["c"], ["a", "b"]]
+    titles = [json.loads(body)["title"] for body in http.bodies]
+    assert titles == ["[critical] deep: c late", "[critical] deep: a late"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from app.cli import definition_group, output, styles, time_format
 from app.cli.commands.notify import describe_delivery
 from app.cli.commands.task_actions import report_results
@@ -39,6 +41,25 @@ FIELDS = (
     "since",
     "acknowledged_by",
 )
+
+SILENCE_COLUMNS = [
+    Column("ID"),
+    Column("SILENCED", least=12, first=True),
+    Column("ALERTS", ">"),
+    Column("UNTIL"),
+    Column("BY"),
+    Column("NOTE", least=6, first=True),
+]
+SILENCE_FIELDS = ("id", "words", "until", "by", "reason", "alerts")
+MATCHER_OPTIONS = {
+    "rule": "alerts of these rules: a name or a glob such as gpu-*; repeatable",
+    "severity": "of this severity: critical, warning or info",
+    "task": "about tasks of this name",
+    "template": "about tasks of this template",
+    "schedule": "about this schedule and its tasks",
+    "queue": "about this queue and its tasks",
+    "pool": "about this pool, its queues and their tasks",
+}
 
 
 def format_alert_row(alert: dict[str, Any]) -> list[Span]:
@@ -147,33 +168,69 @@ def unacknowledge(session: CommandContext, args: Args) -> int:
 
 
 def silence(session: CommandContext, args: Args) -> int:
-    """Silence rules until a given time."""
-    if not args.ids:
-        question = (
-            "silence which rule, and until when?" if args.until is None else "silence which rule?"
+    """Silence rules, or the alerts that match, until a given time."""
+    until = _get_end(args)
+    match = {key: value for key in MATCHER_OPTIONS if (value := getattr(args, key))}
+    reason = {} if args.reason is None else {"reason": args.reason}
+    if match and args.ids:
+        raise Usage(
+            "silence takes rules, or options of what matches, not both. Nothing was changed.",
+            f"A rule among the options: --rule {shlex.quote(args.ids[0])}",
         )
+    if match and until is not None:
+        answer = session.call("alert.silence", match=match, until=until, **reason)
+        return report_results(args, answer, _format_silence_result)
+    if not args.ids and not match:
+        question = "silence which rule, and until when?" if until is None else "silence which rule?"
         raise Usage(
             f"{question} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls"
         )
-    if args.until is None:
-        raise Usage(
-            f"silence {', '.join(truncate(sanitize(name), 60) for name in args.ids)} until when?"
-            " Add: --until 8h"
-        )
-    reason = {} if args.reason is None else {"reason": args.reason}
+    if until is None:
+        names = [truncate(sanitize(name), 60) for name in args.ids] or ["what matches"]
+        raise Usage(f"silence {', '.join(names)} until when? Add: --until 8h")
     return report_results(
         args,
-        session.call("alert.silence", ids=args.ids, until=args.until, **reason),
+        session.call("alert.silence", ids=args.ids, until=until, **reason),
         _format_silence_result,
     )
 
 
+def _get_end(args: Args) -> str | None:
+    """Return the end of a silence, of --until or --for."""
+    if args.until is not None and args.duration is not None:
+        raise Usage("--for and --until say the same. Give one of them.")
+    return args.until or args.duration
+
+
+def list_silences(session: CommandContext, args: Args) -> int:
+    """List silences that last, the next to end first."""
+    return definition_group.print_list(
+        args,
+        session.call("alert.silences"),
+        SILENCE_COLUMNS,
+        _format_silence_row,
+        SILENCE_FIELDS,
+        "no silences",
+    )
+
+
+def _format_silence_row(silence: dict[str, Any]) -> list[Span]:
+    return [
+        (silence["id"], ""),
+        (sanitize(silence["words"]), ""),
+        (f"{silence['alerts']:,}", ""),
+        (time_format.format_future(silence["until"]), ""),
+        (sanitize(silence["by"]), ""),
+        (sanitize(silence["reason"] or ""), ""),
+    ]
+
+
 def unsilence(session: CommandContext, args: Args) -> int:
-    """End the silence of rules."""
+    """End silences."""
     if not args.ids:
         raise Usage(
-            "unsilence which rule? Give the name of an SLA, or the id of an alert.",
-            "List: taskdeck alert ls",
+            "unsilence what? Give the id of a silence, or the name of an SLA.",
+            "List: taskdeck alert silences",
         )
     return report_results(
         args, session.call("alert.unsilence", ids=args.ids), _format_silence_result
@@ -183,7 +240,11 @@ def unsilence(session: CommandContext, args: Args) -> int:
 def _format_silence_result(row: dict[str, Any]) -> str:
     until = row.get("until")
     state = f"silenced until {time_format.format_clock(until)}" if until else "not silenced"
-    return f"sla {sanitize(str(row['sla']))}: {state}"
+    if row.get("sla"):
+        return f"sla {sanitize(str(row['sla']))}: {state}"
+    many = row.get("alerts", 0)
+    found = f", {many:,} alert{'' if many == 1 else 's'} now" if until else ""
+    return f"silence {row['id']}, {sanitize(str(row['words']))}: {state}{found}"
 
 
 def _format_alert_result(alert: dict[str, Any]) -> str:
@@ -209,8 +270,34 @@ def _add_silence_arguments(parser: Parser) -> None:
         metavar="TIME",
         help="8h (from now), 08:00, tomorrow 08:00, 2026-01-31T08:00",
     )
-    parser.add_option("--reason", metavar="TEXT", help="reason shown to other users")
+    parser.add_option(
+        "--for", dest="duration", type=make_type(_parse_span), metavar="DURATION",
+        help="2h, 3d: the same from now on",
+    )  # fmt: skip
+    parser.add_option(
+        "--note", "--reason", dest="reason", metavar="TEXT", help="reason shown to other users"
+    )
+    for key, what in MATCHER_OPTIONS.items():
+        parser.add_option(f"--{key}", action="append", metavar="GLOB", help=what)
     _add_ack_arguments(parser)
+
+
+def _parse_span(text: str) -> str:
+    """Return the end of a duration from now on."""
+    units.parse_positive_duration(text)
+    return parse_at(text)
+
+
+def _add_silences_arguments(parser: Parser) -> None:
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "ids only, one per line")
+
+
+def _add_unsilence_arguments(parser: Parser) -> None:
+    parser.add_option(
+        "ids", nargs="*", metavar="ID", help="id of a silence, such as s3, or the name of an SLA"
+    )
+    add_json_options(parser)
 
 
 def _add_note_arguments(parser: Parser) -> None:
@@ -239,10 +326,14 @@ COMMANDS = {
     ),
     "unack": Command("withdraw an acknowledgement", unacknowledge, _add_ack_arguments),
     "silence": Command(
-        "silence a rule until a given time",
+        "silence a rule, or what matches, until a given time",
         silence,
         _add_silence_arguments,
-        "  taskdeck alert silence gpu-wait --until 8h --reason backups",
+        "  taskdeck alert silence gpu-wait --until 8h --note backups\n"
+        "  taskdeck alert silence --queue 'gpu*' --severity warning --for 2h",
     ),
-    "unsilence": Command("end the silence of a rule", unsilence, _add_ack_arguments),
+    "silences": Command("list silences", list_silences, _add_silences_arguments),
+    "unsilence": Command(
+        "end silences", unsilence, _add_unsilence_arguments, "  taskdeck alert unsilence s3"
+    ),
 }

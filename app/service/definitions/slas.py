@@ -23,7 +23,7 @@ from app.service.rules import trails
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection, Database
-from db.queries import alerts, definitions, deliveries, reads, rule_states, sla_cursor
+from db.queries import alerts, definitions, deliveries, reads, rule_states, silences, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED, FAILED
 
@@ -137,7 +137,7 @@ def add_state(
     `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and `last_late` cover
     resolved alerts of the last day, at most a thousand of all rules together.
     """
-    counts, silences = alerts.count_by_rule(c), alerts.map_silences(c)
+    counts, covering = alerts.count_by_rule(c), silences.map_covering(c)
     resolved = alerts.map_resolved(
         c, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED
     )
@@ -146,7 +146,7 @@ def add_state(
             c,
             row,
             counts.get(row.id, {}),
-            silences.get(row.id),
+            covering.get(row.id),
             resolved.get(row.id, (0, None)),
             live,
         )
@@ -158,11 +158,11 @@ def _add_state(
     c: Connection,
     row: SlaRow,
     counts: dict[str, int],
-    silence: alerts.Silence | None,
+    silence: silences.Silence | None,
     resolved: tuple[int, str | None],
     live: RuntimeHandle | None,
 ) -> dict[str, Any]:
-    silences = (
+    quiet = (
         {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     )
     if sla.is_general(row.conditions):
@@ -172,7 +172,7 @@ def _add_state(
             level["value"] is None and not level["is_below"] for level in levels
         )
         return {
-            **row._asdict(), **about, "open": counts, "silence": silences,
+            **row._asdict(), **about, "open": counts, "silence": quiet,
             "state": _find_general_state(row, counts, silence, has_no_data),
             "severity": sla.get_severity(row.priority), "late": resolved[0],
             "last_late": resolved[1],
@@ -188,14 +188,14 @@ def _add_state(
         **metric,
         "state": _find_state(c, row, rule, counts, silence, metric["now"]),
         "open": counts,
-        "silence": silences,
+        "silence": quiet,
         "late": resolved[0],
         "last_late": resolved[1],
     }
 
 
 def _find_general_state(
-    row: SlaRow, counts: Mapping[str, int], silence: alerts.Silence | None, has_no_data: bool
+    row: SlaRow, counts: Mapping[str, int], silence: silences.Silence | None, has_no_data: bool
 ) -> str:
     if not row.enabled or silence:
         return "silenced" if row.enabled else "off"
@@ -205,7 +205,7 @@ def _find_general_state(
 
 def _find_state(
     c: Connection, row: SlaRow, rule: sla.SlaRule, counts: Mapping[str, int],
-    silence: alerts.Silence | None, figure: float | None,
+    silence: silences.Silence | None, figure: float | None,
 ) -> str:  # fmt: skip
     """Return the state in one word; `no data` without a value or a recent task to judge."""
     if not row.enabled:

@@ -27,7 +27,7 @@ from app.service.tasks import lookup
 from app.service.undo import tasks
 from db import differences, schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations, reads, schedules
+from db.queries import alerts, definitions, operations, reads, schedules, silences
 from db.queries.operations import Actor
 from db.rows import OperationRow
 from db.schema import Table
@@ -496,21 +496,45 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
 
 def _make_silence_step(c: Connection, row: OperationRow) -> UndoStep:
     """Return the step that restores the earlier silence of a rule."""
+    if row.object.startswith("silence "):
+        return _make_matching_step(c, row)
     rule = slas.require_rule(c, row.object.removeprefix("sla "))
-    silence = alerts.map_silences(c).get(rule.id)
+    was, now = _check_silence(row, silences.map_own(c).get(rule.id))
+
+    def act(c: Connection, by: Actor) -> None:
+        if was.get("until") is None:
+            silences.unsilence_rule(c, rule.id)
+        else:
+            silences.silence_rule(c, rule.id, was["until"], by, was.get("reason"))
+        operations.record(c, by, "undo", row.object, now, was)
+
+    return UndoStep(row, act)
+
+
+def _make_matching_step(c: Connection, row: OperationRow) -> UndoStep:
+    """Return the step that restores the earlier silence of the same matchers."""
+    matchers = (row.after or {}).get("matchers") or (row.before or {}).get("matchers") or {}
+    silence = silences.find_matching(c, matchers)
+    was, now = _check_silence(row, silence)
+
+    def act(c: Connection, by: Actor) -> None:
+        if was.get("until") is not None:
+            silences.put(c, matchers, was["until"], by, was.get("reason"))
+        elif silence is not None:
+            silences.remove(c, silence)
+        operations.record(c, by, "undo", row.object, now, was)
+
+    return UndoStep(row, act)
+
+
+def _check_silence(
+    row: OperationRow, silence: silences.Silence | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return before and after of an operation. Raise Refused if its silence is another now."""
     was, now = row.before or {}, row.after or {}
     if (silence.until if silence else None) != now.get("until"):
         state = f"until {silence.until} by {sanitize(silence.by)}" if silence else "over"
         raise make_has_changed(sanitize(row.object), f": its silence is {state}")
-    past = was.get("until") is not None and was["until"] <= timestamps.now()
-    if past:
+    if was.get("until") is not None and was["until"] <= timestamps.now():
         raise Refused(f"the silence of {sanitize(row.object)} would be over by now.")
-
-    def act(c: Connection, by: Actor) -> None:
-        if was.get("until") is None:
-            alerts.unsilence_rule(c, rule.id)
-        else:
-            alerts.silence_rule(c, rule.id, was["until"], by, was.get("reason"))
-        operations.record(c, by, "undo", row.object, now, was)
-
-    return UndoStep(row, act)
+    return was, now

@@ -168,3 +168,25 @@ def test_an_unsound_copy_is_not_a_backup(path: Path, monkeypatch: pytest.MonkeyP
 
     assert migrate.read_version(path) == EARLIER_REVISIONS
     assert os.listdir(path.parent / "backups") == []
+
+
+def test_only_silences_with_matchers_are_lost_below_their_revision(tmp_path: Path):
+    path = tmp_path / "taskdeck.db"
+    migrate.migrate(path, create_defaults)
+    rows = "SELECT id, sla_id, matchers, reason, until FROM silences ORDER BY id"
+    with closing(sqlite3.connect(path)) as c:
+        c.executescript(
+            "INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at,"
+            " updated_at) VALUES (7, 'late', '{}', '{}', 2, 1, '', '');"
+            "INSERT INTO silences (sla_id, matchers, by, until, created_at, updated_at) VALUES"
+            " (7, NULL, 'ann', '2026', '', ''), (NULL, '{}', 'ann', '2026', '', '')"
+        )
+        assert len(c.execute(rows).fetchall()) == 2
+
+    for direction, revision in (("downgrade", "0008"), ("upgrade", migrate.HEAD)):
+        with migrate._open_transaction(path) as c:
+            migrate._run_revisions(c, direction, revision)
+
+    with closing(sqlite3.connect(path)) as c:
+        assert c.execute(rows).fetchall() == [(1, 7, None, None, "2026")]
+    assert is_sound(path)

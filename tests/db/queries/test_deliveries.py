@@ -15,7 +15,7 @@ from app.service.definitions import slas
 from db import schema, timestamps
 from db.engine import Database
 from db.maintenance import value_checks
-from db.queries import alerts, deliveries
+from db.queries import alerts, deliveries, silences
 from db.rows import DeliveryRow
 from tests.db.builders import TaskBuilder
 
@@ -78,7 +78,7 @@ class Scenario:
 
     async def silence(self, seconds: float) -> None:
         until = timestamps.format_time(self.clock() + timedelta(seconds=seconds))
-        await self.db.write(alerts.silence_rule, self.rule, until, "ann", None)
+        await self.db.write(silences.silence_rule, self.rule, until, "ann", None)
 
     async def list_all(self) -> list[DeliveryRow]:
         return [*reversed(await self.db.read(deliveries.list_latest, 100))]
@@ -209,7 +209,7 @@ async def test_a_silence_holds_messages_and_its_end_moves_them(scenario: Scenari
     scenario.clock.advance(600)
     assert await scenario.find_due() == []
 
-    await scenario.db.write(alerts.unsilence_rule, scenario.rule)
+    await scenario.db.write(silences.unsilence_rule, scenario.rule)
     assert len(await scenario.find_due()) == 1
 
 

@@ -167,6 +167,11 @@ class VerbCaller:
         await self.call_verb("alert.silence", ids=["at-once"], until="1h")
         await self.call_verb("alert.silence", ids=["at-once"], until="2h")
         await self.call_verb("alert.unsilence", ids=["at-once"])
+        names = {key: ["*"] for key in ("rule", "task", "schedule", "queue", "pool")}
+        await self.call_verb("alert.silence", match=names, until="1h")
+        await self.call_verb("alert.silence", match=names, until="2h")
+        await self.call_verb("alert.silence", match={"task": ["*"]}, until="1h")
+        await self.call_verb("alert.unsilence", ids=["s2"])
         task = {"argv": ["true"]}
         for kind in (
             {"every": "1s"},

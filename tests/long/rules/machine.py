@@ -26,7 +26,7 @@ from app.service.rules.engine import RuleEngine
 from app.service.rules.probes import RunProbe
 from db import schema, timestamps
 from db.engine import create_write_engine
-from db.queries import alerts, definitions
+from db.queries import alerts, definitions, silences
 from tests.service.calls import _prepare_once
 
 START = datetime(2026, 11, 30, tzinfo=UTC).timestamp()
@@ -232,7 +232,7 @@ class AlertMachine(RuleBasedStateMachine):
     def silence(self, seconds: float) -> None:
         until = timestamps.utcnow() + timedelta(seconds=seconds)
         with _open_engine().begin() as c:
-            alerts.silence_rule(
+            silences.silence_rule(
                 c, self.ids["memory"], timestamps.format_time(until), "ann", None
             )  # fmt: skip
         self.silenced_until = until.timestamp()
@@ -273,7 +273,7 @@ class AlertMachine(RuleBasedStateMachine):
             for name, expected in self.expected.items():
                 self._check_rule(c, name, expected)
             if self.silenced_until is not None:
-                is_silent = self.ids["memory"] in alerts.map_silences(c)
+                is_silent = self.ids["memory"] in silences.map_own(c)
                 assert is_silent == (clock[0] < self.silenced_until)
 
     def _check_rule(self, c: Connection, name: str, expected: ExpectedRule) -> None:

@@ -1,0 +1,167 @@
+"""Silences of the alerts that matchers select: set, list and end.
+
+A silence has an id such as `s3`. It covers the alerts that match now, and later ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from app.core.rules import silence_matchers
+from app.core.text import units
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import NotFound, Usage
+from app.service.context import Call
+from app.service.tasks import lookup
+from db import timestamps
+from db.engine import Connection
+from db.queries import definitions, operations, silences
+from db.queries.silences import Silence
+
+MAX_SILENCE = timedelta(days=366)
+"""Longest silence. To silence a rule permanently, disable the rule."""
+MAX_REASON_LENGTH = 500
+_ID = re.compile(r"s([0-9]{1,18})")
+
+
+async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[str, Any]:
+    """Silence what matchers select, as `alert.silence` does for rules.
+
+    A silence of the same matchers gets the new end.
+    """
+    stop, why = parse_until(until), parse_reason(reason)
+    try:
+        matchers = silence_matchers.normalize_matchers(match)
+    except ValueError as error:
+        raise Usage(f"{error} Nothing was changed.") from None
+
+    def act(c: Connection) -> dict[str, Any]:
+        old = silences.find_matching(c, matchers)
+        number = silences.put(c, matchers, stop, call.by, why)
+        after = {"status": "silenced", "until": stop, "reason": why, "matchers": matchers}
+        before = describe_end(old)
+        operations.record(c, call.by, "alert silence", f"silence {format_id(number)}",
+                          before and {**before, "matchers": matchers}, after)  # fmt: skip
+        silence = silences.find(c, number)
+        covered = silences.count_covered(c, [silence] if silence else [])[number]
+        words = silence_matchers.describe_matchers(matchers)
+        done = {"id": format_id(number), "words": words, **after, "alerts": covered,
+                "before": before}  # fmt: skip
+        notes = [] if covered else ["no open alert matches now; later ones are silenced."]
+        return {"done": [done], "refused": [], "notes": notes}
+
+    return await call.db.write(act)
+
+
+async def ls(call: Call) -> list[dict[str, Any]]:
+    """Return the silences that last, the next to end first.
+
+    Each is {"id", "sla": name or None, "matchers": or None, "words", "by", "reason", "until",
+    "created_at", "alerts": open alerts that it covers}.
+    """
+    return await call.db.read(_list_silences)
+
+
+def _list_silences(c: Connection) -> list[dict[str, Any]]:
+    found = silences.list_active(c)[::-1]
+    names = {row.id: row.name for row in definitions.list_slas(c)} if found else {}
+    counts = silences.count_covered(c, found)
+    return [
+        {
+            "id": format_id(one.id),
+            "sla": None if one.sla_id is None else names.get(one.sla_id),
+            "matchers": one.matchers,
+            "words": describe(one, names),
+            "by": one.by,
+            "reason": one.reason,
+            "until": one.until,
+            "created_at": one.created_at,
+            "alerts": counts[one.id],
+        }
+        for one in found
+    ]
+
+
+def describe(silence: Silence, names: Mapping[int, str]) -> str:
+    """Return what a silence covers, in words; `names` are those of rules by id."""
+    if silence.matchers is None:
+        return f"rule {sanitize(names.get(silence.sla_id or 0, '?'))}"
+    return silence_matchers.describe_matchers(silence.matchers)
+
+
+def format_id(number: int) -> str:
+    """Return the id of a silence as users type it."""
+    return f"s{number}"
+
+
+def describe_end(silence: Silence | None) -> dict[str, Any] | None:
+    """Return the end, the reason and the author of a silence, for the operation log."""
+    if silence is None:
+        return None
+    return {"until": silence.until, "reason": silence.reason, "by": silence.by}
+
+
+def find_numbers(c: Connection, words: Sequence[str]) -> dict[str, int]:
+    """Return {word: number} of the words that are the id of a silence, and no rule's name."""
+    asked = {word: int(found[1]) for word in words if (found := _ID.fullmatch(word))}
+    names = {row.name for row in definitions.list_slas(c)} if asked else set()
+    return {word: number for word, number in asked.items() if word not in names}
+
+
+def end(c: Connection, by: str, numbers: Mapping[str, int]) -> dict[str, Any]:
+    """End silences early, in the caller's transaction; the result is that of `alert.unsilence`."""
+    done, refused = [], []
+    names = {row.id: row.name for row in definitions.list_slas(c)}
+    for word, number in numbers.items():
+        silence = silences.find(c, number)
+        if silence is None:
+            refused.append(lookup.make_refusal(_make_not_found(word), word))
+            continue
+        silences.remove(c, silence)
+        before, after = describe_end(silence), {"status": "heard", "until": None, "reason": None}
+        of_rule = names.get(silence.sla_id) if silence.sla_id is not None else None
+        about = f"silence {word}" if of_rule is None else f"sla {of_rule}"
+        more = {} if silence.matchers is None else {"matchers": silence.matchers}
+        operations.record(c, by, "alert unsilence", about, {**(before or {}), **more}, after)
+        words = describe(silence, names)
+        done.append({"id": word, "sla": of_rule, "words": words, **after, "before": before})
+    return {"done": done, "refused": refused, "notes": []}
+
+
+def _make_not_found(word: str) -> NotFound:
+    said = f'no silence "{truncate(sanitize(word), 60)}" lasts.'
+    return NotFound(said, "List: taskdeck alert silences")
+
+
+def parse_until(text: Any) -> str:
+    """Return the end of a silence in stored form. Raise Usage if it is past or too far."""
+    now = timestamps.utcnow()
+    try:
+        moment = units.parse_time(str(text), now)
+    except ValueError as error:
+        raise Usage(f"until {error}. Nothing was changed.") from None
+    if moment <= now:
+        raise Usage(
+            f"until must be in the future, not {units.quote(str(text))}. Nothing was changed."
+        )
+    if moment - now > MAX_SILENCE:
+        raise Usage(
+            "a silence lasts at most a year. Nothing was changed.",
+            "To disable the rule instead: taskdeck sla set NAME --off",
+        )
+    return timestamps.format_time(moment)
+
+
+def parse_reason(text: Any) -> str | None:
+    """Return a reason or note without spaces around it, or None. Raise Usage if it is too long."""
+    if text is not None and not isinstance(text, str):
+        raise Usage("reason must be text. Nothing was changed.")
+    word = (text or "").strip()
+    if len(word) > MAX_REASON_LENGTH:
+        raise Usage(
+            f"reason must have at most {MAX_REASON_LENGTH} characters. Nothing was changed."
+        )
+    return word or None

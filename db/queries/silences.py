@@ -1,0 +1,289 @@
+"""Queries on silences: of one rule, or of the alerts that matchers select.
+
+Matchers are compared when alerts are read, so a silence covers later alerts too. A rule has at
+most one silence of its own, and there is one silence of the same matchers. An expired silence has
+no effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, select, text, update
+
+from db import schema, timestamps
+from db.queries.value_lists import is_any_of
+
+Matchers = Mapping[str, Sequence[str]]
+"""Name globs by what they match: an alert has one of the names of each."""
+_S = schema.silences.c
+
+
+class Silence(NamedTuple):
+    """A silence until a time, of the rule `sla_id` or of the alerts that `matchers` select."""
+
+    id: int
+    sla_id: int | None
+    matchers: Matchers | None
+    by: str
+    reason: str | None
+    until: str
+    created_at: str
+
+
+class AlertLabels(NamedTuple):
+    """Names of an alert that matchers compare."""
+
+    rule: str
+    severity: str
+    task: str | None = None
+    template: str | None = None
+    schedule: str | None = None
+    queue: str | None = None
+    pool: str | None = None
+
+
+class LabelledAlert(NamedTuple):
+    """An alert with its rule and its names."""
+
+    id: int
+    sla_id: int | None
+    labels: AlertLabels
+
+
+def list_active(c: Connection) -> list[Silence]:
+    """Return the silences that last, the longest first."""
+    found = select(*(_S[name] for name in Silence._fields)).where(_S.until > timestamps.now())
+    return [Silence._make(row) for row in c.execute(found.order_by(_S.until.desc(), _S.id))]
+
+
+def find(c: Connection, number: int) -> Silence | None:
+    """Return a silence that lasts, by id."""
+    return next((one for one in list_active(c) if one.id == number), None)
+
+
+def find_matching(c: Connection, matchers: Matchers) -> Silence | None:
+    """Return the silence of the same matchers that lasts."""
+    return next((one for one in list_active(c) if one.matchers == matchers), None)
+
+
+def map_own(c: Connection) -> dict[int, Silence]:
+    """Return {rule id: silence of that rule alone}."""
+    return {one.sla_id: one for one in list_active(c) if one.sla_id is not None}
+
+
+def map_covering(c: Connection) -> dict[int, Silence]:
+    """Return {rule id: longest silence of all its alerts}."""
+    found: dict[int, Silence] = {}
+    names: Sequence[Any] | None = None
+    for silence in list_active(c):
+        if silence.sla_id is not None:
+            found.setdefault(silence.sla_id, silence)
+        elif silence.matchers and silence.matchers.keys() == {"rule"}:
+            if names is None:
+                names = c.execute(select(schema.slas.c.id, schema.slas.c.name)).all()
+            for rule, name in names:
+                if is_matched(silence.matchers, AlertLabels(name, "")):
+                    found.setdefault(rule, silence)
+    return found
+
+
+def find_silenced(c: Connection, alert_ids: Collection[int] | None = None) -> dict[int, Silence]:
+    """Return {alert id: its longest silence} of these alerts, else of all open ones."""
+    active = list_active(c)
+    if not active:
+        return {}
+    rules = [one.sla_id for one in active if one.sla_id is not None]
+    asked = rules if len(rules) == len(active) else None
+    found = {}
+    for alert in list_labelled(c, alert_ids, asked):
+        silence = next((one for one in active if is_covered(one, alert)), None)
+        if silence is not None:
+            found[alert.id] = silence
+    return found
+
+
+def count_covered(c: Connection, silences: Iterable[Silence]) -> Counter[int]:
+    """Count the open alerts that each silence covers."""
+    listed = list(silences)
+    alerts = list_labelled(c) if listed else []
+    return Counter(one.id for alert in alerts for one in listed if is_covered(one, alert))
+
+
+def is_covered(silence: Silence, alert: LabelledAlert) -> bool:
+    """Return whether a silence covers an alert."""
+    if silence.matchers is None:
+        return alert.sla_id == silence.sla_id
+    return is_matched(silence.matchers, alert.labels)
+
+
+def is_matched(matchers: Matchers, labels: AlertLabels) -> bool:
+    """Return whether an alert has a name for each matcher that one of its globs selects."""
+    for key, globs in matchers.items():
+        name: str | None = getattr(labels, key)
+        if name is None or not any(fnmatchcase(name, glob) for glob in globs):
+            return False
+    return bool(matchers)  # matchers that could not be read select nothing
+
+
+# --- names of alerts --------------------------------------------------------------------
+
+_LABELLED = (
+    "SELECT a.id, a.sla_id, a.name, a.severity, t.name, t.template, (SELECT f.schedule FROM fires f"
+    " WHERE f.task_id = t.uuid LIMIT 1), t.queue, q.pool, CASE WHEN a.task_id IS NULL THEN"
+    " substr(a.fingerprint, instr(a.fingerprint, '/') + 1) END FROM alerts a LEFT JOIN tasks t ON"
+    " t.uuid = a.task_id LEFT JOIN queues q ON q.name = t.queue WHERE "
+)
+"""Alerts with the names of their task, and their subject if they have none."""
+_LATEST_TASKS = (
+    "SELECT t.name, t.template, t.queue FROM json_each(?) n CROSS JOIN tasks t ON t.rowid ="
+    " (SELECT l.rowid FROM tasks l WHERE l.name = n.value ORDER BY l.rowid DESC LIMIT 1)"
+)
+
+
+def list_labelled(
+    c: Connection, alert_ids: Collection[int] | None = None, rules: Collection[int] | None = None
+) -> list[LabelledAlert]:
+    """Return these alerts, else all open ones, with their names; only those of `rules` if given."""
+    where = ["a.status <> 'resolved'"]
+    if alert_ids is not None:
+        where = ["a.id IN (SELECT value FROM json_each(:ids))"]
+    if rules is not None:
+        where.append("+a.sla_id IN (SELECT value FROM json_each(:rules))")
+    given = {"ids": json.dumps(list(alert_ids or ())), "rules": json.dumps(list(rules or ()))}
+    used = {name: value for name, value in given.items() if f":{name}" in " ".join(where)}
+    rows = c.exec_driver_sql(_LABELLED + " AND ".join(where), used).all()
+    subjects = _map_subjects(c, {row[-1] for row in rows if row[-1]})
+    return [
+        LabelledAlert(row[0], row[1], subjects[row[-1]]._replace(rule=row[2], severity=row[3]))
+        if row[-1]
+        else LabelledAlert(row[0], row[1], AlertLabels(*row[2:-1]))
+        for row in rows
+    ]
+
+
+def _map_subjects(c: Connection, subjects: Collection[str]) -> dict[str, AlertLabels]:
+    """Return the names of subjects of rules, such as `queue:media`, without rule and severity."""
+    if not subjects:
+        return {}
+    parts = {subject: subject.partition(":")[::2] for subject in subjects}
+    tasks = _map_latest_tasks(c, [name for kind, name in parts.values() if kind in _TASK_KINDS])
+    schedules = _map_schedules(c, [name for kind, name in parts.values() if kind == "schedule"])
+    q = schema.queues.c
+    pools = {name: pool for name, pool in c.execute(select(q.name, q.pool))}
+    found = {}
+    for subject, (kind, name) in parts.items():
+        if kind in _TASK_KINDS:
+            labels = tasks.get(name, AlertLabels("", "", name))
+        elif kind == "schedule":
+            labels = schedules.get(name, AlertLabels("", "", schedule=name))
+        elif kind in ("template", "queue", "pool"):
+            labels = AlertLabels("", "", **{kind: name})
+        else:
+            labels = AlertLabels("", "")
+        pool = pools.get(labels.queue) if labels.queue else labels.pool
+        found[subject] = labels._replace(pool=pool)
+    return found
+
+
+_TASK_KINDS = ("name", "task")
+"""Kinds of subjects that are a name of tasks."""
+
+
+def _map_latest_tasks(c: Connection, names: Sequence[str]) -> dict[str, AlertLabels]:
+    """Return the template and queue of the latest task of each name."""
+    rows = c.exec_driver_sql(_LATEST_TASKS, (json.dumps(names),)) if names else ()
+    return {row[0]: AlertLabels("", "", row[0], row[1], queue=row[2]) for row in rows}
+
+
+def _map_schedules(c: Connection, names: Sequence[str]) -> dict[str, AlertLabels]:
+    """Return the task, template and queue of schedules."""
+    s = schema.schedules.c
+    rows = c.execute(select(s.name, s.task).where(s.name.in_(names))) if names else ()
+    return {
+        name: AlertLabels(
+            "", "", task.get("name") or name, task.get("template"), name,
+            task.get("queue") or "default",
+        )
+        for name, task in rows
+    }  # fmt: skip
+
+
+# --- changes ----------------------------------------------------------------------------
+
+
+def put(c: Connection, matchers: Matchers, until: str, by: str, reason: str | None) -> int:
+    """Silence what matchers select until a time; return the id of the silence.
+
+    The silence of the same matchers gets the new end.
+    """
+    old = find_matching(c, matchers)
+    values = {"until": until, "by": by, "reason": reason}
+    if old is not None:
+        c.execute(update(schema.silences).where(_S.id == old.id).values(**values, **_touch()))
+        _move_waiting(c, old.until, timestamps.now())
+        return old.id
+    row = {"matchers": {key: list(globs) for key, globs in matchers.items()}, **values}
+    made = schema.silences.insert().values(**row, created_at=timestamps.now(), **_touch())
+    return c.execute(made.returning(_S.id)).scalar_one()
+
+
+def remove(c: Connection, silence: Silence) -> None:
+    """Remove a silence. What waited for its end is sent now, unless another silence covers it."""
+    c.execute(schema.silences.delete().where(_S.id == silence.id))
+    _move_waiting(c, silence.until, timestamps.now())
+
+
+def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
+    """Silence a rule until a time, replacing its current silence."""
+    silence = map_own(c).get(sla_id)
+    _delete_of_rule(c, sla_id)
+    if silence:
+        _move_waiting(c, silence.until, until, sla_id)
+    row = {"sla_id": sla_id, "by": by, "reason": reason, "until": until}
+    c.execute(schema.silences.insert().values(**row, created_at=timestamps.now(), **_touch()))
+
+
+def unsilence_rule(c: Connection, sla_id: int) -> None:
+    """Remove the silence of a rule. What waited for its end is sent now."""
+    if silence := map_own(c).get(sla_id):
+        _move_waiting(c, silence.until, timestamps.now(), sla_id)
+    _delete_of_rule(c, sla_id)
+
+
+def release_rules(c: Connection, sla_ids: Collection[int]) -> None:
+    """Look again at what these rules tell at the end of a silence: other matchers may select it."""
+    matching = [one for one in list_active(c) if one.matchers is not None] if sla_ids else []
+    for silence in matching:
+        for sla_id in sla_ids:
+            _move_waiting(c, silence.until, timestamps.now(), sla_id)
+
+
+def release_alerts(c: Connection, alert_ids: Collection[int]) -> None:
+    """Look again at what waits for the end of a silence, since these alerts changed."""
+    a = schema.alerts.c
+    found = select(a.sla_id).where(is_any_of(a.id, alert_ids), a.sla_id.is_not(None)).distinct()
+    release_rules(c, list(c.scalars(found)))
+
+
+def _delete_of_rule(c: Connection, sla_id: int) -> None:
+    c.execute(schema.silences.delete().where(_S.sla_id == sla_id))
+
+
+def _move_waiting(c: Connection, end: str, to: str, sla_id: int | None = None) -> None:
+    """Move the messages that wait for the end of a silence; if due too early, they are put off."""
+    d = schema.deliveries.c
+    of_rule = [] if sla_id is None else [text("+sla_id = :rule").bindparams(rule=sla_id)]
+    c.execute(
+        update(schema.deliveries)
+        .where(d.next_at == end, text("+attempts = 0"), *of_rule)
+        .values(next_at=to, due_at=to, **_touch())
+    )
+
+
+def _touch() -> dict[str, str]:
+    return {"updated_at": timestamps.now()}
