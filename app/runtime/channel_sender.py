@@ -20,11 +20,13 @@ class SendResult(NamedTuple):
     """Result of one attempt: why the message was not sent everywhere, or None, and where it was.
 
     `reached` holds the marks of the URLs that took the message; a repeat leaves them out.
+    `is_recorded` is True for an action whose effect and record were one transaction.
     """
 
     error: str | None
     reached: list[str]
     snapshot: dict[str, Any] | None = None
+    is_recorded: bool = False
 
 
 class ChannelSender:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from app.core.notifications import messages
@@ -199,7 +200,9 @@ class Notifier:
         elif kind == "snapshot":
             return SendResult(None, [], await acting.take_snapshot(self._call))
         else:
-            error = await acting.perform(self._call, row)
+            record = partial(_record_attempt, plan=plan, result=SendResult(None, []))
+            error, is_recorded = await acting.perform(self._call, row, record)
+            return SendResult(error, [], is_recorded=is_recorded)
         return SendResult(error, [])
 
     async def _run_command(self, argv: list[str], key: str, data: dict[str, Any]) -> str | None:
@@ -219,7 +222,7 @@ class Notifier:
 
     async def _record(self, plan: DeliveryPlan, result: SendResult) -> None:
         """Record the attempt, until the database takes the record."""
-        while True:
+        while not result.is_recorded:
             try:
                 await self._db.write(_record_attempt, plan, result)
                 break

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.runtime import notifier as notifier_module
 from app.runtime.channel_sender import ChannelSender
@@ -23,7 +26,7 @@ from app.service.context import Call
 from app.service.definitions import slas
 from app.service.rules import acting
 from db import timestamps
-from db.engine import Database
+from db.engine import Connection, Database
 from db.maintenance import quarantine
 from db.queries import alerts, silences
 from db.rows import DeliveryRow
@@ -305,7 +308,8 @@ async def test_a_submission_of_a_rule_that_is_repeated_submits_nothing(
     (row,) = await scenario.list_all()
     call = Call(scenario.db, "", scenario.db.path.parent)
 
-    assert [await acting.perform(call, row) for _ in range(2)] == [None, None]
+    done = [await acting.perform(call, row, lambda c: None) for _ in range(2)]
+    assert done == [(None, True)] * 2
 
     names = await scenario.db.read(lambda c: c.exec_driver_sql("SELECT name FROM tasks").all())
     assert [name for (name,) in names] == ["a", "repair"]
@@ -400,3 +404,64 @@ async def test_a_silence_of_some_alerts_splits_their_message(
     assert [[one["object"] for one in row.payload["alerts"]] for row in rows] == [["c"], ["a", "b"]]
     titles = [json.loads(body)["title"] for body in http.bodies]
     assert titles == ["[critical] deep: c late", "[critical] deep: a late"]
+
+
+ACTIONS = [
+    {"retry": True}, {"cancel": True}, {"set_priority": 7}, {"pause_queue": "default"},
+    {"resume_queue": "default"}, {"submit": {"argv": ["true"], "name": "repair"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: next(iter(action)))
+async def test_an_action_and_its_record_are_one_transaction(
+    scenario: Scenario, config: Path, action: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    await set_actions(scenario, [{"on": "firing", **action}])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    seen: list[tuple[int, str]] = []
+    monkeypatch.setattr(Notifier, "_record", lambda self, plan, result: asyncio.sleep(0))
+
+    def look(c: Connection) -> None:
+        effects = c.exec_driver_sql("SELECT count(*) FROM operations WHERE by = 'rule deep'")
+        status = c.exec_driver_sql("SELECT status FROM deliveries").scalar_one()
+        seen.append((effects.scalar_one(), status))
+
+    if "retry" in action:
+        await scenario.db.write(fail_tasks)
+    if "resume_queue" in action:
+        await scenario.db.write(lambda c: c.exec_driver_sql("UPDATE queues SET status = 'paused'"))
+    event.listen(scenario.db._writer, "commit", look)
+    async with run_notifier(scenario.db, config):
+        await wait_for(scenario, lambda rows: rows[0].status == "sent")
+
+    assert {status for effects, status in seen if effects} == {"sent"}
+
+
+def fail_tasks(c: Connection) -> None:
+    """Let all tasks fail."""
+    c.exec_driver_sql("UPDATE tasks SET status = 'failed', ended_at = created_at")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("moment", "attempts"), [("before", 0), ("after", 1)])
+async def test_a_kill_at_the_commit_of_a_retry_repeats_nothing(
+    scenario: Scenario, config: Path, moment: str, attempts: int
+):
+    await set_actions(scenario, [{"on": "firing", "retry": True}])
+    await scenario.fire("a")
+    await scenario.db.write(fail_tasks)
+    path = scenario.db.path
+    killed = [sys.executable, "-m", "tests.runtime.killed_action", os.fspath(path), moment]
+    process = await asyncio.create_subprocess_exec(*killed)
+    assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+    (row,) = await scenario.list_all()
+    assert row.attempts == attempts
+
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        await wait_for(scenario, lambda rows: rows[0].status == "sent")
+    verbs = await scenario.db.read(
+        lambda c: c.exec_driver_sql("SELECT verb FROM operations WHERE by = 'rule deep'").all()
+    )
+    assert verbs == [("retry",)]

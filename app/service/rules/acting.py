@@ -1,17 +1,17 @@
 """Actions of rules on tasks and queues, done by the same verbs as those of a user.
 
-The operation log names the rule as the author. A repeated action does no harm: a submission has
-the same uuid each time, and a verb refuses what is done already.
+The operation log names the rule as the author. An action and the record of its attempt are one
+transaction, so a crash neither loses nor repeats an action.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from app.core.ids import derive_uuid7
 from app.core.rules.actions import get_kind
@@ -20,6 +20,7 @@ from app.service import registry
 from app.service.context import Call
 from app.service.rules.process_table import read_processes
 from db import timestamps
+from db.engine import Connection, Database
 from db.queries import reads
 from db.rows import DeliveryRow
 
@@ -27,22 +28,58 @@ VERBS_OF_TASKS = {"cancel": "cancel", "retry": "retry", "set_priority": "set"}
 VERBS_OF_QUEUES = {"pause_queue": "queue.pause", "resume_queue": "queue.resume"}
 
 
-async def perform(call: Call, row: DeliveryRow) -> str | None:
-    """Do what a delivery asks; return why it was not done, or None."""
-    kind = get_kind(row.action)
+class RecordingDatabase:
+    """A database whose first write also records the attempt, in the same transaction."""
+
+    def __init__(self, db: Database, record: Callable[[Connection], None]) -> None:
+        self._db, self._record = db, record
+        self.is_recorded = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run `fn(c, …)` as `Database.write` does, and record the attempt."""
+        if self.is_recorded:
+            return await self._db.write(fn, *args, **kwargs)
+
+        def act(c: Connection) -> Any:
+            found = fn(c, *args, **kwargs)
+            self._record(c)
+            return found
+
+        found = await self._db.write(act)
+        self.is_recorded = True
+        return found
+
+
+async def perform(
+    call: Call, row: DeliveryRow, record: Callable[[Connection], None]
+) -> tuple[str | None, bool]:
+    """Do what a delivery asks; return why it was not done, or None, and whether it is recorded.
+
+    `record` stores a successful attempt.
+    """
     name = row.payload["alerts"][0]["name"]
-    call = replace(call, by=f"rule {name}")
+    db = RecordingDatabase(call.db, record)
+    call = replace(call, db=cast(Database, db), by=f"rule {name}")
     try:
-        if kind in VERBS_OF_QUEUES:
-            await registry.call_verb(call, VERBS_OF_QUEUES[kind], {"name": row.action[kind]})
-        elif kind in VERBS_OF_TASKS:
-            return await _act_on_tasks(call, kind, row)
-        elif kind == "submit":
-            await _submit(call, row)
-        else:
-            return f"this runtime knows no action {kind}"
-    except Problem as problem:
-        return problem.message.rstrip(".")
+        problem = await _act(call, row)
+    except Problem as error:
+        problem = error.message.rstrip(".")
+    return problem, db.is_recorded
+
+
+async def _act(call: Call, row: DeliveryRow) -> str | None:
+    kind = get_kind(row.action)
+    if kind in VERBS_OF_TASKS:
+        return await _act_on_tasks(call, kind, row)
+    if kind in VERBS_OF_QUEUES:
+        await registry.call_verb(call, VERBS_OF_QUEUES[kind], {"name": row.action[kind]})
+    elif kind == "submit":
+        await _submit(call, row)
+    else:
+        return f"this runtime knows no action {kind}"
     return None
 
 
