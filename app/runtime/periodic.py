@@ -261,9 +261,9 @@ class Duties:
         if problems == self._stored_problems:
             return
         try:
-            await self.db.write(
-                alerts.set_system_alerts, problems, ("config",) if self.settings.is_mild else ()
-            )
+            mild = ("config",) if self.settings.is_mild else ()
+            channel = self.settings.notifications.problems
+            await self.db.write(alerts.set_system_alerts, problems, mild, channel)
             self._stored_problems, self._is_write_failure_logged = problems, False
         except Problem as problem:
             if not self._is_write_failure_logged:

@@ -429,22 +429,25 @@ def update_alerts_of_changed_rule(
 
 
 def set_system_alerts(
-    c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()
+    c: Connection, problems: Mapping[str, str], mild: Collection[str] = (), channel: str = ""
 ) -> None:
     """Make {name: text} the open alerts about Taskdeck itself.
 
-    New ones are inserted and missing ones resolved. Names in `mild` are warnings, the others
-    critical.
+    New ones are inserted and missing ones resolved; `channel` hears of both. Names in `mild` are
+    warnings, the others critical.
     """
     a, now = schema.alerts, timestamps.now()
     about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM_OBJECT, _UNRESOLVED)
     known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
-    for name in known.keys() - problems.keys():
+    over = [known[name] for name in known.keys() - problems.keys()]
+    for number in over:
         c.execute(
             update(a)
-            .where(a.c.id == known[name])
+            .where(a.c.id == number)
             .values(status="resolved", resolved_at=now, updated_at=now)
         )
+    deliveries.announce_own(c, "resolved", over, channel)
+    new: list[int] = []
     for name, said in problems.items():
         severity = "warning" if name in mild else "critical"
         if name in known:
@@ -462,7 +465,9 @@ def set_system_alerts(
                 "text": said,
                 "short": said,
             }
-            c.execute(a.insert().values(**row, fired_at=now, created_at=now, updated_at=now))
+            made = a.insert().values(**row, fired_at=now, created_at=now, updated_at=now)
+            new.append(c.execute(made.returning(a.c.id)).scalar_one())
+    deliveries.announce_own(c, "firing", new, channel)
 
 
 def detach_rule(c: Connection, sla_id: int) -> None:

@@ -64,13 +64,36 @@ def announce(c: Connection, event: str, alert_ids: Sequence[int]) -> None:
         if sla_id in actions and (event == "firing" or facts["id"] not in ends):
             found.setdefault(sla_id, []).append(facts)
     for sla_id, alerts in found.items():
-        held = _list_held(c, sla_id) if event != "firing" else []
-        for action in actions[sla_id]:
-            unheard = _find_unheard(c, sla_id, held, describe_target(action))
-            told = [alert for alert in alerts if alert["id"] not in unheard]
-            for end in dict.fromkeys(ends.get(alert["id"]) for alert in told):
-                part = [alert for alert in told if ends.get(alert["id"]) == end]
-                _enqueue(c, sla_id, event, action, part, end)
+        _announce_together(c, sla_id, event, actions[sla_id], alerts, ends)
+
+
+def announce_own(c: Connection, event: str, alert_ids: Sequence[int], channel: str) -> None:
+    """Enqueue a message about each of these alerts of Taskdeck itself, which have no rule."""
+    if not channel or not alert_ids:
+        return
+    ends = {key: one.until for key, one in silences.find_silenced(c, alert_ids).items()}
+    for _, facts in _list_facts(c, alert_ids):
+        if event == "firing" or facts["id"] not in ends:
+            action = {"on": event, "notify": channel}
+            _announce_together(c, None, event, [action], [facts], ends)
+
+
+def _announce_together(
+    c: Connection,
+    sla_id: int | None,
+    event: str,
+    actions: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Mapping[str, Any]],
+    ends: Mapping[int, str],
+) -> None:
+    """Enqueue the actions of one rule; `ends` are the ends of silences by alert."""
+    held = _list_held(c, sla_id) if event != "firing" else []
+    for action in actions:
+        unheard = _find_unheard(c, sla_id, held, describe_target(action))
+        told = [alert for alert in alerts if alert["id"] not in unheard]
+        for end in dict.fromkeys(ends.get(alert["id"]) for alert in told):
+            part = [alert for alert in told if ends.get(alert["id"]) == end]
+            _enqueue(c, sla_id, event, action, part, end)
 
 
 def _list_facts(
@@ -100,8 +123,11 @@ def _map_actions(
     return {sla_id: actions for sla_id, actions in on_event.items() if actions}
 
 
-def _list_held(c: Connection, sla_id: int) -> list[DeliveryRow]:
-    """Return the first messages of a rule that a silence or `after` holds back."""
+def _list_held(c: Connection, sla_id: int | None) -> list[DeliveryRow]:
+    """Return the first messages of a rule that a silence or `after` holds back.
+
+    Without a rule they are about alerts of Taskdeck itself.
+    """
     now = timestamps.now()
     return [
         row
@@ -120,11 +146,15 @@ def is_held(row: DeliveryRow) -> bool:
     return not row.attempts and row.due_at > timestamps.format_time(usual)
 
 
-def _find_unheard(c: Connection, sla_id: int, held: Sequence[DeliveryRow], target: str) -> set[int]:
+def _find_unheard(
+    c: Connection, sla_id: int | None, held: Sequence[DeliveryRow], target: str
+) -> set[int]:
     """Return the alerts of which nothing was said to a target, since the message is held."""
     firing_target = target.replace("resume_queue ", "pause_queue ")
     ids = {i for row in held if row.target == firing_target for i in row.payload["ids"]}
-    return ids - _find_told(c, sla_id, ids, firing_target) if ids else ids
+    if not ids or sla_id is None:  # nothing was said to a channel without a rule before
+        return ids
+    return ids - _find_told(c, sla_id, ids, firing_target)
 
 
 def _find_told(c: Connection, sla_id: int, alert_ids: Collection[int], target: str) -> set[int]:
@@ -140,7 +170,7 @@ def _find_told(c: Connection, sla_id: int, alert_ids: Collection[int], target: s
     return set(found.scalars())
 
 
-def _list_waiting(c: Connection, sla_id: int) -> list[DeliveryRow]:
+def _list_waiting(c: Connection, sla_id: int | None) -> list[DeliveryRow]:
     """Return the unfinished deliveries of a rule, oldest first."""
     # `+sla_id`: few deliveries wait, but a rule may have many
     found = select(*_ROW).where(_WAITING, literal_column("+sla_id") == sla_id)
@@ -150,20 +180,20 @@ def _list_waiting(c: Connection, sla_id: int) -> list[DeliveryRow]:
 
 def _enqueue(
     c: Connection,
-    sla_id: int,
+    sla_id: int | None,
     event: str,
     action: Mapping[str, Any],
     alerts: Sequence[Mapping[str, Any]],
     silenced_until: str | None,
 ) -> None:
     most = action.get("max")
-    if most is not None:
+    if most is not None and sla_id is not None:
         done = _count_done(c, sla_id, alerts, action)
         alerts = [one for one in alerts if done[_get_subject(one, action)] < most]
     if not alerts:
         return
     now = timestamps.utcnow()
-    is_grouped = get_kind(action) in GROUPED_KINDS
+    is_grouped = get_kind(action) in GROUPED_KINDS and sla_id is not None
     wait = GROUP_SECONDS if is_grouped else 0.0
     due = timestamps.format_time(now + timedelta(seconds=max(wait, action.get("after") or 0.0)))
     due = max(due, silenced_until or "")
@@ -182,7 +212,7 @@ def _enqueue(
 
 
 def _find_group(
-    c: Connection, sla_id: int, event: str, action: Mapping[str, Any], due: str
+    c: Connection, sla_id: int | None, event: str, action: Mapping[str, Any], due: str
 ) -> DeliveryRow | None:
     """Return the delivery, not yet due, that can take further alerts."""
     now = timestamps.now()
@@ -422,9 +452,10 @@ def list_of_rule(c: Connection, sla_id: int, limit: int) -> list[DeliveryRow]:
 
 
 def list_of_alert(c: Connection, sla_id: int | None, alert_id: int) -> list[DeliveryRow]:
-    """Return the deliveries of an alert, oldest first; none for an alert without a rule."""
+    """Return the deliveries of an alert, oldest first."""
     if sla_id is None:
-        return []
+        own = select(*_ROW).where(_D.alert_id == alert_id).order_by(_D.id)
+        return [DeliveryRow._make(row) for row in c.execute(own)]
     alert = "EXISTS (SELECT 1 FROM json_each(deliveries.payload, '$.ids') j WHERE j.value = :alert)"
     found = select(*_ROW).where(_D.sla_id == sla_id, text(alert).bindparams(alert=alert_id))
     return [DeliveryRow._make(row) for row in c.execute(found.order_by(_D.id))]

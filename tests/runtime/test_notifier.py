@@ -406,6 +406,44 @@ async def test_a_silence_of_some_alerts_splits_their_message(
     assert titles == ["[critical] deep: c late", "[critical] deep: a late"]
 
 
+async def test_alerts_of_taskdeck_itself_reach_their_channel(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    def set_problems(c: Connection, **problems: str) -> None:
+        alerts.set_system_alerts(c, problems, channel="ops")
+
+    async with run_notifier(scenario.db, config):
+        await scenario.db.write(set_problems, halt="the disk is full")
+        await scenario.db.write(set_problems, halt="the disk is full since 10:31")
+        await wait_for(scenario, lambda rows: [row.status for row in rows] == ["sent"])
+        await scenario.db.write(set_problems)
+        rows = await wait_for(scenario, lambda rows: [row.status for row in rows] == ["sent"] * 2)
+
+    found = [json.loads(body) for body in http.bodies]
+    assert [one["title"] for one in found] == [
+        "[critical] halt: taskdeck the disk is full",
+        "[resolved] halt: taskdeck the disk is full since 10:31",
+    ]
+    assert "Acknowledge: taskdeck alert ack halt" in found[0]["message"]
+    assert get_keys(http) == [row.key for row in rows]
+    shown = await service_alerts.show(Call(scenario.db, "", config.parent), id=1)
+    assert [one["event"] for one in shown["deliveries"]] == ["firing", "resolved"]
+
+
+async def test_a_silenced_alert_of_taskdeck_itself_is_not_sent(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    until = timestamps.format_time(scenario.clock() + timedelta(seconds=600))
+    await scenario.db.write(silences.put, {"rule": ["halt"]}, until, "ann", None)
+    for problems in ({"halt": "the disk is full"}, {}):
+        await scenario.db.write(alerts.set_system_alerts, problems, (), "ops")
+    scenario.clock.advance(700)
+    async with run_notifier(scenario.db, config):
+        (row,) = await wait_for(scenario, lambda rows: rows[0].status != "pending")
+
+    assert (row.status, row.last_error, http.bodies) == ("skipped", "no longer firing", [])
+
+
 ACTIONS = [
     {"retry": True}, {"cancel": True}, {"set_priority": 7}, {"pause_queue": "default"},
     {"resume_queue": "default"}, {"submit": {"argv": ["true"], "name": "repair"}},

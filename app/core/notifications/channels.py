@@ -6,7 +6,7 @@ Secrets are referred to as `{env:NAME}` or `{file:/path}` and read only when a m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -61,13 +61,15 @@ class Channel:
 class NotificationSettings:
     """Channels by name, the default for tasks, and limits of what rules may do.
 
-    `default` is the channel that tells the end of tasks without one of their own, "" for none; `on`
-    is `failed` or `ended`. `faulty` names the channels with a fault.
+    `default` is the channel that tells the end of tasks without one of their own, `problems` the
+    one that tells alerts of Taskdeck itself, "" for none; `on` is `failed` or `ended`. `faulty`
+    names the channels with a fault.
     """
 
     channels: Mapping[str, Channel] = field(default_factory=dict[str, Channel])
     default: str = ""
     on: str = "failed"
+    problems: str = ""
     allow_command: bool = False
     allow_private: tuple[Network, ...] = ()
     faulty: frozenset[str] = frozenset()
@@ -85,27 +87,38 @@ def parse_notifications(
         name: _parse_table(name, sections.get(name, {}), parsers, faults)
         for name, parsers in _TABLE_PARSERS.items()
     }
-    default = tables["notifications"].get("default", "")
-    if default and default not in names:
-        near = find_nearest(default, names)
-        known = f" Nearest: {near}." if near else ""
-        _add_fault(
-            faults,
-            ("notifications", "default"),
-            f'there is no channel "{sanitize(default)}".{known}',
-            "Example: [channels.ops]",
-        )
-        default = ""
+    default, problems = (
+        _get_known(name, tables["notifications"], names, faults) for name in ("default", "problems")
+    )
     actions = tables["actions"]
     settings = NotificationSettings(
         channels,
         default,
         tables["notifications"].get("on", "failed"),
+        problems,
         actions.get("command", False),
         actions.get("allow_private", ()),
         frozenset(map(str, names)) - channels.keys(),
     )
     return settings, faults
+
+
+def _get_known(
+    setting: str, table: Mapping[str, Any], names: Sequence[str], faults: list[SettingFault]
+) -> str:
+    """Return the channel of a setting, "" for none. Add a fault if there is no such channel."""
+    name: str = table.get(setting, "")
+    if not name or name in names:
+        return name
+    near = find_nearest(name, names)
+    known = f" Nearest: {near}." if near else ""
+    _add_fault(
+        faults,
+        ("notifications", setting),
+        f'there is no channel "{sanitize(name)}".{known}',
+        "Example: [channels.ops]",
+    )
+    return ""
 
 
 def explain_missing(settings: NotificationSettings, name: str) -> str:
@@ -333,6 +346,6 @@ def _add_fault(
 
 
 _TABLE_PARSERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
-    "notifications": {"default": _parse_default, "on": _parse_outcome},
+    "notifications": {"default": _parse_default, "on": _parse_outcome, "problems": _parse_default},
     "actions": {"command": _parse_switch, "allow_private": _parse_networks},
 }
