@@ -283,6 +283,9 @@ VISITS = (
         None,
         (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌─ Silence")),
     ),
+    Visit(
+        "a new silence", EditScreen, FormEntry, (("7", "7 Alerts and SLAs"), ("m", "New silence"))
+    ),
     Visit("a task that is edited", EditScreen, FormEntry, EDIT),
     Visit("the pool of a queue", EditScreen, DropDown, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
     Visit(

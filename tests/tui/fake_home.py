@@ -507,6 +507,22 @@ RULES = [
           silence={"until": format_timestamp(-5 * HOUR), "by": "bob", "reason": "disk move"}),
     _make_rule("old-rule", "info", "finishes within 2h, queue etl", enabled=False),
 ]  # fmt: skip
+
+
+def _make_silence(number: int, words: str, left: float, **more: Any) -> Row:
+    return {
+        "id": f"s{number}", "sla": None, "matchers": None, "words": words, "by": "bob",
+        "reason": None, "until": format_timestamp(-left), "created_at": format_timestamp(HOUR),
+        "alerts": 1,
+    } | more  # fmt: skip
+
+
+SILENCES = [
+    _make_silence(3, "severity warning, queue gpu or gpu-*", 100 * MINUTE, alerts=0, by="ann",
+                  matchers={"severity": ["warning"], "queue": ["gpu", "gpu-*"]},
+                  reason="new cards are put in"),
+    _make_silence(2, "rule disk-soon", 5 * HOUR, sla="disk-soon", reason="disk move"),
+]  # fmt: skip
 _RULE_RUNS = [
     {
         "number": n,
@@ -740,7 +756,8 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
         "schedule_timeline": _answer_timeline,
         "definition_show": {"text": DEFINITION, "format": "toml"},
         "definition_check": _check_definition, "alert_ls": ALERTS, "sla_ls": RULES,
-        "alert_show": _answer_alert_show, "sla_history": {"runs": _RULE_RUNS, "limit": 2700.0},
+        "alert_silences": SILENCES, "alert_show": _answer_alert_show,
+        "sla_history": {"runs": _RULE_RUNS, "limit": 2700.0},
         "sla_show": RULES[0], "history": answer_history,
         "away": AWAY_ANSWER, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg",
         "uuid": ""}],
@@ -847,7 +864,7 @@ def make_rules_home(folder: Path, **more: Any) -> FakeRuntime:
     """Return the runtime of a busy home with rules of the general form."""
     return make_busy_home(folder, **({
         "alert_ls": GENERAL_ALERTS, "sla_ls": GENERAL_RULES, "alert_show": _answer_general_alert,
-        "sla_history": _answer_general_history,
+        "sla_history": _answer_general_history, "alert_silences": [],
     } | more))  # fmt: skip
 
 
@@ -876,7 +893,8 @@ def make_empty_home(**more: Any) -> FakeRuntime:
             "stopped": None}  # fmt: skip
     usual: Row = {
         "browse": none, "operations": [], "template_ls": [], "queue_ls": [QUEUES[3]],
-        "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [], "schedule_ls": [],
+        "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [], "alert_silences": [],
+        "schedule_ls": [],
         "history": _answer_empty_history, "doctor": [],
         "submit": [{"number": 1, "name": "ffmpeg", "uuid": ""}],
     }  # fmt: skip

@@ -112,6 +112,7 @@ ROUTES: dict[str, Route] = {
     "rule-forecast": make_key_route("7", *"jjjjjj"),
     "rule-several": make_key_route("7", *"jjjjjjj"),
     "alert-silence": make_key_route("7", "s"),
+    "new-silence": make_key_route("7", "m"),
     "rule-form": make_key_route("7", "n"),
     "edit-task": make_direct_route(lambda app: _open_edit_form(app, 3)),
     "edit-queue": make_direct_route(lambda app: _open_edit_form(app, 1)),
@@ -144,7 +145,7 @@ RULE_SCREENS = ("rule", "rule-deadline", "rule-forecast", "rule-several")
 """Screens of the home with rules of the general form only."""
 ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search",
-    "editor-fault", "alert-silence", "columns",
+    "editor-fault", "alert-silence", "new-silence", "columns",
     "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue",
     "run-again", "topics", "topic", "schedule-remove", "schedule-edit",
 )  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.board import AlertEntry
+from app.core.rules import silence_matchers
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, acknowledge_alerts
-from app.tui.data.list_rows import RuleRow
+from app.tui.data.list_rows import RuleRow, SilenceRow
 from app.tui.style import Look
 
 RulesByName = Mapping[str, RuleRow]
@@ -49,18 +51,31 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
     """
     found: dict[str, RuleRow] = {}
     for row in rows:
-        name = row.name if isinstance(row, RuleRow) else row.sla
+        if isinstance(row, SilenceRow) and not row.rule:
+            raise NotApplicableError("A silence has no rule: s changes its end, D ends it.")
+        name = _get_rule_name(row)
         if name not in rules:
-            why = (
-                f"The rule {name} was deleted"
+            raise NotApplicableError(
+                f"The rule {name} was deleted. Press a to acknowledge the alert."
                 if getattr(row, "uuid", None)
-                else f"{name} is about Taskdeck itself and has no rule"
+                else f"{name} is about Taskdeck itself and has no rule. m silences it."
             )
-            raise NotApplicableError(f"{why}. Press a to acknowledge the alert.")
         found[name] = rules[name]
     if not found:
         raise NotApplicableError("No rule under the cursor; press n to create one.")
     return list(found.values())
+
+
+def _get_rule_name(row: Any) -> str:
+    if isinstance(row, SilenceRow):
+        return row.rule
+    return row.name if isinstance(row, RuleRow) else row.sla
+
+
+def list_silences(rows: Sequence[Any]) -> list[SilenceRow]:
+    """Return the rows if all are silences, else none."""
+    found = [row for row in rows if isinstance(row, SilenceRow)]
+    return found if len(found) == len(rows) else []
 
 
 def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
@@ -129,6 +144,76 @@ def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
         )
         for rule in quiet
     ]
+
+
+def ask_end(silences: Sequence[SilenceRow], look: Look) -> Question:
+    """Build the dialog that asks for another end of silences."""
+    named = [look.cut(look.sanitize(row.words), 60) for row in silences[:MAX_NAMED]]
+    more = len(silences) - MAX_NAMED
+    body = [
+        [(f"{'This silence lasts' if len(silences) == 1 else 'These silences last'} from now", "")],
+        *([(f"  {words}", "bold")] for words in named),
+        *([[(f"  and {more} more", "")]] if more > 0 else []),
+    ]
+    answers = [Answer(key, words) for key, words in _SILENCE_LABELS.items()]
+    answers += [Answer("e", "end now"), Answer("n", "keep")]
+    return Question("Silence", body, answers, safe="n", column=True, confirm_delay=0.0)
+
+
+def extend_silences(silences: Sequence[SilenceRow], until: str) -> list[Request]:
+    """Give silences another end."""
+    return [
+        Request(
+            "alert.silence",
+            _make_silence_args(row) | {"until": until},
+            f"Silenced {_format_until(until)}:",
+            (_make_restore(row),),
+            row.words,
+        )
+        for row in silences
+    ]
+
+
+def end_silences(silences: Sequence[SilenceRow]) -> list[Request]:
+    """End silences now."""
+    return [
+        Request(
+            "alert.unsilence", {"ids": [row.id]}, "Silence ended:", (_make_restore(row),), row.words
+        )
+        for row in silences
+    ]
+
+
+def _make_silence_args(row: SilenceRow) -> dict[str, Any]:
+    what: dict[str, Any] = {"sla": row.rule} if row.rule else {"match": dict(row.matchers)}
+    return what | ({"reason": row.reason} if row.reason else {})
+
+
+def _make_restore(row: SilenceRow) -> Request:
+    args = _make_silence_args(row) | {"until": row.facts["until"]}
+    return Request("alert.silence", args, "Silence restored:", object=row.words)
+
+
+def silence_matching(match: Mapping[str, str], until: str, reason: str = "") -> list[Request]:
+    """Silence the alerts that match, given as one glob for each key."""
+    matchers = {key: [glob] for key, glob in match.items()}
+    words = silence_matchers.describe_matchers(matchers)
+    more = {"reason": reason} if reason else {}
+    args = {"match": matchers, "until": until, **more}
+    # undone by the operation in the answer, since the id is not known yet
+    undo = (Request("alert.unsilence", {"ids": []}, "Silence ended:", object=words),)
+    return [Request("alert.silence", args, f"Silenced {_format_until(until)}:", undo, words)]
+
+
+def suggest_match(row: Any, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return globs for a new silence of a row: its rule, and the narrowest of its names."""
+    if isinstance(row, SilenceRow) and not row.rule:
+        return {key: globs[0] for key, globs in row.matchers.items()}
+    if row is None:
+        return {}
+    narrow = next((key for key in ("task", "schedule", "queue", "pool") if labels.get(key)), "")
+    names = {"rule": _get_rule_name(row)} | ({narrow: labels[narrow]} if narrow else {})
+    return {key: glob.escape(name) for key, name in names.items()}
 
 
 def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
@@ -246,4 +331,6 @@ def format_row(row: Any) -> str:
     """Return a row as one line of text to copy, unsanitized."""
     if isinstance(row, RuleRow):
         return f"{row.name}: {row.words} ({row.severity})"
+    if isinstance(row, SilenceRow):
+        return f"{row.id}: {row.words}"
     return f"{row.severity} {row.sla}: {row.object}, {row.why}"

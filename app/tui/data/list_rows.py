@@ -45,6 +45,33 @@ def format_end(row: EndedEntry) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceRow:
+    """Silence that lasts: its id, what it covers, and its end in UNIX seconds.
+
+    `rule` is the rule that it covers alone, "" for one of matchers. `alerts` counts the open alerts
+    that it covers. `facts` is the row of `alert.silences`.
+    """
+
+    id: str
+    words: str
+    until: float
+    by: str
+    reason: str
+    alerts: int
+    rule: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"silence:{self.id}"
+
+    @property
+    def matchers(self) -> Mapping[str, list[str]]:
+        """Globs by what they match; empty for the silence of a rule."""
+        return self.facts.get("matchers") or {}
+
+
+@dataclass(frozen=True, slots=True)
 class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.
 

@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from app.core import metrics
+from app.core.rules import silence_matchers
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
@@ -141,6 +142,10 @@ class EditKind:
     first: str = ""
     check: Callable[[EditSheet], list[str]] = lambda sheet: []
     """Checks that involve several fields."""
+    initial: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Initial texts of a new object."""
+    has_rows: bool = True
+    """False for a form about rows that it does not read."""
 
 
 PRIORITY = EditField(
@@ -394,7 +399,16 @@ NEW_RULE = EditKind(
     ),
     first="name",
     check=_check_new_rule,
+    initial={"preset": "finishes-within", "severity": "warning"},
 )
+
+
+def _check_matchers(sheet: EditSheet) -> list[str]:
+    if any(sheet.get_text(sheet.find_field(key)) for key in silence_matchers.KEYS):
+        return []
+    return ["Say what is silent: a rule, a severity, a task, and so on."]
+
+
 SILENCE = EditKind(
     "silence",
     (
@@ -411,20 +425,40 @@ SILENCE = EditKind(
         EditField("reason", "Reason", to_text, to_text, "--reason", size=0, blank=True),
     ),
     first="until",
+    has_rows=False,
+)
+ANY_SEVERITY = ("", "any")
+MATCHING_SILENCE = EditKind(
+    "silence",
+    (
+        SILENCE.slots[0],
+        *(
+            EditField(
+                key,
+                key.capitalize(),
+                to_text,
+                to_text,
+                f"--{key}",
+                widget="choice",
+                options=(ANY_SEVERITY, *SEVERITIES),
+                blank=False,
+            )
+            if key == "severity"
+            else EditField(key, key.capitalize(), to_text, to_text, f"--{key}", size=34, blank=True)
+            for key in silence_matchers.KEYS
+        ),
+        replace(SILENCE.slots[1], label="Note", option="--note"),
+    ),
+    first="until",
+    check=_check_matchers,
+    has_rows=False,
 )
 ACKNOWLEDGE = EditKind(
     "note",
     (EditField("note", "Note", to_text, to_text, "--note", size=0, needed=True),),
     first="note",
+    has_rows=False,
 )
-INITIAL_VALUES = {
-    "preset": "finishes-within",
-    "severity": "warning",
-    "kind": "cron",
-    "overlap": "skip",
-    "missed": "run-once",
-}
-"""Initial values of a new rule or schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,7 +489,7 @@ class EditSheet:
     def get_initial_text(self, edit_field: EditField) -> str:
         """Return a field's initial text: the stored value, or "" if the rows differ."""
         if self.is_new:
-            return INITIAL_VALUES.get(edit_field.name, "")
+            return self.kind.initial.get(edit_field.name, "")
         found = {edit_field.show(row.get(edit_field.name)) for row in self.stored}
         return found.pop() if len(found) == 1 else ""
 

@@ -45,7 +45,8 @@ class EditSource:
     @property
     def is_new(self) -> bool:
         """True if the form creates an object."""
-        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, NEW_SCHEDULE, SILENCE, ACKNOWLEDGE)
+        made = (NEW_QUEUE, NEW_POOL, NEW_RULE, NEW_SCHEDULE)
+        return self.kind in made or not self.kind.has_rows
 
     @property
     def word(self) -> str:
@@ -73,7 +74,7 @@ class EditSource:
 
         Raise NotFound for a missing task; other missing objects yield no rows.
         """
-        if self.kind in (SILENCE, ACKNOWLEDGE):
+        if not self.kind.has_rows:
             return EditRows()
         if self.kind is TASK:
             rows = tuple(_convert_task(client.call("show", {"id": ident})) for ident in self.idents)

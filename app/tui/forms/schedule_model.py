@@ -240,7 +240,13 @@ _FIELDS = (
     DESCRIPTION,
 )
 SCHEDULE = EditKind("schedule", _FIELDS, first="expression", check=_check_schedule)
-NEW_SCHEDULE = EditKind("schedule", (NAME, *_FIELDS), first="name", check=_check_schedule)
+NEW_SCHEDULE = EditKind(
+    "schedule",
+    (NAME, *_FIELDS),
+    first="name",
+    check=_check_schedule,
+    initial={"kind": "cron", "overlap": "skip", "missed": "run-once"},
+)
 
 
 def convert_schedule(row: Mapping[str, Any]) -> dict[str, Any]:

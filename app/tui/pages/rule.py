@@ -13,6 +13,7 @@ from app.core.rules import amounts
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.core.times import to_unix_or_none
+from app.tui.data.list_rows import SilenceRow
 from app.tui.pages.rule_levels import IS_BROKEN_BY, Levels, draw_due, find_charted, list_level_lines
 from app.tui.rows.alerts import OVER
 from app.tui.rows.rules import format_time_left
@@ -57,6 +58,16 @@ def build_alert_lines(
     return [*head, *_draw_runs(runs, found.get("limit"), room, most, now, look), *events, *sent][
         :height
     ]
+
+
+def build_silence_lines(row: SilenceRow, room: int, now: float, look: Look) -> list[DetailLine]:
+    """Return the lines about a silence: what it covers, its end, author and note."""
+    words = wrap_text(look.sanitize(row.words), room - 3)
+    silence = {"until": row.facts["until"], "by": row.by, "reason": row.reason}
+    count = f"{row.alerts:,} open alert{'' if row.alerts == 1 else 's'} now, later ones too"
+    made = f"set {_format_stamp(row.facts['created_at'], now)}"
+    facts = _wrap_parts([_format_silence(silence, now, look), count, made], room)
+    return [*([(f"  {line}", "bold")] for line in words), *facts]
 
 
 def build_rule_lines(

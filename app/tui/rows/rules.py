@@ -1,4 +1,4 @@
-"""Rows of the alerts screen: answers of `alert.ls` and `sla.ls`, and their cells."""
+"""Rows of the alerts screen: alerts, silences and rules, and their cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from app.core.board import AlertEntry
 from app.core.text import units
 from app.core.times import to_unix_or_none
-from app.tui.data.list_rows import RuleRow
+from app.tui.data.list_rows import RuleRow, SilenceRow
 from app.tui.rows.alerts import OVER, SEVERITIES, format_time_left, make_head_cells, make_state_cell
 from app.tui.style import ALERTS, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
@@ -31,6 +31,14 @@ def _format_levels(levels: Sequence[Mapping[str, Any]]) -> str:
     """Return the first value of a rule and its limit as a cell: `143 / 100`, `in 12m +1`."""
     first = next((level["brief"] for level in levels if level["brief"]), "")
     return f"{first} +{len(levels) - 1}" if first and len(levels) > 1 else first
+
+
+def make_silence_row(row: Mapping[str, Any]) -> SilenceRow:
+    """Return the row of an `alert.silences` answer."""
+    return SilenceRow(
+        row["id"], row["words"], to_unix_or_none(row["until"]) or 0.0, row["by"],
+        row["reason"] or "", row["alerts"], row["sla"] or "", row,
+    )  # fmt: skip
 
 
 def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
@@ -103,6 +111,43 @@ ALERT_SECTION = TableSection(
     "alerts", TableGrid(_WIDE, _make_wide_cells), TableGrid(_NARROW, _make_narrow_cells)
 )
 
+# Silences
+
+_SILENCE_WIDE = (
+    TableColumn("", 22, 44, gap=0, fits=True),
+    TableColumn("NOTE", 20, grow=1, floor=10, gap=2),
+    TableColumn("BY", 6, 16, fits=True, gap=2),
+    TableColumn("ALERTS", 6, right=True, gap=2),
+    TableColumn("STATE", 12, gap=2),
+)
+_SILENCE_NARROW = (
+    TableColumn("", 16, 26, gap=0, fits=True),
+    TableColumn("NOTE", 10, grow=1, floor=4, gap=2),
+    TableColumn("BY", 4, 10, fits=True, gap=2),
+    TableColumn("STATE", 12, gap=2),
+)
+
+
+def _make_silence_cells(silence: SilenceRow, look: Look, now: float) -> Cells:
+    return (
+        Cell(look.sanitize(silence.words)),
+        Cell(look.sanitize(silence.reason), "dim"),
+        Cell(look.sanitize(silence.by), "dim"),
+        Cell(f"{ALERTS['silenced'].word} {format_time_left(silence.until, now)}"),
+    )
+
+
+def _make_wide_silence_cells(silence: SilenceRow, look: Look, now: float) -> Cells:
+    *first, state = _make_silence_cells(silence, look, now)
+    return (*first, Cell(f"{silence.alerts:,}"), state)
+
+
+SILENCE_SECTION = TableSection(
+    "silences",
+    TableGrid(_SILENCE_WIDE, _make_wide_silence_cells),
+    TableGrid(_SILENCE_NARROW, _make_silence_cells),
+)
+
 # Rules
 
 _RULE_WIDE = (
@@ -148,6 +193,8 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell(f"firing {rule.firing:,}{more}", "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
+    if quiet := (rule.facts.get("open") or {}).get("silenced"):
+        return Cell(f"{ALERTS['silenced'].word} {quiet:,}", "dim")
     if rule.has_no_data:
         return Cell("no data", "dim")
     if rule.last_late is not None:

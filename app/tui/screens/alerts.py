@@ -1,7 +1,7 @@
-"""Alerts screen (key `7`): alerts, the SLA rules behind them, and a detail box.
+"""Alerts screen (key `7`): alerts, silences, the SLA rules behind them, and a detail box.
 
-Alerts and rules are two sections of one table, so `j` walks through both. An action on an alert
-applies to the alert, or to its rule where only a rule makes sense.
+The three are sections of one table, so `j` walks through all; silences are there while one lasts.
+An action on an alert applies to the alert, or to its rule where only a rule makes sense.
 """
 
 from __future__ import annotations
@@ -20,15 +20,27 @@ from app.core.text import units
 from app.tui.actions import rules as action_rules
 from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
-from app.tui.data.list_rows import RuleRow
+from app.tui.data.list_rows import RuleRow, SilenceRow
 from app.tui.forms.edit_source import is_rule_of_conditions
-from app.tui.pages.rule import build_alert_lines, build_rule_lines
+from app.tui.pages.rule import build_alert_lines, build_rule_lines, build_silence_lines
 from app.tui.rows.alerts import OVER
-from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, make_alert_line, make_rule_row
+from app.tui.rows.rules import (
+    ALERT_SECTION,
+    RULE_SECTION,
+    SILENCE_SECTION,
+    make_alert_line,
+    make_rule_row,
+    make_silence_row,
+)
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.rule_form import AcknowledgeScreen, SilenceScreen, make_rule_screen
+from app.tui.screens.rule_form import (
+    AcknowledgeScreen,
+    MatchingSilenceScreen,
+    SilenceScreen,
+    make_rule_screen,
+)
 from app.tui.style import Span
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.document import Section, make_title_rule
@@ -54,16 +66,18 @@ FLAT, LOW, TALL, VAST = 16, 22, 36, 46
 
 
 class AlertsTable(Table):
-    """Table of alerts with the rules below them.
+    """Table of alerts with the silences that last, and the rules below them.
 
     Alerts get the lines they need as long as some rules stay visible.
     """
 
     def share_lines(self, height: int) -> list[tuple[int, int]]:
+        alerts, silences, rules = (len(view.rows) for view in self.views)
         room = max(0, height - 2)
-        alerts, rules = (max(1, len(view.rows)) for view in self.views)
-        for_rules = max(min(rules, room // 3), room - alerts)
-        return [(room - for_rules, 0), (for_rules, 0)]
+        for_silences = min(silences, room // 4) if silences else -1
+        room -= for_silences + 1
+        for_rules = max(min(max(1, rules), room // 3), room - max(1, alerts))
+        return [(room - for_rules, 0), (for_silences, 0), (for_rules, 0)]
 
 
 class RuleDetail(DetailBox):
@@ -102,6 +116,7 @@ class AlertsScreen(ListScreen):
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
         Binding("A", "note", "Acknowledge with a note", id="alert.note"),
         Binding("s", "silence", "Silence the rule: asks how long", id="alert.silence"),
+        Binding("m", "new_silence", "New silence by names, severity", id="silence.new"),
         Binding("f", "past", "Show or hide alerts resolved in the last 24h", id="alert.past"),
         Binding("l", "log", "Log of the alert's task", id="task.log"),
         Binding("w", "why", "Why its task waits, or how it ended", id="task.why"),
@@ -110,7 +125,7 @@ class AlertsScreen(ListScreen):
         Binding("e", "edit", "Edit the rule", id="rule.edit"),
         Binding("t", "edit_text", "Edit the rule as text", id="rule.edit-text"),
         Binding("p", "switch", "Turn the rule off, or on", id="rule.switch"),
-        Binding("D", "delete", "Delete the rule", id="rule.delete"),
+        Binding("D", "delete", "Delete the rule, end the silence", id="rule.delete"),
         Binding("y", "copy", "Copy the row as a line", id="rule.copy"),
     ]
 
@@ -120,6 +135,7 @@ class AlertsScreen(ListScreen):
         """True if resolved alerts are listed too."""
         self.alerts: tuple[AlertEntry, ...] = ()
         self.rules: dict[str, RuleRow] = {}
+        self.silences: tuple[SilenceRow, ...] = ()
         self._loaded = False
         self._details: Mapping[str, Any] = {}
         self._details_key = ""
@@ -129,7 +145,7 @@ class AlertsScreen(ListScreen):
     # Widgets
 
     def list_sections(self) -> Sequence[TableSection]:
-        return (ALERT_SECTION, RULE_SECTION)
+        return (ALERT_SECTION, SILENCE_SECTION, RULE_SECTION)
 
     def make_table(self) -> Table:
         return AlertsTable(self.list_sections(), id="list")
@@ -150,6 +166,9 @@ class AlertsScreen(ListScreen):
         super().on_resize()
 
     def collect_facts(self, row: Any) -> Mapping[str, Any]:
+        if isinstance(row, SilenceRow):
+            facts = {"rule": row.words, "severity": "", "status": "silenced", "on": row.words}
+            return {**facts, "why": row.reason, "by": row.by}
         if isinstance(row, RuleRow):
             status = (
                 "off"
@@ -189,6 +208,12 @@ class AlertsScreen(ListScreen):
         new = KeyHint("n", "new rule", "n", 3)
         if marked := self.table.list_marked():
             return [*list_marked_alert_hints(marked, self._has_rule), MARK_HINT, new]
+        if isinstance(row, SilenceRow):
+            return [
+                KeyHint("s", "until when", "s", 1),
+                KeyHint("D", "end", "D", 2),
+                *self._list_rare_hints(),
+            ]
         if isinstance(row, RuleRow):
             hint = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
             tasks = [KeyHint("↵", "its tasks", "enter", 1)] if self._has_tasks(row) else []
@@ -228,11 +253,12 @@ class AlertsScreen(ListScreen):
         return True
 
     def _has_rule(self, row: Any) -> bool:
-        return isinstance(row, RuleRow) or row.sla in self.rules
+        return isinstance(row, RuleRow) or getattr(row, "sla", None) in self.rules
 
     def _list_rare_hints(self) -> list[KeyHint]:
         delete = [KeyHint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
-        return [KeyHint("f", "only open" if self.shows_past else "resolved too", "f", 10), *delete]
+        past = KeyHint("f", "only open" if self.shows_past else "resolved too", "f", 10)
+        return [KeyHint("m", "new silence", "m", 9), past, *delete]
 
     # Reading
 
@@ -245,11 +271,10 @@ class AlertsScreen(ListScreen):
             self._apply_answer,
         )
 
-    def _apply_answer(
-        self, found: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
-    ) -> None:
+    def _apply_answer(self, found: tuple[Sequence[Mapping[str, Any]], ...]) -> None:
         self.alerts = tuple(map(make_alert_line, found[0]))
         self.rules = {row["name"]: make_rule_row(row) for row in found[1]}
+        self.silences = tuple(map(make_silence_row, found[2]))
         self._loaded = True
         self._show_rows()
         self.refresh_chrome()
@@ -263,7 +288,9 @@ class AlertsScreen(ListScreen):
         rules.title = f"Rules {len(self.rules)}"
         first = "  No rules yet: n makes the first, such as: "
         rules.empty = [[(first, "dim"), ("finishes within 45m, template encode", "")]]
-        table.show({"alerts": self.alerts, "rules": tuple(self.rules.values())})
+        table.find_view("silences").title = f"Silences {len(self.silences)}"
+        rows = {"alerts": self.alerts, "silences": self.silences}
+        table.show({**rows, "rules": tuple(self.rules.values())})
         self.query_one("#counts", TextLine).show(self._make_counts())
 
     def _format_total(self) -> str:
@@ -288,7 +315,9 @@ class AlertsScreen(ListScreen):
             "firing": sum(row.firing for row in active_rules) + own.count("firing"),
             "acknowledged": sum(row.acknowledged for row in active_rules)
             + own.count("acknowledged"),
-            "silenced": sum(row.firing + row.acknowledged for row in quiet),
+            "silenced": sum(row.firing + row.acknowledged for row in quiet)
+            + sum((row.facts.get("open") or {}).get("silenced", 0) for row in self.rules.values())
+            + own.count("silenced"),
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
         spans = [
@@ -344,6 +373,8 @@ class AlertsScreen(ListScreen):
             ]
             lines = build_alert_lines(about, room, height, self.now, look) if about else said
             return look.cut(look.sanitize(row.sla), room - 20), row.severity, lines
+        if isinstance(row, SilenceRow):
+            return f"silence {row.id}", "", build_silence_lines(row, room, self.now, look)
         return "", "", []
 
     def refresh_each_second(self) -> None:
@@ -357,6 +388,7 @@ class AlertsScreen(ListScreen):
                 self._ticks % LEVEL_SECONDS == 0
                 and any(row.level for row in self.rules.values())
                 or any(alert.until is not None and alert.until <= self.now for alert in self.alerts)
+                or any(silence.until <= self.now for silence in self.silences)
             ):
                 self.reread()
 
@@ -414,7 +446,33 @@ class AlertsScreen(ListScreen):
                 action_rules.ask_silence(rules, self.look), partial(self._silence, rules)
             )
 
-        self._with_rules(ask)
+        if silences := action_rules.list_silences(self.table.list_selected()):
+            self._with_changes(lambda: self._ask_end(silences))
+        else:
+            self._with_rules(ask)
+
+    def _with_changes(self, act: Callable[[], None]) -> None:
+        if not self.deck.refuse_changes():
+            act()
+
+    def _ask_end(self, silences: Sequence[SilenceRow]) -> None:
+        def change(key: str) -> None:
+            if key == "e":
+                self._perform(lambda: action_rules.end_silences(silences))
+            else:
+                until = action_rules.SILENCE_ENDS[key]
+                self._perform(lambda: action_rules.extend_silences(silences, until))
+
+        self._ask_before(action_rules.ask_end(silences, self.look), change)
+
+    def action_new_silence(self) -> None:
+        if self.deck.refuse_changes():
+            return
+        row = self.table.item
+        is_known = row is not None and row.key == self._details_key
+        labels: Mapping[str, str] = (self._details.get("labels") or {}) if is_known else {}
+        match = action_rules.suggest_match(row, labels)
+        self.app.push_screen(MatchingSilenceScreen(self.client_factory, match, labels))
 
     def _silence(self, rules: list[RuleRow], key: str) -> None:
         if key == "o":
@@ -435,7 +493,10 @@ class AlertsScreen(ListScreen):
                 lambda key: self._perform(lambda: action_rules.delete_rules(rules)),
             )
 
-        self._with_rules(ask)
+        if silences := action_rules.list_silences(self.table.list_selected()):
+            self._perform(lambda: action_rules.end_silences(silences))
+        else:
+            self._with_rules(ask)
 
     def action_edit(self) -> None:
 
@@ -491,7 +552,9 @@ class AlertsScreen(ListScreen):
     @on(Table.Opened)
     def _handle_open(self, event: Table.Opened) -> None:
         row = event.item
-        if isinstance(row, RuleRow):
+        if isinstance(row, SilenceRow):
+            self.show_message("s changes the end of a silence, D ends it.", stays=False)
+        elif isinstance(row, RuleRow):
             self._open_tasks(row)
         elif row.uuid:
             self.deck.open_task(row.uuid)
@@ -521,5 +584,5 @@ class AlertsScreen(ListScreen):
         return uuid
 
 
-def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, Any]:
-    return client.call("alert.ls", dict(args)), client.call("sla.ls")
+def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, ...]:
+    return client.call("alert.ls", dict(args)), client.call("sla.ls"), client.call("alert.silences")

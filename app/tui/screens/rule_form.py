@@ -1,18 +1,29 @@
-"""Forms for SLA rules, for silencing a rule, and for acknowledging alerts with a note."""
+"""Forms for SLA rules, for silences, and for acknowledging alerts with a note."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from app.core.rules import silence_matchers
 from app.core.text import units
 from app.tui.actions import rules
 from app.tui.actions.tasks import Request
 from app.tui.data.list_rows import RuleRow
-from app.tui.forms.edit_model import ACKNOWLEDGE, NEW_RULE, RULE, SILENCE, EditSheet
+from app.tui.forms.edit_model import (
+    ACKNOWLEDGE,
+    MATCHING_SILENCE,
+    NEW_RULE,
+    RULE,
+    SILENCE,
+    EditField,
+    EditSheet,
+)
 from app.tui.forms.edit_source import EditSource
 from app.tui.screens.edit_form import EditScreen
+from app.tui.style import Span
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -33,14 +44,8 @@ class SilenceScreen(EditScreen):
         self.rule = rule
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
-        now = datetime.fromtimestamp(self.now, UTC)
-        until = units.parse_time(sheet.get_text(sheet.find_field("until")), now)
-        effect = (
-            f"Quiet until {units.format_clock_time(until, now)}, for"
-            f" {units.format_age((until - now).total_seconds())}."
-        )
         return [
-            effect,
+            _describe_end(sheet, self.now),
             "Its alerts return after that. To stop them for good, p turns the rule off.",
         ]
 
@@ -65,6 +70,53 @@ class SilenceScreen(EditScreen):
                 *more,
             ]
         ]
+
+
+class MatchingSilenceScreen(EditScreen):
+    """Form for a new silence of the alerts that globs select."""
+
+    def __init__(
+        self,
+        client_factory: Callable[[], Client],
+        match: Mapping[str, str],
+        labels: Mapping[str, str],
+    ) -> None:
+        """Create the form with globs; `labels` are all names of the alert."""
+        kind = replace(MATCHING_SILENCE, initial={"until": "2h", **match})
+        super().__init__(client_factory, EditSource(kind))
+        self.labels = labels
+
+    def _make_hint(self, slot: EditField) -> Span:
+        name = self.labels.get(slot.name, "")
+        return (f"of this alert: {self.look.sanitize(name)}", "dim") if name else ("", "")
+
+    def describe_effect(self, sheet: EditSheet) -> list[str]:
+        return [
+            _describe_end(sheet, self.now),
+            "Alerts that match all of these are quiet, later ones too. * matches any text.",
+        ]
+
+    def _get_match(self, sheet: EditSheet) -> dict[str, str]:
+        texts = {key: sheet.get_text(sheet.find_field(key)) for key in silence_matchers.KEYS}
+        return {key: text for key, text in texts.items() if text}
+
+    def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
+        until, reason = (sheet.get_text(sheet.find_field(name)) for name in ("until", "reason"))
+        return rules.silence_matching(self._get_match(sheet), until, reason)
+
+    def make_commands(self, sheet: EditSheet) -> list[list[str]]:
+        until, reason = (sheet.get_text(sheet.find_field(name)) for name in ("until", "reason"))
+        match = {key: [glob] for key, glob in self._get_match(sheet).items()}
+        more = ["--note", reason] if reason else []
+        options = silence_matchers.list_options(match)
+        return [["taskdeck", "alert", "silence", *options, "--until", until, *more]]
+
+
+def _describe_end(sheet: EditSheet, at: float) -> str:
+    now = datetime.fromtimestamp(at, UTC)
+    until = units.parse_time(sheet.get_text(sheet.find_field("until")), now)
+    length = units.format_age((until - now).total_seconds())
+    return f"Quiet until {units.format_clock_time(until, now)}, for {length}."
 
 
 class AcknowledgeScreen(EditScreen):

@@ -133,7 +133,7 @@ def answer_alert_show(args: dict[str, Any]) -> dict[str, Any]:
 
 def make_runtime(**table: Any) -> FakeRuntime:
     usual: dict[str, Any] = {
-        "alert_ls": ALERTS, "sla_ls": RULES, "alert_show": answer_alert_show,
+        "alert_ls": ALERTS, "sla_ls": RULES, "alert_show": answer_alert_show, "alert_silences": [],
         "sla_history": {"runs": RUNS, "limit": 2700.0}, "sla_set": {},
         "alert_ack": DONE, "alert_unack": DONE, "alert_silence": DONE, "alert_unsilence": DONE,
         "sla_rm": {}, "sla_create": {},
@@ -1022,3 +1022,84 @@ async def test_a_note_needs_an_alert_that_fires():
         await wait_until(
             pilot, lambda: "Only a firing alert can be acknowledged" in read_screen_text(app)
         )
+
+
+SILENCES = [
+    {"id": "s3", "sla": None, "matchers": {"rule": ["gpu-*"], "queue": ["gpu"]},
+     "words": "rule gpu-*, queue gpu", "by": "bob", "reason": "disk move", "alerts": 2,
+     "until": format_timestamp(-90 * MINUTE), "created_at": format_timestamp(MINUTE)},
+    {"id": "s4", "sla": "etl-late", "matchers": None, "words": "rule etl-late", "by": "ann",
+     "reason": None, "alerts": 1, "until": SILENCED_UNTIL, "created_at": format_timestamp(MINUTE)},
+]  # fmt: skip
+
+
+async def test_silences_are_listed_with_a_countdown_and_end():
+    found = make_runtime(alert_silences=SILENCES)
+    app = make_deck(found)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        text = read_screen_text(app)
+        assert "Silences 2" in text and "disk move" in text and "quiet 1h30m" in text
+        screen.table.go_to_row("silence:s3")
+        await wait_until(pilot, lambda: "2 open alerts now" in read_screen_text(app))
+        await pilot.press("D")
+        await wait_until(pilot, lambda: found.list_args("alert.unsilence") == [{"ids": ["s3"]}])
+        await pilot.press("s")
+        await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await pilot.press("d")
+        match = {"match": SILENCES[0]["matchers"], "reason": "disk move", "until": "1d"}
+        await wait_until(pilot, lambda: found.list_args("alert.silence") == [match])
+
+
+async def test_the_silence_of_a_rule_gets_another_end():
+    found = make_runtime(alert_silences=SILENCES)
+    app = make_deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        screen.table.go_to_row("silence:s4")
+        await pilot.press("s")
+        await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await pilot.press("h")
+        asked = [{"sla": "etl-late", "until": "1h"}]
+        await wait_until(pilot, lambda: found.list_args("alert.silence") == asked)
+
+
+async def test_a_new_silence_begins_with_the_names_of_the_alert():
+    labels = {"rule": "encode-on-time", "severity": "critical", "task": "encode [1]", "queue": "q"}
+    found = make_runtime(alert_show=lambda args: answer_alert_show(args) | {"labels": labels})
+    app = make_deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_alerts_screen(pilot, app)
+        await pilot.press("m")
+        await wait_until(pilot, lambda: "New silence" in read_screen_text(app))
+        shown = read_screen_text(app)
+        assert "of this alert: critical" in shown and "of this alert: q" in shown
+        assert "--rule encode-on-time --task 'encode [[]1]' --until 2h" in shown
+        await pilot.press("ctrl+j")
+        match = {"rule": ["encode-on-time"], "task": ["encode [[]1]"]}
+        asked = [{"match": match, "until": "2h"}]
+        await wait_until(pilot, lambda: found.list_args("alert.silence") == asked)
+
+
+async def test_an_alert_of_taskdeck_itself_is_silenced_by_its_name():
+    found = make_runtime()
+    app = make_deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        screen.table.go_to_row("alert:4")
+        await pilot.press("s")
+        await wait_until(pilot, lambda: "m silences it" in read_screen_text(app))
+        await pilot.press("m", "ctrl+j")
+        asked = [{"match": {"rule": ["nothing-starts"]}, "until": "2h"}]
+        await wait_until(pilot, lambda: found.list_args("alert.silence") == asked)
+
+
+async def test_a_silence_must_match_something():
+    app = make_deck(make_runtime(alert_ls=[], sla_ls=[]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_rules()
+        await wait_until(pilot, lambda: isinstance(app.screen, AlertsScreen) and app.screen._loaded)
+        await pilot.press("m")
+        await wait_until(pilot, lambda: "New silence" in read_screen_text(app))
+        await pilot.press("3", "h", "ctrl+j")
+        await wait_until(pilot, lambda: "Say what is silent" in read_screen_text(app))
