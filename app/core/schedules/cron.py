@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -28,22 +28,10 @@ _FIELDS = (
 )
 _CRONSIM_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 MAX_LENGTH = 1000
-_HOUR = 3600
+LONGEST_CHANGE = timedelta(hours=3)
+"""Time by which no clock goes back at once; the longest are two hours."""
+_NONE = timedelta()
 _EPOCH = datetime(2000, 1, 1)
-
-
-class _CronTimes(CronSim):
-    """Fire times of an expression, also where the clock changes by half an hour."""
-
-    def tick(self, seconds: int = 1) -> None:
-        before = self.dt
-        super().tick(seconds)
-        if seconds == _HOUR and self.dt.minute and self.dt.tzinfo is not None:
-            # After the change, steps of an hour would pass over the first half of each hour.
-            whole = self.dt.replace(minute=0).astimezone(UTC)
-            is_real = whole.astimezone(self.dt.tzinfo).minute == 0
-            if is_real and whole > before.astimezone(UTC):
-                self.dt = whole.astimezone(self.dt.tzinfo)
 
 
 def normalize_cron(text: str) -> str:
@@ -117,14 +105,46 @@ def _is_valid(at: int, field: str) -> bool:
 
 def find_next(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the first fire time strictly after `after`, in UTC, or None."""
+    minute, hour = expression.split(" ")[:2]
+    is_wild = "*" in (minute[:1], hour[:1])
+    find = _find_matching_minute if is_wild else _find_fixed_time
     try:
-        for found in _CronTimes(expression, after.astimezone(zone)):
-            # cronsim counts fixed times by the wall clock, which repeats an hour in autumn
-            if (at := found.astimezone(UTC)) > after:
-                return at
+        return find(expression, after, zone)
     except CronSimError as error:  # a stored expression is damaged, or 50 years pass without one
         raise ValueError(str(error)) from None
+
+
+def _find_fixed_time(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the next time of day: moved behind a gap, and only the first if repeated."""
+    for found in CronSim(expression, after.astimezone(zone)):
+        # cronsim counts fixed times by the wall clock, which repeats an hour in autumn
+        if (at := found.astimezone(UTC)) > after:
+            return at
     return None
+
+
+def _find_matching_minute(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the next minute whose wall time matches: not in a gap, and each if repeated.
+
+    cronsim loses minutes of such expressions where clocks change at midnight, or not by an hour.
+    """
+    shown = after.astimezone(zone)
+    best: datetime | None = None
+    begin, later = shown.replace(tzinfo=None), (after + LONGEST_CHANGE).astimezone(zone)
+    is_repeated = (later.utcoffset() or _NONE) < (shown.utcoffset() or _NONE)
+    for wall in CronSim(expression, begin - LONGEST_CHANGE if is_repeated else begin):
+        times = [wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+        if best is not None and times[0] >= best:
+            break
+        coming = [at for at in times if at > after and _is_shown(at, wall, zone)]
+        best = min(coming if best is None else [best, *coming], default=None)
+        if best is not None and not is_repeated:
+            break
+    return best
+
+
+def _is_shown(at: datetime, wall: datetime, zone: ZoneInfo) -> bool:
+    return at.astimezone(zone).replace(tzinfo=None) == wall
 
 
 @lru_cache(maxsize=4096)

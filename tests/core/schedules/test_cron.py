@@ -144,8 +144,18 @@ def test_an_expression_is_described_in_words():
     assert describe_cron("0 2 * * *") == "at 02:00 every day"
 
 
-@pytest.mark.parametrize(("expression", "fires"), [("0 */10 * * *", 10), ("5 */3 * * *", 3)])
-def test_a_clock_change_of_half_an_hour_skips_no_hour(expression: str, fires: int):
-    zone = ZoneInfo("Australia/Lord_Howe")  # 02:00 becomes 01:30 on 5 April
-    found = find_next(expression, datetime(2026, 4, 4, 13, 30, tzinfo=UTC), zone)
-    assert found is not None and found.astimezone(zone).hour == fires
+@pytest.mark.parametrize(
+    ("zone", "expression", "after", "fire"),
+    [
+        ("Australia/Lord_Howe", "0 */10 * * *", "2026-04-05T00:30+11:00", "04-05 10:00"),
+        ("America/Santiago", "* 1 * * SUN", "2026-09-05T12:00-04:00", "09-06 01:00"),
+        ("America/Santiago", "* 0,2 * * SUN", "2026-09-05T12:00-04:00", "09-06 02:00"),
+        ("America/Havana", "*/5 */10 * * SUN", "2026-03-07T12:00-05:00", "03-08 10:00"),
+        ("Pacific/Chatham", "48 */2 * * *", "2026-04-05T02:48+13:45", "04-05 02:48"),
+        ("Pacific/Chatham", "48 */2 * * *", "2026-04-05T02:48+12:45", "04-05 04:48"),
+        ("Pacific/Chatham", "48 */2 * * *", "2026-09-27T02:00+12:45", "09-27 04:48"),
+    ],
+)
+def test_unusual_clock_changes_lose_no_minute(zone: str, expression: str, after: str, fire: str):
+    found = find_next(expression, datetime.fromisoformat(after).astimezone(UTC), ZoneInfo(zone))
+    assert found is not None and f"{found.astimezone(ZoneInfo(zone)):%m-%d %H:%M}" == fire
