@@ -169,6 +169,10 @@ class Runtime:
         """Return the present values of a rule of the general form."""
         return self.levels.find(make_level_key(rule))
 
+    def get_left_out(self, rule: SlaRow) -> str:
+        """Return what a rule leaves out since there is too much, in words, or ""."""
+        return self.levels.get_left_out(make_level_key(rule))
+
     def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""
         return self.levels.list_trail(make_level_key(rule))

@@ -86,6 +86,10 @@ class RuntimeHandle(Protocol):
         """Return the present values of a rule of the general form."""
         ...
 
+    def get_left_out(self, rule: SlaRow) -> str:
+        """Return what a rule leaves out since there is too much, in words, or ""."""
+        ...
+
     def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""
         ...

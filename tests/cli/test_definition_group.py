@@ -437,6 +437,7 @@ def test_sla_show_has_the_value_and_the_deliveries_of_a_rule(fake_runtime, cli):
         "words": "queue media: queued tasks over 100",
         "levels": [LEVEL, LEVEL | {"text": "longest wait 4m, limit 30m"}],
         "does": ["firing: notify ops"],
+        "left_out": "has 500 alerts and leaves out 7 more: narrow its match",
         "due": {"at": DELIVERY["next_at"], "object": "#7 film", "more": 2},
         "deliveries": [DELIVERY, DELIVERY | {"status": "sent", "attempts": 1}],
     }
@@ -445,6 +446,7 @@ def test_sla_show_has_the_value_and_the_deliveries_of_a_rule(fake_runtime, cli):
     assert "now          queued tasks 143, limit 100, queue media\n" in shown
     assert "             longest wait 4m, limit 30m\n" in shown
     assert "does         firing: notify ops" in shown
+    assert "left out     has 500 alerts and leaves out 7 more: narrow its match" in shown
     assert ": #7 film, then 2 more\n" in shown and "due          next " in shown
     assert "firing: ops failing, attempt 3, next" in shown and "HTTP 503" in shown
     assert shown.count("firing: ops sent\n") == 1

@@ -69,6 +69,9 @@ class FakeRuntimeHandle:
     def list_levels(self, rule: SlaRow) -> Sequence[Level]:
         return self.levels.find(make_level_key(rule))
 
+    def get_left_out(self, rule: SlaRow) -> str:
+        return self.levels.get_left_out(make_level_key(rule))
+
     def list_trail(self, rule: SlaRow) -> list[Level]:
         return self.levels.list_trail(make_level_key(rule))
 

@@ -66,6 +66,7 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
         ("condition", condition),
         ("now" if sla.get("metric") else "of", scope),
         ("now", "\n".join(sanitize(level["text"]) for level in sla.get("levels") or ())),
+        ("left out", sanitize(sla.get("left_out") or "")),
         ("due", _format_due(sla)),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
@@ -110,8 +111,9 @@ def _format_state(sla: dict[str, Any]) -> Span:
     alerts = [f"{count:,} {sanitize(status)}" for status, count in sla["open"].items() if count]
     if sla["silence"]:
         alerts.append(f"silenced until {time_format.format_clock(sla['silence']['until'])}")
-    return ", ".join(alerts) or sla["state"], (
-        "broken" if sla["open"].get("firing") else "warn" if alerts else ""
+    more = ", not all" if sla.get("left_out") else ""
+    return (", ".join(alerts) or sla["state"]) + more, (
+        "broken" if sla["open"].get("firing") else "warn" if alerts or more else ""
     )
 
 

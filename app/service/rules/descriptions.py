@@ -14,7 +14,8 @@ from db.rows import SlaRow
 def describe_rule(row: SlaRow, live: RuntimeHandle | None) -> Mapping[str, Any]:
     """Return what clients show of a rule: its words, its actions and its level.
 
-    `levels` is empty without a runtime; see `app.core.rules.levels.describe_levels`.
+    `levels` is empty without a runtime; see `app.core.rules.levels.describe_levels`. `left_out`
+    tells what the rule leaves out since there is too much, and what to do, or is empty.
     """
     try:
         sentence = words.describe_conditions(row.conditions)
@@ -26,6 +27,7 @@ def describe_rule(row: SlaRow, live: RuntimeHandle | None) -> Mapping[str, Any]:
         "words": sentence, "does": describe_actions(row), "limit": None, "metric": None,
         "unit": None, "now": None, "stands": None,
         "levels": levels.describe_levels(row.conditions, found, now),
+        "left_out": live.get_left_out(row) if live and row.enabled else "",
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from app.core.rules.conditions import AnyNodeType, MetricNode
 from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate, make_ref
 from app.core.rules.levels import Level, add_verdict
 from app.core.rules.rule_plan import Labels, RulePlan
+from app.core.text.sanitize import sanitize
 from app.service.rules.due_times import (
     MAX_LOOKS,
     DueList,
@@ -30,7 +31,7 @@ from app.service.rules.due_times import (
 from app.service.rules.levels import LOOKS, LevelLog, make_level_key
 from app.service.rules.probes import Probes
 from app.service.rules.ranking import FEW, find_ranked, list_suspects, rank
-from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
+from app.service.rules.snapshot import DAY, MAX_NAMES, Memory, Snapshot, Subject
 from app.service.rules.values import SubjectValues, read_level
 from db import timestamps
 from db.engine import Connection, Database
@@ -187,6 +188,9 @@ class RuleEngine:
             due_changes += find_due_changes(rule.row.id, version, due, judge.list_due())
             next_at = min(next_at, judge.next_at)
             looks -= self._note_levels(judge, looks > 0)
+            text = judge.describe_left_out()
+            if self.levels.note_left_out(make_level_key(rule.row), text):
+                log.warning("sla %s %s", sanitize(rule.row.name), text)
             if judge.is_firing:
                 firing.add(rule.row.name)
         is_complete = snapshot.is_complete and self._rules_version is not None
@@ -318,6 +322,8 @@ class _RulePass:
         self.row, self.now = rule.row, snapshot.now
         self.comparisons = rule.plan.comparisons
         self.levels = [Level(snapshot.now)] * len(self.comparisons)
+        self._left_out = set[str]()
+        """Keys that break the rule, but have no alert since there are too many."""
         self._subject: Subject | None = None
         self._judged: set[str] = set()
 
@@ -382,6 +388,7 @@ class _RulePass:
             before = groups.get(key)
             if before is None and key not in self._states:
                 if room <= 0:
+                    self._left_out.add(key)
                     continue
                 room -= 1
             groups[key] = _join(before, _Group(verdict, subject))
@@ -420,6 +427,21 @@ class _RulePass:
                 kind = self._plan.base
                 found[key] = _Group(verdict, Subject(kind, key, due.title, "", Labels()))
         return found
+
+    def describe_left_out(self) -> str:
+        """Return what the rule leaves out since there is too much, and what to do, or ""."""
+        parts: list[str] = []
+        if self._left_out:
+            parts.append(f"has {MAX_ALERTS:,} alerts and leaves out {len(self._left_out):,} more")
+        names = self._snapshot.count_names(self._plan)
+        if names > MAX_NAMES:
+            parts.append(f"looks at {MAX_NAMES:,} of {names:,} task names")
+        advice = ["narrow its match"] if parts else []
+        if queue := self._snapshot.find_full_queue(self._plan):
+            most = rule_values.MAX_CANDIDATES
+            parts.append(f"looks at only the oldest {most:,} waiting tasks of queue {queue}")
+            advice.append("give its tasks a queue of their own")
+        return f"{' and '.join(parts)}: {', or '.join(advice)}" if parts else ""
 
     @property
     def needs_young(self) -> bool:

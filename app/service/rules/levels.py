@@ -27,7 +27,7 @@ def make_level_key(rule: SlaRow) -> Key:
 
 
 class LevelLog:
-    """Latest levels of each rule, and the trail of its first metric.
+    """Latest levels of each rule, the trail of its first metric, and what the rule leaves out.
 
     The level of a trail's step is the worst of the step.
     """
@@ -35,6 +35,7 @@ class LevelLog:
     def __init__(self) -> None:
         self._latest: dict[Key, Sequence[Level]] = {}
         self._trails: dict[Key, deque[Level]] = {}
+        self._left_out: dict[Key, str] = {}
 
     def is_due(self, key: Key, now: float) -> bool:
         """Return whether the levels of a rule are older than a step."""
@@ -64,6 +65,19 @@ class LevelLog:
         for key in (self._latest.keys() | self._trails.keys()) - {*keys}:
             self._latest.pop(key, None)
             self._trails.pop(key, None)
+        for key in self._left_out.keys() - {*keys}:
+            del self._left_out[key]
+
+    def note_left_out(self, key: Key, text: str) -> bool:
+        """Keep what a rule leaves out, if anything; return whether that begins now."""
+        was = self._left_out.pop(key, "")
+        if text:
+            self._left_out[key] = text
+        return bool(text) and not was
+
+    def get_left_out(self, key: Key) -> str:
+        """Return what a rule leaves out in the latest pass, in words, or ""."""
+        return self._left_out.get(key, "")
 
     def drop(self, key: Key) -> None:
         """Forget the latest levels of a rule that does not apply now."""

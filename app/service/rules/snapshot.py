@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -261,6 +262,33 @@ class Snapshot:
         """True if each queued task is among the instances."""
         found = sum(one.candidate.status == "queued" for one in self.instances if one.candidate)
         return found >= sum(n for (_, status), n in self.counters.items() if status == "queued")
+
+    def count_names(self, plan: RulePlan) -> int:
+        """Return the number of task names that a rule may judge, 0 if it judges others."""
+        return len(self.choose_names(plan.match)) if plan.base == "task" else 0
+
+    def find_full_queue(self, plan: RulePlan) -> str | None:
+        """Return a queue with more old tasks than are read, if a rule may miss one of its own.
+
+        A rule for all tasks of the queue misses none: the oldest ones are read.
+        """
+        match = plan.match
+        is_narrow = match.task or match.template or match.schedule or match.tags
+        if plan.base != "instance" or "waiting" not in plan.phases or not is_narrow:
+            return None
+        globs = match.queue
+        full = (one for one in self._full_queues if globs is None or is_any_match(one, globs))
+        return next(full, None)
+
+    @cached_property
+    def _full_queues(self) -> Sequence[str]:
+        counts = Counter(
+            one.labels.queue
+            for one in self._phases["waiting"].subjects
+            if one.candidate is not None and one.candidate.status == TaskStatus.QUEUED
+        )
+        most = rule_values.MAX_CANDIDATES
+        return [name for name, many in counts.items() if name and many >= most]
 
     @cached_property
     def past_due_tasks(self) -> Mapping[str, rule_values.DueTaskRow]:

@@ -76,7 +76,8 @@ class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.
 
     `until` is the end of its silence in UNIX seconds. `has_no_data` is True if nothing was judged
-    yet. `level` is its value with its limit, if it compares one. `facts` is the row of `sla.ls`.
+    yet. `level` is its value with its limit, if it compares one. `is_partial` is True if
+    the rule leaves something out. `facts` is the row of `sla.ls`.
     """
 
     name: str
@@ -90,6 +91,7 @@ class RuleRow:
     last_late: float | None = None
     has_no_data: bool = False
     level: str = ""
+    is_partial: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

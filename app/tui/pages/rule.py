@@ -88,6 +88,8 @@ def build_rule_lines(
         head.append([(f"  {look.cut(value, room - 3)}", "")])
     levels = (history.get("levels") or rule.get("levels") or ()) if rule["enabled"] else ()
     head += list_level_lines(levels, room, height < LOW_DETAIL, look)
+    if left_out := history.get("left_out") or rule.get("left_out"):
+        head += _wrap_sentence(f"not all: {left_out}", room, height, look, "warn")
     if not any("due" in level for level in levels):
         head += _list_due(history.get("due"), room, now, look)
     is_short = _is_general(rule) and height < LOW_DETAIL

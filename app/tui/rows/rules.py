@@ -23,7 +23,8 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
         found.get("acknowledged", 0),
         to_unix_or_none(silence["until"]) if silence else None, row.get("late") or 0,
         to_unix_or_none(row.get("last_late")),
-        row["state"] == "no data", _format_levels(row.get("levels") or ()), row,
+        row["state"] == "no data", _format_levels(row.get("levels") or ()),
+        bool(row.get("left_out")), row,
     )  # fmt: skip
 
 
@@ -190,6 +191,7 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell(f"{ALERTS['silenced'].word} {format_time_left(rule.until, now)}", "dim")
     if rule.firing:
         more = f", {ALERTS['acknowledged'].word} {rule.acknowledged:,}" if rule.acknowledged else ""
+        more += ", not all" if rule.is_partial else ""
         return Cell(f"firing {rule.firing:,}{more}", "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
@@ -199,7 +201,7 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell("no data", "dim")
     if rule.last_late is not None:
         return Cell(f"ok, late {units.format_age(now - rule.last_late)} ago", "well")
-    return Cell("ok", "well")
+    return Cell("ok, not all" if rule.is_partial else "ok", "well")
 
 
 RULE_SECTION = TableSection(

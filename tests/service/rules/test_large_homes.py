@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.runtime.change_feed import ChangeFeed
+from app.service.definitions import slas
 from app.service.rules import engine as engine_module
 from app.service.rules import snapshot
 from app.service.rules.snapshot import Snapshot
+from db.queries import rule_values
+from tests.service.conftest import FakeRuntimeHandle
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 
 pytestmark = pytest.mark.database
@@ -121,3 +126,68 @@ async def test_a_new_name_is_judged_with_its_first_run(home: VirtualHome):
     await home.run_task("new-one", 1)
     await home.run_pass()
     assert home.take_log() == [(5, "fire")]
+
+
+@pytest.fixture
+def live(home: VirtualHome) -> FakeRuntimeHandle:
+    """Return a runtime that knows what the engine of the home leaves out."""
+    found = FakeRuntimeHandle(ChangeFeed())
+    found.levels = home.engine.levels
+    home.call = replace(home.call, live=found)
+    return found
+
+
+async def read_left_out(home: VirtualHome) -> str:
+    return (await slas.show(home.call, name="rule"))["left_out"]
+
+
+async def test_a_rule_tells_of_alerts_that_are_too_many(
+    home: VirtualHome, live: FakeRuntimeHandle, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    monkeypatch.setattr(engine_module, "MAX_ALERTS", 2)
+    await home.add_rule({"scope": "instance", "when": QUEUED})
+    tasks = [await home.submit() for _ in range(5)]
+    await home.advance(700)
+    text = "has 2 alerts and leaves out 3 more: narrow its match"
+    assert await read_left_out(home) == text and len(await home.list_alerts()) == 2
+    assert caplog.messages == [f"sla rule {text}"], "once, not in each pass"
+    for task in tasks[:3]:
+        await home.start_run(task)
+    await home.advance(10)
+    assert await read_left_out(home) == ""
+
+
+async def test_a_rule_tells_of_names_that_are_too_many(
+    home: VirtualHome, live: FakeRuntimeHandle, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(snapshot, "MAX_NAMES", 2)
+    monkeypatch.setattr(engine_module, "MAX_NAMES", 2)
+    await home.add_rule({"scope": "task", "when": FAILED})
+    for name in ("a", "b", "c"):
+        await home.run_task(name, 1)
+    await home.run_pass()
+    assert await read_left_out(home) == "looks at 2 of 3 task names: narrow its match"
+    narrow = {"scope": "task", "match": {"task": ["b*", "c*"]}, "when": FAILED}
+    await slas.set_(home.call, name="rule", conditions=narrow)
+    await home.run_pass()
+    assert await read_left_out(home) == ""
+    assert home.log[-1][1:] == ("fire", "name:c"), "it was left out"
+
+
+async def test_a_rule_tells_of_a_queue_that_is_too_long(
+    home: VirtualHome, live: FakeRuntimeHandle, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rule_values, "MAX_CANDIDATES", 2)
+    await home.add_rule({"scope": "instance", "match": {"task": "b"}, "when": QUEUED})
+    for name in ("a", "a", "b"):
+        await home.submit(name)
+        await home.skip(1)
+    await home.advance(700)
+    assert await read_left_out(home) == (
+        "looks at only the oldest 2 waiting tasks of queue default: give its tasks a queue of"
+        " their own"
+    )
+    await slas.set_(home.call, name="rule", conditions={"scope": "instance", "when": QUEUED})
+    await home.run_pass()
+    assert await read_left_out(home) == "", "the oldest ones are those that matter"

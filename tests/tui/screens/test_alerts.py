@@ -18,7 +18,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import RuleRow
 from app.tui.pages.rule import build_rule_lines
 from app.tui.rows.alerts import make_narrow_cells
-from app.tui.rows.rules import make_rule_row
+from app.tui.rows.rules import make_rule_row, make_rule_state_cell
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.definition_editor import EditorScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -843,12 +843,23 @@ def screen_detail(app: TaskdeckApp) -> str:
     return "\n".join(lines[first:])
 
 
+LEFT_OUT = "has 500 alerts and leaves out 7 more: narrow its match"
+
+
+def test_a_row_of_a_rule_says_that_something_is_left_out():
+    for found, words in (({"firing": 500}, "firing 500, not all"), ({}, "ok, not all")):
+        row = make_rule_row(make_rule_answer("r", open=found, left_out=LEFT_OUT))
+        assert make_rule_state_cell(row, Look(), NOW).text == words
+
+
 def test_a_rule_tells_what_is_due_next_and_when():
     rule = make_rule_answer("on-time", created_at=format_timestamp(HOUR), limit=2700.0)
     due = {"at": format_timestamp(-HOUR), "object": HOSTILE_TEXT, "more": 4}
-    lines = build_rule_lines({**rule, "updated_at": rule["created_at"]}, {"due": due}, 118, 20, NOW,
-                             Look())  # fmt: skip
+    history = {"due": due, "left_out": LEFT_OUT}
+    rule["updated_at"] = rule["created_at"]
+    lines = build_rule_lines(rule, history, 118, 20, NOW, Look())
     text = "\n".join("".join(words for words, _ in line) for line in lines)
+    assert f"not all: {LEFT_OUT}" in text
     assert "next due 11:42: " in text and ", then 4 more" in text
     assert not any(c in text for c in "\x1b\x9b\u202e\u2066\u200b")
 
