@@ -492,11 +492,11 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
         alert__unsilence=heard,
     )
 
-    said = cli("alert", "silence", "on-time", "--until", "2026-01-31T08:00Z", "--reason", "backups")
+    said = cli("alert", "silence", "on-time", "--until", "2096-01-31T08:00Z", "--reason", "backups")
     assert said.out.startswith("sla on-time: silenced until ")
     assert runtime.get_last_args("alert.silence") == {
         "ids": ["on-time"],
-        "until": "2026-01-31T08:00:00+00:00",
+        "until": "2096-01-31T08:00:00+00:00",
         "reason": "backups",
     }
     assert cli("alert", "unsilence", "on-time").out == "sla on-time: not silenced\n"
@@ -602,11 +602,11 @@ def test_alerts_that_match_are_silenced(fake_runtime, cli):
     runtime = fake_runtime(alert__silence={"done": [SILENCE], "refused": [], "notes": ["no more"]})
 
     said = cli("alert", "silence", "--queue", "gpu*", "--queue", "etl", "--severity", "warning",
-               "--until", "2026-01-31T08:00Z", "--note", "disk move")  # fmt: skip
+               "--until", "2096-01-31T08:00Z", "--note", "disk move")  # fmt: skip
 
     assert runtime.get_last_args("alert.silence") == {
         "match": {"severity": ["warning"], "queue": ["gpu*", "etl"]},
-        "until": "2026-01-31T08:00:00+00:00",
+        "until": "2096-01-31T08:00:00+00:00",
         "reason": "disk move",
     }
     assert said.out.startswith("silence s3, queue gpu*: silenced until ")
