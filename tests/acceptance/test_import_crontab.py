@@ -8,6 +8,9 @@ import pwd
 
 import pytest
 
+from tests.message_servers import receive_mail
+from tests.runtime_process import wait_until
+
 PROGRAM = """#!/bin/sh
 file="$CRONTAB_FILE"
 case "$1" in
@@ -85,6 +88,26 @@ def test_a_machine_without_the_program_is_reported(acceptance_home):
 
     assert done.returncode == 3
     assert "there is no program crontab here" in done.stderr
+
+
+def test_a_failure_is_mailed_to_the_address_of_the_crontab(acceptance_home, crontab):
+    crontab.write_text(
+        "MAILTO=ops@example.com\n@daily /bin/false\nMAILTO=''\n@daily grep x /dev/null\n"
+    )
+    with receive_mail() as server:
+        config = acceptance_home.home.parent / "config" / "taskdeck" / "config.toml"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(
+            f'[channels.ops]\nurl = "{server.url}"\n[notifications]\ndefault = "ops"\n'
+        )
+        acceptance_home.run_ok("import", "crontab", "--apply")
+
+        for name in ("grep", "false"):
+            number = acceptance_home.run_ok("schedule", "run", name).strip()
+            acceptance_home.run_cli("wait", number)
+        wait_until(lambda: server.messages, "the mail")
+
+    assert [mail["Subject"] for mail in server.messages] == ["[failed] #2 false failed: exit 1"]
 
 
 def test_an_imported_command_runs_as_under_cron(acceptance_home, crontab):
