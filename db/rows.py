@@ -11,7 +11,7 @@ from db.timestamps import to_unix
 class TaskRow(NamedTuple):
     """A row of the tasks table. Durations in seconds, memory in MiB.
 
-    `notify` is `ended` or `failed`, a space, and a channel, or nothing for the default channel.
+    `notify` says who hears of its end: see `app.core.notifications.notices`.
     """
 
     uuid: str
@@ -72,6 +72,7 @@ class TaskStateRow(NamedTuple):
     name: str
     not_before: str | None
     retry_at: str | None
+    notify: str | None
     hold: bool
     pinned: bool
 

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.core.notifications.channels import NEVER, OUTCOMES
+from app.core.notifications.notices import NEVER, OUTCOMES
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -110,6 +110,9 @@ def _check_outcome(value: str) -> str:
     return value
 
 
+Outcome = Annotated[str, AfterValidator(_check_outcome)]
+
+
 class TaskSpec(BaseModel):
     """One submission, with exactly one of argv, script and template.
 
@@ -142,7 +145,7 @@ class TaskSpec(BaseModel):
     hold: bool = False
     log_limit: Size | None = None
     notify: NameStr | None = None
-    notify_on: Annotated[str, AfterValidator(_check_outcome)] | None = None
+    notify_on: Outcome | None = None
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:

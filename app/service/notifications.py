@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import config, paths
-from app.core.notifications import channels
+from app.core.notifications import channels, notices
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules import actions
 from app.core.text.sanitize import sanitize
@@ -119,7 +119,7 @@ def note_unknown_channels(call: Call, schedules: Mapping[str, Any]) -> None:
     named = {schedule: name for schedule, name in schedules.items() if isinstance(name, str)}
     settings = get_settings(call) if named else NotificationSettings()
     for schedule, name in named.items():
-        if name not in settings.channels:
+        if name not in (*settings.channels, *notices.RESERVED):
             missing = channels.explain_missing(settings, name)
             call.note(f"schedules.{sanitize(schedule)}: {missing}")
 
@@ -131,32 +131,23 @@ def check_notice(
 
     `what` says what was not done.
     """
+    if name in notices.RESERVED:
+        return
     if name is not None:
         _require(settings, name, what)
-    elif on not in (None, channels.NEVER) and not settings.default:
+    elif on not in (None, notices.NEVER) and not settings.default:
         raise Usage(
             f"--notify-on needs a channel. {what}",
             "Add --notify CHANNEL, or [notifications] default in config.toml.",
         )
 
 
-def parse_notice(stored: str | None) -> dict[str, str] | None:
-    """Return the column `notify` of a task as {"channel", "on"}, or None.
-
-    An empty channel is the default.
-    """
-    if stored is None:
-        return None
-    on, _, channel = stored.partition(" ")
-    return {"channel": channel, "on": on}
-
-
 def describe_notice(
-    notice: dict[str, str] | None, settings: NotificationSettings
+    notice: Mapping[str, str] | None, settings: NotificationSettings
 ) -> dict[str, Any] | None:
     """Return who hears of the end of a task: {"channel", "on", "default"}, or None."""
     if notice is not None:
-        channel = notice["channel"] or settings.default * (notice["on"] != channels.NEVER)
+        channel = notice["channel"] or settings.default * (notice["on"] != notices.NEVER)
         return {"channel": channel, "on": notice["on"], "default": False}
     if not settings.default:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.notifications.channels import Channel, NotificationSettings
-from app.errors import NotFound, Usage
+from app.errors import NotFound, Problem, Usage
 from app.service import notifications, registry
 from app.service.context import Call
 from db import timestamps
@@ -124,6 +124,56 @@ async def test_each_form_of_a_rule_has_known_channels(told: Call, form: dict[str
     for verb, name in (("sla.create", "y"), ("sla.set", "x")):
         with pytest.raises(NotFound, match="Nearest: ops"):
             await ask(told, verb, name=name, **form, notify=["opss"])
+
+
+async def read_notice(told: Call, number: int) -> Any:
+    shown = (await ask(told, "show", id=number))["notify"]
+    return shown["channel"], shown["on"], shown["default"]
+
+
+async def test_the_channel_of_a_waiting_task_is_set_and_undone(told: Call):
+    (task,) = await ask(told, "submit", tasks=[{"argv": ["true"], "hold": True}])
+    number = task["number"]
+
+    async def change(**fields: str) -> Any:
+        return await ask(told, "set", ids=[number], fields=fields)
+
+    done = await change(notify="ops", notify_on="failed")
+    assert done["done"][0]["changes"] == {"notify": [None, "failed ops"]}
+    assert await read_notice(told, number) == ("ops", "failed", False)
+    await change(notify_on="ended")
+    assert await read_notice(told, number) == ("ops", "ended", False)
+    await change(notify="none")
+    assert await read_notice(told, number) == ("", "never", False)
+    await change(notify="default")
+    assert await read_notice(told, number) == ("chat", "failed", True)
+    ((last,),) = await execute_sql(told, "SELECT max(id) FROM operations")
+    await ask(told, "undo", ids=[last])
+    assert await read_notice(told, number) == ("", "never", False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"notify": "opps"}, "Nearest: ops. Nothing was changed."),
+        ({"notify": "pager"}, "Channels: ops, chat. Nothing was changed."),
+        ({"notify_on": "always"}, "must be failed, ended or never"),
+    ],
+)
+async def test_an_unknown_channel_is_refused_with_the_known_ones(
+    told: Call, fields: dict[str, str], problem: str
+):
+    (task,) = await ask(told, "submit", tasks=[{"argv": ["true"], "hold": True}])
+    with pytest.raises(Problem) as caught:
+        await ask(told, "set", ids=[task["number"]], fields=fields)
+    assert problem in str(caught.value)
+
+
+async def test_ends_without_a_channel_are_refused(told: Call, fake_runtime: FakeRuntimeHandle):
+    fake_runtime.channels = replace(SETTINGS, default="")
+    (task,) = await ask(told, "submit", tasks=[{"argv": ["true"], "hold": True}])
+    found = await ask(told, "set", ids=[task["number"]], fields={"notify_on": "failed"})
+    assert "needs a channel" in found["refused"][0]["message"]
 
 
 async def test_channels_are_listed_without_secrets(told: Call):

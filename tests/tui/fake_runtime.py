@@ -159,6 +159,8 @@ class FakeRuntime:
         """Return the answer to a verb that the table lacks."""
         if verb == "cancel.preview":
             return self._make_cancel_preview(args["ids"])
+        if verb == "notify.ls":
+            return {"channels": [], "deliveries": []}
         return self._make_about(args) if verb == "about" else Remote(f"no answer for {verb}")
 
     def _make_cancel_preview(self, ids: list[str]) -> dict[str, Any]:

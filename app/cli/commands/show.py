@@ -8,6 +8,7 @@ from app.cli import output, styles, time_format
 from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
+from app.core.notifications.notices import describe_told
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
@@ -130,7 +131,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             ),
         ),
         ("requests", _format_request(task)),
-        ("tells", _format_notice(task.get("notify"))),
+        ("tells", describe_told(task.get("notify"))),
         ("uses", _format_usage(task.get("use"))),
         ("submitted", _format_submitted(task, now)),
         (
@@ -211,16 +212,6 @@ def _format_request(task: dict[str, Any]) -> str:
         else "retries 0"
     )
     return f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
-
-
-def _format_notice(notice: dict[str, Any] | None) -> str:
-    """Return the channel that hears of the end of the task."""
-    if not notice:
-        return ""
-    if notice["on"] == "never":
-        return "nobody"
-    when = "if it fails" if notice["on"] == "failed" else "when it ends"
-    return f"{sanitize(notice['channel'])} {when}" + ", by default" * notice["default"]
 
 
 def _format_usage(use: dict[str, Any] | None) -> str:

@@ -16,6 +16,7 @@ from app.cli.parser import (  # fmt: skip
     SIZE,
     Args,
     Command,
+    OneOf,
     Parser,
     add_json_options,
     add_selectors,
@@ -27,6 +28,7 @@ from app.cli.parser import (  # fmt: skip
     require_text,
 )
 from app.cli.submission.options import parse_at
+from app.core.notifications import notices
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
@@ -223,6 +225,8 @@ def _format_change(name: str, before: Any, after: Any) -> str:
         from app.cli import time_format
 
         return f"not before {time_format.format_future(after)}" if after else "no start time"
+    if name == "notify":
+        return f"tells {notices.format_notice(before)} → {notices.format_notice(after)}"
     old, new = (_format_value(name, value) for value in (before, after))
     return f"{name.replace('_', '-')} {old} → {new}"
 
@@ -323,6 +327,20 @@ def _add_set_arguments(parser: Parser) -> None:
         help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now); now: at once",
     )
     add("--name", "-n", dest="to_name", type=parse_new_name, metavar="NAME")
+    add(
+        "--notify",
+        dest="to_notify",
+        type=require_text,
+        metavar="CHANNEL",
+        help="tell a channel when the task ends; none: nobody; default: as in config.toml",
+    )
+    add(
+        "--notify-on",
+        dest="to_notify_on",
+        type=OneOf("failed", "ended", "never"),
+        metavar="WORD",
+        help="failed: tell only failures; ended: every end; never: none",
+    )
     pin = values.add_mutually_exclusive_group().add_argument
     pin(
         "--pin",

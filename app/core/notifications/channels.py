@@ -14,12 +14,11 @@ from urllib.parse import quote as quote_url
 
 from app.core.json_types import is_array, is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
+from app.core.notifications.notices import OUTCOMES, RESERVED
 from app.core.text.sanitize import MASK, find_name_error, find_nearest, sanitize, truncate
 
-OUTCOMES = ("failed", "ended")
-"""Ends of a task that can be announced."""
-NEVER = "never"
-"""Word for a task whose end is not announced, even if there is a default channel."""
+MAX_NAMED = 8
+"""Channels that a refusal names."""
 Network = IPv4Network | IPv6Network
 _CHANNEL_KEYS = ("url", "urls", "webhook", "secret")
 _REFERENCE = re.compile(r"\{(env|file):([^{}]+)\}")
@@ -126,8 +125,11 @@ def explain_missing(settings: NotificationSettings, name: str) -> str:
     shown = truncate(sanitize(name), 60)
     if name in settings.faulty:
         return f'the channel "{shown}" has a mistake in config.toml.'
+    names = [*settings.channels]
+    known = ", ".join([*names[:MAX_NAMED], *["…"] * (len(names) > MAX_NAMED)])
     near = find_nearest(name, settings.channels)
-    return f'there is no channel "{shown}" in config.toml.' + (f" Nearest: {near}." if near else "")
+    advice = f" Nearest: {near}." if near else f" Channels: {known}." if known else ""
+    return f'there is no channel "{shown}" in config.toml.{advice}'
 
 
 def resolve_references(
@@ -220,6 +222,8 @@ def _parse_channel(name: str, table: Any, faults: list[SettingFault]) -> Channel
     where = ("channels", name)
     if wrong := find_name_error(name):
         _add_fault(faults, where, f"the name {wrong}.")
+    if name in RESERVED:
+        _add_fault(faults, where, f'the name "{name}" has a meaning of its own in --notify.')
     if not is_object(table):
         _add_fault(faults, where, "must be a table.", 'Example: url = "ntfy://example"')
         return Channel(name)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.core.json_types import is_object
+from app.core.notifications.notices import format_notice
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 
@@ -131,6 +132,8 @@ def _format_full_value(key: str, value: Any) -> str:
         return write(float(value))
     if isinstance(value, str) and key in TIMESTAMP_COLUMNS:
         return format_timestamp(value)
+    if key == "notify" and isinstance(value, str):
+        return format_notice(value)
     if isinstance(value, str):
         return sanitize(
             STATE_NAMES.get(value, value.replace("_", " ")) if key == "status" else value

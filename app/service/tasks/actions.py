@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.core import task_spec
+from app.core.notifications import notices
 from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text import units
 from app.core.text.exit_text import get_signal_name
 from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Conflict, Usage
+from app.service import notifications
 from app.service.context import Call
 from app.service.definitions import templates
 from app.service.tasks import lookup, setting_checks, submit, views
@@ -518,7 +520,10 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "name": TypeAdapter(task_spec.NameStr),
     "pinned": TypeAdapter(bool),
     "at": TypeAdapter(str),
+    "notify": TypeAdapter(task_spec.NameStr),
+    "notify_on": TypeAdapter(task_spec.Outcome),
 }
+_NOTICE_FIELDS = ("notify", "notify_on")
 NOW = "now"
 """Value that removes the earliest start time."""
 ALWAYS_SETTABLE = frozenset({"pinned"})
@@ -531,7 +536,7 @@ async def set_(
     """Change settings of tasks.
 
     A running task uses new settings from its next attempt on. Only a shorter timeout applies at
-    once.
+    once, and who hears of its end. `notify` is a channel, `none` or `default`.
     """
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
@@ -540,13 +545,15 @@ async def set_(
         values["not_before"] = (
             None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
         )
+    notice = {name: values.pop(name) for name in _NOTICE_FIELDS if name in values}
     check = await call.db.read(_make_settable_check, values)
+    check = _make_notice_check(call, check, notice) if notice else check
     was: dict[str, dict[str, Any]] = {}
     limits: dict[str, float] = {}
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
-        task_fields.update_tasks(c, get_uuids(rows), values)
+        _write_settings(c, rows, values, notice)
         if "timeout" in values:
             limits.update(setting_checks.map_kept_limits(c, values["timeout"]))
         if "not_before" in values:
@@ -555,17 +562,7 @@ async def set_(
     report = await apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, check, act)
     for row in report["done"]:
         row["before"] |= was[row["uuid"]]
-    running = [row for row in report["done"] if row["status"] in ACTIVE]
-    if values.keys() - {"name", "timeout", *ALWAYS_SETTABLE}:
-        report["notes"] += [setting_checks.note_kept(row, "values") for row in running]
-    else:
-        report["notes"] += [
-            setting_checks.note_kept(
-                row, f"limit of {units.format_duration_setting(limits[row['uuid']])}"
-            )
-            for row in running
-            if row["uuid"] in limits
-        ]
+    report["notes"] += _list_kept(report["done"], values, limits)
     if (
         report["done"]
         and (at := values.get("not_before"))
@@ -575,6 +572,55 @@ async def set_(
             f"start time is {units.format_age(seconds)} in the past: it is ignored."
         )
     return report
+
+
+def _list_kept(
+    done: Sequence[Mapping[str, Any]], values: Mapping[str, Any], limits: Mapping[str, float]
+) -> list[str]:
+    """Return a note for each running task that keeps a setting until its next attempt."""
+    running = [row for row in done if row["status"] in ACTIVE]
+    if values.keys() - {"name", "timeout", *ALWAYS_SETTABLE}:
+        return [setting_checks.note_kept(row, "values") for row in running]
+    return [
+        setting_checks.note_kept(
+            row, f"limit of {units.format_duration_setting(limits[row['uuid']])}"
+        )
+        for row in running
+        if row["uuid"] in limits
+    ]
+
+
+def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) -> TaskCheck:
+    """Return a check that also refuses ends to tell where no channel hears of them.
+
+    Raise NotFound for an unknown channel.
+    """
+    settings = notifications.get_settings(call)
+    if "notify" in notice:
+        notifications.check_notice(settings, notice["notify"], None, "Nothing was changed.")
+
+    def may(row: AnyTask) -> None:
+        check(row)
+        _make_waiting_check("set")(row)
+        if "notify" not in notice and not notices.names_channel(row.notify):
+            what = f"{format_number(row)} was not changed."
+            notifications.check_notice(settings, None, notice["notify_on"], what)
+
+    return may
+
+
+def _write_settings(
+    c: Connection, rows: Sequence[AnyTask], values: dict[str, Any], notice: Mapping[str, str]
+) -> None:
+    if values:
+        task_fields.update_tasks(c, get_uuids(rows), values)
+    if notice:
+        task_fields.update_column(c, "notify", [_make_notice(row, notice) for row in rows])
+
+
+def _make_notice(row: AnyTask, notice: Mapping[str, str]) -> dict[str, str | None]:
+    changed = notices.change_notice(row.notify, notice.get("notify"), notice.get("notify_on"))
+    return {"at": row.uuid, "notify": changed}
 
 
 def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.core import sla
 from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
-from app.service import dispatch_view, sla_metrics
+from app.service import dispatch_view, notifications, sla_metrics
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import dependencies, lookup, similar_runs, views
@@ -44,9 +44,10 @@ def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
     """Build the detail of a task within a read transaction."""
     row = lookup.find_task(c, ident)
     task, waits = views.build_task(c, row.uuid), row.status in WAITING
+    told = notifications.describe_notice(task["notify"], notifications.get_settings(call))
     history, use = similar_runs.learn_from_similar(c, row), views.get_use(call, task["instances"])
     return {
-        "task": task,
+        "task": task | {"notify": told},
         "why": views.explain_tasks(c, call, [row.uuid])[0] if waits else None,
         "log": None if waits else views.build_logs(c, call, row.uuid, None),
         "past": asdict(history) if history else None,

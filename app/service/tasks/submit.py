@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
+from app.core.notifications import notices
 from app.core.notifications.channels import NotificationSettings
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
@@ -70,7 +71,7 @@ class Origin:
             return None
         if self.settings is not None:
             notifications.check_notice(self.settings(), spec.notify, spec.notify_on)
-        return f"{spec.notify_on or 'ended'} {spec.notify or ''}"
+        return notices.change_notice(None, spec.notify, spec.notify_on)
 
     @property
     def environment(self) -> str:

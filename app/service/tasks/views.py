@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app import engines
+from app.core.notifications import notices
 from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
 from app.core.text import units
@@ -47,8 +48,12 @@ SAMPLE_SIZE = 200
 
 def task_to_dict(row: TaskRow) -> dict[str, Any]:
     """Return a task as sent to clients, with secret parameters masked."""
-    notice = notifications.parse_notice(row.notify)
-    return row._asdict() | {"notify": notice} | mask_task(row.parameters, row.launch)
+    notice = notices.parse_notice(row.notify)
+    return (
+        row._asdict()
+        | {"notify": notice and notice._asdict()}
+        | mask_task(row.parameters, row.launch)
+    )
 
 
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:

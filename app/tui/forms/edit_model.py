@@ -19,7 +19,7 @@ from app.core.rules import silence_matchers
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
-from app.tui.forms import rule_model
+from app.tui.forms import notice_model, rule_model
 
 NO_LIMIT = ("none", "no limit", "-")
 MAX_DESCRIBED = 2
@@ -171,6 +171,10 @@ DESCRIPTION = EditField(
 )
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 STATUS = EditField("status", "State", str, to_text, widget="choice", options=STATES)
+NOTIFY = EditField(
+    "notify", "Notify", str, to_text, "--notify", widget="pick", size=30, blank=True,
+    blank_label="default", hint=notice_model.HINT,
+)  # fmt: skip
 
 TASK = EditKind(
     "task",
@@ -215,6 +219,7 @@ TASK = EditKind(
             hint="23:30, tomorrow 02:00, 2h, now",
             blank=True,
         ),
+        NOTIFY,
     ),
     ident="uuid",
     first="memory",
@@ -624,7 +629,8 @@ def _build_task_update(
 
 def _to_set_args(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return field values as `set` takes them: no start time means now."""
-    return {**values, "at": values["at"] or NOW} if "at" in values else dict(values)
+    args = {**values, "at": values["at"] or NOW} if "at" in values else dict(values)
+    return args | notice_model.make_set_args(args["notify"]) if "notify" in args else args
 
 
 def _group_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
@@ -769,6 +775,9 @@ def _build_option(sheet: EditSheet, edit_field: EditField, value: Any) -> list[s
         return ["--on" if value else "--off"]
     if edit_field.name == "at":  # as typed: a relative time changes meaning
         return [edit_field.option, sheet.get_text(edit_field) or NOW]
+    if edit_field.name == "notify":
+        given = notice_model.make_set_args(value).items()
+        return [word for key, text in given for word in (f"--{key.replace('_', '-')}", text)]
     if edit_field.name == "timeout" and value is None:
         return [edit_field.option, "none"]
     return [edit_field.option, edit_field.show(value)] if edit_field.option else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.core import metrics
+from app.tui.forms import notice_model
 from app.tui.forms.edit_model import (
     ACKNOWLEDGE,
     NEW_POOL,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from app.client import Client
 
 SourceRow = Mapping[str, Any]
+Options = Sequence[str] | Sequence[tuple[str, str]]
+"""Values of a list, or values with labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class EditRows:
     """Rows being edited, options of each list, names in use."""
 
     rows: tuple[SourceRow, ...] = ()
-    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    options: Mapping[str, Options] = field(default_factory=dict)
     names_in_use: frozenset[str] = frozenset()
 
 
@@ -78,21 +81,28 @@ class EditSource:
             return EditRows()
         if self.kind is TASK:
             rows = tuple(_convert_task(client.call("show", {"id": ident})) for ident in self.idents)
-            return EditRows(rows, {"queue": _read_names(client, "queue")})
+            return EditRows(
+                rows, {"queue": _read_names(client, "queue"), "notify": _read_notices(client, rows)}
+            )
         rows = [_convert_row(row) for row in client.call(f"{self.kind.word}.ls")]
         taken = frozenset(row["name"] for row in rows)
         return EditRows(
             tuple(row for row in rows if row["name"] in self.idents),
-            self._read_options(client),
+            self._read_options(client, [row for row in rows if row["name"] in self.idents]),
             taken,
         )
 
-    def _read_options(self, client: Client) -> dict[str, Sequence[str]]:
+    def _read_options(self, client: Client, rows: Sequence[SourceRow]) -> dict[str, Options]:
         if self.kind.word == "queue":
             return {"pool": _read_names(client, "pool")}
         if self.kind.word in ("sla", "schedule"):
             more = ("pool", "schedule") if self.kind is NEW_RULE else ()
-            return {kind: _read_names(client, kind) for kind in ("template", "queue", *more)}
+            found: dict[str, Options] = {
+                kind: _read_names(client, kind) for kind in ("template", "queue", *more)
+            }
+            if self.kind.word == "schedule":
+                found["notify"] = _read_notices(client, rows)
+            return found
         return {}
 
 
@@ -100,8 +110,15 @@ def _read_names(client: Client, kind: str) -> list[str]:
     return [str(row["name"]) for row in client.call(f"{kind}.ls") if not row.get("retired_at")]
 
 
+def _read_notices(client: Client, rows: Sequence[SourceRow]) -> list[tuple[str, str]]:
+    """Return who may hear of the end of a task, and who does."""
+    channels = notice_model.list_channels(client.call("notify.ls"))
+    return notice_model.list_notice_options(channels, [row["notify"] for row in rows])
+
+
 def _convert_task(row: SourceRow) -> SourceRow:
-    return {**row, "at": row["not_before"] or ""}
+    told = notice_model.read_told(row.get("notify"))
+    return {**row, "at": row["not_before"] or "", "notify": told}
 
 
 def _convert_row(row: SourceRow) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from app.tui.data.schedule_rows import format_parameters
 from app.tui.forms.edit_model import (
     DESCRIPTION,
     NAME,
+    NOTIFY,
     EditField,
     EditKind,
     EditSheet,
@@ -28,6 +29,7 @@ from app.tui.forms.edit_model import (
     to_safe_text,
     to_text,
 )
+from app.tui.forms.notice_model import make_notice_keys, read_notice
 from app.tui.forms.submit_draft import find_shell_operators, find_shell_word
 from app.tui.time_format import format_fire_time
 
@@ -237,6 +239,7 @@ _FIELDS = (
         hint="last moment at which it fires",
         blank=True,
     ),
+    NOTIFY,
     DESCRIPTION,
 )
 SCHEDULE = EditKind("schedule", _FIELDS, first="expression", check=_check_schedule)
@@ -266,6 +269,7 @@ def convert_schedule(row: Mapping[str, Any]) -> dict[str, Any]:
         "template": task.get("template") or "",
         "parameters": task.get("parameters") or {},
         "queue": task.get("queue") or "",
+        "notify": read_notice(task),
         "until": format_start_time(row["until"]),
         "description": row["description"] or "",
     }
@@ -305,6 +309,8 @@ def build_args(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[st
     `values` holds all fields: a recurrence and its work are sent whole.
     """
     args = {name: changed[name] for name in _DIRECT if name in changed}
+    if "notify" in changed:
+        args |= make_notice_keys(changed["notify"])
     if changed.keys() & {"kind", "expression"}:
         kind = values["kind"]
         args["at_boot" if kind == "boot" else kind] = kind == "boot" or values["expression"]
@@ -312,6 +318,10 @@ def build_args(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[st
         args.pop("template", None)
         args |= _build_work(values)
     return args
+
+
+def _drop_empty(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in args.items() if value != ""}
 
 
 def _build_work(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,7 +346,7 @@ def build_schedule_requests(sheet: EditSheet, context: Mapping[str, Any]) -> lis
         name = changes["name"]
         values = {key: value for key, value in _read_values(sheet).items() if key != "name"}
         given = {key: value for key, value in values.items() if value != ""}
-        args = {"name": name, **build_args(values, given), **context}
+        args = {"name": name, **_drop_empty(build_args(values, given)), **context}
         undo = Request("schedule.rm", {"name": name}, "Removed", object=f"schedule {name}")
         return [Request("schedule.create", args, "Created", (undo,), f"schedule {name}")]
     row = sheet.stored[0]
@@ -373,6 +383,7 @@ def build_schedule_commands(sheet: EditSheet) -> list[list[str]]:
         if not (key in usual and not sheet.is_touched(sheet.find_field(key)))
     }
     args = build_args(values, {**given, "kind": values["kind"]} if sheet.is_new else given)
+    args = _drop_empty(args) if sheet.is_new else args
     return [["taskdeck", "schedule", verb, name, *_list_options(args)]]
 
 
@@ -381,7 +392,7 @@ def _list_options(args: Mapping[str, Any]) -> Iterator[str]:
     for key, value in args.items():
         if key == "at_boot":
             yield "--at-boot"
-        elif key in ("cron", "every", "at", "rrule", *_DIRECT):
+        elif key in ("cron", "every", "at", "rrule", "notify", "notify_on", *_DIRECT):
             yield from ("--tz" if key == "timezone" else f"--{key.replace('_', '-')}", str(value))
     for name, text in args.get("parameter_texts", ()):
         yield from ("-p", f"{name}={text}")

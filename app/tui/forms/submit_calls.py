@@ -39,6 +39,11 @@ SHELL_HINT = "Add: -p "
 """Start of hints that refer to the command line; the form has fields instead."""
 
 
+def read_queues_and_channels(client: Client) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the answers of `queue.ls` and `notify.ls`."""
+    return client.call("queue.ls"), client.call("notify.ls")
+
+
 def read_templates(client: Client) -> Sequence[Mapping[str, Any]]:
     """Return all templates.
 

@@ -19,6 +19,7 @@ from app.core.schema.form_fields import FieldPath
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.tui.actions.shell_command import build_spec_from_task
+from app.tui.forms import notice_model
 
 KINDS = ("command", "shell", "template")
 FIELDS = (
@@ -32,6 +33,7 @@ FIELDS = (
     "retry_delay",
     "after",
     "at",
+    "notify",
     "cwd",
 )
 _OPERATORS = re.compile(
@@ -68,8 +70,13 @@ def build_spec(draft: SubmitDraft, parameters: Mapping[str, Any] | None = None) 
     cannot be split.
     """
     found: dict[str, Any] = {
-        name: draft.get_text(name) for name in FIELDS if draft.get_text(name) and name != "after"
+        name: draft.get_text(name)
+        for name in FIELDS
+        if draft.get_text(name) and name not in ("after", "notify")
     }
+    if notice := draft.values.get("notify"):
+        keys = notice_model.make_notice_keys(notice)
+        found |= {name: value for name, value in keys.items() if value not in ("", "ended")}
     if "cwd" in found:
         found["cwd"] = os.path.expanduser(found["cwd"])
     if draft.kind == "command":
@@ -96,7 +103,8 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
         command=shlex.join(map(str, spec.get("argv") or ())),
         script=str(spec.get("script") or ""),
         template=str(task.get("template") or ""),
-        values={name: str(spec[name]) for name in FIELDS if spec.get(name) not in (None, "")},
+        values={name: str(spec[name]) for name in FIELDS if spec.get(name) not in (None, "")}
+        | {"notify": notice_model.read_told(task.get("notify"))},
         other_options={
             name: task[name]
             for name, usual in _HIDDEN_FIELDS

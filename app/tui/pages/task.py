@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from app.core.notifications.notices import describe_told
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
@@ -324,6 +325,8 @@ def build_definition(facts: TaskContext) -> Section:
             f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}",
         )
     )
+    if told := describe_told(task.get("notify")):
+        pairs.append(("tells", own(told)))
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task.get("pinned"):

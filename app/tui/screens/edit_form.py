@@ -34,7 +34,7 @@ from app.tui.data.list_rows import PoolTableRow
 from app.tui.forms import edit_model
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
-from app.tui.forms.edit_source import EditRows, EditSource, is_rule_of_conditions
+from app.tui.forms.edit_source import EditRows, EditSource, Options, is_rule_of_conditions
 from app.tui.forms.fields import DropDown, Field, WrappedText, make_entry
 from app.tui.screens.base_page import PageScreen, TextLine
 from app.tui.screens.copy_command import CommandCopy
@@ -265,12 +265,13 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         if not old.stored:
             self._announce_kept()
 
-    def _set_options(self, options: Mapping[str, Sequence[str]]) -> None:
+    def _set_options(self, options: Mapping[str, Options]) -> None:
         """Set the options of each list."""
         for slot in self._slots:
             if slot.widget != "entry":
                 pairs = slot.options or [
-                    (value, self.look.sanitize(value)) for value in options.get(slot.name, ())
+                    (value, self.look.sanitize(value)) if isinstance(value, str) else value
+                    for value in options.get(slot.name, ())
                 ]
                 self._get_pick(slot).set_options(
                     [*([("", slot.blank_label)] if slot.blank else []), *pairs]

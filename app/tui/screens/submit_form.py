@@ -25,7 +25,7 @@ from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize_paste
 from app.tui.actions.shell_command import build_submit_words, quote_words
-from app.tui.forms import submit_calls
+from app.tui.forms import notice_model, submit_calls
 from app.tui.forms.fields import (
     CheckBox,
     Choice,
@@ -38,7 +38,13 @@ from app.tui.forms.fields import (
     make_form_entry,
 )
 from app.tui.forms.schema_fields import ParameterFields
-from app.tui.forms.submit_calls import check_submission, find_last_task, read_templates, submit
+from app.tui.forms.submit_calls import (
+    check_submission,
+    find_last_task,
+    read_queues_and_channels,
+    read_templates,
+    submit,
+)
 from app.tui.forms.submit_draft import (
     KINDS,
     SubmitDraft,
@@ -97,6 +103,7 @@ def build_fields() -> Iterable[Widget]:
     )
     yield Field("After", make_form_entry("after"), "#numbers, or empty", size=30)
     yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
+    yield Field("Notify", DropDown([], id="notify"), notice_model.HINT, size=30)
     yield CheckBox("hold (do not start until released)", id="hold")
 
 
@@ -234,7 +241,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.query_one("#command", FormEntry).on_multiline_paste = self._paste_lines
-        self.call("queue.ls", {}, self._offer_queues)
+        self.ask(read_queues_and_channels, self._offer_choices)
         self.ask(read_templates, self._offer_templates)
         if self._source_task is not None and not self._source_task.get("template"):
             self._check_default_name(self._source_task)
@@ -382,6 +389,13 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             [("", "(not set)"), *((name, self.look.sanitize(name)) for name in names)]
         )
 
+    def _offer_choices(self, found: tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        queues, answer = found
+        self._offer_queues(queues)
+        field = self.query_one("#notify", DropDown)
+        found = notice_model.list_notice_options(notice_model.list_channels(answer), [field.value])
+        field.set_options([("", "default"), *found])
+
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
         self.query_one("#template", DropDown).set_options(
@@ -415,6 +429,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             self.query_one("#script", TextArea).text = draft.script
             self.query_one("#template", DropDown).choose(draft.template)
             self.query_one("#queue", DropDown).choose(draft.get_text("queue"))
+            self.query_one("#notify", DropDown).choose(draft.values.get("notify", ""))
             self.query_one("#hold", CheckBox).set_value(draft.hold)
             for name in _ENTRIES:
                 self.query_one(f"#{name}", Input).value = draft.values.get(name, "")
@@ -430,7 +445,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             command=self.query_one("#command", Input).value,
             script=self.query_one("#script", TextArea).text,
             template=self.query_one("#template", DropDown).value,
-            values=values | {"queue": self.query_one("#queue", DropDown).value},
+            values=values
+            | {name: self.query_one(f"#{name}", DropDown).value for name in ("queue", "notify")},
             hold=self.query_one("#hold", CheckBox).value,
             parameters=self._collect_parameters(),
             other_options=self.draft.other_options,

@@ -303,6 +303,16 @@ def test_none_removes_a_timeout(fake_runtime, cli):
     assert "--timeout must be above 0" in cli("set", "1", "--timeout", "0").err
 
 
+def test_set_changes_who_hears_of_the_end(fake_runtime, cli):
+    runtime = fake_runtime(set=make_bulk_answer(1, notify=[None, "failed ops"]))
+
+    assert cli("set", "1", "--notify", "ops", "--notify-on", "failed").out == (
+        "#1 x: tells default → ops if it fails\n"
+    )
+    fields = {"notify": "ops", "notify_on": "failed"}
+    assert runtime.get_last_args("set") == {"ids": ["1"], "fields": fields}
+
+
 def test_set_and_front_name_the_change(fake_runtime, cli):
     fake_runtime(
         set=make_bulk_answer(1, priority=[0, 10], timeout=[None, 3600.0], queue=["a", "b"]),

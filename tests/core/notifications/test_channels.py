@@ -71,6 +71,7 @@ def test_channels_and_limits_are_read():
         ('[channels.ops]\nurl = "a://b\\n"', "channels.ops.url: must not contain control"),
         ('[channels.ops]\nwebhook = "ftp://x"', "channels.ops.webhook: must begin with https://"),
         ('[channels.ops]\nurl = "a://b"\nsecret = "x"', "channels.ops.secret: goes with webhook"),
+        ('[channels.none]\nurl = "json://b"', 'channels.none: the name "none" has a meaning'),
         ('[channels."a/b"]\nurl = "a://b"', "channels.a/b: the name must not contain"),
         ("notifications = 3", "notifications: must be a table."),
         ('[notifications]\ndefualt = "x"', "notifications.defualt: there is no setting"),

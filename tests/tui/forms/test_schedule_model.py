@@ -90,6 +90,14 @@ def test_a_new_schedule_sends_recurrence_rules_and_work():
     }  # fmt: skip
 
 
+def test_the_channel_of_a_schedule_is_set_and_reset():
+    (request,) = build_schedule_requests(make_old(OLD, notify="never "), CONTEXT)
+    assert request.args == {"name": "etl", "notify": "", "notify_on": "never"}
+    assert request.undo[0].args == {"name": "etl", "notify": "", "notify_on": ""}
+    (request,) = build_schedule_requests(make_new(command="./poll", notify="ended ops"), CONTEXT)
+    assert (request.args["notify"], request.args["notify_on"]) == ("ops", "ended")
+
+
 def test_only_changes_are_sent_and_can_be_undone():
     (request,) = build_schedule_requests(make_old(OLD, timeout="5m", jitter=""), CONTEXT)
 

@@ -96,6 +96,14 @@ def test_shell_text_as_command_is_a_fault() -> None:
     assert fault == 'Command: "for" is a shell word, not a program. Choose Run: shell text.'
 
 
+def test_a_channel_is_sent_and_copied_from_a_task() -> None:
+    told = {"channel": "ops", "on": "failed", "default": False}
+    draft = make_draft(make_task_row(notify=told))
+    assert draft.values["notify"] == "failed ops"
+    spec = build_spec(draft)
+    assert (spec["notify"], spec["notify_on"]) == ("ops", "failed")
+
+
 def test_a_task_is_converted_to_typed_texts() -> None:
     draft = make_draft(
         make_task_row(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0)

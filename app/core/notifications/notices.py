@@ -1,0 +1,76 @@
+"""Who hears of the end of a task: the column `notify`, as stored, as typed, and in words.
+
+The column holds `ended` or `failed`, a space, and a channel, or nothing for the default channel;
+`never` and a space for nobody; or NULL for the settings in `[notifications]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from app.core.text.sanitize import sanitize
+
+ENDED, FAILED, NEVER = "ended", "failed", "never"
+OUTCOMES = (FAILED, ENDED)
+"""Ends of a task that can be announced."""
+NOBODY, DEFAULT = "none", "default"
+"""Words typed in place of a channel: tell nobody, or as in `[notifications]`."""
+RESERVED = (NOBODY, DEFAULT)
+_WHEN = {ENDED: "when it ends", FAILED: "if it fails"}
+
+
+class Notice(NamedTuple):
+    """A channel, empty for the default one, and the ends that it hears of."""
+
+    channel: str
+    on: str
+
+
+def parse_notice(stored: str | None) -> Notice | None:
+    """Return the column of a task; None if the task has no channel of its own."""
+    if stored is None:
+        return None
+    on, _, channel = stored.partition(" ")
+    return Notice(channel, on)
+
+
+def names_channel(stored: str | None) -> bool:
+    """Return whether a task has a channel of its own."""
+    return bool((notice := parse_notice(stored)) and notice.channel)
+
+
+def change_notice(stored: str | None, channel: str | None, on: str | None) -> str | None:
+    """Return the column after a change of the channel or of the ends; None keeps either."""
+    if channel == DEFAULT and on is None:
+        return None
+    if channel == NOBODY or on == NEVER:
+        return f"{NEVER} "
+    was = parse_notice(stored)
+    if channel is None and was is not None:
+        channel = was.channel
+    kept = was.on if was is not None and was.on != NEVER else ENDED
+    return f"{on or kept} {'' if channel in (None, DEFAULT) else channel}"
+
+
+def describe_told(told: Mapping[str, Any] | None) -> str:
+    """Return who hears of the end of a task, from an answer of `show`; empty for nobody.
+
+    The keys are "channel", "on" and "default".
+    """
+    if not told:
+        return ""
+    if told["on"] == NEVER:
+        return "nobody"
+    words = f"{sanitize(told['channel'])} {_WHEN.get(told['on'], '')}"
+    return f"{words}, by default" if told["default"] else words
+
+
+def format_notice(stored: str | None) -> str:
+    """Return the column in words: `ops when it ends`, `nobody`, `default`."""
+    notice = parse_notice(stored)
+    if notice is None:
+        return DEFAULT
+    if notice.on == NEVER:
+        return "nobody"
+    return f"{sanitize(notice.channel) or 'default channel'} {_WHEN.get(notice.on, '')}".strip()
