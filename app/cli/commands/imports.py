@@ -159,7 +159,11 @@ def _is_runnable(word: str, entry: CrontabEntry, account: Account) -> bool:
 
 
 def _list_missing_programs(entry: CrontabEntry, account: Account) -> list[str]:
-    """Return a note if the command begins with a plain word that is no program here."""
+    """Return a note if the shell, or a plain word that begins the command, is no program here."""
+    import shutil
+
+    if (shell := entry.env.get("SHELL", "/bin/sh")) and shutil.which(shell) is None:
+        return [f"SHELL={shell} is no program here"]
     first = entry.command.split()[0]
     if not first.replace("-", "").replace("_", "").isalnum():
         return []

@@ -20,7 +20,7 @@ _EXAMPLES = {
 }
 _PLAIN = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
 _DURATION = (
-    rf"(?=[0-9])(?:{_PLAIN}[dD])?(?:{_PLAIN}[hH])?(?:{_PLAIN}m)?(?:{_PLAIN}[sS])?(?:{_PLAIN}ms)?"
+    rf"(?=[0-9])(?:{_PLAIN}[wW])?(?:{_PLAIN}[dD])?(?:{_PLAIN}[hH])?(?:{_PLAIN}m)?(?:{_PLAIN}[sS])?(?:{_PLAIN}ms)?"
     rf"|{_PLAIN}|(?:[0-9]{{1,4}}-)?[0-9]{{1,6}}:[0-5][0-9]:[0-5][0-9]"
 )
 _SIGNED = rf"[-+]?{_PLAIN}"
@@ -33,6 +33,7 @@ _FORMS = {
     catalog.RATE: _SIGNED,
 }
 """Texts that each unit accepts."""
+WEEK = 7 * 86400
 MAX_SECONDS = 3653 * 86400
 """Longest duration: 10 years."""
 MAX_VALUE = 1e15
@@ -87,7 +88,18 @@ def parse_seconds(value: object) -> float:
     # The units of a duration are small letters: 64M would be read as minutes.
     if not re.fullmatch(rf"-?(?:{_DURATION})", word):
         raise ValueError(f"must be a duration such as 30s, 10m or 1h30m, not {quote(value)}")
-    return -units.parse_duration(word[1:]) if word[:1] == "-" else units.parse_duration(word)
+    return -_parse_weeks(word[1:]) if word[:1] == "-" else _parse_weeks(word)
+
+
+def _parse_weeks(word: str) -> float:
+    """Return a duration that may begin with weeks, as rules of other programs have them."""
+    weeks, letter, rest = word.lower().partition("w")
+    if not letter:
+        return units.parse_duration(word)
+    seconds = float(weeks) * WEEK + (units.parse_duration(rest) if rest else 0.0)
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"must be a duration of at most 10 years, not {quote(word)}")
+    return seconds
 
 
 def make_schema(unit: str, most: float = MAX_VALUE) -> dict[str, Any]:

@@ -70,6 +70,9 @@ def _parse_globs(value: object) -> object:
     names = _to_list(value)
     if not is_array(names) or not names or not all(isinstance(one, str) and one for one in names):
         raise ValueError('must be a name, or a list of names such as ["nightly-*"]')
+    for name in names:
+        if not str(name).isprintable():
+            raise ValueError(f"must be visible text, not {quote(str(name))}")
     return names
 
 
@@ -97,6 +100,9 @@ def _parse_tags(value: object) -> dict[str, str]:
             found |= pair
         else:
             raise ValueError('must be tags such as { team = "db" }')
+    for key, word in found.items():
+        if not (key + word).isprintable():
+            raise ValueError(f"must be visible text, not {quote(f'{key}={word}')}")
     return found
 
 
@@ -589,6 +595,8 @@ def _format_fault(fault: ErrorDetails) -> str:
         return f"{parent or 'conditions'}: needs {key}"
     if kind == "extra_forbidden":
         parent, _, key = where.rpartition(".")
+        if parent == "conditions" and key in _RULE_KEYS:
+            return f"{parent}: {key} is a key of the rule, beside conditions"
         if key in _KINDS and parent.rpartition(".")[2].partition("[")[0] in (
             "when",
             "all",
@@ -611,6 +619,7 @@ def _format_fault(fault: ErrorDetails) -> str:
     return f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
+_RULE_KEYS = ("severity", "actions", "enabled")
 _TYPE_FAULTS = {
     "model_type": "a table", "model_attributes_type": "a table", "dict_type": "a table",
     "list_type": "a list", "string_type": "text", "float_type": "a number",

@@ -97,6 +97,12 @@ def test_a_missing_program_is_noted(cli):
     assert done.out.count("no program") == 1
 
 
+def test_a_missing_shell_is_noted(cli):
+    done = cli("import", "crontab", "-", feed=b"SHELL=/no/zsh\n@daily /opt/x\n")
+
+    assert "SHELL=/no/zsh is no program here" in done.out
+
+
 def test_values_of_secrets_are_masked(cli):
     done = cli("import", "crontab", "-", "--json", feed=b"API_TOKEN=s3cr3t\n@daily x\n")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.core import sla
@@ -118,6 +118,9 @@ REFUSED = [
                     "value": 1}), "max does not apply to queue.drain_rate", "only mean"),
     (make("queue", DEPTH, active_time="08:00-12:00 13:00-17:00"), "list several in []", ""),
     (make("queue", DEPTH, active_time={"from": 1080}), "active_time[0].from", "in quotes"),
+    (make("queue", DEPTH, match={"queue": "\ud800"}), "match.queue: must be visible text", ""),
+    (make("queue", DEPTH, severity="critical"), "severity is a key of the rule", ""),
+    (make("queue", DEPTH, **{"for": "999w"}), "conditions.for: must be a duration", "10 years"),
     (make("queue", DEPTH, active_time="mon-fri-sun"), "active_time[0].days", "mon-fri"),
     (make("queue", {**DEPTH, "metric": {"nam": "queue.depth"}}), ".metric: unknown key", ""),
 ]  # fmt: skip
@@ -143,6 +146,7 @@ def test_a_deep_condition_is_refused():
         parse_conditions(make("queue", node))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(
                         st.sampled_from(["when", "all", "metric", "op", "value", "deadline"])
@@ -173,7 +177,8 @@ def test_an_unknown_preset_names_the_nearest():
     ("unit", "typed", "value", "shown"),
     [
         (catalog.SECONDS, "30m", 1800.0, "30m"), (catalog.SECONDS, 90, 90.0, "1m30s"),
-        (catalog.SECONDS, "2d", 172800.0, "2d"), (catalog.RATIO, "90%", 0.9, "90%"),
+        (catalog.SECONDS, "2d", 172800.0, "2d"), (catalog.SECONDS, "1w12h", 648000.0, "7d12h"),
+        (catalog.RATIO, "90%", 0.9, "90%"),
         (catalog.RATIO, 0.125, 0.125, "12.5%"), (catalog.MIB, "2G", 2048.0, "2G"),
         (catalog.HOURS, "36h", 36.0, "36h"), (catalog.HOURS, 24, 24.0, "24h"),
         (catalog.COUNT, "100", 100.0, "100"), (catalog.COUNT, -1, -1.0, "-1"),
