@@ -36,8 +36,8 @@ def get_settings(call: Call) -> NotificationSettings:
 async def ls(call: Call) -> dict[str, Any]:
     """Return the channels without their secrets, and the latest deliveries.
 
-    `channels` are {"name", "kinds", "urls", "default", "faulty"}, `deliveries` rows of the table,
-    newest first.
+    `channels` are {"name", "kinds", "urls", "default", "problems", "faulty"}; `problems` is True
+    for the one that tells alerts of Taskdeck itself. `deliveries` are rows, newest first.
     """
     latest = await call.db.read(deliveries.list_latest, LATEST)
     settings = get_settings(call)
@@ -47,12 +47,20 @@ async def ls(call: Call) -> dict[str, Any]:
             "kinds": channel.kinds,
             "urls": channel.masked,
             "default": channel.name == settings.default,
+            "problems": channel.name == settings.problems,
             "faulty": False,
         }
         for channel in settings.channels.values()
     ]
     found += [
-        {"name": name, "kinds": [], "urls": [], "default": False, "faulty": True}
+        {
+            "name": name,
+            "kinds": [],
+            "urls": [],
+            "default": False,
+            "problems": name == settings.problems,
+            "faulty": True,
+        }
         for name in settings.faulty
     ]
     return {

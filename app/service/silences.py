@@ -43,11 +43,11 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
         number = silences.put(c, matchers, stop, call.by, why)
         after = {"status": "silenced", "until": stop, "reason": why, "matchers": matchers}
         before = describe_end(old)
-        operations.record(c, call.by, "alert silence", f"silence {format_id(number)}",
+        words = silence_matchers.describe_matchers(matchers)
+        operations.record(c, call.by, "alert silence", f"silence {format_id(number)}: {words}",
                           before and {**before, "matchers": matchers}, after)  # fmt: skip
         silence = silences.find(c, number)
         covered = silences.count_covered(c, [silence] if silence else [])[number]
-        words = silence_matchers.describe_matchers(matchers)
         done = {"id": format_id(number), "words": words, **after, "alerts": covered,
                 "before": before}  # fmt: skip
         notes = [] if covered else ["no open alert matches now; later ones are silenced."]
@@ -123,10 +123,11 @@ def end(c: Connection, by: str, numbers: Mapping[str, int]) -> dict[str, Any]:
         silences.remove(c, silence)
         before, after = describe_end(silence), {"status": "heard", "until": None, "reason": None}
         of_rule = names.get(silence.sla_id) if silence.sla_id is not None else None
-        about = f"silence {word}" if of_rule is None else f"sla {of_rule}"
-        more = {} if silence.matchers is None else {"matchers": silence.matchers}
-        operations.record(c, by, "alert unsilence", about, {**(before or {}), **more}, after)
         words = describe(silence, names)
+        about = f"silence {word}: {words}" if of_rule is None else f"sla {of_rule}"
+        more = {} if silence.matchers is None else {"matchers": silence.matchers}
+        was, now = ({**one, **more} for one in (before or {}, after))
+        operations.record(c, by, "alert unsilence", about, was, now)
         done.append({"id": word, "sla": of_rule, "words": words, **after, "before": before})
     return {"done": done, "refused": refused, "notes": []}
 

@@ -28,7 +28,7 @@ from app.service.rules import acting
 from db import timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine
-from db.queries import alerts, silences
+from db.queries import alerts
 from db.rows import DeliveryRow
 from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
 from tests.message_servers import HttpReceiver, receive_http
@@ -389,8 +389,7 @@ async def test_a_silence_of_some_alerts_splits_their_message(
     scenario: Scenario, config: Path, http: HttpReceiver
 ):
     await scenario.fire("a", "b", "c")
-    until = timestamps.format_time(scenario.clock() + timedelta(seconds=600))
-    await scenario.db.write(silences.put, {"task": ["[ab]"]}, until, "ann", None)
+    await scenario.silence_matching(600, task=["[ab]"])
     scenario.clock.advance(2)
     async with run_notifier(scenario.db, config):
         rows = await wait_for(
@@ -433,8 +432,7 @@ async def test_alerts_of_taskdeck_itself_reach_their_channel(
 async def test_a_silenced_alert_of_taskdeck_itself_is_not_sent(
     scenario: Scenario, config: Path, http: HttpReceiver
 ):
-    until = timestamps.format_time(scenario.clock() + timedelta(seconds=600))
-    await scenario.db.write(silences.put, {"rule": ["halt"]}, until, "ann", None)
+    await scenario.silence_matching(600, rule=["halt"])
     for problems in ({"halt": "the disk is full"}, {}):
         await scenario.db.write(alerts.set_system_alerts, problems, (), "ops")
     scenario.clock.advance(700)

@@ -33,6 +33,7 @@ from app.service.tasks import views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull, ReadOnlyDisk
+from db.queries import deliveries
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 from tests.service.calls import execute_sql, submit_task
@@ -183,6 +184,21 @@ async def test_halted_starting_is_an_alert(call: Call, duties: Duties, dispatche
     await duties._store_alerts()
 
     assert await alerts.ls(call) == []
+
+
+async def test_alerts_of_taskdeck_itself_go_to_the_channel_for_problems(
+    call: Call, duties: Duties, dispatcher: Dispatcher, tmp_path: Path
+):
+    path = tmp_path / "config.toml"
+    channel = '[channels.ops]\nurl = "json://127.0.0.1/"\n[notifications]\nproblems = "ops"\n'
+    path.write_text(channel)
+    duties.settings = ConfigWatcher(os.fspath(path))
+    for dispatcher.halted in ("disk nearly full", "disk nearly full since 10:31", None):
+        await duties._store_alerts()
+
+    rows = await call.db.read(deliveries.list_latest, 9)
+
+    assert [(row.event, row.target) for row in rows] == [("resolved", "ops"), ("firing", "ops")]
 
 
 async def test_a_nearly_full_disk_halts_starting_until_there_is_space(

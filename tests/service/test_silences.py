@@ -42,7 +42,10 @@ async def test_a_silence_covers_alerts_that_match_and_later_ones(call: Call):
     (row,) = done["done"]
 
     assert (row["id"], row["words"], row["alerts"]) == ("s1", "rule s*, queue default", 1)
-    assert done["notes"] == [] and ("alert silence", "silence s1") in await list_operations(call)
+    assert done["notes"] == [] and (
+        "alert silence",
+        "silence s1: rule s*, queue default",
+    ) in await list_operations(call)
     await make_late_task(call, "sooner")
     await make_late_task(call, "other")
     assert await list_statuses(call) == [

@@ -29,7 +29,7 @@ STATUSES = {
     "skipped": ("not needed", "dim"),
     "dry_run": ("dry run", "dim"),
 }
-FIELDS = ("name", "kinds", "urls", "default", "faulty")
+FIELDS = ("name", "kinds", "urls", "default", "problems", "faulty")
 
 
 def list_channels(session: CommandContext, args: Args) -> int:
@@ -76,7 +76,8 @@ def _format_delivery(row: dict[str, Any]) -> list[Span]:
 
 
 def _format_row(channel: dict[str, Any]) -> list[Span]:
-    note: Span = ("default for tasks", "") if channel["default"] else ("", "")
+    uses = {"default": "default for tasks", "problems": "problems of Taskdeck"}
+    note: Span = (", ".join(words for use, words in uses.items() if channel.get(use)), "")
     if channel["faulty"]:
         note = ("a mistake in config.toml; see: taskdeck doctor", "broken")
     sends = ", ".join(channel["urls"])

@@ -31,6 +31,7 @@ def test_channels_and_limits_are_read():
         [notifications]
         default = "ops"
         on = "ended"
+        problems = "hook"
         [actions]
         command = true
         allow_private = ["10.1.0.0/16", "127.0.0.1"]
@@ -45,6 +46,7 @@ def test_channels_and_limits_are_read():
         ["https://•••"],
     )
     assert (settings.default, settings.on, settings.allow_command) == ("ops", "ended", True)
+    assert settings.problems == "hook"
     assert [str(one) for one in settings.allow_private] == ["10.1.0.0/16", "127.0.0.1/32"]
 
 
@@ -76,6 +78,7 @@ def test_channels_and_limits_are_read():
         ("notifications = 3", "notifications: must be a table."),
         ('[notifications]\ndefualt = "x"', "notifications.defualt: there is no setting"),
         ('[notifications]\ndefault = "x"', 'notifications.default: there is no channel "x".'),
+        ('[notifications]\nproblems = "x"', 'notifications.problems: there is no channel "x".'),
         ('[notifications]\non = "success"', "notifications.on: must be failed or ended."),
         ("[actions]\ncommand = 1", "actions.command: must be true or false."),
         ('[actions]\nallow_private = ["x"]', "actions.allow_private: must be a list of networks"),

@@ -80,6 +80,10 @@ class Scenario:
         until = timestamps.format_time(self.clock() + timedelta(seconds=seconds))
         await self.db.write(silences.silence_rule, self.rule, until, "ann", None)
 
+    async def silence_matching(self, seconds: float, **matchers: list[str]) -> None:
+        until = timestamps.format_time(self.clock() + timedelta(seconds=seconds))
+        await self.db.write(silences.put, matchers, until, "ann", None)
+
     async def list_all(self) -> list[DeliveryRow]:
         return [*reversed(await self.db.read(deliveries.list_latest, 100))]
 
@@ -211,6 +215,32 @@ async def test_a_silence_holds_messages_and_its_end_moves_them(scenario: Scenari
 
     await scenario.db.write(silences.unsilence_rule, scenario.rule)
     assert len(await scenario.find_due()) == 1
+
+
+async def test_only_the_message_of_matching_alerts_waits(scenario: Scenario):
+    await scenario.silence_matching(600, task=["[ab]"])
+    await scenario.fire("a", "b", "c")
+    scenario.clock.advance(2)
+    assert [row.payload["ids"] for row in await scenario.find_due()] == [[3]]
+    await scenario.send()
+    await scenario.resolve("a", "c")
+
+    assert [row[:2] for row in await scenario.summarize()] == [
+        ("firing", ["a", "b"]), ("firing", ["c"]), ("resolved", ["c"]),
+    ]  # fmt: skip
+
+
+async def test_an_alert_that_no_longer_matches_is_told(scenario: Scenario):
+    await set_actions(scenario, [*NOTIFY, {"on": "escalated", "notify": "ops"}])
+    await scenario.silence_matching(600, severity=["critical"])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    assert await scenario.find_due() == []
+
+    await scenario.db.write(alerts.escalate_alerts, [(1, "warning")])
+    scenario.clock.advance(2)
+
+    assert [row.event for row in await scenario.find_due()] == ["firing", "escalated"]
 
 
 async def test_nobody_hears_of_an_alert_resolved_in_a_silence(scenario: Scenario):
