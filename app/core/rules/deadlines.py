@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -49,12 +50,16 @@ def find_next_due(fixed: FixedTime, offset: float, now: float) -> FixedDue | Non
     return FixedDue(coming[0], max(past[-1] if past else 0.0, coming[0] - DAY))
 
 
-def _list_dues(fixed: FixedTime, offset: float, now: float) -> list[float]:
-    """Return the due times of the last and the next ten days."""
+@lru_cache(maxsize=64)
+def _list_dues(fixed: FixedTime, offset: float, now: float) -> tuple[float, ...]:
+    """Return the due times of the last and the next ten days.
+
+    They are kept, because a pass judges thousands of subjects at the same moment.
+    """
     shown = datetime.fromtimestamp(now - offset, UTC).astimezone(fixed.zone).date()
     days = [shown + timedelta(days=ahead) for ahead in range(-10, 11)]
-    return [
+    return tuple(
         to_unix(day, fixed.clock, fixed.zone) + offset
         for day in days
         if day.weekday() in fixed.days
-    ]
+    )
