@@ -1,4 +1,4 @@
-"""Query plans of a real runtime over 25,000 tasks, and the reader of query plans."""
+"""Query plans of a real runtime over 4,000 tasks, and the reader of query plans."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def plans_report() -> dict[str, Any]:
     """Return the report of `python -m tests.long.plans`."""
-    argv = [sys.executable, "-m", "tests.long.plans", "--tasks", "25000", "--json"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    argv = [sys.executable, "-m", "tests.long.plans", "--tasks", "4000", "--json"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode in (0, 1), done.stderr
     return json.loads(done.stdout)
 
