@@ -65,18 +65,20 @@ RULES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", RULES)
-async def test_a_replay_finds_the_alerts_that_fired(home: VirtualHome, name: str):
-    await home.add_rule(RULES[name])
+async def test_a_replay_finds_the_alerts_that_fired(home: VirtualHome):
+    for name, conditions in RULES.items():
+        await home.add_rule(conditions, name)
     await watch(home)
-    found = await replay.test(home.call, name="rule", days=1)
-    fired = sorted(
-        (round(timestamps.to_unix(one["fired_at"]) - home.start, 1)) for one in found["alerts"]
-    )
-    assert fired == sorted(round(at, 1) for at, action, _ in home.log if action == "fire")
-    over = [one["resolved_at"] for one in found["alerts"] if one["resolved_at"]]
-    assert len(over) == sum(action == "resolve" for _, action, _ in home.log)
-    assert found["is_complete"] and found["count"] == len(fired) > 0
+    for name in RULES:
+        log = [(round(at, 1), action) for at, action, _, rule in home.log if rule == name]
+        found = await replay.test(home.call, name=name, days=1)
+        fired = [
+            round(timestamps.to_unix(one["fired_at"]) - home.start, 1) for one in found["alerts"]
+        ]
+        assert sorted(fired) == sorted(at for at, action in log if action == "fire"), name
+        over = [one["resolved_at"] for one in found["alerts"] if one["resolved_at"]]
+        assert len(over) == sum(action == "resolve" for _, action in log), name
+        assert found["is_complete"] and found["count"] == len(fired) > 0, name
 
 
 async def test_a_fixed_deadline_is_replayed_for_each_day(home: VirtualHome):
