@@ -130,7 +130,7 @@ def test_a_writer_active_meanwhile_has_lost_nothing(
 
 def test_the_audit_keeps_the_locks_of_this_process(killed_path: Path):
     write = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], 0.1, isolation_level=None); "
         "c.execute('INSERT INTO t VALUES (5)'); "
         "print(c.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()[0])"
     )
