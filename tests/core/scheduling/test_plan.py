@@ -64,7 +64,7 @@ def list_started(decided: Plan) -> list[int]:
 
 
 @given(random_views())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_plan_respects_all_limits_and_starts_only_open_work(view: DispatchView):
     starts = make_plan(view).starts
 
@@ -77,7 +77,7 @@ def test_a_plan_respects_all_limits_and_starts_only_open_work(view: DispatchView
 
 
 @given(random_views())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_only_a_reservation_keeps_a_startable_task_waiting(view: DispatchView):
     decided = make_plan(view)
     kept = {reservation.pool for reservation in decided.reservations}
@@ -92,7 +92,7 @@ def test_only_a_reservation_keeps_a_startable_task_waiting(view: DispatchView):
 
 
 @given(random_views())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_reservation_is_free_when_it_begins(view: DispatchView):
     decided = make_plan(view)
 
@@ -108,7 +108,7 @@ def test_a_reservation_is_free_when_it_begins(view: DispatchView):
 
 
 @given(random_views())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_without_a_known_end_no_backfill_takes_the_reserved_room(view: DispatchView):
     decided = make_plan(view)
 
@@ -135,7 +135,7 @@ def test_without_a_known_end_no_backfill_takes_the_reserved_room(view: DispatchV
         max_size=20,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_first_task_starts_as_promised_if_runs_keep_their_time(sizes):
     jobs = [
         TraceJob(n, submit, run, run + slack, cpu, memory)
