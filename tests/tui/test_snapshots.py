@@ -295,10 +295,16 @@ def _mark_call_queue(errands: CallQueue) -> Event:
 def _mark_log_view(view: LogView) -> Event:
     """Return an event set when the view has drawn the pages of its pending messages.
 
-    A resize of the view is one of these messages, and leads to a command for the reader.
+    A resize of the view is one of these messages, and leads to a command for the reader. The reader
+    shows the page of a command after the commands that wait behind it, so only the end of a second
+    command tells that the page is drawn.
     """
     done = Event()
-    view.call_later(view.send_command, lambda pager: view.call_later(done.set))
+
+    def send(then: Callable[[], object]) -> None:
+        view.call_later(view.send_command, lambda pager: view.call_later(then))
+
+    send(lambda: send(done.set))
     return done
 
 
