@@ -37,6 +37,7 @@ from tests.tui.screen_text import read_screen_lines
 
 FOLDER = Path(__file__).with_name("snapshots")
 SIZES = ((80, 24), (120, 40), (200, 50))
+COMMON_SIZES = SIZES[:2]
 SMALL_SIZES, USUAL_SIZES = ((60, 16),), ((80, 24),)
 
 Route = Callable[[TaskdeckApp, Pilot[Any]], Awaitable[None]]
@@ -175,6 +176,10 @@ CORE_SCREENS = (
     "help",
     "cancel",
 )
+"""Screens of each day, drawn at the large size, too."""
+OTHER_SCREENS = tuple(
+    screen for screen in ROUTES if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS, *CORE_SCREENS)
+)
 SMALL_SCREENS = (
     *CORE_SCREENS,
     "deck-queues",
@@ -207,7 +212,7 @@ class SnapshotTour:
     name: str
     house: Callable[[Path], FakeRuntime]
     screens: Sequence[str]
-    sizes: Sequence[tuple[int, int]] = SIZES
+    sizes: Sequence[tuple[int, int]] = COMMON_SIZES
     look: Look = Look()
 
 
@@ -223,11 +228,8 @@ def _make_runtime_factory(board: Callable[[], Any]) -> Callable[[Path], FakeRunt
 
 
 TOURS = (
-    SnapshotTour(
-        "",
-        fake_home.make_busy_home,
-        tuple(screen for screen in ROUTES if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS)),
-    ),
+    SnapshotTour("", fake_home.make_busy_home, CORE_SCREENS, SIZES),
+    SnapshotTour("", fake_home.make_busy_home, OTHER_SCREENS),
     SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
     SnapshotTour("rules", fake_home.make_rules_home, ("alerts", "rule")),
     SnapshotTour("rules", fake_home.make_rules_home, RULE_SCREENS[1:], USUAL_SIZES),
