@@ -108,7 +108,7 @@ def test_the_deck_follows_resizing(busy_home):
 def test_a_window_resized_repeatedly_shows_its_last_size(busy_home):
     with busy_home.open_terminal(columns=120, rows=40) as deck:
         deck.wait("running one")
-        for n in range(40):
+        for n in range(20):
             for size in ((80, 24), (60, 16), (120, 40))[: n % 4]:
                 deck.resize(*size)
             deck.resize(40, 10).wait("too small")
