@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from app import paths
+from app import paths, runtime_launcher
 from app.home import setup
 from app.service.context import Call
 from db.engine import Database, open_database
+from tests import fork_server
 from tests.long.chaos.results import open_runtime
 from tests.runtime_process import RuntimeProcess, run_command
 
@@ -129,6 +130,19 @@ def freeze_garbage() -> Iterator[None]:
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_first_uses(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let only the first use of a verb by any worker run in a process of its own."""
+    folder = tmp_path_factory.getbasetemp()
+    fork_server.first_uses = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_runtimes() -> None:
+    """Let runtimes start from a process that has imported the program."""
+    runtime_launcher._spawn = fork_server.start_runtime
 
 
 @pytest.fixture(autouse=True)
