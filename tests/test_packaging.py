@@ -1,4 +1,4 @@
-"""Tests of what the package says of itself; `.ci/run` builds the sdist and runs its unit tests."""
+"""Tests of what the package says of itself; `.ci/run` builds and tests the sdist."""
 
 from __future__ import annotations
 
