@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,10 @@ class ExpectedRule:
         return since
 
 
+def _make_matchers(glob: str, severity: str | None) -> dict[str, list[str]]:
+    return {"rule": [glob]} | ({"severity": [severity]} if severity else {})
+
+
 class AlertMachine(RuleBasedStateMachine):
     """Rules, alerts, people and crashes."""
 
@@ -130,7 +135,8 @@ class AlertMachine(RuleBasedStateMachine):
             "memory": ExpectedRule(WAIT, KEEP, ESCALATE),
             "cpu": ExpectedRule(0.0, 0.0, None),
         }
-        self.silenced_until: float | None = None
+        self.silenced_until = 0.0
+        self.matching: dict[tuple[str, str | None], float] = {}
         with _open_engine().begin() as c:
             tables = (schema.deliveries, schema.alerts, schema.rule_states, schema.silences,
                       schema.slas)  # fmt: skip
@@ -237,6 +243,32 @@ class AlertMachine(RuleBasedStateMachine):
             )  # fmt: skip
         self.silenced_until = until.timestamp()
 
+    @rule(
+        glob=st.sampled_from(["mem*", "cpu", "*"]),
+        severity=st.sampled_from([None, "warning", "critical"]),
+        seconds=st.sampled_from([10.0, 60.0, 200.0]),
+    )
+    def silence_matching(self, glob: str, severity: str | None, seconds: float) -> None:
+        """Silence what the name of a rule and a severity select; the same ones get a new end."""
+        until = timestamps.utcnow() + timedelta(seconds=seconds)
+        with _open_engine().begin() as c:
+            silences.put(
+                c, _make_matchers(glob, severity), timestamps.format_time(until), "ann", None
+            )
+        self.matching[glob, severity] = until.timestamp()
+
+    @rule()
+    def unsilence(self) -> None:
+        """End the first silence that has matchers."""
+        active = [key for key, until in self.matching.items() if clock[0] < until]
+        if not active:
+            return
+        with _open_engine().begin() as c:
+            found = silences.find_matching(c, _make_matchers(*active[0]))
+            assert found is not None, f"no silence of {active[0]}"
+            silences.remove(c, found)
+        del self.matching[active[0]]
+
     @rule(name=st.sampled_from(list(RULES)))
     def switch_off_and_on(self, name: str) -> None:
         """Resolve the alerts of a rule by hand; the rule starts again."""
@@ -272,9 +304,21 @@ class AlertMachine(RuleBasedStateMachine):
         with _open_engine().connect() as c:
             for name, expected in self.expected.items():
                 self._check_rule(c, name, expected)
-            if self.silenced_until is not None:
-                is_silent = self.ids["memory"] in silences.map_own(c)
-                assert is_silent == (clock[0] < self.silenced_until)
+            found = silences.find_silenced(c)
+            live = {name: alerts.list_of_rule(c, name) for name in self.expected}
+        silenced = {name for name, rows in live.items() if any(row.id in found for row in rows)}
+        expected = {name for name in self.expected if self._is_silenced(name)}
+        assert silenced == expected, f"silenced: {silenced}, not {expected}"
+
+    def _is_silenced(self, name: str) -> bool:
+        expected = self.expected[name]
+        if expected.fired_at is None:
+            return False
+        severity = "critical" if expected.is_escalated else "warning"
+        return (name == "memory" and clock[0] < self.silenced_until) or any(
+            clock[0] < until and fnmatchcase(name, glob) and wanted in (None, severity)
+            for (glob, wanted), until in self.matching.items()
+        )
 
     def _check_rule(self, c: Connection, name: str, expected: ExpectedRule) -> None:
         live = alerts.list_of_rule(c, name)

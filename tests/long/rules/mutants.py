@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import select
+
 from app.core.rules import alert_state
 from app.core.rules.alert_state import FIRING, PENDING, Step, SubjectState
 from app.service.rules import engine
-from db.queries import alerts, rule_states
+from db import schema
+from db.queries import alerts, rule_states, silences
 
 _advance, _apply = alert_state.advance, engine.apply_changes
 Patch = tuple[Any, str, Callable[..., Any]]
@@ -88,6 +91,16 @@ def _store_alerts_only(c: Any, changes: Sequence[Any], now: float) -> None:
     engine._change_alerts(c, changes, now)
 
 
+def _match_any_severity(matchers: Mapping[str, Any], labels: Any) -> bool:
+    return _is_matched({key: globs for key, globs in matchers.items() if key != "severity"}, labels)
+
+
+def _list_ended_silences(c: Any) -> list[Any]:
+    columns = [schema.silences.c[name] for name in silences.Silence._fields]
+    return [silences.Silence._make(row) for row in c.execute(select(*columns))]
+
+
+_is_matched = silences.is_matched
 _store_states, _fire_alerts = rule_states.store_states, alerts.fire_alerts
 MUTANTS: Mapping[str, Patch] = {
     "fires without waiting": (alert_state, "advance", _fire_without_waiting),
@@ -102,6 +115,8 @@ MUTANTS: Mapping[str, Patch] = {
     "keeps an acknowledgement that got worse": (alerts, "escalate_alerts", _forget_escalation),
     "has several live alerts of a fingerprint": (alerts, "fire_alerts", _fire_again),
     "stores alerts without states": (engine, "apply_changes", _store_alerts_only),
+    "silences any severity": (silences, "is_matched", _match_any_severity),
+    "silences after the end": (silences, "list_active", _list_ended_silences),
 }
 
 

@@ -24,7 +24,11 @@ def find_fault(steps: int, number: int = 1) -> str | None:
         deadline=None,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.filter_too_much,
+            HealthCheck.data_too_large,
+        ],
         print_blob=False,
     )
     try:
