@@ -148,7 +148,7 @@ def _make_conditions() -> Iterator[dict[str, Any]]:
                 _make("task", {"task": "job-*"}, "task.seconds_since_success", ">", "9d"),
                 _make("task", task, "instance.run_seconds", ">", "9h", stat="p95", window="10m"),
                 _make("queue", queue, "queue.drain_rate", ">", 1e9),
-                _make("host", {}, "host.memory_ratio", ">", 2),
+                _make("host", {}, "host.memory_ratio", ">", 1),
             )
         )
 

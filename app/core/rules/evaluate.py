@@ -206,14 +206,16 @@ def _judge_metric(node: MetricNode, values: Values, now: float, explain: bool) -
     grows = is_age and not reading.is_still
     crossing = now - (value - limit)
     since = min(now, crossing) if grows and state and node.op in (">", ">=") else now
-    shown = _format(ref, limit) if basis else amounts.format_amount(ref.unit, limit)
-    limit_text = f"{_describe_limit(node.op)} {shown}{basis}" if explain else ""
+    text = ""
+    if explain:
+        shown = _format(ref, limit) if basis else amounts.format_amount(ref.unit, limit)
+        text = f"{format_ref(ref, value)} ({_describe_limit(node.op)} {shown}{basis})"
     return Verdict(
         state,
         since,
         value,
         limit,
-        f"{format_ref(ref, value)} ({limit_text})" if explain else "",
+        text,
         _find_next(node.op, crossing if grows else None, reading.changes_at, now),
         due=crossing if grows and crossing > now and _has_due(node) else None,
     )

@@ -189,7 +189,8 @@ class RuleEngine:
             next_at = min(next_at, judge.next_at)
             looks -= self._note_levels(judge, looks > 0)
             text = judge.describe_left_out()
-            if self.levels.note_left_out(make_level_key(rule.row), text):
+            begins = self.levels.note_left_out(make_level_key(rule.row), text)
+            if begins and judge.is_cut:
                 log.warning("sla %s %s", sanitize(rule.row.name), text)
             if judge.is_firing:
                 firing.add(rule.row.name)
@@ -294,11 +295,15 @@ def _parse_state(row: RuleStateRow) -> SubjectState:
 
 
 class _Group(NamedTuple):
-    """Verdict on what makes one alert, with the subject that decides it."""
+    """Verdict on what makes one alert, with the subject that decides it.
+
+    `is_explained` is True if the verdict has its whole text.
+    """
 
     verdict: Verdict
     subject: Subject
     many: int = 1
+    is_explained: bool = False
 
 
 class _RulePass:
@@ -322,6 +327,7 @@ class _RulePass:
         self.row, self.now = rule.row, snapshot.now
         self.comparisons = rule.plan.comparisons
         self.levels = [Level(snapshot.now)] * len(self.comparisons)
+        self.is_cut = False
         self._left_out = set[str]()
         """Keys that break the rule, but have no alert since there are too many."""
         self._subject: Subject | None = None
@@ -425,7 +431,8 @@ class _RulePass:
             if text := describe_lateness(self._snapshot, self._plan, due):
                 verdict = Verdict(True, due.at - self._plan.timing.wait, text=text)
                 kind = self._plan.base
-                found[key] = _Group(verdict, Subject(kind, key, due.title, "", Labels()))
+                subject = Subject(kind, key, due.title, "", Labels())
+                found[key] = _Group(verdict, subject, is_explained=True)
         return found
 
     def describe_left_out(self) -> str:
@@ -436,6 +443,7 @@ class _RulePass:
         names = self._snapshot.count_names(self._plan)
         if names > MAX_NAMES:
             parts.append(f"looks at {MAX_NAMES:,} of {names:,} task names")
+        self.is_cut = bool(parts)
         advice = ["narrow its match"] if parts else []
         if queue := self._snapshot.find_full_queue(self._plan):
             most = rule_values.MAX_CANDIDATES
@@ -620,7 +628,8 @@ class _RulePass:
         }  # fmt: skip
 
     def _describe(self, group: _Group, fired_at: float) -> str:
-        text = group.verdict.text or self._judge(group.subject, explain=True).text
+        is_told = group.is_explained
+        text = group.verdict.text if is_told else self._judge(group.subject, explain=True).text
         if group.many > 1:
             text = f"{group.many} of them, first {group.subject.title}: {text}"
         wait = self._plan.timing.wait

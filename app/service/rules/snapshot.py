@@ -90,6 +90,16 @@ class InstanceGroup:
         """Return {queue: instances}."""
         return _group(self.subjects, lambda one: one.labels.queue or "")
 
+    @cached_property
+    def full_queues(self) -> Sequence[str]:
+        """Return the queues with as many queued tasks as are read."""
+        counts = Counter(
+            one.labels.queue or ""
+            for one in self.subjects
+            if one.candidate is not None and one.candidate.status == TaskStatus.QUEUED
+        )
+        return [name for name, many in counts.items() if many >= rule_values.MAX_CANDIDATES]
+
 
 class Memory:
     """Facts that the engine keeps between passes."""
@@ -277,18 +287,8 @@ class Snapshot:
         if plan.base != "instance" or "waiting" not in plan.phases or not is_narrow:
             return None
         globs = match.queue
-        full = (one for one in self._full_queues if globs is None or is_any_match(one, globs))
-        return next(full, None)
-
-    @cached_property
-    def _full_queues(self) -> Sequence[str]:
-        counts = Counter(
-            one.labels.queue
-            for one in self._phases["waiting"].subjects
-            if one.candidate is not None and one.candidate.status == TaskStatus.QUEUED
-        )
-        most = rule_values.MAX_CANDIDATES
-        return [name for name, many in counts.items() if name and many >= most]
+        full = self._phases["waiting"].full_queues
+        return next((one for one in full if globs is None or is_any_match(one, globs)), None)
 
     @cached_property
     def past_due_tasks(self) -> Mapping[str, rule_values.DueTaskRow]:

@@ -282,6 +282,16 @@ async def test_a_deadline_notices_a_task_that_never_starts(home: VirtualHome):
     assert home.take_log() == [(600, "fire")]
 
 
+async def test_the_text_has_each_part_that_holds(home: VirtualHome):
+    late = {"deadline": {"reference": "queued_at", "offset": "10m"}}
+    queued = {"metric": "instance.queued_seconds", "op": ">", "value": "5m"}
+    await home.add_rule(make("instance", {"all": [late, queued]}))
+    await home.submit()
+    await home.advance(620)
+    (alert,) = await home.list_alerts()
+    assert alert["text"] == "no success by Mon 00:10 and queued 10m (limit 5m)"
+
+
 async def test_no_data_alerts_only_on_request(home: VirtualHome):
     when = {"metric": "taskdeck.replica_lag_seconds", "op": ">", "value": "5m"}
     await home.add_rule(make("taskdeck", when), "quiet")
