@@ -44,6 +44,7 @@ from app.tui.screens.edit_form import EditScreen
 from app.tui.screens.history import HistoryScreen
 from app.tui.screens.log import LogScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen
+from app.tui.screens.rule_form import AcknowledgeScreen, SilenceScreen
 from app.tui.screens.schedule import ScheduleScreen
 from app.tui.screens.schedule_form import ScheduleForm
 from app.tui.screens.schedules import SchedulesScreen
@@ -213,6 +214,7 @@ FORM = ("n", "Deck › New task")
 EDIT = (*WAITING, ("e", r"(?s)Edit #.*cores"))
 EDITOR = (TEMPLATES, ("e", "greet › definition"))
 EDIT_KEYS = (("\x1b[B\x1b[B\x1b[B", ""), ("\x1b[F", ""), ("\x1b[D", ""), ("x", "would change"))
+ALERT = (("7", r"(?s)▌Alerts.*encode one.*s silence"),)
 OWN_TASKS = frozenset(
     {"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"}
 )
@@ -286,6 +288,15 @@ VISITS = (
     Visit(
         "a new silence", EditScreen, FormEntry, (("7", "7 Alerts and SLAs"), ("m", "New silence"))
     ),
+    Visit(
+        "the end of a silence",
+        SilenceScreen,
+        FormEntry,
+        (*ALERT, ("s", "┌─ Silence"), ("o", "Until")),
+    ),
+    Visit("a note of an alert", AcknowledgeScreen, FormEntry, (*ALERT, ("A", "Acknowledge .*"))),
+    Visit("the text of a rule", EditorScreen, TextArea, (*ALERT, ("t", "encode-in-time › def"))),
+    Visit("the text of a new rule", EditorScreen, TextArea, (*ALERT, ("N", "New rule › def"))),
     Visit("a task that is edited", EditScreen, FormEntry, EDIT),
     Visit("the pool of a queue", EditScreen, DropDown, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
     Visit(
@@ -611,6 +622,38 @@ def add_failure_note(what: str) -> Iterator[None]:
 @pytest.mark.parametrize("visit", VISITS, ids=lambda visit: visit.name.replace(" ", "-"))
 def test_every_key_keeps_the_deck_alive_and_its_screen_intact(deck: DeckDriver, visit: Visit):
     press_all(deck, visit)
+
+
+EFFECTS = (
+    *((ALERT, *pair) for pair in (
+        ("A", "Acknowledge .*encode"), ("s", "┌─ Silence"), ("m", "New silence"),
+        ("f", "resolved"), ("l", "frame"), ("w", "encode one"), ("n", "New rule"),
+        ("N", "New rule › def"), ("e", "Edit rule encode-in-time"), ("t", "encode-in-time › def"),
+        ("D", "┌─ Delete"), ("y", "Copied the line"), ("enter", "Deck › #|Alerts.* › #"),
+        ("a", "acked"), ("p", " off"),
+    )),
+    *(((SCHEDULES,), *pair) for pair in (
+        ("t", r"──\d\d──"), ("p", "paused"), ("n", "New schedule"), ("e", "Edit schedule greeting"),
+        ("x", "┌─ Remove"), ("s", "Skips"), ("r", "Submitted a task"), ("enter", "▌Latest fires"),
+    )),
+)  # fmt: skip
+"""(way, key, pattern) of the keys of alerts, rules and schedules that the topic `keys` explains."""
+
+
+@pytest.mark.parametrize(
+    ("way", "key", "shows"), EFFECTS, ids=lambda part: part if isinstance(part, str) else ""
+)
+def test_a_key_does_what_its_help_says(
+    deck: DeckDriver, way: tuple[tuple[str, str], ...], key: str, shows: str
+):
+    screen = AlertsScreen if way is ALERT else SchedulesScreen
+    deck.restore_home()
+    with add_failure_note(f"after {key} on {screen.__name__}, which is to show {shows}"):
+        deck.return_to(Visit("", screen, Table, way))
+        before = deck.text
+        deck.shown.type(encode_key(key))
+        deck.shown.wait(lambda _: deck.text != before and re.search(shows, deck.text), 10)
+        deck.check_alive()
 
 
 def press_all(deck: DeckDriver, visit: Visit, once: bool = False) -> None:

@@ -119,6 +119,8 @@ def _check_schedule(sheet: EditSheet) -> list[str]:
         sheet.get_text(sheet.find_field(name))
         for name in ("kind", "expression", "command", "template", "parameters")
     )
+    if not kind:  # the stored values are still being read
+        return []
     found = []
     if not expression and kind != "boot":
         found.append(f"Expression is required, such as {EXPRESSION_HINTS[kind].split(',')[0]}.")

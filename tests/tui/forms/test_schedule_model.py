@@ -90,6 +90,10 @@ def test_a_new_schedule_sends_recurrence_rules_and_work():
     }  # fmt: skip
 
 
+def test_a_form_whose_values_are_being_read_has_no_faults_of_its_own():
+    assert SCHEDULE.check(EditSheet(SCHEDULE, (), {"kind": "", "command": ""})) == []
+
+
 def test_the_channel_of_a_schedule_is_set_and_reset():
     (request,) = build_schedule_requests(make_old(OLD, notify="never "), CONTEXT)
     assert request.args == {"name": "etl", "notify": "", "notify_on": "never"}
