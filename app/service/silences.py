@@ -13,7 +13,7 @@ from typing import Any
 from app.core.rules import silence_matchers
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
-from app.errors import NotFound, Usage
+from app.errors import NotFound, Refused, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from db import timestamps
@@ -24,6 +24,8 @@ from db.queries.silences import Silence
 MAX_SILENCE = timedelta(days=366)
 """Longest silence. To silence a rule permanently, disable the rule."""
 MAX_REASON_LENGTH = 500
+MAX_SILENCES = 200
+"""Silences with matchers that last at a time; each is compared with each alert."""
 _ID = re.compile(r"s([0-9]{1,18})")
 
 
@@ -38,22 +40,33 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
     except ValueError as error:
         raise Usage(f"{error} Nothing was changed.") from None
 
-    def act(c: Connection) -> dict[str, Any]:
+    words = silence_matchers.describe_matchers(matchers)
+    after = {"status": "silenced", "until": stop, "reason": why, "matchers": matchers}
+
+    def act(c: Connection) -> tuple[int, dict[str, Any] | None]:
         old = silences.find_matching(c, matchers)
+        many = sum(one.matchers is not None for one in silences.list_active(c))
+        if old is None and many >= MAX_SILENCES:
+            raise Refused(
+                f"{MAX_SILENCES} silences last already. Nothing was changed.",
+                "List: taskdeck alert silences",
+            )
         number = silences.put(c, matchers, stop, call.by, why)
-        after = {"status": "silenced", "until": stop, "reason": why, "matchers": matchers}
         before = describe_end(old)
-        words = silence_matchers.describe_matchers(matchers)
         operations.record(c, call.by, "alert silence", f"silence {format_id(number)}: {words}",
                           before and {**before, "matchers": matchers}, after)  # fmt: skip
-        silence = silences.find(c, number)
-        covered = silences.count_covered(c, [silence] if silence else [])[number]
-        done = {"id": format_id(number), "words": words, **after, "alerts": covered,
-                "before": before}  # fmt: skip
-        notes = [] if covered else ["no open alert matches now; later ones are silenced."]
-        return {"done": [done], "refused": [], "notes": notes}
+        return number, before
 
-    return await call.db.write(act)
+    number, before = await call.db.write(act)
+    covered = await call.db.read(_count_covered, number)
+    done = {"id": format_id(number), "words": words, **after, "alerts": covered, "before": before}
+    notes = [] if covered else ["no open alert matches now; later ones are silenced."]
+    return {"done": [done], "refused": [], "notes": notes}
+
+
+def _count_covered(c: Connection, number: int) -> int:
+    silence = silences.find(c, number)
+    return silences.count_covered(c, [silence])[number] if silence else 0
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:

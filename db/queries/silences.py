@@ -99,10 +99,12 @@ def find_silenced(c: Connection, alert_ids: Collection[int] | None = None) -> di
         return {}
     rules = [one.sla_id for one in active if one.sla_id is not None]
     asked = rules if len(rules) == len(active) else None
-    found = {}
+    found: dict[int, Silence] = {}
+    alike: dict[Any, Silence | None] = {}  # many alerts have the same rule and names
     for alert in list_labelled(c, alert_ids, asked):
-        silence = next((one for one in active if is_covered(one, alert)), None)
-        if silence is not None:
+        if alert[1:] not in alike:
+            alike[alert[1:]] = next((one for one in active if is_covered(one, alert)), None)
+        if (silence := alike[alert[1:]]) is not None:
             found[alert.id] = silence
     return found
 

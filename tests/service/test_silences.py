@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import Usage
+from app.errors import Refused, Usage
 from app.service import alerts, registry, silences
 from app.service.context import Call
 from app.service.definitions import slas
@@ -148,6 +148,15 @@ async def test_setting_ending_and_changing_a_silence_is_undone(call: Call):
     assert await list_reasons() == ["disk move"]
     await call_verb(call, "undo", ids=first["operations"])
     assert await list_reasons() == []
+
+
+async def test_too_many_silences_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(silences, "MAX_SILENCES", 1)
+    await silence(call, rule="a")
+    await silence(call, "3h", rule="a")
+
+    with pytest.raises(Refused, match="1 silences last already"):
+        await silence(call, rule="b")
 
 
 async def test_wrong_silences_change_nothing(call: Call):
