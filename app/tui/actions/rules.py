@@ -26,6 +26,8 @@ _SILENCE_LABELS = {
 }
 """Letters only: a digit typed before the dialog opens would open a screen."""
 MAX_NAMED = 4
+_FILTERS = {"template": "template", "queue": "queue", "task": "name"}
+"""Filters of the task list by what a rule matches."""
 
 
 def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
@@ -298,14 +300,33 @@ def make_task_filter(row: Any, rules: RulesByName) -> str:
         raise NotApplicableError(f"{row.name} is about {about}, not about tasks.")
     if scope == "pool" or match.get("pool") or match.get("schedule"):
         raise NotApplicableError(f"{row.name} is about a pool or schedule; 5 filters tasks.")
-    names = {"template": "template", "queue": "queue", "task": "name"}
     words = [
         f"{name}:{_join_patterns(row.name, match[key], name)}"
-        for key, name in names.items()
+        for key, name in _FILTERS.items()
         if match.get(key)
     ]
     tags = _list_tags(match.get("tag") or match.get("tags") or {})
     return " ".join([*words, *(f"tag:{_quote_word(tag)}" for tag in tags)])
+
+
+def make_alert_filter(alert: AlertEntry, rules: RulesByName) -> str:
+    """Return the filter for the tasks that an alert is about: those of a name, or of a queue.
+
+    Raise NotApplicableError for an alert that is not about tasks.
+    """
+    if alert.sla not in rules:
+        raise NotApplicableError(f"The alert {alert.sla} is about no task: {alert.why}.")
+    group = get_alert_group(rules[alert.sla])
+    if group not in _FILTERS:
+        return make_task_filter(rules[alert.sla], rules)
+    name = alert.object.removeprefix(f"{group} ") if group != "task" else alert.object
+    return f"{_FILTERS[group]}:{_join_patterns(alert.sla, name, _FILTERS[group])}"
+
+
+def get_alert_group(rule: RuleRow) -> str:
+    """Return what makes one alert of a rule: `task`, `queue`, …; "" for a rule of a preset."""
+    conditions = rule.facts.get("conditions") or {}
+    return conditions.get("for_each") or conditions.get("scope") or ""
 
 
 def _join_patterns(rule: str, found: Any, name: str) -> str:

@@ -559,13 +559,22 @@ class AlertsScreen(ListScreen):
         elif row.uuid:
             self.deck.open_task(row.uuid)
         else:
-            self.show_message(
-                "The alert is about Taskdeck itself. Run: taskdeck doctor", stays=False
-            )
+            self._open_subject(row)
 
     def _open_tasks(self, row: RuleRow) -> None:
+        self._open_list(lambda: action_rules.make_task_filter(row, self.rules))
+
+    def _open_subject(self, alert: AlertEntry) -> None:
+        """Open the schedule of an alert, or the tasks that the alert is about."""
+        rule = self.rules.get(alert.sla)
+        if rule and action_rules.get_alert_group(rule) == "schedule":
+            self.deck.open_schedule(alert.object.removeprefix("schedule "))
+        else:
+            self._open_list(lambda: action_rules.make_alert_filter(alert, self.rules))
+
+    def _open_list(self, make_filter: Callable[[], str]) -> None:
         try:
-            self.deck.open_tasks(action_rules.make_task_filter(row, self.rules))
+            self.deck.open_tasks(make_filter())
         except NotApplicableError as unfit:
             self.show_message(self.look.sanitize(str(unfit)), "warn")
 

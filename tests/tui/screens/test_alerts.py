@@ -452,7 +452,9 @@ async def test_an_alert_without_a_rule_cannot_be_silenced_or_edited():
             )
             assert app.screen is screen
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "taskdeck doctor" in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "The alert nothing-starts is about no task" in read_screen_text(app)
+        )
 
 
 async def test_p_turns_a_rule_off_and_on():
@@ -739,6 +741,32 @@ def test_the_task_filter_of_a_rule_uses_all_its_conditions():
         action_rules.make_task_filter(row, {"a": row})
         == 'queue:"big box" name:nightly tag:env=prod'
     )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "called", "words"),
+    [
+        ({"scope": "task"}, "nightly etl", 'name:"nightly etl"'),
+        ({"scope": "queue"}, "queue gpu", "queue:gpu"),
+        ({"scope": "instance", "for_each": "template"}, "template encode", "template:encode"),
+        ({"scope": "task", "for_each": "rule", "match": {"queue": "gpu"}}, "all", "queue:gpu"),
+    ],
+)
+def test_an_alert_of_conditions_selects_the_tasks_it_is_about(
+    conditions: dict[str, Any], called: str, words: str
+):
+    rules = {"a": make_rule_row(make_rule_answer("a", conditions=conditions))}
+    row = AlertEntry(1, "a", "warning", "firing", called, "3 failures", "", NOW)
+    assert action_rules.make_alert_filter(row, rules) == words
+
+
+def test_an_alert_about_no_tasks_says_so():
+    rules = {"a": make_rule_row(make_rule_answer("a", conditions={"scope": "host"}))}
+    row = AlertEntry(1, "a", "warning", "firing", "the host", "memory 95%", "", NOW)
+    with pytest.raises(NotApplicableError, match="about the host"):
+        action_rules.make_alert_filter(row, rules)
+    with pytest.raises(NotApplicableError, match="memory 95%"):
+        action_rules.make_alert_filter(row, {})
 
 
 def test_marked_rules_turn_off_unless_all_are_off():
