@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -226,8 +227,11 @@ class Duties:
         if took > max(LATE_AFTER, duty.every):
             if problem not in self._problems:
                 log.warning("duty %s took %.1f s", duty.name, took)
+            load, cores = os.getloadavg()[0], os.cpu_count() or 1
             self._problems.setdefault(
-                problem, f"the duty {duty.name} took {took:.0f} s; to see why: taskdeck doctor"
+                problem,
+                f"the periodic job {duty.name} took {took:.0f} s, at load {load:.1f} of {cores}"
+                " cores; slow statements: B in the deck",
             )
             self._late_at[problem] = now
         elif now - self._late_at.get(problem, now) > CLEAR_AFTER:

@@ -347,10 +347,8 @@ async def test_a_slow_job_is_an_alert_until_it_is_on_time_again(
     duties._check_time(duty, 0.1)
     await duties._store_alerts()
     (alert,) = await alerts.ls(call)
-    assert (alert["sla"], alert["text"]) == (
-        "late-slas",
-        "the duty slas took 7 s; to see why: taskdeck doctor",
-    )
+    assert alert["sla"] == "late-slas"
+    assert alert["text"].startswith("the periodic job slas took 7 s, at load ")
 
     later = time.monotonic() + 61
     monkeypatch.setattr("app.runtime.periodic.time.monotonic", lambda: later)
