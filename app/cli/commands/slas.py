@@ -228,9 +228,9 @@ def test_sla(session: CommandContext, args: Args) -> int:
         return 0
     output.print_line(sanitize(found["words"]))
     for one in found["alerts"]:
-        begin = time_format.format_clock(one["fired_at"])
+        begin = time_format.format_moment(one["fired_at"])
         over = one["resolved_at"]
-        end = f"until {time_format.format_clock(over)}" if over else "still"
+        end = f"until {time_format.format_moment(over)}" if over else "still"
         output.print_line(f"{begin}  {end}  {sanitize(one['object'])}: {sanitize(one['text'])}")
     since = time_format.format_clock(found["since"])
     times = f"{found['count']:,} times" if found["count"] != 1 else "once"

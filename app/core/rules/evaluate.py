@@ -295,7 +295,7 @@ def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
 
 def _make_due_verdict(target: Target, is_late: bool, now: float) -> Verdict:
     due = target.at
-    text = f"no success by {format_moment(due)}"
+    text = f"no success by {format_date(due)}"
     since = min(due, now)
     later = None if is_late else due
     return Verdict(is_late, since, now - due, 0.0, text, later, due=later, target=target)
@@ -308,13 +308,13 @@ def _judge_expected_end(target: Target, margin: float, times: SubjectTimes, now:
     next_at = _get_if_later(latest, now)
     target = target._replace(expected=end)
     if end is None:
-        text = f"no forecast, due {format_moment(due)}"
+        text = f"no forecast, due {format_date(due)}"
         state = True if now > latest else None
         return Verdict(
             state, min(now, latest), now - latest, 0.0, text, next_at, due=due, target=target
         )
     probable = max(now, end.probable)
-    text = f"{_describe_expected_end(end)}, due {format_moment(due)}"
+    text = f"{_describe_expected_end(end)}, due {format_date(due)}"
     late_by = probable - latest
     return Verdict(late_by > 0, now, late_by, 0.0, text, next_at, due=due, target=target)
 
@@ -337,6 +337,13 @@ def format_moment(at: float) -> str:
     """Format a UNIX time as local day and time: `Mon 06:00`."""
     wall = datetime.fromtimestamp(at, UTC).astimezone()
     return wall.strftime("%a %H:%M" if wall.second == 0 else "%a %H:%M:%S")
+
+
+def format_date(at: float) -> str:
+    """Format a UNIX time for a text that is kept: `Mon 30 Nov 06:00`."""
+    wall = datetime.fromtimestamp(at, UTC).astimezone()
+    clock = "%H:%M" if wall.second == 0 else "%H:%M:%S"
+    return wall.strftime(f"%a {wall.day} %b {clock}")
 
 
 def describe_ref(ref: MetricRef) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from app.core.rules.evaluate import format_moment
+from app.core.rules.evaluate import format_date, format_moment
 from app.core.rules.rule_plan import RulePlan
 from app.service.rules.snapshot import Snapshot
 from db import timestamps
@@ -85,7 +85,7 @@ def describe_lateness(snapshot: Snapshot, plan: RulePlan, due: DueTime) -> str |
     word, done = _find_done(snapshot, plan, due)
     if done is None or done <= due.at:
         return None
-    return f"was due {format_moment(due.at)}, {word} {format_moment(done)}"
+    return f"was due {format_date(due.at)}, {word} {format_moment(done)}"
 
 
 def _find_done(snapshot: Snapshot, plan: RulePlan, due: DueTime) -> tuple[str, float | None]:

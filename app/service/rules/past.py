@@ -211,6 +211,8 @@ class Past:
                     yield timestamps.to_unix(text)
         if subject.kind == "instance" and self._plan.covers_ended:
             yield from (at for at, _ in self._ended.get(f"task:{subject.name}", ()))
+        if subject.name in self._checkins:
+            yield timestamps.to_unix(self._checkins[subject.name].at)
         if subject.kind == "schedule":
             yield from self._missed.get(subject.name, ())
         for queue in self._list_queues(subject):

@@ -133,8 +133,8 @@ class Replay:
             for at in (*coming, step.next_at):
                 if at is not None and now < at <= self._past.until:
                     heappush(times, at)
-            if step.change == "fire" and verdict is not None:
-                open_spell = Spell(key, now, None, verdict.text)
+            if step.change == "fire" and verdict is not None and step.state is not None:
+                open_spell = Spell(key, step.state.fired_at or now, None, verdict.text)
             elif step.change == "resolve" and open_spell is not None:
                 yield open_spell._replace(until=now)
                 open_spell = None

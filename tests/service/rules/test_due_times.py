@@ -105,7 +105,7 @@ async def test_what_was_late_and_is_done_before_the_first_pass_is_told(home: Vir
     await home.advance(5)
     assert home.take_log() == [(2 * HOUR, "fire"), (2 * HOUR + 5, "resolve")]
     (text,) = await list_texts(home)
-    assert text == "was due Mon 00:30, started Mon 02:00, while down"
+    assert text == "was due Mon 30 Nov 00:30, started Mon 02:00, while down"
 
 
 async def test_a_run_that_ended_late_while_down_is_told(home: VirtualHome):
@@ -116,7 +116,7 @@ async def test_a_run_that_ended_late_while_down_is_told(home: VirtualHome):
     await home.skip(2 * HOUR)
     await home.end_run(run)
     await home.run_pass()
-    assert await list_texts(home) == ["was due Mon 01:00, ended Mon 02:00, while down"]
+    assert await list_texts(home) == ["was due Mon 30 Nov 01:00, ended Mon 02:00, while down"]
 
 
 async def test_what_was_done_in_time_while_down_stays_quiet(home: VirtualHome):
@@ -143,7 +143,7 @@ async def test_a_fixed_time_that_passed_while_down_is_told(home: VirtualHome):
     await home.skip(8 * HOUR)
     await home.end_run(run)
     await home.run_pass()
-    assert await list_texts(home) == ["was due Mon 06:00, succeeded Mon 08:00, while down"]
+    assert await list_texts(home) == ["was due Mon 30 Nov 06:00, succeeded Mon 08:00, while down"]
 
 
 async def test_a_success_meets_the_fixed_time(home: VirtualHome):

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import Refused, Usage
 from app.service.definitions import slas
-from app.service.rules import replay
+from app.service.rules import checkins, replay
 from db import timestamps
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 
@@ -92,6 +92,16 @@ async def test_a_fixed_deadline_is_replayed_for_each_day(home: VirtualHome):
     found = await replay.test(home.call, name="rule", days=3)
     hours = [(timestamps.to_unix(one["fired_at"]) - home.start) / HOUR for one in found["alerts"]]
     assert hours == [30.0]
+
+
+async def test_a_missed_check_in_fired_when_it_was_missed(home: VirtualHome):
+    when = {"metric": "task.seconds_since_success", "op": ">", "value": "10m"}
+    await home.add_rule({"scope": "task", "match": {"task": "dump"}, "when": when})
+    await checkins.check_in(home.call, name="dump")
+    await home.skip(HOUR)
+    (found,) = (await replay.test(home.call, name="rule", days=1))["alerts"]
+    assert timestamps.to_unix(found["fired_at"]) - home.start == pytest.approx(600.0, abs=0.1)
+    assert found["text"] == "no success for 10m (limit 10m)"
 
 
 async def test_a_rule_without_stored_values_is_refused(home: VirtualHome):
