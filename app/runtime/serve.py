@@ -49,7 +49,7 @@ from app.runtime.replicator import Replicator
 from app.runtime.schedule_trigger import ScheduleTrigger
 from app.runtime.usage import UsageSampler
 from app.service.context import Call
-from app.service.rules.levels import LevelLog, make_level_key
+from app.service.rules.levels import AlertText, LevelLog, make_level_key
 from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase
@@ -172,6 +172,10 @@ class Runtime:
     def get_left_out(self, rule: SlaRow) -> str:
         """Return what a rule leaves out since there is too much, in words, or ""."""
         return self.levels.get_left_out(make_level_key(rule))
+
+    def get_alert_text(self, fingerprint: str) -> AlertText | None:
+        """Return why an alert of a rule of the general form fires now, or None."""
+        return self.levels.texts.get(fingerprint)
 
     def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""

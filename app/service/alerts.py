@@ -21,6 +21,7 @@ from app.service import notifications, silences, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
+from app.service.rules.levels import SHORT, WHILE_DOWN
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
@@ -47,7 +48,7 @@ async def ls(
     resolved = "" if all else parse_since(since)
     await slas.evaluate_for_reader(call)
     return await call.db.read(
-        lambda c: [as_dict(alert) for alert in list_current(c, resolved, limit)]
+        lambda c: [as_dict(alert) for alert in list_current(c, resolved, limit, call.live)]
     )
 
 
@@ -60,14 +61,17 @@ async def show(call: Call, *, id: str | int) -> dict[str, Any]:
 
 
 def list_current(
-    c: Connection, resolved_since: str | None = None, limit: int = 0
-) -> list[alerts.AlertDetail]:
+    c: Connection, resolved_since: str | None = None, limit: int = 0,
+    live: RuntimeHandle | None = None,
+) -> list[alerts.AlertDetail]:  # fmt: skip
     """Return alerts as `alerts.list_alerts` does, with the texts of open ones updated.
 
-    An alert that fired at 45m reads 57m twelve minutes later.
+    An alert that fired at 45m reads 57m twelve minutes later. The texts of rules of the general
+    form come from the runtime `live`; without one they are those of the time of firing.
     """
     now = timestamps.utcnow().timestamp()
-    return [_refresh(c, alert, now) for alert in alerts.list_alerts(c, resolved_since, limit)]
+    found = alerts.list_alerts(c, resolved_since, limit)
+    return [_refresh(c, alert, now, live) for alert in found]
 
 
 def get_status(alert: alerts.AlertDetail) -> str:
@@ -110,7 +114,7 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
     alert = alerts.find_open_alert(c, int(word)) if _ALERT_ID.fullmatch(word) else None
     if alert is None:
         raise NotFound(f'no alert "{truncate(sanitize(word), 60)}".', "List: taskdeck alert ls")
-    alert = _refresh(c, alert, timestamps.utcnow().timestamp())
+    alert = _refresh(c, alert, timestamps.utcnow().timestamp(), live)
     rule = next((row for row in definitions.list_slas(c) if row.id == alert.alert.sla_id), None)
     labels = db_silences.list_labelled(c, [alert.alert.id])[0].labels._asdict()
     return {
@@ -142,13 +146,13 @@ def _get_task_times(alert: alerts.AlertDetail) -> dict[str, Any] | None:
             "first_start": task.first_start, "ended_at": task.ended_at}  # fmt: skip
 
 
-def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.AlertDetail:
-    if (
-        alert.alert.status == "resolved"
-        or alert.conditions is None
-        or sla.is_general(alert.conditions)
-    ):
+def _refresh(
+    c: Connection, alert: alerts.AlertDetail, now: float, live: RuntimeHandle | None
+) -> alerts.AlertDetail:
+    if alert.alert.status == "resolved" or alert.conditions is None:
         return alert
+    if sla.is_general(alert.conditions):
+        return _refresh_general(alert, live)
     rule = sla.parse_conditions(alert.conditions)
     if rule.metric:
         return sla_metrics.refresh(c, alert, rule, now)
@@ -159,6 +163,15 @@ def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.Ale
         return alert
     row = alert.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
     return alert._replace(alert=row)
+
+
+def _refresh_general(alert: alerts.AlertDetail, live: RuntimeHandle | None) -> alerts.AlertDetail:
+    row = alert.alert
+    found = live.get_alert_text(row.fingerprint) if live and row.fingerprint else None
+    if found is None:
+        return alert
+    text = found.text + (WHILE_DOWN if row.text.endswith(WHILE_DOWN) else "")
+    return alert._replace(alert=row._replace(text=text, short=text[:SHORT], value=found.value))
 
 
 # --- acknowledge ------------------------------------------------------------------------
@@ -412,7 +425,11 @@ def _resolve_rules(
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Resolve alert ids and rule names to distinct rule names and refusals."""
     rules = {row.name: row.id for row in definitions.list_slas(c)}
-    known = _map_alerts(c, [word for word, by_name in rule_refs if not by_name])
+    words = [word for word, by_name in rule_refs if not by_name]
+    known = _map_alerts(c, words)
+    for word in {*words} - rules.keys() - known.keys():
+        if rows := alerts.list_of_rule(c, word):  # the alert has no rule, but a name
+            known[word] = rows[0]
     found: dict[str, None] = {}
     refused = []
     for word, by_name in dict.fromkeys(rule_refs):

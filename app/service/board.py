@@ -53,7 +53,7 @@ from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
 from app.service import alerts, dispatch_view
-from app.service.context import Call
+from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues, slas
 from app.service.schedules.rules import get_recurrence
@@ -222,7 +222,8 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         before.get(row.name)) for row in reads.list_pools(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
         next=tuple(_build_next_lines(c, line)), coming=tuple(_build_coming_lines(c, now)),
-        ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)),
+        ended=tuple(_build_ended_lines(c, now)),
+        alerts=tuple(_build_alert_lines(c, now, call.live)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
 
@@ -583,12 +584,13 @@ def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
     return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
 
 
-def _build_alert_lines(c: Connection, now: datetime) -> Iterable[AlertEntry]:
+def _build_alert_lines(
+    c: Connection, now: datetime, live: RuntimeHandle | None
+) -> Iterable[AlertEntry]:
     """Return open alerts, worst first, and alerts resolved in the last ten minutes."""
-    return [
-        _build_alert_line(found)
-        for found in alerts.list_current(c, timestamps.format_time(now - ALERTS_FOR), MAX_ALERTS)
-    ]
+    since = timestamps.format_time(now - ALERTS_FOR)
+    found = alerts.list_current(c, since, MAX_ALERTS, live)
+    return [_build_alert_line(alert) for alert in found]
 
 
 def _build_alert_line(found: Any) -> AlertEntry:
@@ -690,7 +692,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         ],
         "alerts": [
             {**line._asdict(), "since": timestamps.from_unix(line.since)}
-            for line in _build_alert_lines(c, now)
+            for line in _build_alert_lines(c, now, call.live)
             if line.status != "resolved"
         ],
     }

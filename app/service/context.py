@@ -17,6 +17,7 @@ from db.rows import SlaRow
 
 if TYPE_CHECKING:
     from app.core.rules.levels import Level
+    from app.service.rules.levels import AlertText
 
 
 class RuntimeHandle(Protocol):
@@ -88,6 +89,10 @@ class RuntimeHandle(Protocol):
 
     def get_left_out(self, rule: SlaRow) -> str:
         """Return what a rule leaves out since there is too much, in words, or ""."""
+        ...
+
+    def get_alert_text(self, fingerprint: str) -> AlertText | None:
+        """Return why an alert of a rule of the general form fires now, or None."""
         ...
 
     def list_trail(self, rule: SlaRow) -> list[Level]:

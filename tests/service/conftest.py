@@ -14,7 +14,7 @@ from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
-from app.service.rules.levels import LevelLog, make_level_key
+from app.service.rules.levels import AlertText, LevelLog, make_level_key
 from db.engine import Database
 from db.errors import Storage
 from db.rows import SlaRow
@@ -71,6 +71,9 @@ class FakeRuntimeHandle:
 
     def get_left_out(self, rule: SlaRow) -> str:
         return self.levels.get_left_out(make_level_key(rule))
+
+    def get_alert_text(self, fingerprint: str) -> AlertText | None:
+        return self.levels.texts.get(fingerprint)
 
     def list_trail(self, rule: SlaRow) -> list[Level]:
         return self.levels.list_trail(make_level_key(rule))

@@ -28,7 +28,7 @@ from app.service.rules.due_times import (
     find_due_changes,
     group_due_times,
 )
-from app.service.rules.levels import LOOKS, LevelLog, make_level_key
+from app.service.rules.levels import LOOKS, SHORT, WHILE_DOWN, AlertText, LevelLog, make_level_key
 from app.service.rules.probes import Probes
 from app.service.rules.ranking import FEW, find_ranked, list_suspects, rank
 from app.service.rules.snapshot import DAY, MAX_NAMES, Memory, Snapshot, Subject
@@ -51,7 +51,6 @@ BATCH_SIZE = 200
 """Changes of one transaction."""
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
-SHORT = 80
 JUDGED = 20
 """Firing instances of a rule that are judged in each pass, even if none has changed."""
 YOUNG = 50
@@ -174,7 +173,7 @@ class RuleEngine:
         found: list[Change] = []
         due_changes: list[DueChange] = []
         next_at = now + INTERVAL
-        looks = LOOKS
+        looks, texts = LOOKS, dict[str, AlertText]()
         self.levels.keep_only([make_level_key(rule.row) for rule in rules])
         for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
             due = dues.get(rule.row.id, {})
@@ -184,6 +183,7 @@ class RuleEngine:
             )  # fmt: skip
             found += judge.run()
             self._steady[rule.row.id] = judge.steady
+            texts |= judge.texts
             version = rule.row.updated_at
             due_changes += find_due_changes(rule.row.id, version, due, judge.list_due())
             next_at = min(next_at, judge.next_at)
@@ -198,6 +198,7 @@ class RuleEngine:
         self._is_starting = gap and not is_complete
         if not is_complete:
             next_at = now
+        self.levels.texts = texts
         return Outcome(found, max(now + 0.001, next_at), due_changes)
 
     def _read_states(self, c: Connection) -> dict[int, dict[str, SubjectState]]:
@@ -332,6 +333,7 @@ class _RulePass:
         """Keys that break the rule, but have no alert since there are too many."""
         self._subject: Subject | None = None
         self._judged: set[str] = set()
+        self.texts: dict[str, AlertText] = {}
 
     def run(self) -> list[Change]:
         """Return the changes of all subjects of the rule."""
@@ -342,6 +344,7 @@ class _RulePass:
             return [change for change in steps if self._is_change(change)]
         groups = self._judge_all()
         self.is_firing = bool(self._kept)
+        self.texts = self._describe_firing(groups)
         groups |= self._find_late(groups)
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
         changes += [
@@ -409,6 +412,16 @@ class _RulePass:
             return False
         state = self._states.get(key)
         return state is not None and state.phase == FIRING and state.clear_since is None
+
+    def _describe_firing(self, groups: Mapping[str, _Group]) -> dict[str, AlertText]:
+        """Return the present texts of the alerts that fire, by fingerprint."""
+        return {
+            make_fingerprint(self.row.id, key): AlertText(
+                self._describe(group, self._now), _get_finite(group.verdict.value)
+            )
+            for key, group in groups.items()
+            if group.verdict.state and key in self._states and self._states[key].phase == FIRING
+        }
 
     def _note_due(self, key: str, subject: Subject, verdict: Verdict) -> None:
         state = self._states.get(key)
@@ -636,7 +649,7 @@ class _RulePass:
         if wait:
             text += f" for {format_seconds(wait)}"
         if self._gap and fired_at < self._now - INTERVAL:
-            text += ", while down"
+            text += WHILE_DOWN
         return text
 
     def _get_title(self, key: str, subject: Subject) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from app.core.rules.levels import Comparison, Level, find_charted, is_worse
 from db.rows import SlaRow
@@ -15,6 +16,10 @@ KEPT = 120
 """Values of a trail: an hour."""
 LOOKS = 10
 """Rules per pass whose subjects are read only for their value, since none can break the rule."""
+SHORT = 80
+"""Characters of the short text of an alert."""
+WHILE_DOWN = ", while down"
+"""End of the text of an alert that fired late, since no runtime ran."""
 
 
 Key = tuple[int, str]
@@ -26,13 +31,22 @@ def make_level_key(rule: SlaRow) -> Key:
     return rule.id, rule.updated_at
 
 
+class AlertText(NamedTuple):
+    """Text of an alert that fires, with the value of now."""
+
+    text: str
+    value: float | None
+
+
 class LevelLog:
     """Latest levels of each rule, the trail of its first metric, and what the rule leaves out.
 
-    The level of a trail's step is the worst of the step.
+    The level of a trail's step is the worst of the step. `texts` are those of the alerts that
+    fire, by fingerprint.
     """
 
     def __init__(self) -> None:
+        self.texts: Mapping[str, AlertText] = {}
         self._latest: dict[Key, Sequence[Level]] = {}
         self._trails: dict[Key, deque[Level]] = {}
         self._left_out: dict[Key, str] = {}

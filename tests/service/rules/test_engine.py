@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from app.errors import Conflict, NotFound, Refused, Usage
 from app.service import alerts
+from app.service.context import RuntimeHandle
 from app.service.definitions import apply, queues, slas
 from app.service.rules import checkins
 from db.queries import run_history
@@ -395,3 +398,16 @@ async def test_an_idle_home_has_a_pass_every_five_seconds_only(home: VirtualHome
     await home.add_rule(make("queue", when))
     await home.run_pass()
     assert home.engine.next_at == home.now + 5
+
+
+async def test_an_open_alert_shows_the_value_of_now(home: VirtualHome):
+    when = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": 60}
+    await home.add_rule(make("queue", when))
+    await home.submit("encode")
+    await home.advance(90)
+    await home.advance(900)
+    live = cast(RuntimeHandle, SimpleNamespace(get_alert_text=home.engine.levels.texts.get))
+    for source, minutes in ((live, 16), (None, 1)):
+        (found,) = await home.call.db.read(partial(alerts.list_current, live=source))
+        assert found.alert.text.startswith(f"longest wait {minutes}m")
+        assert found.alert.short == found.alert.text
