@@ -86,7 +86,8 @@ def send_through_apprise(url: str, subject: str, body: str, severity: str) -> No
     if target is None:
         raise SendError(_explain_unusable(url, apprise))
     kinds = {"critical": "failure", "warning": "warning", "resolved": "success"}
-    if not target.notify(body=body, title=subject, notify_type=kinds.get(severity, "info")):
+    kind = kinds.get(severity, "info")
+    if not target.notify(body=body, title=subject, notify_type=kind, body_format="text"):
         raise SendError(REASONS.get_reason() or "the message was refused")
 
 
