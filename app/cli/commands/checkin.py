@@ -21,7 +21,9 @@ def check_in(session: CommandContext, args: Args) -> int:
         raise Usage(f"the name {wrong}. Nothing was stored.")
     note = {} if args.note is None else {"note": args.note}
     answer = session.call("checkin", name=name, **note)
-    return definition_group.print_result(args, answer, f"{sanitize(name)} checked in")
+    rules = ", ".join(map(sanitize, answer.get("rules", ())))
+    text = f"{sanitize(name)} checked in" + (f", for {rules}" if rules else "")
+    return definition_group.print_result(args, answer, text)
 
 
 def _add_arguments(parser: Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,6 +178,22 @@ async def test_a_program_that_does_not_check_in_is_noticed(home: VirtualHome):
     assert [action for _, action in home.take_log()] == ["resolve"]
     with pytest.raises(Usage):
         await checkins.check_in(home.call, name="a\nb")
+
+
+async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
+    when = {"metric": "task.seconds_since_success", "op": ">", "value": "1h"}
+    await home.add_rule(make("task", when, match={"task": "app-dump"}), "dump")
+    await home.add_rule(make("task", when, match={"task": "app-*", "queue": "default"}), "queued")
+    failures = {"metric": "task.consecutive_failures", "op": ">", "value": 1}
+    await home.add_rule(make("task", failures), "failures")
+    notes: list[str] = []
+    call = replace(home.call, note=notes.append)
+    assert (await checkins.check_in(call, name="app-dump"))["rules"] == ["dump"] and not notes
+    assert (await checkins.check_in(call, name="app-dmup"))["rules"] == []
+    assert notes == [
+        "no rule looks at app-dmup. Nearest name of a rule: app-dump. To make one: taskdeck sla"
+        " create app-dmup --preset not-succeeded --value 25h --task app-dmup"
+    ]
 
 
 async def test_a_run_takes_longer_than_its_usual_time(home: VirtualHome):
