@@ -363,9 +363,11 @@ async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: 
         " '2026', '2026')",
     )
     (own,) = [row["id"] for row in await alerts.ls(call) if row["sla"] == "nothing-starts"]
-    done = await silence(call, ids=[own, "soom", "99999999999999999999", "soon"])
+    words = [own, "soom", "99999999999999999999", "nothing-starts", "soon"]
+    done = await silence(call, ids=words)
     assert [row["sla"] for row in done["done"]] == ["soon"]
-    assert [row["exit_code"] for row in done["refused"]] == [4, 3, 3]
+    assert [row["exit_code"] for row in done["refused"]] == [4, 3, 3, 4]
+    assert "alert silence --rule nothing-starts" in done["refused"][3]["hint"]
     assert (
         "about Taskdeck itself" in done["refused"][0]["message"]
         and "Nearest: soon" in done["refused"][1]["message"]
