@@ -375,6 +375,8 @@ async def set_(
         alerts.update_alerts_of_changed_rule(c, row.id, changed, severity)
 
     row, values = await call.db.read(plan)
+    if channels and await call.db.read(lambda c: alerts.count_by_rule(c).get(row.id)):
+        call.note(f"alerts of {sanitize(name)} that fire already are not sent; later ones are.")
     await prepare_many_alerts(
         call, row.id, definitions.find_difference(row._asdict(), values), values["priority"]
     )

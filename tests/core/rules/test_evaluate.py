@@ -19,6 +19,7 @@ from app.core.rules.evaluate import (
     SubjectTimes,
     Verdict,
     evaluate,
+    format_date,
     format_moment,
 )
 from app.core.rules.window_stats import compute_stat
@@ -147,7 +148,8 @@ def test_a_forecast_fires_before_its_deadline_and_states_the_range():
     assert judge(when, queued_at=NOW - HOUR, expected_end=good).state is False
     late = judge(when, queued_at=NOW - HOUR, expected_end=good._replace(probable=NOW + 51 * 60))
     assert late.state is True and late.next_at is not None
-    first, probable, last, due = (format_moment(NOW + minutes * 60) for minutes in (1, 51, 90, 60))
+    first, probable, last = (format_moment(NOW + minutes * 60) for minutes in (1, 51, 90))
+    due = format_date(NOW + HOUR)
     assert late.text == f"expected to end {first}–{last}, probably {probable}, due {due}"
     narrow = ExpectedEnd(NOW + 51 * 60, NOW + 51 * 60, NOW + 51 * 60)
     text = judge(when, queued_at=NOW - HOUR, expected_end=narrow).text

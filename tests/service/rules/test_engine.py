@@ -309,7 +309,7 @@ async def test_the_text_has_each_part_that_holds(home: VirtualHome):
     await home.submit()
     await home.advance(620)
     (alert,) = await home.list_alerts()
-    assert alert["text"] == "no success by Mon 00:10 and queued 10m (limit 5m)"
+    assert alert["text"] == "no success by Mon 30 Nov 00:10 and queued 10m (limit 5m)"
 
 
 async def test_no_data_alerts_only_on_request(home: VirtualHome):
@@ -362,8 +362,8 @@ async def test_a_change_of_the_rule_starts_it_again(home: VirtualHome):
     assert await execute_sql(home.call, "SELECT count(*) FROM rule_states") == [(0,)]
 
 
-async def test_general_conditions_are_set_as_a_whole(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH))
+async def test_conditions_of_several_limits_are_set_as_a_whole(home: VirtualHome):
+    await home.add_rule(make("queue", {"any": [DEPTH, DEPTH]}))
     with pytest.raises(Usage, match="as a whole"):
         await slas.set_(home.call, name="rule", value="5m")
     with pytest.raises(Conflict):
