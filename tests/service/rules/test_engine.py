@@ -240,7 +240,7 @@ async def test_a_forecast_counts_the_queue_ahead(home: VirtualHome):
     await home.start_run(tasks[0])
     await home.advance(1)
 
-    fired = {subject for _, action, subject, _ in home.log if action == "fire"}
+    fired = {subject for _, action, subject in home.log if action == "fire"}
     assert fired == {f"task:{uuid}" for uuid in tasks[2:]}, "the first two end in time"
 
 

@@ -70,7 +70,7 @@ async def test_a_replay_finds_the_alerts_that_fired(home: VirtualHome):
         await home.add_rule(conditions, name)
     await watch(home)
     for name in RULES:
-        log = [(round(at, 1), action) for at, action, _, rule in home.log if rule == name]
+        log = [(round(at, 1), action) for at, action, rule in home.rule_log if rule == name]
         found = await replay.test(home.call, name=name, days=1)
         fired = [
             round(timestamps.to_unix(one["fired_at"]) - home.start, 1) for one in found["alerts"]

@@ -51,14 +51,16 @@ class FakeProbes:
 class VirtualHome:
     """A home whose clock moves on request.
 
-    `log` holds what the rules did: (seconds since the start, action, subject, rule).
+    `log` holds what the rules did: (seconds since the start, action, subject). `rule_log` has the
+    rule in place of the subject.
     """
 
     def __init__(self, call: Call, start: float) -> None:
         self.call, self.start, self.now = call, start, start
         self.probes = FakeProbes()
         self.engine = RuleEngine(call.db, self.probes)
-        self.log: list[tuple[float, str, str, str]] = []
+        self.log: list[tuple[float, str, str]] = []
+        self.rule_log: list[tuple[float, str, str]] = []
         self.commits = 0
         self._numbers: Iterator[int] = itertools.count(1)
 
@@ -77,7 +79,8 @@ class VirtualHome:
         for change in outcome.changes if outcome else ():
             if change.action:
                 at = round(self.now - self.start, 3)
-                self.log.append((at, change.action, change.subject, change.rule.name))
+                self.log.append((at, change.action, change.subject))
+                self.rule_log.append((at, change.action, change.rule.name))
 
     async def advance(self, seconds: float) -> None:
         """Move the clock, with a pass at each second at which one is due."""
@@ -93,7 +96,7 @@ class VirtualHome:
 
     def take_log(self) -> list[tuple[float, str]]:
         """Return (seconds, action) since the last call."""
-        found, self.log = [(at, action) for at, action, _, _ in self.log], []
+        found, self.log = [(at, action) for at, action, _ in self.log], []
         return found
 
     async def submit(self, name: str = "work", **spec: Any) -> str:
