@@ -38,9 +38,9 @@ MAX_NAMES, MAX_SCHEDULES = 2000, 10_000
 """Task names that a rule looks at, and schedules that all rules look at."""
 MAX_KNOWN_NAMES = 20_000
 """Distinct task names among which rules choose."""
-NAMES_AT_ONCE = 300
+NAMES_AT_ONCE = 200
 """Names whose outcomes a pass reads; the others follow in the next passes."""
-NEW_INSTANCES = 1500
+NEW_INSTANCES = 1000
 """Waiting and active instances that a pass adds; the others follow in the next passes."""
 LIST_NAMES_AFTER = 60.0
 """Seconds after which all names are listed again; those of ended runs are added at once."""
@@ -137,6 +137,7 @@ class Snapshot:
         self.levels: dict[Any, Any] = {}
         """Values of queues, pools and so on that another rule has read in this pass."""
         self._names_left = NAMES_AT_ONCE
+        self._unread_tasks: set[str] = set()
         self.is_complete = True
         """False if tasks or names are left that the next passes read."""
         self._update_runs()
@@ -226,9 +227,10 @@ class Snapshot:
         rows = self._list_candidates()
         known = self.memory.instances
         new = [uuid for uuid in rows if uuid not in known]
-        for uuid in new[NEW_INSTANCES:]:
+        self._unread_tasks = {*new[NEW_INSTANCES:]}
+        self.is_complete &= not self._unread_tasks
+        for uuid in self._unread_tasks:
             del rows[uuid]
-            self.is_complete = False
         fires = rule_values.map_fire_times(self.c, new[:NEW_INSTANCES]) if new else {}
         found = {
             uuid: self._remake_instance(row, known.get(uuid), fires.get(uuid))
@@ -476,8 +478,9 @@ class Snapshot:
     def is_unread(self, key: str) -> bool:
         """Return whether a later pass reads the subject."""
         kind, _, name = key.partition(":")
-        known = {"name": self.memory.names, "task": self.memory.instances}.get(kind)
-        return not self.is_complete and known is not None and name not in known
+        if kind == "name":
+            return not self.is_complete and name not in self.memory.names
+        return kind == "task" and name in self._unread_tasks
 
     # --- facts -----------------------------------------------------------------------------
 
