@@ -99,6 +99,9 @@ class KillableDatabase:
             raise Killed
         return answer
 
+    async def write_except(self, _wakes: Any, fn: Callable[..., Any], *args: Any) -> Any:
+        return await self.write(fn, *args)
+
     def _get_moment(self) -> str | None:
         if self.kill_at is None:
             return None
