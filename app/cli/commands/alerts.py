@@ -295,7 +295,10 @@ def _add_silences_arguments(parser: Parser) -> None:
 
 def _add_unsilence_arguments(parser: Parser) -> None:
     parser.add_option(
-        "ids", nargs="*", metavar="ID", help="id of a silence, such as s3, or the name of an SLA"
+        "ids",
+        nargs="*",
+        metavar="SILENCE",
+        help="id of a silence, such as s3, or the name of an SLA, or the id of an alert",
     )
     add_json_options(parser)
 

@@ -21,6 +21,7 @@ _KINDS = {
     "TEMPLATE": "template",
     "SLA": "sla",
     "OPERATION": "operation",
+    "SILENCE": "silence",
 }
 """Kind of candidates by metavar."""
 _ID_KINDS = {"alert": "alert", "db": "backup"}

@@ -160,6 +160,10 @@ def _list_alerts(call: Call) -> Candidates:
     )
 
 
+def _list_silences(call: Call) -> Candidates:
+    return ((row["id"], row["words"]) for row in call("alert.silences"))
+
+
 def _list_operations(call: Call) -> Candidates:
     rows = (row for row in call("operations", limit=MAX_CANDIDATES) if row["undoable"])
     return ((str(row["id"]), f"{row['verb']} {row['object']}") for row in rows)
@@ -179,6 +183,7 @@ _LISTERS: dict[str, Callable[[Call], Candidates]] = {
     "schedule": _list_schedules,
     "sla": _list_slas,
     "alert": _list_alerts,
+    "silence": _list_silences,
     "operation": _list_operations,
     "backup": _list_backups,
 }

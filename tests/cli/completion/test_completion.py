@@ -148,6 +148,13 @@ def test_backup_arguments_offer_backups_and_no_tasks(fake_runtime, cli):
         assert "taskdeck_names backup" in text and "task:db" not in text
 
 
+def test_the_ids_of_silences_are_offered_to_end_them(fake_runtime, cli):
+    fake_runtime(alert__silences=[{"id": "s3", "words": "queue gpu*"}])
+
+    assert list_candidates(cli, "silence", "alert", "unsilence", "") == [("s3", "queue gpu*")]
+    assert "taskdeck_names silence" in cli("completion", "bash").out
+
+
 def test_untypable_names_are_left_out_and_others_quoted_for_bash(fake_runtime, cli):
     fake_runtime(queue__ls=QUEUES)
 
