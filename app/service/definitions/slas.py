@@ -168,8 +168,9 @@ def _add_state(
     if sla.is_general(row.conditions):
         about = general_rules.describe_rule(row, live)
         levels = about["levels"]
-        has_no_data = bool(levels) and all(
-            level["value"] is None and not level["is_below"] for level in levels
+        has_no_data = live is None or (
+            bool(levels)
+            and all(level["value"] is None and not level["is_below"] for level in levels)
         )
         return {
             **row._asdict(), **about, "open": counts, "silence": quiet,

@@ -14,7 +14,14 @@ from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.core.times import to_unix_or_none
 from app.tui.data.list_rows import SilenceRow
-from app.tui.pages.rule_levels import IS_BROKEN_BY, Levels, draw_due, find_charted, list_level_lines
+from app.tui.pages.rule_levels import (
+    IS_BROKEN_BY,
+    Levels,
+    draw_due,
+    explain_no_value,
+    find_charted,
+    list_level_lines,
+)
 from app.tui.rows.alerts import OVER
 from app.tui.rows.rules import format_time_left
 from app.tui.style import Look, Span
@@ -88,6 +95,8 @@ def build_rule_lines(
         head.append([(f"  {look.cut(value, room - 3)}", "")])
     levels = (history.get("levels") or rule.get("levels") or ()) if rule["enabled"] else ()
     head += list_level_lines(levels, room, height < LOW_DETAIL, look)
+    if _is_general(rule) and rule["enabled"] and not levels and "levels" in history:
+        head.append([(f"  now: {explain_no_value(rule)}", "dim")])
     if left_out := history.get("left_out") or rule.get("left_out"):
         head += _wrap_sentence(f"not all: {left_out}", room, height, look, "warn")
     if not any("due" in level for level in levels):

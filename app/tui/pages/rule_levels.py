@@ -33,6 +33,13 @@ def list_level_lines(levels: Levels, room: int, is_low: bool, look: Look) -> lis
     return lines
 
 
+def explain_no_value(rule: Mapping[str, Any]) -> str:
+    """Return why a rule in use has no level."""
+    if rule["conditions"].get("active_time"):
+        return "not judged outside of its hours"
+    return "unknown until a runtime evaluates it"
+
+
 def is_broken(level: Mapping[str, Any]) -> bool:
     """Return whether a comparison is true now."""
     value, limit = level["value"], level["limit"]

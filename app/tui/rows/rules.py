@@ -152,7 +152,7 @@ SILENCE_SECTION = TableSection(
 # Rules
 
 _RULE_WIDE = (
-    TableColumn("", 22, 40, gap=0, fits=True),
+    TableColumn("", 22, 30, gap=0, fits=True),
     TableColumn("RULE", 40, grow=1, floor=20, gap=2),
     TableColumn("NOW / LIMIT", 13, 18, fits=True, gap=2, drop=1),
     TableColumn("", 4),

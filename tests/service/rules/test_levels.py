@@ -179,3 +179,11 @@ async def test_a_changed_or_deleted_rule_is_forgotten(home: VirtualHome):
     await slas.rm(home.call, name="other")
     await home.advance(10)
     assert len(home.engine.levels._latest) == 1
+
+
+async def test_without_a_runtime_no_rule_has_data(home: VirtualHome):
+    await home.add_rule({"scope": "queue", "when": DEPTH})
+    await home.advance(10)
+    home.call = replace(home.call, live=None)
+    found = await slas.show(home.call, name="rule")
+    assert (found["levels"], found["state"]) == ([], "no data")

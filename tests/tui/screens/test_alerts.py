@@ -948,6 +948,20 @@ def test_a_filter_selects_the_tasks_of_a_rule_or_is_refused(conditions: Any, wor
         assert action_rules.make_task_filter(row, {"r": row}) == words
 
 
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({}, "now: unknown until a runtime evaluates it"),
+        ({"active_time": "sat"}, "now: not judged outside of its hours"),
+    ],
+)
+def test_a_rule_without_values_says_why(more: dict[str, Any], text: str):
+    rule = fake_home.GENERAL_RULES[1]
+    rule = {**rule, "conditions": rule["conditions"] | more, "levels": []}
+    found = build_rule_lines(rule, {"levels": []}, 80, 9, NOW, Look())
+    assert text in "".join(words for line in found for words, _ in line)
+
+
 def test_deleting_a_rule_of_conditions_is_undone_with_its_actions():
     conditions = {"scope": "queue", "when": {"metric": "queue.depth", "op": ">", "value": 1}}
     does = [{"on": "firing", "notify": "ops"}]
