@@ -74,7 +74,7 @@ async def test_alerts_stay_while_a_start_reads_tasks_in_parts(
     for _ in range(5):
         await home.run_pass()
         home.now = home.engine.next_at
-    assert sorted((action, subject) for _, action, subject, _ in home.log) == [
+    assert sorted((action, subject) for _, action, subject in home.log) == [
         ("fire", f"task:{late}"), ("resolve", f"task:{tasks[5]}"),
     ]  # fmt: skip
     texts = {alert["text"].rpartition(", ")[2] for alert in await home.list_alerts()}
@@ -105,7 +105,7 @@ async def test_a_quiet_pass_makes_nothing_anew(home: VirtualHome, monkeypatch: p
     assert made == [] and len(judged) <= 2 * 2
     await home.start_run(tasks[4])
     await home.run_pass()
-    assert [subject for _, action, subject, _ in home.log if action == "resolve"] == [
+    assert [subject for _, action, subject in home.log if action == "resolve"] == [
         f"task:{tasks[4]}"
     ]
 
