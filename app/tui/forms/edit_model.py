@@ -390,6 +390,10 @@ _POOL = EditField("pool", "Pool", str, to_text, "--pool", widget="pick", size=24
 _SCHEDULE = EditField(
     "schedule", "Schedule", str, to_text, "--schedule", widget="pick", size=24, blank=True
 )
+_CHANNEL = EditField(
+    "channel", "Notify", str, to_text, "--notify", widget="pick", size=24, blank=True,
+    blank_label="nobody",
+)  # fmt: skip
 NEW_RULE = EditKind(
     "sla",
     (
@@ -401,6 +405,7 @@ NEW_RULE = EditKind(
         _POOL,
         _SCHEDULE,
         RULE.slots[6],
+        _CHANNEL,
     ),
     first="name",
     check=_check_new_rule,
@@ -599,6 +604,9 @@ def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
 
 def _to_verb_args(values: dict[str, Any]) -> dict[str, Any]:
     """Return field values as a verb takes them: a metric replaces the preset."""
+    if "channel" in values:
+        values = {**values, "notify": [values["channel"]]}
+        del values["channel"]
     if values.get("preset") in metrics.METRICS:
         return {**values, "preset": "stays-below", "metric": values["preset"]}
     return values

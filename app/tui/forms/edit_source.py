@@ -100,6 +100,8 @@ class EditSource:
             found: dict[str, Options] = {
                 kind: _read_names(client, kind) for kind in ("template", "queue", *more)
             }
+            if self.kind is NEW_RULE:
+                found["channel"] = notice_model.list_channels(client.call("notify.ls"))
             if self.kind.word == "schedule":
                 found["notify"] = _read_notices(client, rows)
             return found

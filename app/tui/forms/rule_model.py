@@ -93,7 +93,8 @@ def get_hint(sheet: EditSheet, name: str) -> str:
 def to_verb_args(sheet: EditSheet, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `sla.create`."""
     severity = changes.get("severity") or "warning"
-    return {"name": changes["name"], "conditions": build(sheet), "severity": severity}
+    told = {"notify": [channel]} if (channel := changes.get("channel")) else {}
+    return {"name": changes["name"], "conditions": build(sheet), "severity": severity, **told}
 
 
 def list_options(sheet: EditSheet) -> list[str]:

@@ -50,6 +50,15 @@ def test_a_preset_keeps_limit_duration_and_matches():
     assert get_hint(sheet, "wait", None) == "empty: 1m"
 
 
+@pytest.mark.parametrize("preset", ["queue-length", "finishes-within"])
+def test_a_channel_is_sent_with_the_rule(preset: str):
+    sheet = make_sheet(preset, value="200", channel="ops")
+    (request,) = edit_model.build_save_requests(sheet)
+    assert request.args["notify"] == ["ops"] and "channel" not in request.args
+    (command,) = edit_model.build_commands(sheet)
+    assert command[-2:] == ["--notify", "ops"]
+
+
 def test_a_tag_narrows_a_preset_down():
     sheet = make_sheet("runs-too-long", tag="team=ml")
     assert rule_model.build(sheet)["match"] == {"tags": {"team": "ml"}}
