@@ -197,9 +197,9 @@ def _find_addresses(host: str, port: int | None, allowed: Sequence[str]) -> Iter
     may = [one for one in addresses if is_allowed(one, networks)]
     if not may:
         real = find_real_address(addresses[0])
+        what = "is a private address" if host == real else f"has the private address {real}"
         raise SendError(
-            f"{host} has the private address {real}; to allow it: [actions] allow_private ="
-            f' ["{real}"] in config.toml'
+            f'{host} {what}; to allow it: [actions] allow_private = ["{real}"] in config.toml'
         )
     yield from may
 

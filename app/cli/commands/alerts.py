@@ -239,7 +239,8 @@ def unsilence(session: CommandContext, args: Args) -> int:
 
 def _format_silence_result(row: dict[str, Any]) -> str:
     until = row.get("until")
-    state = f"silenced until {time_format.format_clock(until)}" if until else "not silenced"
+    when = time_format.format_future(until) or time_format.format_clock(until) if until else ""
+    state = f"silenced until {when}" if when else "not silenced"
     if row.get("sla"):
         return f"sla {sanitize(str(row['sla']))}: {state}"
     many = row.get("alerts", 0)

@@ -59,8 +59,9 @@ def _test(c: Connection, name: str, span: float) -> dict[str, Any]:
     plan = rule_plan.make_plan(row.conditions)
     if unstored := list_unstored(plan):
         raise Refused(
-            f"{', '.join(unstored)} cannot be replayed: past values are not stored.",
-            "Test it by waiting: taskdeck sla set NAME --on",
+            f"{', '.join(unstored)} cannot be replayed: past values are not stored. The rule itself"
+            " works.",
+            f"See its present value: taskdeck sla show {row.name}",
         )
     until = timestamps.utcnow().timestamp()
     replay = Replay(plan, Past(c, plan, until - span, until))

@@ -121,7 +121,8 @@ def silence_rules(rules: Sequence[RuleRow], until: str, reason: str = "") -> lis
 
 def _format_until(until: str) -> str:
     words = {span: _SILENCE_LABELS[key] for key, span in SILENCE_ENDS.items()}
-    return words.get(until, f"until {until}")
+    is_span = until[-1:].isalpha() and until[:1].isdigit() and until.isalnum()
+    return words.get(until, f"for {until}" if is_span else f"until {until}")
 
 
 def _make_silence_undo(rule: RuleRow) -> Request:

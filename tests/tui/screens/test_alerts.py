@@ -769,6 +769,15 @@ def test_an_alert_about_no_tasks_says_so():
         action_rules.make_alert_filter(row, {})
 
 
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [("1h", "for an hour"), ("2h", "for 2h"), ("1h30m", "for 1h30m"), ("08:00", "until 08:00")],
+)
+def test_a_silence_says_how_long_or_until_when(until: str, said: str):
+    (request,) = action_rules.silence_rules([make_rule_row(make_rule_answer("a"))], until)
+    assert request.result_text == f"Silenced {said}:"
+
+
 def test_marked_rules_turn_off_unless_all_are_off():
     on, off = (
         make_rule_row(make_rule_answer("a")),
