@@ -16,6 +16,7 @@ import select
 import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -34,6 +35,8 @@ from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
 LONGEST_LIFE = 2.0
 """Maximum seconds from the start of a runtime to its kill."""
+LONGEST_WAIT = 600.0
+"""Maximum seconds from the last kill to the last message."""
 LONGEST_ANSWER = 0.5
 """Maximum seconds from a message to its answer, so that kills fall between send and record."""
 CHANNELS = ("web", "mail")
@@ -45,6 +48,7 @@ class KillResult:
     """Report of the fire times, the deliveries, and how often each key reached each channel."""
 
     kills: int
+    tasks: int
     alerts: int
     fires: FireReport
     rows: Sequence[Mapping[str, Any]]
@@ -53,6 +57,13 @@ class KillResult:
     def find_faults(self) -> list[str]:
         """Return what is wrong: fire times, alerts that were not told, keys that did not arrive."""
         faults = [*self.fires.faults]
+        if self.alerts != self.tasks:
+            faults.append(f"{self.alerts} alerts for {self.tasks} failed tasks")
+        faults += [
+            f"{row['target']}: {row['key']} is {row['status']}: {row['last_error']}"
+            for row in self.rows
+            if row["status"] != "sent"
+        ]
         for channel in CHANNELS:
             rows = [row for row in self.rows if row["target"] == channel]
             keys, received = {row["key"] for row in rows}, self.received[channel].keys()
@@ -65,13 +76,17 @@ class KillResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures."""
-        repeated = {name: sum(n - 1 for n in found.values()) for name, found in
-                    self.received.items()}  # fmt: skip
+        repeated = {name: found.total() - len(found) for name, found in self.received.items()}
+        failed = sum(row["attempts"] - 1 for row in self.rows)
         return {
-            "kills": self.kills, "fire times": dict(sorted(self.fires.outcomes.items())),
-            "alerts": self.alerts, "messages": len(self.rows), "repeated": repeated,
+            "kills": self.kills,
+            "fire times": dict(sorted(self.fires.outcomes.items())),
+            "alerts": self.alerts,
+            "messages": len(self.rows),
+            "repeated": repeated,
+            "failed attempts": failed,
             "faults": self.find_faults(),
-        }  # fmt: skip
+        }
 
 
 def run(folder: Path, kills: int, seed: int) -> KillResult:
@@ -93,13 +108,13 @@ def run(folder: Path, kills: int, seed: int) -> KillResult:
                 kill_at_random(living, pick)
             until = timestamps.utcnow()
             fire_report.end_schedules(living)
-            alerts = wait_until(lambda: count_told(home), "all alerts sent")
+            wait_until_told(home)
         finally:
             living.kill_all()
             end_all(os.fspath(home))
         received = {"web": find_keys(http.bodies), "mail": find_keys(mail.texts)}
     fires = fire_report.report_fires(home, since, until)
-    return KillResult(kills, alerts, fires, read_deliveries(home), received)
+    return KillResult(kills, *count_failures(home), fires, read_deliveries(home), received)
 
 
 def write_config(folder: Path, http: HttpReceiver, mail: SmtpReceiver) -> None:
@@ -130,21 +145,32 @@ def open_home(home: Path) -> closing[sqlite3.Connection]:
 def read_deliveries(home: Path) -> list[dict[str, Any]]:
     """Return key, channel, event, status and alerts of all deliveries."""
     with open_home(home) as c:
-        rows = c.execute("SELECT key, target, event, status, payload FROM deliveries")
-        names = ("key", "target", "event", "status", "payload")
+        rows = c.execute(
+            "SELECT key, target, event, status, attempts, last_error, payload FROM deliveries"
+        )
+        names = ("key", "target", "event", "status", "attempts", "last_error", "payload")
         found = [dict(zip(names, row, strict=True)) for row in rows]
     return [row | {"ids": json.loads(row.pop("payload"))["ids"]} for row in found]
 
 
-def count_told(home: Path) -> int | None:
-    """Return the number of failed tasks once each has its alert, and all messages are sent."""
+def count_failures(home: Path) -> tuple[int, int]:
+    """Return the number of tasks that had to fail, and of alerts about tasks."""
     with open_home(home) as c:
         (tasks,) = c.execute("SELECT count(*) FROM tasks WHERE name = ?", (FAILING,)).fetchone()
         (alerts,) = c.execute("SELECT count(*) FROM alerts WHERE task_id IS NOT NULL").fetchone()
-    rows = read_deliveries(home)
-    told = {i for row in rows for i in row["ids"]}
-    is_settled = alerts == tasks == len(told) and all(row["status"] == "sent" for row in rows)
-    return tasks if is_settled else None
+    return tasks, alerts
+
+
+def wait_until_told(home: Path) -> None:
+    """Wait until all alerts are sent; a message that failed is repeated after minutes."""
+    end = time.monotonic() + LONGEST_WAIT
+    while time.monotonic() < end:
+        tasks, alerts = count_failures(home)
+        rows = read_deliveries(home)
+        told = {i for row in rows for i in row["ids"]}
+        if alerts == tasks == len(told) and all(row["status"] == "sent" for row in rows):
+            return
+        select.select([], [], [], 0.1)
 
 
 def find_keys(texts: Sequence[str]) -> Counter[str]:
