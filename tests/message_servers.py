@@ -63,11 +63,14 @@ class HttpReceiver:
             self.requests.append(request)
             self._arrived.notify_all()
 
+    def has_received(self, count: int, seconds: float) -> bool:
+        """Wait until so many requests have arrived; return False if they have not in time."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: len(self.requests) >= count, seconds)
+
     def wait_for(self, count: int) -> None:
         """Wait until so many requests have arrived."""
-        with self._arrived:
-            arrived = self._arrived.wait_for(lambda: len(self.requests) >= count, 60)
-        assert arrived, f"{len(self.requests)} requests, not {count}"
+        assert self.has_received(count, 60), f"{len(self.requests)} requests, not {count}"
 
     @property
     def bodies(self) -> list[str]:

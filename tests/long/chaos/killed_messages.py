@@ -35,6 +35,8 @@ from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
 LONGEST_LIFE = 2.0
 """Maximum seconds from the start of a runtime to its kill."""
+PATIENCE = 10.0
+"""Maximum seconds that a kill waits for a message."""
 LONGEST_WAIT = 600.0
 """Maximum seconds from the last kill to the last message."""
 LONGEST_ANSWER = 0.5
@@ -105,7 +107,7 @@ def run(folder: Path, kills: int, seed: int) -> KillResult:
             since = timestamps.utcnow()
             fire_report.create_schedules(living)
             for _ in range(kills):
-                kill_at_random(living, pick)
+                kill_at_random(living, pick, http)
             until = timestamps.utcnow()
             fire_report.end_schedules(living)
             wait_until_told(home)
@@ -128,10 +130,17 @@ def write_config(folder: Path, http: HttpReceiver, mail: SmtpReceiver) -> None:
     )
 
 
-def kill_at_random(living: RuntimeProcess, pick: random.Random) -> None:
-    """Kill the runtime after a random part of its life, and start the next one."""
+def kill_at_random(living: RuntimeProcess, pick: random.Random, http: HttpReceiver) -> None:
+    """Kill the runtime, and start the next one.
+
+    Half of the kills come after a random part of its life, the others while the server answers the
+    next message: it was sent, and this is not recorded.
+    """
     pid = living.pid
-    select.select([], [], [], pick.uniform(0.0, LONGEST_LIFE))
+    longest = LONGEST_LIFE
+    if pick.random() < 0.5 and http.has_received(len(http.requests) + 1, PATIENCE):
+        longest = LONGEST_ANSWER
+    select.select([], [], [], pick.uniform(0.0, longest))
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid), f"runtime {pid} gone")
     living.start()
