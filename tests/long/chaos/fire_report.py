@@ -61,8 +61,8 @@ def end_schedules(living: RuntimeProcess) -> None:
     wait_until(lambda: not living.call("ls", status=UNENDED)["tasks"], "all ended")
 
 
-def report_fires(home: Path, since: datetime, until: datetime) -> FireReport:
-    """Compare fire times of a span with their tasks and runs."""
+def report_fires(home: Path, until: datetime) -> FireReport:
+    """Compare the fire times from the start of each schedule with their tasks and runs."""
     ran = Counter((home / "ran").read_text().splitlines())
     faults = [f"{line} ran {count} times" for line, count in ran.items() if count > 1]
     outcomes: Counter[str] = Counter()
@@ -74,8 +74,9 @@ def report_fires(home: Path, since: datetime, until: datetime) -> FireReport:
                 (name,),
             ).fetchall()
             outcomes += Counter(outcome for _, outcome in rows)
-            times = [timestamps.parse_time(at) for at, _ in rows]
-            faults += _find_gaps(name, [since, *times, until], int(keys["every"][:-1]))
+            start = c.execute("SELECT start FROM schedules WHERE name = ?", (name,)).fetchone()[0]
+            times = [timestamps.parse_time(at) for at in (start, *(at for at, _ in rows))]
+            faults += _find_gaps(name, [*times, until], int(keys["every"][:-1]))
             (count,) = c.execute(
                 "SELECT count(*) FROM tasks WHERE submitted_by = ?", (f"schedule {name}",)
             ).fetchone()
@@ -91,10 +92,10 @@ def report_fires(home: Path, since: datetime, until: datetime) -> FireReport:
 
 
 def _find_gaps(name: str, times: Sequence[datetime], seconds: int) -> list[str]:
-    """Return the steps that are too long, or too short between two fire times."""
+    """Return the steps that are too long, or too short before the last one."""
     step, faults = timedelta(seconds=seconds), list[str]()
     for at, (first, second) in enumerate(pairwise(times)):
-        is_end = at in (0, len(times) - 2)
+        is_end = at == len(times) - 2
         if second - first > step or (second - first < step and not is_end):
             faults.append(f"{name}: nothing was done between {first} and {second}")
     return faults

@@ -104,7 +104,6 @@ def run(folder: Path, kills: int, seed: int) -> KillResult:
             living.call(
                 "sla.create", name="all", preset="finishes-within", value="1h", notify=[*CHANNELS]
             )
-            since = timestamps.utcnow()
             fire_report.create_schedules(living)
             for _ in range(kills):
                 kill_at_random(living, pick, http)
@@ -115,7 +114,7 @@ def run(folder: Path, kills: int, seed: int) -> KillResult:
             living.kill_all()
             end_all(os.fspath(home))
         received = {"web": find_keys(http.bodies), "mail": find_keys(mail.texts)}
-    fires = fire_report.report_fires(home, since, until)
+    fires = fire_report.report_fires(home, until)
     return KillResult(kills, *count_failures(home), fires, read_deliveries(home), received)
 
 
