@@ -8,7 +8,7 @@ from app.cli import output, styles, time_format
 from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
-from app.core.notifications.notices import describe_told
+from app.core.notifications.notices import describe_recipient
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
@@ -131,7 +131,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             ),
         ),
         ("requests", _format_request(task)),
-        ("tells", describe_told(task.get("notify"))),
+        ("tells", describe_recipient(task.get("notify"))),
         ("uses", _format_usage(task.get("use"))),
         ("submitted", _format_submitted(task, now)),
         (

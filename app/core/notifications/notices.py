@@ -35,7 +35,7 @@ def parse_notice(stored: str | None) -> Notice | None:
     return Notice(channel, on)
 
 
-def names_channel(stored: str | None) -> bool:
+def has_channel(stored: str | None) -> bool:
     """Return whether a task has a channel of its own."""
     return bool((notice := parse_notice(stored)) and notice.channel)
 
@@ -53,17 +53,17 @@ def change_notice(stored: str | None, channel: str | None, on: str | None) -> st
     return f"{on or kept} {'' if channel in (None, DEFAULT) else channel}"
 
 
-def describe_told(told: Mapping[str, Any] | None) -> str:
+def describe_recipient(recipient: Mapping[str, Any] | None) -> str:
     """Return who hears of the end of a task, from an answer of `show`; empty for nobody.
 
     The keys are "channel", "on" and "default".
     """
-    if not told:
+    if not recipient:
         return ""
-    if told["on"] == NEVER:
+    if recipient["on"] == NEVER:
         return "nobody"
-    words = f"{sanitize(told['channel'])} {_WHEN.get(told['on'], '')}"
-    return f"{words}, by default" if told["default"] else words
+    words = f"{sanitize(recipient['channel'])} {_WHEN.get(recipient['on'], '')}"
+    return f"{words}, by default" if recipient["default"] else words
 
 
 def format_notice(stored: str | None) -> str:

@@ -77,19 +77,19 @@ def find_charted(comparisons: Sequence[Comparison]) -> int | None:
     return next((at for at in places if isinstance(comparisons[at].node, MetricNode)), None)
 
 
-def add_verdict(one: Comparison, level: Level, verdict: Verdict, subject: str) -> Level:
+def add_verdict(comparison: Comparison, level: Level, verdict: Verdict, subject: str) -> Level:
     """Return the level with one more subject, which becomes its subject if its value is worse."""
-    if not isinstance(one.node, MetricNode):
-        return _add_due(one, level, verdict, subject)
+    if not isinstance(comparison.node, MetricNode):
+        return _add_due(comparison, level, verdict, subject)
     value, limit = verdict.value, verdict.limit
     if value is None or limit is None:
         return level
-    if level.value is not None and not is_worse(one.op, value, level.value, limit):
+    if level.value is not None and not is_worse(comparison.op, value, level.value, limit):
         return level
     return level._replace(value=value, limit=limit, subject=subject)
 
 
-def _add_due(one: Comparison, level: Level, verdict: Verdict, subject: str) -> Level:
+def _add_due(comparison: Comparison, level: Level, verdict: Verdict, subject: str) -> Level:
     due = verdict.target
     if due is None:
         return level
@@ -97,7 +97,7 @@ def _add_due(one: Comparison, level: Level, verdict: Verdict, subject: str) -> L
     counted = level._replace(
         open=level.open + (rank == OPEN), missed=level.missed + (rank == MISSED)
     )
-    is_forecast = isinstance(one.node, ForecastNode)
+    is_forecast = isinstance(comparison.node, ForecastNode)
     value = verdict.value if is_forecast and verdict.value is not None else level.at - due.at
     # A forecast shows the task that is expected last, a deadline the one that is due next.
     order = (rank != MET, value) if is_forecast else (rank, value)
@@ -137,12 +137,12 @@ def describe_levels(
     return [_describe(one, level, now) for one, level in pairs]
 
 
-def _describe(one: Comparison, level: Level, now: float) -> dict[str, Any]:
-    if isinstance(one.node, MetricNode):
-        return _describe_metric(one.node, one.op, level)
+def _describe(comparison: Comparison, level: Level, now: float) -> dict[str, Any]:
+    if isinstance(comparison.node, MetricNode):
+        return _describe_metric(comparison.node, comparison.op, level)
     due = level.due
     expected = due.expected if due else None
-    is_forecast = isinstance(one.node, ForecastNode)
+    is_forecast = isinstance(comparison.node, ForecastNode)
     return {
         "value": level.value, "limit": level.limit, "op": ">", "unit": catalog.SECONDS,
         "metric": "expected end" if is_forecast else "deadline", "object": level.subject,

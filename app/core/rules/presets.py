@@ -14,7 +14,7 @@ Builder = Callable[[str], dict[str, Any]]
 """Function from a limit, as typed, to conditions."""
 
 
-_DUE = "--value must be such as 06:00 or 06:00 mon-fri Europe/Berlin, not "
+_WRONG_TIME = "--value must be such as 06:00 or 06:00 mon-fri Europe/Berlin, not "
 
 
 class Preset(NamedTuple):
@@ -49,7 +49,7 @@ def parse_time(value: str) -> dict[str, str]:
     for word in value.split():
         parts[_find_part(word)].append(word)
     if len(parts["fixed"]) != 1 or len(parts["tz"]) > 1:
-        raise ValueError(_DUE + quote(value))
+        raise ValueError(_WRONG_TIME + quote(value))
     return {key: " ".join(words) for key, words in parts.items() if words}
 
 
@@ -64,7 +64,8 @@ def _find_part(word: str) -> str:
         parse_days(word)
     except ValueError:
         near = find_nearest(word, DAYS) or find_nearest_zone(word)
-        raise ValueError(_DUE + quote(word) + (f". Nearest: {near}" if near else "")) from None
+        hint = f". Nearest: {near}" if near else ""
+        raise ValueError(_WRONG_TIME + quote(word) + hint) from None
     return "days"
 
 

@@ -17,7 +17,7 @@ _OPTIONS = {"when": "--value", "for": "--for", "match": "", "scope": "--preset"}
 _SHAPE = ("metric", "op", "stat", "window", "rate_over")
 """Keys of a comparison that make it the one of a preset."""
 _PATH = re.compile(r"conditions\.(when|for|scope|match)\.?([^:]*): ?")
-_SEVERAL = (
+_NO_SINGLE_LIMIT = (
     "the conditions have no single limit that --value could change; give them as a whole with"
     " --conditions JSON"
 )
@@ -107,7 +107,7 @@ def replace_limit(when: Mapping[str, Any], value: str) -> dict[str, Any]:
         return {**when, kind: {**when[kind], "offset": value}}
     if _find_stuck(when) is not None:
         return presets.build_stuck(value)
-    raise ValueError(_SEVERAL)
+    raise ValueError(_NO_SINGLE_LIMIT)
 
 
 def _find_stuck(when: Mapping[Any, Any]) -> str | None:

@@ -48,7 +48,7 @@ _AVAILABLE: Mapping[str, tuple[str, ...]] = {
     "taskdeck": ("host", "taskdeck"),
 }
 """Kinds of metrics that a subject of each kind can refer to, the finest first."""
-_CALLED = {
+_PLURALS = {
     "instance": "runs", "task": "tasks", "schedule": "schedules", "queue": "queues",
     "pool": "pools", "host": "the host", "taskdeck": "Taskdeck itself",
 }  # fmt: skip
@@ -130,7 +130,7 @@ def make_plan(conditions: object) -> RulePlan:
         form.match.model_dump_json(),
         _has_due(form.when),
         tuple(list_comparisons(form.when)),
-        base == group == "instance" and _has_due(form.when) and not _has_guess(nodes),
+        base == group == "instance" and _has_due(form.when) and not _has_other_parts(nodes),
     )
 
 
@@ -152,7 +152,7 @@ def _find_base(
                 "conditions.when: a stat covers many runs and goes with no metric of one instance"
             )
         scope = "task"
-    if scope == "instance" and form.for_each != "instance" and _is_of_names(nodes, bare):
+    if scope == "instance" and form.for_each != "instance" and _is_about_names(nodes, bare):
         scope = "task"  # a task that was never submitted misses a fixed time, too
     kinds = {scope} | {
         catalog.get_family(node.metric)
@@ -182,7 +182,7 @@ def _find_base(
     return base
 
 
-def _is_of_names(nodes: Sequence[AnyNodeType], bare: Sequence[MetricNode]) -> bool:
+def _is_about_names(nodes: Sequence[AnyNodeType], bare: Sequence[MetricNode]) -> bool:
     """Return whether there are deadlines, and each thing that is judged belongs to a task name."""
     times = [
         _get_reference(node) for node in nodes if isinstance(node, (DeadlineNode, ForecastNode))
@@ -201,7 +201,7 @@ def _check_match(form: Conditions, base: str) -> None:
             known = " or ".join(_LABELS[base])
             rest = f"only by {known}" if known else "by name"
             verb = "can be selected" if known else "cannot be selected"
-            raise ValueError(f"conditions.match.{key}: {_CALLED[base]} {verb} {rest}")
+            raise ValueError(f"conditions.match.{key}: {_PLURALS[base]} {verb} {rest}")
 
 
 def _find_group(form: Conditions, base: str) -> str:
@@ -271,7 +271,7 @@ def _has_due(node: AnyNodeType) -> bool:
     return isinstance(node, (DeadlineNode, ForecastNode))
 
 
-def _has_guess(nodes: Sequence[AnyNodeType]) -> bool:
+def _has_other_parts(nodes: Sequence[AnyNodeType]) -> bool:
     """Return whether past runs, which change, have a part in the verdict, or all are counted."""
     return any(not isinstance(node, MetricNode) or node.baseline for node in nodes)
 

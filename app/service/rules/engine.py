@@ -51,9 +51,9 @@ BATCH_SIZE = 200
 """Changes of one transaction."""
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
-JUDGED = 20
+MAX_JUDGED = 20
 """Firing instances of a rule that are judged in each pass, even if none has changed."""
-YOUNG = 50
+MAX_YOUNG = 50
 """Oldest instances that are read for the value of a rule that none can break yet."""
 
 
@@ -220,7 +220,7 @@ class RuleEngine:
         if lacks:
             if not (may_look and (judge.has_changes or self.levels.is_due(key, judge.now))):
                 return 0
-            judge.look_at_young()
+            judge.read_young()
         self.levels.add(key, judge.levels, judge.comparisons)
         return int(lacks)
 
@@ -408,7 +408,7 @@ class _RulePass:
 
         A few are judged all the same: one of them has the value of the rule.
         """
-        if self._steady.get(key) is not subject or len(self.steady) < JUDGED:
+        if self._steady.get(key) is not subject or len(self.steady) < MAX_JUDGED:
             return False
         state = self._states.get(key)
         return state is not None and state.phase == FIRING and state.clear_since is None
@@ -473,16 +473,16 @@ class _RulePass:
             and any(level.value is None or level.due for level in self.levels)
         )
 
-    def look_at_young(self) -> None:
+    def read_young(self) -> None:
         """Read the values of the oldest instances that cannot break the rule yet."""
         matching = self._keep_pools(self._snapshot.list_matching(self._plan))
         young = [
             one for one in matching if one.candidate is not None and one.key not in self._judged
         ]
-        for subject in young[:YOUNG]:
+        for subject in young[:MAX_YOUNG]:
             self._judge(subject)
         reads_all = "waiting" not in self._plan.phases or self._snapshot.has_all_waiting
-        is_cut = len(young) > YOUNG or not reads_all
+        is_cut = len(young) > MAX_YOUNG or not reads_all
         self.levels = [
             level._replace(is_below=level.value is None, has_more=is_cut) for level in self.levels
         ]

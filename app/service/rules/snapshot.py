@@ -461,7 +461,7 @@ class Snapshot:
 
     def _make_task(self, name: str, match: Match) -> Subject:
         """Return a name with the labels of its latest task, and a schedule that matches."""
-        facts = self.get_name(name)
+        facts = self.get_outcomes(name)
         queue = self.queues.get(facts.queue or "")
         pool, before = queue.pool if queue else None, self.memory.tasks.get(name)
         tags: Mapping[str, str] = json.loads(facts.tags) if facts.tags and match.tags else {}
@@ -488,7 +488,7 @@ class Snapshot:
     def _changed_names(self) -> frozenset[str]:
         return frozenset(one.row.name for one in self.memory.ended.newest)
 
-    def get_name(self, name: str) -> NameFacts:
+    def get_outcomes(self, name: str) -> NameFacts:
         """Return the outcomes of the tasks of a name."""
         if name not in self.memory.names or (self._is_outdated(name) and self._names_left > 0):
             self._store_facts(rule_values.read_names(self.c, [name]))
@@ -496,7 +496,7 @@ class Snapshot:
 
     def find_last_success(self, name: str) -> float | None:
         """Return the UNIX time of the latest success or check-in of a name."""
-        ended = self.get_name(name).ended
+        ended = self.get_outcomes(name).ended
         times = [timestamps.to_unix(ended)] if ended else []
         times += [self.checkins[name]] if name in self.checkins else []
         return max(times, default=None)

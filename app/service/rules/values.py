@@ -193,7 +193,7 @@ class SubjectValues:
                 success_submitted=submitted, expected_end=expected, known_since=self._since
             )
         name = self._subject.labels.task or ""
-        facts = self._snapshot.get_name(name)
+        facts = self._snapshot.get_outcomes(name)
         found_times = [timestamps.to_unix(facts.submitted)] if facts.submitted else []
         if name in self._snapshot.checkins:
             found_times.append(self._snapshot.checkins[name])
@@ -236,7 +236,7 @@ def read_level(
 def _read_task(
     snapshot: Snapshot, ref: MetricRef, name: str, subject: str, since: float
 ) -> Reading:
-    facts = snapshot.get_name(subject)
+    facts = snapshot.get_outcomes(subject)
     if name == "consecutive_failures":
         return Reading(float(facts.failures))
     if name == "seconds_since_success":

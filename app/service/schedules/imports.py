@@ -63,7 +63,7 @@ class ImportedLine(BaseModel):
 
 
 @dataclass(slots=True)
-class Planned:
+class PlannedLine:
     """A line with its columns, or the reason why it is refused."""
 
     line: ImportedLine
@@ -130,7 +130,7 @@ def _read_schedules(c: Connection) -> tuple[list[ScheduleRow], Mapping[str, list
 
 
 def _make_new(
-    planned: Sequence[Planned], calendars: changes.Calendars, umask: int, now: datetime
+    planned: Sequence[PlannedLine], calendars: changes.Calendars, umask: int, now: datetime
 ) -> list[NewSchedule]:
     """Return the schedules to create, with their next fire times. Raise Problem."""
     new: list[NewSchedule] = []
@@ -174,7 +174,7 @@ def _name_line(line: int) -> Iterator[None]:
 
 def _prepare(
     lines: Sequence[Any], settings: NotificationSettings, mail_channel: str | None, now: datetime
-) -> list[Planned]:
+) -> list[PlannedLine]:
     """Return each line with its columns. Raise Usage for what no client of ours sends."""
     if len(lines) > MAX_LINES:
         raise Usage(
@@ -194,20 +194,20 @@ def _prepare(
     return [_prepare_line(line, channels[line.mailto], now) for line in found]
 
 
-def _prepare_line(line: ImportedLine, channel: Channel | None, now: datetime) -> Planned:
+def _prepare_line(line: ImportedLine, channel: Channel | None, now: datetime) -> PlannedLine:
     notice = crontab_mail.make_notice(line.mailto, channel and channel.name)
     try:
         definition = validate_definition(ScheduleDefinition, line.definition | notice)
         columns = changes.make_columns(definition, None, now)
     except Problem as problem:
         reason = problem.message.removesuffix(f" {UNCHANGED}").rstrip(".")
-        return Planned(line, None, channel, reason)
+        return PlannedLine(line, None, channel, reason)
     if "template" in columns["task"]:
         raise Usage(f"a line of a crontab runs a command, not a template. {UNCHANGED}")
-    return Planned(line, columns, channel)
+    return PlannedLine(line, columns, channel)
 
 
-def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
+def _plan(rows: Iterable[ScheduleRow], planned: Sequence[PlannedLine]) -> None:
     """Choose the existing schedule or a new name of each line. One schedule serves one line."""
     by_name = {row.name: row for row in rows}
     by_text: dict[str | None, list[ScheduleRow]] = {}
@@ -223,7 +223,7 @@ def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
         if found := by_text.get(one.columns["description"]):
             one.existing = found.pop(0)
             one.name = one.existing.name
-            one.notes = _compare(one.existing, one.columns) + _note_silence(one)
+            one.notes = _compare(one.existing, one.columns) + _note_missing_notice(one)
         else:
             one.name = make_unique(one.line.name, taken)
             taken.add(one.name)
@@ -235,7 +235,7 @@ def _get_work(task: dict[str, Any]) -> str:
     return str(task.get("script") or task.get("argv"))
 
 
-def _note_silence(one: Planned) -> list[str]:
+def _note_missing_notice(one: PlannedLine) -> list[str]:
     """Return a note if an existing schedule tells nobody, and a channel takes the mail by now."""
     if one.existing is None or one.channel is None:
         return []
@@ -278,11 +278,13 @@ def _strip_notice(value: Any) -> Any:
     return {key: inner for key, inner in value.items() if key not in _NOTICE_KEYS}
 
 
-def _describe_all(planned: Sequence[Planned], now: datetime, outcome: str) -> list[dict[str, Any]]:
+def _describe_all(
+    planned: Sequence[PlannedLine], now: datetime, outcome: str
+) -> list[dict[str, Any]]:
     return [_describe(one, now, outcome) for one in planned]
 
 
-def _describe(one: Planned, now: datetime, outcome: str) -> dict[str, Any]:
+def _describe(one: PlannedLine, now: datetime, outcome: str) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "line": one.line.line,
         "name": one.name or None,

@@ -602,7 +602,7 @@ def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) 
     def may(row: AnyTask) -> None:
         check(row)
         _make_waiting_check("set")(row)
-        if "notify" not in notice and not notices.names_channel(row.notify):
+        if "notify" not in notice and not notices.has_channel(row.notify):
             what = f"{format_number(row)} was not changed."
             notifications.check_notice(settings, None, notice["notify_on"], what)
 

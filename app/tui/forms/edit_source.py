@@ -119,7 +119,7 @@ def _read_notices(client: Client, rows: Sequence[SourceRow]) -> list[tuple[str, 
 
 
 def _convert_task(row: SourceRow) -> SourceRow:
-    told = notice_model.read_told(row.get("notify"))
+    told = notice_model.read_recipient(row.get("notify"))
     return {**row, "at": row["not_before"] or "", "notify": told}
 
 

@@ -45,9 +45,11 @@ def read_notice(given: Mapping[str, Any]) -> str:
     return (change_notice(None, channel, on) or "") if channel or on else ""
 
 
-def read_told(told: Mapping[str, Any] | None) -> str:
+def read_recipient(recipient: Mapping[str, Any] | None) -> str:
     """Return the value of the field from the key `notify` of an answer of `show`."""
-    return f"{told['on']} {told['channel']}" if told and not told["default"] else ""
+    if not recipient or recipient["default"]:
+        return ""
+    return f"{recipient['on']} {recipient['channel']}"
 
 
 def make_notice_keys(value: str) -> dict[str, str]:

@@ -104,7 +104,7 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
         script=str(spec.get("script") or ""),
         template=str(task.get("template") or ""),
         values={name: str(spec[name]) for name in FIELDS if spec.get(name) not in (None, "")}
-        | {"notify": notice_model.read_told(task.get("notify"))},
+        | {"notify": notice_model.read_recipient(task.get("notify"))},
         other_options={
             name: task[name]
             for name, usual in _HIDDEN_FIELDS

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from app.core.notifications.notices import describe_told
+from app.core.notifications.notices import describe_recipient
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
@@ -325,7 +325,7 @@ def build_definition(facts: TaskContext) -> Section:
             f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}",
         )
     )
-    if told := describe_told(task.get("notify")):
+    if told := describe_recipient(task.get("notify")):
         pairs.append(("tells", own(told)))
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))

@@ -95,7 +95,7 @@ async def test_rules_are_parsed_in_parts_and_inhibit_all_the_same(
 
 
 async def test_a_quiet_pass_makes_nothing_anew(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine_module, "JUDGED", 2)
+    monkeypatch.setattr(engine_module, "MAX_JUDGED", 2)
     await home.add_rule({"scope": "instance", "when": QUEUED})
     tasks = [await home.submit() for _ in range(6)]
     await home.advance(700)

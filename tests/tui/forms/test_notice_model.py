@@ -10,7 +10,7 @@ from app.tui.forms.notice_model import (
     make_notice_keys,
     make_set_args,
     read_notice,
-    read_told,
+    read_recipient,
 )
 
 
@@ -43,6 +43,6 @@ def test_a_value_is_read_from_the_keys_that_it_becomes(
 
 
 def test_the_default_is_no_value_of_its_own():
-    assert read_told({"channel": "ops", "on": "failed", "default": True}) == ""
-    assert read_told({"channel": "ops", "on": "failed", "default": False}) == "failed ops"
-    assert read_told(None) == ""
+    assert read_recipient({"channel": "ops", "on": "failed", "default": True}) == ""
+    assert read_recipient({"channel": "ops", "on": "failed", "default": False}) == "failed ops"
+    assert read_recipient(None) == ""
