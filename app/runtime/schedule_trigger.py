@@ -1,7 +1,7 @@
 """Submission of scheduled tasks at their time.
 
 APScheduler holds one job, for the next due time of all schedules. The job and each change of the
-database wake the trigger, which submits what is due and moves the job, so nothing polls. A failed
+database wake the trigger, which submits what is due and moves the job. Nothing polls. A failed
 pass is repeated; a fire time stays due until it is stored.
 """
 

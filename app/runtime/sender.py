@@ -28,6 +28,7 @@ THREADS = 8
 TIMEOUT = 20.0
 """Seconds for each step of a webhook: connect, send and wait for the answer."""
 MAX_REASON = 300
+"""Characters of a reason."""
 SIGNATURE_HEADER = "X-Taskdeck-Signature"
 TIMESTAMP_HEADER = "X-Taskdeck-Timestamp"
 KEY_HEADER = "Idempotency-Key"

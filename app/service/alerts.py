@@ -1,9 +1,9 @@
 """Alert verbs: list, show, acknowledge and silence.
 
-An acknowledgement belongs to one alert: somebody has seen it. A silence belongs to a rule and
-covers all its alerts, critical ones too, or it covers the alerts that matchers select. A silence
-records its author and reason, and it ends by itself. Silenced alerts are still recorded, but
-`status --check` and the counts of firing alerts ignore them.
+An acknowledgement belongs to one alert: somebody has seen it. A silence covers all alerts of a
+rule, critical ones too, or the alerts that matchers select. A silence records its author and
+reason, and it ends by itself. Silenced alerts are still recorded, but `status --check` and the
+counts of firing alerts ignore them.
 """
 
 from __future__ import annotations
@@ -389,7 +389,7 @@ def _apply_to_some_rules(
 
 
 def _explain_other_silence(c: Connection, row: SlaRow) -> str:
-    """Return that a rule has no silence of its own, and which one covers its alerts."""
+    """Explain that a rule has no silence of its own, and name the one that covers its alerts."""
     listed = [alert.id for alert in alerts.list_of_rule(c, row.name)]
     others = [*db_silences.find_silenced(c, listed).values()]
     if covering := db_silences.map_covering(c).get(row.id):

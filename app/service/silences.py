@@ -25,7 +25,7 @@ MAX_SILENCE = timedelta(days=366)
 """Longest silence. To silence a rule permanently, disable the rule."""
 MAX_REASON_LENGTH = 500
 MAX_SILENCES = 200
-"""Silences with matchers that last at a time; each is compared with each alert."""
+"""Silences with matchers that are active at a time; each is compared with each alert."""
 _ID = re.compile(r"s([0-9]{1,18})")
 
 
@@ -70,7 +70,7 @@ def _count_covered(c: Connection, number: int) -> int:
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
-    """Return the silences that last, the next to end first.
+    """Return the active silences, the next to end first.
 
     Each is {"id", "sla": name or None, "matchers": or None, "words", "by", "reason", "until",
     "created_at", "alerts": open alerts that it covers}.

@@ -523,7 +523,7 @@ def resolve_some(c: Connection, sla_id: int) -> bool:
 
 
 def detach_some(c: Connection, sla_id: int) -> bool:
-    """Detach some resolved alerts of a rule that is about to be deleted; return True as above."""
+    """Detach some resolved alerts of a rule to be deleted; return True if more are left."""
     return len(_change_some(c, _DETACH_SOME, sla_id)) == CHANGED_AT_ONCE
 
 

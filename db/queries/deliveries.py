@@ -149,7 +149,7 @@ def is_held(row: DeliveryRow) -> bool:
 def _find_unheard(
     c: Connection, sla_id: int | None, held: Sequence[DeliveryRow], target: str
 ) -> set[int]:
-    """Return the alerts of which nothing was said to a target, since the message is held."""
+    """Return the alerts of which a target was told nothing, because the message is held."""
     firing_target = target.replace("resume_queue ", "pause_queue ")
     ids = {i for row in held if row.target == firing_target for i in row.payload["ids"]}
     if not ids or sla_id is None:  # nothing was said to a channel without a rule before

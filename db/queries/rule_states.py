@@ -28,7 +28,10 @@ class RuleStateRow(NamedTuple):
 
 
 class DueTimeRow(NamedTuple):
-    """When a rule fires about a subject that is not done before; `object` is it in words."""
+    """When a rule fires about a subject that is not done before.
+
+    `object` is the subject in words.
+    """
 
     sla_id: int
     subject: str

@@ -86,7 +86,7 @@ def find_next_due(c: Connection) -> str | None:
 def list_upcoming(c: Connection, limit: int) -> list[Any]:
     """Return the schedules that fire next, with the columns of their recurrence.
 
-    The board reads them at each change, so the statement takes its way around SQLAlchemy.
+    The board reads them at each change, so the statement bypasses SQLAlchemy.
     """
     return raw_sql.fetch_rows(
         c,

@@ -56,18 +56,18 @@ class LabelledAlert(NamedTuple):
 
 
 def list_active(c: Connection) -> list[Silence]:
-    """Return the silences that last, the longest first."""
+    """Return the active silences, the longest first."""
     found = select(*(_S[name] for name in Silence._fields)).where(_S.until > timestamps.now())
     return [Silence._make(row) for row in c.execute(found.order_by(_S.until.desc(), _S.id))]
 
 
 def find(c: Connection, number: int) -> Silence | None:
-    """Return a silence that lasts, by id."""
+    """Return an active silence, by id."""
     return next((one for one in list_active(c) if one.id == number), None)
 
 
 def find_matching(c: Connection, matchers: Matchers) -> Silence | None:
-    """Return the silence of the same matchers that lasts."""
+    """Return the active silence of the same matchers."""
     return next((one for one in list_active(c) if one.matchers == matchers), None)
 
 
@@ -258,7 +258,7 @@ def unsilence_rule(c: Connection, sla_id: int) -> None:
 
 
 def release_rules(c: Connection, sla_ids: Collection[int]) -> None:
-    """Look again at what these rules tell at the end of a silence: other matchers may select it."""
+    """Look again at the messages of these rules that wait: other silences may cover them now."""
     matching = [one for one in list_active(c) if one.matchers is not None] if sla_ids else []
     for silence in matching:
         for sla_id in sla_ids:

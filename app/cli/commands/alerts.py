@@ -203,7 +203,7 @@ def _get_end(args: Args) -> str | None:
 
 
 def list_silences(session: CommandContext, args: Args) -> int:
-    """List silences that last, the next to end first."""
+    """List active silences, the next to end first."""
     return definition_group.print_list(
         args,
         session.call("alert.silences"),

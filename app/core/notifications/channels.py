@@ -60,8 +60,8 @@ class Channel:
 class NotificationSettings:
     """Channels by name, the default for tasks, and limits of what rules may do.
 
-    `default` is the channel that tells the end of tasks without one of their own, `problems` the
-    one that tells alerts of Taskdeck itself, "" for none; `on` is `failed` or `ended`. `faulty`
+    `default` is the channel for the end of tasks that name no channel, "" for none. `problems` is
+    the channel for alerts of Taskdeck itself, "" for none. `on` is `failed` or `ended`. `faulty`
     names the channels with a fault.
     """
 

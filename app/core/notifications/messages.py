@@ -58,7 +58,7 @@ def describe_alerts(
 ) -> dict[str, Any]:
     """Return an event of alerts as webhooks and commands get it.
 
-    `resolved` holds when alerts were resolved that are no longer open.
+    `resolved` is {alert id: time of its end, or None}.
     """
     alerts = [_describe_alert(alert, resolved) for alert in payload["alerts"]]
     first = alerts[0]

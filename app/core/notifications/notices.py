@@ -1,4 +1,4 @@
-"""Who hears of the end of a task: the column `notify`, as stored, as typed, and in words.
+"""Recipients of the end of a task: the column `notify`, as stored, as typed, and in words.
 
 The column holds `ended` or `failed`, a space, and a channel, or nothing for the default channel;
 `never` and a space for nobody; or NULL for the settings in `[notifications]`.

@@ -22,7 +22,7 @@ _WORD = f"(?:{_NAMES}|{_DAY}(?:-{_DAY})?)"
 CLOCK_PATTERN = rf"^\s*{_HOUR}\s*$"
 DAYS_PATTERN = rf"^[\s,]*{_WORD}(?:[\s,]+{_WORD})*[\s,]*$"
 PERIOD_PATTERN = rf"^\s*(?:{_HOUR}-{_HOUR}|{_WORD}(?:[\s,]+{_WORD})*,?(?:\s+{_HOUR}-{_HOUR})?)\s*$"
-"""Texts of times, days, and both, as JSON Schema has them."""
+"""Patterns for JSON Schema: a time of day, days, and both."""
 
 
 class ActivePeriod(NamedTuple):

@@ -8,7 +8,7 @@ PENDING, FIRING = "pending", "firing"
 
 
 class Timing(NamedTuple):
-    """Times that a rule waits: before it fires, before it resolves, before it escalates."""
+    """Seconds that a rule waits before it fires, resolves and escalates."""
 
     wait: float = 0.0
     keep: float = 0.0

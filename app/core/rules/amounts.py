@@ -37,6 +37,7 @@ WEEK = 7 * 86400
 MAX_SECONDS = 3653 * 86400
 """Longest duration: 10 years."""
 MAX_VALUE = 1e15
+"""Largest value of any unit."""
 _NUMBER = re.compile(_SIGNED)
 
 

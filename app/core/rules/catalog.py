@@ -11,7 +11,7 @@ SCOPES = ("instance", "task", "schedule", "queue", "pool", "host", "taskdeck")
 
 
 class Metric(NamedTuple):
-    """A metric. `grows` is True if it grows by a second per second until it is reset."""
+    """A metric. `grows` is True if its value grows by a second each second, until a reset."""
 
     unit: str
     words: str
@@ -64,11 +64,11 @@ WINDOW_METRICS = {
     "task.success_ratio": ("mean",), "queue.drain_rate": ("mean",),
     "schedule.missed": ("count", "sum"),
 }  # fmt: skip
-"""Metrics that always cover a time, which `window` may change, with the statistics they are."""
+"""Statistics of each metric that always covers a time, which `window` may change."""
 RATE_METRICS = tuple(
     name for name in METRICS if name.partition(".")[0] in ("queue", "pool", "host", "taskdeck")
 ) + ("instance.attempt",)
-"""Metrics with a change in a time: `rate_over`."""
+"""Metrics that `rate_over` can measure the change of."""
 SHARES = tuple(
     name
     for name, metric in METRICS.items()

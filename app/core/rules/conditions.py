@@ -1,7 +1,7 @@
 """Models of SLA conditions in the general form, with their JSON Schema.
 
-`parse_conditions` returns the model. An error names the
-path of the key, such as `conditions.when.all[0].op`, and the nearest known word.
+`parse_conditions` returns the model. An error names the path of the key, such as
+`conditions.when.all[0].op`, and the nearest known word.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _OPERATOR_ALIASES = {"=": "==", "≥": ">=", "≤": "<="}
 _TABLE_KEYS = ("stat", "window", "rate_over")
 REFERENCES = ("queued_at", "started_at", "scheduled_at")
 MAX_WINDOW = 31 * 86400
+"""Longest window in seconds: 31 days."""
 MAX_NODES, MAX_DEPTH = 50, 8
 """Size of a condition that a person can still read."""
 
@@ -313,7 +314,7 @@ def list_stats(metric: str) -> Sequence[str]:
 
 
 def _unfold_metric(values: Mapping[Any, Any], table: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a comparison whose metric is a table in the usual form."""
+    """Return the usual form of a comparison whose metric is a table."""
     for key in table:
         if key != "name" and key not in _TABLE_KEYS:
             raise ValueError(

@@ -21,7 +21,7 @@ class FixedTime(NamedTuple):
 
 
 class FixedDue(NamedTuple):
-    """A due time, and since when a submission counts for it."""
+    """A due time, and the earliest submission that counts for this due time."""
 
     due: float
     since: float
@@ -30,8 +30,8 @@ class FixedDue(NamedTuple):
 def find_last_due(fixed: FixedTime, offset: float, now: float) -> FixedDue | None:
     """Return the latest due time up to now.
 
-    A success counts if it was submitted in the day before the due time, but not before the
-    previous due time.
+    A success counts if it was submitted in the day before the due time. Its submission must not be
+    before the previous due time.
     """
     dues = [due for due in _list_dues(fixed, offset, now) if due <= now]
     if not dues:

@@ -95,8 +95,8 @@ class Verdict(NamedTuple):
     """Result for one subject: true, false, or None without data.
 
     `since` is when a true verdict became true, `next_at` when the verdict may change by itself.
-    `due` is when a false one becomes true unless the subject is done before; None if that is not
-    known.
+    `due` is when a false verdict becomes true unless the subject is done before; None if the time
+    is not known.
     """
 
     state: bool | None
@@ -111,7 +111,7 @@ class Verdict(NamedTuple):
 
 
 Note = Callable[[AnyNodeType, Verdict], None]
-"""Hears of the verdict on each comparison."""
+"""Function that receives the verdict on each comparison."""
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -302,7 +302,7 @@ def _make_due_verdict(target: Target, is_late: bool, now: float) -> Verdict:
 
 
 def _judge_expected_end(target: Target, margin: float, times: SubjectTimes, now: float) -> Verdict:
-    """Return true once the probable end is late; no task that has not ended can end before now."""
+    """Return true once the probable end is late; an open task ends now at the earliest."""
     due, end = target.at, times.expected_end
     latest = due - margin
     next_at = _get_if_later(latest, now)
@@ -320,7 +320,7 @@ def _judge_expected_end(target: Target, margin: float, times: SubjectTimes, now:
 
 
 def _get_if_later(at: float, now: float) -> float | None:
-    """Return the first moment after a time that is still to come."""
+    """Return the moment just after a time, None if the moment has passed."""
     return at + STRICTLY_LATER if at + STRICTLY_LATER > now else None
 
 

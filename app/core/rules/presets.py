@@ -43,7 +43,7 @@ def _build_deadline(value: str) -> dict[str, Any]:
 def parse_time(value: str) -> dict[str, str]:
     """Return the reference of `06:00`, `06:00 mon-fri` or `06:00 mon-fri Europe/Berlin`.
 
-    Raise ValueError with the word that is none of them.
+    Raise ValueError with the word that is no time, day or zone.
     """
     parts: dict[str, list[str]] = {"fixed": [], "days": [], "tz": []}
     for word in value.split():

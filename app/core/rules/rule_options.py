@@ -15,7 +15,7 @@ from app.core.rules.rule_plan import normalize_conditions
 
 _OPTIONS = {"when": "--value", "for": "--for", "match": "", "scope": "--preset"}
 _SHAPE = ("metric", "op", "stat", "window", "rate_over")
-"""Keys of a comparison that make it the one of a preset."""
+"""Keys in which two comparisons of the same preset are equal."""
 _PATH = re.compile(r"conditions\.(when|for|scope|match)\.?([^:]*): ?")
 _NO_SINGLE_LIMIT = (
     "the conditions have no single limit that --value could change; give them as a whole with"
@@ -24,7 +24,7 @@ _NO_SINGLE_LIMIT = (
 
 
 class RuleOptions(NamedTuple):
-    """Options of a rule as typed; None was not given, an empty text removes what the rule has.
+    """Options of a rule, as typed. None is not given; an empty text resets the option.
 
     The keys of `match` are those of conditions; `tags` is a table.
     """
@@ -42,7 +42,7 @@ def build_conditions(options: RuleOptions) -> dict[str, Any]:
 
 
 def change_conditions(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
-    """Return conditions with these options, and all else as before.
+    """Return conditions changed by these options; everything else stays.
 
     Raise ValueError with the option that is wrong.
     """
@@ -72,7 +72,7 @@ def _merge(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
 
 
 def _keep_when(old: Mapping[str, Any], made: dict[str, Any], value: str | None) -> Any:
-    """Return the condition of a preset, with what a rule of that preset has and no option names."""
+    """Return the condition of a preset; a rule of the preset keeps what no option names."""
     before = old.get("when")
     if not is_object(before):
         return made
@@ -134,7 +134,7 @@ def _replace_zone(when: Mapping[str, Any], zone: str) -> dict[str, Any]:
 
 
 def name_options(message: str) -> str:
-    """Return the message of wrong conditions with options in place of paths, one for each."""
+    """Return the message of wrong conditions, with one fault for each option instead of paths."""
     named = [_name_option(one) for one in message.split("; ")]
     return "; ".join({one.partition(" ")[0]: one for one in reversed(named)}.values())
 

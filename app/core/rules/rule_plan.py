@@ -71,11 +71,12 @@ class RulePlan:
     """A rule prepared for evaluation.
 
     `base` is the kind of subject that is judged, `group` the label that makes one alert.
-    `min_age` is the age below which no instance can break the rule, and `phases` are those in
-    which one can. `match_key` is the same for rules that match the same. `has_due` is True if the
-    rule fires at a known time about a subject that is not done before, and `is_steady` if the rule
-    then holds for an instance until its task or run changes. `comparisons` are those whose values
-    are shown.
+    `min_age` is the age in seconds below which no instance can break the rule. `phases` are those
+    in which an instance can. Rules with the same match have the same `match_key`.
+
+    `has_due` is True if the rule fires at a known time about a subject that is not done before.
+    `is_steady` is True if the rule then holds for an instance until its task or run changes.
+    `comparisons` are those whose values are shown.
     """
 
     conditions: Conditions
@@ -183,7 +184,7 @@ def _find_base(
 
 
 def _is_about_names(nodes: Sequence[AnyNodeType], bare: Sequence[MetricNode]) -> bool:
-    """Return whether there are deadlines, and each thing that is judged belongs to a task name."""
+    """Return whether the rule judges task names: all deadlines are fixed, no metric is of a run."""
     times = [
         _get_reference(node) for node in nodes if isinstance(node, (DeadlineNode, ForecastNode))
     ]
@@ -272,7 +273,7 @@ def _has_due(node: AnyNodeType) -> bool:
 
 
 def _has_other_parts(nodes: Sequence[AnyNodeType]) -> bool:
-    """Return whether past runs, which change, have a part in the verdict, or all are counted."""
+    """Return whether a node is more than a comparison of a metric with a fixed limit."""
     return any(not isinstance(node, MetricNode) or node.baseline for node in nodes)
 
 

@@ -12,7 +12,7 @@ from app.core.text.sanitize import find_nearest, sanitize
 from app.core.text.units import quote
 
 KEYS = ("rule", "severity", "task", "template", "schedule", "queue", "pool")
-"""What matchers compare, in the order of commands and forms."""
+"""Names that matchers compare, in the order of commands and forms."""
 SEVERITIES = ("critical", "warning", "info")
 MAX_GLOBS = 20
 MAX_LENGTH = 200

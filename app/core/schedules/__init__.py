@@ -1,1 +1,1 @@
-"""Schedules: when they fire, in which words, and which missed fires are made up for."""
+"""Schedules: their fire times, the words for them, and the missed ones that are made up for."""

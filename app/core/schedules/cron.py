@@ -29,7 +29,7 @@ _FIELDS = (
 _CRONSIM_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 MAX_LENGTH = 1000
 LONGEST_CHANGE = timedelta(hours=3)
-"""Time by which no clock goes back at once; the longest are two hours."""
+"""A time longer than any clock change: the largest are two hours."""
 _NONE = timedelta()
 _EPOCH = datetime(2000, 1, 1)
 

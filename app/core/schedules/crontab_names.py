@@ -39,8 +39,8 @@ _COMMENT = re.compile(r"[^\W\d_][\w.,'-]*(?: [\w.,'-]+){0,4}[.:]?")
 def make_names(lines: Iterable[tuple[str, str]]) -> list[str]:
     """Return names for commands with the comments above them.
 
-    A comment gives the name if an earlier line runs the same program, or if the program only runs
-    what its arguments say, as a shell does.
+    A comment gives the name if an earlier line runs the same program. A comment also names a
+    program that only runs what its arguments say, as a shell does.
     """
     names: list[str] = []
     for command, comment in lines:

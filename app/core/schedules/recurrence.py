@@ -18,6 +18,7 @@ from app.core.text.units import format_exact_duration, parse_duration, parse_tim
 
 KINDS = ("cron", "every", "at", "rrule", "boot")
 MIN_INTERVAL = 1.0
+"""Seconds of the shortest `every`."""
 _LAST = datetime(9000, 1, 1, tzinfo=UTC)
 
 

@@ -24,9 +24,10 @@ MAX_LENGTH = 1000
 MAX_COUNT = 1000
 """Largest COUNT: all earlier fires are counted again for each next one."""
 MAX_PER_DAY = 24
+"""Fire times of a rule in a day."""
 SHIFT = 7600
 """Years by which dates are moved ahead. dateutil examines each day up to the year 9999 before it
-gives a rule without a date up: 130 ms instead of 2.6 s. The calendar repeats every 400 years."""
+gives up a rule without a date: 130 ms instead of 2.6 s. The calendar repeats every 400 years."""
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _TIME_PARTS = ("BYHOUR", "BYMINUTE", "BYSECOND")

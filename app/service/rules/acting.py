@@ -56,7 +56,7 @@ class RecordingDatabase:
 async def perform(
     call: Call, row: DeliveryRow, record: Callable[[Connection], None]
 ) -> tuple[str | None, bool]:
-    """Do what a delivery asks; return why it was not done, or None, and whether it is recorded.
+    """Perform the action of a delivery; return why it failed, or None, and True if recorded.
 
     `record` stores a successful attempt.
     """

@@ -55,7 +55,7 @@ def _map_plans(c: Connection) -> dict[str, RulePlan]:
 
 
 def _explain_unwatched(name: str, plans: Iterable[RulePlan]) -> str:
-    """Return that no rule looks at a name, and how to make one."""
+    """Explain that no rule looks at a name, and how to make a rule."""
     names = [one for plan in plans for one in rule_plan.list_exact_names(plan.match.task)]
     near = find_nearest(name, names)
     hint = f" Nearest name of a rule: {sanitize(near)}." if near else ""

@@ -15,7 +15,7 @@ def describe_rule(row: SlaRow, live: RuntimeHandle | None) -> Mapping[str, Any]:
     """Return what clients show of a rule: its words, its actions and its level.
 
     `levels` is empty without a runtime; see `app.core.rules.levels.describe_levels`. `left_out`
-    tells what the rule leaves out since there is too much, and what to do, or is empty.
+    tells what the rule leaves out because there is too much, and what to do, or is empty.
     """
     try:
         sentence = words.describe_conditions(row.conditions)

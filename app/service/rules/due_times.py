@@ -1,7 +1,7 @@
 """Due times of rules: when a rule fires about a subject that is not done before.
 
-The next ones of each rule are stored. So a person can see them, and a subject that was late, and
-done while no pass looked, is noticed.
+The next ones of each rule are stored. People see them, and they reveal a subject that was late and
+done between two passes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One pass of the rules of the general form: read, decide in memory, write what changed.
 
-A pass reads a snapshot on a reader's connection, and writes only changes, so a pass that changes
-nothing writes nothing. An alert of a rule is live under its fingerprint, the rule and the subject.
+A pass reads a snapshot on a reader's connection, and writes only changes. A pass without changes
+writes nothing. An alert of a rule is live under its fingerprint, the rule and the subject.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PLANS_AT_ONCE = 200
 BATCH_SIZE = 200
 """Changes of one transaction."""
 GAP = 60.0
-"""Seconds between two passes after which rules were not evaluated: "while down"."""
+"""Seconds between two passes after which alerts say "while down": no runtime judged the rules."""
 MAX_JUDGED = 20
 """Firing instances of a rule that are judged in each pass, even if none has changed."""
 MAX_YOUNG = 50
@@ -360,7 +360,7 @@ class _RulePass:
         return found
 
     def _is_retried(self, key: str) -> bool:
-        """Return whether a task whose failure fires waits or runs again: the alert stays."""
+        """Return whether the task of a failure alert waits or runs again: the alert stays."""
         if not self._plan.covers_ended:
             return False
         return self._snapshot.has_candidate(key.removeprefix("task:"))
@@ -491,7 +491,7 @@ class _RulePass:
         return self._keep_pools(self._list_old_enough())
 
     def _keep_pools(self, subjects: Iterable[Subject]) -> Iterable[Subject]:
-        """Return the subjects in the pools of the rule, if it is the rule of pools."""
+        """Return the subjects in the pools that name the rule; all subjects if no pool names it."""
         pools = self._snapshot.pools_of_rules.get(self._rule.row.id)
         if pools is None:
             return subjects

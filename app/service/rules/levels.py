@@ -83,7 +83,7 @@ class LevelLog:
             del self._left_out[key]
 
     def note_left_out(self, key: Key, text: str) -> bool:
-        """Keep what a rule leaves out, if anything; return whether that begins now."""
+        """Keep what a rule leaves out; return True if the rule left out nothing before."""
         was = self._left_out.pop(key, "")
         if text:
             self._left_out[key] = text

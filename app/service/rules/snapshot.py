@@ -35,7 +35,7 @@ from db.states import TaskStatus
 
 DAY = 86400.0
 MAX_NAMES, MAX_SCHEDULES = 2000, 10_000
-"""Task names that a rule looks at, and schedules that all rules look at."""
+"""Most task names that a rule looks at, and most schedules that all rules look at."""
 MAX_KNOWN_NAMES = 20_000
 """Distinct task names among which rules choose."""
 NAMES_AT_ONCE = 200
@@ -51,7 +51,7 @@ LOOK_AHEAD = 6.0
 REREAD_AFTER, REREADS = 300.0, 50
 """Seconds after which the outcomes of a name are read again without a new run; names a pass."""
 NEVER = float("-inf")
-"""UNIX time at which outcomes were read that are to be read now."""
+"""UNIX time of the last reading of outcomes that must be read now."""
 
 
 class Subject(NamedTuple):
@@ -280,7 +280,7 @@ class Snapshot:
         return len(self.choose_names(plan.match)) if plan.base == "task" else 0
 
     def find_full_queue(self, plan: RulePlan) -> str | None:
-        """Return a queue with more old tasks than are read, if a rule may miss one of its own.
+        """Return a queue with more old tasks than are read, if a rule may miss one of its tasks.
 
         A rule for all tasks of the queue misses none: the oldest ones are read.
         """

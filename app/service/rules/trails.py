@@ -26,8 +26,8 @@ Capacities = Mapping[str, QueueRow] | Mapping[str, PoolRow]
 class Trail(NamedTuple):
     """Values as (UNIX time, value), oldest first.
 
-    `begins` is `start` or `change` if the trail covers only the time since the start of the
-    runtime or since the rule was changed, else "".
+    `begins` is `start` if the trail begins with the start of the runtime, `change` if it begins
+    with a change of the rule, else "".
     """
 
     points: Sequence[Point]

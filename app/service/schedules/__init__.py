@@ -1,1 +1,1 @@
-"""Schedules: verbs for users, and the submission of what is due."""
+"""Schedules: verbs for users, and the submission of tasks that are due."""

@@ -1,8 +1,8 @@
-"""Submission of what schedules are due.
+"""Submission of the tasks of schedules that are due.
 
 The fire times to submit are decided outside the transaction. The transaction stores tasks, fire
-times and the next fire time together, and only if the schedule has not changed meanwhile, so each
-fire time is handled exactly once, whatever is killed when.
+times and the next fire time together, unless the schedule has changed meanwhile. So each fire time
+is handled exactly once, even if the runtime is killed in between.
 """
 
 from __future__ import annotations
@@ -84,17 +84,17 @@ async def fire_due(
 
 
 def _iterate_specs(rows: Iterable[ScheduleRow]) -> Iterator[TaskSpec]:
-    """Yield the tasks of schedules, whatever their fire times; none of a faulty one."""
+    """Yield the tasks of schedules, without those of faulty schedules."""
     for row in rows:
         with suppress(*FAULTS):
             yield make_spec(row)
 
 
 async def recompute_after_set_back(db: Database) -> None:
-    """Compute those next fire times again that follow from a time after now.
+    """Compute the next fire times again of schedules that were handled at a time after now.
 
-    Such a schedule was handled before the clock was set back. Its next fire time may be years
-    ahead; a fire time that was handled and comes again is left out.
+    The clock was set back since, so their next fire times may be years ahead. A fire time that was
+    handled before is left out when it comes again.
     """
     await fire_due(db)
     now = timestamps.now()
@@ -239,8 +239,8 @@ def submit_fires(
 ) -> list[int]:
     """Submit a task for each fire time and record it; return the numbers.
 
-    With the rule `skip`, a fire time is skipped while an earlier task has not ended; several at
-    once, as after downtime, run one after the other. A task that cannot be submitted is recorded as
+    With the rule `skip`, a fire time is skipped while an earlier task has not ended. Several fire
+    times at once, as after downtime, run one after the other. A task that cannot be submitted is recorded as
     refused.
     """
     unfinished, numbers = schedules.find_unfinished_task(c, row.name), list[int]()
@@ -317,7 +317,7 @@ def _fire_at_boot(
 
 
 def _find_free_second(c: Connection, name: str, now: datetime) -> datetime:
-    """Return the first second without a record: a board without a clock boots at one time often."""
+    """Return the first second without a record: without a clock, each boot is at the same time."""
     at = now.replace(microsecond=0)
     while schedules.list_handled_times(c, name, *[timestamps.format_time(at)] * 2):
         at += timedelta(seconds=1)

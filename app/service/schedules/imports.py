@@ -1,6 +1,6 @@
 """Import of schedules from another program, such as cron: all of them, or none.
 
-A schedule of an earlier import is found by its description, which quotes the original line, so a
+A schedule of an earlier import is found by its description, which quotes the original line. So a
 second import creates no doubles.
 """
 
@@ -93,10 +93,10 @@ async def import_lines(
 ) -> list[dict[str, Any]]:
     """Create a schedule for each line that has none yet, in one transaction.
 
-    `mail_channel` hears of failures instead of MAILTO. Without it, the channel with that address
-    does. Return {"line", "name", "outcome", "reason", "words", "zone", "next_fire", "channel",
-    "kinds", "notes"} for each line, in order. `outcome` is created, exists or refused. Raise
-    Problem if nothing was created because one could not be.
+    `mail_channel` hears of failures instead of the addresses of MAILTO. Without `mail_channel`, the
+    channel with those addresses does. Return {"line", "name", "outcome", "reason", "words", "zone",
+    "next_fire", "channel", "kinds", "notes"} for each line, in order. `outcome` is created, exists
+    or refused. Raise Problem, and create nothing, if a schedule cannot be created.
     """
     now = timestamps.utcnow()
     settings = _get_settings(call, mail_channel)
@@ -147,7 +147,7 @@ def _make_new(
 def _create_all(
     c: Connection, rows: Sequence[ScheduleRow], new: Sequence[NewSchedule], by: str
 ) -> bool:
-    """Create the schedules; return False if others than `rows` exist by now."""
+    """Create the schedules; return False if others than `rows` exist meanwhile."""
     if {row.name: row.description for row in rows} != schedules.map_descriptions(c):
         return False
     requests = {
@@ -175,7 +175,7 @@ def _name_line(line: int) -> Iterator[None]:
 def _prepare(
     lines: Sequence[Any], settings: NotificationSettings, mail_channel: str | None, now: datetime
 ) -> list[PlannedLine]:
-    """Return each line with its columns. Raise Usage for what no client of ours sends."""
+    """Return each line with its columns. Raise Usage for a line that no client sends."""
     if len(lines) > MAX_LINES:
         raise Usage(
             f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {UNCHANGED}",
@@ -236,7 +236,7 @@ def _get_work(task: dict[str, Any]) -> str:
 
 
 def _note_missing_notice(one: PlannedLine) -> list[str]:
-    """Return a note if an existing schedule tells nobody, and a channel takes the mail by now."""
+    """Return a note if an existing schedule tells nobody, although a channel takes the mail."""
     if one.existing is None or one.channel is None:
         return []
     if {"notify", "notify_on"} & one.existing.task.keys():

@@ -24,6 +24,7 @@ UPCOMING = 5
 MAX_TIMELINES = 100
 """Schedules of one timeline."""
 MAX_CELLS = 500
+"""Steps of one timeline."""
 MAX_PAST_FIRES = 300
 """Latest fire times of a schedule on a timeline."""
 _SHOWN = tuple(name for name in ScheduleRow._fields if name not in ("context", "boot_id"))
@@ -62,7 +63,7 @@ def build_timelines(
 ) -> list[dict[str, Any]]:
     """Return the fire times of schedules in `cells` steps from `since`.
 
-    `fires` holds those handled, oldest first. `upcoming` holds the first one of each step, so a
+    `fires` holds those handled, oldest first. `upcoming` holds the first one of each step. So a
     schedule that fires each second costs no more than one that fires in each step.
     """
     until, calendars = since + step * cells, schedules.map_calendars(c)

@@ -46,7 +46,7 @@ def format_end(row: EndedEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SilenceRow:
-    """Silence that lasts: its id, what it covers, and its end in UNIX seconds.
+    """Active silence: its id, what it covers, and its end in UNIX seconds.
 
     `rule` is the rule that it covers alone, "" for one of matchers. `alerts` counts the open alerts
     that it covers. `facts` is the row of `alert.silences`.

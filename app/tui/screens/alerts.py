@@ -1,6 +1,6 @@
 """Alerts screen (key `7`): alerts, silences, the SLA rules behind them, and a detail box.
 
-The three are sections of one table, so `j` walks through all; silences are there while one lasts.
+The three are sections of one table, so `j` walks through all. Silences are listed while active.
 An action on an alert applies to the alert, or to its rule where only a rule makes sense.
 """
 
@@ -66,7 +66,7 @@ FLAT, LOW, TALL, VAST = 16, 22, 36, 46
 
 
 class AlertsTable(Table):
-    """Table of alerts with the silences that last, and the rules below them.
+    """Table of alerts, active silences and rules, from top to bottom.
 
     Alerts get the lines they need as long as some rules stay visible.
     """
