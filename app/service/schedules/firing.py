@@ -240,8 +240,8 @@ def submit_fires(
     """Submit a task for each fire time and record it; return the numbers.
 
     With the rule `skip`, a fire time is skipped while an earlier task has not ended. Several fire
-    times at once, as after downtime, run one after the other. A task that cannot be submitted is recorded as
-    refused.
+    times at once, as after downtime, run one after the other. A task that cannot be submitted
+    is recorded as refused.
     """
     unfinished, numbers = schedules.find_unfinished_task(c, row.name), list[int]()
     previous = unfinished[0] if unfinished else None
