@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,14 +53,13 @@ CLOSE_TIMEOUT = 5.0
 class DeliveryPlan:
     """Decision about a due delivery: send it about these alerts, put it off, or skip it.
 
-    Only its `silenced` alerts are put off, if there are others.
+    Only its silenced alerts are put off, if there are others.
     """
 
     row: DeliveryRow
     ids: Sequence[int] = ()
     states: Mapping[int, tuple[str, str | None]] | None = None
-    put_off_until: str | None = None
-    silenced: Collection[int] = ()
+    is_silenced: bool = False
     skip: str | None = None
 
 
@@ -155,12 +154,8 @@ class Notifier:
     async def _deliver(self, plan: DeliveryPlan) -> None:
         row = plan.row
         try:
-            if plan.put_off_until is not None and plan.silenced:
-                await self._db.write(
-                    deliveries.split_silenced, row.id, plan.silenced, plan.put_off_until
-                )
-            elif plan.put_off_until is not None:
-                await self._db.write(deliveries.put_off, row.id, plan.put_off_until)
+            if plan.is_silenced:
+                await self._db.write(_put_off, row)
             elif plan.skip is not None:
                 await self._db.write(deliveries.finish, row.id, "skipped", plan.skip)
             else:
@@ -261,8 +256,7 @@ def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
     ids = row.payload["ids"]
     ends = _find_ends(c, row)
     if ends and row.event == "firing":
-        part = ends if len(ends) < len(ids) else ()
-        return DeliveryPlan(row, put_off_until=min(ends.values()), silenced=part)
+        return DeliveryPlan(row, is_silenced=True)
     ids = [number for number in ids if number not in ends]
     if ends and not ids:
         return DeliveryPlan(row, skip="silenced")
@@ -279,6 +273,15 @@ def _find_ends(c: Connection, row: DeliveryRow) -> dict[int, str]:
     if row.event == "ended" or row.attempts:
         return {}
     return {key: one.until for key, one in silences.find_silenced(c, row.payload["ids"]).items()}
+
+
+def _put_off(c: Connection, row: DeliveryRow) -> None:
+    """Let silenced alerts wait for the end of their silence, which may just have changed."""
+    ends = _find_ends(c, row)
+    if ends and len(ends) < len(row.payload["ids"]):
+        deliveries.split_silenced(c, row.id, ends, min(ends.values()))
+    elif ends:
+        deliveries.put_off(c, row.id, min(ends.values()))
 
 
 def _record_attempt(c: Connection, plan: DeliveryPlan, result: SendResult) -> None:

@@ -28,7 +28,7 @@ from app.service.rules import acting
 from db import timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine
-from db.queries import alerts
+from db.queries import alerts, silences
 from db.rows import DeliveryRow
 from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
 from tests.message_servers import HttpReceiver, receive_http
@@ -403,6 +403,20 @@ async def test_a_silence_of_some_alerts_splits_their_message(
     assert [[one["object"] for one in row.payload["alerts"]] for row in rows] == [["c"], ["a", "b"]]
     titles = [json.loads(body)["title"] for body in http.bodies]
     assert titles == ["[critical] deep: c late", "[critical] deep: a late"]
+
+
+@pytest.mark.parametrize("glob", ["a", "*"])
+async def test_a_silence_that_has_just_ended_puts_nothing_off(scenario: Scenario, glob: str):
+    await scenario.fire("a", "b")
+    await scenario.silence_matching(600, task=[glob])
+    scenario.clock.advance(2)
+    _, (plan,), _ = await scenario.db.read(notifier_module._read_work, timestamps.now(), [])
+    await scenario.db.write(lambda c: silences.remove(c, silences.list_active(c)[0]))
+
+    await scenario.db.write(notifier_module._put_off, plan.row)
+
+    (row,) = await scenario.find_due()
+    assert plan.is_silenced and row.payload["ids"] == [1, 2]
 
 
 async def test_alerts_of_taskdeck_itself_reach_their_channel(
