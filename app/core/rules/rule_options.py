@@ -22,6 +22,8 @@ _NO_SINGLE_LIMIT = (
     " --conditions JSON"
 )
 
+_NO_PRESET = "a new rule needs --preset, one of `taskdeck sla presets`, or --conditions JSON"
+
 
 class RuleOptions(NamedTuple):
     """Options of a rule, as typed. None is not given; an empty text resets the option.
@@ -59,6 +61,8 @@ def _merge(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
         made = presets.build_conditions(options.preset, value)
         found |= {"scope": made["scope"], "when": _keep_when(found, made["when"], value)}
         found = found if "when" in old else found | made
+    elif "when" not in found:
+        raise ValueError(_NO_PRESET)
     elif value is not None:
         found["when"] = replace_limit(found["when"], value)
     if options.tz is not None:
@@ -135,8 +139,10 @@ def _replace_zone(when: Mapping[str, Any], zone: str) -> dict[str, Any]:
 
 def name_options(message: str) -> str:
     """Return the message of wrong conditions, with one fault for each option instead of paths."""
-    named = [_name_option(one) for one in message.split("; ")]
-    return "; ".join({one.partition(" ")[0]: one for one in reversed(named)}.values())
+    named: dict[str, str] = {}
+    for one in map(_name_option, message.split("; ")):
+        named.setdefault(one.partition(" ")[0], one)
+    return "; ".join(named.values())
 
 
 def _name_option(message: str) -> str:

@@ -31,6 +31,19 @@ def test_a_change_of_the_limit_keeps_all_else(
     assert change_conditions(build(preset) | KEPT, options) == keep
 
 
+@pytest.mark.parametrize("options", [RuleOptions(value="5m"), RuleOptions(tz="UTC"), RuleOptions()])
+def test_options_without_a_preset_make_no_rule(options: RuleOptions) -> None:
+    with pytest.raises(ValueError, match="a new rule needs --preset"):
+        build_conditions(options)
+
+
+def test_a_message_of_two_parts_keeps_their_order() -> None:
+    several = {"scope": "instance", "when": {"all": [{"metric": "instance.attempt"}]}}
+
+    with pytest.raises(ValueError, match="^the conditions have no single limit .*; give them"):
+        change_conditions(several, RuleOptions(value="5m"))
+
+
 def test_a_preset_without_a_value_keeps_the_limit() -> None:
     old = build("queue-wait", "30m")
 
