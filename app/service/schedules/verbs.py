@@ -195,8 +195,9 @@ def _require_same(c: Connection, row: ScheduleRow) -> ScheduleRow:
 def _merge(source: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys after a change: a new kind or work replaces the old one."""
     merged = dict(source)
-    if given.get("parameters") and not given.get("template"):
-        given = {**given, "parameters": {**source.get("parameters", {}), **given["parameters"]}}
+    new = given.get("parameters")
+    if isinstance(new, Mapping) and not given.get("template"):
+        given = {**given, "parameters": {**source.get("parameters", {}), **new}}
     for group in (tuple(KEYS), ("argv", "script", "template")):
         if any(given.get(key) for key in group):
             for key in (*group, *(("parameters",) if "argv" in group else ())):

@@ -212,6 +212,13 @@ async def test_set_without_options_is_refused(desk: ScheduleDesk):
         await verbs.set_(desk.call, name="s")
 
 
+async def test_parameters_that_are_no_table_are_refused(desk: ScheduleDesk):
+    await desk.create()
+
+    with pytest.raises(Usage, match="parameters must be"):
+        await verbs.set_(desk.call, name="s", parameters=["n"])
+
+
 async def test_an_ended_schedule_can_be_changed(desk: ScheduleDesk):
     await desk.create(at="2026-11-30 07:00")
     await desk.fire(hours=1)
