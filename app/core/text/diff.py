@@ -124,6 +124,8 @@ def format_value(key: str, value: Any) -> str:
 
 
 def _format_full_value(key: str, value: Any) -> str:
+    if key == "notify" and (value is None or isinstance(value, str)):
+        return format_notice(value)
     if value is None:
         return "no limit" if key == "timeout" else "none"
     if isinstance(value, bool):
@@ -132,8 +134,6 @@ def _format_full_value(key: str, value: Any) -> str:
         return write(float(value))
     if isinstance(value, str) and key in TIMESTAMP_COLUMNS:
         return format_timestamp(value)
-    if key == "notify" and isinstance(value, str):
-        return format_notice(value)
     if isinstance(value, str):
         return sanitize(
             STATE_NAMES.get(value, value.replace("_", " ")) if key == "status" else value

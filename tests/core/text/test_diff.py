@@ -28,6 +28,7 @@ def test_only_changes_are_listed_and_true_differs_from_one():
         (ChangedField("total_cpu", 0.5, 2), "cpu 0.5 → 2"),
         (ChangedField("timeout", None, 90), "timeout no limit → 1m30s"),
         (ChangedField("status", "queued", "timed_out"), "status queued → timed out"),
+        (ChangedField("notify", None, "never "), "notify default → nobody"),
         (ChangedField("status", "active", "paused"), "status open → paused"),
         (ChangedField("name", "active", "b"), "name active → b"),
         (ChangedField("hold", False, True), "hold no → yes"),
