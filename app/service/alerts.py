@@ -316,7 +316,7 @@ async def silence(
     """
     if match is not None:
         if ids or sla is not None:
-            raise Usage("a silence is of rules or of what matches, not both. Nothing was changed.")
+            raise Usage("a silence covers rules or what matches, not both. Nothing was changed.")
         return await silences.set_matching(call, match, until, reason)
     stop, why = silences.parse_until(until), silences.parse_reason(reason)
 

@@ -48,7 +48,7 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
         many = sum(one.matchers is not None for one in silences.list_active(c))
         if old is None and many >= MAX_SILENCES:
             raise Refused(
-                f"{MAX_SILENCES} silences last already. Nothing was changed.",
+                f"{MAX_SILENCES} silences are active already. Nothing was changed.",
                 "List: taskdeck alert silences",
             )
         number = silences.put(c, matchers, stop, call.by, why)
@@ -146,7 +146,7 @@ def end(c: Connection, by: str, numbers: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _make_not_found(word: str) -> NotFound:
-    said = f'no silence "{truncate(sanitize(word), 60)}" lasts.'
+    said = f'no silence "{truncate(sanitize(word), 60)}" is active.'
     return NotFound(said, "List: taskdeck alert silences")
 
 

@@ -89,7 +89,7 @@ async def test_a_silence_ends_by_its_id(call: Call):
         ("s1", None, "heard"), ("s2", "soon", "heard"),
     ]  # fmt: skip
     assert [row["message"].partition(" List")[0] for row in done["refused"]] == [
-        'no silence "s7" lasts.'
+        'no silence "s7" is active.'
     ]
     assert await list_statuses(call) == [("soon", "firing")]
 
@@ -155,13 +155,13 @@ async def test_too_many_silences_are_refused(call: Call, monkeypatch: pytest.Mon
     await silence(call, rule="a")
     await silence(call, "3h", rule="a")
 
-    with pytest.raises(Refused, match="1 silences last already"):
+    with pytest.raises(Refused, match="1 silences are active already"):
         await silence(call, rule="b")
 
 
 async def test_wrong_silences_change_nothing(call: Call):
     for args, says in (
-        ({"match": {}}, "needs one of rule"),
+        ({"match": {}}, "needs at least one of rule"),
         ({"match": {"queu": "a"}}, "Nearest: queue"),
         ({"match": {"rule": "a"}, "sla": "a"}, "not both"),
         ({"match": {"rule": "a"}, "until": "400d"}, "at most a year"),

@@ -174,7 +174,7 @@ def silence(session: CommandContext, args: Args) -> int:
     reason = {} if args.reason is None else {"reason": args.reason}
     if match and args.ids:
         raise Usage(
-            "silence takes rules, or options of what matches, not both. Nothing was changed.",
+            "silence takes rules or options such as --queue, not both. Nothing was changed.",
             f"A rule among the options: --rule {shlex.quote(args.ids[0])}",
         )
     if match and until is not None:
@@ -273,7 +273,7 @@ def _add_silence_arguments(parser: Parser) -> None:
     )
     parser.add_option(
         "--for", dest="duration", type=make_type(_parse_span), metavar="DURATION",
-        help="2h, 3d: the same from now on",
+        help="time from now until the end: 2h, 3d",
     )  # fmt: skip
     parser.add_option(
         "--note", "--reason", dest="reason", metavar="TEXT", help="reason shown to other users"

@@ -14,7 +14,7 @@ Builder = Callable[[str], dict[str, Any]]
 """Function from a limit, as typed, to conditions."""
 
 
-_WRONG_TIME = "--value must be such as 06:00 or 06:00 mon-fri Europe/Berlin, not "
+_WRONG_TIME = "--value must be a time such as 06:00 or 06:00 mon-fri Europe/Berlin, not "
 
 
 class Preset(NamedTuple):
@@ -80,7 +80,7 @@ def parse_factor(value: str) -> float:
     try:
         return float(value.rstrip("x×"))
     except ValueError:
-        raise ValueError(f"--value must be such as 1.5x, not {quote(value)}") from None
+        raise ValueError(f"--value must be a multiple such as 1.5x, not {quote(value)}") from None
 
 
 def build_stuck(value: str) -> dict[str, Any]:

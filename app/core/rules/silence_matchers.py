@@ -30,7 +30,7 @@ def normalize_matchers(given: object) -> dict[str, list[str]]:
             raise ValueError(f"match has no {quote(str(key))}. {hint}")
     found = {key: _normalize_globs(key, given[key]) for key in KEYS if key in given}
     if not any(found.values()):
-        raise ValueError(f"a silence needs one of {', '.join(KEYS)} at least.")
+        raise ValueError(f"a silence needs at least one of {', '.join(KEYS)}.")
     return {key: globs for key, globs in found.items() if globs}
 
 

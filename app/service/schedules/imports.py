@@ -258,7 +258,7 @@ def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
         return []
     name = sanitize(shlex.quote(row.name))
     return [
-        f"differs by now: {', '.join(dict.fromkeys(changed))}; to take the line over again, remove"
+        f"differs now: {', '.join(dict.fromkeys(changed))}; to take the line over again, remove"
         f" the schedule first: taskdeck schedule rm {name}"
     ]
 

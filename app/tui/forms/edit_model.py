@@ -416,7 +416,7 @@ NEW_RULE = EditKind(
 def _check_matchers(sheet: EditSheet) -> list[str]:
     if any(sheet.get_text(sheet.find_field(key)) for key in silence_matchers.KEYS):
         return []
-    return ["Say what is silent: a rule, a severity, a task, and so on."]
+    return ["Say what to silence: a rule, a severity, a task, and so on."]
 
 
 SILENCE = EditKind(

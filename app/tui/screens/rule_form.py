@@ -130,7 +130,9 @@ class AcknowledgeScreen(EditScreen):
         self.acknowledgements = requests
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
-        return ["Others see the note. It ends when the alert is resolved or gets worse."]
+        return [
+            "Others see the note. The acknowledgement ends when the alert is resolved or worse."
+        ]
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
         note = sheet.get_text(sheet.find_field("note"))

@@ -169,7 +169,7 @@ def test_each_preset_makes_valid_conditions(name: str):
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match="Nearest: queue-length"):
         presets.build_conditions("queue-lenght")
-    with pytest.raises(ValueError, match="--value must be such as 1.5x"):
+    with pytest.raises(ValueError, match="--value must be a multiple such as 1.5x"):
         presets.build_conditions("slower-than-usual", "often")
 
 

@@ -96,7 +96,7 @@ def test_days_and_zone_stay_when_the_time_changes() -> None:
         (RuleOptions("queue-stuck", "abc"),
          "^--value must be a duration such as 30s, 10m or 1h30m, not .abc.$"),
         (RuleOptions("succeeds-by", "25:00"), "--value must be a time of day such as 06:00, not"),
-        (RuleOptions("succeeds-by", "06:00 Berlin x"), '--value must be such as 06:00 or'),
+        (RuleOptions("succeeds-by", "06:00 Berlin x"), '--value must be a time such as 06:00 or'),
         (RuleOptions("succeeds-by", "06:00 Berln"), "Nearest: Europe/Berlin"),
         (RuleOptions("succeeds-by", tz="Berlin"), "the zone must be .* .nearest: Europe/Berlin"),
         (RuleOptions("queue-wait", tz="UTC"), "--tz goes with a time of day"),

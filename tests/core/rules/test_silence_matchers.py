@@ -24,8 +24,8 @@ def test_matchers_are_stored_as_lists_in_one_order():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({}, "needs one of rule, severity, task"),
-        ({"rule": []}, "needs one of"),
+        ({}, "needs at least one of rule, severity, task"),
+        ({"rule": []}, "needs at least one of"),
         ([], "must be a table"),
         ({"queu": "a"}, 'match has no "queu". Nearest: queue.'),
         ({"severity": "critcal"}, "Nearest: critical."),

@@ -78,7 +78,7 @@ async def test_a_changed_schedule_is_still_known(call):
 
     assert found["outcome"] == "exists"
     assert found["notes"] == [
-        "differs by now: time, task, PATH, paused; to take the line over again, remove the schedule"
+        "differs now: time, task, PATH, paused; to take the line over again, remove the schedule"
         " first: taskdeck schedule rm etl"
     ]
 

@@ -1164,4 +1164,4 @@ async def test_a_silence_must_match_something():
         await pilot.press("m")
         await wait_until(pilot, lambda: "New silence" in read_screen_text(app))
         await pilot.press("3", "h", "ctrl+j")
-        await wait_until(pilot, lambda: "Say what is silent" in read_screen_text(app))
+        await wait_until(pilot, lambda: "Say what to silence" in read_screen_text(app))
