@@ -170,9 +170,10 @@ def record_fires(
 
 
 def is_skipped(c: Connection, schedule: str, fire_time: str) -> bool:
-    """Return True if a fire time was skipped."""
+    """Return True if a person skipped a fire time in advance."""
     found = (
         "SELECT count(*) FROM fires WHERE schedule = ? AND fire_time = ? AND outcome = 'skipped'"
+        " AND created_at < fire_time"
     )
     return raw_sql.fetch_value(c, found, (schedule, fire_time)) > 0
 

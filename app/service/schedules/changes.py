@@ -110,10 +110,11 @@ def settle_next(
     """
     row = require_schedule(c, name)
     calendars = schedules.map_calendars(c)
-    after = now
-    if row.next_fire is not None and not {*changed} & (RECURRENCE_COLUMNS | {"status"}):
+    if row.next_fire is None or {*changed} & (RECURRENCE_COLUMNS | {"status"}):
+        following = _find_next_unskipped(c, row, calendars, now, must_fire)
+    else:
         after = timestamps.parse_time(row.next_fire) - timedelta(seconds=1)
-    following = _find_next_stored(c, row, calendars, after, must_fire)
+        following = _find_next(row, calendars, after, must_fire)
     more = {"boot_id": host.read_boot_id()} if row.kind == "boot" and "kind" in changed else {}
     schedules.move_next(c, row, *following, **more)
 
@@ -128,7 +129,7 @@ def restore_skipped(c: Connection, row: ScheduleRow, fire_time: str) -> None:
         schedules.move_next(c, row, *found)
 
 
-def _find_next_stored(
+def _find_next_unskipped(
     c: Connection, row: ScheduleRow, calendars: Calendars, after: datetime, must_fire: bool
 ) -> tuple[str | None, str | None]:
     """Return the next fire time that nobody skipped in advance."""

@@ -215,20 +215,19 @@ class ScheduleWorld:
 
     def pause(self, name: str, until: datetime | None, kill: Kill) -> None:
         text = until.isoformat() if until else None
-        self._attempt(verbs.pause(self.call, name=name, until=text), kill, name, self._begin_anew)
+        self._attempt(verbs.pause(self.call, name=name, until=text), kill, name, self._change_times)
 
     def resume(self, name: str, kill: Kill) -> None:
         was_paused = schedule_rules.is_paused(self.require(name), self.clock.now)
-        effect = self._begin_anew if was_paused else None
+        effect = self._change_times if was_paused else None
         self._attempt(verbs.resume(self.call, name=name), kill, name, effect)
 
     def change(self, name: str, kill: Kill, **keys: Any) -> None:
         def effect(model: ScheduleModel) -> None:
             row, before, jitter = self.require(name), model.recurrence, model.jitter
             model.jitter, model.recurrence = row.jitter, schedule_rules.get_recurrence(row)
-            # An ended schedule shows a skipped fire time again; it is not handled again.
             if model.recurrence != before or (model.settled is None and model.jitter != jitter):
-                self._begin_anew(model)
+                self._change_times(model)
 
         self._attempt(verbs.set_(self.call, name=name, **keys), kill, name, effect)
 
@@ -440,6 +439,16 @@ class ScheduleWorld:
             until = row.paused_until
             end = timestamps.parse_time(until) - SECOND if until else None
             model.settled = None if end is None else max(model.settled, end)
+
+    def _change_times(self, model: ScheduleModel) -> None:
+        """Settle a schedule up to now; fire times that a person skipped stay left out."""
+        self._begin_anew(model)
+        while (at := model.find_next()) and self._is_skipped_by_hand(model, at):
+            model.settled = timestamps.parse_time(at)
+
+    def _is_skipped_by_hand(self, model: ScheduleModel, at: str) -> bool:
+        fire = model.fires.get(at)
+        return fire is not None and (fire.reason or "").startswith("Skipped by ")
 
     # Queries
 
