@@ -29,12 +29,14 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Restore the table. Silences with matchers are lost."""
-    op.execute("DELETE FROM silences WHERE sla_id IS NULL")
     _replace_table(sa.Column("sla_id", sa.Integer(), nullable=False))
 
 
 def _replace_table(*target: sa.schema.SchemaItem) -> None:
-    """Create the table with these columns for what is silenced, and move its rows."""
+    """Create the table with these columns for what is silenced, and move the rows of rules.
+
+    A row without its rule, as in a damaged database, would let the foreign key end the migration.
+    """
     op.execute("ALTER TABLE silences RENAME TO old_silences")
     op.create_table(
         "silences",
@@ -48,7 +50,10 @@ def _replace_table(*target: sa.schema.SchemaItem) -> None:
         sa.ForeignKeyConstraint(["sla_id"], ["slas.id"], name=op.f("fk_silences_sla_id_slas")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
     )
-    op.execute(f"INSERT INTO silences ({_COLUMNS}) SELECT {_COLUMNS} FROM old_silences")
+    op.execute(
+        f"INSERT INTO silences ({_COLUMNS}) SELECT {_COLUMNS} FROM old_silences WHERE sla_id IN"
+        " (SELECT id FROM slas)"
+    )
     op.execute("DROP TABLE old_silences")
     op.create_index("idx_silences_sla", "silences", ["sla_id", "until"])
     op.execute(

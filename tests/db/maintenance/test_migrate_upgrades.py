@@ -190,3 +190,17 @@ def test_only_silences_with_matchers_are_lost_below_their_revision(tmp_path: Pat
     with closing(sqlite3.connect(path)) as c:
         assert c.execute(rows).fetchall() == [(1, 7, None, None, "2026")]
     assert is_sound(path)
+
+
+def test_a_silence_of_a_missing_rule_does_not_prevent_the_upgrade(tmp_path: Path):
+    path = make_revision(tmp_path / "taskdeck.db", "0008")
+    with closing(sqlite3.connect(path)) as c:
+        c.executescript(
+            "INSERT INTO silences (sla_id, by, until, created_at, updated_at) VALUES"
+            " (99, 'ann', '2026', '', '')"
+        )
+
+    make_revision(path, "0009")
+
+    with closing(sqlite3.connect(path)) as c:
+        assert c.execute("SELECT count(*) FROM silences").fetchone() == (0,)
