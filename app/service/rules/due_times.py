@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
+from app.core.rules import active_time
 from app.core.rules.evaluate import format_date, format_moment
 from app.core.rules.rule_plan import RulePlan
 from app.service.rules.snapshot import Snapshot
@@ -83,9 +84,17 @@ def find_due_changes(
 def describe_lateness(snapshot: Snapshot, plan: RulePlan, due: DueTime) -> str | None:
     """Return in words how a subject was done after its due time; None if it was not."""
     word, done = _find_done(snapshot, plan, due)
-    if done is None or done <= due.at:
+    if done is None or done <= due.at or not _applies(plan, due.at, done):
         return None
     return f"was due {format_date(due.at)}, {word} {format_moment(done)}"
+
+
+def _applies(plan: RulePlan, since: float, until: float) -> bool:
+    """Return whether a moment of a time is in the active time of a rule."""
+    if active_time.is_active(plan.periods, since):
+        return True
+    edge = active_time.find_next_change(plan.periods, since)
+    return edge is not None and edge < until
 
 
 def _find_done(snapshot: Snapshot, plan: RulePlan, due: DueTime) -> tuple[str, float | None]:

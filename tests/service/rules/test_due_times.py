@@ -119,6 +119,23 @@ async def test_a_run_that_ended_late_while_down_is_told(home: VirtualHome):
     assert await list_texts(home) == ["was due Mon 30 Nov 01:00, ended Mon 02:00, while down"]
 
 
+@pytest.mark.parametrize(
+    ("active", "count"), [(["00:00-00:30"], 0), (["00:00-00:30", "01:30-01:40"], 1)]
+)
+async def test_what_was_late_outside_of_the_active_time_stays_quiet(
+    home: VirtualHome, active: list[str], count: int
+):
+    await home.add_rule(make("instance", HUNG, active_time=active))
+    run = await home.start_run(await home.submit())
+    await home.run_pass()
+    home.restart()
+    await home.skip(2 * HOUR)
+    await home.end_run(run)
+    await home.skip(22 * HOUR)
+    await home.run_pass()
+    assert len(home.log) == count
+
+
 async def test_what_was_done_in_time_while_down_stays_quiet(home: VirtualHome):
     await home.add_rule(make("instance", NEVER_STARTED))
     await home.add_rule(make("instance", HUNG), "hung")
