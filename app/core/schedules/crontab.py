@@ -154,7 +154,9 @@ def split_input(command: str) -> tuple[str, str | None]:
 def get_mailto(entry: CrontabEntry) -> str | None:
     """Return where cron mails the output: addresses, "" for nowhere, None without a MAILTO."""
     mail = entry.env.get("MAILTO")
-    return None if mail is None else mail.strip(", \t")
+    if mail is None or not mail.replace(",", " ").replace(";", " ").strip():
+        return mail and ""
+    return mail.strip(", \t")
 
 
 def make_environment(entry: CrontabEntry, account: Account) -> dict[str, str]:

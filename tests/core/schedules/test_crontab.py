@@ -225,7 +225,13 @@ def test_notes_are_left_out_where_nothing_differs(line):
 
 @pytest.mark.parametrize(
     ("line", "mailto"),
-    [("A=b", None), ('MAILTO=""', ""), ("MAILTO=', '", ""), ("MAILTO=ops, ann", "ops, ann")],
+    [
+        ("A=b", None),
+        ('MAILTO=""', ""),
+        ("MAILTO=', '", ""),
+        ("MAILTO=';\u00a0'", ""),
+        ("MAILTO=ops, ann", "ops, ann"),
+    ],
 )
 def test_the_mail_goes_where_mailto_says(line, mailto):
     assert get_mailto(parse_one(f"{line}\n@daily x\n")) == mailto
