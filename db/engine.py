@@ -152,7 +152,7 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `write` without the wake-ups `left_out`, as of the caller who made the change."""
+        """Run `write` without the wake-ups `left_out`, such as that of the caller."""
         wakes = [wake for wake in self._after if wake not in left_out]
         return await self._post(wakes, fn, *args, **kwargs)
 

@@ -88,7 +88,7 @@ class RuntimeHandle(Protocol):
         ...
 
     def get_left_out(self, rule: SlaRow) -> str:
-        """Return what a rule leaves out since there is too much, in words, or ""."""
+        """Return what a rule leaves out because there is too much, in words, or ""."""
         ...
 
     def get_alert_text(self, fingerprint: str) -> AlertText | None:

@@ -1,4 +1,4 @@
-"""Present values of a rule against its limits: a level for each comparison."""
+"""Levels: the present values of a rule beside its limits, one for each comparison."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ async def show(call: Call, *, name: str) -> dict[str, Any]:
 
 
 def find_due(c: Connection, row: SlaRow) -> dict[str, Any] | None:
-    """Return when a rule fires next, unless what it is about is done before.
+    """Return when a rule fires next, unless its subject is done before.
 
     The keys are `at`, `object` (empty if unknown) and `more`, the later ones that are stored.
     """
@@ -388,7 +388,7 @@ async def set_(
 async def prepare_many_alerts(
     call: Call, sla_id: int, changed: Collection[str], priority: int
 ) -> None:
-    """Update most of many alerts of a rule in short transactions, before the one that changes it.
+    """Update most alerts of a rule in short transactions, before the one that changes the rule.
 
     `changed` are the columns that will change.
     """
@@ -488,7 +488,7 @@ def _change_conditions(old: Mapping[str, Any], options: RuleOptions) -> dict[str
 
 
 def _to_general(row: SlaRow) -> dict[str, Any]:
-    """Return conditions of the general form; of another form only what it matches."""
+    """Return conditions of the general form; for another form only the match."""
     if sla.is_general(row.conditions):
         return row.conditions
     match = dict(row.conditions.get("match", {}))

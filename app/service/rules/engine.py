@@ -449,7 +449,7 @@ class _RulePass:
         return found
 
     def describe_left_out(self) -> str:
-        """Return what the rule leaves out since there is too much, and what to do, or ""."""
+        """Return what the rule leaves out because there is too much, and what to do, or ""."""
         parts: list[str] = []
         if self._left_out:
             parts.append(f"has {MAX_ALERTS:,} alerts and leaves out {len(self._left_out):,} more")

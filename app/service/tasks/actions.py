@@ -591,7 +591,7 @@ def _list_kept(
 
 
 def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) -> TaskCheck:
-    """Return a check that also refuses ends to tell where no channel hears of them.
+    """Return a check that also refuses `--notify-on` for a task without a channel.
 
     Raise NotFound for an unknown channel.
     """

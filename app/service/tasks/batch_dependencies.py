@@ -21,7 +21,7 @@ MAX_EDGES = 1_000_000
 A reference to a name that many tasks share adds one dependency for each of these tasks.
 """
 MAX_PARENTS = 5_000
-"""Maximum number of tasks that one waits for. Its row is stored with them, in some 40 ms."""
+"""Maximum number of tasks that a task waits for; storing them takes some 40 ms."""
 _NUMBER = re.compile(r"#?[0-9]+")
 
 FindTask = Callable[[str | int], str]

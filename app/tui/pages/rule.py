@@ -1,7 +1,7 @@
 """Rule page: the row under the cursor, its value against its limit, events and deliveries.
 
-The chart draws a dozen runs as points in a few lines, or the values of the last hour, with a dotted
-line for the limit. Late and punctual points differ in glyph as well as colour.
+The chart draws a dozen runs as points in a few lines, or the values of the last hour. A dotted line
+is the limit. Late and punctual points differ in glyph as well as colour.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _list_levels_of_alert(
 
 
 def _list_due(due: Mapping[str, Any] | None, room: int, now: float, look: Look) -> list[DetailLine]:
-    """Return when a rule fires next, unless its object is done before."""
+    """Return when a rule fires next, unless its subject is done before."""
     if not due:
         return []
     about = f": {due['object']}" if due["object"] else ""

@@ -1,4 +1,4 @@
-"""Present values of a rule on its page: a line for each comparison, and a bar to its deadline."""
+"""Levels of a rule on its page: a line for each comparison, and a bar to its deadline."""
 
 from __future__ import annotations
 
