@@ -335,6 +335,7 @@ COMMANDS = {
         _add_silence_arguments,
         "  taskdeck alert silence gpu-wait --until 8h --note backups\n"
         "  taskdeck alert silence --queue 'gpu*' --severity warning --for 2h",
+        usage="(ID … | --rule GLOB, --queue GLOB, …) --until TIME [OPTION …]",
     ),
     "silences": Command("list silences", list_silences, _add_silences_arguments),
     "unsilence": Command(
