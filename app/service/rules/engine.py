@@ -216,7 +216,7 @@ class RuleEngine:
         if not judge.is_active:
             self.levels.drop(key)
             return 0
-        lacks = judge.needs_young
+        lacks = judge.has_unread_young
         if lacks:
             if not (may_look and (judge.has_changes or self.levels.is_due(key, judge.now))):
                 return 0
@@ -465,7 +465,7 @@ class _RulePass:
         return f"{' and '.join(parts)}: {', or '.join(advice)}" if parts else ""
 
     @property
-    def needs_young(self) -> bool:
+    def has_unread_young(self) -> bool:
         """True if instances below an age are not judged, and a level needs them."""
         return (
             self._plan.base == "instance"
