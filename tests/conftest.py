@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib
 import os
 import shutil
 import signal
@@ -99,25 +97,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if _get_folder_mark(collection_path) == wanted:
         return None
     return f"mark.{wanted}" not in collection_path.read_text(encoding="utf-8") or None
-
-
-def pytest_collection(session: pytest.Session) -> None:
-    """Import a share of all test modules first, another one in each worker.
-
-    In a new checkout each module is compiled at its first import, which takes most of the time.
-    Workers that import in the same order would all compile all modules.
-    """
-    option, worker = session.config.option, os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is None or option.file_or_dir or option.keyword or option.markexpr:
-        return
-    modules = [
-        path for path in sorted(TESTS.rglob("test_*.py")) if TESTS / "long" not in path.parents
-    ]
-    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    for path in modules[int(worker.removeprefix("gw")) :: workers]:
-        # The collection reports the errors.
-        with contextlib.suppress(Exception, pytest.skip.Exception):
-            importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 SLOWEST_FILES = (
