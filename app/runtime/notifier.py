@@ -37,6 +37,7 @@ BACK_OFF = (5.0, 30.0, 120.0, 600.0, 3600.0)
 GIVE_UP_AFTER = timedelta(days=1)
 """Time after which a delivery is given up, if there were `MIN_ATTEMPTS`."""
 MIN_ATTEMPTS = 6
+"""Attempts before a delivery may be given up."""
 FAILING_AFTER = 3
 """Failed attempts after which an alert tells that messages are not sent."""
 BATCH = 50

@@ -24,6 +24,7 @@ from db.queries.silences import Silence
 MAX_SILENCE = timedelta(days=366)
 """Longest silence. To silence a rule permanently, disable the rule."""
 MAX_REASON_LENGTH = 500
+"""Characters of a reason."""
 MAX_SILENCES = 200
 """Silences with matchers that are active at a time; each is compared with each alert."""
 _ID = re.compile(r"s([0-9]{1,18})")

@@ -34,6 +34,7 @@ _FORMS = {
 }
 """Texts that each unit accepts."""
 WEEK = 7 * 86400
+"""Seconds of a week."""
 MAX_SECONDS = 3653 * 86400
 """Longest duration: 10 years."""
 MAX_VALUE = 1e15

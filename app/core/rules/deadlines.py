@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from app.core.rules.active_time import to_unix
 
 DAY = 86400.0
+"""Seconds of a day."""
 
 
 class FixedTime(NamedTuple):

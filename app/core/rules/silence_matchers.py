@@ -15,6 +15,7 @@ KEYS = ("rule", "severity", "task", "template", "schedule", "queue", "pool")
 """Names that matchers compare, in the order of commands and forms."""
 SEVERITIES = ("critical", "warning", "info")
 MAX_GLOBS = 20
+"""Globs of one key."""
 MAX_LENGTH = 200
 """Longest glob in characters, as of names."""
 

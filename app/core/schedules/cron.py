@@ -28,6 +28,7 @@ _FIELDS = (
 )
 _CRONSIM_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 MAX_LENGTH = 1000
+"""Characters of an expression."""
 LONGEST_CHANGE = timedelta(hours=3)
 """A time longer than any clock change: the largest are two hours."""
 _NONE = timedelta()

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 
 FALLBACK = "crontab"
 MAX_LENGTH = 60
+"""Characters of a name."""
 _KEYWORDS = frozenset({"if", "then", "else", "do", "while", "{", "!", "exec", "time"})
 _GUARDS = frozenset(
     {"test", "[", "[[", "cd", ".", "source", "command", "export", "set", "umask", "sleep", "fi"}
@@ -110,11 +111,11 @@ def _name(words: list[str]) -> str:
         at = next((n for n, word in enumerate(options) if _COMMAND_OPTION.fullmatch(word)), None)
         if at is not None and at + 1 < len(options):
             return make_name(options[at + 1])
-    script = _find_script(arguments, is_shell) if _runs_script(program) else ""
+    script = _find_script(arguments, is_shell) if _is_script_runner(program) else ""
     return _clean(_get_stem(script) or program)
 
 
-def _runs_script(program: str) -> bool:
+def _is_script_runner(program: str) -> bool:
     return program in _SHELLS or _INTERPRETER.fullmatch(program) is not None
 
 

@@ -37,6 +37,7 @@ TASK_KEYS = (
 _DURATION_KEYS = ("timeout", "retry_delay", "grace")
 _SIZE_KEYS = ("memory", "log_limit")
 MAX_DATES = 10_000
+"""Dates of one calendar."""
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _OTHER_TIME = datetime(2027, 1, 2, tzinfo=UTC)
 

@@ -21,6 +21,7 @@ from app.core.text.sanitize import sanitize
 from app.core.text.units import quote
 
 MAX_LENGTH = 1000
+"""Characters of a rule."""
 MAX_COUNT = 1000
 """Largest COUNT: all earlier fires are counted again for each next one."""
 MAX_PER_DAY = 24

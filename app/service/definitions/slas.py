@@ -31,7 +31,9 @@ MAX_ALERTS = 500
 """Approximate number of alerts fired or resolved in one evaluation."""
 DAY = timedelta(days=1)
 MAX_COUNTED = 1000
+"""Latest alerts of all rules that are counted as resolved in the last day."""
 MAX_RUNS = 12
+"""Latest results shown with a rule."""
 _PRESET_MATCH = ("task", "template", "schedule", "queue", "pool")
 _ONLY_PRESETS = "goes only with a rule of `taskdeck sla presets`"
 MAX_DELIVERIES = 5

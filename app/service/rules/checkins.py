@@ -15,6 +15,7 @@ from db.engine import Connection
 from db.queries import checkins, definitions
 
 MAX_NOTE_LENGTH = 500
+"""Characters of a note."""
 _METRIC = "task.seconds_since_success"
 
 

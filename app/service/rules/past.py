@@ -22,6 +22,7 @@ from db.rows import ScheduleRow
 from db.states import FAILED
 
 DAY = 86400.0
+"""Seconds of a day."""
 NO_DATA = Reading(None)
 STORED = {
     "instance.run_seconds", "instance.queued_seconds", "instance.lateness_seconds",

@@ -22,6 +22,7 @@ from db import timestamps
 from db.engine import Connection
 
 MAX_DAYS = 90.0
+"""Days of one replay."""
 MAX_EVALUATIONS = 100_000
 """Evaluations of one replay: some two seconds."""
 MAX_SPELLS = 1000

@@ -34,6 +34,7 @@ from db.rows import PoolRow, QueueRow, ScheduleRow
 from db.states import TaskStatus
 
 DAY = 86400.0
+"""Seconds of a day."""
 MAX_NAMES, MAX_SCHEDULES = 2000, 10_000
 """Most task names that a rule looks at, and most schedules that all rules look at."""
 MAX_KNOWN_NAMES = 20_000

@@ -40,6 +40,7 @@ from db.rows import ScheduleRow
 MAX_LINES = 1000
 """Lines of one import, which is one transaction of at most 100 ms."""
 MAX_TRIES = 5
+"""Attempts to create all schedules while others change schedules."""
 _COMPARED = {"kind": "time", "expression": "time", "zone": "zone", "task": "task"}
 """Columns compared with an existing schedule, and what they are called."""
 
