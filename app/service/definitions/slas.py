@@ -31,7 +31,7 @@ MAX_ALERTS = 500
 """Approximate number of alerts fired or resolved in one evaluation."""
 DAY = timedelta(days=1)
 MAX_COUNTED = 1000
-"""Latest alerts of all rules that are counted as resolved in the last day."""
+"""Alerts of all rules that are examined for those of the last day: the latest ones."""
 MAX_RUNS = 12
 """Latest results shown with a rule."""
 _PRESET_MATCH = ("task", "template", "schedule", "queue", "pool")
