@@ -114,6 +114,12 @@ def reschedule_jobs(scheduler: AsyncIOScheduler) -> None:
             job.modify(next_run_time=now + job.trigger.interval)
 
 
+CHECKED_AT_START = frozenset({"nothing-starts", "dispatcher", "config", "empty", "aside"})
+"""Alerts of Taskdeck itself that are right before the first duty has run."""
+CHECK_EVERY = 60
+"""Seconds between two runs of the rarest duty that finds a problem."""
+
+
 class Duties:
     """All duties of the runtime."""
 
@@ -139,11 +145,14 @@ class Duties:
         self._log_folders = cycle(cleanup.FOLDERS)
         self._last_dispatch = time.monotonic()
         self._problems: dict[str, str] = {}
-        self._stored_problems: dict[str, str] | None = None
+        self._stored_problems: tuple[dict[str, str], frozenset[str]] | None = None
+        self._earlier: frozenset[str] | None = None
+        """Alerts of an earlier runtime, which stay until the duties have run; None if not read."""
         self._late_at: dict[str, float] = {}
         self._largest_found_at = float("-inf")
         self._is_write_failure_logged = False
         """True if a failure to store alerts has been logged."""
+        self._not_run = {duty.name for duty in self.list_duties() if duty.every <= CHECK_EVERY}
 
     def list_duties(self) -> tuple[Duty, ...]:
         """Return all duties."""
@@ -219,6 +228,7 @@ class Duties:
                     f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
                 )
         self._check_time(duty, time.monotonic() - began)
+        self._not_run.discard(duty.name)
         await self._store_alerts()
 
     def _check_time(self, duty: Duty, took: float) -> None:
@@ -262,13 +272,19 @@ class Duties:
         wrong = {"config": self.settings.problem} if self.settings.problem else {}
         unsent = self.notifier.problems if self.notifier else {}
         problems = self._problems | self.backups.problems | unsent | halted | trouble | wrong
-        if problems == self._stored_problems:
-            return
+        if not self._not_run:
+            self._earlier = frozenset()
         try:
+            if self._earlier is None:
+                found = await self.db.read(alerts.map_system_alerts)
+                self._earlier = frozenset(found) - CHECKED_AT_START
+            kept = self._earlier - problems.keys()
+            if (problems, kept) == self._stored_problems:
+                return
             mild = ("config",) if self.settings.is_mild else ()
             channel = self.settings.notifications.problems
-            await self.db.write(alerts.set_system_alerts, problems, mild, channel)
-            self._stored_problems, self._is_write_failure_logged = problems, False
+            await self.db.write(alerts.set_system_alerts, problems, mild, channel, kept)
+            self._stored_problems, self._is_write_failure_logged = (problems, kept), False
         except Problem as problem:
             if not self._is_write_failure_logged:
                 log.error("%s", problem)

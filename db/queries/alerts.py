@@ -428,18 +428,24 @@ def update_alerts_of_changed_rule(
         silences.release_rules(c, [sla_id])
 
 
+def map_system_alerts(c: Connection) -> dict[str, int]:
+    """Return {name: alert id} of the open alerts about Taskdeck itself."""
+    about = (_A.sla_id.is_(None), _A.task_id.is_(None), _A.object == SYSTEM_OBJECT, _UNRESOLVED)
+    return {row.name: row.id for row in c.execute(select(_A.id, _A.name).where(*about))}
+
+
 def set_system_alerts(
-    c: Connection, problems: Mapping[str, str], mild: Collection[str] = (), channel: str = ""
-) -> None:
+    c: Connection, problems: Mapping[str, str], mild: Collection[str] = (), channel: str = "",
+    kept: Collection[str] = (),
+) -> None:  # fmt: skip
     """Make {name: text} the open alerts about Taskdeck itself.
 
-    New ones are inserted and missing ones resolved; `channel` hears of both. Names in `mild` are
-    warnings, the others critical.
+    New ones are inserted and missing ones resolved, except those in `kept`; `channel` hears of
+    both. Names in `mild` are warnings, the others critical.
     """
     a, now = schema.alerts, timestamps.now()
-    about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM_OBJECT, _UNRESOLVED)
-    known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
-    over = [known[name] for name in known.keys() - problems.keys()]
+    known = map_system_alerts(c)
+    over = [known[name] for name in known.keys() - problems.keys() - {*kept}]
     for number in over:
         c.execute(
             update(a)

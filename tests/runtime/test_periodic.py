@@ -33,6 +33,7 @@ from app.service.tasks import views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull, ReadOnlyDisk
+from db.queries import alerts as db_alerts
 from db.queries import deliveries
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, is_alive, wait_until
@@ -199,6 +200,20 @@ async def test_alerts_of_taskdeck_itself_go_to_the_channel_for_problems(
     rows = await call.db.read(deliveries.list_latest, 9)
 
     assert [(row.event, row.target) for row in rows] == [("resolved", "ops"), ("firing", "ops")]
+
+
+async def test_alerts_of_an_earlier_runtime_stay_until_all_duties_have_run(
+    call: Call, duties: Duties
+):
+    earlier = {"schedule-s": "nothing was submitted", "config": "a mistake"}
+    await call.db.write(db_alerts.set_system_alerts, earlier)
+
+    await duties._store_alerts()
+    assert [row["sla"] for row in await alerts.ls(call)] == ["schedule-s"]
+    duties._not_run.clear()
+    await duties._store_alerts()
+
+    assert await alerts.ls(call) == []
 
 
 async def test_a_nearly_full_disk_halts_starting_until_there_is_space(
