@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.filter import DimFilter, LineFilter, NoColor
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.filter import LineFilter, NoColor
 from textual.reactive import var
 
 from app.config import Config
@@ -27,8 +30,26 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
 
-UNDIM = DimFilter(1.0)
-"""Filter that draws dim text in full colour, for the theme of high contrast."""
+NOT_DIM = Style(dim=False)
+
+
+class UndimFilter(LineFilter):
+    """Filter that draws dim text in full colour, for the theme of high contrast.
+
+    Textual's `DimFilter` fails for text without a background.
+    """
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """Return the segments without the dim attribute."""
+        return [
+            segment._replace(style=segment.style + NOT_DIM)
+            if segment.style is not None and segment.style.dim
+            else segment
+            for segment in segments
+        ]
+
+
+UNDIM = UndimFilter()
 
 
 class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):

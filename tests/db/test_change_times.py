@@ -18,22 +18,6 @@ from db.schema import metadata
 from tests.db.builders import TaskBuilder
 
 OLD = "2026-01-31T08:00:00.000000Z"
-ALLOWED = {
-    ("tasks", "status"): ("queued", "held"),
-    ("instances", "status"): ("starting", "running"),
-    ("queues", "status"): ("active", "paused"),
-    ("pools", "status"): ("active", "paused"),
-    ("alerts", "status"): ("pending", "firing"),
-    ("dependencies", "kind"): ("success", "any"),
-    ("schedules", "status"): ("active", "paused"),
-    ("schedules", "kind"): ("cron", "every"),
-    ("schedules", "overlap"): ("skip", "queue"),
-    ("schedules", "missed"): ("run-once", "skip"),
-    ("rule_states", "status"): ("pending", "firing"),
-    ("fires", "outcome"): ("submitted", "skipped"),
-    ("deliveries", "status"): ("pending", "sent"),
-}
-"""Values of columns that the database checks."""
 
 
 def make_values(table: Table, column: Column) -> tuple[Any, Any]:
@@ -41,13 +25,14 @@ def make_values(table: Table, column: Column) -> tuple[Any, Any]:
     if isinstance(column.type, LargeBinary):
         return b"1", b"2"
     is_number = isinstance(column.type, (Integer, Float))
-    return ALLOWED.get((table.name, column.name), (1, 2) if is_number else ("one", "other"))
+    return (1, 2) if is_number else ("one", "other")
 
 
 @pytest.fixture
 def file(database_path: Path) -> Iterator[sqlite3.Connection]:
-    """Yield a connection of another program: it checks no foreign keys."""
+    """Yield a connection of another program, which checks no foreign keys and constraints."""
     with closing(sqlite3.connect(database_path, isolation_level=None)) as opened:
+        opened.execute("PRAGMA ignore_check_constraints = ON")
         yield opened
 
 

@@ -41,6 +41,8 @@ class RecordingRuntime(FakeRuntime):
                 ],
                 "dependants": [],
             }
+        if verb == "notify.ls":
+            return {"channels": [], "deliveries": []}
         if verb == "queue.line":
             return {"first": None, "waiting": {}}
         done = [

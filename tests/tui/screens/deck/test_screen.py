@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from textual.filter import DimFilter
 
 from app.core.board import MAX_ALERTS, Board
 from app.core.shell_context import identify_terminal
 from app.tui.app import TaskdeckApp
+from app.tui.base_app import UndimFilter
 from app.tui.panes.work import format_idle_reason
 from app.tui.style import Look
 from app.tui.themes import THEMES
@@ -429,7 +429,7 @@ async def test_no_two_themes_are_the_same_picture():
         for theme in THEMES:
             app.theme = theme.name
             await pilot.pause()
-            dims = any(isinstance(found, DimFilter) for found in app.get_line_filters()[:1])
+            dims = any(isinstance(found, UndimFilter) for found in app.get_line_filters()[:1])
             backgrounds.add((app.screen.styles.background.hex, dims))
         assert len({ground for ground, _ in backgrounds}) == len(THEMES)
         assert ("#000000", True) in backgrounds, "high contrast has no dim text"
