@@ -393,8 +393,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         queues, answer = found
         self._offer_queues(queues)
         field = self.query_one("#notify", DropDown)
-        found = notice_model.list_notice_options(notice_model.list_channels(answer), [field.value])
-        field.set_options([("", "default"), *found])
+        names = notice_model.list_channels(answer)
+        options = notice_model.list_notice_options(names, [field.value])
+        field.set_options([("", "default"), *options])
 
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
