@@ -55,7 +55,7 @@ async def ls(
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return one alert with its rule, task times, recent runs and metric history.
 
-    `labels` are the names that a silence can match.
+    `labels` are the names that a silence can match; `tag` has all tags of the task.
     """
     return await call.db.read(_show_alert, id, call.live)
 
@@ -119,7 +119,9 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
     labels = db_silences.list_labelled(c, [alert.alert.id])[0].labels._asdict()
     return {
         **as_dict(alert),
-        "labels": {key: name for key, name in labels.items() if name is not None},
+        "labels": {
+            key: ", ".join(name) if key == "tag" else name for key, name in labels.items() if name
+        },
         "rule": slas.add_state(c, [rule], live)[0] if rule else None,
         "task": _get_task_times(alert),
         "runs": (

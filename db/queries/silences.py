@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, text, update
@@ -19,7 +20,10 @@ from db import schema, timestamps
 from db.queries.value_lists import is_any_of
 
 Matchers = Mapping[str, Sequence[str]]
-"""Name globs by what they match: an alert has one of the names of each."""
+"""Name globs by what they match: an alert has one of the names of each.
+
+Those of `tag` are `NAME=VALUE`: for each name, the alert has a tag that one of its globs selects.
+"""
 _S = schema.silences.c
 
 
@@ -36,7 +40,7 @@ class Silence(NamedTuple):
 
 
 class AlertLabels(NamedTuple):
-    """Names of an alert that matchers compare."""
+    """Names and tags of an alert that matchers compare; `tag` has `NAME=VALUE` texts."""
 
     rule: str
     severity: str
@@ -45,6 +49,7 @@ class AlertLabels(NamedTuple):
     schedule: str | None = None
     queue: str | None = None
     pool: str | None = None
+    tag: tuple[str, ...] = ()
 
 
 class LabelledAlert(NamedTuple):
@@ -126,23 +131,38 @@ def is_covered(silence: Silence, alert: LabelledAlert) -> bool:
 def is_matched(matchers: Matchers, labels: AlertLabels) -> bool:
     """Return whether an alert has a name for each matcher that one of its globs selects."""
     for key, globs in matchers.items():
-        name: str | None = getattr(labels, key)
-        if name is None or not any(fnmatchcase(name, glob) for glob in globs):
+        if key == "tag":
+            is_selected = _has_tags(globs, labels.tag)
+        else:
+            name: str | None = getattr(labels, key, None)
+            is_selected = name is not None and any(fnmatchcase(name, glob) for glob in globs)
+        if not is_selected:
             return False
     return bool(matchers)  # matchers that could not be read select nothing
+
+
+def _has_tags(globs: Sequence[str], tags: Sequence[str]) -> bool:
+    """Return whether one of the globs of each tag name selects a tag."""
+    by_name: dict[str, list[str]] = {}
+    for glob in globs:
+        by_name.setdefault(glob.partition("=")[0], []).append(glob)
+    return all(
+        any(fnmatchcase(tag, glob) for tag in tags for glob in of_name)
+        for of_name in by_name.values()
+    )
 
 
 # --- names of alerts --------------------------------------------------------------------
 
 _LABELLED = (
     "SELECT a.id, a.sla_id, a.name, a.severity, t.name, t.template, (SELECT f.schedule FROM fires f"
-    " WHERE f.task_id = t.uuid LIMIT 1), t.queue, q.pool, CASE WHEN a.task_id IS NULL THEN"
+    " WHERE f.task_id = t.uuid LIMIT 1), t.queue, q.pool, t.tags, CASE WHEN a.task_id IS NULL THEN"
     " substr(a.fingerprint, instr(a.fingerprint, '/') + 1) END FROM alerts a LEFT JOIN tasks t ON"
     " t.uuid = a.task_id LEFT JOIN queues q ON q.name = t.queue WHERE "
 )
 """Alerts with the names of their task, and their subject if they have none."""
 _LATEST_TASKS = (
-    "SELECT t.name, t.template, t.queue FROM json_each(?) n CROSS JOIN tasks t ON t.rowid ="
+    "SELECT t.name, t.template, t.queue, t.tags FROM json_each(?) n CROSS JOIN tasks t ON t.rowid ="
     " (SELECT l.rowid FROM tasks l WHERE l.name = n.value ORDER BY l.rowid DESC LIMIT 1)"
 )
 
@@ -163,7 +183,7 @@ def list_labelled(
     return [
         LabelledAlert(row[0], row[1], subjects[row[-1]]._replace(rule=row[2], severity=row[3]))
         if row[-1]
-        else LabelledAlert(row[0], row[1], AlertLabels(*row[2:-1]))
+        else LabelledAlert(row[0], row[1], AlertLabels(*row[2:-2], tag=_read_tags(row[-2])))
         for row in rows
     ]
 
@@ -184,7 +204,7 @@ def _map_subjects(c: Connection, subjects: Collection[str]) -> dict[str, AlertLa
         elif kind == "schedule":
             labels = schedules.get(name, AlertLabels("", "", schedule=name))
         elif kind in ("template", "queue", "pool"):
-            labels = AlertLabels("", "", **{kind: name})
+            labels = AlertLabels("", "")._replace(**{kind: name})
         else:
             labels = AlertLabels("", "")
         pool = pools.get(labels.queue) if labels.queue else labels.pool
@@ -199,7 +219,10 @@ _TASK_KINDS = ("name", "task")
 def _map_latest_tasks(c: Connection, names: Sequence[str]) -> dict[str, AlertLabels]:
     """Return the template and queue of the latest task of each name."""
     rows = c.exec_driver_sql(_LATEST_TASKS, (json.dumps(names),)) if names else ()
-    return {row[0]: AlertLabels("", "", row[0], row[1], queue=row[2]) for row in rows}
+    return {
+        row[0]: AlertLabels("", "", row[0], row[1], queue=row[2], tag=_read_tags(row[3]))
+        for row in rows
+    }
 
 
 def _map_schedules(c: Connection, names: Sequence[str]) -> dict[str, AlertLabels]:
@@ -209,10 +232,20 @@ def _map_schedules(c: Connection, names: Sequence[str]) -> dict[str, AlertLabels
     return {
         name: AlertLabels(
             "", "", task.get("name") or name, task.get("template"), name,
-            task.get("queue") or "default",
+            task.get("queue") or "default", tag=_format_tags(task.get("tags")),
         )
         for name, task in rows
     }  # fmt: skip
+
+
+@lru_cache(maxsize=1000)
+def _read_tags(text: str | None) -> tuple[str, ...]:
+    """Return stored tags as `NAME=VALUE` texts; many tasks have the same."""
+    return _format_tags(json.loads(text)) if text and text != "{}" else ()
+
+
+def _format_tags(tags: Mapping[str, str] | None) -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in (tags or {}).items())
 
 
 # --- changes ----------------------------------------------------------------------------

@@ -611,8 +611,8 @@ def test_alerts_that_match_are_silenced(fake_runtime, cli):
     }
     assert said.out.startswith("silence s3, queue gpu*: silenced until ")
     assert said.out.endswith(", 2 alerts now\n") and "no more" in said.err
-    cli("alert", "silence", "--rule", "a", "--for", "2h")
-    assert runtime.get_last_args("alert.silence")["match"] == {"rule": ["a"]}
+    cli("alert", "silence", "--rule", "a", "--tag", "env=dev", "--for", "2h")
+    assert runtime.get_last_args("alert.silence")["match"] == {"rule": ["a"], "tag": ["env=dev"]}
 
 
 def test_a_wrong_silence_says_what_to_type(fake_runtime, cli):

@@ -14,7 +14,7 @@ from app.service import alerts, registry, silences
 from app.service.context import Call
 from app.service.definitions import slas
 from db import timestamps
-from tests.service.calls import list_operations, open_call, reopen_call
+from tests.service.calls import execute_sql, list_operations, open_call, reopen_call
 from tests.service.test_alerts import make_late_task
 
 
@@ -61,6 +61,19 @@ async def test_a_silence_that_matches_nothing_says_so(call: Call):
 
     assert done["notes"] == ["no open alert matches now; later ones are silenced."]
     assert [row["words"] for row in await silences.ls(call)] == ["severity critical"]
+
+
+async def test_a_silence_matches_the_tags_of_the_task(call: Call):
+    late = await make_late_task(call)
+    tags = '{"env": "dev", "team": "db"}'
+    await execute_sql(call, "UPDATE tasks SET tags = ? WHERE number = ?", tags, late["task_number"])
+    done = await silence(call, tag=["env=d*"])
+
+    assert (done["done"][0]["words"], done["done"][0]["alerts"]) == ("tag env=d*", 1)
+    shown = await alerts.show(call, id=late["id"])
+    assert (shown["status"], shown["labels"]["tag"]) == ("silenced", "env=dev, team=db")
+    await make_late_task(call, "other")
+    assert ("other", "firing") in await list_statuses(call)
 
 
 async def test_a_silence_survives_a_restart_and_ends_by_itself(

@@ -59,6 +59,7 @@ MATCHER_OPTIONS = {
     "schedule": "about this schedule and its tasks",
     "queue": "about this queue and its tasks",
     "pool": "about this pool, its queues and their tasks",
+    "tag": "about tasks with this tag, such as env=dev or env=*",
 }
 
 
@@ -128,6 +129,8 @@ def format_alert_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("why", found["text"]),
         ("rule", str(rule.get("words") or "")),
+        ("names", ", ".join(f"{key} {name}" for key, name in (found.get("labels") or {}).items()
+                            if key not in ("rule", "severity"))),
         ("severity", found["severity"]),
         ("state", styles.format_status(found["status"])),
         ("since", time_format.format_clock(found["since"])),
@@ -279,7 +282,8 @@ def _add_silence_arguments(parser: Parser) -> None:
         "--note", "--reason", dest="reason", metavar="TEXT", help="reason shown to other users"
     )
     for key, what in MATCHER_OPTIONS.items():
-        parser.add_option(f"--{key}", action="append", metavar="GLOB", help=what)
+        metavar = "K=GLOB" if key == "tag" else "GLOB"
+        parser.add_option(f"--{key}", action="append", metavar=metavar, help=what)
     _add_ack_arguments(parser)
 
 

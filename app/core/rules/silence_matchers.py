@@ -11,13 +11,13 @@ from app.core.json_types import is_array, is_object
 from app.core.text.sanitize import find_nearest, sanitize
 from app.core.text.units import quote
 
-KEYS = ("rule", "severity", "task", "template", "schedule", "queue", "pool")
-"""Names that matchers compare, in the order of commands and forms."""
+KEYS = ("rule", "severity", "task", "template", "schedule", "queue", "pool", "tag")
+"""Names, and tags, that matchers compare, in the order of commands and forms."""
 SEVERITIES = ("critical", "warning", "info")
 MAX_GLOBS = 20
 """Globs of one key."""
 MAX_LENGTH = 200
-"""Longest glob in characters, as of names."""
+"""Longest glob in characters, as of names and tags."""
 
 
 def normalize_matchers(given: object) -> dict[str, list[str]]:
@@ -44,6 +44,8 @@ def _normalize_globs(key: str, given: object) -> list[str]:
         if not isinstance(glob, str) or len(glob) > MAX_LENGTH or not glob.strip():
             raise ValueError(f"{key} must be a name, or a glob such as gpu-*.")
         word = glob.strip()
+        if key == "tag" and "=" not in word[1:]:
+            raise ValueError(f"tag must be NAME=VALUE, such as env=dev, not {quote(word)}.")
         if key == "severity" and word not in SEVERITIES:
             near = find_nearest(word, SEVERITIES)
             hint = f" Nearest: {near}." if near else ""
@@ -54,8 +56,19 @@ def _normalize_globs(key: str, given: object) -> list[str]:
 
 def describe_matchers(matchers: Mapping[str, Sequence[str]]) -> str:
     """Return matchers in words: `rule gpu-*, queue media or etl`."""
-    parts = (f"{key} {' or '.join(globs)}" for key, globs in matchers.items())
+    parts: list[str] = []
+    for key, globs in matchers.items():
+        alike = group_tags(globs) if key == "tag" else [globs]
+        parts += [f"{key} {' or '.join(found)}" for found in alike]
     return sanitize(", ".join(parts))
+
+
+def group_tags(globs: Sequence[str]) -> list[list[str]]:
+    """Return globs of tags by the name of the tag; an alert must match one of each list."""
+    found: dict[str, list[str]] = {}
+    for glob in globs:
+        found.setdefault(glob.partition("=")[0], []).append(glob)
+    return list(found.values())
 
 
 def list_options(matchers: Mapping[str, Sequence[str]]) -> list[str]:

@@ -454,7 +454,16 @@ MATCHING_SILENCE = EditKind(
                 blank=False,
             )
             if key == "severity"
-            else EditField(key, key.capitalize(), to_text, to_text, f"--{key}", size=34, blank=True)
+            else EditField(
+                key,
+                key.capitalize(),
+                to_text,
+                to_text,
+                f"--{key}",
+                size=34,
+                blank=True,
+                hint="env=dev" if key == "tag" else "",
+            )
             for key in silence_matchers.KEYS
         ),
         replace(SILENCE.slots[1], label="Note", option="--note"),

@@ -88,7 +88,9 @@ class MatchingSilenceScreen(EditScreen):
 
     def _make_hint(self, slot: EditField) -> Span:
         name = self.labels.get(slot.name, "")
-        return (f"of this alert: {self.look.sanitize(name)}", "dim") if name else ("", "")
+        if not name:
+            return super()._make_hint(slot)
+        return f"of this alert: {self.look.sanitize(name)}", "dim"
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         return [

@@ -21,6 +21,15 @@ def test_matchers_are_stored_as_lists_in_one_order():
     assert options == ["--rule", "late", "--queue", "gpu*", "--queue", "etl"]
 
 
+def test_a_tag_has_a_name_and_a_value():
+    found = silence_matchers.normalize_matchers({"tag": ["env=dev", "team=*", "env=ci"]})
+
+    assert silence_matchers.describe_matchers(found) == "tag env=dev or env=ci, tag team=*"
+    for wrong in ("env", "=dev"):
+        with pytest.raises(ValueError, match="tag must be NAME=VALUE, such as env=dev, not"):
+            silence_matchers.normalize_matchers({"tag": wrong})
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

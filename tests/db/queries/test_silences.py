@@ -33,7 +33,7 @@ def silence(c: Connection, seconds: float, **matchers: list[str]) -> int:
     return silences.put(c, matchers, get_time(seconds), "ann", None)
 
 
-def list_labels(c: Connection) -> list[dict[str, str]]:
+def list_labels(c: Connection) -> list[dict[str, Any]]:
     """Return the names of all open alerts, without rule and severity."""
     found = sorted(silences.list_labelled(c))
     return [
@@ -44,12 +44,13 @@ def list_labels(c: Connection) -> list[dict[str, str]]:
 
 
 async def test_an_alert_has_the_names_of_its_task_and_queue(call: Call):
-    def run(c: Connection) -> list[dict[str, str]]:
-        task = TaskBuilder(c).submit_task(name="etl")
+    def run(c: Connection) -> list[dict[str, Any]]:
+        task = TaskBuilder(c).submit_task(name="etl", tags={"env": "dev", "n": "1"})
         c.exec_driver_sql(
             "INSERT INTO schedules (name, status, kind, expression, zone, start, task, context,"
             " exclude, created_at, updated_at) SELECT 'nightly', 'active', 'cron', '@daily', 'UTC',"
-            " created_at, '{\"template\": \"load\"}', '{}', '[]', created_at, created_at FROM tasks"
+            " created_at, ?, '{}', '[]', created_at, created_at FROM tasks",
+            ('{"template": "load", "tags": {"env": "ci"}}',),
         )
         c.exec_driver_sql(
             "INSERT INTO fires (schedule, fire_time, outcome, task_id, created_at, updated_at)"
@@ -57,15 +58,18 @@ async def test_an_alert_has_the_names_of_its_task_and_queue(call: Call):
         )
         add_alert(c, "late", task_id=task)
         add_alert(c, "missed", fingerprint="3/schedule:nightly")
+        add_alert(c, "failing", fingerprint="4/name:etl")
         return list_labels(c)
 
-    of_task, of_schedule = await call.db.write(run)
+    of_task, of_schedule, of_name = await call.db.write(run)
 
     assert of_task == {
         "rule": "", "severity": "", "task": "etl", "schedule": "nightly", "queue": "default",
-        "pool": "default",
+        "pool": "default", "tag": ("env=dev", "n=1"),
     }  # fmt: skip
-    assert of_schedule == of_task | {"task": "nightly", "template": "load"}
+    own = {"task": "nightly", "template": "load", "tag": ("env=ci",)}
+    assert of_schedule == of_task | own
+    assert of_name["tag"] == of_task["tag"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ async def test_an_alert_has_the_names_of_its_task_and_queue(call: Call):
 async def test_an_alert_without_a_task_has_the_names_of_its_subject(
     call: Call, subject: str, names: dict[str, str]
 ):
-    def run(c: Connection) -> list[dict[str, str]]:
+    def run(c: Connection) -> list[dict[str, Any]]:
         TaskBuilder(c).submit_task(name="etl")
         add_alert(c, "rule", fingerprint=f"7/{subject}")
         return list_labels(c)
@@ -101,6 +105,11 @@ async def test_an_alert_without_a_task_has_the_names_of_its_subject(
         ({"rule": ["[!g]*"]}, ["disk-full"]),
         ({"task": ["*"]}, ["gpu-wait"]),
         ({"rule": ["GPU-*"]}, []),
+        ({"tag": ["env=d*"]}, ["gpu-wait"]),
+        ({"tag": ["env=ci", "env=dev", "n=*"]}, ["gpu-wait"]),
+        ({"tag": ["env=dev", "n=2"]}, []),
+        ({"tag": ["*=*"], "queue": ["gpu"]}, []),
+        ({"later": ["*"]}, []),
         ({}, []),
     ],
 )
@@ -108,7 +117,7 @@ async def test_an_alert_must_match_all_names(
     call: Call, matchers: dict[str, list[str]], covered: list[str]
 ):
     def run(c: Connection) -> list[str]:
-        task = TaskBuilder(c).submit_task(name="train")
+        task = TaskBuilder(c).submit_task(name="train", tags={"env": "dev", "n": "1"})
         names = {
             add_alert(c, "gpu-wait", task_id=task): "gpu-wait",
             add_alert(c, "gpu-deep", "critical", fingerprint="1/queue:gpu"): "gpu-deep",

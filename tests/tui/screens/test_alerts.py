@@ -1127,7 +1127,8 @@ async def test_the_silence_of_a_rule_gets_another_end():
 
 
 async def test_a_new_silence_begins_with_the_names_of_the_alert():
-    labels = {"rule": "encode-on-time", "severity": "critical", "task": "encode [1]", "queue": "q"}
+    labels = {"rule": "encode-on-time", "severity": "critical", "task": "encode [1]", "queue": "q",
+              "tag": "env=dev, n=1"}  # fmt: skip
     found = make_runtime(alert_show=lambda args: answer_alert_show(args) | {"labels": labels})
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -1135,7 +1136,7 @@ async def test_a_new_silence_begins_with_the_names_of_the_alert():
         await pilot.press("m")
         await wait_until(pilot, lambda: "New silence" in read_screen_text(app))
         shown = read_screen_text(app)
-        assert "of this alert: critical" in shown and "of this alert: q" in shown
+        assert "of this alert: critical" in shown and "of this alert: env=dev, n=1" in shown
         assert "--rule encode-on-time --task 'encode [[]1]' --until 2h" in shown
         await pilot.press("ctrl+j")
         match = {"rule": ["encode-on-time"], "task": ["encode [[]1]"]}
