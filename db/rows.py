@@ -239,7 +239,10 @@ class PoolRow(NamedTuple):
 
 
 class TemplateRow(NamedTuple):
-    """A row of the templates table."""
+    """A row of the templates table.
+
+    `notify` is a channel, or a word such as `none`; `notify_on` says which ends it hears of.
+    """
 
     name: str
     type: str
@@ -253,6 +256,8 @@ class TemplateRow(NamedTuple):
     memory: float | None
     timeout: float | None
     retries: int | None
+    notify: str | None
+    notify_on: str | None
     retired_at: str | None
     created_at: str
     updated_at: str

@@ -222,6 +222,8 @@ templates = Table(
     Column("timeout", Float),
     Column("retries", Integer),
     Column("retired_at", Time),
+    Column("notify", Name),
+    Column("notify_on", String(8)),
     # Foreign key of `queues`.
     Index("idx_templates_queue", "queue"),
     comment="A reusable definition of tasks, with the JSON Schema of its parameters.",

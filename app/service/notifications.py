@@ -122,14 +122,14 @@ def note_unusable(call: Call, rules: Mapping[str, Any]) -> None:
             )
 
 
-def note_unknown_channels(call: Call, schedules: Mapping[str, Any]) -> None:
-    """Tell the caller which channels of {schedule: channel} config.toml lacks."""
-    named = {schedule: name for schedule, name in schedules.items() if isinstance(name, str)}
+def note_unknown_channels(call: Call, kind: str, told: Mapping[str, Any]) -> None:
+    """Tell the caller which channels of {schedule or template: channel} config.toml lacks."""
+    named = {owner: name for owner, name in told.items() if isinstance(name, str)}
     settings = get_settings(call) if named else NotificationSettings()
-    for schedule, name in named.items():
+    for owner, name in named.items():
         if name not in (*settings.channels, *notices.RESERVED):
             missing = channels.explain_missing(settings, name)
-            call.note(f"schedules.{sanitize(schedule)}: {missing}")
+            call.note(f"{kind}.{sanitize(owner)}: {missing}")
 
 
 def check_notice(

@@ -238,6 +238,17 @@ def test_a_template_is_shown_with_its_parameters(fake_runtime, cli):
     assert json.loads(cli("template", "show", "encode", "--json").out) == runtime.told[-1]
 
 
+def test_the_channel_of_a_template_is_sent_and_shown(fake_runtime, cli):
+    notice = {"notify": "ops", "notify_on": "failed"}
+    runtime = fake_runtime(template__set=TEMPLATE, template__show=TEMPLATE | notice)
+
+    cli("template", "set", "encode", "--notify", "ops", "--notify-on", "failed")
+
+    assert runtime.get_last_args("template.set") == {"name": "encode", **notice}
+    assert "tells" in (shown := cli("template", "show", "encode").out)
+    assert "ops if it fails" in shown
+
+
 @pytest.mark.parametrize(
     "words",
     [["show", "encode"], ["show", "encode", "--json"], ["ls", "--json"], ["ls", "-o", "tsv"]],

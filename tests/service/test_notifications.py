@@ -104,6 +104,84 @@ async def test_a_task_keeps_its_channel(told: Call):
         await ask(told, "submit", tasks=[{"argv": ["true"], "notify_on": "always"}])
 
 
+TEMPLATE = {"engine": "exec", "schema": {"argv": ["true"]}}
+
+
+@pytest.mark.parametrize(
+    ("template", "task", "stored"),
+    [
+        ({"notify": "ops"}, {}, "ended ops"),
+        ({"notify": "ops", "notify_on": "failed"}, {}, "failed ops"),
+        ({"notify": "ops", "notify_on": "failed"}, {"notify": "chat"}, "failed chat"),
+        ({"notify": "ops", "notify_on": "failed"}, {"notify_on": "ended"}, "ended ops"),
+        ({"notify": "ops"}, {"notify": "none"}, "never "),
+        ({"notify": "ops"}, {"notify_on": "never"}, "never "),
+        ({"notify": "ops"}, {"notify": "default"}, None),
+        ({"notify_on": "failed"}, {}, "failed "),
+        ({"notify": "none"}, {}, "never "),
+        ({"notify": "none"}, {"notify": "ops"}, "ended ops"),
+        ({}, {}, None),
+    ],
+)
+async def test_a_task_has_the_channel_of_its_template(
+    told: Call, template: dict[str, str], task: dict[str, str], stored: str | None
+):
+    await ask(told, "template.create", name="t", **TEMPLATE, **template)
+    await ask(told, "submit", tasks=[{"template": "t", **task}])
+
+    assert await execute_sql(told, "SELECT notify FROM tasks") == [(stored,)]
+
+
+async def test_a_template_of_an_unknown_channel_is_refused_but_its_tasks_run(
+    told: Call, fake_runtime: FakeRuntimeHandle
+):
+    with pytest.raises(NotFound, match="Nearest: ops"):
+        await ask(told, "template.create", name="t", **TEMPLATE, notify="opss")
+    await ask(told, "template.create", name="t", **TEMPLATE, notify="ops")
+    with pytest.raises(NotFound, match="Nearest: ops"):
+        await ask(told, "template.set", name="t", notify="opss")
+    fake_runtime.channels = replace(SETTINGS, channels={}, default="")
+    schedule = {"cron": "@daily", "template": "t", "notify_on": "failed"}
+    await ask(told, "schedule.create", name="s", **schedule)
+    await ask(told, "submit", tasks=[{"template": "t", "notify_on": "failed"}])
+
+    assert await execute_sql(told, "SELECT notify FROM tasks") == [("failed ops",)]
+
+
+async def test_the_channel_of_a_template_is_set_reset_and_undone(told: Call):
+    async def set_notice(**given: str) -> tuple[str | None, str | None]:
+        shown = await ask(told, "template.set", name="t", **given)
+        return shown["notify"], shown["notify_on"]
+
+    await ask(told, "template.create", name="t", **TEMPLATE, notify="ops")
+    assert await set_notice(notify_on="failed") == ("ops", "failed")
+    assert await set_notice(notify="chat") == ("chat", "failed")
+    assert await set_notice(notify_on="never") == (None, "never")
+    assert await set_notice(notify="ops") == ("ops", None)
+    assert await set_notice(notify="none") == ("none", None)
+    assert await set_notice(notify="default") == (None, None)
+    (last, *_) = await ask(told, "operations")
+    await ask(told, "undo", ids=[last["id"]])
+    assert (await ask(told, "template.show", name="t"))["notify"] == "none"
+
+
+async def test_the_channel_of_a_template_is_exported_and_applied(told: Call):
+    await ask(told, "template.create", name="t", **TEMPLATE, notify="ops", notify_on="failed")
+    text = await ask(told, "export")
+    again = await ask(told, "apply", text=text)
+    other = text.replace('"ops"', '"opss"').replace('"failed"', '"ended"')
+    notes: list[str] = []
+    dry = await ask(replace(told, note=notes.append), "apply", text=other, dry_run=True)
+
+    assert 'notify = "ops"' in text and 'notify_on = "failed"' in text
+    assert {one["change"] for one in again["changes"]} == {"same"}
+    (change,) = (one for one in dry["changes"] if one["change"] != "same")
+    assert change["fields"] == {"notify": ["ops", "opss"], "notify_on": ["failed", "ended"]}
+    assert notes[0].startswith("templates.t: ") and "Nearest: ops" in notes[0]
+    with pytest.raises(Usage, match="notify_on never goes without a channel"):
+        await ask(told, "apply", text=text.replace('"failed"', '"never"'))
+
+
 @pytest.mark.parametrize(
     "form",
     [

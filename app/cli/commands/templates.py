@@ -10,12 +10,14 @@ from app.cli.parser import (
     SIZE,
     Args,
     Command,
+    OneOf,
     Parser,
     require_new_name,
     require_one_name,
     require_text,
 )
 from app.cli.table_layout import Column, Span
+from app.core.notifications.notices import describe_default_notice
 from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -37,11 +39,13 @@ COLUMNS = [
     Column("WHAT FOR", least=8),
 ]
 FIELDS = (
-    "name", "engine", "queue", "cpu", "memory", "timeout", "retries", "description", "parameters",
-    "retired_at", "created_at",
+    "name", "engine", "queue", "cpu", "memory", "timeout", "retries", "notify", "notify_on",
+    "description", "parameters", "retired_at", "created_at",
     "updated_at",
 )  # fmt: skip
-_DEFAULTS = ("queue", "cpu", "memory", "timeout", "retries", "description")
+_DEFAULTS = (
+    "queue", "cpu", "memory", "timeout", "retries", "notify", "notify_on", "description",
+)  # fmt: skip
 ENGINES = ("exec", "shell", "python")
 
 
@@ -82,6 +86,7 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
             "" if template.get("memory") is None else units.format_memory(template["memory"]),
         ),
         ("retries", "" if template.get("retries") is None else str(template["retries"])),
+        ("tells", describe_default_notice(template.get("notify"), template.get("notify_on"))),
         ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
         (
             "created",
@@ -232,6 +237,16 @@ def _add_arguments(parser: Parser) -> None:
     usual.add_argument("--memory", type=SIZE, metavar="SIZE")
     usual.add_argument("--timeout", "-t", type=DURATION, metavar="TIME")
     usual.add_argument("--retries", type=RETRIES, metavar="N")
+    usual.add_argument(
+        "--notify", type=require_text, metavar="CHANNEL",
+        help="tell a channel when a task ends; none: nobody; default: as in config.toml",
+    )  # fmt: skip
+    usual.add_argument(
+        "--notify-on",
+        type=OneOf("failed", "ended", "never"),
+        metavar="WORD",
+        help="failed: tell only failures; ended: every end; never: none",
+    )
     usual.add_argument("--description", metavar="TEXT", help="description")
 
 

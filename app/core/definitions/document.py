@@ -12,16 +12,17 @@ from datetime import date, time
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from app.core import sla
 from app.core.definitions import size_limits
 from app.core.json_types import is_array, is_object
+from app.core.notifications.notices import DEFAULT, NEVER
 from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, FiledSchedule
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
-from app.core.task_spec import Capacity, Cpu, NameStr, Priority, Retries, Size, Timeout
+from app.core.task_spec import Capacity, Cpu, NameStr, Outcome, Priority, Retries, Size, Timeout
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Problem, Usage
@@ -43,6 +44,10 @@ def _parse_severity(value: Any) -> int:
     if not isinstance(value, str) or value not in sla.SEVERITIES:
         raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quote(str(value))}")
     return sla.SEVERITIES[value]
+
+
+def _omit_default(value: Any) -> Any:
+    return None if value == DEFAULT else value
 
 
 class Definition(BaseModel):
@@ -72,7 +77,8 @@ class QueueDefinition(Definition):
 class TemplateDefinition(Definition):
     """A template: how to run it, its parameters, and defaults for its tasks.
 
-    `engine` and `schema` say how to run it. `parameters` is a JSON Schema.
+    `engine` and `schema` say how to run it. `parameters` is a JSON Schema. `notify` and `notify_on`
+    are those of a submission.
     """
 
     engine: str
@@ -85,6 +91,14 @@ class TemplateDefinition(Definition):
     cpu: Cpu | None = None
     memory: Size | None = None
     retries: Retries | None = None
+    notify: Annotated[NameStr | None, BeforeValidator(_omit_default)] = None
+    notify_on: Outcome | None = None
+
+    @model_validator(mode="after")
+    def _check_notice(self) -> TemplateDefinition:
+        if self.notify is not None and self.notify_on == NEVER:
+            raise ValueError(f"notify_on {NEVER} goes without a channel (notify)")
+        return self
 
 
 class SlaDefinition(Definition):

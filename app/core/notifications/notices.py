@@ -66,6 +66,12 @@ def describe_recipient(recipient: Mapping[str, Any] | None) -> str:
     return f"{words}, by default" if recipient["default"] else words
 
 
+def describe_default_notice(channel: str | None, on: str | None) -> str:
+    """Return who hears of the tasks of a template, in words; empty for the settings."""
+    stored = change_notice(None, channel, on) if channel or on else None
+    return "" if stored is None else format_notice(stored)
+
+
 def format_notice(stored: str | None) -> str:
     """Return the column in words: `ops when it ends`, `nobody`, `default`."""
     notice = parse_notice(stored)

@@ -105,7 +105,8 @@ async def apply(
     wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
     note_unusable(call, {name: rule.actions for name, rule in wanted["slas"].items()})
-    note_unknown_channels(call, {name: one.notify for name, one in wanted["schedules"].items()})
+    for kind in ("templates", "schedules"):
+        note_unknown_channels(call, kind, {name: one.notify for name, one in wanted[kind].items()})
     changes = await (
         call.db.read(plan_changes, wanted, context)
         if dry_run

@@ -10,8 +10,10 @@ from typing import Any
 
 from app import engines
 from app.core.definitions.document import TemplateDefinition, build_definition, validate_definition
+from app.core.notifications import notices
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
+from app.service import notifications
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.submit import DEFAULT_QUEUE, require_fit
@@ -68,6 +70,7 @@ async def create(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
         "parameters", engines.derive_parameters(values.get("engine", ""), values.get("schema"))
     )
     definition = await asyncio.to_thread(make_definition, values)
+    _check_notice(call, definition)
 
     def create(c: Connection) -> None:
         if definitions.find_template(c, name) is not None:
@@ -86,13 +89,16 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     """Change a template. Submitted tasks keep their values."""
     if not any(value is not None for value in values.values()):
         raise Usage(
-            "nothing to set. Options: --queue, --timeout, --cpu, --memory, --retries or"
+            "nothing to set. Options: --queue, --timeout, --cpu, --memory, --retries, --notify or"
             " --description."
         )
 
     given = {key: value for key, value in values.items() if value is not None}
     row = await call.db.read(require_template, name)
-    definition = await asyncio.to_thread(make_definition, get_set_fields(row._asdict()) | given)
+    merged = get_set_fields(row._asdict()) | _reset_notice(row, given) | given
+    definition = await asyncio.to_thread(make_definition, merged)
+    if given.keys() & {"notify", "notify_on"}:
+        _check_notice(call, definition)
 
     def change(c: Connection) -> None:
         if require_template(c, name) != row:
@@ -105,6 +111,23 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
 
     await call.db.write(change)
     return await show(call, name=name)
+
+
+def _reset_notice(row: TemplateRow, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a notice that a change of the other part resets."""
+    if given.get("notify_on") == notices.NEVER:
+        return {"notify": None}
+    channel = given.get("notify")
+    is_reset = channel in notices.RESERVED or (channel and row.notify_on == notices.NEVER)
+    return {"notify_on": None} if is_reset else {}
+
+
+def _check_notice(call: Call, definition: TemplateDefinition) -> None:
+    """Raise Problem if a template names an unknown channel."""
+    settings = notifications.get_settings(call)
+    notifications.check_notice(
+        settings, definition.notify, definition.notify_on, "Nothing was changed."
+    )
 
 
 async def retire(call: Call, *, name: str, back: bool = False) -> dict[str, Any]:

@@ -89,7 +89,7 @@ async def create(
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
     columns = await asyncio.to_thread(_make_columns, values, None, now)
     columns["task"] = await _add_parameters(call, columns["task"], texts)
-    _check_notice(call, columns["task"])
+    await _check_notice(call, columns["task"])
     row = changes.make_row(name, columns, context)
 
     def create(c: Connection, resolved: Resolutions) -> None:
@@ -108,10 +108,14 @@ async def create(
     return await show(call, name=name)
 
 
-def _check_notice(call: Call, task: Mapping[str, Any]) -> None:
-    """Raise Problem if a task names an unknown channel."""
-    on = task.get("notify_on")
-    notifications.check_notice(notifications.get_settings(call), task.get("notify"), on, UNCHANGED)
+async def _check_notice(call: Call, task: Mapping[str, Any]) -> None:
+    """Raise Problem if a task names an unknown channel; that of its template was checked before."""
+    channel, on, template = (task.get(key) for key in ("notify", "notify_on", "template"))
+    if channel is None and on and template:
+        found = await call.db.read(definitions.find_template, template)
+        if found is not None and found.notify:
+            return
+    notifications.check_notice(notifications.get_settings(call), channel, on, UNCHANGED)
 
 
 async def _write_resolved(
@@ -167,7 +171,7 @@ async def set_(
     columns = await asyncio.to_thread(_make_columns, source, row, now)
     columns["task"] = await _add_parameters(call, columns["task"], texts)
     if given.keys() & {"notify", "notify_on"}:
-        _check_notice(call, columns["task"])
+        await _check_notice(call, columns["task"])
     new = changes.change_context(row._replace(**columns), cwd, kept_env, env or {})
     columns |= {"task": new.task, "context": new.context}
 

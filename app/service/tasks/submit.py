@@ -65,13 +65,20 @@ class Origin:
     settings: Callable[[], NotificationSettings] | None = None
     """Channels that tasks may name; None if they were checked before."""
 
-    def find_notice(self, spec: TaskSpec) -> str | None:
-        """Return the column `notify` of a task. Raise Problem for an unknown channel."""
+    def find_notice(self, spec: TaskSpec, template: TemplateRow | None) -> str | None:
+        """Return the column `notify` of a task. Raise Problem for an unknown channel.
+
+        What the task leaves open is that of its template. A channel of the template that
+        config.toml lacks does not keep the task from running.
+        """
+        usual = None
+        if template is not None and (template.notify or template.notify_on):
+            usual = notices.change_notice(None, template.notify, template.notify_on)
         if spec.notify is None and spec.notify_on is None:
-            return None
-        if self.settings is not None:
+            return usual
+        if self.settings is not None and (spec.notify or not notices.has_channel(usual)):
             notifications.check_notice(self.settings(), spec.notify, spec.notify_on)
-        return notices.change_notice(None, spec.notify, spec.notify_on)
+        return notices.change_notice(usual, spec.notify, spec.notify_on)
 
     @property
     def environment(self) -> str:
@@ -139,7 +146,7 @@ class SubmitBatch:
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
             "umask": self.origin.umask,
             "launch": resolved.launch, "log_limit": spec.log_limit,
-            "notify": self.origin.find_notice(spec), "submitted_by": self.origin.by,
+            "notify": self.origin.find_notice(spec, template), "submitted_by": self.origin.by,
         }  # fmt: skip
         if spec.after or spec.after_any:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))

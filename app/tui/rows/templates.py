@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.core.notifications.notices import describe_default_notice
 from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
 from app.core.text.sanitize import pad, sanitize_lines
@@ -187,6 +188,8 @@ def make_details(row: TemplateEntry, room: int, look: Look) -> list[list[Span]]:
         ]
     lines += _make_labelled_lines("runs", _list_command_lines(row, look), look)
     lines.append(_make_line("requests", _format_request(row), look))
+    if told := describe_default_notice(row.facts.get("notify"), row.facts.get("notify_on")):
+        lines.append(_make_line("tells", told, look))
     for name, schema in _collect_properties(row.facts.get("parameters") or {}).items():
         lines.append(_make_parameter_line(name, schema, row, room, look))
     return lines

@@ -50,6 +50,7 @@ _NEW = {
 engine = "shell"
 description = "says hello"
 # and: queue = "default", timeout = "30m", cpu = 1, memory = "512M"
+# and: notify = "ops", notify_on = "failed"
 schema = {script = 'echo "hello $PARAM_who"'}
 parameters = {type = "object", required = ["who"], properties = {who = {type = "string"}}}
 """,

@@ -18,6 +18,7 @@ from textual.widgets import Input, TextArea
 
 from app.core.board import QueueEntry
 from app.core.ids import make_uuid7
+from app.core.notifications.notices import describe_default_notice
 from app.core.schema import parameters
 from app.core.schema.form_fields import FieldPath
 from app.core.schema.form_outline import build_outline
@@ -512,6 +513,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             if row.get("timeout") is not None
             else []
         )
+        if told := describe_default_notice(row.get("notify"), row.get("notify_on")):
+            facts.append(f"tells {told}")
         named = f"{row['name']}: " if self._template or self._source_task else ""
         return "  ".join(
             [self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *facts]

@@ -251,6 +251,8 @@ _CREATE_FIELDS = (
     "memory",
     "timeout",
     "retries",
+    "notify",
+    "notify_on",
 )
 
 

@@ -204,3 +204,22 @@ def test_a_silence_of_a_missing_rule_does_not_prevent_the_upgrade(tmp_path: Path
 
     with closing(sqlite3.connect(path)) as c:
         assert c.execute("SELECT count(*) FROM silences").fetchone() == (0,)
+
+
+def test_only_the_channels_of_templates_are_lost_below_their_revision(tmp_path: Path):
+    path = tmp_path / "taskdeck.db"
+    migrate.migrate(path, create_defaults)
+    with closing(sqlite3.connect(path)) as c:
+        c.executescript(
+            "INSERT INTO templates (name, type, engine, schema, parameters, queue, notify,"
+            " notify_on, created_at, updated_at) VALUES ('t', 'exec', 'exec', '{}', '{}',"
+            " 'default', 'ops', 'failed', '', '')"
+        )
+
+    for direction, revision in (("downgrade", "0009"), ("upgrade", migrate.HEAD)):
+        with migrate._open_transaction(path) as c:
+            migrate._run_revisions(c, direction, revision)
+
+    with closing(sqlite3.connect(path)) as c:
+        rows = c.execute("SELECT name, queue, notify, notify_on FROM templates").fetchall()
+    assert rows == [("t", "default", None, None)] and is_sound(path)

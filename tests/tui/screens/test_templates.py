@@ -55,6 +55,14 @@ def list_names(screen: TemplatesScreen) -> list[str]:
     return [row.name for row in screen.table.find_view("templates").rows]
 
 
+def test_the_details_say_who_hears_of_its_tasks():
+    row = make_template(make_template_row("encode", notify="ops", notify_on="failed"))
+
+    assert "  tells     ops if it fails" in [
+        "".join(text for text, _ in line) for line in make_details(row, 80, Look())
+    ]
+
+
 async def test_templates_show_requests_and_usage_at_any_size():
     """List retired templates last, and show the cursor row's command below."""
     app = make_deck(FakeRuntime(template_ls=ROWS))
