@@ -74,6 +74,7 @@ class RunRow(NamedTuple):
     exit_code: int | None
     cpu: float
     memory: float
+    not_before: str | None
 
 
 class DueTaskRow(NamedTuple):
@@ -97,6 +98,7 @@ class PastTaskRow(NamedTuple):
     created_at: str
     not_before: str | None
     ended_at: str | None
+    retries: int
 
 
 _TASK = (
@@ -107,7 +109,7 @@ _NO_RUN = "NULL, NULL, NULL"
 _RUN = (
     "i.runid, i.task_id, t.number, t.name, t.template, i.queue, i.pool, t.tags, i.status,"
     " i.attempt, t.created_at, i.start_time, i.end_time, i.run_seconds, i.max_rss, i.cpu_seconds,"
-    " i.log_bytes, i.exit_code, i.cpu, i.memory"
+    " i.log_bytes, i.exit_code, i.cpu, i.memory, t.not_before"
 )
 
 
@@ -166,6 +168,17 @@ def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[Candidate]:
         (json.dumps(list(uuids)),),
     )
     return [*rows]
+
+
+def map_statuses(c: Connection, uuids: Sequence[str]) -> dict[str, str]:
+    """Return {uuid: status} of tasks that are not deleted."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT uuid, status FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
+        " deleted_at IS NULL",
+        (json.dumps(list(uuids)),),
+    )
+    return {uuid: status for uuid, status in rows}
 
 
 def map_due_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, DueTaskRow]:
@@ -327,8 +340,9 @@ def list_past_tasks(c: Connection, since: str) -> list[PastTaskRow]:
     """Return the newest tasks that were submitted since a time."""
     rows = raw_sql.fetch_tuples(
         c,
-        "SELECT uuid, number, name, template, queue, tags, status, created_at, not_before, ended_at"
-        " FROM tasks WHERE created_at >= ? AND deleted_at IS NULL ORDER BY created_at DESC LIMIT ?",
+        "SELECT uuid, number, name, template, queue, tags, status, created_at, not_before,"
+        " ended_at, retries FROM tasks WHERE created_at >= ? AND deleted_at IS NULL ORDER BY"
+        " created_at DESC LIMIT ?",
         (since, MAX_PAST_TASKS),
     )
     return [PastTaskRow(*row) for row in rows]

@@ -65,7 +65,8 @@ class SubjectTimes(NamedTuple):
     """UNIX times of a subject for deadlines.
 
     `success_submitted` is the submission of the latest run that succeeded. `known_since` is when
-    the rule began to apply: earlier due times do not count.
+    the rule began to apply: earlier due times do not count. `failed_at` is when an instance failed
+    with no attempt left; `is_retried` is True while an instance with an alert runs again.
     """
 
     queued_at: float | None = None
@@ -74,6 +75,8 @@ class SubjectTimes(NamedTuple):
     success_submitted: float | None = None
     expected_end: ExpectedEnd | None = None
     known_since: float = 0.0
+    failed_at: float | None = None
+    is_retried: bool = False
 
 
 Values = Callable[[MetricRef], Reading]
@@ -83,12 +86,14 @@ class Target(NamedTuple):
     """Due time of a subject, in UNIX time.
 
     `since` is the time from which it counts: its reference, or the first submission that meets it.
+    `has_failed` is True if the subject failed before, and has not succeeded since.
     """
 
     at: float
     since: float
     is_met: bool = False
     expected: ExpectedEnd | None = None
+    has_failed: bool = False
 
 
 class Verdict(NamedTuple):
@@ -261,12 +266,32 @@ def _judge_time(node: DeadlineNode | ForecastNode, times: SubjectTimes, now: flo
         "started_at": times.started_at,
         "scheduled_at": times.scheduled_at,
     }[form.reference]
+    if times.failed_at is not None or times.is_retried:
+        due = None if reference is None else Target(
+            reference + form.offset, reference, has_failed=True
+        )  # fmt: skip
+        return _judge_failure(due, times, now)
     if reference is None:
         return Verdict(False, now, text=f"no {form.reference} yet")
     due = reference + form.offset
     if isinstance(form, ForecastDeadline):
         return _judge_expected_end(Target(due, reference), margin, times, now)
     return _make_due_verdict(Target(due, reference), now >= due, now)
+
+
+def _judge_failure(target: Target | None, times: SubjectTimes, now: float) -> Verdict:
+    """Return true: an instance that failed meets no deadline, until a retry succeeds."""
+    failed_at = times.failed_at
+    since = now if failed_at is None else failed_at
+    text = "failed, retried" if failed_at is None else f"failed {format_moment(failed_at)}"
+    if target is None:
+        return Verdict(True, since, text=text)
+    due = target.at
+    if due <= since:
+        text = f"no success by {format_date(due)}" + (f", {text}" if failed_at else "")
+    else:
+        text += f", due {format_date(due)}"
+    return Verdict(True, min(due, since), max(0.0, now - due), 0.0, text, target=target)
 
 
 def _judge_fixed(

@@ -183,16 +183,18 @@ def _describe_due(level: Level, now: float, is_forecast: bool) -> str:
         return f"{who}: met, next due {at}"
     if is_forecast:
         end = _describe_end(due.expected, now) if due.expected else "has no forecast"
+        end = "failed" if due.has_failed else end
         total = level.open + level.missed
         count = f"{level.missed:,} of {total:,} late" if level.missed else f"{total:,} open"
         return f"{who} {end}, due {at}; {count}"
     counts = [f"{level.open:,}{'+' if level.has_more else ''} open"] if level.open else []
     counts += [f"{level.missed:,} missed"] if level.missed else []
-    return f"{who} {_format_time_to(due.at, now, level.rank)}, {at}; {', '.join(counts)}"
+    failed = "failed, " if due.has_failed else ""
+    return f"{who} {failed}{_format_time_to(due.at, now, level.rank)}, {at}; {', '.join(counts)}"
 
 
 def _format_time_to(at: float, now: float, rank: int) -> str:
-    if rank == OPEN:
+    if rank == OPEN or at > now:
         return f"due in {units.format_age(at - now)}"
     return f"{units.format_age(now - at)} late"
 
@@ -202,6 +204,8 @@ def _format_due(level: Level, now: float) -> str:
     due = level.due
     if due is None or level.rank == MET:
         return "met" if due else ""
+    if due.has_failed and due.at > now:
+        return "failed"
     if due.expected:
         probable, at = due.expected.probable, due.at
         return " / ".join(_format_minute(one, now)[-5:] for one in (probable, at))

@@ -73,6 +73,7 @@ class RulePlan:
     `base` is the kind of subject that is judged, `group` the label that makes one alert.
     `min_age` is the age in seconds below which no instance can break the rule. `phases` are those
     in which an instance can. Rules with the same match have the same `match_key`.
+    `ended` says which ended runs are judged as well: "ended", "failed", or "" for none.
 
     `has_due` is True if the rule fires at a known time about a subject that is not done before.
     `is_steady` is True if the rule then holds for an instance until its task or run changes.
@@ -86,7 +87,7 @@ class RulePlan:
     timing: Timing
     periods: tuple[ActivePeriod, ...]
     min_age: float
-    covers_ended: bool
+    ended: str
     has_times: bool
     has_forecast: bool
     phases: frozenset[str]
@@ -94,6 +95,11 @@ class RulePlan:
     has_due: bool
     comparisons: tuple[Comparison, ...]
     is_steady: bool
+
+    @property
+    def covers_ended(self) -> bool:
+        """True if the rule judges ended runs."""
+        return bool(self.ended)
 
     @property
     def match(self) -> Match:
@@ -124,7 +130,7 @@ def make_plan(conditions: object) -> RulePlan:
         Timing(form.for_, form.keep_firing_for, escalate.after if escalate else None),
         tuple(one.to_period() for one in form.active_time),
         _find_min_age(form.when) if form.on_no_data == "ok" else 0.0,
-        base == "instance" and any(ref.metric in catalog.ENDED_RUN_METRICS for ref in refs),
+        _find_ended(base, nodes),
         any(isinstance(node, (DeadlineNode, ForecastNode)) for node in nodes),
         any(isinstance(node, ForecastNode) for node in nodes),
         _find_phases(form.when) if form.on_no_data == "ok" else PHASES,
@@ -214,6 +220,17 @@ def _find_group(form: Conditions, base: str) -> str:
     if group == "instance" or group not in _LABELS[base]:
         raise ValueError(f"conditions.for_each: a {base} has no {group}")
     return group
+
+
+def _find_ended(base: str, nodes: Sequence[AnyNodeType]) -> str:
+    """Return which ended runs a rule judges: all for an exit code, failed ones for a deadline."""
+    if base != "instance":
+        return ""
+    for node in nodes:
+        if isinstance(node, MetricNode) and node.metric in catalog.ENDED_RUN_METRICS:
+            return "ended"
+    has_times = any(isinstance(node, (DeadlineNode, ForecastNode)) for node in nodes)
+    return "failed" if has_times else ""
 
 
 PHASES = frozenset({"waiting", "active", "ended"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from app.core import sla
@@ -520,7 +520,10 @@ class _RulePass:
             yield subject
         if not self._states and not self._plan.covers_ended:
             return
-        for subject in subjects[done:]:
+        rest = subjects[done:]
+        if not self._states:  # ended ones come last
+            rest = takewhile(lambda one: one.run is not None, reversed(rest))
+        for subject in rest:
             if subject.run is not None or self._get_key(subject) in self._states:
                 self._judged.add(subject.key)
                 yield subject
@@ -550,6 +553,8 @@ class _RulePass:
         values = SubjectValues(self._snapshot, subject, self._rule.since)
         plan, when = self._plan, self._plan.conditions.when
         times = values.read_times(plan.has_forecast) if plan.has_times else NO_TIMES
+        if plan.has_times and self._runs_again(subject):
+            times = times._replace(is_retried=True)
         self._subject = subject
         note = None if explain else self._note
         verdict = evaluate(when, values.read, times, self._now, explain, note)
@@ -557,12 +562,20 @@ class _RulePass:
             self._rule.since
         ):
             return verdict._replace(state=False)
-        if verdict.state is None and self._plan.covers_ended and subject.candidate is not None:
+        if verdict.state is None and plan.ended == "ended" and subject.candidate is not None:
             # The alert of a failure waits for a success: a new attempt has no exit code yet.
             return verdict._replace(is_warming=True)
         if verdict.state is None and not verdict.is_warming:
             return verdict._replace(state=self._plan.conditions.on_no_data == "alert")
         return verdict
+
+    def _runs_again(self, subject: Subject) -> bool:
+        """Return whether an instance with a firing alert is in a later attempt."""
+        row = subject.candidate
+        if row is None or row.attempts <= (row.runid is not None):
+            return False
+        state = self._states.get(self._get_key(subject))
+        return state is not None and state.phase == FIRING
 
     def _note(self, node: AnyNodeType, verdict: Verdict) -> None:
         """Add the verdict on a comparison to its level."""
@@ -614,8 +627,10 @@ class _RulePass:
         if before.phase != FIRING:
             return Change(self._rule.row, key, None, None, "", {})
         is_old = before.fired_at is not None and self._now - before.fired_at >= DAY
-        action = "expire" if self._plan.covers_ended and is_old else "resolve"
-        return Change(self._rule.row, key, None, None, action, {})
+        is_expired = self._plan.covers_ended and is_old
+        if is_expired and self._plan.group == "instance":
+            is_expired = self._snapshot.has_failed(key.removeprefix("task:"))
+        return Change(self._rule.row, key, None, None, "expire" if is_expired else "resolve", {})
 
     def _make_alert(
         self, key: str, group: _Group | None, step: alert_state.Step

@@ -389,15 +389,18 @@ class Past:
         """Return the times of a subject for deadlines, as known at a past time."""
         task = subject.task
         if task is not None:
-            if task.ended_at and timestamps.to_unix(task.ended_at) <= now:
+            failed_at = self._find_failure(subject, now) if self._plan.ended else None
+            is_over = task.ended_at is not None and timestamps.to_unix(task.ended_at) <= now
+            if is_over and failed_at is None:
                 return SubjectTimes(known_since=float("inf"))
             run, fire = _find_run(subject.runs, now), self._fires.get(task.uuid)
             started = timestamps.to_unix(run.start_time) if run and run.start_time else None
             planned = fire[1] if fire else task.not_before or task.created_at
             queued = timestamps.to_unix(max(task.created_at, task.not_before or task.created_at))
             return SubjectTimes(
-                queued, started, timestamps.to_unix(planned), known_since=subject.begin
-            )
+                queued, started, timestamps.to_unix(planned), known_since=subject.begin,
+                failed_at=failed_at,
+            )  # fmt: skip
         runs = self._ended.get(self._get_label(subject), ())
         past = runs[: bisect_right(runs, now, key=lambda pair: pair[0])]
         times = [
@@ -406,6 +409,19 @@ class Past:
             if run.status == "succeeded"
         ]
         return SubjectTimes(success_submitted=max(times, default=None), known_since=subject.begin)
+
+    def _find_failure(self, subject: PastSubject, now: float) -> float | None:
+        """Return when a task had used its attempts, if no task of the name succeeded since."""
+        assert subject.task is not None
+        for run in subject.runs:
+            is_last = run.attempt > subject.task.retries or run.end_time == subject.task.ended_at
+            if run.end_time is None or run.status not in _FAILED or not is_last:
+                continue
+            ended = timestamps.to_unix(run.end_time)
+            later = _cut(self._ended.get(f"task:{subject.name}", ()), ended, now)
+            if ended <= now and not any(one.status == "succeeded" for _, one in later):
+                return ended
+        return None
 
 
 def _cut(

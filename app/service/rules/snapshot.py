@@ -31,7 +31,7 @@ from db.engine import Connection
 from db.queries import checkins, reads, rule_values, schedules
 from db.queries.rule_values import CandidateRow, NameFacts, RunRow
 from db.rows import PoolRow, QueueRow, ScheduleRow
-from db.states import TaskStatus
+from db.states import FAILED, TaskStatus
 
 DAY = 86400.0
 """Seconds of a day."""
@@ -51,6 +51,7 @@ LOOK_AHEAD = 6.0
 """Seconds by which waiting tasks are read before they can break a rule: until the next pass."""
 REREAD_AFTER, REREADS = 300.0, 50
 """Seconds after which the outcomes of a name are read again without a new run; names a pass."""
+FAILED_WORDS = frozenset(map(str, FAILED))
 NEVER = float("-inf")
 """UNIX time of the last reading of outcomes that must be read now."""
 
@@ -310,18 +311,51 @@ class Snapshot:
 
     @cached_property
     def failed_instances(self) -> Sequence[Subject]:
-        """Return the runs of the last day that no later success of the same name followed."""
-        ended = sorted(self.memory.ended.list_since(self.now - DAY, self.now), key=_get_at)
-        successes = {one.row.name: one.at for one in ended if one.row.status == "succeeded"}
-        latest = {one.row.task_id: one for one in ended}
-        kept = [
-            one
-            for one in reversed(latest.values())
-            if not self.has_candidate(one.row.task_id)
-            and (one.at >= successes.get(one.row.name, 0.0) or one.row.status == "succeeded")
-            and one.row.status != "cancelled"
-        ]
-        rows = [one.row for one in kept[: rule_values.MAX_CANDIDATES]]
+        """Return the tasks that failed in the last day, without a later success of the name."""
+        successes: dict[str, float] = {}
+        for one in self._last_runs:
+            if one.row.status == "succeeded":
+                successes[one.row.name] = max(one.at, successes.get(one.row.name, 0.0))
+        failed = [
+            one for one in self._last_runs
+            if one.row.status in FAILED_WORDS
+            and one.at >= successes.get(one.row.name, 0.0)
+            and not self.has_candidate(one.row.task_id)
+        ]  # fmt: skip
+        failed = sorted(failed, key=_get_at, reverse=True)[: rule_values.MAX_CANDIDATES]
+        # A task that waits for its next attempt is not always among the candidates.
+        statuses = self._map_statuses(failed)
+        return self._make_all_ended(
+            [one for one in failed if statuses.get(one.row.task_id) in FAILED_WORDS]
+        )
+
+    @cached_property
+    def ended_instances(self) -> Sequence[Subject]:
+        """Return the tasks that failed, and the latest ones that succeeded, in the last day."""
+        done = [one for one in self._last_runs if one.row.status == "succeeded"]
+        done = sorted(done, key=_get_at, reverse=True)[: rule_values.MAX_CANDIDATES]
+        return [*self.failed_instances, *self._make_all_ended(done)]
+
+    @cached_property
+    def _last_runs(self) -> Iterable[RememberedRun]:
+        """Return the last run of each task, of the runs that ended in the last day."""
+        found: dict[str, RememberedRun] = {}
+        for one in self.memory.ended.list_since(self.now - DAY, self.now):
+            before = found.get(one.row.task_id)
+            if before is None or before.at <= one.at:
+                found[one.row.task_id] = one
+        return found.values()
+
+    def _map_statuses(self, runs: Sequence[RememberedRun]) -> Mapping[str, str]:
+        uuids = [one.row.task_id for one in runs]
+        return rule_values.map_statuses(self.c, uuids) if uuids else {}
+
+    def has_failed(self, uuid: str) -> bool:
+        """Return whether a task has ended, and failed."""
+        return rule_values.map_statuses(self.c, [uuid]).get(uuid) in FAILED_WORDS
+
+    def _make_all_ended(self, runs: Sequence[RememberedRun]) -> list[Subject]:
+        rows = [one.row for one in runs]
         fires = rule_values.map_fire_times(self.c, [row.task_id for row in rows]) if rows else {}
         return [self._make_ended(row, fires.get(row.task_id)) for row in rows]
 
@@ -331,7 +365,8 @@ class Snapshot:
         labels = Labels(row.name, row.template, schedule, row.queue, row.pool, tags)
         title = f"#{row.number} {row.name}"
         key = f"task:{row.task_id}"
-        return Subject("instance", key, title, row.name, labels, None, row)
+        fire_time = fire[1] if fire else None
+        return Subject("instance", key, title, row.name, labels, None, row, fire_time)
 
     # --- subjects of a kind ----------------------------------------------------------------
 
@@ -340,7 +375,7 @@ class Snapshot:
 
         Instances come oldest first, and ended ones last.
         """
-        key = (plan.base, plan.match_key, plan.phases, plan.covers_ended)
+        key = (plan.base, plan.match_key, plan.phases, plan.ended)
         if key not in self._matching:
             self._matching[key] = [
                 subject
@@ -352,7 +387,7 @@ class Snapshot:
     def _list_subjects(self, plan: RulePlan) -> Iterable[Subject]:
         if plan.base == "instance":
             kinds = [kind for kind in ("waiting", "active") if kind in plan.phases]
-            kinds += ["ended"] if plan.covers_ended else []
+            kinds += [plan.ended] if plan.ended else []
             found = [one for kind in kinds for one in self._list_instances(kind, plan)]
             return sorted(found, key=_get_age_key) if len(kinds) > 1 else found
         if plan.base == "task":
@@ -381,11 +416,15 @@ class Snapshot:
         for one in self.instances:
             has_run = one.candidate is not None and one.candidate.runid is not None
             (active if has_run else waiting).append(one)
-        memory, is_asked = self.memory, any(plan.covers_ended for plan in self._plans)
+        memory, asked = self.memory, {plan.ended for plan in self._plans}
         for phase, subjects in (("waiting", waiting), ("active", active)):
             if phase not in memory.phases or memory.phases[phase].subjects != subjects:
                 memory.phases[phase] = InstanceGroup(subjects)
-        return {**memory.phases, "ended": InstanceGroup(self.failed_instances if is_asked else ())}
+        return {
+            **memory.phases,
+            "ended": InstanceGroup(self.ended_instances if "ended" in asked else ()),
+            "failed": InstanceGroup(self.failed_instances if "failed" in asked else ()),
+        }
 
     def has_candidate(self, uuid: str) -> bool:
         """Return whether a task waits, or has an active run."""

@@ -11,19 +11,17 @@ from app.core.rules.window_stats import compute_stat
 from app.core.scheduling.expected_end import ExpectedEnd
 from app.service.rules.probes import RunProbe
 from app.service.rules.run_memory import RememberedRun
-from app.service.rules.snapshot import DAY, Snapshot, Subject
+from app.service.rules.snapshot import DAY, FAILED_WORDS, Snapshot, Subject
 from db import timestamps
 from db.maintenance import slow_queries
 from db.queries import metrics, reads
 from db.queries.rule_values import RunRow
-from db.states import FAILED
 
 NO_DATA = Reading(None)
 DRAIN_WINDOW = 300.0
 """Seconds over which starts are counted by default."""
 MIN_BASELINE_RUNS = 3
 """Successful runs that a baseline needs at least."""
-_FAILED = {str(status) for status in FAILED}
 RUN_VALUES: Mapping[str, Callable[[RunRow], float | None]] = {
     "run_seconds": lambda row: row.run_seconds,
     "queued_seconds": lambda row: _measure_wait(row.created_at, row.start_time),
@@ -180,7 +178,7 @@ class SubjectValues:
         expected = self._find_expected_end() if with_forecast else None
         if kind == "instance":
             if row is None:
-                return SubjectTimes(known_since=self._since)
+                return self._read_ended_times()
             started = timestamps.to_unix(row.start_time) if row.start_time else None
             since = max(self._since, timestamps.to_unix(row.created_at))
             return SubjectTimes(
@@ -201,6 +199,20 @@ class SubjectValues:
             success_submitted=max(found_times, default=None),
             expected_end=expected,
             known_since=self._since,
+        )
+
+    def _read_ended_times(self) -> SubjectTimes:
+        """Return the times of a run that failed; a success has none, so no deadline applies."""
+        run = self._subject.run
+        if run is None or run.status not in FAILED_WORDS or run.end_time is None:
+            return SubjectTimes(known_since=self._since)
+        planned = max(run.created_at, run.not_before or run.created_at)
+        return SubjectTimes(
+            timestamps.to_unix(planned),
+            timestamps.to_unix(run.start_time) if run.start_time else None,
+            timestamps.to_unix(self._subject.fire_time or run.not_before or run.created_at),
+            known_since=self._since,
+            failed_at=timestamps.to_unix(run.end_time),
         )
 
     def _find_expected_end(self) -> ExpectedEnd | None:
@@ -244,7 +256,7 @@ def _read_task(
         return Reading(max(0.0, snapshot.now - (since if last is None else last)))
     span = ref.window or ref.rate_over or DAY
     runs = snapshot.group_runs("ended", span, "task").get(subject, [])
-    judged = [one for one in runs if one.row.status in {"succeeded", *_FAILED}]
+    judged = [one for one in runs if one.row.status in {"succeeded", *FAILED_WORDS}]
     if not judged:
         return NO_DATA
     good = sum(one.row.status == "succeeded" for one in judged)

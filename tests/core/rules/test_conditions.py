@@ -210,7 +210,7 @@ def test_the_kind_of_subject_follows_from_the_metrics():
     assert make_plan(make("task", FIXED)).base == "task"
     assert make_plan(make("schedule", FIXED)).base == "schedule"
     failed = {"metric": "instance.exit_code", "op": "!=", "value": 0}
-    assert make_plan(make("instance", failed)).covers_ended
+    assert make_plan(make("instance", failed)).ended == "ended"
 
 
 def test_an_instance_younger_than_every_limit_needs_no_evaluation():

@@ -131,6 +131,17 @@ def test_a_deadline_counts_from_its_reference():
     assert judge({"deadline": {"reference": "started_at", "offset": "1h"}}).state is False
 
 
+@pytest.mark.parametrize("kind", ["deadline", "forecast"])
+def test_a_failure_misses_a_deadline_that_is_to_come(kind: str):
+    when = {kind: {"reference": "started_at", "offset": "1h"}}
+    failed = judge(when, started_at=NOW - 60, failed_at=NOW - 30)
+    assert (failed.state, failed.since, failed.value) == (True, NOW - 30, 0.0)
+    late = judge(when, started_at=NOW - 2 * HOUR, failed_at=NOW - 30)
+    assert (late.state, late.since, late.value) == (True, NOW - HOUR, HOUR)
+    assert judge(when, failed_at=NOW - 30).text.startswith("failed ")
+    assert judge(when, is_retried=True).text == "failed, retried"
+
+
 FIXED = {"deadline": {"reference": {"fixed": "06:00", "tz": "UTC", "days": "mon-fri"}}}
 
 

@@ -101,6 +101,7 @@ def test_a_deadline_names_the_next_one_and_counts_the_others():
     ("due", "state", "text"),
     [
         (Target(NOW - 60, 0.0), True, "#1 1m late, 07:59; 1 missed"),
+        (Target(NOW + 60, 0.0, has_failed=True), True, "#1 failed, due in 1m, 08:01; 1 missed"),
         (Target(NOW + 60, 0.0, True), False, "#1: met, next due 08:01"),
         (None, False, "nothing due"),
     ],
