@@ -118,6 +118,8 @@ CHECKED_AT_START = frozenset({"nothing-starts", "dispatcher", "config", "empty",
 """Alerts of Taskdeck itself that are right before the first duty has run."""
 CHECK_EVERY = 60
 """Seconds between two runs of the rarest duty that finds a problem."""
+READER_WAIT = 1.0
+"""Seconds that a reading verb waits for a pass of the rules at most."""
 
 
 class Duties:
@@ -152,6 +154,7 @@ class Duties:
         self._largest_found_at = float("-inf")
         self._is_write_failure_logged = False
         """True if a failure to store alerts has been logged."""
+        self._reader_passes: set[asyncio.Task[object]] = set()
         self._not_run = {duty.name for duty in self.list_duties() if duty.every <= CHECK_EVERY}
 
     def list_duties(self) -> tuple[Duty, ...]:
@@ -309,6 +312,27 @@ class Duties:
             return
         await slas.evaluate_if_due(self.db)
         await self.rules.run_if_due()
+
+    async def evaluate_for_reader(self) -> None:
+        """Run a pass of the rules of the general form if it has work, and wait for it briefly.
+
+        The duty reports the failure of a pass.
+        """
+        task = asyncio.create_task(self.rules.run_if_due())
+        self._reader_passes.add(task)
+        task.add_done_callback(self._end_reader_pass)
+        await asyncio.wait({task}, timeout=READER_WAIT)
+
+    def _end_reader_pass(self, task: asyncio.Task[object]) -> None:
+        self._reader_passes.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.debug("a pass of the rules for a reader failed: %s", problem)
+
+    async def close(self) -> None:
+        """Cancel the passes that readers began."""
+        for task in (passes := [*self._reader_passes]):
+            task.cancel()
+        await asyncio.gather(*passes, return_exceptions=True)
 
     async def measure(self) -> None:
         """Measure runs and host, stop runs with too much output, and check the disk."""

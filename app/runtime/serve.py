@@ -78,6 +78,7 @@ class Runtime:
     sender: ChannelSender = field(init=False)
     clock_guard: ClockGuard = field(default_factory=ClockGuard)
     levels: LevelLog = field(default_factory=LevelLog)
+    duties: Duties | None = None
     since: float = field(default_factory=time.time)
     boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -172,6 +173,11 @@ class Runtime:
     def get_left_out(self, rule: SlaRow) -> str:
         """Return what a rule leaves out since there is too much, in words, or ""."""
         return self.levels.get_left_out(make_level_key(rule))
+
+    async def evaluate_rules(self) -> None:
+        """Run a pass of the rules of the general form if something has changed."""
+        if self.duties is not None:
+            await self.duties.evaluate_for_reader()
 
     def get_alert_text(self, fingerprint: str) -> AlertText | None:
         """Return why an alert of a rule of the general form fires now, or None."""
@@ -332,7 +338,8 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
-        runtime.levels = duties.rules.levels
+        stack.push_async_callback(duties.close)
+        runtime.levels, runtime.duties = duties.rules.levels, duties
         with statement_timer.set_caller("start"):
             if was_unclean:
                 await dispatcher.quarantine.search()

@@ -91,6 +91,10 @@ class RuntimeHandle(Protocol):
         """Return what a rule leaves out because there is too much, in words, or ""."""
         ...
 
+    async def evaluate_rules(self) -> None:
+        """Evaluate the rules of the general form if something changed; wait for it briefly."""
+        ...
+
     def get_alert_text(self, fingerprint: str) -> AlertText | None:
         """Return why an alert of a rule of the general form fires now, or None."""
         ...

@@ -35,6 +35,7 @@ class FakeRuntimeHandle:
         self.stop_error: Storage | None = None
         self.channels = NotificationSettings()
         self.levels = LevelLog()
+        self.evaluations = 0
         self._marked = ""
 
     @property
@@ -71,6 +72,9 @@ class FakeRuntimeHandle:
 
     def get_left_out(self, rule: SlaRow) -> str:
         return self.levels.get_left_out(make_level_key(rule))
+
+    async def evaluate_rules(self) -> None:
+        self.evaluations += 1
 
     def get_alert_text(self, fingerprint: str) -> AlertText | None:
         return self.levels.texts.get(fingerprint)

@@ -621,11 +621,24 @@ def _make_columns(
 async def evaluate_for_reader(call: Call) -> None:
     """Evaluate the rules, so that a reader sees the alert of a task that has just failed.
 
-    Without a runtime, or on a disk that cannot be written, the alerts stay as they are.
+    Without a runtime, or on a disk that cannot be written, the alerts stay as they are. A deck
+    reads again after each pass, so it waits for none of the rules of the general form.
     """
-    if call.live is not None:
-        with suppress(Storage):
-            await evaluate_if_due(call.db)
+    if call.live is None:
+        return
+    with suppress(Storage):
+        has_presets, has_general = await call.db.read(_find_work, timestamps.utcnow())
+        if has_presets:
+            await call.db.write(evaluate, timestamps.utcnow())
+        if has_general and getattr(call.by, "source", "cli") != "deck":
+            await call.live.evaluate_rules()
+
+
+def _find_work(c: Connection, moment: datetime) -> tuple[bool, bool]:
+    """Return whether `evaluate` has work, and whether a rule of the general form is on."""
+    rows = [row for row in definitions.list_slas(c) if row.enabled]
+    presets = [row for row in rows if not sla.is_general(row.conditions)]
+    return _has_preset_work(c, presets, moment.timestamp()), len(presets) < len(rows)
 
 
 async def evaluate_if_due(db: Database) -> None:
@@ -672,8 +685,10 @@ def has_work(c: Connection, moment: datetime) -> bool:
 
     The function only reads, so an idle runtime writes nothing.
     """
-    now = moment.timestamp()
-    rows = _list_preset_rules(c)
+    return _has_preset_work(c, _list_preset_rules(c), moment.timestamp())
+
+
+def _has_preset_work(c: Connection, rows: Sequence[SlaRow], now: float) -> bool:
     on_tasks = [row for row in rows if not sla_metrics.is_metric(row)]
     return (
         _has_events(c, bool(on_tasks))

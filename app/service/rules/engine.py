@@ -6,6 +6,7 @@ writes nothing. An alert of a rule is live under its fingerprint, the rule and t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
@@ -101,6 +102,7 @@ class RuleEngine:
     def __init__(self, db: Database, probes: Probes) -> None:
         self.db, self.memory = db, Memory(probes)
         self.next_at = 0.0
+        self._lock = asyncio.Lock()
         self._last_pass: float | None = None
         self._is_starting = False
         """True after a pass that left rules or names to the next ones."""
@@ -119,6 +121,10 @@ class RuleEngine:
 
     async def run_if_due(self) -> Outcome | None:
         """Run a pass after a change, at a due time, and every five seconds."""
+        async with self._lock:
+            return await self._run_if_due()
+
+    async def _run_if_due(self) -> Outcome | None:
         now = timestamps.utcnow().timestamp()
         marks = await self.db.read(rule_values.read_change_marks)
         is_back = self._last_pass is not None and now < self._last_pass
