@@ -1,22 +1,23 @@
 """Alert verbs: list, show, acknowledge and silence.
 
 An acknowledgement belongs to one alert: somebody has seen it. A silence covers all alerts of a
-rule, critical ones too, or the alerts that matchers select. A silence records its author and
+rule, critical ones too, or the alerts that matchers select; an alert without a rule, as those of
+Taskdeck itself, is silenced by a matcher of its name. A silence records its author and
 reason, and it ends by itself. Silenced alerts are still recorded, but `status --check` and the
 counts of firing alerts ignore them.
 """
 
 from __future__ import annotations
 
+import glob
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core import sla
 from app.core.rules import levels
 from app.core.text.sanitize import find_nearest, sanitize, truncate
-from app.errors import NotFound, Problem, Refused, Usage
+from app.errors import NotFound, Problem, Usage
 from app.service import notifications, silences, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
@@ -309,8 +310,9 @@ async def silence(
 ) -> dict[str, Any]:
     """Silence rules until a time such as `5h`, `tomorrow 08:00` or an ISO time.
 
-    Rules are given as the rule name `sla`, or in `ids` as alert ids or rule names. A new silence
-    replaces an earlier one. In their place `match` has globs, such as `{"rule": ["gpu-*"]}`.
+    Rules are given as the rule name `sla`, or in `ids` as alert ids, or names of rules or of alerts
+    without a rule. A new silence replaces an earlier one. In their place `match` has globs, such as
+    `{"rule": ["gpu-*"]}`.
 
     Return {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before":
     {"until", "reason", "by"} or None}], "refused", "notes"}. Raise Usage if the time is past or
@@ -326,7 +328,12 @@ async def silence(
         db_silences.silence_rule(c, row.id, stop, call.by, why)
         return {"status": "silenced", "until": stop, "reason": why}
 
-    return await _apply_to_rules(call, "silence", _parse_words(ids, sla), act)
+    found = await call.db.read(_resolve_targets, _parse_words(ids, sla))
+    total = await _apply_to_rules(call, "silence", found.rules, act)
+    for name in found.names:
+        _add_results(total, await silences.set_matching(call, _match(name), until, reason))
+    total["refused"] += found.refused
+    return total
 
 
 async def unsilence(
@@ -341,23 +348,47 @@ async def unsilence(
     refs = _parse_words(ids, sla)
     given = [word for word, is_name in refs if not is_name]
     numbers = await call.db.read(silences.find_numbers, given)
-    of_rules = [ref for ref in refs if ref[0] not in numbers]
-    total = await _apply_to_rules(call, "unsilence", of_rules, act)
-    if numbers:
-        ended = await call.db.write(silences.end, call.by, numbers)
-        total = {key: [*rows, *ended[key]] for key, rows in total.items()}
+    others = [ref for ref in refs if ref[0] not in numbers]
+    found = await call.db.read(_resolve_targets, others)
+    total = await _apply_to_rules(call, "unsilence", found.rules, act)
+    of_names, notes = await call.db.read(_find_of_names, found.names)
+    if numbers or of_names:
+        _add_results(total, await call.db.write(silences.end, call.by, numbers | of_names))
+    total["notes"] += notes
+    total["refused"] += found.refused
     return total
+
+
+def _match(name: str) -> dict[str, list[str]]:
+    """Return the matchers of the alerts of a name, which have no rule."""
+    return {"rule": [glob.escape(name)]}
+
+
+def _add_results(total: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key in total:
+        total[key] += more[key]
+
+
+def _find_of_names(c: Connection, names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Return {id of a silence: its number} of these names alone, and notes on those without one."""
+    found, notes = {}, []
+    for name in names:
+        silence = db_silences.find_matching(c, _match(name))
+        if silence is None:
+            notes.append(_explain_other_silence(c, name))
+        else:
+            found[silences.format_id(silence.id)] = silence.id
+    return found, notes
 
 
 SilenceAction = Callable[[Connection, SlaRow, Silence | None], dict[str, Any] | None]
 
 
 async def _apply_to_rules(
-    call: Call, verb: str, rule_refs: Sequence[tuple[str, bool]], act: SilenceAction
+    call: Call, verb: str, rules: Sequence[str], act: SilenceAction
 ) -> dict[str, Any]:
     """Apply `act` to each rule once, up to `MAX_RULES` in one transaction."""
-    rules, refused = await call.db.read(_resolve_rules, rule_refs)
-    total: dict[str, Any] = {"done": [], "refused": refused, "notes": []}
+    total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     for at in range(0, len(rules), MAX_RULES):
         done, notes = await call.db.write(
             _apply_to_some_rules, call.by, verb, rules[at : at + MAX_RULES], act
@@ -382,7 +413,7 @@ def _apply_to_some_rules(
         before = silences.describe_end(was)
         after = act(c, row, was)
         if after is None:
-            notes.append(_explain_other_silence(c, row))
+            notes.append(_explain_other_silence(c, row.name, row.id))
             continue
         open_alerts = sum(counts.get(row.id, {}).values())
         done.append({"sla": row.name, **after, "alerts": open_alerts, "before": before})
@@ -390,18 +421,18 @@ def _apply_to_some_rules(
     return done, notes
 
 
-def _explain_other_silence(c: Connection, row: SlaRow) -> str:
-    """Explain that a rule has no silence of its own, and name the one that covers its alerts."""
-    listed = [alert.id for alert in alerts.list_of_rule(c, row.name)]
+def _explain_other_silence(c: Connection, name: str, rule: int | None = None) -> str:
+    """Explain that a name has no silence of its own, and name the one that covers its alerts."""
+    listed = [alert.id for alert in alerts.list_of_rule(c, name)]
     others = [*db_silences.find_silenced(c, listed).values()]
-    if covering := db_silences.map_covering(c).get(row.id):
+    if rule is not None and (covering := db_silences.map_covering(c).get(rule)):
         others.append(covering)
     if not others:
-        return f"{sanitize(row.name)} is not silenced."
+        return f"{sanitize(name)} is not silenced."
     ident = silences.format_id(others[0].id)
     words = silences.describe(others[0], {})
     return (
-        f"{sanitize(row.name)} is silenced by {ident} ({words}); to end that:"
+        f"{sanitize(name)} is silenced by {ident} ({words}); to end that:"
         f" taskdeck alert unsilence {ident}"
     )
 
@@ -422,10 +453,16 @@ def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, 
     return rule_refs
 
 
-def _resolve_rules(
-    c: Connection, rule_refs: Sequence[tuple[str, bool]]
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Resolve alert ids and rule names to distinct rule names and refusals."""
+class SilenceTargets(NamedTuple):
+    """Rules to silence, names of alerts without a rule, and refusals of other words."""
+
+    rules: list[str]
+    names: list[str]
+    refused: list[dict[str, Any]]
+
+
+def _resolve_targets(c: Connection, rule_refs: Sequence[tuple[str, bool]]) -> SilenceTargets:
+    """Resolve alert ids and names to what is silenced, each once."""
     rules = {row.name: row.id for row in definitions.list_slas(c)}
     words = [word for word, by_name in rule_refs if not by_name]
     known = _map_alerts(c, words)
@@ -433,28 +470,19 @@ def _resolve_rules(
         if rows := alerts.list_of_rule(c, word):  # the alert has no rule, but a name
             known[word] = rows[0]
     found: dict[str, None] = {}
+    names: dict[str, None] = {}
     refused = []
     for word, by_name in dict.fromkeys(rule_refs):
+        alert = None if by_name else known.get(word)
         try:
-            name = slas.require_rule(c, word).name if by_name else _find_rule(word, rules, known)
-            found[name] = None
+            if alert is not None and alert.sla_id is None:
+                names[alert.name] = None
+            elif alert is not None:
+                found[next(name for name, key in rules.items() if key == alert.sla_id)] = None
+            elif not by_name and word not in rules:
+                raise _make_not_found(word, list(rules))
+            else:
+                found[slas.require_rule(c, word).name] = None
         except Problem as problem:
             refused.append(lookup.make_refusal(problem, word))
-    return list(found), refused
-
-
-def _find_rule(word: str, rules: Mapping[str, int], known: Mapping[str, AlertRow]) -> str:
-    """Return the name of the rule that an alert id or a rule name refers to."""
-    alert = known.get(word)
-    if alert is None and word in rules:
-        return word
-    if alert is None:
-        raise _make_not_found(word, list(rules))
-    if alert.sla_id is None:
-        about = (
-            "about Taskdeck itself" if alert.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
-        )
-        said = f"alert {alert.id} ({sanitize(alert.name)}) is {about}: it has no rule to silence."
-        name = sanitize(shlex.quote(alert.name))
-        raise Refused(said, f"To silence it: taskdeck alert silence --rule {name} --for 2h")
-    return next(name for name, rule_id in rules.items() if rule_id == alert.sla_id)
+    return SilenceTargets(list(found), list(names), refused)

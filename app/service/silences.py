@@ -60,7 +60,14 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
 
     number, before = await call.db.write(act)
     covered = await call.db.read(_count_covered, number)
-    done = {"id": format_id(number), "words": words, **after, "alerts": covered, "before": before}
+    done = {
+        "id": format_id(number),
+        "sla": None,
+        "words": words,
+        **after,
+        "alerts": covered,
+        "before": before,
+    }
     notes = [] if covered else ["no open alert matches now; later ones are silenced."]
     return {"done": [done], "refused": [], "notes": notes}
 

@@ -365,13 +365,39 @@ async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: 
     (own,) = [row["id"] for row in await alerts.ls(call) if row["sla"] == "nothing-starts"]
     words = [own, "soom", "99999999999999999999", "nothing-starts", "soon"]
     done = await silence(call, ids=words)
-    assert [row["sla"] for row in done["done"]] == ["soon"]
-    assert [row["exit_code"] for row in done["refused"]] == [4, 3, 3, 4]
-    assert "alert silence --rule nothing-starts" in done["refused"][3]["hint"]
-    assert (
-        "about Taskdeck itself" in done["refused"][0]["message"]
-        and "Nearest: soon" in done["refused"][1]["message"]
+    assert [(row["sla"], row.get("words")) for row in done["done"]] == [
+        ("soon", None), (None, "rule nothing-starts"),
+    ]  # fmt: skip
+    assert [row["exit_code"] for row in done["refused"]] == [3, 3]
+    assert "Nearest: soon" in done["refused"][0]["message"]
+
+
+async def test_an_alert_without_a_rule_is_silenced_by_its_name(call: Call) -> None:
+    async def call_verb(verb: str, **args: Any) -> Any:
+        return await registry.call_verb(call, verb, args)
+
+    name = "schedule-[x]"
+    await execute_sql(
+        call,
+        "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, created_at,"
+        " updated_at) VALUES (?, 'critical', 'firing', 'taskdeck', 'x', 'x', '2026', '2026',"
+        " '2026')",
+        name,
     )
+    await silence(call, ids=[name])
+    (own,) = await alerts.ls(call)
+    assert (own["status"], own["silence"]) == ("silenced", "s1")
+    ended = await call_verb("alert.unsilence", ids=[own["id"]])
+    assert [(row["id"], row["status"]) for row in ended["done"]] == [("s1", "heard")]
+    await call_verb("undo", ids=ended["operations"])
+    assert [row["status"] for row in await alerts.ls(call)] == ["silenced"]
+    await call_verb("alert.unsilence", ids=[name])
+    assert (await call_verb("alert.unsilence", ids=[name]))["notes"] == [
+        "schedule-[x] is not silenced."
+    ]
+    await call_verb("alert.silence", match={"severity": "critical"}, until="1h")
+    (note,) = (await call_verb("alert.unsilence", ids=[name]))["notes"]
+    assert "(severity critical); to end that: taskdeck alert unsilence s" in note
 
 
 async def test_a_silence_of_nothing_is_refused(call: Call) -> None:

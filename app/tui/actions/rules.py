@@ -11,10 +11,12 @@ from app.core.rules import silence_matchers
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, acknowledge_alerts
-from app.tui.data.list_rows import RuleRow, SilenceRow
+from app.tui.data.list_rows import AlertName, RuleRow, SilenceRow
 from app.tui.style import Look
 
 RulesByName = Mapping[str, RuleRow]
+Silenceable = RuleRow | AlertName
+"""Alerts that one key silences: those of a rule, or those of a name without a rule."""
 SILENCE_ENDS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
 _SILENCE_LABELS = {
     "h": "for an hour",
@@ -60,12 +62,29 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
             raise NotApplicableError(
                 f"The rule {name} was deleted. Press a to acknowledge the alert."
                 if getattr(row, "uuid", None)
-                else f"{name} is about Taskdeck itself and has no rule. m silences it."
+                else f"{name} is about Taskdeck itself and has no rule."
             )
         found[name] = rules[name]
     if not found:
         raise NotApplicableError("No rule under the cursor; press n to create one.")
     return list(found.values())
+
+
+def find_silenceable(rows: Sequence[Any], rules: RulesByName) -> list[Silenceable]:
+    """Return what rows of alerts and rules silence, once each.
+
+    Raise NotApplicableError if there is nothing.
+    """
+    unruled = [row for row in rows if isinstance(row, AlertEntry) and row.sla not in rules]
+    rest = [row for row in rows if row not in unruled]
+    found: list[Silenceable] = [*(find_rules(rest, rules) if rest or not unruled else ())]
+    return [*found, *dict.fromkeys(map(name_alert, unruled))]
+
+
+def name_alert(alert: AlertEntry) -> AlertName:
+    """Return the alerts of the name of an alert without a rule; it has one alert at a time."""
+    counts = (int(alert.status == status) for status in ("firing", "acknowledged"))
+    return AlertName(alert.sla, *counts, alert.until)
 
 
 def _get_rule_name(row: Any) -> str:
@@ -80,17 +99,19 @@ def list_silences(rows: Sequence[Any]) -> list[SilenceRow]:
     return found if len(found) == len(rows) else []
 
 
-def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
-    """Build the dialog that asks how long to silence rules."""
+def ask_silence(rules: Sequence[Silenceable], look: Look) -> Question:
+    """Build the dialog that asks how long to silence alerts."""
     names = ", ".join(
         look.cut(look.sanitize(rule.name), 24, "middle") for rule in rules[:MAX_NAMED]
     )
     more = f" and {len(rules) - MAX_NAMED} more" if len(rules) > MAX_NAMED else ""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
     one = len(rules) == 1
+    what = "rule" if all(isinstance(rule, RuleRow) for rule in rules) else "name"
+    whose = f"this {what}" if one else f"these {what}s"
     body = [
         [(f"Silence {names}{more}?", "bold")],
-        [(f"All alerts of {'this rule' if one else 'these rules'} are silenced until then,", "")],
+        [(f"All alerts of {whose} are silenced until then,", "")],
         [(f"{f'{count:,} open now and ' if count else ''}all later ones, critical ones too.", "")],
     ]
     answers = [
@@ -104,13 +125,13 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     )
 
 
-def silence_rules(rules: Sequence[RuleRow], until: str, reason: str = "") -> list[Request]:
-    """Silence rules until a time."""
+def silence_rules(rules: Sequence[Silenceable], until: str, reason: str = "") -> list[Request]:
+    """Silence rules, and alerts without one, until a time."""
     more = {"reason": reason} if reason else {}
     return [
         Request(
             "alert.silence",
-            {"sla": rule.name, "until": until, **more},
+            {**_refer(rule), "until": until, **more},
             f"Silenced {_format_until(until)}:",
             (_make_silence_undo(rule),),
             rule.name,
@@ -125,8 +146,17 @@ def _format_until(until: str) -> str:
     return words.get(until, f"for {until}" if is_span else f"until {until}")
 
 
-def _make_silence_undo(rule: RuleRow) -> Request:
-    """Return the request that restores the current silence."""
+def _refer(rule: Silenceable) -> dict[str, Any]:
+    return {"sla": rule.name} if isinstance(rule, RuleRow) else {"ids": [rule.name]}
+
+
+def _make_silence_undo(rule: Silenceable) -> Request:
+    """Return the request that restores the current silence.
+
+    That of a name without a rule is undone by the operation in the answer.
+    """
+    if isinstance(rule, AlertName):
+        return Request("alert.unsilence", _refer(rule), "Silence ended:", object=rule.name)
     old_silence = rule.facts.get("silence")
     if not old_silence:
         return Request("alert.unsilence", {"sla": rule.name}, "Silence ended:", object=rule.name)
@@ -134,13 +164,13 @@ def _make_silence_undo(rule: RuleRow) -> Request:
     return Request("alert.silence", args, "Silence restored:", object=rule.name)
 
 
-def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
-    """End the silence of rules."""
+def unsilence_rules(rules: Sequence[Silenceable]) -> list[Request]:
+    """End the silence of rules, and of alerts without one."""
     quiet = [rule for rule in rules if rule.until is not None]
     return [
         Request(
             "alert.unsilence",
-            {"sla": rule.name},
+            _refer(rule),
             "Silence ended:",
             (_make_silence_undo(rule),),
             rule.name,

@@ -71,6 +71,18 @@ class SilenceRow:
         return self.facts.get("matchers") or {}
 
 
+class AlertName(NamedTuple):
+    """Alerts of a name without a rule: of Taskdeck itself, or of a deleted rule.
+
+    The counts and `until` are those of `RuleRow`.
+    """
+
+    name: str
+    firing: int = 0
+    acknowledged: int = 0
+    until: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.

@@ -207,7 +207,7 @@ class AlertsScreen(ListScreen):
         row = self.table.item
         new = KeyHint("n", "new rule", "n", 3)
         if marked := self.table.list_marked():
-            return [*list_marked_alert_hints(marked, self._has_rule), MARK_HINT, new]
+            return [*list_marked_alert_hints(marked, can_silence=True), MARK_HINT, new]
         if isinstance(row, SilenceRow):
             return [
                 KeyHint("s", "until when", "s", 1),
@@ -231,7 +231,6 @@ class AlertsScreen(ListScreen):
                 if row.status == "firing"
                 else []
             )
-            silence = [KeyHint("s", "silence", "s", 3)] if row.sla in self.rules else []
             task = (
                 [
                     KeyHint("↵", "open", "enter", 1),
@@ -242,7 +241,8 @@ class AlertsScreen(ListScreen):
                 else []
             )
             edit = [KeyHint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
-            return [*ack, *silence, *task, new, *edit, *self._list_rare_hints()]
+            silence = KeyHint("s", "silence", "s", 3)
+            return [*ack, silence, *task, new, *edit, *self._list_rare_hints()]
         return [new, *self._list_rare_hints()]
 
     def _has_tasks(self, row: RuleRow) -> bool:
@@ -251,9 +251,6 @@ class AlertsScreen(ListScreen):
         except NotApplicableError:
             return False
         return True
-
-    def _has_rule(self, row: Any) -> bool:
-        return isinstance(row, RuleRow) or getattr(row, "sla", None) in self.rules
 
     def _list_rare_hints(self) -> list[KeyHint]:
         delete = [KeyHint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
@@ -407,9 +404,13 @@ class AlertsScreen(ListScreen):
 
         Raise NotApplicableError if there is none, or if nothing may be changed.
         """
+        self._require_changes()
+        return action_rules.find_rules(self.table.list_selected(), self.rules)
+
+    def _require_changes(self) -> None:
+        """Raise NotApplicableError if nothing may be changed."""
         if refusal := self.deck.refusal or self.unread_notice:
             raise NotApplicableError(refusal)
-        return action_rules.find_rules(self.table.list_selected(), self.rules)
 
     def _with_rules(self, act: Callable[[list[RuleRow]], None]) -> None:
         try:
@@ -441,15 +442,18 @@ class AlertsScreen(ListScreen):
 
     def action_silence(self) -> None:
 
-        def ask(rules: list[RuleRow]) -> None:
-            self._ask_before(
-                action_rules.ask_silence(rules, self.look), partial(self._silence, rules)
-            )
-
-        if silences := action_rules.list_silences(self.table.list_selected()):
+        selected = self.table.list_selected()
+        if silences := action_rules.list_silences(selected):
             self._with_changes(lambda: self._ask_end(silences))
-        else:
-            self._with_rules(ask)
+            return
+        try:
+            self._require_changes()
+            found = action_rules.find_silenceable(selected, self.rules)
+        except NotApplicableError as unfit:
+            self.deck.requests.show_not_applicable(unfit)
+            return
+        question = action_rules.ask_silence(found, self.look)
+        self._ask_before(question, partial(self._silence, found))
 
     def _with_changes(self, act: Callable[[], None]) -> None:
         if not self.deck.refuse_changes():
@@ -474,7 +478,7 @@ class AlertsScreen(ListScreen):
         match = action_rules.suggest_match(row, labels)
         self.app.push_screen(MatchingSilenceScreen(self.client_factory, match, labels))
 
-    def _silence(self, rules: list[RuleRow], key: str) -> None:
+    def _silence(self, rules: list[action_rules.Silenceable], key: str) -> None:
         if key == "o":
             self.app.push_screen(SilenceScreen(self.client_factory, rules[0]))
         elif key == "e":

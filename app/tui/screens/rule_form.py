@@ -11,7 +11,6 @@ from app.core.rules import silence_matchers
 from app.core.text import units
 from app.tui.actions import rules
 from app.tui.actions.tasks import Request
-from app.tui.data.list_rows import RuleRow
 from app.tui.forms.edit_model import (
     ACKNOWLEDGE,
     MATCHING_SILENCE,
@@ -39,7 +38,7 @@ def make_rule_screen(client_factory: Callable[[], Client], name: str | None = No
 class SilenceScreen(EditScreen):
     """Form for the end and the reason of a silence."""
 
-    def __init__(self, client_factory: Callable[[], Client], rule: RuleRow) -> None:
+    def __init__(self, client_factory: Callable[[], Client], rule: rules.Silenceable) -> None:
         super().__init__(client_factory, EditSource(SILENCE, (rule.name,)))
         self.rule = rule
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -22,6 +23,7 @@ from app.core.board import (
 )
 from app.core.text import units
 from app.core.text.sanitize import truncate_middle
+from app.errors import NotFound
 from app.tui.actions import queues_pools
 from app.tui.actions import tasks as action_tasks
 from app.tui.actions.confirmations import (
@@ -77,7 +79,7 @@ class TaskActions(StatusScreen, Screen[None]):
         Binding("y", "copy", "Copy: number, command, log", id="task.copy"),
         Binding("D", "delete", "Delete what has ended", id="task.delete"),
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
-        Binding("s", "silence", "Silence the rule of an alert", id="alert.silence"),
+        Binding("s", "silence", "Silence the alerts of a rule", id="alert.silence"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
     ]
     changes: RowChanges
@@ -198,11 +200,12 @@ class TaskActions(StatusScreen, Screen[None]):
         line = self.table.item
         if not isinstance(line, AlertEntry):
             self.deck.show_message(
-                "s silences the rule of an alert; there is none under the cursor.", "warn"
+                "s silences the alerts of a rule; there is no alert under the cursor.", "warn"
             )
             return
         self._read_then_open(
-            lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence
+            lambda client: client.call("sla.show", {"name": line.sla}),
+            partial(self._ask_silence, line),
         )
 
     def _read_then_open(
@@ -226,15 +229,17 @@ class TaskActions(StatusScreen, Screen[None]):
             work, lambda found, error: self.call_later(have, found, error)
         )
 
-    def _ask_silence(self, found: Mapping[str, Any] | None, error: Exception | None) -> None:
-        if error or found is None:
+    def _ask_silence(
+        self, line: AlertEntry, found: Mapping[str, Any] | None, error: Exception | None
+    ) -> None:
+        if found is None and getattr(error, "code", "") != NotFound.code:
             self.deck.show_message(self.deck.look.sanitize(str(error)), "warn")
             return
         from app.tui.actions import rules
         from app.tui.rows.rules import make_rule_row
         from app.tui.screens.rule_form import SilenceScreen
 
-        rule = make_rule_row(found)
+        rule = rules.name_alert(line) if found is None else make_rule_row(found)
 
         def act(key: str) -> None:
             if key == "o":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
@@ -48,19 +48,14 @@ def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
     ]
 
 
-def list_marked_alert_hints(
-    rows: Sequence[Any], has_rule: Callable[[Any], bool] | None = None
-) -> list[KeyHint]:
-    """Return the hints for marked alerts and rules.
-
-    `has_rule` returns True if a row has a rule; pass it only where rules can be silenced.
-    """
+def list_marked_alert_hints(rows: Sequence[Any], can_silence: bool = False) -> list[KeyHint]:
+    """Return the hints for marked alerts and rules, which some screens can silence."""
     firing = sum(isinstance(row, AlertEntry) and row.status == "firing" for row in rows)
     firing += sum(
         isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows
     )
     hints = _make_hint("a", "ack", "a", 2, firing)
-    if has_rule and all(map(has_rule, rows)):
+    if can_silence and all(isinstance(row, (AlertEntry, RuleRow)) for row in rows):
         hints += _make_hint("s", "silence", "s", 3, len(rows))
         if all(isinstance(row, RuleRow) for row in rows):
             on = sum(row.enabled for row in rows)

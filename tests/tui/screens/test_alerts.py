@@ -18,7 +18,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import RuleRow
 from app.tui.pages.rule import build_rule_lines
 from app.tui.rows.alerts import make_narrow_cells
-from app.tui.rows.rules import make_rule_row, make_rule_state_cell
+from app.tui.rows.rules import make_alert_line, make_rule_row, make_rule_state_cell
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.definition_editor import EditorScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -439,13 +439,13 @@ async def test_a_silence_takes_another_time_and_a_reason():
         ]
 
 
-async def test_an_alert_without_a_rule_cannot_be_silenced_or_edited():
+async def test_an_alert_without_a_rule_cannot_be_edited():
     found = make_runtime()
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("alert:4")
-        for key in ("s", "e", "D", "p"):
+        for key in ("e", "D", "p"):
             await pilot.press(key)
             await wait_until(
                 pilot, lambda: "nothing-starts is about Taskdeck itself" in read_screen_text(app)
@@ -805,8 +805,11 @@ async def test_the_footer_offers_actions_for_the_marks() -> None:
             pilot,
             lambda: "a ack 1 marked  s silence 2 marked  esc unmark" in read_screen_lines(app)[-1],
         )
-        await pilot.press("space")  # An alert about Taskdeck itself has no rule to silence.
-        await wait_until(pilot, lambda: "a ack 2 marked  esc unmark" in read_screen_lines(app)[-1])
+        await pilot.press("space")  # An alert about Taskdeck itself has no rule.
+        await wait_until(
+            pilot,
+            lambda: "a ack 2 marked  s silence 3 marked  esc unmark" in read_screen_lines(app)[-1],
+        )
         await pilot.press("escape")
         for rule in ("rule:old-rule", "rule:etl-late"):
             assert screen.table.go_to_row(
@@ -1151,10 +1154,31 @@ async def test_an_alert_of_taskdeck_itself_is_silenced_by_its_name():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("alert:4")
         await pilot.press("s")
-        await wait_until(pilot, lambda: "m silences it" in read_screen_text(app))
-        await pilot.press("m", "ctrl+j")
-        asked = [{"match": {"rule": ["nothing-starts"]}, "until": "2h"}]
+        await wait_until(pilot, lambda: "Silence nothing-starts?" in read_screen_text(app))
+        assert "All alerts of this name are silenced" in read_screen_text(app)
+        await pilot.press("h")
+        asked = [{"ids": ["nothing-starts"], "until": "1h"}]
         await wait_until(pilot, lambda: found.list_args("alert.silence") == asked)
+        await pilot.press("m", "ctrl+j")
+        asked += [{"match": {"rule": ["nothing-starts"]}, "until": "2h"}]
+        await wait_until(pilot, lambda: found.list_args("alert.silence") == asked)
+
+
+def test_a_mix_of_rules_and_names_is_silenced_and_heard_again():
+    rules = {row.name: row for row in map(make_rule_row, RULES)}
+    rows = [make_alert_line(row | {"silenced_until": SILENCED_UNTIL}) for row in ALERTS]
+
+    found = action_rules.find_silenceable(rows, rules)
+    requests = action_rules.silence_rules(found, "1h")
+    ends = action_rules.unsilence_rules(found)
+
+    assert requests[-1].args == {"ids": ["nothing-starts"], "until": "1h"}
+    assert requests[-1].undo and {"sla": "gpu-wait", "until": "1h"} in [
+        request.args for request in requests
+    ]
+    assert [request.args for request in ends] == [{"sla": "etl-late"}, {"ids": ["nothing-starts"]}]
+    with pytest.raises(NotApplicableError, match="No rule under the cursor"):
+        action_rules.find_silenceable([], rules)
 
 
 async def test_a_silence_must_match_something():

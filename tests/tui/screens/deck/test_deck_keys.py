@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from app.core.board import Board, RuntimeFacts
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.tui.actions.tasks import Request
 from app.tui.app import TaskdeckApp
 from app.tui.error_boundary import SafeScreen
@@ -506,6 +506,15 @@ async def test_a_acknowledges_a_firing_alert_only():
         assert await deck.asked("alert.ack") == [{"ids": [1]}]
         await deck.press("j", "a")
         assert "firing alert" in await deck.says("firing alert")
+
+
+async def test_s_silences_an_alert_without_a_rule_by_its_name():
+    own = boards.make_alert(9, "late-search", "critical", "firing", "taskdeck", "late", 60)
+    async with open_deck(boards.busy()._replace(alerts=(own,))) as deck:
+        deck.recording.table["sla.show"] = NotFound("no SLA rule.")
+        await deck.press("4", "s")
+        await deck.answer("h")
+        assert await deck.asked("alert.silence") == [{"ids": ["late-search"], "until": "1h"}]
 
 
 async def test_a_refusal_is_shown_verbatim():
