@@ -15,7 +15,6 @@ from typing import Any, cast
 import tomlkit
 import yaml
 from tomlkit import items
-from tomlkit.container import Container
 
 from app.core.definitions import size_limits
 from app.core.json_types import is_array, is_object
@@ -29,6 +28,9 @@ _SPREAD_KEYS = ("properties", "$defs", "definitions")
 """JSON Schema keywords whose entries get one line each."""
 _PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
 """Text without control or direction characters, which need escapes."""
+_SIMPLE_TEXT = re.compile(r"[ !#-\[\]-~]*")
+"""Printable ASCII that needs no escapes between double quotes."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _INVISIBLE = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
 
 
@@ -193,16 +195,14 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
                 f"{where} is null, which TOML cannot hold.",
                 "Use YAML: taskdeck export --format yaml",
             )
-    toml = tomlkit.document()
-    for kind, bodies in document.items():
-        if not bodies:
-            continue
-        tables = tomlkit.table(is_super_table=True)
-        for name, body in bodies.items():
-            tables.append(_format_key(name), _write_definition(body))
-        toml.append(_format_key(kind), tables)
+    tables = [
+        table
+        for kind, bodies in document.items()
+        for name, body in bodies.items()
+        for table in _write_definition(_format_key(kind, name), body)
+    ]
     # Only double-quoted strings contain invisible characters, and escapes are valid in them.
-    return _INVISIBLE.sub(lambda bodies: f"\\u{ord(bodies[0]):04x}", tomlkit.dumps(toml))
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "\n".join(tables))
 
 
 def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -213,15 +213,18 @@ def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
         yield from _iterate_leaves(inner, (*path, step))
 
 
-def _write_definition(body: Mapping[str, Any]) -> items.Table:
-    """Return the table of one definition, with simple keys first."""
+def _write_definition(path: str, body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the tables of one definition, with simple keys first.
+
+    The tables are text: tomlkit takes ten times as long to build and print its own.
+    """
     own = {key for key, value in body.items() if is_object(value) and _needs_table(key, value)}
-    table = tomlkit.table(is_super_table=len(own) == len(body) > 0)
-    for key in sorted(body, key=lambda key: key in own):
-        table.append(
-            _format_key(key), _write_spread(body[key]) if key in own else _format_value(body[key])
-        )
-    return table
+    if not own or len(own) < len(body):
+        lines = [_write_line(_format_key(key), body[key]) for key in body if key not in own]
+        yield "".join((f"[{path}]\n", *lines))
+    for key in body:
+        if key in own:
+            yield "".join((f"[{path}.{_format_key(key)}]\n", *_spread(body[key])))
 
 
 def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
@@ -230,49 +233,48 @@ def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
     )
 
 
-def _write_spread(body: Mapping[str, Any]) -> items.Table:
-    """Return a table with a line for each entry of the keys in `_SPREAD_KEYS`."""
-    table = items.Table(Container(parsed=True), items.Trivia(), False)
+def _spread(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a table, with a line for each entry of the keys in `_SPREAD_KEYS`."""
     for key, value in body.items():
         if key in _SPREAD_KEYS and is_object(value) and value:
             for name, inner in value.items():
-                table.append(_format_key(key, name), _format_value(inner))
+                yield _write_line(_format_key(key, name), inner)
         else:
-            table.append(_format_key(key), _format_value(value))
-    return table
+            yield _write_line(_format_key(key), value)
 
 
-def _format_key(*names: str) -> items.Key:
-    """Return a key, dotted for several names. tomlkit's own dotted keys take quadratic time."""
-    text = ".".join(items.SingleKey(name).as_string() for name in names)
-    return items.SingleKey(text, items.KeyType.Bare)
+def _write_line(key: str, value: Any) -> str:
+    return f"{key} = {_format_value(value)}\n"
 
 
-def _format_value(value: Any) -> items.Item:
+def _format_key(*names: str) -> str:
+    """Return a key, dotted for several names."""
+    return ".".join(
+        name if _BARE_KEY.fullmatch(name) else items.SingleKey(name).as_string() for name in names
+    )
+
+
+def _format_value(value: Any) -> str:
     """Format a value for one line."""
     if is_object(value):
-        table = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
-        for key, inner in value.items():
-            table.append(_format_key(key), _format_value(inner))
-        return table
+        entries = (f"{_format_key(key)} = {_format_value(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(entries)}}}"
     if is_array(value):
-        array, values = tomlkit.array(), [_format_value(inner) for inner in value]
-        array.add_line(*values[:-1], indent="", newline=False)
-        array.add_line(
-            *values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False
-        )
-        return array
+        return f"[{', '.join(map(_format_value, value))}]"
     if isinstance(value, str):
         return _format_string(value)
-    return tomlkit.item(value)  # pyright: ignore[reportUnknownVariableType]
+    return cast(items.Item, tomlkit.item(value)).as_string()
 
 
-def _format_string(text: str) -> items.String:
+def _format_string(text: str) -> str:
     """Format a string; use single quotes for scripts, on several lines if needed."""
+    if _SIMPLE_TEXT.fullmatch(text):
+        return f'"{text}"'
     literal = _PLAIN_LINES.fullmatch(text) and "'''" not in text and not text.endswith("'")
     if literal and "\n" in text:
-        return items.String(items.StringType.MLL, text, f"\n{text}", items.Trivia())
-    return tomlkit.string(text, literal=bool(literal and '"' in text and "'" not in text))
+        return f"'''\n{text}'''"
+    is_literal = bool(literal and '"' in text and "'" not in text)
+    return tomlkit.string(text, literal=is_literal).as_string()
 
 
 class _Dumper(yaml.SafeDumper):

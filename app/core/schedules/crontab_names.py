@@ -65,10 +65,27 @@ def make_name(command: str) -> str:
 
 def make_unique(name: str, taken: Container[str]) -> str:
     """Return the name, or `name-2`, `name-3` and so on if it is taken."""
-    number, found = 2, name
-    while found in taken:
-        found, number = f"{name}-{number}", number + 1
-    return found
+    return NameMaker(taken).make(name)
+
+
+class NameMaker:
+    """Maker of names that are not taken, in linear time for many lines with the same name.
+
+    The caller adds each name that is used to `taken`, and removes none.
+    """
+
+    def __init__(self, taken: Container[str]) -> None:
+        self._taken = taken
+        self._numbers: dict[str, int] = {}
+
+    def make(self, name: str) -> str:
+        """Return the name, or `name-2`, `name-3` and so on if it is taken."""
+        number, found = self._numbers.get(name, 1), name
+        while found in self._taken:
+            number += 1
+            found = f"{name}-{number}"
+        self._numbers[name] = number
+        return found
 
 
 def _name_comment(comment: str) -> str:

@@ -13,6 +13,7 @@ this module, so it uses only the standard library.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 TYPE_CHECKING = False  # importing typing costs a command 1 ms
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def find_nearest(word: str, candidates: Iterable[str]) -> str | None:
     return by_fold[found[0]] if found else None
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Return True if a variable or parameter of this name probably holds a secret.
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.core.definitions.document import validate_definition
 from app.core.notifications.channels import Channel, NotificationSettings
 from app.core.schedules import crontab_mail, fire_plan
-from app.core.schedules.crontab_names import make_unique
+from app.core.schedules.crontab_names import NameMaker
 from app.core.schedules.definition import ScheduleDefinition
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.task_spec import NameStr
@@ -217,6 +217,7 @@ def _plan(rows: Iterable[ScheduleRow], planned: Sequence[PlannedLine]) -> None:
         by_text.setdefault(row.description, []).append(row)
         by_work.setdefault(_get_work(row.task), row.name)
     taken = set(by_name)
+    names = NameMaker(taken)
     for one in planned:
         one.existing, one.notes = None, []
         if one.columns is None:
@@ -226,7 +227,7 @@ def _plan(rows: Iterable[ScheduleRow], planned: Sequence[PlannedLine]) -> None:
             one.name = one.existing.name
             one.notes = _compare(one.existing, one.columns) + _note_missing_notice(one)
         else:
-            one.name = make_unique(one.line.name, taken)
+            one.name = names.make(one.line.name)
             taken.add(one.name)
             if other := by_work.get(_get_work(one.columns["task"])):
                 one.notes = [f"the schedule {other} runs the same command"]

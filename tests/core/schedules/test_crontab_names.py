@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.schedules.crontab_names import MAX_LENGTH, make_name, make_names, make_unique
+from app.core.schedules.crontab_names import (
+    MAX_LENGTH,
+    NameMaker,
+    make_name,
+    make_names,
+    make_unique,
+)
 from app.core.text.sanitize import find_name_error
 
 
@@ -87,3 +93,21 @@ def test_names_are_valid(command):
 def test_a_taken_name_gets_a_number():
     assert make_unique("a", ["b"]) == "a"
     assert make_unique("a", ["a", "a-2"]) == "a-3"
+
+
+def test_names_are_looked_up_about_once_each():
+    class Taken(set[str]):
+        lookups = 0
+
+        def __contains__(self, name: object) -> bool:
+            self.lookups += 1
+            return super().__contains__(name)
+
+    taken = Taken()
+    names = NameMaker(taken)
+    for _ in range(500):
+        taken.add(names.make("a"))
+
+    assert {"a", "a-2", "a-500"} < taken
+    assert len(taken) == 500
+    assert taken.lookups < 1500
