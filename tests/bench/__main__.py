@@ -7,6 +7,7 @@ busy machine the ratios are more reliable than the times.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +53,7 @@ PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
 def main() -> int:
     """Measure the selected parts and print them; return 1 if a goal is missed."""
     args = _arguments()
+    logging.disable()  # what a verb logs in this process, as about large homes
     figures: list[Figure] = []
     for name in args.part or PARTS:
         print(f"measuring {name}…", file=sys.stderr)
