@@ -33,7 +33,7 @@ READ_ONLY_VERBS = frozenset({
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",
-    "show", "sla.history", "sla.ls",
+    "show", "sla.checkins", "sla.history", "sla.ls",
     "sla.show", "sla.test", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing. Without a runtime they are answered from the database."""

@@ -261,16 +261,17 @@ def ask_yes_no(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def print_json(value: Any, by_line: bool = False) -> None:
+def print_json(value: Any, by_line: bool = False, indented: bool = False) -> None:
     """Print JSON: one document, or one item per line with `by_line`.
 
-    On a terminal the JSON is ASCII and indented.
+    On a terminal the JSON is ASCII and indented; `indented` indents it in a pipe too.
     """
     if by_line and isinstance(value, list):
         for item in value:
             write_bytes(_encode_json(item, None))
         return
-    write_bytes(_encode_json(value, 2 if is_stdout_terminal() and not by_line else None))
+    indented = indented or is_stdout_terminal()
+    write_bytes(_encode_json(value, 2 if indented and not by_line else None))
 
 
 def _encode_json(value: Any, indent: int | None) -> bytes:

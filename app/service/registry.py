@@ -102,6 +102,7 @@ VERBS: dict[str, Verb] = {
         "sla.ls": slas.ls,
         "sla.show": slas.show,
         "sla.history": slas.read_history,
+        "sla.checkins": checkins.ls,
         "sla.create": slas.create,
         "sla.set": slas.set_,
         "sla.rm": slas.rm,

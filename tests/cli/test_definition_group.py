@@ -638,6 +638,26 @@ def test_a_wrong_silence_says_what_to_type(fake_runtime, cli):
         assert said.code == 2 and says in said.err, words
 
 
+def test_check_ins_are_listed_with_the_rules_that_watch_them(fake_runtime, cli):
+    row = {"at": make_past_time(180), "by": "bob", "note": "ok\x1b[31m"}
+    fake_runtime(sla__checkins=[row | {"name": "dump", "rules": ["late", "old"]},
+                              row | {"name": "dmup", "rules": [], "note": None}])  # fmt: skip
+
+    head, first, second = cli("sla", "checkins").out.splitlines()
+
+    assert head.split() == ["NAME", "LAST", "BY", "WATCHED", "BY", "NOTE"]
+    assert first.split()[:6] == ["dump", "3m", "ago", "bob", "late,", "old"]
+    assert "\x1b[31m" not in first and second.endswith("no rule")
+    assert cli("sla", "checkins", "-o", "name").out == "dump\ndmup\n"
+    assert "List: taskdeck sla checkins" in cli("checkin").err
+
+
+def test_the_schema_of_conditions_is_indented(cli):
+    said = cli("sla", "schema").out
+
+    assert said.startswith("{\n  ") and json.loads(said)["$defs"]
+
+
 def test_silences_are_listed_with_the_time_left(fake_runtime, cli):
     fake_runtime(alert__silences=[SILENCE])
 

@@ -11,7 +11,7 @@ READING_COMMANDS = frozenset({
     "completion", "help", "version",
     "queue ls", "queue show", "pool ls", "pool show", "template ls", "template show", "sla ls",
     "sla show", "alert ls", "alert show", "alert silences", "notify ls", "schedule ls",
-    "schedule show", "schedule preview", "sla presets", "sla schema", "sla test",
+    "schedule show", "schedule preview", "sla presets", "sla checkins", "sla schema", "sla test",
     "db check", "db backups", "db verify", "db slow", "db stats",
 })  # fmt: skip
 """Commands that `--read-only` accepts unchanged."""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def check_in(session: CommandContext, args: Args) -> int:
     """Report a success."""
     if len(args.names) != 1:
-        raise Usage("who checks in? Give one name: taskdeck checkin NAME")
+        raise Usage(
+            "who checks in? Give one name: taskdeck checkin NAME", "List: taskdeck sla checkins"
+        )
     name = args.names[0]
     if wrong := find_name_error(name):
         raise Usage(f"the name {wrong}. Nothing was stored.")
@@ -37,6 +39,7 @@ COMMANDS = {
         "report the success of a program outside of Taskdeck",
         check_in,
         _add_arguments,
-        "  pg_dump app > app.sql && taskdeck checkin app-dump",
+        "  pg_dump app > app.sql && taskdeck checkin app-dump\n"
+        "  taskdeck sla checkins   # the latest ones",
     )
 }

@@ -43,6 +43,14 @@ PRESET_COLUMNS = [
     Column("FOR"),
     Column("FIRES IF", least=12),
 ]
+CHECKIN_COLUMNS = [
+    Column("NAME", least=8, first=True),
+    Column("LAST", ">"),
+    Column("BY"),
+    Column("WATCHED BY", least=10, first=True),
+    Column("NOTE", least=6, first=True),
+]
+CHECKIN_FIELDS = ("name", "at", "by", "rules", "note")
 FIELDS = ("name", "severity", "enabled", "conditions", "actions", "created_at", "updated_at")
 
 
@@ -270,11 +278,33 @@ def _add_presets_arguments(parser: Parser) -> None:
     add_row_options(parser, "names only, one per line")
 
 
+def list_checkins(session: CommandContext, args: Args) -> int:
+    """List the latest check-in of each name."""
+    return definition_group.print_list(
+        args,
+        session.call("sla.checkins"),
+        CHECKIN_COLUMNS,
+        _format_checkin,
+        CHECKIN_FIELDS,
+        "no check-ins",
+    )
+
+
+def _format_checkin(row: dict[str, Any]) -> list[Span]:
+    return [
+        (sanitize(row["name"]), ""),
+        (f"{units.format_age(time_format.seconds_since(row['at']))} ago", ""),
+        (sanitize(row["by"]), ""),
+        (sanitize(", ".join(row["rules"])) or "no rule", "" if row["rules"] else "warn"),
+        (sanitize(row["note"] or ""), ""),
+    ]
+
+
 def print_schema(session: CommandContext, args: Args) -> int:
     """Print the JSON Schema of conditions."""
     from app.core.rules.json_schema import make_json_schema
 
-    output.print_json(make_json_schema())
+    output.print_json(make_json_schema(), args.jsonl, indented=True)
     return 0
 
 
@@ -403,6 +433,9 @@ COMMANDS = {
         "  taskdeck sla test etl-by-six --since 30d",
     ),
     "presets": Command("list the presets of sla create", list_presets, _add_presets_arguments),
+    "checkins": Command(
+        "list the latest check-ins of programs", list_checkins, _add_presets_arguments
+    ),
     "schema": Command("print the JSON Schema of conditions", print_schema, add_json_options),
     "rm": definition_group.make_name_command("sla", "rm", "remove an SLA", "removed"),
 }

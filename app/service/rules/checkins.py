@@ -1,9 +1,13 @@
-"""Verb `checkin`: a program outside of Taskdeck reports its success."""
+"""Check-ins: a program outside of Taskdeck reports its success.
+
+The operation log has none of them: a job that reports each minute would hide what people did, and
+there is nothing to undo. `ls` has the latest one of each name.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.core.rules import rule_plan
@@ -31,12 +35,27 @@ async def check_in(call: Call, *, name: str, note: str | None = None) -> dict[st
         raise Usage(f"note must be text of at most {MAX_NOTE_LENGTH} characters.")
     at = await call.db.write(checkins.store_checkin, name, call.by, note)
     plans = await call.db.read(_map_plans)
-    rules = [
-        rule for rule, plan in plans.items() if rule_plan.is_matched(plan.match, Labels(task=name))
-    ]
+    rules = _find_rules(plans, name)
     if not rules:
         call.note(_explain_unwatched(name, plans.values()))
     return {"name": name, "at": at, "by": call.by, "note": note, "rules": rules}
+
+
+async def ls(call: Call) -> list[dict[str, Any]]:
+    """Return the latest check-in of each name, by name, each as `check_in` does."""
+
+    def read(c: Connection) -> list[dict[str, Any]]:
+        rows = checkins.list_checkins(c)
+        plans = _map_plans(c) if rows else {}
+        return [row._asdict() | {"rules": _find_rules(plans, row.name)} for row in rows]
+
+    return await call.db.read(read)
+
+
+def _find_rules(plans: Mapping[str, RulePlan], name: str) -> list[str]:
+    return [
+        rule for rule, plan in plans.items() if rule_plan.is_matched(plan.match, Labels(task=name))
+    ]
 
 
 def _map_plans(c: Connection) -> dict[str, RulePlan]:

@@ -83,8 +83,9 @@ def find_silenceable(rows: Sequence[Any], rules: RulesByName) -> list[Silenceabl
 
 def name_alert(alert: AlertEntry) -> AlertName:
     """Return the alerts of the name of an alert without a rule; it has one alert at a time."""
-    counts = (int(alert.status == status) for status in ("firing", "acknowledged"))
-    return AlertName(alert.sla, *counts, alert.until)
+    return AlertName(
+        alert.sla, int(alert.status == "firing"), int(alert.status == "acknowledged"), alert.until
+    )
 
 
 def _get_rule_name(row: Any) -> str:

@@ -194,6 +194,10 @@ async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
         "no rule looks at app-dmup. Nearest name of a rule: app-dump. To make one: taskdeck sla"
         " create app-dmup --preset not-succeeded --value 25h --task app-dmup"
     ]
+    listed = await checkins.ls(call)
+    assert [(row["name"], row["by"], row["rules"]) for row in listed] == [
+        ("app-dmup", call.by, []), ("app-dump", call.by, ["dump"]),
+    ]  # fmt: skip
 
 
 async def test_a_run_takes_longer_than_its_usual_time(home: VirtualHome):
