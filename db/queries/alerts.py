@@ -334,6 +334,17 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         deliveries.announce(c, "resolved", [row["key"] for row in rows])
 
 
+def list_fired_of_resolved(c: Connection, since: str) -> list[tuple[str, str]]:
+    """Return (fingerprint, firing time) of the alerts resolved since a time, the oldest first."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT fingerprint, fired_at FROM alerts WHERE resolved_at >= ? AND fingerprint IS NOT"
+        " NULL ORDER BY resolved_at",
+        (since,),
+    )
+    return [(fingerprint, fired_at) for fingerprint, fired_at in rows]
+
+
 def map_live(c: Connection, fingerprints: Sequence[str]) -> dict[str, AlertRow]:
     """Return {fingerprint: live alert}."""
     found = c.exec_driver_sql(

@@ -37,7 +37,6 @@ class DueTimeRow(NamedTuple):
     subject: str
     due_at: str
     object: str
-    updated_at: str
 
 
 class DueChange(NamedTuple):
@@ -90,9 +89,7 @@ def delete_states(c: Connection, keys: Sequence[tuple[int, str]]) -> None:
 
 def list_due_times(c: Connection) -> list[DueTimeRow]:
     """Return the stored due times of all rules."""
-    found = raw_sql.fetch_tuples(
-        c, "SELECT sla_id, subject, due_at, object, updated_at FROM due_times"
-    )
+    found = raw_sql.fetch_tuples(c, "SELECT sla_id, subject, due_at, object FROM due_times")
     return [DueTimeRow._make(row) for row in found]
 
 

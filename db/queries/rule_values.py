@@ -25,6 +25,8 @@ FEW_NAMES = 200
 """Names up to which all of these tasks are searched; of more names, a tenth of them."""
 MAX_FIRES = 200
 """Latest fire times of a schedule that are searched for a success."""
+AFTER_ALL_TIMES = "~"
+"""A text after every stored time."""
 _ENDED_SQL = as_sql(RUN_ENDED)
 
 
@@ -75,14 +77,6 @@ class RunRow(NamedTuple):
     cpu: float
     memory: float
     not_before: str | None
-
-
-class DueTaskRow(NamedTuple):
-    """A task that was due, with start and end of its runs."""
-
-    status: str
-    ended_at: str | None
-    runs: list[tuple[str | None, str | None]]
 
 
 class PastTaskRow(NamedTuple):
@@ -179,21 +173,6 @@ def map_statuses(c: Connection, uuids: Sequence[str]) -> dict[str, str]:
         (json.dumps(list(uuids)),),
     )
     return {uuid: status for uuid, status in rows}
-
-
-def map_due_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, DueTaskRow]:
-    """Return {uuid: task with its runs}."""
-    rows = raw_sql.fetch_tuples(
-        c,
-        "SELECT t.uuid, t.status, t.ended_at, i.start_time, i.end_time FROM json_each(?) u CROSS"
-        " JOIN tasks t ON t.uuid = u.value LEFT JOIN instances i ON i.task_id = t.uuid WHERE"
-        " t.deleted_at IS NULL",
-        (json.dumps(list(uuids)),),
-    )
-    found: dict[str, DueTaskRow] = {}
-    for uuid, status, ended_at, started, ended in rows:
-        found.setdefault(uuid, DueTaskRow(status, ended_at, [])).runs.append((started, ended))
-    return found
 
 
 def map_fire_times(c: Connection, uuids: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -297,14 +276,29 @@ def list_names(c: Connection, most: int) -> list[str]:
     )
 
 
-def find_schedule_success(c: Connection, schedule: str) -> tuple[str, str] | None:
-    """Return fire time and end of the latest success of a schedule, or None."""
+def find_success_before(c: Connection, name: str, before: str) -> tuple[str, str] | None:
+    """Return submission and end of the latest success of a name before a time, or None."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT created_at, ended_at FROM (SELECT status, created_at, ended_at FROM tasks WHERE"
+        " name = ? ORDER BY rowid DESC LIMIT ?) WHERE status = 'succeeded' AND ended_at < ? ORDER"
+        " BY ended_at DESC LIMIT 1",
+        (name, MAX_EARLIER, before),
+    )
+    return next(((created, ended) for created, ended in rows), None)
+
+
+def find_schedule_success(
+    c: Connection, schedule: str, before: str = AFTER_ALL_TIMES
+) -> tuple[str, str] | None:
+    """Return fire time and end of the latest success of a schedule before a time, or None."""
     rows = raw_sql.fetch_tuples(
         c,
         "SELECT f.fire_time, t.ended_at FROM (SELECT fire_time, task_id FROM fires WHERE"
         " schedule = ? AND task_id IS NOT NULL ORDER BY fire_time DESC LIMIT ?) f CROSS JOIN tasks"
-        " t ON t.uuid = f.task_id WHERE +t.status = 'succeeded' ORDER BY f.fire_time DESC LIMIT 1",
-        (schedule, MAX_FIRES),
+        " t ON t.uuid = f.task_id WHERE +t.status = 'succeeded' AND +t.ended_at < ? ORDER BY"
+        " f.fire_time DESC LIMIT 1",
+        (schedule, MAX_FIRES, before),
     )
     return next(((fire_time, ended) for fire_time, ended in rows), None)
 

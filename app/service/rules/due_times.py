@@ -1,7 +1,6 @@
 """Due times of rules: when a rule fires about a subject that is not done before.
 
-The next ones of each rule are stored. People see them, and they reveal a subject that was late and
-done between two passes.
+The next ones of each rule are stored, for people to see.
 """
 
 from __future__ import annotations
@@ -11,10 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from app.core.rules import active_time
-from app.core.rules.evaluate import format_date, format_moment
-from app.core.rules.rule_plan import RulePlan
-from app.service.rules.snapshot import Snapshot
 from db import timestamps
 from db.queries.rule_states import DueChange, DueTimeRow
 
@@ -27,12 +22,11 @@ TOLERANCE = 0.01
 
 
 class DueTime(NamedTuple):
-    """When a rule fires about a subject; `stored_at` is when the time became known."""
+    """When a rule fires about a subject."""
 
     at: float
     subject: str
     title: str
-    stored_at: str = ""
 
 
 class DueList:
@@ -63,7 +57,7 @@ def group_due_times(rows: Sequence[DueTimeRow]) -> dict[int, dict[str, DueTime]]
     found: dict[int, dict[str, DueTime]] = {}
     for row in rows:
         found.setdefault(row.sla_id, {})[row.subject] = DueTime(
-            timestamps.to_unix(row.due_at), row.subject, row.object, row.updated_at
+            timestamps.to_unix(row.due_at), row.subject, row.object
         )
     return found
 
@@ -79,40 +73,3 @@ def find_due_changes(
             yield DueChange(sla_id, due.subject, at, due.title, version)
     for subject in before.keys() - {due.subject for due in after}:
         yield DueChange(sla_id, subject, None, "", version)
-
-
-def describe_lateness(snapshot: Snapshot, plan: RulePlan, due: DueTime) -> str | None:
-    """Return in words how a subject was done after its due time; None if it was not."""
-    word, done = _find_done(snapshot, plan, due)
-    if done is None or done <= due.at or not _applies(plan, due.at, done):
-        return None
-    return f"was due {format_date(due.at)}, {word} {format_moment(done)}"
-
-
-def _applies(plan: RulePlan, since: float, until: float) -> bool:
-    """Return whether a moment of a time is in the active time of a rule."""
-    if active_time.is_active(plan.periods, since):
-        return True
-    edge = active_time.find_next_change(plan.periods, since)
-    return edge is not None and edge < until
-
-
-def _find_done(snapshot: Snapshot, plan: RulePlan, due: DueTime) -> tuple[str, float | None]:
-    kind, _, name = due.subject.partition(":")
-    if kind == "name":
-        return "succeeded", snapshot.find_last_success(name)
-    if kind == "schedule":
-        success = snapshot.get_schedule_success(name)
-        return "succeeded", timestamps.to_unix(success[1]) if success and success[1] else None
-    task = snapshot.past_due_tasks.get(name) if kind == "task" else None
-    if task is None or task.status == "cancelled":
-        return "", None
-    if plan.has_times:
-        word, times = "ended", [task.ended_at]
-    elif any(ref.metric == "instance.run_seconds" for ref in plan.refs):
-        word, times = "ended", [end for _, end in task.runs]
-    else:
-        word, times = "started", [start for start, _ in task.runs]
-    # What began or ended before the due time was stored belongs to an earlier attempt.
-    later = [at for at in times if at is not None and at >= due.stored_at]
-    return word, min(map(timestamps.to_unix, later), default=None)

@@ -19,16 +19,16 @@ from app.core.rules.amounts import format_seconds
 from app.core.rules.conditions import AnyNodeType, MetricNode
 from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate, make_ref
 from app.core.rules.levels import Level, add_verdict
-from app.core.rules.rule_plan import Labels, RulePlan
+from app.core.rules.rule_plan import RulePlan
 from app.core.text.sanitize import sanitize
 from app.service.rules.due_times import (
     MAX_LOOKS,
     DueList,
     DueTime,
-    describe_lateness,
     find_due_changes,
     group_due_times,
 )
+from app.service.rules.lateness import LateCheck, find_last_alive
 from app.service.rules.levels import LOOKS, SHORT, WHILE_DOWN, AlertText, LevelLog, make_level_key
 from app.service.rules.probes import Probes
 from app.service.rules.ranking import FEW, find_ranked, list_suspects, rank
@@ -89,11 +89,15 @@ class Change(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Changes of a pass and of due times, and the UNIX time of the next pass at the latest."""
+    """Changes of a pass and of due times, and the UNIX time of the next pass at the latest.
+
+    `is_complete` is False if the next pass goes on with what this one left.
+    """
 
     changes: Sequence[Change]
     next_at: float
     due_changes: Sequence[DueChange] = ()
+    is_complete: bool = True
 
 
 class RuleEngine:
@@ -104,6 +108,8 @@ class RuleEngine:
         self.next_at = 0.0
         self._lock = asyncio.Lock()
         self._last_pass: float | None = None
+        self._late_since: float | None = None
+        """Time from which subjects may have been late, and done, without a pass; None if none."""
         self._is_starting = False
         """True after a pass that left rules or names to the next ones."""
         self._marks: Any = None
@@ -143,6 +149,8 @@ class RuleEngine:
             part = outcome.due_changes[at : at + BATCH_SIZE]
             await self.db.write(rule_states.change_due_times, part)
         self._last_pass = now
+        if outcome.is_complete:
+            self._late_since = None
         self.next_at = outcome.next_at
         return outcome
 
@@ -161,14 +169,8 @@ class RuleEngine:
             if subject.startswith("task:")
         ]
         dues = group_due_times(rule_states.list_due_times(c))
-        past_due = [
-            subject.removeprefix("task:")
-            for found in dues.values()
-            for subject, due in found.items()
-            if due.at <= now and subject.startswith("task:")
-        ]
         plans = [rule.plan for rule in rules]
-        snapshot = Snapshot(c, now, self.memory, plans, known, past_due)
+        snapshot = Snapshot(c, now, self.memory, plans, known)
         self._fill_rings(snapshot, rules)
         firing = {
             self._names[sla_id]
@@ -176,8 +178,12 @@ class RuleEngine:
             if sla_id in self._names and any(one.phase == FIRING for one in found.values())
         }
         gap = self._is_starting or self._last_pass is None or now - self._last_pass > GAP
+        if self._late_since is None and (gap or now > self.next_at + INTERVAL):
+            known_at = self._last_pass
+            self._late_since = find_last_alive(c, now) if known_at is None else known_at
         found: list[Change] = []
         due_changes: list[DueChange] = []
+        judges: list[_RulePass] = []
         next_at = now + INTERVAL
         looks, texts = LOOKS, dict[str, AlertText]()
         self.levels.keep_only([make_level_key(rule.row) for rule in rules])
@@ -188,6 +194,7 @@ class RuleEngine:
                 snapshot, rule, states.get(rule.row.id, {}), due, steady, firing, gap
             )  # fmt: skip
             found += judge.run()
+            judges.append(judge)
             self._steady[rule.row.id] = judge.steady
             texts |= judge.texts
             version = rule.row.updated_at
@@ -204,8 +211,10 @@ class RuleEngine:
         self._is_starting = gap and not is_complete
         if not is_complete:
             next_at = now
+        elif self._late_since is not None:
+            found = _add_late(found, judges, LateCheck(snapshot, self._late_since))
         self.levels.texts = texts
-        return Outcome(found, max(now + 0.001, next_at), due_changes)
+        return Outcome(found, max(now + 0.001, next_at), due_changes, is_complete)
 
     def _read_states(self, c: Connection) -> dict[int, dict[str, SubjectState]]:
         """Return {rule id: {subject: its state}}; a row is parsed once."""
@@ -335,6 +344,7 @@ class _RulePass:
         self.comparisons = rule.plan.comparisons
         self.levels = [Level(snapshot.now)] * len(self.comparisons)
         self.is_cut = False
+        self._known_keys = set[str]()
         self._left_out = set[str]()
         """Keys that break the rule, but have no alert since there are too many."""
         self._subject: Subject | None = None
@@ -351,7 +361,7 @@ class _RulePass:
         groups = self._judge_all()
         self.is_firing = bool(self._kept)
         self.texts = self._describe_firing(groups)
-        groups |= self._find_late(groups)
+        self._known_keys = self._kept | groups.keys()
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
         changes += [
             self._step_gone(key)
@@ -439,20 +449,21 @@ class _RulePass:
         """Return the next due times of the rule."""
         return self._due.times
 
-    def _find_late(self, groups: Mapping[str, _Group]) -> dict[str, _Group]:
-        """Return the subjects that were due, and done late, since the last pass."""
-        found: dict[str, _Group] = {}
-        can_be_late = self._plan.has_due and self._plan.group == self._plan.base
-        for key, due in self._stored.items() if can_be_late else ():
+    def tell_late(self, check: LateCheck) -> list[Change]:
+        """Return the alerts about subjects that were late, and done, while no pass judged them."""
+        pools = self._snapshot.pools_of_rules.get(self.row.id)
+        groups: dict[str, _Group] = {}
+        for late in check.find(self._plan, self._rule.since) if self.is_active else ():
+            key = self._get_key(late.subject)
             state = self._states.get(key)
-            if due.at > self._now or key in groups or (state and state.phase == FIRING):
+            is_known = key in self._known_keys or (state is not None and state.phase == FIRING)
+            is_other = pools is not None and late.subject.labels.pool not in pools
+            told = check.was_told(make_fingerprint(self.row.id, key), late)
+            if is_known or is_other or told or len(groups) >= MAX_ALERTS - len(self._states):
                 continue
-            if text := describe_lateness(self._snapshot, self._plan, due):
-                verdict = Verdict(True, due.at - self._plan.timing.wait, text=text)
-                kind = self._plan.base
-                subject = Subject(kind, key, due.title, "", Labels())
-                found[key] = _Group(verdict, subject, is_explained=True)
-        return found
+            verdict = Verdict(True, late.since, text=late.text)
+            groups[key] = _join(groups.get(key), _Group(verdict, late.subject, is_explained=True))
+        return [self._step(key, group, None) for key, group in groups.items()]
 
     def describe_left_out(self) -> str:
         """Return what the rule leaves out because there is too much, and what to do, or ""."""
@@ -686,6 +697,15 @@ class _RulePass:
     def _look_again(self, at: float | None) -> None:
         if at is not None and at > self._now:
             self.next_at = min(self.next_at, at)
+
+
+def _add_late(
+    found: Sequence[Change], judges: Sequence[_RulePass], check: LateCheck
+) -> list[Change]:
+    """Return the changes with those about late subjects, which have no other change."""
+    late = [change for judge in judges for change in judge.tell_late(check)]
+    keys = {(change.rule.id, change.subject) for change in late}
+    return [one for one in found if (one.rule.id, one.subject) not in keys] + late
 
 
 def _join(before: _Group | None, one: _Group) -> _Group:

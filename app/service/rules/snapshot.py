@@ -128,12 +128,12 @@ class Snapshot:
 
     def __init__(
         self, c: Connection, now: float, memory: Memory, plans: Sequence[RulePlan],
-        known_tasks: Sequence[str] = (), past_due: Sequence[str] = (),
+        known_tasks: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.c, self.now, self.memory = c, now, memory
         self._plans = plans
-        self._known_tasks, self._past_due = known_tasks, past_due
-        """Tasks with a state, which are read although others are older; and those that were due."""
+        self._known_tasks = known_tasks
+        """Tasks with a state, which are read although others are older."""
         self._grouped: dict[tuple[str, float, str], dict[str, list[RememberedRun]]] = {}
         self._matching: dict[Any, Sequence[Subject]] = {}
         self.levels: dict[Any, Any] = {}
@@ -294,11 +294,6 @@ class Snapshot:
         full = self._phases["waiting"].full_queues
         return next((one for one in full if globs is None or is_any_match(one, globs)), None)
 
-    @cached_property
-    def past_due_tasks(self) -> Mapping[str, rule_values.DueTaskRow]:
-        """Return {uuid: task} of the tasks whose stored due time has passed."""
-        return rule_values.map_due_tasks(self.c, self._past_due)
-
     def _make_instance(self, row: CandidateRow, fire: tuple[str, str] | None) -> Subject:
         tags: Mapping[str, str] = json.loads(row.tags) if row.tags and row.tags != "{}" else {}
         schedule, pool = fire[0] if fire else None, row.pool or self._get_pool(row.queue)
@@ -357,9 +352,10 @@ class Snapshot:
     def _make_all_ended(self, runs: Sequence[RememberedRun]) -> list[Subject]:
         rows = [one.row for one in runs]
         fires = rule_values.map_fire_times(self.c, [row.task_id for row in rows]) if rows else {}
-        return [self._make_ended(row, fires.get(row.task_id)) for row in rows]
+        return [self.make_ended(row, fires.get(row.task_id)) for row in rows]
 
-    def _make_ended(self, row: RunRow, fire: tuple[str, str] | None) -> Subject:
+    def make_ended(self, row: RunRow, fire: tuple[str, str] | None) -> Subject:
+        """Return the instance of a run that ended."""
         tags: Mapping[str, str] = json.loads(row.tags) if row.tags else {}
         schedule = fire[0] if fire else None
         labels = Labels(row.name, row.template, schedule, row.queue, row.pool, tags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,18 +108,22 @@ class VirtualHome:
 
     async def start_run(self, uuid: str) -> str:
         """Start a run of a waiting task now."""
+        return (await self.start_runs([uuid]))[0]
 
-        def start(c: Connection) -> str:
-            row = reads.list_by_uuid(c, [uuid])[0]
-            runid = make_uuid7()
+    async def start_runs(self, uuids: Sequence[str]) -> list[str]:
+        """Start runs of waiting tasks now."""
+
+        def start(c: Connection) -> list[str]:
+            rows = [reads.list_by_uuid(c, [uuid])[0] for uuid in uuids]
+            runids = [make_uuid7() for _ in uuids]
             transitions.claim(c, [{
-                "uuid": uuid, "runid": runid, "queue": row.queue, "pool": "default",
+                "uuid": row.uuid, "runid": runid, "queue": row.queue, "pool": "default",
                 "cpu": row.cpu, "memory": row.memory, "tags": json.dumps(row.tags),
                 "attempt": row.attempts + 1,
-            }])  # fmt: skip
-            event = {"run": runid, "pid": 4242, "ticks": 17, "at": self.now, "boot": "b" * 36}
-            transitions.record_starts(c, [event])
-            return runid
+            } for row, runid in zip(rows, runids, strict=True)])  # fmt: skip
+            started = {"pid": 4242, "ticks": 17, "at": self.now, "boot": "b" * 36}
+            transitions.record_starts(c, [{"run": runid, **started} for runid in runids])
+            return runids
 
         return await self.call.db.write(start)
 
