@@ -61,11 +61,12 @@ COVERING_TESTS = {
     "tests/core/rules/test_conditions.py": "core/rules/{amounts,catalog,presets,rule_plan,words}",
     "tests/core/rules/test_evaluate.py": "core/rules/{active_time,deadlines,window_stats}",
     "tests/service/rules/test_cases.py": "service/rules/{values,snapshot,run_memory,rings}"
+    " service/rules/{home_facts,instances,subjects}"
     " db/queries/{rule_states,rule_values}",
     "tests/service/rules/test_levels.py": "service/rules/trails",
     "tests/service/rules/test_replay.py": "service/rules/past",
-    "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins}"
-    " db/queries/checkins cli/commands/checkin",
+    "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins,rule_changes}"
+    " service/rules/rule_pass db/queries/checkins cli/commands/checkin",
     "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
     "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",

@@ -31,7 +31,8 @@ from app.core.rules.evaluate import (
     format_moment,
 )
 from app.core.rules.rule_plan import RulePlan, is_matched
-from app.service.rules.snapshot import Snapshot, Subject
+from app.service.rules.snapshot import Snapshot
+from app.service.rules.subjects import Subject
 from app.service.rules.values import SubjectValues
 from db import timestamps
 from db.engine import Connection

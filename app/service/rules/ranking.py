@@ -13,7 +13,8 @@ from typing import NamedTuple
 from app.core.rules.conditions import MetricNode
 from app.core.rules.evaluate import MetricRef
 from app.core.rules.rule_plan import RulePlan
-from app.service.rules.snapshot import Snapshot, Subject
+from app.service.rules.snapshot import Snapshot
+from app.service.rules.subjects import Subject
 from app.service.rules.values import SubjectValues
 
 FEW = 20

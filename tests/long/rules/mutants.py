@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.core.rules import alert_state
 from app.core.rules.alert_state import FIRING, PENDING, Step, SubjectState
-from app.service.rules import engine
+from app.service.rules import engine, rule_changes
 from db import schema
 from db.queries import alerts, rule_states, silences
 
@@ -88,7 +88,7 @@ def _fire_again(c: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _store_alerts_only(c: Any, changes: Sequence[Any], now: float) -> None:
-    engine._change_alerts(c, changes, now)
+    rule_changes._change_alerts(c, changes, now)
 
 
 def _match_any_severity(matchers: Mapping[str, Any], labels: Any) -> bool:

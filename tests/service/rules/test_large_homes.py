@@ -12,7 +12,7 @@ import pytest
 from app.runtime.change_feed import ChangeFeed
 from app.service.definitions import slas
 from app.service.rules import engine as engine_module
-from app.service.rules import snapshot
+from app.service.rules import instances, rule_pass, snapshot
 from app.service.rules.snapshot import Snapshot
 from db.queries import rule_values
 from tests.service.conftest import FakeRuntimeHandle
@@ -66,7 +66,7 @@ async def test_alerts_stay_while_a_start_reads_tasks_in_parts(
     tasks = [await home.submit() for _ in range(6)]
     await home.advance(700)
     assert len(home.take_log()) == 6
-    monkeypatch.setattr(snapshot, "NEW_INSTANCES", 2)
+    monkeypatch.setattr(instances, "NEW_INSTANCES", 2)
     home.restart()
     late = await home.submit()
     await home.start_run(tasks[5])
@@ -95,12 +95,12 @@ async def test_rules_are_parsed_in_parts_and_inhibit_all_the_same(
 
 
 async def test_a_quiet_pass_makes_nothing_anew(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine_module, "MAX_JUDGED", 2)
+    monkeypatch.setattr(rule_pass, "MAX_JUDGED", 2)
     await home.add_rule({"scope": "instance", "when": QUEUED})
     tasks = [await home.submit() for _ in range(6)]
     await home.advance(700)
     made = count_calls(monkeypatch, Snapshot, "_make_instance")
-    judged = count_calls(monkeypatch, engine_module, "evaluate")
+    judged = count_calls(monkeypatch, rule_pass, "evaluate")
     await home.advance(5)
     assert made == [] and len(judged) <= 2 * 2
     await home.start_run(tasks[4])
@@ -145,7 +145,7 @@ async def test_a_rule_tells_of_alerts_that_are_too_many(
     home: VirtualHome, live: FakeRuntimeHandle, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):  # fmt: skip
-    monkeypatch.setattr(engine_module, "MAX_ALERTS", 2)
+    monkeypatch.setattr(rule_pass, "MAX_ALERTS", 2)
     await home.add_rule({"scope": "instance", "when": QUEUED})
     tasks = [await home.submit() for _ in range(5)]
     await home.advance(700)
@@ -162,7 +162,7 @@ async def test_a_rule_tells_of_names_that_are_too_many(
     home: VirtualHome, live: FakeRuntimeHandle, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(snapshot, "MAX_NAMES", 2)
-    monkeypatch.setattr(engine_module, "MAX_NAMES", 2)
+    monkeypatch.setattr(rule_pass, "MAX_NAMES", 2)
     await home.add_rule({"scope": "task", "when": FAILED})
     for name in ("a", "b", "c"):
         await home.run_task(name, 1)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from app.core.rules.conditions import MetricNode, parse_conditions
 from app.core.rules.rule_plan import Labels
-from app.service.rules import engine as engine_module
+from app.service.rules import rule_pass
 from app.service.rules.ranking import BEFORE_LIMIT, Ranking, list_suspects
-from app.service.rules.snapshot import Subject
+from app.service.rules.subjects import Subject
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -65,7 +65,7 @@ def test_all_that_break_a_rule_are_suspects(
 async def test_a_rule_over_many_names_judges_few(
     home: VirtualHome, monkeypatch: pytest.MonkeyPatch, op: str
 ):
-    monkeypatch.setattr(engine_module, "FEW", 3)
+    monkeypatch.setattr(rule_pass, "FEW", 3)
     when = {"metric": "task.consecutive_failures", "op": op, "value": 2 if op == ">=" else 1}
     await home.add_rule({"scope": "task", "when": when})
     for name, codes in {"good": [1, 0], "bad": [1, 1], "once": [1]}.items():
@@ -74,9 +74,9 @@ async def test_a_rule_over_many_names_judges_few(
     for number in range(MANY):
         await home.run_task(f"job-{number}", 0 if op == ">=" else 1)
     judged: list[Any] = []
-    judge = engine_module.evaluate
+    judge = rule_pass.evaluate
     monkeypatch.setattr(
-        engine_module, "evaluate", lambda *args, **more: judged.append(args) or judge(*args, **more)
+        rule_pass, "evaluate", lambda *args, **more: judged.append(args) or judge(*args, **more)
     )
     await home.run_pass()
     fired = "bad" if op == ">=" else "good"
@@ -92,7 +92,7 @@ async def test_a_rule_over_many_names_judges_few(
 async def test_names_without_a_success_fire_once_the_rule_is_old_enough(
     home: VirtualHome, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(engine_module, "FEW", 1)
+    monkeypatch.setattr(rule_pass, "FEW", 1)
     when = {"metric": "task.seconds_since_success", "op": ">", "value": "10m"}
     await home.add_rule({"scope": "task", "when": when})
     for number in range(8):
