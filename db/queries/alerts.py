@@ -358,16 +358,13 @@ def map_live(c: Connection, fingerprints: Sequence[str]) -> dict[str, AlertRow]:
 
 def escalate_alerts(c: Connection, rows: Sequence[tuple[int, str]]) -> None:
     """Raise the severity of alerts, given as (id, severity), and end their acknowledgement."""
-    now = timestamps.now()
-    for key, severity in rows:
-        c.execute(
-            update(schema.alerts)
-            .where(_A.id == key)
-            .values(
-                severity=severity, status="firing", acknowledged_at=None, acknowledged_by=None,
-                note=None, updated_at=now,
-            )
-        )  # fmt: skip
+    if not rows:
+        return
+    raised = update(schema.alerts).where(_A.id == bindparam("key")).values(
+        severity=bindparam("raised"), status="firing", acknowledged_at=None, acknowledged_by=None,
+        note=None, updated_at=timestamps.now(),
+    )  # fmt: skip
+    c.execute(raised, [{"key": key, "raised": severity} for key, severity in rows])
     keys = [key for key, _ in rows]
     silences.release_alerts(c, keys)
     deliveries.announce(c, "escalated", keys)

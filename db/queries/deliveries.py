@@ -13,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, literal_column, select, text, update
 
@@ -123,35 +123,47 @@ def _map_actions(
     return {sla_id: actions for sla_id, actions in on_event.items() if actions}
 
 
-def _list_held(c: Connection, sla_id: int | None) -> list[DeliveryRow]:
+class HeldMessage(NamedTuple):
+    """A first message that nobody got yet: its target and its alerts."""
+
+    target: str
+    ids: Sequence[int]
+
+
+def _list_held(c: Connection, sla_id: int | None) -> list[HeldMessage]:
     """Return the first messages of a rule that a silence or `after` holds back.
 
     Without a rule they are about alerts of Taskdeck itself.
     """
-    now = timestamps.now()
+    # `+sla_id`: few deliveries wait, but a rule may have many
+    rows = c.exec_driver_sql(
+        "SELECT target, payload ->> '$.ids', created_at, due_at FROM deliveries WHERE next_at > ?"
+        " AND +sla_id IS ? AND +event = 'firing' AND repeats = 0 AND attempts = 0",
+        (timestamps.now(), sla_id),
+    )
     return [
-        row
-        for row in _list_waiting(c, sla_id)
-        if row.event == "firing"
-        and not row.repeats
-        and is_held(row)
-        and row.next_at is not None
-        and row.next_at > now
+        HeldMessage(target, json.loads(ids))
+        for target, ids, created_at, due_at in rows
+        if _is_put_off(created_at, due_at)
     ]
 
 
 def is_held(row: DeliveryRow) -> bool:
     """Return whether an unsent message waits, or waited, longer than for further alerts."""
-    usual = timestamps.parse_time(row.created_at) + timedelta(seconds=2 * GROUP_SECONDS)
-    return not row.attempts and row.due_at > timestamps.format_time(usual)
+    return not row.attempts and _is_put_off(row.created_at, row.due_at)
+
+
+def _is_put_off(created_at: str, due_at: str) -> bool:
+    usual = timestamps.parse_time(created_at) + timedelta(seconds=2 * GROUP_SECONDS)
+    return due_at > timestamps.format_time(usual)
 
 
 def _find_unheard(
-    c: Connection, sla_id: int | None, held: Sequence[DeliveryRow], target: str
+    c: Connection, sla_id: int | None, held: Sequence[HeldMessage], target: str
 ) -> set[int]:
     """Return the alerts of which a target was told nothing, because the message is held."""
     firing_target = target.replace("resume_queue ", "pause_queue ")
-    ids = {i for row in held if row.target == firing_target for i in row.payload["ids"]}
+    ids = {i for one in held if one.target == firing_target for i in one.ids}
     if not ids or sla_id is None:  # nothing was said to a channel without a rule before
         return ids
     return ids - _find_told(c, sla_id, ids, firing_target)
@@ -168,14 +180,6 @@ def _find_told(c: Connection, sla_id: int, alert_ids: Collection[int], target: s
         {"rule": sla_id, "target": target, "ids": json.dumps(list(alert_ids))},
     )
     return set(found.scalars())
-
-
-def _list_waiting(c: Connection, sla_id: int | None) -> list[DeliveryRow]:
-    """Return the unfinished deliveries of a rule, oldest first."""
-    # `+sla_id`: few deliveries wait, but a rule may have many
-    found = select(*_ROW).where(_WAITING, literal_column("+sla_id") == sla_id)
-    # sorted here, since SQLite would walk the whole table in the order of the ids
-    return sorted(DeliveryRow._make(row) for row in c.execute(found))
 
 
 def _enqueue(
@@ -200,37 +204,26 @@ def _enqueue(
     if not is_grouped:
         for alert in alerts:
             _insert(c, sla_id, event, action, [alert], due)
-    elif (row := _find_group(c, sla_id, event, action, due)) is not None:
-        payload = _join(row.payload, alerts)
-        c.execute(
-            update(schema.deliveries)
-            .where(_D.id == row.id)
-            .values(payload=payload, updated_at=timestamps.now())
-        )
+    elif (number := _find_group(c, sla_id, event, action, due)) is not None:
+        payload = c.execute(select(_D.payload).where(_D.id == number)).scalar_one()
+        _update(c, number, {"payload": _join(payload, alerts)})
     else:
         _insert(c, sla_id, event, action, alerts, due)
 
 
 def _find_group(
     c: Connection, sla_id: int | None, event: str, action: Mapping[str, Any], due: str
-) -> DeliveryRow | None:
-    """Return the delivery, not yet due, that can take further alerts."""
-    now = timestamps.now()
+) -> int | None:
+    """Return the first delivery, not yet due, that can take further alerts."""
     earliest = timestamps.parse_time(due) - timedelta(seconds=GROUP_SECONDS)
-    least = timestamps.format_time(earliest)
-    return next(
-        (
-            row
-            for row in _list_waiting(c, sla_id)
-            if row.event == event
-            and row.action == action
-            and not row.attempts
-            and not row.repeats
-            and now < str(row.next_at) <= due
-            and str(row.next_at) >= least
-        ),
-        None,
+    # sorted here, since SQLite would walk the whole table in the order of the ids
+    rows = c.exec_driver_sql(
+        "SELECT id, action FROM deliveries WHERE next_at > ? AND next_at >= ? AND next_at <= ? AND"
+        " +sla_id IS ? AND +event = ? AND repeats = 0 AND attempts = 0",
+        (timestamps.now(), timestamps.format_time(earliest), due, sla_id, event),
     )
+    alike = (number for number, stored in sorted(rows) if json.loads(stored) == action)
+    return next(alike, None)
 
 
 def _join(payload: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

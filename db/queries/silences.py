@@ -8,9 +8,10 @@ no effect.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from fnmatch import translate
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -50,6 +51,16 @@ class AlertLabels(NamedTuple):
     queue: str | None = None
     pool: str | None = None
     tag: tuple[str, ...] = ()
+
+
+_PLACES = {key: place for place, key in enumerate(AlertLabels._fields)}
+
+
+class CompiledMatcher(NamedTuple):
+    """The place of a name in the labels of an alert, -1 if unknown, and the pattern it needs."""
+
+    place: int
+    pattern: re.Pattern[str]
 
 
 class LabelledAlert(NamedTuple):
@@ -106,9 +117,10 @@ def find_silenced(c: Connection, alert_ids: Collection[int] | None = None) -> di
     asked = rules if len(rules) == len(active) else None
     found: dict[int, Silence] = {}
     alike: dict[Any, Silence | None] = {}  # many alerts have the same rule and names
+    covers = [(one, make_selector(one)) for one in active]
     for alert in list_labelled(c, alert_ids, asked):
         if alert[1:] not in alike:
-            alike[alert[1:]] = next((one for one in active if is_covered(one, alert)), None)
+            alike[alert[1:]] = next((one for one, has in covers if has(alert)), None)
         if (silence := alike[alert[1:]]) is not None:
             found[alert.id] = silence
     return found
@@ -116,40 +128,58 @@ def find_silenced(c: Connection, alert_ids: Collection[int] | None = None) -> di
 
 def count_covered(c: Connection, silences: Iterable[Silence]) -> Counter[int]:
     """Count the open alerts that each silence covers."""
-    listed = list(silences)
-    alerts = list_labelled(c) if listed else []
-    return Counter(one.id for alert in alerts for one in listed if is_covered(one, alert))
+    covers = [(one, make_selector(one)) for one in silences]
+    alerts = list_labelled(c) if covers else []
+    return Counter(one.id for alert in alerts for one, has in covers if has(alert))
 
 
-def is_covered(silence: Silence, alert: LabelledAlert) -> bool:
-    """Return whether a silence covers an alert."""
-    if silence.matchers is None:
-        return alert.sla_id == silence.sla_id
-    return is_matched(silence.matchers, alert.labels)
+def make_selector(silence: Silence) -> Callable[[LabelledAlert], bool]:
+    """Return the function that tells whether a silence covers an alert.
+
+    The globs of a silence are compiled once, since it meets many alerts.
+    """
+    matchers = silence.matchers
+    if matchers is None:
+        return lambda alert: alert.sla_id == silence.sla_id
+    parts = compile_matchers(matchers)
+    return lambda alert: _is_selected(parts, alert.labels)
 
 
 def is_matched(matchers: Matchers, labels: AlertLabels) -> bool:
     """Return whether an alert has a name for each matcher that one of its globs selects."""
+    return _is_selected(compile_matchers(matchers), labels)
+
+
+def compile_matchers(matchers: Matchers) -> Sequence[CompiledMatcher]:
+    """Return the place in the labels and the pattern of each matcher, and of each tag name."""
+    found: list[CompiledMatcher] = []
     for key, globs in matchers.items():
-        if key == "tag":
-            is_selected = _has_tags(globs, labels.tag)
-        else:
-            name: str | None = getattr(labels, key, None)
-            is_selected = name is not None and any(fnmatchcase(name, glob) for glob in globs)
-        if not is_selected:
+        place = _PLACES.get(key, -1)
+        if key != "tag":
+            found.append(CompiledMatcher(place, _compile(globs)))
+            continue
+        by_name: dict[str, list[str]] = {}
+        for glob in globs:
+            by_name.setdefault(glob.partition("=")[0], []).append(glob)
+        found += [CompiledMatcher(place, _compile(of_name)) for of_name in by_name.values()]
+    return found
+
+
+def _compile(globs: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)))
+
+
+def _is_selected(parts: Sequence[CompiledMatcher], labels: AlertLabels) -> bool:
+    for place, pattern in parts:
+        if place < 0:
             return False
-    return bool(matchers)  # matchers that could not be read select nothing
-
-
-def _has_tags(globs: Sequence[str], tags: Sequence[str]) -> bool:
-    """Return whether one of the globs of each tag name selects a tag."""
-    by_name: dict[str, list[str]] = {}
-    for glob in globs:
-        by_name.setdefault(glob.partition("=")[0], []).append(glob)
-    return all(
-        any(fnmatchcase(tag, glob) for tag in tags for glob in of_name)
-        for of_name in by_name.values()
-    )
+        name = labels[place]
+        if isinstance(name, tuple):
+            if not any(map(pattern.match, name)):
+                return False
+        elif name is None or pattern.match(name) is None:
+            return False
+    return bool(parts)  # matchers that could not be read select nothing
 
 
 # --- names of alerts --------------------------------------------------------------------
@@ -260,7 +290,7 @@ def put(c: Connection, matchers: Matchers, until: str, by: str, reason: str | No
     values = {"until": until, "by": by, "reason": reason}
     if old is not None:
         c.execute(update(schema.silences).where(_S.id == old.id).values(**values, **_touch()))
-        _move_waiting(c, old.until, timestamps.now())
+        _move_waiting(c, [old.until], timestamps.now())
         return old.id
     row = {"matchers": {key: list(globs) for key, globs in matchers.items()}, **values}
     made = schema.silences.insert().values(**row, created_at=timestamps.now(), **_touch())
@@ -270,7 +300,7 @@ def put(c: Connection, matchers: Matchers, until: str, by: str, reason: str | No
 def remove(c: Connection, silence: Silence) -> None:
     """Remove a silence. What waited for its end is sent now, unless another silence covers it."""
     c.execute(schema.silences.delete().where(_S.id == silence.id))
-    _move_waiting(c, silence.until, timestamps.now())
+    _move_waiting(c, [silence.until], timestamps.now())
 
 
 def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
@@ -278,7 +308,7 @@ def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | 
     silence = map_own(c).get(sla_id)
     _delete_of_rule(c, sla_id)
     if silence:
-        _move_waiting(c, silence.until, until, sla_id)
+        _move_waiting(c, [silence.until], until, [sla_id])
     row = {"sla_id": sla_id, "by": by, "reason": reason, "until": until}
     c.execute(schema.silences.insert().values(**row, created_at=timestamps.now(), **_touch()))
 
@@ -286,16 +316,16 @@ def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | 
 def unsilence_rule(c: Connection, sla_id: int) -> None:
     """Remove the silence of a rule. What waited for its end is sent now."""
     if silence := map_own(c).get(sla_id):
-        _move_waiting(c, silence.until, timestamps.now(), sla_id)
+        _move_waiting(c, [silence.until], timestamps.now(), [sla_id])
     _delete_of_rule(c, sla_id)
 
 
 def release_rules(c: Connection, sla_ids: Collection[int]) -> None:
     """Look again at the messages of these rules that wait: other silences may cover them now."""
-    matching = [one for one in list_active(c) if one.matchers is not None] if sla_ids else []
-    for silence in matching:
-        for sla_id in sla_ids:
-            _move_waiting(c, silence.until, timestamps.now(), sla_id)
+    active = list_active(c) if sla_ids else []
+    ends = {one.until for one in active if one.matchers is not None}
+    if ends:
+        _move_waiting(c, ends, timestamps.now(), sla_ids)
 
 
 def release_alerts(c: Connection, alert_ids: Collection[int]) -> None:
@@ -309,13 +339,16 @@ def _delete_of_rule(c: Connection, sla_id: int) -> None:
     c.execute(schema.silences.delete().where(_S.sla_id == sla_id))
 
 
-def _move_waiting(c: Connection, end: str, to: str, sla_id: int | None = None) -> None:
-    """Move the messages that wait for the end of a silence; if due too early, they are put off."""
+def _move_waiting(
+    c: Connection, ends: Collection[str], to: str, sla_ids: Collection[int] | None = None
+) -> None:
+    """Move the messages that wait for the ends of silences; if due too early, they are put off."""
     d = schema.deliveries.c
-    of_rule = [] if sla_id is None else [text("+sla_id = :rule").bindparams(rule=sla_id)]
+    rules = "+sla_id IN (SELECT value FROM json_each(:rules))"
+    of_rules = [] if sla_ids is None else [text(rules).bindparams(rules=json.dumps([*sla_ids]))]
     c.execute(
         update(schema.deliveries)
-        .where(d.next_at == end, text("+attempts = 0"), *of_rule)
+        .where(is_any_of(d.next_at, ends), d.next_at.is_not(None), text("+attempts = 0"), *of_rules)
         .values(next_at=to, due_at=to, **_touch())
     )
 

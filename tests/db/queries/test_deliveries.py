@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -362,3 +363,34 @@ async def test_the_end_of_many_held_alerts_takes_few_statements(scenario: Scenar
     about_messages = [text for text in statements if "FROM deliveries d" in text]
     assert len(about_messages) == 1
     assert [event for event, _, _ in await scenario.summarize()] == ["firing"]
+
+
+async def test_a_firing_alert_parses_no_message_that_waits_for_later(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+):
+    parsed: list[Any] = []
+
+    def load(text: Any, **more: Any) -> Any:
+        parsed.append(text)
+        return loads(text, **more)
+
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", load)
+    counts: list[int] = []
+    for name in ("a", "b"):
+        before = len(parsed)
+        await scenario.fire(name)
+        counts.append(len(parsed) - before)
+        scenario.clock.advance(5)
+        later = timestamps.format_time(timestamps.utcnow() + timedelta(hours=1))
+        for _ in range(10):
+            await scenario.db.write(_insert_waiting, scenario.rule, later)
+    assert counts[0] == counts[1]
+
+
+def _insert_waiting(c: Connection, rule: int, until: str) -> None:
+    deliveries.insert(c, {
+        "sla_id": rule, "alert_id": None, "event": "firing", "action": NOTIFY[0],
+        "target": "ops", "payload": {"ids": [1], "alerts": []}, "status": "pending", "log": [],
+        "reached": [], "due_at": until, "next_at": until,
+    })  # fmt: skip

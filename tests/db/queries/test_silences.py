@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from app.service.context import Call
 from db import schema, timestamps
@@ -165,3 +165,45 @@ async def test_a_resolved_alert_is_not_counted(call: Call):
         return before, silences.count_covered(c, [found])[number]
 
     assert await call.db.write(run) == (1, 0)
+
+
+async def test_the_globs_of_a_silence_are_compiled_once_for_all_alerts(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    compiled: list[Any] = []
+
+    def compile_counted(globs: Any) -> Any:
+        compiled.append(globs)
+        return make(globs)
+
+    make = silences._compile
+    monkeypatch.setattr(silences, "_compile", compile_counted)
+
+    def run(c: Connection) -> int:
+        for number in range(20):
+            add_alert(c, f"r{number}")
+        for number in range(3):
+            silence(c, 60 + number, rule=[f"r{number}", "x-*"])
+        return len(silences.find_silenced(c))
+
+    assert await call.db.write(run) == 3
+    assert compiled == [["r2", "x-*"], ["r1", "x-*"], ["r0", "x-*"]]
+
+
+async def test_more_alerts_and_silences_escalate_by_as_many_statements(call: Call):
+    statements: list[str] = []
+
+    def count(c: Connection, many: int) -> int:
+        raised = [(add_alert(c, f"r{many}"), "critical") for _ in range(many)]
+        for number in range(many):
+            silence(c, 60 + number, rule=[f"x{many}-{number}"])
+        before = len(statements)
+        alerts.escalate_alerts(c, raised)
+        return len(statements) - before
+
+    def run(c: Connection) -> tuple[int, int]:
+        event.listen(c, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        return count(c, 2), count(c, 20)
+
+    few, many = await call.db.write(run)
+    assert few == many

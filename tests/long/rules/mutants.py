@@ -91,8 +91,8 @@ def _store_alerts_only(c: Any, changes: Sequence[Any], now: float) -> None:
     rule_changes._change_alerts(c, changes, now)
 
 
-def _match_any_severity(matchers: Mapping[str, Any], labels: Any) -> bool:
-    return _is_matched({key: globs for key, globs in matchers.items() if key != "severity"}, labels)
+def _match_any_severity(matchers: Mapping[str, Any]) -> Any:
+    return _compile_matchers({key: globs for key, globs in matchers.items() if key != "severity"})
 
 
 def _list_ended_silences(c: Any) -> list[Any]:
@@ -100,7 +100,7 @@ def _list_ended_silences(c: Any) -> list[Any]:
     return [silences.Silence._make(row) for row in c.execute(select(*columns))]
 
 
-_is_matched = silences.is_matched
+_compile_matchers = silences.compile_matchers
 _store_states, _fire_alerts = rule_states.store_states, alerts.fire_alerts
 MUTANTS: Mapping[str, Patch] = {
     "fires without waiting": (alert_state, "advance", _fire_without_waiting),
@@ -115,7 +115,7 @@ MUTANTS: Mapping[str, Patch] = {
     "keeps an acknowledgement that got worse": (alerts, "escalate_alerts", _forget_escalation),
     "has several live alerts of a fingerprint": (alerts, "fire_alerts", _fire_again),
     "stores alerts without states": (engine, "apply_changes", _store_alerts_only),
-    "silences any severity": (silences, "is_matched", _match_any_severity),
+    "silences any severity": (silences, "compile_matchers", _match_any_severity),
     "silences after the end": (silences, "list_active", _list_ended_silences),
 }
 
