@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
             exit_on_error=False,
         )
         self._positionals.title = "arguments"
+        self.takes_command = False
 
     def add_option(self, *names: str, **how: Any) -> None:
         """Add an option or argument. A `%` in its help is literal."""
@@ -86,7 +87,10 @@ class Parser(argparse.ArgumentParser):
             self.prog.partition(" ")[2],
         )
         if word[:1] != "-":
-            return Usage(f'unexpected argument: "{shown}"', self._make_help_hint())
+            said = f'unexpected argument: "{shown}".'
+            if self.takes_command:
+                said += " A command comes after --."
+            return Usage(said, self._make_help_hint())
         name = word.partition("=")[0]
         hint = FOREIGN_OPTIONS.get(name) if command == "submit" else None
         # Without the dashes, which would make unlike names look alike.
@@ -193,6 +197,7 @@ class Command:
     def make_parser(self, name: str) -> Parser:
         """Return the parser of this command."""
         parser = Parser(f"taskdeck {name}", self.summary, self.examples)
+        parser.takes_command = self.takes_command
         self.add_options(parser)
         parser.usage = f"{parser.prog} {self.usage or parser.make_usage()}"
         return parser

@@ -652,6 +652,22 @@ def test_check_ins_are_listed_with_the_rules_that_watch_them(fake_runtime, cli):
     assert "List: taskdeck sla checkins" in cli("checkin").err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sla", "create", "x", "--conditions", '{"match": {"task": "a", "task": "b"}}'),
+        ("template", "create", "x", "--parameters", '{"task": 1, "task": 2}', "--", "true"),
+        ("submit", "x", "-p", 'y:={"task": 1, "task": 2}'),
+    ],
+)
+def test_a_key_that_json_has_twice_is_refused(fake_runtime, cli, words):
+    fake_runtime()
+
+    said = cli(*words)
+
+    assert said.code == 2 and '"task" appears twice in one object.' in said.err
+
+
 def test_the_schema_of_conditions_is_indented(cli):
     said = cli("sla", "schema").out
 

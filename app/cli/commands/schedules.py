@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 
 from app.cli import definition_group, output, styles, time_format
 from app.cli.commands.submit import check_argv
+from app.cli.commands.task_actions import report_results
 from app.cli.parser import (
     CPU,
     DURATION,
@@ -33,7 +35,7 @@ from app.core.schedules.task_settings import list_settings
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
-from app.errors import Usage
+from app.errors import Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,17 +194,48 @@ def create_schedule(session: CommandContext, args: Args) -> int:
         from app.core.schedules.zones import get_local_zone_name
 
         values["timezone"] = get_local_zone_name()
-    answer = session.call(
-        "schedule.create", name=name, **context.collect_context(args, UNCHANGED), **values
+    answer = _call(
+        session, "schedule.create", name=name, **context.collect_context(args, UNCHANGED), **values
     )
     return _print_change(args, answer, "created")
+
+
+def _call(session: CommandContext, verb: str, **values: Any) -> Any:
+    """Call a verb; a problem names options as they are typed, in place of keys of a definition."""
+    try:
+        return session.call(verb, **values)
+    except Problem as problem:
+        problem.message = _KEY.sub(_format_option, problem.message)
+        raise
+
+
+_KEY = re.compile(r"(?:^|(?<=; ))(timezone|every|until|jitter|missed_within|at)(?= must be )")
+"""Keys of a definition at the start of a problem."""
+
+
+def _format_option(found: re.Match[str]) -> str:
+    return "--tz" if found[1] == "timezone" else f"--{found[1].replace('_', '-')}"
+
+
+def remove(session: CommandContext, args: Args) -> int:
+    """Remove schedules."""
+    if len(args.names) < 2:
+        name = require_one_name(args, "schedule")
+        answer = session.call("schedule.rm", name=name)
+        text = f"schedule {sanitize(name)} removed"
+        return definition_group.print_result(args, answer, text)
+    return report_results(
+        args,
+        session.call("schedule.rm", names=args.names),
+        lambda row: f"schedule {sanitize(row['name'])} removed",
+    )
 
 
 def set_schedule(session: CommandContext, args: Args) -> int:
     """Change a schedule."""
     name = require_one_name(args, "schedule")
     values = _collect_keys(args) | context.collect_context_changes(args, UNCHANGED)
-    answer = session.call("schedule.set", name=name, **values)
+    answer = _call(session, "schedule.set", name=name, **values)
     return _print_change(args, answer, "changed")
 
 
@@ -533,5 +566,11 @@ COMMANDS = {
         _add_preview_arguments,
         "  taskdeck schedule preview '*/15 9-17 * * MON-FRI' --tz Europe/Berlin --count 3",
     ),
-    "rm": definition_group.make_name_command("schedule", "rm", "remove a schedule", "removed"),
+    "rm": Command(
+        "remove schedules",
+        remove,
+        definition_group.add_name,
+        "  taskdeck schedule rm etl nightly-sync",
+        usage="[OPTION …] NAME …",
+    ),
 }

@@ -204,7 +204,7 @@ def _collect_limit(args: Args) -> dict[str, Any]:
 
 def _parse_json(text: str) -> dict[str, Any]:
     """Return the JSON object of an argument, of a file (@FILE), or of standard input (-)."""
-    import json
+    from app.core.strict_json import DuplicateKeyError, load_json
 
     try:
         if text == "-":
@@ -212,11 +212,13 @@ def _parse_json(text: str) -> dict[str, Any]:
         elif text.startswith("@"):
             with open(text[1:], encoding="utf-8") as file:
                 text = file.read()
-        found = json.loads(text)
+        found = load_json(text)
     except OSError as error:
         raise Usage(f"--conditions: {sanitize(text[1:])}: {error.strerror}.") from None
     except RecursionError:
         raise Usage("--conditions is nested too deeply. Nothing was changed.") from None
+    except DuplicateKeyError as error:
+        raise Usage(f"--conditions: {error} Nothing was changed.") from None
     except ValueError as error:
         raise Usage(
             f"--conditions is no JSON: {sanitize(str(error))}. Nothing was changed."

@@ -181,13 +181,14 @@ def _read_parameters(args: Args) -> Any:
     """Return the JSON Schema given inline or in the file after @."""
     if args.parameters is None:
         return None
-    import json
-
     from app.cli.commands.apply_export import read_text
+    from app.core.strict_json import DuplicateKeyError, load_json
 
     text = read_text(args.parameters[1:])[0] if args.parameters.startswith("@") else args.parameters
     try:
-        return json.loads(text)
+        return load_json(text)
+    except DuplicateKeyError as error:
+        raise Usage(f"--parameters: {error} Nothing was created.") from None
     except (ValueError, RecursionError):
         raise Usage(
             "--parameters must be a JSON Schema, or @FILE with one. Nothing was created."

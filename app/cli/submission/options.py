@@ -28,11 +28,14 @@ def parse_parameter(text: str) -> tuple[str, Any, bool]:
     key, value = parse_pair(text)
     if not key.endswith(":"):
         return key, value, False
-    import json
     from argparse import ArgumentTypeError
 
+    from app.core.strict_json import DuplicateKeyError, load_json
+
     try:
-        return key[:-1], json.loads(value), True
+        return key[:-1], load_json(value), True
+    except DuplicateKeyError as error:
+        raise ArgumentTypeError(f"{sanitize(key)}= has JSON in which {error}") from None
     except (ValueError, RecursionError):
         # The schema that may declare the parameter secret is not known here.
         raise ArgumentTypeError(

@@ -11,11 +11,16 @@ SCOPES = ("instance", "task", "schedule", "queue", "pool", "host", "taskdeck")
 
 
 class Metric(NamedTuple):
-    """A metric. `grows` is True if its value grows by a second each second, until a reset."""
+    """A metric. `grows` is True if its value grows by a second each second, until a reset.
+
+    `sentence` says the metric with its value in place of `{}`, where the value after `words` is
+    hard to read.
+    """
 
     unit: str
     words: str
     grows: bool = False
+    sentence: str = ""
 
 
 METRICS = {
@@ -29,7 +34,9 @@ METRICS = {
     "instance.attempt": Metric(COUNT, "attempt"),
     "instance.exit_code": Metric(COUNT, "exit code"),
     "task.seconds_since_success": Metric(SECONDS, "no success for", True),
-    "task.consecutive_failures": Metric(COUNT, "failures in a row"),
+    "task.consecutive_failures": Metric(
+        COUNT, "failures in a row", sentence="failed {} times in a row"
+    ),
     "task.success_ratio": Metric(RATIO, "successes"),
     "schedule.seconds_since_success": Metric(SECONDS, "no success for", True),
     "schedule.missed": Metric(COUNT, "missed fire times"),

@@ -214,7 +214,7 @@ def _judge_metric(node: MetricNode, values: Values, now: float, explain: bool) -
     text = ""
     if explain:
         shown = _format(ref, limit) if basis else amounts.format_amount(ref.unit, limit)
-        text = f"{format_ref(ref, value)} ({_describe_limit(node.op)} {shown}{basis})"
+        text = f"{format_ref(ref, value)} ({describe_limit(node.op)} {shown}{basis})"
     return Verdict(
         state,
         since,
@@ -250,7 +250,8 @@ def _find_next(
     return min(coming, default=None)
 
 
-def _describe_limit(op: str) -> str:
+def describe_limit(op: str) -> str:
+    """Return the word before a limit: `limit`, for a lower one `at least`."""
     return {
         ">": "limit", ">=": "limit", "<": "at least", "<=": "more than", "==": "is", "!=": "not",
     }[op]  # fmt: skip
@@ -389,7 +390,15 @@ def describe_ref(ref: MetricRef) -> str:
 
 def format_ref(ref: MetricRef, value: float) -> str:
     """Return a metric and its value in words: `queued tasks 143`."""
-    return f"{describe_ref(ref)} {_format(ref, value)}"
+    return say_ref(ref, _format(ref, value))
+
+
+def say_ref(ref: MetricRef, value: str) -> str:
+    """Return a metric with a value, or a comparison, as words: `failed 3 times in a row`."""
+    sentence = catalog.METRICS[ref.metric].sentence
+    if not sentence or ref.is_windowed:
+        return f"{describe_ref(ref)} {value}"
+    return sentence.format(value).replace(" 1 times ", " 1 time ")
 
 
 def _format(ref: MetricRef, value: float) -> str:

@@ -17,7 +17,15 @@ from app.core.rules.conditions import (
     list_parts,
     parse_conditions,
 )
-from app.core.rules.evaluate import Target, Verdict, describe_ref, format_moment, make_ref
+from app.core.rules.evaluate import (
+    Target,
+    Verdict,
+    describe_limit,
+    describe_ref,
+    format_moment,
+    make_ref,
+    say_ref,
+)
 from app.core.scheduling.expected_end import ExpectedEnd
 from app.core.text import units
 
@@ -163,7 +171,8 @@ def _describe_metric(node: MetricNode, op: str, level: Level) -> dict[str, Any]:
     about = level.subject if level.subject not in ("the host", "host", "taskdeck") else ""
     if value is None:
         shown = "none reached" if level.is_below else ""
-    parts = [f"{words} {shown}", bound and f"limit {bound}", about]
+    said = f"{words} {shown}" if value is None else say_ref(ref, shown)
+    parts = [said, bound and f"limit {bound}", about]
     text = ", ".join(filter(None, parts)) if shown else f"{words}: no data"
     brief = "" if value is None else f"{shown} / {bound}" if bound else shown
     return {
@@ -230,11 +239,17 @@ def _format_minute(at: float, now: float) -> str:
 
 
 def describe_brief(conditions: object, value: float | None, limit: float | None) -> str | None:
-    """Return the value of an alert and its limit: `143 > 100`; None without a single metric."""
+    """Return the value of an alert and its limit: `143 > 100`, `3 (limit 3)`.
+
+    Return None without a single metric.
+    """
     when = conditions.get("when") if is_object(conditions) else None
     metric = catalog.METRICS.get(str(when.get("metric"))) if is_object(when) else None
     if not is_object(when) or metric is None or value is None or limit is None:
         return None
     unit = catalog.COUNT if when.get("stat") == "count" else metric.unit
     shown = amounts.format_value(unit, value), amounts.format_amount(unit, limit)
-    return f"{shown[0]} {when.get('op')} {shown[1]}"
+    op = str(when.get("op"))
+    if op not in (">", "<"):  # `3 >= 3` takes thought
+        return f"{shown[0]} ({describe_limit(op)} {shown[1]})"
+    return f"{shown[0]} {op} {shown[1]}"

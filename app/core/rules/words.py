@@ -19,7 +19,7 @@ from app.core.rules.conditions import (
     NotNode,
     parse_conditions,
 )
-from app.core.rules.evaluate import describe_ref, make_ref
+from app.core.rules.evaluate import make_ref, say_ref
 from app.core.schedules.zones import get_local_zone_name
 
 _OPERATORS = {
@@ -81,7 +81,7 @@ def _describe_match(scope: str, match: Match) -> str:
 def describe_node(node: AnyNodeType) -> str:
     """Return one node of a condition in words."""
     if isinstance(node, MetricNode):
-        return f"{describe_ref(make_ref(node))} {_OPERATORS[node.op]} {_describe_value(node)}"
+        return say_ref(make_ref(node), f"{_OPERATORS[node.op]} {_describe_value(node)}")
     if isinstance(node, DeadlineNode):
         return f"no success {_describe_due(node.deadline)}"
     if isinstance(node, ForecastNode):

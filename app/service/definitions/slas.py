@@ -19,7 +19,7 @@ from app.service import sla_metrics
 from app.service.context import Call, RuntimeHandle
 from app.service.notifications import describe_delivery, require_channels
 from app.service.rules import descriptions as general_rules
-from app.service.rules import trails
+from app.service.rules import trails, zone_hints
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection, Database
@@ -310,6 +310,7 @@ async def create(
         definitions.create(c, schema.slas, name, values, call.by)
 
     await call.db.write(create)
+    await zone_hints.note_zone(call, name, values["conditions"])
     return await show(call, name=name)
 
 
@@ -384,6 +385,8 @@ async def set_(
         call, row.id, definitions.find_difference(row._asdict(), values), values["priority"]
     )
     await call.db.write(change)
+    if values["conditions"] != row.conditions:
+        await zone_hints.note_zone(call, name, values["conditions"])
     return await show(call, name=name)
 
 
@@ -561,6 +564,8 @@ def check_match(
             asked = [match[kind]] if kind in match else []
         for name in asked:
             if name not in names:
+                if kind == "queue":
+                    raise lookup.make_unknown_queue(name, list(names))
                 raise lookup.make_unknown_name(kind, name, list(names))
 
 

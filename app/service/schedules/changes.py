@@ -146,7 +146,9 @@ def _find_next(
         return None, None
     rules = schedule_rules.build_rules(row, calendars)
     if must_fire and schedule_rules.find_next(rules, after)[0] is None:
-        raise Refused(f"the schedule would never fire: its last time is over. {UNCHANGED}")
+        only = f"its only time, {sanitize(row.expression)},"
+        ended = only if row.kind == "at" else "its last time"
+        raise Refused(f"the schedule would never fire: {ended} is over. {UNCHANGED}")
     return schedule_rules.find_next_unless_paused(row, rules, after)
 
 

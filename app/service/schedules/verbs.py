@@ -17,14 +17,14 @@ from app.core.schedules.zones import get_zone
 from app.core.schema import parameters
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
-from app.errors import NOT_SUBMITTED, Conflict, Problem, Refused, Usage
+from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.definitions.templates import require_template
 from app.service.schedules import changes, firing, views
 from app.service.schedules import rules as schedule_rules
 from app.service.schedules.changes import UNCHANGED, require_schedule
-from app.service.tasks import number_file
+from app.service.tasks import lookup, number_file
 from app.service.tasks.resolution import Resolutions, run_resolved
 from db import schema, timestamps
 from db.engine import Connection
@@ -210,15 +210,27 @@ def _merge(source: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value not in ("", [])}
 
 
-async def rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Delete a schedule and its record of fire times; its tasks stay."""
+async def rm(call: Call, *, name: str | None = None, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Delete schedules and their records of fire times; their tasks stay.
 
-    def remove(c: Connection) -> None:
-        require_schedule(c, name)
-        definitions.remove(c, schema.schedules, name, call.by)
+    Return {"name"} of one, or of `names` {"done": [{"name"}], "refused", "notes"}.
+    """
 
-    await call.db.write(remove)
-    return {"name": name}
+    def remove(c: Connection, one: str) -> None:
+        require_schedule(c, one)
+        definitions.remove(c, schema.schedules, one, call.by)
+
+    if name is not None:
+        await call.db.write(remove, name)
+        return {"name": name}
+    total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
+    for one in dict.fromkeys(names):
+        try:
+            await call.db.write(remove, one)
+            total["done"].append({"name": one})
+        except NotFound as problem:
+            total["refused"].append(lookup.make_refusal(problem, one))
+    return total
 
 
 async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str, Any]:
@@ -357,6 +369,7 @@ def _list_backfill(
     """Return the fire times to submit, and the number of those that were submitted before."""
     if row.kind == "boot":
         raise Refused(f"schedule {sanitize(row.name)} fires at boot, so it has no past fire times.")
+    since, until = (_expand_day(text, row.zone, now) for text in (since, until))
     first = _parse_time("from", since, row.zone, now)
     last = min(_parse_end("to", until, row.zone, now), now)
     if first > last:
@@ -416,6 +429,14 @@ def _backfill(
         schedules.record_fires(c, name, [(stored, "submitted", reason, previous)])
         submitted.append((at, number))
     return submitted
+
+
+def _expand_day(text: str, zone: str, now: datetime) -> str:
+    """Return the date of `today` or `yesterday` in a zone; any other text as it is."""
+    back = {"today": 0, "yesterday": 1}.get(text.strip().lower())
+    if back is None:
+        return text
+    return str(now.astimezone(get_zone(zone)).date() - timedelta(days=back))
 
 
 def _parse_end(word: str, text: str, zone: str, now: datetime) -> datetime:

@@ -13,6 +13,7 @@ import pytest
 from app.cli.commands import schedules
 from app.cli.parser import Parser
 from app.cli.submission.options import add_submit_options
+from app.errors import Usage
 from tests.cli.builders import make_past_time
 
 FIRE = {"schedule": "etl", "fire_time": "2026-11-30T01:00:00.000000Z", "outcome": "submitted",
@@ -234,6 +235,37 @@ def test_rm_removes_a_schedule(fake_runtime, cli):
     fake_runtime(schedule__rm={"name": "etl"})
 
     assert cli("schedule", "rm", "etl").out == "schedule etl removed\n"
+
+
+def test_rm_removes_several_schedules_and_names_the_others(fake_runtime, cli):
+    refused = [{"id": "sk", "message": 'no schedule "sk".', "hint": "", "exit_code": 3}]
+    answer = {"done": [{"name": "etl"}], "refused": refused, "notes": []}
+    runtime = fake_runtime(schedule__rm=answer)
+
+    said = cli("schedule", "rm", "etl", "sk")
+
+    assert runtime.get_last_args("schedule.rm") == {"names": ["etl", "sk"]}
+    assert (said.code, said.out) == (1, "schedule etl removed\n") and 'no schedule "sk"' in said.err
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ('timezone must be x, not "Z"; every must be y.', '--tz must be x, not "Z"; --every must'),
+        ("missed_within must be z.", "--missed-within must be z."),
+        ("the schedule would never fire.", "the schedule would never fire."),
+    ],
+)
+def test_a_problem_names_options_as_they_are_typed(fake_runtime, cli, problem, said):
+    fake_runtime(schedule__set=Usage(problem))
+
+    assert f"taskdeck: {said}" in cli("schedule", "set", "etl", "--every", "1h").err
+
+
+def test_a_command_without_dashes_before_it_is_explained(cli):
+    said = cli("schedule", "create", "etl", "--cron", "0 2 * * *", "true")
+
+    assert 'unexpected argument: "true". A command comes after --. See: taskdeck' in said.err
 
 
 def test_backfill_prints_numbers_or_times(fake_runtime, cli, utc):

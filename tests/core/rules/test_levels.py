@@ -18,6 +18,7 @@ from app.core.rules.levels import (
     is_worse,
     list_comparisons,
 )
+from app.core.rules.words import describe_conditions
 from app.core.scheduling.expected_end import ExpectedEnd
 
 DEPTH: dict[str, Any] = {"metric": "queue.depth", "op": ">", "value": 100}
@@ -146,7 +147,7 @@ def test_the_worse_value_is_nearer_to_breaking_the_rule(op: str, worse: float, b
     [
         (make(DEPTH), "143 > 100"),
         (make({**WAIT, "stat": "count", "window": "10m"}), "143 > 100"),
-        (make({"metric": "queue.load_ratio", "op": ">="}), "14300% >= 10000%"),
+        (make({"metric": "queue.load_ratio", "op": ">="}), "14300% (limit 10000%)"),
         (make({"any": [DEPTH]}), None),
         ({"preset": "finishes-within"}, None),
         ({"when": "x"}, None),
@@ -155,3 +156,13 @@ def test_the_worse_value_is_nearer_to_breaking_the_rule(op: str, worse: float, b
 )
 def test_an_alert_is_brief_where_it_compares_one_metric(conditions: Any, text: str | None):
     assert describe_brief(conditions, 143.0, 100.0) == text
+
+
+def test_failures_in_a_row_are_said_as_a_sentence():
+    when = {"metric": "task.consecutive_failures", "op": ">=", "value": 3}
+    conditions = {"scope": "task", "when": when}
+    (level,) = describe_levels(conditions, [Level(NOW, 1.0, 3.0, "etl")], NOW)
+
+    assert level["text"] == "failed 1 time in a row, limit 3, etl"
+    assert describe_brief(conditions, 3.0, 3.0) == "3 (limit 3)"
+    assert describe_conditions(conditions).endswith("failed at least 3 times in a row")

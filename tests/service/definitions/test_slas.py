@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from app.errors import Conflict, NotFound, Refused, Usage
 from app.service import alerts, board
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
+from app.service.schedules import verbs
 from app.service.tasks import actions, submit
 from app.service.undo import undo
 from db.queries import alerts as db_alerts
@@ -847,3 +849,40 @@ async def test_a_deadline_becomes_a_preset_with_its_match(scenario: SlaScenario)
     assert changed["conditions"]["match"] == {"task": "etl", "tags": {"a": "b"}}
     with pytest.raises(Usage, match="--value"):
         await slas.set_(scenario.call, name="soon", preset="starts-within", value="1h")
+
+
+@pytest.mark.parametrize(
+    ("tz", "match", "hinted"),
+    [
+        ("UTC", {"task": "etl"}, True),
+        ("UTC", {"schedule": "e*"}, True),
+        ("Europe/Paris", {"task": "etl"}, False),
+        ("UTC", {"task": "other"}, False),
+        ("UTC", {}, False),
+    ],
+)
+async def test_a_time_in_another_zone_than_its_schedule_is_noted(
+    call: Call, tz: str, match: dict[str, str], hinted: bool
+) -> None:
+    notes: list[str] = []
+    told = replace(call, note=notes.append)
+    times = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
+    await verbs.create(call, name="etl", argv=["true"], **cast("Any", times))
+
+    await slas.create(
+        told, name="a b", preset="succeeds-by", value="06:00", tz=tz, **cast("Any", match)
+    )
+
+    assert (notes != []) is hinted
+    if hinted:
+        assert notes == [
+            "the time of a b is of UTC, but the schedule etl is of Europe/Berlin."
+            " To take that zone: taskdeck sla set 'a b' --tz Europe/Berlin"
+        ]
+        await slas.set_(told, name="a b", tz="Europe/Berlin")
+        assert len(notes) == 1
+
+
+async def test_an_unknown_queue_of_a_rule_can_be_created(call: Call) -> None:
+    with pytest.raises(NotFound, match="Create it: taskdeck queue create gup"):
+        await slas.create(call, name="a", preset="queue-wait", queue="gup")

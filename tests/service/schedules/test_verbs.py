@@ -35,7 +35,7 @@ async def test_a_new_schedule_is_shown_in_words(desk: ScheduleDesk):
     ("values", "kind", "words"),
     [
         ({"cron": "* *"}, Usage, "5 fields"),
-        ({"at": "2026-11-01 00:00"}, Refused, "never fire"),
+        ({"at": "2026-11-01 00:00"}, Refused, "never fire: its only time, 2026-11-01.* is over"),
         ({"until": "2026-11-30 06:30"}, Refused, "never fire"),
         ({"template": "crnch"}, NotFound, 'no template "crnch"'),
         ({"queue": "gpu"}, NotFound, 'no queue "gpu"'),
@@ -331,6 +331,29 @@ async def test_rm_removes_the_schedule_and_keeps_its_tasks(desk: ScheduleDesk):
         desk.call, "SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM fires)"
     )  # fmt: skip
     assert (tasks, fires) == (1, 0)
+
+
+async def test_several_schedules_are_removed_and_come_back_together(desk: ScheduleDesk):
+    for name in ("a", "b", "c"):
+        await desk.create(name=name)
+
+    done = await registry.call_verb(desk.call, "schedule.rm", {"names": ["a", "x", "b", "a"]})
+
+    assert [row["name"] for row in done["done"]] == ["a", "b"]
+    assert [row["id"] for row in done["refused"]] == ["x"]
+    assert [row["name"] for row in await verbs.ls(desk.call)] == ["c"]
+    await registry.call_verb(desk.call, "undo", {"ids": done["operations"]})
+    assert [row["name"] for row in await verbs.ls(desk.call)] == ["a", "b", "c"]
+
+
+async def test_backfill_takes_words_for_days(desk: ScheduleDesk):
+    await desk.create(cron="0 2 * * *")
+
+    found = await verbs.backfill(
+        desk.call, name="s", since="yesterday", until="Today", dry_run=True
+    )
+
+    assert found["times"] == ["2026-11-29T02:00:00.000000Z", "2026-11-30T02:00:00.000000Z"]
 
 
 async def test_backfill_submits_what_was_not_submitted(desk: ScheduleDesk):
