@@ -181,7 +181,7 @@ class Runtime:
 
     def get_alert_text(self, fingerprint: str) -> AlertText | None:
         """Return why an alert of a rule of the general form fires now, or None."""
-        return self.levels.texts.get(fingerprint)
+        return self.duties.rules.find_alert_text(fingerprint) if self.duties else None
 
     def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""

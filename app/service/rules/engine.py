@@ -22,7 +22,7 @@ from app.service.rules.lateness import LateCheck, find_last_alive
 from app.service.rules.levels import LOOKS, AlertText, LevelLog, make_level_key
 from app.service.rules.probes import Probes
 from app.service.rules.rule_changes import Change, apply_changes
-from app.service.rules.rule_pass import INTERVAL, Rule, RulePass
+from app.service.rules.rule_pass import INTERVAL, Rule, RulePass, describe_steady
 from app.service.rules.snapshot import Snapshot
 from app.service.rules.subjects import Memory, Subject
 from app.service.rules.values import read_level
@@ -107,6 +107,20 @@ class RuleEngine:
             self._late_since = None
         self.next_at = outcome.next_at
         return outcome
+
+    def find_alert_text(self, fingerprint: str) -> AlertText | None:
+        """Return why an alert fires now, None if it does not.
+
+        Passes describe only those that they judge; the text of a steady one is made here.
+        """
+        if found := self.levels.texts.get(fingerprint):
+            return found
+        rule, _, key = fingerprint.partition("/")
+        subject = self._steady.get(int(rule) if rule.isdigit() else 0, {}).get(key)
+        if subject is None:
+            return None
+        _, plan = self._plans.get(int(rule), ("", None))
+        return describe_steady(plan, subject, timestamps.utcnow().timestamp()) if plan else None
 
     # --- decide ----------------------------------------------------------------------------
 

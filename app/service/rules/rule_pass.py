@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 from app.core import sla
 from app.core.rules import active_time, alert_state
@@ -418,9 +419,7 @@ class RulePass:
         text = group.verdict.text if is_told else self._judge(group.subject, explain=True).text
         if group.many > 1:
             text = f"{group.many} of them, first {group.subject.title}: {text}"
-        wait = self._plan.timing.wait
-        if wait:
-            text += f" for {format_seconds(wait)}"
+        text += _describe_wait(self._plan)
         if self._gap and fired_at < self._now - INTERVAL:
             text += WHILE_DOWN
         return text
@@ -438,6 +437,19 @@ class RulePass:
     def _look_again(self, at: float | None) -> None:
         if at is not None and at > self._now:
             self.next_at = min(self.next_at, at)
+
+
+def describe_steady(plan: RulePlan, subject: Subject, now: float) -> AlertText:
+    """Return the text of an alert about an instance that has not changed since it was judged."""
+    # The only metric of a steady rule is an age of the instance: it needs no more than the time.
+    values = SubjectValues(cast(Snapshot, SimpleNamespace(now=now)), subject, 0.0)
+    verdict = evaluate(plan.conditions.when, values.read, NO_TIMES, now)
+    text = verdict.text + _describe_wait(plan)
+    return AlertText(text, get_finite(verdict.value))
+
+
+def _describe_wait(plan: RulePlan) -> str:
+    return f" for {format_seconds(plan.timing.wait)}" if plan.timing.wait else ""
 
 
 def _join(before: _Group | None, one: _Group) -> _Group:

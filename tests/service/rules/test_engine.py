@@ -250,10 +250,10 @@ async def test_a_forecast_counts_the_queue_ahead(home: VirtualHome):
 
 async def test_a_forecast_needs_no_recent_run(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_history, "RECENT", 1)
-    await home.add_rule(make("instance", {"forecast": {"reference": "queued_at", "offset": "90s"}}))
     for _ in range(4):
         await home.run_task("nightly", seconds=100)
     await home.run_task("other")
+    await home.add_rule(make("instance", {"forecast": {"reference": "queued_at", "offset": "90s"}}))
     task = await home.submit("nightly")
     await home.advance(1)
     assert home.take_log() == [(400, "fire")]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from app.runtime.change_feed import ChangeFeed
+from app.service import alerts
+from app.service.context import RuntimeHandle
 from app.service.definitions import slas
 from app.service.rules import engine as engine_module
 from app.service.rules import instances, rule_pass, snapshot
@@ -191,3 +195,23 @@ async def test_a_rule_tells_of_a_queue_that_is_too_long(
     await slas.set_(home.call, name="rule", conditions={"scope": "instance", "when": QUEUED})
     await home.run_pass()
     assert await read_left_out(home) == "", "the oldest ones are those that matter"
+
+
+async def test_an_alert_that_passes_skip_shows_the_value_of_now(
+    home: VirtualHome, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rule_pass, "MAX_JUDGED", 1)
+    await home.add_rule({"scope": "instance", "when": QUEUED, "for": "1m"})
+    for _ in range(3):
+        await home.submit()
+    await home.skip(700)
+    for _ in range(3):
+        await home.run_pass()
+        await home.skip(300)
+    assert len(home.engine.levels.texts) == 1
+    live = cast(RuntimeHandle, SimpleNamespace(get_alert_text=home.engine.find_alert_text))
+    found = await home.call.db.read(partial(alerts.list_current, live=live))
+    told = [one.alert.text.partition(" (")[0] for one in found]
+    assert sorted(told) == ["queued 21m40s", "queued 26m40s", "queued 26m40s"]
+    assert all(one.alert.text.endswith(" (limit 10m) for 1m, while down") for one in found)
+    assert home.engine.find_alert_text("9/task:none") is None
