@@ -132,12 +132,14 @@ def _is_same_scalar(one: Any, other: Any) -> bool:
     return type(one) is type(other) and not isinstance(one, Mapping | list) and one == other
 
 
-def remove(c: Connection, table: Table, name: str, by: str) -> None:
-    """Delete a definition without references."""
+def remove(c: Connection, table: Table, name: str, by: str, **more: Any) -> None:
+    """Delete a definition without references; the operation keeps its row, and `more`."""
     row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
     c.execute(table.delete().where(table.c.name == name))
     kind = get_kind(table)
-    operations.record(c, by, f"{kind} rm", f"{kind} {name}", before=_omit_repeated_objects(row))
+    operations.record(
+        c, by, f"{kind} rm", f"{kind} {name}", before=_omit_repeated_objects(row) | more
+    )
 
 
 def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:

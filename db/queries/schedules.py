@@ -178,6 +178,17 @@ def is_skipped(c: Connection, schedule: str, fire_time: str) -> bool:
     return raw_sql.fetch_value(c, found, (schedule, fire_time)) > 0
 
 
+def list_skipped(c: Connection, schedule: str) -> list[tuple[str, str | None]]:
+    """Return (fire time, reason) of the fire times to come that a person skipped in advance."""
+    found = raw_sql.fetch_tuples(
+        c,
+        "SELECT fire_time, reason FROM fires WHERE schedule = ? AND fire_time > ? AND outcome ="
+        " 'skipped'",
+        (schedule, timestamps.now()),
+    )
+    return [(fire_time, reason) for fire_time, reason in found]
+
+
 def forget_skipped(c: Connection, schedule: str, fire_time: str) -> None:
     """Delete the record of a skipped fire time."""
     raw_sql.execute_statement(

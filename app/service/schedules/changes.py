@@ -119,6 +119,25 @@ def settle_next(
     schedules.move_next(c, row, *following, **more)
 
 
+def remove(c: Connection, name: str, by: str) -> None:
+    """Delete a schedule; the operation keeps the fire times that a person skipped in advance."""
+    skipped = schedules.list_skipped(c, name)
+    more = {"skips": [list(one) for one in skipped]} if skipped else {}
+    definitions.remove(c, schema.schedules, name, by, **more)
+
+
+def restore_next(c: Connection, name: str, skips: Sequence[Sequence[str]]) -> None:
+    """Let a restored schedule fire from now on, but not at the fire times that were skipped."""
+    now = timestamps.utcnow()
+    coming = [(at, reason) for at, reason in skips if at > timestamps.format_time(now)]
+    if not coming:
+        schedules.request_next(c, [name])
+        return
+    rows = [(at, "skipped", reason, None) for at, reason in coming]
+    schedules.record_fires(c, name, rows)
+    settle_next(c, name, {"status"}, now)
+
+
 def restore_skipped(c: Connection, row: ScheduleRow, fire_time: str) -> None:
     """Let a fire time that a person skipped in advance fire after all."""
     schedules.forget_skipped(c, row.name, fire_time)

@@ -218,7 +218,7 @@ async def rm(call: Call, *, name: str | None = None, names: Sequence[str] = ()) 
 
     def remove(c: Connection, one: str) -> None:
         require_schedule(c, one)
-        definitions.remove(c, schema.schedules, one, call.by)
+        changes.remove(c, one, call.by)
 
     if name is not None:
         await call.db.write(remove, name)

@@ -381,7 +381,10 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
     def act(c: Connection, by: Actor) -> None:
         if table is schema.slas:
             alerts.detach_rule(c, stored["id"])
-        definitions.remove(c, table, name, by)
+        if table is schema.schedules:
+            changes.remove(c, name, by)
+        else:
+            definitions.remove(c, table, name, by)
 
     return UndoStep(row, act)
 
@@ -395,7 +398,7 @@ def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str)
     def act(c: Connection, by: Actor) -> None:
         definitions.restore(c, table, row.before, by)
         if table is schema.schedules:
-            schedules.request_next(c, [name])
+            changes.restore_next(c, name, row.before.get("skips") or ())
 
     return UndoStep(row, act)
 

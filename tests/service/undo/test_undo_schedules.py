@@ -119,6 +119,22 @@ async def test_a_skipped_fire_time_comes_back(call: Call):
     assert (shown["next_fire"], shown["fires"]) == (created["next_fire"], [])
 
 
+async def test_a_removed_schedule_comes_back_with_its_skipped_fire_times(call: Call):
+    created = await verbs.create(call, name="s", every="1h", **GIVEN)
+    await verbs.skip_next(call, name="s")
+    before = await verbs.skip_next(call, name="s")
+    await verbs.rm(call, name="s")
+
+    await undo_last(call)
+
+    found = await verbs.show(call, name="s")
+    keys = ("fire_time", "outcome", "reason")
+    assert [[fire[key] for key in keys] for fire in found["fires"]] == [
+        [fire[key] for key in keys] for fire in before["fires"]
+    ]
+    assert created["next_fire"] < found["next_fire"] == before["next_fire"]
+
+
 async def test_the_undo_of_one_of_two_skips_leaves_the_other(call: Call):
     created = await verbs.create(call, name="s", every="1h", **GIVEN)
     await verbs.skip_next(call, name="s")
