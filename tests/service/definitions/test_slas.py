@@ -862,16 +862,14 @@ async def test_a_deadline_becomes_a_preset_with_its_match(scenario: SlaScenario)
     ],
 )
 async def test_a_time_in_another_zone_than_its_schedule_is_noted(
-    call: Call, tz: str, match: dict[str, str], hinted: bool
+    call: Call, tz: str, match: Any, hinted: bool
 ) -> None:
     notes: list[str] = []
     told = replace(call, note=notes.append)
-    times = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
-    await verbs.create(call, name="etl", argv=["true"], **cast("Any", times))
+    times: Any = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
+    await verbs.create(call, name="etl", argv=["true"], **times)
 
-    await slas.create(
-        told, name="a b", preset="succeeds-by", value="06:00", tz=tz, **cast("Any", match)
-    )
+    await slas.create(told, name="a b", preset="succeeds-by", value="06:00", tz=tz, **match)
 
     assert (notes != []) is hinted
     if hinted:
