@@ -241,6 +241,12 @@ def list_handled_times(c: Connection, schedule: str, first: str, last: str) -> s
     return {row.fire_time for row in found}
 
 
+def list_handled_from(c: Connection, schedule: str, first: str) -> set[str]:
+    """Return the fire times from a moment on that were handled already."""
+    found = "SELECT fire_time FROM fires WHERE schedule = ? AND fire_time >= ?"
+    return {row.fire_time for row in raw_sql.fetch_rows(c, found, (schedule, first))}
+
+
 def list_submitted_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:
     """Return the fire times of a range that were submitted."""
     found = raw_sql.fetch_rows(

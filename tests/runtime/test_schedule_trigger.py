@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from app.runtime.dispatcher import Dispatcher
 from app.runtime.schedule_trigger import JOB, ScheduleTrigger
 from app.service.context import Call
 from app.service.schedules import firing, verbs
+from db import timestamps
 from db.engine import Database
 from tests.runtime_process import RuntimeProcess, wait_until
 from tests.service.calls import execute_sql, wait_for_change
@@ -75,10 +76,20 @@ def test_a_boot_schedule_does_not_fire_again_with_the_runtime(runtime: RuntimePr
     assert list_fires(runtime, "s") == []
 
 
+class JumpingDatetime(datetime):
+    """The clock of APScheduler, `ahead` of that of the machine."""
+
+    ahead = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return datetime.now(tz) + cls.ahead
+
+
 @contextlib.asynccontextmanager
 async def open_trigger(db: Database) -> AsyncIterator[tuple[ScheduleTrigger, AsyncIOScheduler]]:
     """Yield a trigger that is running, with its scheduler."""
-    scheduler = AsyncIOScheduler(timezone=UTC)
+    scheduler = AsyncIOScheduler(job_defaults={"misfire_grace_time": None}, timezone=UTC)
     scheduler.start()
     trigger = ScheduleTrigger(db, scheduler, Dispatcher(db, db.path.parent))
     running = asyncio.create_task(trigger.run())
@@ -131,6 +142,28 @@ async def test_a_clock_set_back_moves_the_job(db: Database, call: Call):
 
         job = await wait_for_job(scheduler, lambda job: job.next_run_time.year < 2998)
         assert job.next_run_time < now + timedelta(hours=2)
+
+
+async def test_a_clock_that_jumps_forward_fires_with_the_next_duty(
+    db: Database, call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await verbs.create(call, name="s", every="10m", timezone="UTC", argv=["true"])
+    real, ahead = timestamps.utcnow, timedelta(0)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: real() + ahead)
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", JumpingDatetime)
+    monkeypatch.setattr(JumpingDatetime, "ahead", timedelta(0))
+    async with open_trigger(db) as (_, scheduler):
+        job = await wait_for_job(scheduler, lambda job: job is not None)
+        assert job.next_run_time > real() + timedelta(minutes=9)
+
+        ahead = JumpingDatetime.ahead = timedelta(hours=1)
+        scheduler.wakeup()  # as each duty of the runtime does
+        await wait_for_change(db, lambda: execute_sql(call, "SELECT 1 FROM tasks"))
+
+        fired = await execute_sql(call, "SELECT outcome, count(*) FROM fires GROUP BY outcome")
+        assert sorted(fired) == [("missed", 5), ("submitted", 1)]
+        job = await wait_for_job(scheduler, lambda job: job is not None)
+        assert timedelta(0) < job.next_run_time - (real() + ahead) <= timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("problem", [Storage("disk full"), ValueError("odd row")])

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.core.ids import make_uuid7
-from app.core.schedules.fire_plan import ON_TIME, FirePlan, FireRules, plan_fires
+from app.core.schedules.fire_plan import ON_TIME, FirePlan, FireRules, find_next_fire, plan_fires
 from app.core.schedules.zones import get_zone
 from app.core.task_spec import TaskSpec
 from app.core.text.sanitize import sanitize, truncate
@@ -134,7 +134,8 @@ def _plan_due(
         try:
             make_origin(row)
             make_spec(row)
-            due.append(_plan(row, schedule_rules.build_rules(row, calendars), now))
+            planned = _plan(row, schedule_rules.build_rules(row, calendars), now)
+            due.append(_pass_over_handled(c, planned) if row.next_fire is None else planned)
         except FAULTS as error:
             log.error("schedule %s: %s", row.name, error)
             faulty.append((row, _describe_fault(error)))
@@ -163,6 +164,16 @@ def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
         found = timestamps.parse_time(following) if following else None
         return DueSchedule(row, rules, FirePlan((), (), False, found))
     return DueSchedule(row, rules, plan_fires(rules, timestamps.parse_time(row.next_fire), now))
+
+
+def _pass_over_handled(c: Connection, due: DueSchedule) -> DueSchedule:
+    """Let the first fire time follow that was not handled before the clock was set back."""
+    if (at := due.plan.next_fire) is None:
+        return due
+    handled = schedules.list_handled_from(c, due.row.name, timestamps.format_time(at))
+    while at is not None and timestamps.format_time(at) in handled:
+        at = find_next_fire(due.rules, at)
+    return replace(due, plan=due.plan._replace(next_fire=at))
 
 
 def _split(due: Sequence[DueSchedule]) -> list[list[DueSchedule]]:

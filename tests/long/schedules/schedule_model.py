@@ -413,6 +413,8 @@ class ScheduleWorld:
             return
         if model.touched > now or row.next_fire != following:
             self._begin_anew(model)
+            while (at := model.find_next()) and at in model.fires:
+                model.settled = timestamps.parse_time(at)
             model.touched = now
 
     def _check_next(self, model: ScheduleModel, row: Any) -> None:

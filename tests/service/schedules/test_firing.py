@@ -513,3 +513,36 @@ async def test_what_may_have_run_before_the_clock_was_set_back_is_told(desk: Sch
     fires = (await verbs.show(desk.call, name="s"))["fires"]
     assert [one["outcome"] for one in fires] == ["submitted", "skipped", "skipped"]
     assert fires[1]["reason"] == "It may have run before the clock was set back."
+
+
+async def test_an_interval_over_a_clock_that_jumps_forward(desk: ScheduleDesk):
+    await desk.create(every="10m")
+    for _ in range(2):
+        await desk.fire(minutes=10)
+        await desk.end_tasks()
+
+    await desk.fire(hours=1)  # the clock: no time has passed
+
+    assert (await desk.list_fires())[2:] == [
+        ("06:30", "missed"), ("06:40", "missed"), ("06:50", "missed"), ("07:00", "missed"),
+        ("07:10", "missed"), ("07:20", "submitted"),
+    ]  # fmt: skip
+    assert (await count_tasks(desk), await desk.get_next()) == (3, "07:30")
+
+
+async def test_an_interval_over_a_clock_that_jumps_back(desk: ScheduleDesk):
+    await desk.create(every="10m")
+    for _ in range(7):
+        await desk.fire(minutes=10)
+        await desk.end_tasks()
+    known = await count_tasks(desk)
+
+    desk.clock.advance(hours=-1)
+    await firing.recompute_after_set_back(desk.call.db)
+    assert await desk.get_next() == "07:20"  # those before were handled
+    for _ in range(6):
+        await desk.fire(minutes=10)
+
+    assert (await count_tasks(desk), await desk.get_next()) == (known, "07:20")
+    await desk.fire(minutes=10)
+    assert (await count_tasks(desk), await desk.get_next()) == (known + 1, "07:30")
