@@ -48,7 +48,7 @@ def test_a_deck_shows_disk_usage_cleanup_and_loses_nothing(small_disk_home: Acce
     house = small_disk_home
     house.submit("-n", "runs", "--", "sh", "-c", "until [ -e gate ]; do sleep 0.05; done")
     (house.home / "stuff").mkdir()
-    with house.open_terminal() as deck:
+    with house.open_terminal(columns=130) as deck:  # the whole sentence fits
         deck.wait("● runs")
         fill_disk(house.home / "stuff" / "ballast")
         deck.wait(
