@@ -11,6 +11,7 @@ from app.cli.parser import (
     Parser,
     add_json_options,
     add_row_options,
+    name_kind,
     require_one_name,
 )
 from app.cli.table_layout import Column, Line, Span, wrap_text
@@ -44,9 +45,9 @@ def make_list_command(
         is_table = brief and not (args.json or args.jsonl or args.rows)
         rows = session.call(f"{group}.ls", **({"brief": True} if is_table else {}))
         found = [mask(one_) for one_ in rows]
-        return print_list(args, found, columns, row, fields, f"no {group}s yet")
+        return print_list(args, found, columns, row, fields, f"no {name_kind(group)}s yet")
 
-    return Command(f"list {group}s", ls, _add_list_arguments)
+    return Command(f"list {name_kind(group)}s", ls, _add_list_arguments)
 
 
 def _add_list_arguments(parser: Parser) -> None:
@@ -89,7 +90,7 @@ def make_show_command(
             output.print_lines(format_page(found["name"], facts(found)))
         return 0
 
-    return Command(f"show one {group} in detail", show, add_name)
+    return Command(f"show one {name_kind(group)} in detail", show, add_name)
 
 
 def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
@@ -108,7 +109,7 @@ def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
 
 def add_name(parser: Parser) -> None:
     """Add the NAME argument of a command such as `taskdeck queue set`."""
-    kind = parser.prog.split()[-2].replace("sla", "SLA")
+    kind = name_kind(parser.prog.split()[-2])
     parser.add_option("names", nargs="*", metavar="NAME", help=f"name of the {kind}")
     add_json_options(parser)
 
@@ -131,7 +132,7 @@ def _run_verb(session: CommandContext, args: Args, group: str, verb: str, partic
             f" it is emptied on purpose. To end it: taskdeck {group} resume {sanitize(quote(name))}"
         )
     return print_result(
-        args, answer, f"{group} {sanitize(name)} {_format_result(answer, participle)}"
+        args, answer, f"{name_kind(group)} {sanitize(name)} {_format_result(answer, participle)}"
     )
 
 

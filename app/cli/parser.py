@@ -441,19 +441,26 @@ def require_new_name(args: Args, what: str) -> str:
     name = require_one_name(args, what)
     wrong = find_name_error(name)
     if wrong:
-        raise Usage(f"the name of a {what} {wrong}. Nothing was created.")
+        raise Usage(f"the name of a {name_kind(what)} {wrong}. Nothing was created.")
     return name
+
+
+def name_kind(group: str) -> str:
+    """Return the word for what a group of commands manages."""
+    return "rule" if group == "sla" else group
 
 
 def require_one_name(args: Args, what: str) -> str:
     """Return the single NAME. Raise Usage."""
     if len(args.names) != 1:
         raise Usage(
-            f"which {what}? {'Give one name' if args.names else 'Give its name'}. List: "
-            f"taskdeck {what} ls"
+            f"which {name_kind(what)}? {'Give one name' if args.names else 'Give its name'}. List:"
+            f" taskdeck {what} ls"
         )
     if not args.names[0]:
-        raise Usage(f"the name of a {what} must not be empty.", f"List: taskdeck {what} ls")
+        raise Usage(
+            f"the name of a {name_kind(what)} must not be empty.", f"List: taskdeck {what} ls"
+        )
     return args.names[0]
 
 

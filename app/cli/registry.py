@@ -34,7 +34,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "alert": ("alerts", "list and acknowledge alerts"),
     "checkin": ("checkin", "report the success of a program outside of Taskdeck"),
     "notify": ("notify", "list and test the channels of notifications"),
-    "apply": ("apply_export", "apply a definitions file (queues, templates, schedules, SLAs, …)"),
+    "apply": ("apply_export", "apply a definitions file (queues, templates, schedules, rules, …)"),
     "export": ("apply_export", "print all definitions as one file"),
     "import": ("imports", "take over the crontab of this user, or another one"),
     "status": ("status", "show runtime, queues, pools and alerts"),

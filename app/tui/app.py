@@ -80,7 +80,7 @@ class TaskdeckApp(Navigation):
         Binding("4", "place(4)", "SLA alerts", id="place.alerts"),
         Binding("5", "go('tasks')", "All tasks", id="place.tasks"),
         Binding("6", "go('templates')", "Templates", id="place.templates"),
-        Binding("7", "go('rules')", "Alerts and SLAs", id="place.rules"),
+        Binding("7", "go('rules')", "Alerts and rules", id="place.rules"),
         Binding("8", "go('schedules')", "Schedules", id="place.schedules"),
         Binding("W", "section('next')", "Tasks next to start", id="place.next"),
         Binding("E", "section('ended')", "Tasks that just ended", id="place.ended"),

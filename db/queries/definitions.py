@@ -248,7 +248,7 @@ def count_queue_users(c: Connection, name: str) -> dict[str, int]:
         "run": _count_moved_runs(c, name),
         "template": _count_rows(c, schema.templates, "queue", name),
         "schedule": len(schedules.list_users(c, "queue", name)),
-        "SLA": _count_matching_rules(c, "queue", name),
+        "rule": _count_matching_rules(c, "queue", name),
     }
 
 
@@ -265,7 +265,7 @@ def count_template_users(c: Connection, name: str) -> dict[str, int]:
     return {
         "task": _count_rows(c, schema.tasks, "template", name),
         "schedule": len(schedules.list_users(c, "template", name)),
-        "SLA": _count_matching_rules(c, "template", name),
+        "rule": _count_matching_rules(c, "template", name),
     }
 
 

@@ -276,9 +276,9 @@ VISITS = (
         (TEMPLATES, ("e", "engine ="), *EDIT_KEYS, ("\n", "▌Save template")),
     ),
     Visit("the text of a template", EditorScreen, TextArea, EDITOR),
-    Visit("alerts and rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"),)),
-    Visit("the rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"), ("\t", ""))),
-    Visit("a new rule", EditScreen, FormEntry, (("7", "7 Alerts and SLAs"), ("n", "New rule"))),
+    Visit("alerts and rules", AlertsScreen, Table, (("7", "7 Alerts and rules"),)),
+    Visit("the rules", AlertsScreen, Table, (("7", "7 Alerts and rules"), ("\t", ""))),
+    Visit("a new rule", EditScreen, FormEntry, (("7", "7 Alerts and rules"), ("n", "New rule"))),
     Visit(
         "the silence of a rule",
         ChoiceScreen,
@@ -286,7 +286,7 @@ VISITS = (
         (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌─ Silence")),
     ),
     Visit(
-        "a new silence", EditScreen, FormEntry, (("7", "7 Alerts and SLAs"), ("m", "New silence"))
+        "a new silence", EditScreen, FormEntry, (("7", "7 Alerts and rules"), ("m", "New silence"))
     ),
     Visit(
         "the end of a silence",

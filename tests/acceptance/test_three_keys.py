@@ -151,7 +151,7 @@ USER_ACTIONS = (
     lambda d: _is_submitted(d, "greet")),
     UserAction("acknowledge an alert", ("4", "a"), "acked",
     lambda d: "acknowledged" in _list_alert_statuses(d)),
-    UserAction("silence a rule for an hour", ("4", "s", "h"), "quiet",
+    UserAction("silence a rule for an hour", ("4", "s", "h"), "silenced",
     lambda d: "silenced" in _list_alert_statuses(d)),
     UserAction("see the last week", ("9", "o", "o"), "Throughput"),
     UserAction("run a schedule at once", ("8", "r"), "Submitted a task of yearly: #",

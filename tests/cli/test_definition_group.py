@@ -75,7 +75,7 @@ def test_a_change_reports_the_new_values(fake_runtime, cli):
 
     assert cli("pool", "set", "gpu", "--cpu", "4", "--sla", "quick") == (
         0,
-        "pool gpu changed: cpu 4, sla quick\n",
+        "pool gpu changed: cpu 4, rule quick\n",
         "",
     )
     said = cli(
@@ -117,7 +117,8 @@ def test_an_invalid_name_is_refused_before_any_request(fake_runtime, cli, kind, 
 
     said = cli(kind, "create", name)
 
-    assert said.code == 2 and f"the name of a {kind} must" in said.err and runtime.asked == []
+    word = "rule" if kind == "sla" else kind
+    assert said.code == 2 and f"the name of a {word} must" in said.err and runtime.asked == []
 
 
 @pytest.mark.parametrize(("words", "option"), [
@@ -217,7 +218,7 @@ def test_every_list_has_machine_readable_output(fake_runtime, cli, kind, found, 
 def test_an_empty_list_is_reported_on_stderr(fake_runtime, cli):
     fake_runtime(sla__ls=[], alert__ls=[])
 
-    assert cli("sla", "ls") == (0, "", "no slas yet\n")
+    assert cli("sla", "ls") == (0, "", "no rules yet\n")
     assert cli("alert", "ls") == (0, "", "no firing alerts\n")
     assert cli("alert", "ls", "--json").out == "[]\n"
 
@@ -504,13 +505,13 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
     )
 
     said = cli("alert", "silence", "on-time", "--until", "2096-01-31T08:00Z", "--reason", "backups")
-    assert said.out.startswith("sla on-time: silenced until ")
+    assert said.out.startswith("rule on-time: silenced until ")
     assert runtime.get_last_args("alert.silence") == {
         "ids": ["on-time"],
         "until": "2096-01-31T08:00:00+00:00",
         "reason": "backups",
     }
-    assert cli("alert", "unsilence", "on-time").out == "sla on-time: not silenced\n"
+    assert cli("alert", "unsilence", "on-time").out == "rule on-time: not silenced\n"
     assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
     for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
         assert cli("alert", *words).code == 2
@@ -535,7 +536,7 @@ def test_set_changes_only_given_sla_values(fake_runtime, cli):
         "tag": {"env": "prod"},
     }
     assert cli("sla", "set", "on-time", "--severity", "critical").out == (
-        "sla on-time changed: finishes within 45m\n"
+        "rule on-time changed: finishes within 45m\n"
     )
     cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
     assert runtime.get_last_args("sla.set") == {

@@ -459,7 +459,7 @@ async def test_no_pool_refers_to_a_metric_rule(call: Call) -> None:
         '[slas.on-tasks]\nconditions = { preset = "stays-below", metric = "replica-lag", value ='
         ' "5m" }\n'
     )
-    with pytest.raises(Refused, match=r"pools\.default: sla on-tasks is about"):
+    with pytest.raises(Refused, match=r"pools\.default: rule on-tasks is about"):
         await apply.apply(call, text=text)
 
 

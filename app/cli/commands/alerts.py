@@ -153,7 +153,7 @@ def acknowledge(session: CommandContext, args: Args) -> int:
     """Acknowledge alerts."""
     if not args.ids:
         raise Usage(
-            "ack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls"
+            "ack which alert? Give its id, or the name of its rule.", "List: taskdeck alert ls"
         )
     note = {} if args.note is None else {"note": args.note}
     return report_results(
@@ -165,7 +165,7 @@ def unacknowledge(session: CommandContext, args: Args) -> int:
     """Withdraw acknowledgements."""
     if not args.ids:
         raise Usage(
-            "unack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls"
+            "unack which alert? Give its id, or the name of its rule.", "List: taskdeck alert ls"
         )
     return report_results(args, session.call("alert.unack", ids=args.ids), _format_alert_result)
 
@@ -186,7 +186,7 @@ def silence(session: CommandContext, args: Args) -> int:
     if not args.ids and not match:
         question = "silence which rule, and until when?" if until is None else "silence which rule?"
         raise Usage(
-            f"{question} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls"
+            f"{question} Example: taskdeck alert silence RULE --until 8h", "List: taskdeck sla ls"
         )
     if until is None:
         names = [truncate(sanitize(name), 60) for name in args.ids] or ["what matches"]
@@ -232,7 +232,7 @@ def unsilence(session: CommandContext, args: Args) -> int:
     """End silences."""
     if not args.ids:
         raise Usage(
-            "unsilence what? Give the id of a silence, or the name of an SLA.",
+            "unsilence what? Give the id of a silence, or the name of a rule.",
             "List: taskdeck alert silences",
         )
     return report_results(
@@ -245,7 +245,7 @@ def _format_silence_result(row: dict[str, Any]) -> str:
     when = time_format.format_future(until) or time_format.format_clock(until) if until else ""
     state = f"silenced until {when}" if when else "not silenced"
     if row.get("sla"):
-        return f"sla {sanitize(str(row['sla']))}: {state}"
+        return f"rule {sanitize(str(row['sla']))}: {state}"
     many = row.get("alerts", 0)
     found = f", {many:,} alert{'' if many == 1 else 's'} now" if until else ""
     return f"silence {row['id']}, {sanitize(str(row['words']))}: {state}{found}"
@@ -303,7 +303,7 @@ def _add_unsilence_arguments(parser: Parser) -> None:
         "ids",
         nargs="*",
         metavar="SILENCE",
-        help="id of a silence, such as s3, or the name of an SLA, or the id of an alert",
+        help="id of a silence, such as s3, or the name of a rule, or the id of an alert",
     )
     add_json_options(parser)
 
@@ -318,7 +318,7 @@ def _add_ack_arguments(parser: Parser) -> None:
         "ids",
         nargs="*",
         metavar="ID",
-        help="id of an alert, or the name of an SLA for all its alerts",
+        help="id of an alert, or the name of a rule for all its alerts",
     )
     add_json_options(parser)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output
-from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, require_text
+from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, name_kind, require_text
 from app.core.shell_context import read_context
 from app.core.text.sanitize import sanitize, sanitize_lines, truncate
 from app.errors import NotFound, Usage
@@ -74,7 +74,7 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
     changed = [change for change in changes if change["change"] != "same"]
     for change in changed:
         output.print_line(
-            f"{change['change']} {change['kind']}"
+            f"{change['change']} {name_kind(change['kind'])}"
             f" {sanitize(change['name'])}{_format_fields(change)}"
         )
     same = len(changes) - len(changed)
@@ -140,7 +140,7 @@ def _add_export_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "apply": Command(
-        "apply a definitions file (queues, templates, schedules, SLAs, …)",
+        "apply a definitions file (queues, templates, schedules, rules, …)",
         apply_definitions,
         _add_apply_arguments,
         "  taskdeck apply --dry-run -f deck.toml",

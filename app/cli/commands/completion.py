@@ -19,7 +19,7 @@ _KINDS = {
     "QUEUE": "queue",
     "POOL": "pool",
     "TEMPLATE": "template",
-    "SLA": "sla",
+    "RULE": "sla",
     "OPERATION": "operation",
     "SILENCE": "silence",
 }

@@ -32,7 +32,7 @@ COLUMNS = [
     Column("CPU RESERVED", ">"),
     Column("MEMORY RESERVED", ">"),
     Column("STATE"),
-    Column("SLA", least=4),
+    Column("RULE", least=4),
 ]
 FIELDS = (
     "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "sla", "description",
@@ -110,7 +110,7 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
     found = {
         "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
         "memory": f"memory {units.format_memory(pool['total_memory'])}",
-        "sla": f"sla {sanitize(pool.get('sla') or 'none')}",
+        "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
         "description": f'description "{sanitize(pool.get("description") or "")}"',
     }
     return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
@@ -134,7 +134,7 @@ def _add_arguments(parser: Parser) -> None:
         "--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G"
     )
     parser.add_option(
-        "--sla", type=require_text, metavar="SLA", help="SLA of all tasks in the pool"
+        "--sla", type=require_text, metavar="RULE", help="rule for all tasks in the pool"
     )
     parser.add_option("--description", metavar="TEXT", help="description")
 

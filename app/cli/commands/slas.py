@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 COLUMNS = [
-    Column("SLA", least=8, first=True),
+    Column("RULE", least=8, first=True),
     Column("WANTS", least=12),
     Column("OF", least=8),
     Column("SEVERITY"),
@@ -170,7 +170,7 @@ def create_sla(session: CommandContext, args: Args) -> int:
     limit = _collect_limit(args)
     if not limit:
         raise Usage(
-            "an SLA needs --finishes-within, --starts-within, --preset, --conditions, or --metric"
+            "a rule needs --finishes-within, --starts-within, --preset, --conditions, or --metric"
             " with --stays-below. Nothing was created.",
             "List: taskdeck sla presets",
         )
@@ -180,7 +180,7 @@ def create_sla(session: CommandContext, args: Args) -> int:
             f"Metrics: {', '.join(metrics.METRICS)}",
         )
     answer = session.call("sla.create", name=name, **limit, **_collect_scope(args))
-    text = f"sla {sanitize(name)} created: {sanitize(answer['words'])}"
+    text = f"rule {sanitize(name)} created: {sanitize(answer['words'])}"
     return definition_group.print_result(args, answer, text)
 
 
@@ -344,7 +344,7 @@ def set_sla(session: CommandContext, args: Args) -> int:
             "See: taskdeck sla set --help",
         )
     answer = session.call("sla.set", name=name, **changes)
-    text = f"sla {sanitize(name)} changed: {sanitize(answer['words'])}"
+    text = f"rule {sanitize(name)} changed: {sanitize(answer['words'])}"
     return definition_group.print_result(args, answer, text)
 
 
@@ -420,9 +420,9 @@ EXAMPLES = """\
 COMMANDS = {
     "ls": definition_group.make_list_command("sla", COLUMNS, format_sla_row, FIELDS),
     "show": definition_group.make_show_command("sla", format_sla_facts),
-    "create": Command("create an SLA", create_sla, _add_arguments, EXAMPLES),
+    "create": Command("create a rule", create_sla, _add_arguments, EXAMPLES),
     "set": Command(
-        "change an SLA",
+        "change a rule",
         set_sla,
         _add_set_arguments,
         "  taskdeck sla set encode-on-time --finishes-within 1h\n"
@@ -439,5 +439,5 @@ COMMANDS = {
         "list the latest check-ins of programs", list_checkins, _add_presets_arguments
     ),
     "schema": Command("print the JSON Schema of conditions", print_schema, add_json_options),
-    "rm": definition_group.make_name_command("sla", "rm", "remove an SLA", "removed"),
+    "rm": definition_group.make_name_command("sla", "rm", "remove a rule", "removed"),
 }

@@ -21,7 +21,7 @@ _SIZE_COLUMNS = frozenset({"memory", "total_memory", "log_limit"})
 _DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay", "jitter", "missed_within"})
 _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
 _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
-"sla_id": "SLA", "not_before": "not before",
+"sla_id": "rule", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until", "skipped"})
 """Columns that hold a timestamp."""

@@ -32,7 +32,7 @@ ALERTS: dict[str, StatusGlyph] = {
     "pending": ("△", "'", "pending", "warn"),
     "firing": ("▲", "!", "firing", "warn"),
     "acknowledged": ("▲", "!", "acked", "warn"),
-    "silenced": ("▽", "v", "quiet", "dim"),
+    "silenced": ("▽", "v", "silenced", "dim"),
     "resolved": ("✓", "+", "resolved", "well"),
     "expired": ("✓", "+", "expired", "dim"),
 }

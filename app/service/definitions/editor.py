@@ -90,7 +90,7 @@ def _check_kind(kind: str) -> str:
 
 
 def _get_word(kind: str) -> str:
-    return "SLA" if kind == "slas" else kind.removesuffix("s")
+    return "rule" if kind == "slas" else kind.removesuffix("s")
 
 
 # --- check ------------------------------------------------------------------------------

@@ -301,7 +301,7 @@ async def create(
 
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
-            raise Conflict(f"there is an SLA {sanitize(name)} already. Nothing was changed.")
+            raise Conflict(f"there is a rule {sanitize(name)} already. Nothing was changed.")
         check_match(
             values["conditions"],
             definitions.list_template_names(c),
@@ -513,7 +513,7 @@ def _require_limit(row: SlaRow, preset: str | None) -> None:
     """Raise Usage if a rule of the general form is to become one of another kind."""
     if sla.is_general(row.conditions):
         raise Usage(
-            f"sla {sanitize(row.name)} is no rule of --{preset}: its limit is changed with --value."
+            f"rule {sanitize(row.name)} is not one of --{preset}: --value changes its limit."
             " Nothing was changed.",
             f"A rule of that kind is a new one: taskdeck sla create NAME --{preset} …",
         )
@@ -528,7 +528,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
     def check(c: Connection) -> int:
         row = require_rule(c, name)
         users = definitions.count_sla_users(c, row.id) | {"silence": 0}
-        lookup.require_unused(c, "SLA", name, users)
+        lookup.require_unused(c, "rule", name, users)
         return row.id
 
     def remove(c: Connection) -> None:
@@ -573,12 +573,12 @@ def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
     """Raise Refused if a pool refers to a rule about a metric."""
     if sla.is_general(conditions) and conditions.get("scope") in ("host", "taskdeck"):
         raise Refused(
-            f"sla {sanitize(name)} is about {conditions['scope']}, not about queues or tasks: no"
+            f"rule {sanitize(name)} is about {conditions['scope']}, not about queues or tasks: no"
             " pool can use it."
         )
     if metric := conditions.get("metric"):
         raise Refused(
-            f"sla {sanitize(name)} is about {metric} of Taskdeck itself, "
+            f"rule {sanitize(name)} is about {metric} of Taskdeck itself, "
             "not about tasks: no pool can use it."
         )
 

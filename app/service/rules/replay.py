@@ -55,7 +55,7 @@ def _test(c: Connection, name: str, span: float) -> dict[str, Any]:
     row = slas.require_rule(c, name)
     if not sla.is_general(row.conditions):
         raise Refused(
-            f"sla {row.name} is a preset with its own history: see taskdeck sla show {row.name}."
+            f"rule {row.name} is a preset with its own history: see taskdeck sla show {row.name}."
         )
     plan = rule_plan.make_plan(row.conditions)
     if unstored := list_unstored(plan):

@@ -322,7 +322,7 @@ def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
     """Return the names of the definitions that refer to a definition, by kind."""
     key = kind.lower()
     found = {
-        "SLA": [
+        "rule": [
             row.name
             for row in definitions.list_slas(c)
             if row.conditions.get("match", {}).get(key) == name
@@ -333,7 +333,7 @@ def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
         found["template"] = [row.name for row in definitions.list_templates(c) if row.queue == name]
     if key == "pool":
         found["queue"] = [row.name for row in reads.list_queues(c) if row.pool == name]
-    if key == "sla":
+    if key == "rule":
         rule = definitions.find_sla(c, name)
         found["pool"] = [row.name for row in reads.list_pools(c) if rule and row.sla_id == rule.id]
     return found
@@ -368,8 +368,8 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
 
 def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
     """Return the problem of an unknown name, with the nearest existing one."""
-    near = find_nearest(name, known)
+    near, word = find_nearest(name, known), "rule" if kind == "sla" else kind
     return NotFound(
-        f'no {kind} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""),
+        f'no {word} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""),
         f"List: taskdeck {kind} ls",
     )

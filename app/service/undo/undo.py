@@ -352,8 +352,8 @@ def _require_few_alerts(c: Connection, sla_id: int, name: str, verb: str) -> Non
     """Raise Refused if the undo would change too many alerts for one transaction."""
     if alerts.has_many(c, sla_id):
         raise Refused(
-            f"sla {sanitize(name)} has more than {alerts.CHANGED_AT_ONCE:,} alerts, too many for an"
-            " undo.",
+            f"rule {sanitize(name)} has more than {alerts.CHANGED_AT_ONCE:,} alerts, too many for"
+            " an undo.",
             f"Change the rule itself: taskdeck sla {verb} {shlex.quote(sanitize(name))}",
         )
 
@@ -459,7 +459,7 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
         and row["sla_id"] is not None
         and row["sla_id"] not in [rule.id for rule in definitions.list_slas(c)]
     ):
-        raise Refused("its SLA no longer exists.")
+        raise Refused("its rule no longer exists.")
 
 
 # --- alerts -----------------------------------------------------------------------------

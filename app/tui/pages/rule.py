@@ -272,7 +272,7 @@ def _format_silence(silence: Mapping[str, Any], now: float, look: Look) -> str:
     until = to_unix_or_none(silence["until"]) or now
     why = f": {look.sanitize(silence['reason'])}" if silence.get("reason") else ""
     return (
-        f"quiet {format_time_left(until, now)}, until {format_wall_time(until, now)}, by"
+        f"silenced {format_time_left(until, now)}, until {format_wall_time(until, now)}, by"
         f" {look.sanitize(silence['by'])}{why}"
     )
 

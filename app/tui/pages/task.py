@@ -252,7 +252,7 @@ def build_slas(facts: TaskContext) -> Iterator[Section]:
     rows = [_build_rule_row(facts, rule, states.get(rule["name"], "")) for rule in rules]
     rows += [_build_alert_row(facts, line) for line in lines if line.sla not in known]
     if rows:
-        yield Section("SLA", tuple(rows))
+        yield Section("Rules", tuple(rows))
 
 
 def _build_alert_row(facts: TaskContext, line: Any) -> DocRow:

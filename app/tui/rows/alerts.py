@@ -27,7 +27,7 @@ _NARROW = (
     TableColumn("", 14, 24, fits=True, grow=1, floor=14, gap=2, cut="middle"),
     TableColumn("WHY", NARROW_WHY, grow=2, floor=21),
     TableColumn("SINCE", 6, right=True, drop=2),
-    TableColumn("STATE", 12, gap=2),
+    TableColumn("STATE", 12, 14, fits=True, gap=2),
 )
 
 
@@ -61,7 +61,7 @@ def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
 
 
 def make_state_cell(alert: AlertEntry, now: float, look: Look) -> Cell:
-    """Return the state cell, such as `firing`, `acked ann`, `quiet 5h` or `resolved 3m`."""
+    """Return the state cell, such as `firing`, `acked ann`, `silenced 5h` or `resolved 3m`."""
     sign = ALERTS.get(alert.status, UNKNOWN)
     if alert.status == "acknowledged":
         return Cell(f"{sign.word} {look.sanitize(alert.by or '')}".rstrip())

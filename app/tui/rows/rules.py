@@ -68,7 +68,7 @@ _NARROW = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
     TableColumn("", 14, gap=2),
-    TableColumn("ON", 20, 24, grow=1, cut="middle", drop=2, floor=10),
+    TableColumn("ON", 20, 24, grow=1, cut="middle", drop=2, floor=8),
     TableColumn("VALUE", 13, 16, fits=True),
     TableColumn("SINCE", 6, right=True, drop=1),
     TableColumn("STATE", 9, 14, fits=True),
@@ -119,13 +119,13 @@ _SILENCE_WIDE = (
     TableColumn("NOTE", 20, grow=1, floor=10, gap=2),
     TableColumn("BY", 6, 16, fits=True, gap=2),
     TableColumn("ALERTS", 6, right=True, gap=2),
-    TableColumn("STATE", 12, gap=2),
+    TableColumn("STATE", 12, 14, fits=True, gap=2),
 )
 _SILENCE_NARROW = (
     TableColumn("", 16, 26, gap=0, fits=True),
     TableColumn("NOTE", 10, grow=1, floor=4, gap=2),
     TableColumn("BY", 4, 10, fits=True, gap=2),
-    TableColumn("STATE", 12, gap=2),
+    TableColumn("STATE", 12, 14, fits=True, gap=2),
 )
 
 
@@ -184,7 +184,7 @@ def _make_wide_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
 
 
 def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
-    """Return the state, such as `off`, `quiet 5h`, `firing 2`, `acked 1`, `ok, late 9h ago`."""
+    """Return the state, such as `off`, `silenced 5h`, `firing 2` or `ok, late 9h ago`."""
     if not rule.enabled:
         return Cell("off", "dim")
     if rule.until is not None:

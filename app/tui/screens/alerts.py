@@ -99,7 +99,7 @@ class RuleDetail(DetailBox):
 class AlertsScreen(ListScreen):
     """Alerts and the SLA rules that raise them."""
 
-    TITLE_TEXT = "7 Alerts and SLAs"
+    TITLE_TEXT = "7 Alerts and rules"
     PLACE = "7"
     QUALIFIERS = ("rule:", "severity:", "status:", "on:")
     DEFAULT_CSS = """

@@ -94,7 +94,7 @@ class MatchingSilenceScreen(EditScreen):
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         return [
             _describe_end(sheet, self.now),
-            "Alerts that match all of these are quiet, later ones too. * matches any text.",
+            "Alerts that match all of these are silenced, later ones too. * is any text.",
         ]
 
     def _get_match(self, sheet: EditSheet) -> dict[str, str]:
@@ -117,7 +117,7 @@ def _describe_end(sheet: EditSheet, at: float) -> str:
     now = datetime.fromtimestamp(at, UTC)
     until = units.parse_time(sheet.get_text(sheet.find_field("until")), now)
     length = units.format_age((until - now).total_seconds())
-    return f"Quiet until {units.format_clock_time(until, now)}, for {length}."
+    return f"Silenced until {units.format_clock_time(until, now)}, for {length}."
 
 
 class AcknowledgeScreen(EditScreen):

@@ -161,7 +161,7 @@ async def test_a_paused_queue_stays_paused(call: Call) -> None:
             'sla = "on-time"',
             'sla = "ontime"',
             NotFound,
-            'pools.gpu: no sla "ontime". Nearest: on-time',
+            'pools.gpu: no rule "ontime". Nearest: on-time',
         ),
         (
             'template = "encode"',

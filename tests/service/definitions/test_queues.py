@@ -153,7 +153,7 @@ async def test_an_invalid_queue_is_refused(
         ({"name": "p", "cpu": 1, "memory": "lots"}, Usage, "memory"),
         ({"name": "p", "cpu": 1, "memory": "1e30"}, Usage, "memory"),
         ({"name": "..", "cpu": 1, "memory": 1}, Usage, "name"),
-        ({"name": "p", "cpu": 1, "memory": 1, "sla": "nope"}, NotFound, 'no sla "nope"'),
+        ({"name": "p", "cpu": 1, "memory": 1, "sla": "nope"}, NotFound, 'no rule "nope"'),
         ({"name": "default", "cpu": 1, "memory": 1}, Conflict, "there is a pool default already"),
     ],
 )
@@ -233,11 +233,11 @@ async def test_the_referring_definitions_are_named(call: Call):
     for name in "abcd":
         await queues.queue_create(call, name=name, capacity=1)
 
-    with pytest.raises(Refused, match=r"^1 SLA \(fast\) refers to queue default"):
+    with pytest.raises(Refused, match=r"^1 rule \(fast\) refers to queue default"):
         await queues.queue_rm(call, name="default")
     with pytest.raises(Refused, match=r"^5 queues \(.*, .*, .*, …\) refer to pool default"):
         await queues.pool_rm(call, name="default")
-    with pytest.raises(Refused, match=r"^1 pool \(default\) refers to SLA fast"):
+    with pytest.raises(Refused, match=r"^1 pool \(default\) refers to rule fast"):
         await slas.rm(call, name="fast")
 
 

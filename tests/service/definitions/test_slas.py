@@ -668,7 +668,7 @@ async def test_a_changed_severity_keeps_open_alerts(scenario: SlaScenario) -> No
         ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),
         ({"severity": "loud"}, Usage, "severity must be"),
         ({"enabled": "no"}, Usage, "true or false"),
-        ({"name": "nope", "value": "1h"}, NotFound, 'no sla "nope"'),
+        ({"name": "nope", "value": "1h"}, NotFound, 'no rule "nope"'),
     ],
 )
 async def test_an_invalid_change_is_refused(

@@ -175,7 +175,7 @@ async def test_alerts_and_rules_share_one_list_with_their_states():
     app = make_deck(make_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_alerts_screen(pilot, app)
-        assert "7 Alerts and SLAs" in read_screen_line(app, 0)
+        assert "7 Alerts and rules" in read_screen_line(app, 0)
         assert (
             read_screen_line(app, 1) == " 2 firing  1 acknowledged  1 silenced     rules 4, 1 off"
         )
@@ -186,10 +186,10 @@ async def test_alerts_and_rules_share_one_list_with_their_states():
         assert read_screen_line(app, 4).endswith("acked ann") and read_screen_line(
             app, 6
         ).startswith("  ▽ warn  etl-late")
-        assert read_screen_line(app, 6).endswith("quiet 5h")
+        assert read_screen_line(app, 6).endswith("silenced 5h")
         assert [row.rsplit("  ", 1)[1] for row in read_screen_lines(app)[8:12]] == [
             "firing 1",
-            "quiet 5h",
+            "silenced 5h",
             "acked 1",
             "off",
         ]
@@ -225,7 +225,7 @@ async def test_the_detail_shows_the_silence_of_a_rule():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:etl-late")
         await wait_until(pilot, lambda: screen._details_key == "rule:etl-late")
-        assert "quiet 5h, until 15:42, by bob: disk move" in read_screen_text(app).replace(
+        assert "silenced 5h, until 15:42, by bob: disk move" in read_screen_text(app).replace(
             "Wed ", ""
         )
 
@@ -666,7 +666,7 @@ async def test_alerts_name_their_task_on_a_small_terminal():
     app = make_deck(make_runtime())
     async with app.run_test(size=(60, 16)) as pilot:
         await open_alerts_screen(pilot, app)
-        assert read_screen_line(app, 3).startswith("› ▲ CRIT  encode-on-time 1039 ")
+        assert read_screen_line(app, 3).startswith("› ▲ CRIT  encode-on-time 1039")
 
 
 async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
@@ -793,7 +793,7 @@ def test_marked_rules_turn_off_unless_all_are_off():
 
 def test_the_pane_shows_the_remaining_silence():
     row = AlertEntry(1, "a", "critical", "silenced", "", "", "", NOW, until=NOW + 5 * HOUR - 20)
-    assert make_narrow_cells(row, Look(), NOW)[-1].text == "quiet 5h"
+    assert make_narrow_cells(row, Look(), NOW)[-1].text == "silenced 5h"
 
 
 async def test_the_footer_offers_actions_for_the_marks() -> None:
@@ -1104,7 +1104,7 @@ async def test_silences_are_listed_with_a_countdown_and_end():
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await open_alerts_screen(pilot, app)
         text = read_screen_text(app)
-        assert "Silences 2" in text and "disk move" in text and "quiet 1h30m" in text
+        assert "Silences 2" in text and "disk move" in text and "silenced 1h30m" in text
         screen.table.go_to_row("silence:s3")
         await wait_until(pilot, lambda: "2 open alerts now" in read_screen_text(app))
         await pilot.press("D")

@@ -117,7 +117,7 @@ async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
             pilot,
             lambda: (
                 "starts" in read_screen_line(app, 1)
-                and any("─ SLA ─" in text for text in read_screen_lines(app))
+                and any("─ Rules ─" in text for text in read_screen_lines(app))
             ),
         )
 
@@ -867,7 +867,7 @@ async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
     app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(), slas=rules)))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
+        await wait_until(pilot, lambda: any("─ Rules ─" in text for text in read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
         assert "gpu-finish         must end by 11:22   on time, 40m to spare" in text
         assert "soon               must start by 10:43   may be late" in text
@@ -908,7 +908,7 @@ async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) 
     )
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1048")
-        await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
+        await wait_until(pilot, lambda: any("─ Rules ─" in text for text in read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
         assert "on-time            failed: exit 1; must succeed within 45m" in text
         assert "soon               started in time, 44m to spare" in text

@@ -511,7 +511,7 @@ async def test_a_acknowledges_a_firing_alert_only():
 async def test_s_silences_an_alert_without_a_rule_by_its_name():
     own = boards.make_alert(9, "late-search", "critical", "firing", "taskdeck", "late", 60)
     async with open_deck(boards.busy()._replace(alerts=(own,))) as deck:
-        deck.recording.table["sla.show"] = NotFound("no SLA rule.")
+        deck.recording.table["sla.show"] = NotFound("no rule.")
         await deck.press("4", "s")
         await deck.answer("h")
         assert await deck.asked("alert.silence") == [{"ids": ["late-search"], "until": "1h"}]
