@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.core.text.sanitize import MASK
-from app.errors import NotFound
+from app.errors import NotFound, Usage
 from tests.cli.builders import make_past_time
 
 TIMESTAMPS = {"created_at": make_past_time(60), "updated_at": make_past_time(60)}
@@ -625,6 +625,26 @@ def test_alerts_that_match_are_silenced(fake_runtime, cli):
     assert said.out.endswith(", 2 alerts now\n") and "no more" in said.err
     cli("alert", "silence", "--rule", "a", "--tag", "env=dev", "--for", "2h")
     assert runtime.get_last_args("alert.silence")["match"] == {"rule": ["a"], "tag": ["env=dev"]}
+
+
+def test_a_wrong_matcher_names_its_option(fake_runtime, cli):
+    fake_runtime(alert__silence=Usage("tag must be NAME=VALUE."))
+
+    said = cli("alert", "silence", "--tag", "env", "--for", "2h")
+
+    assert said.err == "taskdeck: --tag must be NAME=VALUE.\n"
+
+
+def test_a_message_that_waits_says_until_when(fake_runtime, cli):
+    row = {"created_at": make_past_time(60), "target": "ops", "event": "firing", "about": "late",
+           "status": "pending", "attempts": 0, "last_error": None}  # fmt: skip
+    times = (make_past_time(-7260), make_past_time(5), None)
+    deliveries = [row | {"next_at": at} for at in times]
+    fake_runtime(notify__ls={"channels": [], "deliveries": deliveries})
+
+    shown = [line for line in cli("notify", "ls").out.splitlines() if "firing" in line]
+
+    assert ["(in 2h" in line for line in shown] == [True, False, False]
 
 
 def test_a_wrong_silence_says_what_to_type(fake_runtime, cli):

@@ -12,7 +12,7 @@ from app.cli.submission.options import parse_at
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
-from app.errors import Usage
+from app.errors import Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def silence(session: CommandContext, args: Args) -> int:
             f"A rule among the options: --rule {shlex.quote(args.ids[0])}",
         )
     if match and until is not None:
-        answer = session.call("alert.silence", match=match, until=until, **reason)
+        answer = _silence_matching(session, match=match, until=until, **reason)
         return report_results(args, answer, _format_silence_result)
     if not args.ids and not match:
         question = "silence which rule, and until when?" if until is None else "silence which rule?"
@@ -196,6 +196,16 @@ def silence(session: CommandContext, args: Args) -> int:
         session.call("alert.silence", ids=args.ids, until=until, **reason),
         _format_silence_result,
     )
+
+
+def _silence_matching(session: CommandContext, **values: Any) -> dict[str, Any]:
+    """Silence what matches; a problem names an option with its dashes."""
+    try:
+        return session.call("alert.silence", **values)
+    except Problem as problem:
+        if problem.message.partition(" ")[0] in MATCHER_OPTIONS:
+            problem.message = f"--{problem.message}"
+        raise
 
 
 def _get_end(args: Args) -> str | None:

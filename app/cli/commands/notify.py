@@ -71,8 +71,16 @@ def _format_delivery(row: dict[str, Any]) -> list[Span]:
         (sanitize(row["target"]), ""),
         (sanitize(f"{row['event']} {row['about']}"), ""),
         (sanitize(status), style),
-        (sanitize(row["last_error"] or ""), ""),
+        (sanitize(row["last_error"] or _explain_wait(row)), ""),
     ]
+
+
+def _explain_wait(row: dict[str, Any]) -> str:
+    """Return until when a message waits that was not tried yet: for a silence, or its `after`."""
+    if row["status"] != "pending" or not row["next_at"]:
+        return ""
+    when = time_format.format_future(row["next_at"])
+    return f"until {when}" if when else ""
 
 
 def _format_row(channel: dict[str, Any]) -> list[Span]:

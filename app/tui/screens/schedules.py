@@ -263,6 +263,6 @@ _EMPTY_TEXT = (
     "n makes one here; from a shell taskdeck schedule create --help.",
 )
 _LEGENDS = {
-    DAY: "Day: ■ ran, □ will run for its usual time, │ now.  t shows the week.",
-    WEEK: "Week: ■ ran, □ will run for its usual time, │ now.  t shows the list.",
+    DAY: "Day: ■ ran, □ expected run, - skipped, m missed, │ now.  t shows the week.",
+    WEEK: "Week: ■ ran, □ expected run, - skipped, m missed, │ now.  t shows the list.",
 }
