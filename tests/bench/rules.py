@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app.runtime import periodic
 from app.service.rules.engine import RuleEngine
 from app.service.rules.probes import HomeProbes
 from db import schema
@@ -27,7 +28,7 @@ NAMES, NAMES_IN_RULES = 5000, 50
 STARTING = 15
 """Passes after a start, of which the longest counts: the first ones read the names in parts."""
 GOAL = 250.0
-"""Milliseconds of a pass."""
+"""Milliseconds of CPU in a pass: wall time would measure what else the machine does."""
 
 
 def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
@@ -46,6 +47,7 @@ async def _measure(folder: Path, tasks: int) -> list[Figure]:
         engine = RuleEngine(call.db, HomeProbes(folder))
         first = await _time_pass(engine)
         live = await call.db.read(_count_alerts)
+        await call.db.write(periodic._take_sample, {}, {})  # a runtime was up until now
         engine = RuleEngine(call.db, HomeProbes(folder))
         again = [await _time_pass(engine) for _ in range(STARTING)]
         quiet = [await _time_pass(engine) for _ in range(PASSES)]
@@ -62,15 +64,15 @@ async def _measure(folder: Path, tasks: int) -> list[Figure]:
         "5 runs ended": (_median(changed), GOAL),
     }
     return [
-        Figure(f"pass of {what}, {when}", took, "ms", raw, "two index scans", took, goal)
+        Figure(f"pass of {what}, {when}", took, "ms of CPU", raw, "two index scans", took, goal)
         for when, (took, goal) in found.items()
     ]
 
 
 async def _time_pass(engine: RuleEngine) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     await engine.run()
-    return (time.perf_counter() - began) * 1000
+    return (time.process_time() - began) * 1000
 
 
 async def _time_raw(db: Database) -> float:
@@ -78,9 +80,9 @@ async def _time_raw(db: Database) -> float:
         c.exec_driver_sql("SELECT count(*) FROM tasks WHERE status = 'queued'").all()
         c.exec_driver_sql("SELECT count(*) FROM instances").all()
 
-    began = time.perf_counter()
+    began = time.process_time()
     await db.read(read)
-    return (time.perf_counter() - began) * 1000
+    return (time.process_time() - began) * 1000
 
 
 def _count_alerts(c: Connection) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.core import sla
@@ -17,14 +18,17 @@ from app.core.rules.alert_state import FIRING, SubjectState
 from app.core.rules.evaluate import MetricRef
 from app.core.rules.rule_plan import RulePlan
 from app.core.text.sanitize import sanitize
-from app.service.rules.due_times import find_due_changes, group_due_times
+from app.service.rules import unchanged
+from app.service.rules.alert_texts import describe_steady
+from app.service.rules.due_times import DueTime, find_due_changes, group_due_times
 from app.service.rules.lateness import LateCheck, find_last_alive
 from app.service.rules.levels import LOOKS, AlertText, LevelLog, make_level_key
 from app.service.rules.probes import Probes
-from app.service.rules.rule_changes import Change, apply_changes
-from app.service.rules.rule_pass import INTERVAL, Rule, RulePass, describe_steady
+from app.service.rules.rule_changes import Change, apply_changes, make_fingerprint
+from app.service.rules.rule_pass import INTERVAL, RulePass
 from app.service.rules.snapshot import Snapshot
 from app.service.rules.subjects import Memory, Subject
+from app.service.rules.unchanged import Reads, Result, Rule
 from app.service.rules.values import read_level
 from db import timestamps
 from db.engine import Connection, Database
@@ -54,6 +58,44 @@ class Outcome(NamedTuple):
     is_complete: bool = True
 
 
+class _Pass:
+    """Data and findings of one pass."""
+
+    def __init__(
+        self, snapshot: Snapshot, states: Mapping[int, Mapping[str, SubjectState]],
+        dues: Mapping[int, Mapping[str, DueTime]], firing: set[str], gap: bool,
+    ) -> None:  # fmt: skip
+        self.snapshot, self.states, self.dues = snapshot, states, dues
+        self.firing, self.gap = firing, gap
+        self.changes: list[Change] = []
+        self.due_changes: list[DueChange] = []
+        self.judges: list[RulePass] = []
+        self.texts: dict[str, AlertText] = {}
+        self.next_at = math.inf
+        self.looks = LOOKS
+
+    def add(
+        self, judge: RulePass, changes: Sequence[Change], due_changes: Sequence[DueChange]
+    ) -> None:
+        """Add what a rule found."""
+        self.judges.append(judge)
+        self.changes += changes
+        self.due_changes += due_changes
+        self._add(judge.row.name, judge.texts, judge.next_at, judge.is_firing)
+
+    def add_result(self, rule: Rule, result: Result) -> None:
+        """Add what a rule found in an earlier pass, since it would find the same now."""
+        self._add(rule.row.name, result.texts, result.next_at, result.is_firing)
+
+    def _add(
+        self, name: str, texts: Mapping[str, AlertText], next_at: float, is_firing: bool
+    ) -> None:
+        self.texts |= texts
+        self.next_at = min(self.next_at, next_at)
+        if is_firing:
+            self.firing.add(name)
+
+
 class RuleEngine:
     """Evaluates the rules of one home. One pass runs at a time."""
 
@@ -71,6 +113,7 @@ class RuleEngine:
         self._rules_version: Any = None
         self._plans: dict[int, tuple[str, RulePlan | None]] = {}
         self._steady: dict[int, dict[str, Subject]] = {}
+        self._results: dict[int, Result] = {}
         self._plans_left = 0
         self._names: dict[int, str] = {}
         """{rule id: name} of the enabled rules of the general form."""
@@ -149,40 +192,67 @@ class RuleEngine:
         if self._late_since is None and (gap or now > self.next_at + INTERVAL):
             known_at = self._last_pass
             self._late_since = find_last_alive(c, now) if known_at is None else known_at
-        found: list[Change] = []
-        due_changes: list[DueChange] = []
-        judges: list[RulePass] = []
-        next_at = now + INTERVAL
-        looks, texts = LOOKS, dict[str, AlertText]()
         self.levels.keep_only([make_level_key(rule.row) for rule in rules])
+        can_leave_out = not gap and self._late_since is None
+        run = _Pass(snapshot, states, dues, firing, gap)
+        in_turn = self._prepare_results(run, rules, can_leave_out)
         for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
-            due = dues.get(rule.row.id, {})
-            steady = self._steady.get(rule.row.id, {})
-            judge = RulePass(
-                snapshot, rule, states.get(rule.row.id, {}), due, steady, firing, gap
-            )  # fmt: skip
-            found += judge.run()
-            judges.append(judge)
-            self._steady[rule.row.id] = judge.steady
-            texts |= judge.texts
-            version = rule.row.updated_at
-            due_changes += find_due_changes(rule.row.id, version, due, judge.list_due())
-            next_at = min(next_at, judge.next_at)
-            looks -= self._note_levels(judge, looks > 0)
-            text = judge.describe_left_out()
-            begins = self.levels.note_left_out(make_level_key(rule.row), text)
-            if begins and judge.is_cut:
-                log.warning("sla %s %s", sanitize(rule.row.name), text)
-            if judge.is_firing:
-                firing.add(rule.row.name)
+            reads = self._list_reads(run, rule)
+            result = self._results.get(rule.row.id)
+            holds = reads is not None and result is not None and result.is_valid(reads, now)
+            if result is not None and holds and rule.row.id not in in_turn:
+                run.add_result(rule, result)
+            else:
+                self._judge(run, rule, reads)
         is_complete = snapshot.is_complete and self._rules_version is not None
         self._is_starting = gap and not is_complete
+        next_at, found = min(run.next_at, now + INTERVAL), run.changes
         if not is_complete:
             next_at = now
         elif self._late_since is not None:
-            found = _add_late(found, judges, LateCheck(snapshot, self._late_since))
-        self.levels.texts = texts
-        return Outcome(found, max(now + 0.001, next_at), due_changes, is_complete)
+            found = _add_late(found, run.judges, LateCheck(snapshot, self._late_since))
+        self.levels.texts = run.texts
+        return Outcome(found, max(now + 0.001, next_at), run.due_changes, is_complete)
+
+    def _prepare_results(self, run: _Pass, rules: Sequence[Rule], can_leave_out: bool) -> set[int]:
+        """Return the rules that are judged in any case."""
+        is_small = len(rules) <= unchanged.IN_TURN
+        if is_small or not can_leave_out:
+            self._results.clear()
+        if not is_small:
+            run.snapshot.note_sources()
+        return unchanged.list_in_turn(self._results)
+
+    def _list_reads(self, run: _Pass, rule: Rule) -> Reads | None:
+        """Return all that a rule reads but the time; None if a value may change at any time."""
+        if rule.sources is None:
+            return None
+        key, names = rule.row.id, rule.plan.conditions.inhibited_by
+        numbers = self.memory.versions.list_numbers(rule.sources)
+        is_inhibited = any(name in run.firing for name in names)
+        states, due = run.states.get(key, {}), run.dues.get(key, {})
+        return Reads(rule.row.updated_at, numbers, is_inhibited, states, due)
+
+    def _judge(self, run: _Pass, rule: Rule, reads: Reads | None) -> None:
+        """Judge a rule, and keep the result if nothing changes."""
+        row, key = rule.row, rule.row.id
+        due, steady = run.dues.get(key, {}), self._steady.get(key, {})
+        judge = RulePass(run.snapshot, rule, run.states.get(key, {}), steady, run.firing, run.gap)
+        changes = judge.run()
+        due_changes = [*find_due_changes(key, row.updated_at, due, judge.list_due())]
+        run.add(judge, changes, due_changes)
+        self._steady[key] = judge.steady
+        run.looks -= self._note_levels(judge, run.looks > 0)
+        text = judge.describe_left_out()
+        begins = self.levels.note_left_out(make_level_key(row), text)
+        if begins and judge.is_cut:
+            log.warning("sla %s %s", sanitize(row.name), text)
+        self._results.pop(key, None)
+        if reads is not None and not changes and not due_changes:
+            # `find_alert_text` makes the texts of steady subjects.
+            steady_prints = {make_fingerprint(key, one) for one in judge.steady}
+            texts = {name: one for name, one in judge.texts.items() if name not in steady_prints}
+            self._results[key] = Result(judge.now, judge.next_at, reads, texts, judge.is_firing)
 
     def _read_states(self, c: Connection) -> dict[int, dict[str, SubjectState]]:
         """Return {rule id: {subject: its state}}; a row is parsed once."""
@@ -220,8 +290,10 @@ class RuleEngine:
                 self._names[row.id] = row.name
                 plan = self._get_plan(row)
                 if plan is not None:
-                    found.append(Rule(row, plan, timestamps.to_unix(row.updated_at)))
+                    since = timestamps.to_unix(row.updated_at)
+                    found.append(Rule(row, plan, since, unchanged.list_sources(plan)))
         self._rules = found
+        self.memory.versions.watched = {source for rule in found for source in rule.sources or ()}
         self._rules_version = version if self._plans_left > 0 else None
         return found
 

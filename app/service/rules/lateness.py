@@ -83,6 +83,7 @@ class LateCheck:
 
     def __init__(self, snapshot: Snapshot, since: float) -> None:
         self._snapshot, self._since = snapshot, since
+        self._before: dict[str, Success | None] = {}
 
     def find(self, plan: RulePlan, rule_since: float) -> Iterator[Late]:
         """Yield the subjects that were late under a rule, and are done."""
@@ -117,6 +118,7 @@ class LateCheck:
 
     @cached_property
     def _moments(self) -> Sequence[PastMoment]:
+        """Return the moments, the oldest instances first."""
         found: list[PastMoment] = []
         for run in self._runs:
             subject = self._snapshot.make_ended(run, self._fires.get(run.task_id))
@@ -124,7 +126,7 @@ class LateCheck:
                 found.append(self._make_moment(subject, run, "waiting", run.start_time))
             if run.start_time and run.end_time and run.status != "cancelled":
                 found.append(self._make_moment(subject, run, "active", run.end_time))
-        return found
+        return sorted(found, key=_get_age, reverse=True)
 
     def _make_moment(self, subject: Subject, run: RunRow, phase: str, time: str) -> PastMoment:
         is_active = phase == "active"
@@ -147,6 +149,8 @@ class LateCheck:
         least = plan.min_age + plan.timing.wait
         for one in self._moments:
             subject = one.subject
+            if _get_age(one) < least - TOLERANCE:
+                break  # all others are younger
             is_too_young = one.at < max(self._since, subject.age_start + least)
             if one.phase not in plan.phases or is_too_young:
                 continue
@@ -196,7 +200,9 @@ class LateCheck:
             return
         for subject in self._snapshot.list_matching(plan):
             successes = self._successes.get((subject.kind, subject.name), ())
-            before = self._find_before(subject) if successes else None
+            if successes and subject.key not in self._before:
+                self._before[subject.key] = self._find_before(subject)
+            before = self._before.get(subject.key)
             for one in successes:
                 times = SubjectTimes(
                     success_submitted=before.submitted if before else None, known_since=rule_since
@@ -205,6 +211,10 @@ class LateCheck:
                 read = _make_reader(one.ended - last)
                 yield from _judge(plan, when, read, times, subject, one.ended, "succeeded")
                 before = one
+
+
+def _get_age(one: PastMoment) -> float:
+    return one.at - one.subject.age_start
 
 
 def _make_reader(seconds: float) -> Values:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from app.core import sla
 from app.core.rules import active_time, alert_state
 from app.core.rules.alert_state import FIRING, PENDING, SubjectState
-from app.core.rules.amounts import format_seconds
 from app.core.rules.conditions import AnyNodeType, MetricNode
 from app.core.rules.evaluate import SubjectTimes, Verdict, evaluate, make_ref
 from app.core.rules.levels import Level, add_verdict
-from app.core.rules.rule_plan import RulePlan
+from app.service.rules.alert_texts import describe_wait
 from app.service.rules.due_times import MAX_LOOKS, DueList, DueTime
 from app.service.rules.home_facts import DAY
 from app.service.rules.lateness import LateCheck
@@ -23,10 +22,10 @@ from app.service.rules.ranking import FEW, find_ranked, list_suspects, rank
 from app.service.rules.rule_changes import Change, get_finite, make_fingerprint
 from app.service.rules.snapshot import MAX_NAMES, Snapshot
 from app.service.rules.subjects import Subject
+from app.service.rules.unchanged import Rule
 from app.service.rules.values import SubjectValues
 from db import timestamps
 from db.queries import alerts, rule_values
-from db.rows import SlaRow
 
 INTERVAL = 5.0
 """Seconds between two passes without a change."""
@@ -42,14 +41,6 @@ ALL_SUBJECTS = {
     "queue": "all queues", "pool": "all pools",
 }  # fmt: skip
 """Object of the only alert of a rule, by its kind of subject."""
-
-
-class Rule(NamedTuple):
-    """A rule with its plan; `since` is when it began to apply."""
-
-    row: SlaRow
-    plan: RulePlan
-    since: float
 
 
 class _Group(NamedTuple):
@@ -69,14 +60,15 @@ class RulePass:
 
     def __init__(
         self, snapshot: Snapshot, rule: Rule, states: Mapping[str, SubjectState],
-        stored: Mapping[str, DueTime], steady: Mapping[str, Subject], firing: set[str],
+        steady: Mapping[str, Subject], firing: set[str],
         gap: bool,
     ) -> None:  # fmt: skip
         self._snapshot, self._rule, self._states, self._gap = snapshot, rule, states, gap
-        self._stored, self._due = stored, DueList()
+        self._due = DueList()
         self._plan, self._now = rule.plan, snapshot.now
         self._is_inhibited = any(name in firing for name in rule.plan.conditions.inhibited_by)
-        self.next_at = self._now + INTERVAL
+        self.next_at = math.inf
+        """When a verdict may change by itself."""
         self.is_firing, self.has_changes = False, False
         self._steady, self._kept = steady, set[str]()
         self.steady: dict[str, Subject] = {}
@@ -419,7 +411,7 @@ class RulePass:
         text = group.verdict.text if is_told else self._judge(group.subject, explain=True).text
         if group.many > 1:
             text = f"{group.many} of them, first {group.subject.title}: {text}"
-        text += _describe_wait(self._plan)
+        text += describe_wait(self._plan)
         if self._gap and fired_at < self._now - INTERVAL:
             text += WHILE_DOWN
         return text
@@ -437,19 +429,6 @@ class RulePass:
     def _look_again(self, at: float | None) -> None:
         if at is not None and at > self._now:
             self.next_at = min(self.next_at, at)
-
-
-def describe_steady(plan: RulePlan, subject: Subject, now: float) -> AlertText:
-    """Return the text of an alert about an instance that has not changed since it was judged."""
-    # The only metric of a steady rule is an age of the instance: it needs no more than the time.
-    values = SubjectValues(cast(Snapshot, SimpleNamespace(now=now)), subject, 0.0)
-    verdict = evaluate(plan.conditions.when, values.read, NO_TIMES, now)
-    text = verdict.text + _describe_wait(plan)
-    return AlertText(text, get_finite(verdict.value))
-
-
-def _describe_wait(plan: RulePlan) -> str:
-    return f" for {format_seconds(plan.timing.wait)}" if plan.timing.wait else ""
 
 
 def _join(before: _Group | None, one: _Group) -> _Group:

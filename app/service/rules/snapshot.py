@@ -22,7 +22,7 @@ from db import timestamps
 from db.engine import Connection
 from db.queries import rule_values
 from db.queries.rule_values import NameFacts, RunRow
-from db.rows import ScheduleRow
+from db.rows import PoolRow, ScheduleRow
 from db.states import TaskStatus
 
 MAX_NAMES = 2000
@@ -52,9 +52,32 @@ class Snapshot(Instances):
         self.levels: dict[Any, Any] = {}
         """Values of queues, pools and so on that another rule has read in this pass."""
         self._names_left = NAMES_AT_ONCE
+        memory.versions.note_names("names", [one.row.name for one in memory.ended.newest])
+        memory.versions.note_names("starts", [one.row.queue for one in memory.started.newest])
         for one in memory.ended.newest:
             if one.row.name in memory.names:
                 memory.names[one.row.name] = (NEVER, memory.names[one.row.name][1])
+
+    def note_sources(self) -> None:
+        """Compare what the rules read with the last pass."""
+        versions, phases = self.memory.versions, self._phases
+        for phase in ("waiting", "active"):
+            versions.note(phase, phases[phase])
+        for phase in ("ended", "failed"):
+            versions.note_each(phase, phases[phase].by_name)
+        versions.note_each("queues", {name: self._list_levels(name) for name in self.queues})
+        versions.note("pools", [*map(_list_use, self.pools.values())])
+        versions.note("pools of queues", {row.name: row.pool for row in self.queues.values()})
+        versions.note("pools of rules", self.pools_of_rules)
+        versions.note("check-ins", self.checkins)
+        if any(plan.base == "task" for plan in self._plans):
+            versions.note("known names", self._known_names)
+        versions.note("events", rule_values.read_change_marks(self.c))
+
+    def _list_levels(self, name: str) -> Sequence[Any]:
+        """Return what the metrics of a queue read."""
+        row, depth = self.queues[name], self.counters.get((name, "queued"), 0)
+        return depth, row.capacity, row.current_load, row.status, row.status_at
 
     # --- subjects of a kind ----------------------------------------------------------------
 
@@ -155,7 +178,8 @@ class Snapshot(Instances):
             return known
         if not 0 <= self.now - listed_at < LIST_NAMES_AFTER:
             listed_at, known = self.now, rule_values.list_names(self.c, MAX_KNOWN_NAMES)
-        memory.known_names = listed_at, sorted({*known, *more})
+        found = sorted({*known, *more})
+        memory.known_names = listed_at, found
         memory.chosen_names.clear()
         return memory.known_names[1]
 
@@ -224,6 +248,8 @@ class Snapshot(Instances):
             if facts.ended is None and before.ended is not None:
                 # The success is older than the tasks that were searched.
                 facts = facts._replace(submitted=before.submitted, ended=before.ended)
+            if facts != before or name not in self.memory.names:
+                self.memory.versions.note_names("names", [name])
             self.memory.names[name] = (self.now, facts)
 
     def get_schedule_success(self, name: str) -> tuple[str, str] | None:
@@ -344,6 +370,11 @@ class Snapshot(Instances):
 def get_task_name(row: ScheduleRow) -> str:
     """Return the name of the tasks of a schedule."""
     return row.task.get("name") or row.name
+
+
+def _list_use(row: PoolRow) -> Sequence[Any]:
+    """Return what the metrics of a pool read."""
+    return row.name, row.used_cpu, row.total_cpu, row.used_memory, row.total_memory
 
 
 def _get_label(row: RunRow, label: str) -> str:

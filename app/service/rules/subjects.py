@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.core.rules.rule_plan import Labels
 from app.service.rules.probes import Probes
@@ -66,12 +66,54 @@ class InstanceGroup:
         return [name for name, many in counts.items() if many >= rule_values.MAX_CANDIDATES]
 
 
+def make_source(kind: str, name: str) -> str:
+    """Return the part of a source that is about one name."""
+    return f"{kind} {name}"
+
+
+class SourceVersions:
+    """Numbers that change whenever what the rules read from a source differs.
+
+    Parts of a source are counted only if they are `watched`.
+    """
+
+    def __init__(self) -> None:
+        self.watched: Collection[str] = ()
+        self._numbers: Counter[str] = Counter()
+        self._seen: dict[str, Any] = {}
+
+    def note(self, source: str, data: Any) -> None:
+        """Compare the data of a source with those of the last pass."""
+        if source not in self._seen or self._seen[source] != data:
+            self._seen[source] = data
+            self._numbers[source] += 1
+
+    def note_each(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Compare the data of each name with those of the last pass."""
+        before: Mapping[str, Any] = self._seen.get(kind, {})
+        names = before.keys() | data.keys()
+        self.note_names(kind, [name for name in names if before.get(name) != data.get(name)])
+        self._seen[kind] = data
+
+    def note_names(self, kind: str, names: Iterable[str]) -> None:
+        """Note that the data of some names have changed."""
+        for name in names:
+            self._numbers[kind] += 1
+            if (part := make_source(kind, name)) in self.watched:
+                self._numbers[part] += 1
+
+    def list_numbers(self, sources: Sequence[str]) -> tuple[int, ...]:
+        """Return the present numbers of some sources."""
+        return tuple([self._numbers[source] for source in sources])
+
+
 class Memory:
     """Facts that the engine keeps between passes."""
 
     def __init__(self, probes: Probes) -> None:
         self.probes = probes
         self.rings = Rings()
+        self.versions = SourceVersions()
         self.ended: RunMemory = make_ended_memory()
         self.started: RunMemory = make_started_memory()
         self.names: dict[str, tuple[float, NameFacts]] = {}
