@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -332,8 +333,17 @@ async def silence(
     total = await _apply_to_rules(call, "silence", found.rules, act)
     for name in found.names:
         _add_results(total, await silences.set_matching(call, _match(name), until, reason))
-    total["refused"] += found.refused
+    total["refused"] += map(_add_later_hint, found.refused)
     return total
+
+
+def _add_later_hint(refusal: dict[str, Any]) -> dict[str, Any]:
+    """Return the refusal of a name without an open alert, with how to silence later ones."""
+    word = str(refusal["id"])
+    if _ALERT_ID.fullmatch(word) or "Nearest:" in refusal["message"]:
+        return refusal
+    later = f"Later ones too: taskdeck alert silence --rule {sanitize(shlex.quote(word))} --for 2h"
+    return refusal | {key: f"{refusal[key]}. {later}" for key in ("message", "hint")}
 
 
 async def unsilence(

@@ -363,13 +363,17 @@ async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: 
         " '2026', '2026')",
     )
     (own,) = [row["id"] for row in await alerts.ls(call) if row["sla"] == "nothing-starts"]
-    words = [own, "soom", "99999999999999999999", "nothing-starts", "soon"]
+    words = [own, "soom", "99999999999999999", "late-search", "nothing-starts", "soon"]
     done = await silence(call, ids=words)
     assert [(row["sla"], row.get("words")) for row in done["done"]] == [
         ("soon", None), (None, "rule nothing-starts"),
     ]  # fmt: skip
-    assert [row["exit_code"] for row in done["refused"]] == [3, 3]
+    assert [row["exit_code"] for row in done["refused"]] == [3, 3, 3]
     assert "Nearest: soon" in done["refused"][0]["message"]
+    assert done["refused"][2]["message"] == (
+        'no alert "late-search". List: taskdeck alert ls. Later ones too: taskdeck alert silence'
+        " --rule late-search --for 2h"
+    )
 
 
 async def test_an_alert_without_a_rule_is_silenced_by_its_name(call: Call) -> None:
