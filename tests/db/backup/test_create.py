@@ -450,11 +450,11 @@ def test_a_full_backup_follows_when_increments_outgrow_the_last_one(
     )
 
 
-def test_thirty_five_days_leave_the_backups_that_the_rules_keep(
+def test_fourteen_days_leave_the_backups_that_the_rules_keep(
     live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
 ):
-    rules, taken = BackupRules(full=86400, increment=8 * 3600, keep=30 * 86400), []
-    for third in range(35 * 3):
+    rules, taken = BackupRules(full=86400, increment=8 * 3600, keep=9 * 86400), []
+    for third in range(14 * 3):
         set_clock(third * 8)
         assert is_due(BackupCatalog(backup_folder).list_backups(), rules)
         taken.append(
@@ -462,9 +462,9 @@ def test_thirty_five_days_leave_the_backups_that_the_rules_keep(
         )
         step_database.write_steps(live_database, 1)
 
-    assert [one.kind for one in taken] == ["full", *["increment"] * 2] * 35
+    assert [one.kind for one in taken] == ["full", *["increment"] * 2] * 14
     left = BackupCatalog(backup_folder).list_backups()
-    oldest = timestamps.format_time(timestamps.utcnow() - timedelta(days=30))
+    oldest = timestamps.format_time(timestamps.utcnow() - timedelta(days=9))
     needed = [one for one in taken if one.at >= oldest]
     first_day = [one for one in taken if one.at < oldest and one.at[:10] == needed[0].at[:10]]
     assert left == first_day + needed and first_day[0].kind == "full"
@@ -473,7 +473,7 @@ def test_thirty_five_days_leave_the_backups_that_the_rules_keep(
     ) == len(left)
     store = BackupCatalog(backup_folder)
     store.rebuild(left[-1], backup_folder.parent / "restored")
-    assert step_database.assert_exact(backup_folder.parent / "restored") == 800 + 104
+    assert step_database.assert_exact(backup_folder.parent / "restored") == 800 + 41
 
 
 def test_only_one_of_many_missed_backups_is_caught_up(
