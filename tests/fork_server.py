@@ -4,6 +4,9 @@ Without a runtime, a command imports half of the program, which takes several ti
 work. A runtime imports nearly all of it. The first use of each verb in a test run still takes a new
 process, once with a runtime and once without, so that missing imports are found. So does the first
 runtime, and each runtime that a deck or a command in a new process starts.
+
+A second server forks the programs of terminals, with Textual imported. The first of them and those
+with settings that act while modules load take a new process.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +41,11 @@ PRELOADED_PACKAGES = (
 )  # fmt: skip
 MAX_REQUEST = 60_000
 """Size limit of a request in bytes; a larger request does not fit in one message."""
+DECK_PACKAGES = ("app.tui", "app.cli", "app.offline", "app.runtime")
 UTF8 = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+PROGRAM = Path(sys.executable).with_name("taskdeck")
+IMPORT_VARIABLES = ("LD_", "PYTHON", "TEXTUAL", "ESCDELAY", "LC_")
+"""Variables that act while a program or its modules load."""
 TITLE_ROOM = 20_000
 """Bytes for the command line, and for the environment, that a runtime shows in /proc."""
 
@@ -45,11 +53,12 @@ TITLE_ROOM = 20_000
 class ForkServer:
     """Process that has imported the program and runs one command at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "runtime") -> None:
         self.line, child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.settimeout(TIMEOUT)
         with child_socket:
-            argv = [sys.executable, "-P", __file__, str(child_socket.fileno()), "." * TITLE_ROOM]
+            argv = [sys.executable, "-P", __file__, str(child_socket.fileno()), kind]
+            argv += ["." * TITLE_ROOM]
             self.process = subprocess.Popen(
                 argv,
                 env={**os.environ, **UTF8, "ROOM": "." * TITLE_ROOM},
@@ -83,12 +92,24 @@ class ForkServer:
         self._receive_exit_code()
         return json.loads(line) if line else {}
 
+    def start_on_terminal(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, terminal: int
+    ) -> TerminalProgram:
+        """Start a program as the leader of a session on a terminal."""
+        line, other = socket.socketpair()
+        name = os.ttyname(terminal)
+        self._send([*argv], env, cwd, [other.detach(), os.dup(terminal)], name)
+        self._receive_exit_code()
+        return TerminalProgram(line.detach())
+
     def _send(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, streams: Sequence[int]
-    ) -> None:
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, streams: Sequence[int],
+        terminal: str = "",
+    ) -> None:  # fmt: skip
         """Request a process with these streams, and close them here."""
         os.umask(umask := os.umask(0o077))
         request = {"argv": argv, "env": dict(env), "cwd": cwd, "umask": umask}
+        request |= {"terminal": terminal}
         socket.send_fds(self.line, [json.dumps(request).encode()], streams)
         for fd in set(streams):
             os.close(fd)
@@ -103,6 +124,22 @@ class ForkServer:
     def close(self) -> None:
         self.line.close()
         self.process.wait()
+
+
+class TerminalProgram:
+    """Forked program on a terminal; its parent is a waiting process, which sends the status."""
+
+    def __init__(self, line: int) -> None:
+        self._line = line
+        self.pid = int(os.read(line, 100))
+        self.pidfd = os.pidfd_open(self.pid)
+        os.write(line, b"reap")
+
+    def wait(self) -> int:
+        """Return the wait status of the ended program."""
+        status = int(os.read(self._line, 100))
+        os.close(self._line)
+        return status
 
 
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -183,6 +220,27 @@ def _get_server() -> ForkServer:
     return _servers[0]
 
 
+@cache
+def _get_deck_server() -> ForkServer:
+    return ForkServer("deck")
+
+
+def start_on_terminal(
+    argv: Sequence[str], env: Mapping[str, str], cwd: str, terminal: int
+) -> TerminalProgram | None:
+    """Fork the program of a terminal, or return None if a new process must run it."""
+    acts_on_import = any(name.startswith(IMPORT_VARIABLES) for name in env)
+    if (
+        Path(argv[0]) != PROGRAM
+        or acts_on_import
+        or env.get("LANG") != UTF8["LANG"]
+        or not _can_fork(env, argv)
+        or _is_first_use(("terminal", *filter(str.isalpha, argv[1:3])))
+    ):
+        return None
+    return _get_deck_server().start_on_terminal(argv, env, cwd, terminal)
+
+
 _start_process = runtime_launcher._spawn
 
 
@@ -196,9 +254,16 @@ _LOADER_VARIABLES = _list_loader_variables()
 
 def _can_fork_runtime(home: str) -> bool:
     """Return true if a copy of the fork server is the same as a new process."""
-    length = sum(len(name) + len(value) for name, value in os.environ.items())
-    has_room = max(length, len(home)) < TITLE_ROOM // 2
-    return has_room and _list_loader_variables().items() <= _LOADER_VARIABLES.items()
+    return (
+        _can_fork(os.environ, [home])
+        and _list_loader_variables().items() <= _LOADER_VARIABLES.items()
+    )
+
+
+def _can_fork(env: Mapping[str, str], argv: Sequence[str]) -> bool:
+    """Return true if command line and environment fit where /proc shows them."""
+    length = sum(len(name) + len(value) + 2 for name, value in env.items())
+    return max(length, sum(map(len, argv))) < TITLE_ROOM // 2
 
 
 def start_runtime(home: str, demo: bool) -> dict[str, Any]:
@@ -219,6 +284,10 @@ def start_runtime(home: str, demo: bool) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------------
 
 
+_set_by_imports: dict[str, str] = {}
+"""Variables that modules set in their own environment while they load."""
+
+
 def serve(line: socket.socket) -> None:
     """Fork for each request and send the exit status, until the client disconnects."""
     while True:
@@ -227,10 +296,41 @@ def serve(line: socket.socket) -> None:
             return
         if not (pid := os.fork()):
             line.close()
-            _become_command(json.loads(text), fds)
+            request = json.loads(text)
+            if request["terminal"]:
+                _become_terminal_program(request, *fds)
+            _become_command(request, fds)
         for fd in fds:
             os.close(fd)
         line.send(str(os.waitpid(pid, 0)[1]).encode())
+
+
+def _become_terminal_program(request: Mapping[str, Any], line_fd: int, terminal: int) -> None:
+    """Start the program on its terminal, tell its pid, and its status after its end.
+
+    Reading the other side of a terminal that nobody has open would fail, so the program has it open
+    from its first moment.
+    """
+    line = socket.socket(fileno=line_fd)
+    if os.fork():
+        os._exit(0)
+    if not (pid := os.fork()):
+        os.setsid()
+        # a session leader that opens a terminal gets it as its controlling terminal
+        opened = os.open(request["terminal"], os.O_RDWR)
+        _become_command(request, [opened, opened, opened])
+    os.close(terminal)
+    line.send(str(pid).encode())
+    line.recv(10)
+    line.send(str(os.waitpid(pid, 0)[1]).encode())
+    os._exit(0)
+
+
+def _open_streams() -> None:
+    """Open the streams of Python as at the start of a process on a terminal."""
+    sys.stdin = sys.__stdin__ = os.fdopen(0)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", 1)
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, errors="backslashreplace")
 
 
 def _become_command(request: Mapping[str, Any], streams: Sequence[int]) -> None:
@@ -239,15 +339,23 @@ def _become_command(request: Mapping[str, Any], streams: Sequence[int]) -> None:
         os.dup2(fd, place)
     os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
-    os.environ.update(request["env"])
+    os.environ.update(_set_by_imports | request["env"])
     time.tzset()
     os.umask(request["umask"])
     os.chdir(request["cwd"])
     sys.argv = request["argv"]
+    # a program may execute itself again
+    words = sys.argv if sys.argv[0] == sys.executable else ["", os.fspath(PROGRAM), *sys.argv[1:]]
+    sys.orig_argv = [sys.executable, *words[1:]]
     if sys.argv[1:4] == ["-P", "-m", "app"]:
         os.setsid()
         _become_runtime()
-    runtime_launcher._spawn = _fork_runtime
+    if request["terminal"]:
+        _show_command([sys.executable, *sys.argv], os.environ)
+        _reset_signals()
+        _open_streams()
+    else:
+        runtime_launcher._spawn = _fork_runtime
     try:
         main()
     except BaseException:
@@ -259,6 +367,10 @@ def _become_runtime() -> None:
     """Show the command line and the environment of a runtime; reset signals as Python begins."""
     _show_command(sys.argv, os.environ)
     del sys.argv[1:4]
+    _reset_signals()
+
+
+def _reset_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError):
             signal.signal(number, signal.SIG_DFL)
@@ -279,6 +391,7 @@ def _fork_runtime(home: str, demo: bool) -> dict[str, Any]:
     os.umask(umask := os.umask(0o077))
     argv = make_runtime_command(home, demo)
     request = {"argv": argv, "env": env, "cwd": os.getcwd(), "umask": umask}
+    request |= {"terminal": ""}
     if not (pid := os.fork()):
         _become_command(request, [null, null, log, write])
     for fd in (write, log, null):
@@ -304,10 +417,12 @@ def _show_command(argv: Sequence[str], env: Mapping[str, str]) -> None:
 if __name__ == "__main__":
     from app.__main__ import main
 
-    for folder in PRELOADED_PACKAGES:
+    known = {**os.environ}
+    for folder in DECK_PACKAGES if sys.argv[2] == "deck" else PRELOADED_PACKAGES:
         for module in pkgutil.walk_packages(importlib.import_module(folder).__path__, f"{folder}."):
             if ".migrations" not in module.name:
                 importlib.import_module(module.name)
+    _set_by_imports.update({k: v for k, v in os.environ.items() if k not in known})
     gc.collect()
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))

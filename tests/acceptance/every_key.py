@@ -7,7 +7,6 @@ dialog takes all keys. Questions are answered with escape.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -518,9 +517,7 @@ class DeckDriver:
 
     def check_alive(self) -> None:
         """Check that the deck runs, logged no error and wrote no traceback."""
-        assert os.waitid(os.P_PID, self.shown.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, (
-            self.text
-        )
+        assert not self.shown.is_ended_unread(0), self.text
         assert b"Traceback" not in self.shown.raw, self.text
         log = self.house.home / "run" / "deck.log"
         assert not log.exists() or not log.read_text(), log.read_text()

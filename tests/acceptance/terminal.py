@@ -25,6 +25,8 @@ from pyte.modes import IRM
 from pyte.screens import Char
 from wcwidth import wcwidth
 
+from tests import fork_server
+
 Lines = list[str]
 Condition = Callable[["Terminal"], object]
 TIMEOUT = 60.0
@@ -119,6 +121,19 @@ class TerminalScreen(pyte.Screen):
         super().reset_mode(*modes, **kind)
 
 
+def _start_program(argv: list[str], env: Mapping[str, str], cwd: Path, terminal: str) -> int:
+    """Start a program as a session leader on a terminal and return its pid."""
+    # A session leader that opens a terminal gets it as its controlling terminal, as in a
+    # terminal emulator.
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
+        (os.POSIX_SPAWN_DUP2, 0, 1),
+        (os.POSIX_SPAWN_DUP2, 0, 2),
+    ]
+    line = ["/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(cwd), *argv]
+    return os.posix_spawn("/bin/sh", line, dict(env), file_actions=actions, setsid=True)
+
+
 class Terminal:
     """Program on a pty, as leader of its session. The context manager hangs up at the end."""
 
@@ -132,25 +147,12 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self._held = b""
         self._set_size(columns, rows)
+        words = [os.fspath(word) for word in argv]
+        self.forked = fork_server.start_on_terminal(words, env, os.fspath(cwd), slave)
         name = os.ttyname(slave)
+        self.pid = self.forked.pid if self.forked else _start_program(words, env, cwd, name)
         os.close(slave)
-        # A session leader that opens a terminal gets it as its controlling terminal, as in a
-        # terminal emulator.
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
-            (os.POSIX_SPAWN_DUP2, 0, 1),
-            (os.POSIX_SPAWN_DUP2, 0, 2),
-        ]
-        line = [
-            "/bin/sh",
-            "-c",
-            'cd "$1" && shift && exec "$@"',
-            "sh",
-            str(cwd),
-            *map(os.fspath, argv),
-        ]
-        self.pid = os.posix_spawn("/bin/sh", line, dict(env), file_actions=actions, setsid=True)
-        self._gone = os.pidfd_open(self.pid)
+        self._gone = self.forked.pidfd if self.forked else os.pidfd_open(self.pid)
         self.code: int | None = None
 
     def __enter__(self) -> Terminal:
@@ -252,7 +254,7 @@ class Terminal:
             if self.keyboard in ready and self._read(0.01):
                 continue
             if self._gone in ready:
-                self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                self.code = self._reap()
         return self.code
 
     def block_output(self) -> None:
@@ -279,10 +281,15 @@ class Terminal:
         if self.code is None:
             if not select.select([self._gone], [], [], seconds)[0]:
                 os.kill(self.pid, signal.SIGKILL)
-            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.code = self._reap()
         if self._gone >= 0:
             os.close(self._gone)
             self._gone = -1
+
+    def _reap(self) -> int:
+        """Return the exit code of the program, which has ended."""
+        status = self.forked.wait() if self.forked else os.waitpid(self.pid, 0)[1]
+        return os.waitstatus_to_exitcode(status)
 
     def _reply(self, data: bytes) -> None:
         os.write(self.keyboard, data)
