@@ -173,22 +173,14 @@ def test_a_missing_file_means_no_loss(killed_path: Path, left: str):
     assert not wal_audit.has_ignored_commits(killed_path)
 
 
-def test_a_database_with_a_truncated_wal_is_damaged(database_path: Path):
+def test_a_database_with_a_truncated_wal_is_damaged(database_path: Path, tmp_path: Path):
     with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
         for change in (
             "UPDATE alembic_version SET version_num = version_num",
             "PRAGMA user_version = 0",
         ) * 2:
             c.execute(change)
-        left = (
-            Path(
-                shutil.copytree(
-                    database_path.parent,
-                    database_path.parent.with_name(f"{database_path.parent.name}-left"),
-                )
-            )
-            / database_path.name
-        )
+        left = Path(shutil.copytree(database_path.parent, tmp_path / "left"), database_path.name)
     frames = (Path(f"{left}-wal").stat().st_size - HEADER) // FRAME
     flip_frame_bit(left, frames - 2)
 
