@@ -28,6 +28,7 @@ MAX_FIRES = 200
 AFTER_ALL_TIMES = "~"
 """A text after every stored time."""
 _ENDED_SQL = as_sql(RUN_ENDED)
+_FAILED_SQL = as_sql(FAILED)
 
 
 class CandidateRow(NamedTuple):
@@ -173,6 +174,17 @@ def map_statuses(c: Connection, uuids: Sequence[str]) -> dict[str, str]:
         (json.dumps(list(uuids)),),
     )
     return {uuid: status for uuid, status in rows}
+
+
+def find_end_of_failure(c: Connection, uuid: str) -> str | None:
+    """Return when the last run of a failed task ended, None if the task is not failed."""
+    return raw_sql.fetch_value(
+        c,
+        "SELECT i.end_time FROM tasks t CROSS JOIN instances i ON i.task_id = t.uuid WHERE t.uuid ="
+        f" ? AND t.deleted_at IS NULL AND +t.status IN {_FAILED_SQL} ORDER BY i.attempt DESC LIMIT"
+        " 1",
+        (uuid,),
+    )
 
 
 def map_fire_times(c: Connection, uuids: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -117,7 +117,10 @@ class Instances(HomeFacts):
 
     @cached_property
     def failed_instances(self) -> Sequence[Subject]:
-        """Return the tasks that failed in the last day, without a later success of the name."""
+        """Return the tasks that failed in the last day, without a later success of the name.
+
+        They are those with a state, and the latest ones of the others.
+        """
         successes: dict[str, float] = {}
         for one in self._last_runs:
             if one.row.status == "succeeded":
@@ -128,7 +131,12 @@ class Instances(HomeFacts):
             and one.at >= successes.get(one.row.name, 0.0)
             and not self.has_candidate(one.row.task_id)
         ]  # fmt: skip
-        failed = sorted(failed, key=_get_at, reverse=True)[: rule_values.MAX_CANDIDATES]
+        known = {*self._known_tasks}  # a newer failure must not end their alerts
+        others = sorted(
+            (one for one in failed if one.row.task_id not in known), key=_get_at, reverse=True
+        )
+        failed = [one for one in failed if one.row.task_id in known]
+        failed += others[: rule_values.MAX_CANDIDATES]
         # A task that waits for its next attempt is not always among the candidates.
         statuses = self._map_statuses(failed)
         return self._make_all_ended(
@@ -156,9 +164,10 @@ class Instances(HomeFacts):
         uuids = [one.row.task_id for one in runs]
         return rule_values.map_statuses(self.c, uuids) if uuids else {}
 
-    def has_failed(self, uuid: str) -> bool:
-        """Return whether a task has ended, and failed."""
-        return rule_values.map_statuses(self.c, [uuid]).get(uuid) in FAILED_WORDS
+    def is_old_failure(self, uuid: str) -> bool:
+        """Return whether a task failed so long ago that the rules no longer judge its run."""
+        ended = rule_values.find_end_of_failure(self.c, uuid)
+        return ended is not None and timestamps.to_unix(ended) <= self.now - DAY
 
     def _make_all_ended(self, runs: Sequence[RememberedRun]) -> list[Subject]:
         rows = [one.row for one in runs]

@@ -321,9 +321,11 @@ class RulePass:
         return verdict
 
     def _runs_again(self, subject: Subject) -> bool:
-        """Return whether an instance with a firing alert is in a later attempt."""
+        """Return whether an instance with a firing alert of its own is in a later attempt."""
         row = subject.candidate
-        if row is None or row.attempts <= (row.runid is not None):
+        if self._plan.group != "instance" or row is None:
+            return False
+        if row.attempts <= (row.runid is not None):
             return False
         state = self._states.get(self._get_key(subject))
         return state is not None and state.phase == FIRING
@@ -377,11 +379,16 @@ class RulePass:
         before = self._states[key]
         if before.phase != FIRING:
             return Change(self._rule.row, key, None, None, "", {})
-        is_old = before.fired_at is not None and self._now - before.fired_at >= DAY
-        is_expired = self._plan.covers_ended and is_old
-        if is_expired and self._plan.group == "instance":
-            is_expired = self._snapshot.has_failed(key.removeprefix("task:"))
-        return Change(self._rule.row, key, None, None, "expire" if is_expired else "resolve", {})
+        action = "expire" if self._is_expired(key, before) else "resolve"
+        return Change(self._rule.row, key, None, None, action, {})
+
+    def _is_expired(self, key: str, state: SubjectState) -> bool:
+        """Return whether an alert of a failure ends by its age, not by a success."""
+        if not self._plan.covers_ended:
+            return False
+        if self._plan.group == "instance":
+            return self._snapshot.is_old_failure(key.removeprefix("task:"))
+        return self._now - state.since >= DAY
 
     def _make_alert(
         self, key: str, group: _Group | None, step: alert_state.Step

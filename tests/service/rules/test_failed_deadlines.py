@@ -164,3 +164,40 @@ async def test_a_failure_breaks_a_forecast(home: VirtualHome):
     await home.run_task("etl")
     await home.advance(5)
     assert [action for _, action in home.take_log()] == ["resolve"]
+
+
+@pytest.mark.parametrize("when", ["deadline", "exit code"])
+async def test_a_failure_that_is_told_late_expires_too(home: VirtualHome, when: str):
+    exit_code = {"metric": "instance.exit_code", "op": "!=", "value": 0}
+    is_deadline = when == "deadline"
+    rule = make() if is_deadline else {"scope": "instance", "when": exit_code}
+    await home.add_rule(rule | {"for": "10m"})
+    run = await home.start_run(await home.submit("etl"))
+    await home.end_run(run, 1)
+    await home.skip(HOUR)  # no runtime
+    await home.advance(601)
+    assert len(home.take_log()) == 1
+    await home.skip(DAY - HOUR - 600)
+    await home.advance(5)
+    assert [status for status, _ in await list_told(home)] == ["expired"]
+
+
+async def test_an_attempt_in_time_does_not_hold_the_alert_of_its_queue(home: VirtualHome):
+    await home.add_rule(make(for_each="queue"))
+    late = await home.start_run(await home.submit("late"))
+    await home.skip(6 * HOUR)
+    await home.run_pass()
+    attempt = await home.start_run(await home.submit("other", retries=1))
+    await home.end_run(attempt, 1)
+    await home.run_pass()
+    await home.end_run(late)
+    await home.run_pass()
+    assert [action for _, action in home.take_log()] == ["fire", "resolve"]
+
+
+async def test_newer_failures_end_no_alert(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("db.queries.rule_values.MAX_CANDIDATES", 2)
+    await home.add_rule(make())
+    for name in "abcd":
+        await fail(home, await home.submit(name))
+    assert [action for _, action in home.take_log()] == ["fire"] * 4
