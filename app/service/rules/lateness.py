@@ -6,7 +6,7 @@ them in advance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from app.core.rules.conditions import (
     Deadline,
     DeadlineNode,
     ForecastNode,
+    Match,
     list_parts,
 )
 from app.core.rules.evaluate import (
@@ -30,7 +31,7 @@ from app.core.rules.evaluate import (
     format_date,
     format_moment,
 )
-from app.core.rules.rule_plan import RulePlan, is_matched
+from app.core.rules.rule_plan import RulePlan, is_any_match, is_matched
 from app.service.rules.snapshot import Snapshot
 from app.service.rules.subjects import Subject
 from app.service.rules.values import SubjectValues
@@ -128,6 +129,24 @@ class LateCheck:
                 found.append(self._make_moment(subject, run, "active", run.end_time))
         return sorted(found, key=_get_age, reverse=True)
 
+    @cached_property
+    def _moments_by_task(self) -> Mapping[str, Sequence[PastMoment]]:
+        return _group(self._moments, lambda one: one.subject.name)
+
+    @cached_property
+    def _moments_by_queue(self) -> Mapping[str, Sequence[PastMoment]]:
+        return _group(self._moments, lambda one: one.subject.labels.queue or "")
+
+    def _list_moments(self, match: Match) -> Sequence[PastMoment]:
+        """Return the moments of the tasks or queues that a rule names, the oldest first."""
+        globs = match.queue if match.task is None else match.task
+        if globs is None:
+            return self._moments
+        moments = self._moments_by_queue if match.task is None else self._moments_by_task
+        names = [name for name in moments if is_any_match(name, globs)]
+        found = [one for name in names for one in moments[name]]
+        return sorted(found, key=_get_age, reverse=True) if len(names) > 1 else found
+
     def _make_moment(self, subject: Subject, run: RunRow, phase: str, time: str) -> PastMoment:
         is_active = phase == "active"
         row = CandidateRow(
@@ -147,7 +166,7 @@ class LateCheck:
         self, plan: RulePlan, when: AnyNodeType, rule_since: float
     ) -> Iterator[Late]:
         least = plan.min_age + plan.timing.wait
-        for one in self._moments:
+        for one in self._list_moments(plan.match):
             subject = one.subject
             if _get_age(one) < least - TOLERANCE:
                 break  # all others are younger
@@ -211,6 +230,15 @@ class LateCheck:
                 read = _make_reader(one.ended - last)
                 yield from _judge(plan, when, read, times, subject, one.ended, "succeeded")
                 before = one
+
+
+def _group(
+    moments: Iterable[PastMoment], get_name: Callable[[PastMoment], str]
+) -> Mapping[str, Sequence[PastMoment]]:
+    found: dict[str, list[PastMoment]] = {}
+    for one in moments:
+        found.setdefault(get_name(one), []).append(one)
+    return found
 
 
 def _get_age(one: PastMoment) -> float:

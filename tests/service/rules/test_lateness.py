@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.core.rules.conditions import Match
+from app.core.rules.rule_plan import Labels, is_matched
+from app.service.rules import lateness
 from app.service.tasks import submit
 from db import timestamps
 from tests.service.calls import execute_sql
@@ -192,3 +195,28 @@ async def test_a_fixed_time_that_passed_while_down_is_told(home: VirtualHome):
     await home.end_run(run)
     await home.run_pass()
     assert await list_texts(home) == ["was due Mon 30 Nov 06:00, succeeded Mon 08:00, while down"]
+
+
+@pytest.mark.parametrize(
+    ("match", "count"), [({"task": "etl"}, 1), ({"task": ["e*", "t*"]}, 2), ({"queue": "q*"}, 0)]
+)
+async def test_a_rule_looks_only_at_the_late_runs_it_names(
+    home: VirtualHome, monkeypatch: pytest.MonkeyPatch, match: Any, count: int
+):
+    looks: list[object] = []
+
+    def look(match: Match, labels: Labels) -> bool:
+        looks.append(labels)
+        return is_matched(match, labels)
+
+    monkeypatch.setattr(lateness, "is_matched", look)
+    await home.add_rule(make("instance", HUNG, match=match))
+    runs = await home.start_runs([await home.submit(name) for name in ("etl", "test", "other")])
+    await home.run_pass()
+    home.restart()
+    await home.skip(2 * HOUR)
+    for run in runs:
+        await home.end_run(run)
+    await home.run_pass()
+    assert len(looks) == count
+    assert len(await home.list_alerts()) == count
