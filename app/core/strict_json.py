@@ -26,7 +26,9 @@ def load_json(text: str) -> Any:
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for at, key in enumerate(keys) if key in keys[:at])
-        raise DuplicateKeyError(f"{quote(twice)} appears twice in one object.")
+        left = set(found)
+        for key, _ in pairs:
+            if key not in left:
+                raise DuplicateKeyError(f"{quote(key)} appears twice in one object.")
+            left.remove(key)
     return found

@@ -362,14 +362,7 @@ async def set_(
             values = _merge_general(row, given, conditions, severity, enabled)
         if channels is not None:
             values["actions"] = rule_actions.set_channels(row.actions, channels)
-        if definitions.count_sla_users(c, row.id)["pool"]:
-            check_pool(name, values["conditions"])
-        if values["conditions"] != row.conditions:
-            check_match(
-                values["conditions"],
-                definitions.list_template_names(c),
-                [queue.name for queue in reads.list_queues(c)],
-            )
+        _check_change(c, row, values["conditions"])
         return row, values
 
     def change(c: Connection) -> None:
@@ -388,6 +381,15 @@ async def set_(
     if values["conditions"] != row.conditions:
         await zone_hints.note_zone(call, name, values["conditions"])
     return await show(call, name=name)
+
+
+def _check_change(c: Connection, row: SlaRow, conditions: Mapping[str, Any]) -> None:
+    """Raise Problem if a pool cannot use the changed rule, or the rule names what is unknown."""
+    if definitions.count_sla_users(c, row.id)["pool"]:
+        check_pool(row.name, conditions)
+    if conditions != row.conditions:
+        queues = [queue.name for queue in reads.list_queues(c)]
+        check_match(conditions, definitions.list_template_names(c), queues)
 
 
 async def prepare_many_alerts(

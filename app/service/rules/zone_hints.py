@@ -1,6 +1,6 @@
 """Hints about time zones: a deadline in one zone, its schedule in another.
 
-`06:00` of a rule is wall time of its own zone, which is that of the machine if none is given.
+A time such as `06:00` is wall time in the zone of the rule; the default is that of the machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HALF_YEAR = timedelta(days=182)
 
 
 async def note_zone(call: Call, name: str, conditions: Any) -> None:
-    """Tell the caller of a time of day that is in another zone than its schedule."""
+    """Tell the caller if a rule has a time of day in another zone than its schedule."""
     if sla.is_general(conditions):
         rows, form = await call.db.read(schedules.list_all), parse_conditions(conditions)
         if hint := _find_hint(name, form, rows, timestamps.utcnow()):
@@ -40,7 +40,7 @@ async def note_zone(call: Call, name: str, conditions: Any) -> None:
 
 
 def _find_hint(rule: str, form: Conditions, rows: Iterable[ScheduleRow], now: datetime) -> str:
-    """Return the hint for a rule that names a schedule with a clock of its own; "" without one."""
+    """Return the hint for a rule that names a schedule in another zone; "" if there is none."""
     zone = _find_zone(form)
     if zone is None:
         return ""
@@ -48,8 +48,8 @@ def _find_hint(rule: str, form: Conditions, rows: Iterable[ScheduleRow], now: da
         if _names_schedule(form, schedule) and _has_other_clock(zone, schedule.zone, now):
             word = sanitize(shlex.quote(rule))
             return (
-                f"the time of {sanitize(rule)} is of {zone}, but the schedule"
-                f" {sanitize(schedule.name)} is of {schedule.zone}. To take that zone: taskdeck sla"
+                f"the deadline of {sanitize(rule)} is in {zone}, but the schedule"
+                f" {sanitize(schedule.name)} is in {schedule.zone}. To use that zone: taskdeck sla"
                 f" set {word} --tz {schedule.zone}"
             )
     return ""
@@ -75,7 +75,10 @@ def _names_schedule(form: Conditions, schedule: ScheduleRow) -> bool:
 
 
 def _has_other_clock(one: str, other: str, now: datetime) -> bool:
-    zones = get_zone(one), get_zone(other)
+    try:
+        zones = get_zone(one), get_zone(other)
+    except ValueError:  # the data of this machine lack a zone that was stored
+        return False
     moments = now, now + HALF_YEAR
     clocks = [[moment.astimezone(zone).utcoffset() for moment in moments] for zone in zones]
     return clocks[0] != clocks[1]

@@ -874,11 +874,18 @@ async def test_a_time_in_another_zone_than_its_schedule_is_noted(
     assert (notes != []) is hinted
     if hinted:
         assert notes == [
-            "the time of a b is of UTC, but the schedule etl is of Europe/Berlin."
-            " To take that zone: taskdeck sla set 'a b' --tz Europe/Berlin"
+            "the deadline of a b is in UTC, but the schedule etl is in Europe/Berlin."
+            " To use that zone: taskdeck sla set 'a b' --tz Europe/Berlin"
         ]
         await slas.set_(told, name="a b", tz="Europe/Berlin")
         assert len(notes) == 1
+
+
+async def test_a_schedule_in_an_unknown_zone_does_not_prevent_a_rule(call: Call) -> None:
+    await verbs.create(call, name="etl", argv=["true"], every="1h")
+    await execute_sql(call, "UPDATE schedules SET zone = 'Mars/Base'")
+    await slas.create(call, name="a", preset="succeeds-by", value="06:00", task="etl")
+    assert (await slas.show(call, name="a"))["name"] == "a"
 
 
 async def test_an_unknown_queue_of_a_rule_can_be_created(call: Call) -> None:
