@@ -73,6 +73,7 @@ class TaskStateRow(NamedTuple):
     not_before: str | None
     retry_at: str | None
     notify: str | None
+    template: str | None
     hold: bool
     pinned: bool
 

@@ -513,6 +513,8 @@ class Dispatcher:
             "TASKDECK_ATTEMPT": str(run.attempt),
         }
         cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd
+        if "PWD" in base and "PWD" not in task.env:
+            env["PWD"] = cwd  # as a shell that enters the directory of the task
         if not launch["argv"]:
             raise ValueError("nothing to run")
         return {

@@ -12,6 +12,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Refused
 from app.service.arguments import parse_since
 from app.service.context import Call
+from app.service.tasks import work
 from db import timestamps
 from db.engine import Connection
 from db.queries import operations, reads
@@ -62,10 +63,11 @@ def as_dict(
     masked only here: the log keeps the real values, which undo needs.
     """
     reason = explain_not_undoable(row)
+    before, after = work.mask_variables(row.before, row.after)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object,
         "name": name,
-        "before": _mask_values(row.before), "after": _mask_values(row.after),
+        "before": _mask_values(before), "after": _mask_values(after),
         "source": row.source,
         "here": origin is not None and row.origin == origin,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by,

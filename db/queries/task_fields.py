@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,12 @@ _BY_UUID = update(schema.tasks).where(schema.tasks.c.uuid == bindparam("at"))
 _HIGHEST_FRONT = (
     "SELECT coalesce(max(top), 0) FROM (SELECT (SELECT max(front) FROM tasks WHERE queue = q.name"
     " AND status = 'queued') AS top FROM queues q)"
+)
+
+_MARK_CHANGED = (
+    "INSERT INTO stale_texts (number, changes, created_at, updated_at) SELECT number, 1, ?1, ?1"
+    " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?2)) ON CONFLICT (number) DO UPDATE SET"
+    " changes = changes + 1, updated_at = excluded.updated_at"
 )
 
 
@@ -33,6 +40,11 @@ def update_tasks(c: Connection, uuids: Sequence[str], values: dict[str, Any]) ->
         _BY_UUID.values(**new, updated_at=timestamps.now()),
         [{"at": uuid, **given} for uuid in uuids],
     )
+
+
+def mark_text_changed(c: Connection, uuids: Sequence[str]) -> None:
+    """Let the search index read the texts of tasks again. A new name does so by itself."""
+    raw_sql.execute_statement(c, _MARK_CHANGED, (timestamps.now(), json.dumps(list(uuids))))
 
 
 def mark_deleted(c: Connection, uuids: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ Filters need a confirmation on a terminal and --yes elsewhere.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 from app.cli import output, selection, styles
@@ -25,6 +26,7 @@ from app.cli.parser import (  # fmt: skip
     explain_wildcards,
     make_type,
     parse_new_name,
+    parse_pair,
     require_text,
 )
 from app.cli.submission.options import parse_at
@@ -193,7 +195,7 @@ def set_fields(session: CommandContext, args: Args) -> int:
         key[3:]: None if value == NO_TIMEOUT and key == "to_timeout" else value
         for key, value in vars(args).items()
         if key.startswith("to_") and value is not None
-    }
+    } | _collect_work(args)
     if not fields:
         raise Usage(
             "set what? Give an option: --priority 5, --queue gpu, --memory 11G, …",
@@ -205,6 +207,27 @@ def set_fields(session: CommandContext, args: Args) -> int:
     return _run_task_verb(
         session, args, "set", lambda _: {"fields": fields}, f"set {what} on", _format_changes
     )
+
+
+def _collect_work(args: Args) -> dict[str, Any]:
+    """Return what the tasks are to run: command, directory and variables. Raise Usage."""
+    unchanged = "Nothing was changed."
+    if args.command is not None and args.script is not None:
+        raise Usage(f"give only one of -- COMMAND and -c. {unchanged}")
+    found: dict[str, Any] = {}
+    if args.command is not None:
+        from app.cli.commands.submit import check_argv
+
+        found["argv"] = check_argv(args.command, unchanged, "set ID")
+    if args.script is not None:
+        found["script"] = (
+            os.fsdecode(output.read_stdin("a script")) if args.script == "-" else args.script
+        )
+    if args.cwd is not None:
+        from app.cli.submission.context import resolve_directory
+
+        found["cwd"] = resolve_directory(args.cwd, unchanged)
+    return found | ({"env": dict(args.env)} if args.env else {})
 
 
 def _format_changes(row: dict[str, Any]) -> str:
@@ -225,6 +248,13 @@ def _format_change(name: str, before: Any, after: Any) -> str:
         from app.cli import time_format
 
         return f"not before {time_format.format_future(after)}" if after else "no start time"
+    if name == "env":
+        names = " ".join(sanitize(word) for word in {**(before or {}), **(after or {})})
+        return f"variables {names}"
+    if name == "launch":
+        from app.core.text import diff
+
+        name, before, after = "command", diff.format_command(before), diff.format_command(after)
     if name == "notify":
         return f"tells {notices.format_notice(before)} → {notices.format_notice(after)}"
     old, new = (_format_value(name, value) for value in (before, after))
@@ -259,6 +289,12 @@ def _format_value(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if key == "at":
         return _format_start(value) or NOW
+    if key == "argv":
+        import shlex
+
+        return sanitize(shlex.join(value))
+    if key == "env":
+        return sanitize(" ".join(value))
     if key in ("timeout", "retry_delay", "grace"):
         return units.format_duration_setting(value)
     return units.format_memory(value) if key == "memory" else sanitize(str(value))
@@ -326,6 +362,9 @@ def _add_set_arguments(parser: Parser) -> None:
         metavar="TIME",
         help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now); now: at once",
     )
+    add("-c", dest="script", metavar="SCRIPT", help="new shell script; - reads it from stdin")
+    add("--cwd", "-C", type=require_text, metavar="DIR", help="new working directory")
+    add("--env", action="append", type=parse_pair, metavar="N=V", help="set a variable; repeatable")
     add("--name", "-n", dest="to_name", type=parse_new_name, metavar="NAME")
     add(
         "--notify",
@@ -389,8 +428,11 @@ COMMANDS = {
         "change the settings of waiting tasks",
         set_fields,
         _add_set_arguments,
-        "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin        "
-        "  (kept regardless of [retention])",
+        "  taskdeck set 42 --priority 5 --memory 11G\n"
+        "  taskdeck set 42 --env LR=0.1 -- ./train.sh --epochs 20 \n"
+        "  taskdeck set 42 --pin          (kept regardless of [retention])",
+        takes_command=True,
+        usage="ID … [OPTION …] [-- COMMAND ARG …]",
     ),
     "front": Command(
         "move tasks to the front of their queue",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ _DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay", "jitter", "mis
 _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
 _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
 "sla_id": "rule", "not_before": "not before",
-          "retry_at": "next attempt"}  # fmt: skip
+          "retry_at": "next attempt", "env": "variables", "cwd": "directory"}  # fmt: skip
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until", "skipped"})
 """Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}
@@ -105,12 +106,20 @@ def format_change(field: ChangedField) -> str:
 
     Lists and objects are only reported as changed.
     """
+    if field.name == "launch":
+        field = ChangedField("command", format_command(field.before), format_command(field.after))
     if isinstance(field.before, (dict, list)) or isinstance(field.after, (dict, list)):
         return f"{format_column(field.name)} changed"
     return (
         f"{format_column(field.name)} {format_value(field.name, field.before)} →"
         f" {format_value(field.name, field.after)}"
     )
+
+
+def format_command(launch: Any) -> str:
+    """Return the command of a launch as typed in a shell, unsanitized."""
+    words: Mapping[str, Any] = launch if is_object(launch) else {}
+    return words.get("script") or shlex.join(words.get("argv") or ())
 
 
 def format_column(key: str) -> str:

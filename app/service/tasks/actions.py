@@ -21,8 +21,9 @@ from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.definitions import templates
-from app.service.tasks import lookup, setting_checks, submit, views
+from app.service.tasks import lookup, setting_checks, submit, views, work
 from app.service.tasks.apply import (
+    RECORDED_FIELDS,
     Ids,
     Select,
     TaskCheck,
@@ -536,10 +537,13 @@ async def set_(
     """Change settings of tasks.
 
     A running task uses new settings from its next attempt on. Only a shorter timeout applies at
-    once, and who hears of its end. `notify` is a channel, `none` or `default`.
+    once, and who hears of its end. `notify` is a channel, `none` or `default`. What a task runs
+    (`argv` or `script`, `cwd`, and `env`, which adds variables) changes only while the task waits.
     """
-    values = {name: _parse_field(name, value) for name, value in fields.items()}
-    if not values:
+    changed = work.parse_fields({name: fields[name] for name in fields.keys() & work.FIELDS})
+    given = {name: value for name, value in fields.items() if name not in work.FIELDS}
+    values = {name: _parse_field(name, value) for name, value in given.items()}
+    if not values and not changed:
         raise Usage("nothing to set. Options: --priority, --queue, --cpu, --memory, --timeout, …")
     if "at" in values:
         values["not_before"] = (
@@ -548,20 +552,26 @@ async def set_(
     notice = {name: values.pop(name) for name in _NOTICE_FIELDS if name in values}
     check = await call.db.read(_make_settable_check, values)
     check = _make_notice_check(call, check, notice) if notice else check
+    check = _make_work_check(check, changed) if changed else check
     was: dict[str, dict[str, Any]] = {}
     limits: dict[str, float] = {}
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
+        work.write_work(c, rows, changed)
         _write_settings(c, rows, values, notice)
         if "timeout" in values:
             limits.update(setting_checks.map_kept_limits(c, values["timeout"]))
         if "not_before" in values:
             transitions.recompute_waiting_state(c, get_uuids(rows), call.by)
 
-    report = await apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, check, act)
+    recorded = work.WORK_FIELDS if changed else RECORDED_FIELDS
+    verb = f"set {' '.join(fields)}"
+    report = await apply_to_tasks(call, verb, ids, select, check, act, recorded)
     for row in report["done"]:
         row["before"] |= was[row["uuid"]]
+        if "env" in row["changes"]:
+            row["changes"] = row["changes"] | {"env": _mask_pair(*row["changes"]["env"])}
     report["notes"] += _list_kept(report["done"], values, limits)
     if (
         report["done"]
@@ -572,6 +582,22 @@ async def set_(
             f"start time is {units.format_age(seconds)} in the past: it is ignored."
         )
     return report
+
+
+def _mask_pair(old: Any, new: Any) -> list[Any]:
+    """Return old and new variables without their values."""
+    return [state["env"] for state in work.mask_variables({"env": old}, {"env": new})]
+
+
+def _make_work_check(check: TaskCheck, values: Mapping[str, Any]) -> TaskCheck:
+    """Return a check that also refuses tasks whose work cannot change."""
+
+    def may(row: AnyTask) -> None:
+        check(row)
+        _make_waiting_check("set")(row)
+        work.refuse_fixed_work(row, values)
+
+    return may
 
 
 def _list_kept(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +128,8 @@ def _apply_to_rows(c: Connection, work: _Work, tasks: Sequence[AnyTask]) -> dict
                 refused.append(lookup.make_refusal(problem, row.number, row.number))
             else:
                 notes.append(str(problem))
-    before = _get_states(c, good, work.fields)
+    get_states = read_states if "launch" in work.fields else _get_states
+    before = get_states(c, good, work.fields)
     if good:
         work.act(c, good)
     after = read_states(c, good, work.fields)
@@ -215,12 +218,20 @@ def _compare(
     after: dict[str, Any] = {"status": new[0]}
     for name, one, other in zip(fields, old, new, strict=True):
         if one != other:
-            is_flag = name in _FLAGS  # stored as a number
-            before[name], after[name] = (bool(one), bool(other)) if is_flag else (one, other)
+            before[name], after[name] = _decode(name, one), _decode(name, other)
     if all(runs) and runs[0] != runs[1]:
         before["run"], after["run"] = runs
     pairs = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
     return before, after, pairs
+
+
+def _decode(name: str, value: Any) -> Any:
+    """Return a stored value as JSON can hold it."""
+    if name in _FLAGS:
+        return bool(value)
+    if name in ("launch", "env"):
+        return None if value is None else json.loads(value)
+    return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
 def read_states(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.task_spec import TaskSpec
@@ -22,8 +22,13 @@ def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
     """
     if spec.template is not None:
         return spec.template
-    if spec.script is not None:
-        return make_valid_name(spec.script.strip().splitlines()[0])
+    return make_launch_name(launch)
+
+
+def make_launch_name(launch: Mapping[str, Any]) -> str:
+    """Return the name of a task without a template."""
+    if "script" in launch:
+        return make_valid_name(launch["script"].strip().splitlines()[0])
     return make_name(launch["argv"])
 
 

@@ -11,7 +11,7 @@ from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
 from app.service.definitions import templates
 from app.service.operations import describe_later_change, make_has_changed
-from app.service.tasks import actions, apply, setting_checks
+from app.service.tasks import actions, apply, setting_checks, work
 from db.engine import Connection
 from db.queries import operations, reads, task_fields, transitions
 from db.queries.operations import Actor
@@ -37,6 +37,8 @@ class UndoFacts:
     later: Mapping[str, Sequence[OperationRow]]
     places: Mapping[str, PoolRow]
     broken: Mapping[str, int]
+    variables: Mapping[str, dict[str, str] | None]
+    """Own variables of the tasks whose variables changed."""
 
 
 def plan_undo(
@@ -47,7 +49,8 @@ def plan_undo(
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
     facts = UndoFacts(found, apply.read_states(c, list(found.values())).runs,
     operations.map_later(c, rows), templates.read_queue_pools(c),
-                  transitions.find_failed_parents(c, cancelled))  # fmt: skip
+                  transitions.find_failed_parents(c, cancelled),
+                  _read_variables(c, rows, found))  # fmt: skip
     able: list[TaskUndo] = []
     refused: list[tuple[OperationRow, Problem]] = []
     for row in rows:
@@ -58,10 +61,21 @@ def plan_undo(
     return able, refused
 
 
+def _read_variables(
+    c: Connection, rows: Sequence[OperationRow], tasks: Mapping[int, TaskRow]
+) -> dict[str, dict[str, str] | None]:
+    """Return {uuid: its own variables} of the tasks whose variables the operations changed."""
+    numbers = {parse_task_number(row.object) or 0 for row in rows if "env" in (row.after or {})}
+    uuids = [tasks[number].uuid for number in numbers if number in tasks]
+    return {uuid: reads.get_environment(c, uuid)[1] or None for uuid in uuids}
+
+
 def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
     """Undo the operations and record the undo."""
     rows = [back.task for back in undos]
-    before = apply.read_states(c, rows)
+    is_work = any(not back.values.keys().isdisjoint(work.COLUMNS) for back in undos)
+    fields = work.WORK_FIELDS if is_work else apply.RECORDED_FIELDS
+    before = apply.read_states(c, rows, fields)
     others = _restore_cancelled(c, by, [back for back in undos if back.operation.verb == "cancel"])
     _restore_holds_and_pauses(c, by, undos)
     for name in {name for back in undos for name in back.values} - {
@@ -69,6 +83,7 @@ def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
         "run",
         "status",
         "retry_at",
+        "launch",
     }:
         task_fields.update_column(
             c,
@@ -79,10 +94,14 @@ def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
                 if name in back.values
             ],
         )
+    if launches := [
+        (back.task, back.values["launch"]) for back in undos if "launch" in back.values
+    ]:
+        work.write_launches(c, launches)
     transitions.recompute_waiting_state(
         c, [back.task.uuid for back in undos if "not_before" in back.values], by
     )
-    after = apply.read_states(c, rows)
+    after = apply.read_states(c, rows, fields)
     changed = before.map_differences(after)
     done = [(back.operation, *changed[back.task.uuid][:2]) for back in undos]
     if others:
@@ -164,10 +183,11 @@ def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFac
     if task.status in ENDED and not was.keys() - {"status"} <= actions.ALWAYS_SETTABLE:
         raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
     for name, field in was.items():
-        if name != "status" and getattr(task, name) != field.after:
-            now = ChangedField(name, field.after, getattr(task, name))
+        value = facts.variables[task.uuid] if name == "env" else getattr(task, name)
+        if name != "status" and value != field.after:
+            now = ChangedField(name, field.after, value)
             raise make_has_changed(f"#{task.number}", f": {diff.format_change(now)}")
-    if "not_before" in was and task.status in ACTIVE:
+    if was.keys() & {"not_before", *work.COLUMNS} and task.status in ACTIVE:
         raise Refused(f"#{task.number} has started.")
     if "hold" in was and not was["hold"].before:
         actions.refuse_unreadable(task)

@@ -20,6 +20,7 @@ from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
 from app.tui.forms import notice_model, rule_model
+from app.tui.forms.command_field import make_work, parse_command, pick_work
 
 NO_LIMIT = ("none", "no limit", "-")
 MAX_DESCRIBED = 2
@@ -176,6 +177,21 @@ NOTIFY = EditField(
     blank_label="default", hint=notice_model.HINT,
 )  # fmt: skip
 
+
+def _parse_directory(word: str) -> str:
+    if not word.startswith("/"):
+        raise ValueError(f"must be an absolute path, not {units.quote(word)}")
+    return word
+
+
+def _check_task(sheet: EditSheet) -> list[str]:
+    """Reject a command that the field cannot hold."""
+    lines = max((row.get("command", "").strip().count("\n") for row in sheet.stored), default=0)
+    if lines and sheet.is_touched(sheet.find_field("command")):
+        return ["Command has several lines. To change it: taskdeck set ID -c SCRIPT"]
+    return []
+
+
 TASK = EditKind(
     "task",
     (
@@ -220,9 +236,12 @@ TASK = EditKind(
             blank=True,
         ),
         NOTIFY,
+        EditField("command", "Command", parse_command, to_safe_text, size=0),
+        EditField("cwd", "Directory", _parse_directory, to_safe_text, "--cwd", size=0),
     ),
     ident="uuid",
     first="memory",
+    check=_check_task,
 )
 QUEUE = EditKind(
     "queue",
@@ -633,10 +652,11 @@ def _build_task_update(
     for _, group in groupby(keyed, key=lambda row: _group_key(row, changes)):
         same = list(group)
         old = {name: same[0].get(name) for name in changes}
+        launch = same[0].get("launch") or {}
         undo.append(
             Request(
                 "set",
-                {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old)},
+                {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old, launch)},
                 "Restored:",
             )
         )
@@ -644,9 +664,17 @@ def _build_task_update(
     return Request("set", args, f"{describe_changes(sheet)}:", tuple(undo))
 
 
-def _to_set_args(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return field values as `set` takes them: no start time means now."""
+def _to_set_args(
+    values: Mapping[str, Any], launch: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return field values as `set` takes them: no start time means now.
+
+    A stored `launch` is the exact form of its command.
+    """
     args = {**values, "at": values["at"] or NOW} if "at" in values else dict(values)
+    if "command" in args:
+        command = args.pop("command")
+        args |= make_work(command) if launch is None else pick_work(launch)
     return args | notice_model.make_set_args(args["notify"]) if "notify" in args else args
 
 
@@ -757,7 +785,8 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
     ]
     word = sheet.kind.word
     if sheet.kind is TASK:
-        return [["taskdeck", "set", *(str(row["number"]) for row in sheet.stored), *options]]
+        called = [str(row["number"]) for row in sheet.stored]
+        return [["taskdeck", "set", *called, *options, *_list_work_words(changes)]]
     if sheet.is_new:
         return [["taskdeck", word, "create", str(changes.get("name", "NAME")), *options]]
     names = [str(row["name"]) for row in sheet.stored]
@@ -768,6 +797,11 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
         else []
     )
     return lines + turn
+
+
+def _list_work_words(changes: Mapping[str, Any]) -> list[str]:
+    work = make_work(changes["command"]) if "command" in changes else {}
+    return ["-c", work["script"]] if "script" in work else ["--", *work["argv"]] if work else []
 
 
 def _build_option(sheet: EditSheet, edit_field: EditField, value: Any) -> list[str]:

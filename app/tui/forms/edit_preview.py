@@ -13,6 +13,7 @@ from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.tui.forms import rule_model
+from app.tui.forms.command_field import find_shell_reason
 from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, EditSheet
 from app.tui.forms.schedule_model import EXPRESSION_HINTS, NEW_SCHEDULE, SCHEDULE
 from db.states import ENDED
@@ -112,11 +113,23 @@ def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
             if len(sheet.stored) > 1
             else "It has ended and cannot be edited."
         )
+    if changes.keys() & {"command", "cwd"}:
+        yield from _preview_work(sheet, changes)
     if queue := _preview_move(changes, board):
         yield queue
     yield from _preview_fit(sheet, changes, board)
     if any(row.get("status") == "running" for row in sheet.stored):
         yield "The running attempt keeps its resources; the change applies to the next attempt."
+
+
+def _preview_work(sheet: EditSheet, changes: Mapping[str, Any]) -> Iterator[str]:
+    """Yield sentences about what the tasks will run."""
+    if any(row.get("status") == "running" for row in sheet.stored):
+        yield "A started task keeps its command and directory: the edit is refused."
+    elif "command" in changes and any(row.get("template") for row in sheet.stored):
+        yield "A template makes the command: the edit is refused."
+    elif "command" in changes and (reason := find_shell_reason(changes["command"])):
+        yield f"A shell runs the command, because of {reason} in it."
 
 
 def _format_share(rows: Sequence[Any], sheet: EditSheet) -> str:

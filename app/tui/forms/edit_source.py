@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core import metrics
 from app.tui.forms import notice_model
+from app.tui.forms.command_field import format_work
 from app.tui.forms.edit_model import (
     ACKNOWLEDGE,
     NEW_POOL,
@@ -120,7 +121,8 @@ def _read_notices(client: Client, rows: Sequence[SourceRow]) -> list[tuple[str, 
 
 def _convert_task(row: SourceRow) -> SourceRow:
     told = notice_model.read_recipient(row.get("notify"))
-    return {**row, "at": row["not_before"] or "", "notify": told}
+    command = format_work(row["launch"])
+    return {**row, "at": row["not_before"] or "", "notify": told, "command": command}
 
 
 def _convert_row(row: SourceRow) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from app.core.text import units
 from app.core.text.sanitize import MASK
 from app.tui.actions.tasks import Request
 from app.tui.data.schedule_rows import format_parameters
+from app.tui.forms.command_field import find_shell_reason, format_work, make_work, parse_command
 from app.tui.forms.edit_model import (
     DESCRIPTION,
     NAME,
@@ -30,7 +31,6 @@ from app.tui.forms.edit_model import (
     to_text,
 )
 from app.tui.forms.notice_model import make_notice_keys, read_notice
-from app.tui.forms.submit_draft import find_shell_operators, find_shell_word
 from app.tui.time_format import format_fire_time
 
 KINDS = (
@@ -74,16 +74,6 @@ def _parse_duration(word: str) -> str:
 def _parse_until(word: str) -> str:
     if units.parse_time(word, datetime.now(UTC)) <= datetime.now(UTC):
         raise ValueError(f"must be in the future, not {units.quote(word)}")
-    return word
-
-
-def _parse_command(word: str) -> str:
-    """Check that a command without shell operators can be split, and return it as typed."""
-    if not find_shell_operators(word):
-        try:
-            shlex.split(word)
-        except ValueError:
-            raise ValueError("has an open quote") from None
     return word
 
 
@@ -152,7 +142,7 @@ _FIELDS = (
         hint="empty: this machine's",
         blank=True,
     ),
-    EditField("command", "Command", _parse_command, to_safe_text, size=0, blank=True),
+    EditField("command", "Command", parse_command, to_safe_text, size=0, blank=True),
     EditField(
         "template",
         "or template",
@@ -267,7 +257,7 @@ def convert_schedule(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: format_duration(value) for name, value in durations.items()},
         "expression": expression,
         "timezone": row["zone"],
-        "command": shlex.join(task["argv"]) if task.get("argv") else task.get("script") or "",
+        "command": format_work(task),
         "template": task.get("template") or "",
         "parameters": task.get("parameters") or {},
         "queue": task.get("queue") or "",
@@ -291,18 +281,6 @@ _WORK_KEYS = ("argv", "script", "template", "parameters")
 def _read_values(sheet: EditSheet) -> dict[str, Any]:
     """Return the values of all fields by name."""
     return {field.name: sheet.parse_value(field) for field in sheet.fields}
-
-
-def find_shell_reason(command: str) -> str:
-    """Return what in a command needs a shell, such as `|` or `cd`, else ""."""
-    return next(iter(find_shell_operators(command)), "") or find_shell_word(command)
-
-
-def make_work(command: str) -> dict[str, Any]:
-    """Return a command as a verb takes it: words, or a script if it needs a shell."""
-    if find_shell_reason(command):
-        return {"script": command}
-    return {"argv": shlex.split(command)}
 
 
 def build_args(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

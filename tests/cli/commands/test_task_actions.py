@@ -313,6 +313,39 @@ def test_set_changes_who_hears_of_the_end(fake_runtime, cli):
     assert runtime.get_last_args("set") == {"ids": ["1"], "fields": fields}
 
 
+def test_set_changes_what_a_waiting_task_runs(fake_runtime, cli):
+    launches = [{"argv": ["a"]}, {"argv": ["train", "x y"]}]
+    changes = {"launch": launches, "env": [{}, {"LR": "•••"}]}
+    runtime = fake_runtime(set=make_bulk_answer(1, **changes))
+
+    done = cli("set", "1", "--env", "LR=0.1", "--cwd", "/tmp", "--", "train", "x y")
+    assert done.out == "#1 x: command a → train 'x y', variables LR\n"
+    assert runtime.get_last_args("set")["fields"] == {
+        "argv": ["train", "x y"],
+        "cwd": "/tmp",
+        "env": {"LR": "0.1"},
+    }
+    cli("set", "1", "-c", "a | b")
+    assert runtime.get_last_args("set")["fields"] == {"script": "a | b"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-c", "a", "--", "b"], "give only one of -- COMMAND and -c. Nothing was changed."),
+        (["--"], "missing command after --. Nothing was changed."),
+        (["--", "a | b"], "As a shell script: taskdeck set ID -c 'a | b'"),
+        (["--cwd", "/no-such-folder"], "does not exist on"),
+    ],
+)
+def test_set_refuses_work_that_cannot_run(fake_runtime, cli, words, said):
+    runtime = fake_runtime()
+
+    found = cli("set", "1", *words)
+
+    assert found.code == 2 and said in found.err and runtime.asked == []
+
+
 def test_set_and_front_name_the_change(fake_runtime, cli):
     fake_runtime(
         set=make_bulk_answer(1, priority=[0, 10], timeout=[None, 3600.0], queue=["a", "b"]),

@@ -110,6 +110,50 @@ def test_a_field_with_differing_values_starts_empty_and_is_kept():
     ).find_changes() == {"timeout": None}
 
 
+def test_a_command_and_a_directory_are_sent_and_restored():
+    launch = {"argv": ["train", "a b"]}
+    row = make_task_row(launch=launch, command="train 'a b'")
+    found = make_sheet(TASK, row, command="train c | tee log", cwd="/srv")
+    assert get_single_request(found)[1:] == (
+        {"ids": [row["uuid"]], "fields": {"cwd": "/srv", "script": "train c | tee log"}},
+        [{"ids": [row["uuid"]], "fields": {"cwd": "/home/ann/sweep", **launch}}],
+    )
+    assert edit_model.build_commands(found) == [
+        ["taskdeck", "set", "1049", "--cwd", "/srv", "-c", "train c | tee log"]
+    ]
+    assert "A shell runs the command, because of | in it." in preview_edit(found, BOARD)
+    argv = make_sheet(TASK, row, command="train 'x y'")
+    assert get_single_request(argv)[1]["fields"] == {"argv": ["train", "x y"]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"status": "running"}, "A started task keeps its command and directory"),
+        ({"template": "t"}, "A template makes the command: the edit is refused."),
+    ],
+)
+def test_the_preview_names_a_command_that_stays(stored: dict[str, Any], said: str):
+    found = make_sheet(TASK, make_task_row(command="a", **stored), command="b")
+
+    assert any(line.startswith(said) for line in preview_edit(found, BOARD))
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"command": "a 'b"}, "Command has an open quote."),
+        ({"command": ""}, "Command must not be empty."),
+        ({"cwd": "here"}, 'Directory must be an absolute path, not "here".'),
+        ({"command": "c"}, "Command has several lines. To change it: taskdeck set ID -c SCRIPT"),
+    ],
+)
+def test_a_command_that_the_field_cannot_hold_is_a_fault(texts: dict[str, str], said: str):
+    stored = "a\nb" if texts.get("command") == "c" else "a"
+
+    assert make_sheet(TASK, make_task_row(command=stored), **texts).find_faults() == [said]
+
+
 def test_the_start_time_can_be_set_and_cleared():
     none, stored = make_task_row(at=""), make_task_row(at="2031-01-31T08:00:00.000000Z")
     found = make_sheet(TASK, none, at="2031-01-31T09:00:00Z")
