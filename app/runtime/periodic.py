@@ -119,7 +119,7 @@ CHECKED_AT_START = frozenset({"nothing-starts", "dispatcher", "config", "empty",
 CHECK_EVERY = 60
 """Seconds between two runs of the rarest duty that finds a problem."""
 READER_WAIT = 1.0
-"""Seconds that a reading verb waits for a pass of the rules at most."""
+"""Most seconds that a reading verb waits for a pass of the rules."""
 
 
 class Duties:

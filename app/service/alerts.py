@@ -1,10 +1,10 @@
 """Alert verbs: list, show, acknowledge and silence.
 
 An acknowledgement belongs to one alert: somebody has seen it. A silence covers all alerts of a
-rule, critical ones too, or the alerts that matchers select; an alert without a rule, as those of
-Taskdeck itself, is silenced by a matcher of its name. A silence records its author and
-reason, and it ends by itself. Silenced alerts are still recorded, but `status --check` and the
-counts of firing alerts ignore them.
+rule, critical ones too, or the alerts that matchers select. A matcher of its name silences an alert
+without a rule, such as one of Taskdeck itself. A silence has an author and a reason, and it ends by
+itself. Silenced alerts are still recorded, but `status --check` and the counts of firing alerts
+ignore them.
 """
 
 from __future__ import annotations
@@ -311,9 +311,9 @@ async def silence(
 ) -> dict[str, Any]:
     """Silence rules until a time such as `5h`, `tomorrow 08:00` or an ISO time.
 
-    Rules are given as the rule name `sla`, or in `ids` as alert ids, or names of rules or of alerts
-    without a rule. A new silence replaces an earlier one. In their place `match` has globs, such as
-    `{"rule": ["gpu-*"]}`.
+    `sla` is the name of a rule. `ids` has ids of alerts, and names of rules or of alerts without a
+    rule. A new silence of a rule replaces an earlier one. In place of both, `match` has globs, such
+    as `{"rule": ["gpu-*"]}`.
 
     Return {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before":
     {"until", "reason", "by"} or None}], "refused", "notes"}. Raise Usage if the time is past or
@@ -321,7 +321,7 @@ async def silence(
     """
     if match is not None:
         if ids or sla is not None:
-            raise Usage("a silence covers rules or what matches, not both. Nothing was changed.")
+            raise Usage("a silence takes rules or matchers, not both. Nothing was changed.")
         return await silences.set_matching(call, match, until, reason)
     stop, why = silences.parse_until(until), silences.parse_reason(reason)
 
@@ -332,7 +332,7 @@ async def silence(
     found = await call.db.read(_resolve_targets, _parse_words(ids, sla))
     total = await _apply_to_rules(call, "silence", found.rules, act)
     for name in found.names:
-        _add_results(total, await silences.set_matching(call, _match(name), until, reason))
+        _add_results(total, await silences.set_matching(call, _make_matchers(name), until, reason))
     total["refused"] += map(_add_later_hint, found.refused)
     return total
 
@@ -361,7 +361,7 @@ async def unsilence(
     others = [ref for ref in refs if ref[0] not in numbers]
     found = await call.db.read(_resolve_targets, others)
     total = await _apply_to_rules(call, "unsilence", found.rules, act)
-    of_names, notes = await call.db.read(_find_of_names, found.names)
+    of_names, notes = await call.db.read(_find_by_name, found.names)
     if numbers or of_names:
         _add_results(total, await call.db.write(silences.end, call.by, numbers | of_names))
     total["notes"] += notes
@@ -369,8 +369,8 @@ async def unsilence(
     return total
 
 
-def _match(name: str) -> dict[str, list[str]]:
-    """Return the matchers of the alerts of a name, which have no rule."""
+def _make_matchers(name: str) -> dict[str, list[str]]:
+    """Return matchers of the alerts that have this name, and no rule."""
     return {"rule": [glob.escape(name)]}
 
 
@@ -379,11 +379,11 @@ def _add_results(total: dict[str, Any], more: Mapping[str, Any]) -> None:
         total[key] += more[key]
 
 
-def _find_of_names(c: Connection, names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Return {id of a silence: its number} of these names alone, and notes on those without one."""
+def _find_by_name(c: Connection, names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Return {id: number} of the silences of these names, and notes on names without one."""
     found, notes = {}, []
     for name in names:
-        silence = db_silences.find_matching(c, _match(name))
+        silence = db_silences.find_matching(c, _make_matchers(name))
         if silence is None:
             notes.append(_explain_other_silence(c, name))
         else:

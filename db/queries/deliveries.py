@@ -124,7 +124,7 @@ def _map_actions(
 
 
 class HeldMessage(NamedTuple):
-    """A first message that nobody got yet: its target and its alerts."""
+    """A first message that is held back: its target and its alerts."""
 
     target: str
     ids: Sequence[int]

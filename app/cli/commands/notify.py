@@ -76,7 +76,7 @@ def _format_delivery(row: dict[str, Any]) -> list[Span]:
 
 
 def _explain_wait(row: dict[str, Any]) -> str:
-    """Return until when a message waits that was not tried yet: for a silence, or its `after`."""
+    """Return until when a new message waits, for the end of a silence or its `after`."""
     if row["status"] != "pending" or not row["next_at"]:
         return ""
     when = time_format.format_future(row["next_at"])

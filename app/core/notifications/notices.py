@@ -67,7 +67,7 @@ def describe_recipient(recipient: Mapping[str, Any] | None) -> str:
 
 
 def describe_default_notice(channel: str | None, on: str | None) -> str:
-    """Return who hears of the tasks of a template, in words; empty for the settings."""
+    """Return who hears of the tasks of a template, in words; empty if the settings decide."""
     stored = change_notice(None, channel, on) if channel or on else None
     return "" if stored is None else format_notice(stored)
 

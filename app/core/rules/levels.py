@@ -250,6 +250,6 @@ def describe_brief(conditions: object, value: float | None, limit: float | None)
     unit = catalog.COUNT if when.get("stat") == "count" else metric.unit
     shown = amounts.format_value(unit, value), amounts.format_amount(unit, limit)
     op = str(when.get("op"))
-    if op not in (">", "<"):  # `3 >= 3` takes thought
+    if op not in (">", "<"):  # `3 >= 3` is hard to read
         return f"{shown[0]} ({describe_limit(op)} {shown[1]})"
     return f"{shown[0]} {op} {shown[1]}"

@@ -114,7 +114,7 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
 
 
 def _reset_notice(row: TemplateRow, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a notice that a change of the other part resets."""
+    """Return which part of a notice is reset, because the other part changes."""
     if given.get("notify_on") == notices.NEVER:
         return {"notify": None}
     channel = given.get("notify")

@@ -1,7 +1,7 @@
 """Check-ins: a program outside of Taskdeck reports its success.
 
 The operation log has none of them: a job that reports each minute would hide what people did, and
-there is nothing to undo. `ls` has the latest one of each name.
+there is nothing to undo. `ls` returns the latest check-in of each name.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ GAP = 60.0
 
 
 class Outcome(NamedTuple):
-    """Changes of a pass and of due times, and the UNIX time of the next pass at the latest.
+    """Changes that a pass found, and the UNIX time by which the next pass must run.
 
     `is_complete` is False if the next pass goes on with what this one left.
     """
@@ -105,7 +105,7 @@ class RuleEngine:
         self._lock = asyncio.Lock()
         self._last_pass: float | None = None
         self._late_since: float | None = None
-        """Time from which subjects may have been late, and done, without a pass; None if none."""
+        """Time since which subjects may have been late, and done, without a pass, or None."""
         self._is_starting = False
         """True after a pass that left rules or names to the next ones."""
         self._marks: Any = None
@@ -154,7 +154,7 @@ class RuleEngine:
     def find_alert_text(self, fingerprint: str) -> AlertText | None:
         """Return why an alert fires now, None if it does not.
 
-        Passes describe only those that they judge; the text of a steady one is made here.
+        Passes describe only the alerts that they judge. The texts of steady ones are made here.
         """
         if found := self.levels.texts.get(fingerprint):
             return found
@@ -215,7 +215,7 @@ class RuleEngine:
         return Outcome(found, max(now + 0.001, next_at), run.due_changes, is_complete)
 
     def _prepare_results(self, run: _Pass, rules: Sequence[Rule], can_leave_out: bool) -> set[int]:
-        """Return the rules that are judged in any case."""
+        """Forget results that must not be used; return the ids of rules that are judged anyway."""
         is_small = len(rules) <= unchanged.IN_TURN
         if is_small or not can_leave_out:
             self._results.clear()
@@ -224,7 +224,7 @@ class RuleEngine:
         return unchanged.list_in_turn(self._results)
 
     def _list_reads(self, run: _Pass, rule: Rule) -> Reads | None:
-        """Return all that a rule reads but the time; None if a value may change at any time."""
+        """Return all that a rule reads except the time; None if a value may change at any time."""
         if rule.sources is None:
             return None
         key, names = rule.row.id, rule.plan.conditions.inhibited_by
@@ -278,7 +278,7 @@ class RuleEngine:
         return int(lacks)
 
     def list_rules(self, c: Connection) -> list[Rule]:
-        """Return the enabled rules of the general form, each parsed once, not all in one pass."""
+        """Return the enabled rules of the general form; a pass parses `PLANS_AT_ONCE` at most."""
         version = rule_states.read_rules_version(c)
         if version == self._rules_version:
             return self._rules

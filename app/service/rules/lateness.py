@@ -41,7 +41,7 @@ from db.queries import alerts, rule_values, samples
 from db.queries.rule_values import CandidateRow, RunRow
 
 TOLERANCE = 0.01
-"""Seconds after its due time within which a subject is in time: times are floats."""
+"""Seconds after its due time in which a subject is still in time, since times are floats."""
 
 
 class Late(NamedTuple):
@@ -54,7 +54,7 @@ class Late(NamedTuple):
 
 
 class PastMoment(NamedTuple):
-    """A waiting or active instance just before its run began or ended, and the times it had."""
+    """A waiting or active instance just before its run began or ended, as a pass would see it."""
 
     subject: Subject
     phase: str
@@ -246,7 +246,7 @@ def _get_age(one: PastMoment) -> float:
 
 
 def _make_reader(seconds: float) -> Values:
-    """Return the reader of the only metric of a name that has due times: since its success."""
+    """Return a reader of the seconds since a success, the only metric of a name with due times."""
 
     def read(ref: MetricRef) -> Reading:
         return Reading(max(0.0, seconds))
@@ -267,7 +267,7 @@ def _judge(
 
 
 def _applies(plan: RulePlan, since: float, until: float) -> bool:
-    """Return whether a moment of a time is in the active time of a rule."""
+    """Return whether any moment between two times is in the active time of a rule."""
     if active_time.is_active(plan.periods, since):
         return True
     edge = active_time.find_next_change(plan.periods, since)

@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
 
 def get_finite(value: float | None) -> float | None:
-    """Return a value, None for one that is so large that it means no limit."""
+    """Return a value, or None if the value is so large that there is no limit."""
     return value if value is not None and abs(value) < 1e300 else None
 
 

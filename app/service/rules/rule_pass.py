@@ -30,7 +30,7 @@ from db.queries import alerts, rule_values
 INTERVAL = 5.0
 """Seconds between two passes without a change."""
 MAX_ALERTS = 500
-"""Live alerts of a rule."""
+"""Most live alerts of a rule."""
 MAX_JUDGED = 20
 """Firing instances of a rule that are judged in each pass, even if none has changed."""
 MAX_YOUNG = 50
@@ -44,7 +44,7 @@ ALL_SUBJECTS = {
 
 
 class _Group(NamedTuple):
-    """Verdict on what makes one alert, with the subject that decides it.
+    """Verdict on the subjects of one alert, and the subject that decides.
 
     `is_explained` is True if the verdict has its whole text.
     """
@@ -154,7 +154,7 @@ class RulePass:
         return groups
 
     def _is_steady(self, key: str, subject: Subject) -> bool:
-        """Return whether the rule fires on about the same instance as in the last pass.
+        """Return whether the rule fires about an instance that has not changed since the last pass.
 
         A few are judged all the same: one of them has the value of the rule.
         """

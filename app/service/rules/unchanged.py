@@ -56,7 +56,7 @@ class Rule(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """All that a rule reads but the time: itself, its sources, its states and due times."""
+    """All that a rule reads except the time: its row, sources, states and due times."""
 
     version: str
     sources: tuple[int, ...]
@@ -119,6 +119,6 @@ def _list_sources_of_metric(ref: MetricRef) -> Collection[str] | None:
 
 
 def list_in_turn(results: Mapping[int, Result]) -> set[int]:
-    """Return the rules that were judged longest ago."""
+    """Return the ids of the rules that were judged longest ago."""
     by_age = sorted(results, key=lambda key: results[key].at)
     return {*by_age[:IN_TURN]}

@@ -167,7 +167,7 @@ def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
 
 
 def _pass_over_handled(c: Connection, due: DueSchedule) -> DueSchedule:
-    """Let the first fire time follow that was not handled before the clock was set back."""
+    """Make the next fire time one that was not handled before the clock was set back."""
     if (at := due.plan.next_fire) is None:
         return due
     handled = schedules.list_handled_from(c, due.row.name, timestamps.format_time(at))

@@ -68,7 +68,7 @@ class Origin:
     def find_notice(self, spec: TaskSpec, template: TemplateRow | None) -> str | None:
         """Return the column `notify` of a task. Raise Problem for an unknown channel.
 
-        What the task leaves open is that of its template. A channel of the template that
+        The template decides what the task leaves open. A channel of the template that
         config.toml lacks does not keep the task from running.
         """
         usual = None

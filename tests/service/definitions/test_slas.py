@@ -391,12 +391,13 @@ async def test_only_matching_tasks_are_evaluated(scenario: SlaScenario) -> None:
     call = scenario.call
     await queues.queue_create(call, name="media", capacity=1)
     await templates.create(call, name="encode", engine="shell", schema={"script": "true"})
-    for match in (
+    matches: list[dict[str, Any]] = [
         {"template": "encode"},
         {"queue": "media"},
         {"task": "nightly"},
         {"tag": "team=ml"},
-    ):
+    ]
+    for match in matches:
         await scenario.create_rule(**match)
     await scenario.create_rule(queue="media", tag={"team": "ml"})
     numbers = [
