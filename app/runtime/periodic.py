@@ -39,9 +39,8 @@ from app.runtime.replicator import Replicator
 from app.runtime.rule_probes import RuntimeProbes
 from app.runtime.search_indexer import SearchIndexer
 from app.runtime.usage import UsageSampler, find_disk_trouble, get_trouble_kind, is_disk_space_short
-from app.service import history
+from app.service import history, sla_evaluation
 from app.service.database import cleanup, replica
-from app.service.definitions import slas
 from app.service.rules.engine import RuleEngine
 from app.service.tasks import bulk
 from db import defaults as db_defaults
@@ -134,7 +133,7 @@ class Duties:
         steady: ClockGuard | None = None,
     ) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
-        self._rules_or_alerts = engine.WatchedRead(db, slas.has_rules_or_alerts)
+        self._rules_or_alerts = engine.WatchedRead(db, sla_evaluation.has_rules_or_alerts)
         self._refusals = engine.WatchedRead(db, schedules.map_refusals)
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
@@ -310,7 +309,7 @@ class Duties:
         """Evaluate SLA rules. An alert fires within a second of its deadline."""
         if not await self._rules_or_alerts.read():
             return
-        await slas.evaluate_if_due(self.db)
+        await sla_evaluation.evaluate_if_due(self.db)
         await self.rules.run_if_due()
 
     async def evaluate_for_reader(self) -> None:
@@ -404,7 +403,7 @@ class Duties:
 
     async def check_metrics(self) -> None:
         """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
-        found = await self.db.read(slas.find_unreadable_metrics, timestamps.utcnow())
+        found = await self.db.read(sla_evaluation.find_unreadable_metrics, timestamps.utcnow())
         said = {name: f"{name} {why}; its rules keep their state" for name, why in found.items()}
         self._replace_problems(METRIC_ALERT_PREFIX, said)
 

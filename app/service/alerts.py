@@ -19,7 +19,7 @@ from app.core import sla
 from app.core.rules import levels
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Usage
-from app.service import notifications, silences, sla_metrics
+from app.service import notifications, silences, sla_evaluation, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
@@ -48,7 +48,7 @@ async def ls(
     `24h`. A limit of 0 means no limit.
     """
     resolved = "" if all else parse_since(since)
-    await slas.evaluate_for_reader(call)
+    await sla_evaluation.evaluate_for_reader(call)
     return await call.db.read(
         lambda c: [as_dict(alert) for alert in list_current(c, resolved, limit, call.live)]
     )
@@ -162,7 +162,7 @@ def _refresh(
         return sla_metrics.refresh(c, alert, rule, now)
     if alert.task is None:
         return alert
-    verdict = sla.judge_task(rule, slas.to_facts(alert.task), now)
+    verdict = sla.judge_task(rule, sla_evaluation.to_facts(alert.task), now)
     if not verdict.late:  # The task failed, and its next attempt is in time so far.
         return alert
     row = alert.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)

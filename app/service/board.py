@@ -52,10 +52,10 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
-from app.service import alerts, dispatch_view
+from app.service import alerts, dispatch_view, sla_evaluation
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
-from app.service.definitions import queues, slas
+from app.service.definitions import queues
 from app.service.schedules.rules import get_recurrence
 from app.service.tasks import bulk
 from app.service.tasks.views import get_halt_reason
@@ -649,7 +649,7 @@ def _format_object(c: Connection, obj: str) -> str:
 
 async def show_status(call: Call) -> dict[str, Any]:
     """Return the state of runtime, queues, pools and alerts on one screen."""
-    await slas.evaluate_for_reader(call)
+    await sla_evaluation.evaluate_for_reader(call)
     return await call.db.read(_read_status, call)
 
 

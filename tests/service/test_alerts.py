@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from app.errors import NotFound, Usage
-from app.service import alerts, board, registry
+from app.service import alerts, board, registry, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import actions
@@ -44,7 +44,7 @@ async def make_late_task(
     made = await submit_task(call, name=name)
     created = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=minutes))
     await execute_sql(call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"])
-    await call.db.write(slas.evaluate, timestamps.utcnow())
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     return next(row for row in await alerts.ls(call) if row["task_number"] == made["number"])
 
 
@@ -88,7 +88,7 @@ async def test_the_most_severe_then_oldest_alerts_come_first(call: Call) -> None
 async def test_resolved_alerts_are_listed_only_on_request(call: Call) -> None:
     await make_late_task(call)
     await actions.cancel(call, ids=["soon"])
-    await call.db.write(slas.evaluate, timestamps.utcnow())
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     assert await alerts.ls(call) == []
     assert [row["status"] for row in await alerts.ls(call, all=True)] == ["resolved"]
 
@@ -104,7 +104,7 @@ async def test_an_acknowledged_alert_stays_open_and_names_the_person(call: Call)
         ("acknowledged", "ann")
     ]
     assert ("alert ack", "alert soon on #1 soon") in await list_operations(call)
-    await call.db.write(slas.evaluate, timestamps.utcnow())
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     assert [row["status"] for row in await alerts.ls(call)] == ["acknowledged"]
 
 
@@ -192,7 +192,7 @@ async def test_an_acknowledged_alert_resolves_as_usual(call: Call) -> None:
     found = await make_late_task(call)
     await alerts.ack(call, ids=[found["id"]])
     await actions.cancel(call, ids=["soon"])
-    await call.db.write(slas.evaluate, timestamps.utcnow())
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     (row,) = await alerts.ls(call, all=True)
     assert (row["status"], row["acknowledged_by"]) == ("resolved", "ann")
     assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [
@@ -217,7 +217,7 @@ async def test_recently_resolved_alerts_follow_the_open_ones_newest_first(call: 
     await make_late_task(call, severity="info")
     await make_late_task(call, "over", severity="critical")
     await actions.cancel(call, ids=["over"])
-    await call.db.write(slas.evaluate, timestamps.utcnow())
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon", "over"]
     await execute_sql(
         call,

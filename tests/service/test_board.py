@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert
 
 from app import paths
 from app.core.board import Board, HostFacts
-from app.service import alerts, board
+from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import queues, slas
 from app.service.schedules import verbs
@@ -108,7 +108,7 @@ async def test_lateness_and_the_end_of_a_silence_are_updated(runtime_call: Call,
     monkeypatch.setattr(timestamps, "utcnow", lambda: began)
     await submit_task(runtime_call, hold=True)
     monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(seconds=40))
-    await runtime_call.db.write(slas.evaluate, timestamps.utcnow())
+    await runtime_call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     await alerts.silence(runtime_call, until="3s", sla="soon")
     for passed in (41, 45):
         monkeypatch.setattr(

@@ -10,7 +10,7 @@ import pytest
 from app.core.board import Board
 from app.core.text import units
 from app.errors import Usage
-from app.service import board_at
+from app.service import board_at, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import queues, slas
 from app.service.tasks import actions
@@ -316,7 +316,7 @@ async def test_an_alert_shows_the_lateness_of_that_minute(call: Call):
         to_stored_time(time.time() - 1000),
         to_stored_time(time.time() - 1000),
     )
-    await call.db.write(slas.evaluate, timestamps.utcnow())
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     await execute_sql(call, "UPDATE alerts SET created_at = fired_at")
 
     then = await read_board(call, 500)

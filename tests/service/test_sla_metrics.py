@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 
 from app.core.metrics import METRICS, get_unit
 from app.errors import NotFound, Refused, Usage
-from app.service import alerts, board
+from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas
 from app.service.tasks import detail
@@ -82,9 +82,9 @@ async def create_replica_rule(call: Call, **more: Any) -> dict[str, Any]:
 
 async def evaluate_rules(call: Call) -> tuple[int, int]:
     """Evaluate the rules if due; return how many alerts fired and resolved."""
-    if not await call.db.read(slas.has_work, timestamps.utcnow()):
+    if not await call.db.read(sla_evaluation.has_work, timestamps.utcnow()):
         return 0, 0
-    done = await call.db.write(slas.evaluate, timestamps.utcnow())
+    done = await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     return done.fired, done.resolved
 
 
@@ -171,7 +171,7 @@ async def test_an_idle_evaluation_writes_nothing_and_reads_little(call: Call) ->
     def due(c: Any) -> bool:
         driver: Any = c.connection.driver_connection
         await_only(driver.set_trace_callback(asked.append))
-        found = slas.has_work(c, timestamps.utcnow())
+        found = sla_evaluation.has_work(c, timestamps.utcnow())
         await_only(driver.set_trace_callback(None))
         return found
 
@@ -229,7 +229,7 @@ async def test_a_backup_without_its_file_no_longer_counts(
     assert await evaluate_rules(call) == (1, 0)
     assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
     older.unlink()
-    assert await call.db.read(slas.find_unreadable_metrics, timestamps.utcnow()) == {
+    assert await call.db.read(sla_evaluation.find_unreadable_metrics, timestamps.utcnow()) == {
         "backup-age": "cannot be read: there is no good backup any more (its file is gone)"
     }  # fmt: skip
     assert await evaluate_rules(call) == (0, 0)
@@ -361,7 +361,7 @@ async def test_an_unreadable_metric_leaves_its_rule_unchanged(call: Call) -> Non
     assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "replica-fresh"]
     shown = await slas.show(call, name="replica-fresh")
     assert (shown["now"], shown["stands"]) == (None, "cannot be read (ValueError)")
-    assert await call.db.read(slas.find_unreadable_metrics, timestamps.utcnow()) == {
+    assert await call.db.read(sla_evaluation.find_unreadable_metrics, timestamps.utcnow()) == {
         "replica-lag": "cannot be read (ValueError)"
     }
     await add_replica(call, minutes=0)

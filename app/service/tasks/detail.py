@@ -11,9 +11,8 @@ from typing import Any
 
 from app.core import sla
 from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
-from app.service import dispatch_view, notifications, sla_metrics
+from app.service import dispatch_view, notifications, sla_evaluation, sla_metrics
 from app.service.context import Call
-from app.service.definitions import slas
 from app.service.tasks import dependencies, lookup, similar_runs, views
 from db import timestamps
 from db.engine import Connection
@@ -102,7 +101,7 @@ def _judge_rules(c: Connection, row: TaskRow, task: JsonObject) -> Iterator[Json
     """Yield the verdict of each SLA rule that applies to the task, most severe first."""
     pools = reads.list_pools(c)
     ended = row.ended_at if row.status in ENDED else None
-    facts = slas.to_facts(sla_cursor.read_task(c, row.uuid))
+    facts = sla_evaluation.to_facts(sla_cursor.read_task(c, row.uuid))
     for rule in definitions.list_slas(c):
         if (
             rule.enabled

@@ -17,7 +17,7 @@ import pytest
 from app.core.ids import make_uuid7
 from app.errors import Conflict
 from app.home import database_presence, setup
-from app.service.definitions import slas
+from app.service import sla_evaluation
 from app.service.tasks import actions
 from db import schema, timestamps
 from db.engine import create_write_engine
@@ -1485,14 +1485,16 @@ def test_the_alert_of_a_task_lost_in_a_restore_follows_its_rule(
         {"conditions": {"preset": preset, "value": "1s"}, "actions": {},
                                                    "priority": 3, "enabled": True},
                                                    "ann")  # fmt: skip
-        assert slas.evaluate(made.c, timestamps.utcnow() + timedelta(minutes=1)).fired == 1
+        assert (
+            sla_evaluation.evaluate(made.c, timestamps.utcnow() + timedelta(minutes=1)).fired == 1
+        )
     then = take_image()
     database_path.unlink()
 
     then.restore_over()
 
     with open_transaction(database_path) as made:
-        found = slas.evaluate(made.c, timestamps.utcnow() + timedelta(minutes=2))
+        found = sla_evaluation.evaluate(made.c, timestamps.utcnow() + timedelta(minutes=2))
     assert (found.fired, found.resolved) == (fired, 1 - fired)
     assert run_query(database_path, "SELECT status FROM alerts") == [(status,)] and read_statuses(
         database_path

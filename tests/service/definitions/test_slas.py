@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from app.errors import Conflict, NotFound, Refused, Usage
-from app.service import alerts, board
+from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
 from app.service.schedules import verbs
@@ -111,14 +111,14 @@ class SlaScenario:
             self.call, "UPDATE slas SET updated_at = ? WHERE id = ?", stamped, made["id"]
         )
 
-    async def evaluate_at(self, at: float) -> slas.EvaluationResult:
+    async def evaluate_at(self, at: float) -> sla_evaluation.EvaluationResult:
         return await self.call.db.write(
-            slas.evaluate, datetime.fromtimestamp(START + at * MINUTE, UTC)
+            sla_evaluation.evaluate, datetime.fromtimestamp(START + at * MINUTE, UTC)
         )
 
     async def has_work_at(self, at: float) -> bool:
         return await self.call.db.read(
-            slas.has_work, datetime.fromtimestamp(START + at * MINUTE, UTC)
+            sla_evaluation.has_work, datetime.fromtimestamp(START + at * MINUTE, UTC)
         )
 
     async def list_alerts(self) -> list[tuple[str, str, str]]:
@@ -820,7 +820,7 @@ async def test_no_evaluation_statement_reads_all_of_a_hundred_thousand_tasks(
                 plans.extend(row[3] for row in cursor.fetchall())
 
         event.listen(c, "before_cursor_execute", explain)
-        slas.evaluate(c, datetime.fromtimestamp(START + 60 * MINUTE, UTC))
+        sla_evaluation.evaluate(c, datetime.fromtimestamp(START + 60 * MINUTE, UTC))
         event.remove(c, "before_cursor_execute", explain)
 
     await scenario.call.db.write(explained)
