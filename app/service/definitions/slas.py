@@ -366,7 +366,7 @@ async def set_(
     return await show(call, name=name)
 
 
-def _check_change(c: Connection, row: SlaRow, conditions: Mapping[str, Any]) -> None:
+def _check_change(c: Connection, row: SlaRow, conditions: dict[str, Any]) -> None:
     """Raise Problem if a pool cannot use the changed rule, or the rule names what is unknown."""
     if definitions.count_sla_users(c, row.id)["pool"]:
         check_pool(row.name, conditions)
