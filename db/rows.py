@@ -11,7 +11,8 @@ from db.timestamps import to_unix
 class TaskRow(NamedTuple):
     """A row of the tasks table. Durations in seconds, memory in MiB.
 
-    `notify` says who hears of its end: see `app.core.notifications.notices`.
+    `notify` says who hears of its end: see `app.core.notifications.notices`. `resources` is, in all
+    rows, the JSON text of {named resource: amount}.
     """
 
     uuid: str
@@ -49,6 +50,7 @@ class TaskRow(NamedTuple):
     created_at: str
     updated_at: str
     notify: str | None = None
+    resources: str | None = None
 
 
 class TaskStateRow(NamedTuple):
@@ -74,6 +76,7 @@ class TaskStateRow(NamedTuple):
     retry_at: str | None
     notify: str | None
     template: str | None
+    resources: str | None
     hold: bool
     pinned: bool
 
@@ -110,6 +113,7 @@ class TaskLineRow(NamedTuple):
     created_at: str
     ended_at: str | None
     reason: str | None
+    resources: str | None
 
 
 class QueuePositionRow(NamedTuple):
@@ -169,6 +173,8 @@ class InstanceRow(NamedTuple):
     tags: dict[str, str]
     created_at: str
     updated_at: str
+    resources: str | None
+    devices: str | None
 
 
 class ActiveRunRow(NamedTuple):
@@ -237,6 +243,7 @@ class PoolRow(NamedTuple):
     status_at: str | None
     created_at: str
     updated_at: str
+    resources: str | None = None
 
 
 class TemplateRow(NamedTuple):
@@ -262,6 +269,7 @@ class TemplateRow(NamedTuple):
     retired_at: str | None
     created_at: str
     updated_at: str
+    resources: str | None = None
 
 
 class SlaRow(NamedTuple):

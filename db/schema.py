@@ -124,6 +124,7 @@ tasks = Table(
     Column("ended_at", Time),
     Column("deleted_at", Time),
     Column("notify", Text),
+    Column("resources", Text),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),
@@ -190,6 +191,8 @@ instances = Table(
     Column("max_rss", Float),
     Column("deadline", Time),
     Column("log_bytes", Integer),
+    Column("resources", Text),
+    Column("devices", Text),
     Index("idx_instances_task", "task_id"),
     Index("idx_instances_status", "status"),
     Index("idx_instances_time", "start_time"),
@@ -224,6 +227,7 @@ templates = Table(
     Column("retired_at", Time),
     Column("notify", Name),
     Column("notify_on", String(8)),
+    Column("resources", Text),
     # Foreign key of `queues`.
     Index("idx_templates_queue", "queue"),
     comment="A reusable definition of tasks, with the JSON Schema of its parameters.",
@@ -264,10 +268,22 @@ pools = Table(
     Column("description", Text),
     Column("status_by", Name),
     Column("status_at", Time),
+    Column("resources", Text),
     CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
     # Foreign key of `slas`.
     Index("idx_pools_sla", "sla_id"),
-    comment="CPU and memory that the runs of some queues reserve.",
+    comment="CPU, memory and named resources that the runs of some queues reserve.",
+)
+
+resources = Table(
+    "resources",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("total", Integer, nullable=False),
+    *_make_time_columns(),
+    Column("description", Text),
+    CheckConstraint("total >= 0", name="total"),
+    comment="A named resource that all pools share, such as a floating licence.",
 )
 
 slas = Table(

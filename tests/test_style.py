@@ -35,6 +35,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_notify.py": "cli/commands/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
+    "tests/service/definitions/test_queues.py": "service/tasks/places db/queries/resources",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_import_crontab.py": "cli/user_crontab",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",

@@ -138,8 +138,6 @@ FOREIGN_OPTIONS = {
     "--cron": _BY_SCHEDULE,
     "--every": _BY_SCHEDULE,
     "--notify": "Rules and alerts: taskdeck help sla",
-    "--gpus": "Taskdeck assigns no GPUs; limit them by a queue: --queue NAME",
-    "--gres": "Taskdeck assigns no GPUs; limit them by a queue: --queue NAME",
 }
 """Hints for options that other tools have for submitting."""
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from app.core.notifications.notices import NEVER, OUTCOMES
+from app.core.scheduling.resources import MAX_AMOUNT, check_named
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -101,6 +102,8 @@ Priority = Annotated[int, _make_integer_validator(-MAX_PRIORITY, MAX_PRIORITY)]
 Retries = Annotated[int, _make_integer_validator(0, MAX_RETRIES)]
 Capacity = Annotated[int, _make_integer_validator(0, MAX_CAPACITY)]
 Signal = Annotated[int, _make_integer_validator(1, 64)]
+Resources = Annotated[dict[str, int], BeforeValidator(check_named)]
+ResourceTotal = Annotated[int, _make_integer_validator(0, MAX_AMOUNT)]
 TaskReference = int | str
 
 
@@ -133,6 +136,7 @@ class TaskSpec(BaseModel):
     timeout: Timeout | None = None
     cpu: Cpu | None = None
     memory: Size | None = None
+    resources: Resources | None = None
     retries: Retries | None = None
     retry_delay: Duration = 1.0
     grace: Duration = 5.0

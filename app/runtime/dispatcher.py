@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from app import engines, paths
 from app.core.ids import make_uuid7
+from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
 from app.runtime.keeper_client import KeeperClient
 from app.runtime.quarantine import Quarantine
@@ -30,7 +31,7 @@ from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
-from db.queries import dispatch, loads, pending_parents, reads, task_numbers, transitions
+from db.queries import dispatch, loads, pending_parents, reads, resources, task_numbers, transitions
 from db.queries.run_end import Judge, RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.states import RunStatus
@@ -436,7 +437,8 @@ class Dispatcher:
         pools = {queue.name: queue.pool for queue in seen.queues}
         claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
-            "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
+            "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
+            "resources": resources.to_text(get_named(task.needs)), "devices": None,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             for task in starts
         ]  # fmt: skip

@@ -40,13 +40,14 @@ from app.core.board import (
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.scheduling import run_times
 from app.core.scheduling.plan import (
+    Amounts,
     DispatchView,
-    PoolBudget,
     PoolView,
     QueuedTask,
     QueueView,
     get_sort_key,
     is_open,
+    make_budgets,
 )
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -486,9 +487,11 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
     firsts.sort(key=lambda pair: (-pair[0].priority, *get_sort_key(pair[1])))
     startable, blocked = (
-        [task for queue, task in firsts if _needs_action(queue, pools[queue.pool], task) is so][
-            :SHOWN_NEXT
-        ]
+        [
+            task
+            for queue, task in firsts
+            if _needs_action(queue, pools[queue.pool], task, seen.shared) is so
+        ][:SHOWN_NEXT]
         for so in (False, True)
     )
     spare = max(8, SHOWN_NEXT - len(startable))
@@ -507,13 +510,13 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     return [_build_next_line(task, why[task.uuid]) for task in tasks]
 
 
-def _needs_action(queue: QueueView, pool: PoolView, task: QueuedTask) -> bool:
+def _needs_action(queue: QueueView, pool: PoolView, task: QueuedTask, shared: Amounts) -> bool:
     """Return whether the task needs somebody to act before it can start.
 
     Its queue or pool is closed, or its pool can never hold it.
     """
     return not (
-        is_open(queue, pool) and PoolBudget(pool, 0.0, 0.0).can_ever_fit(task.cpu, task.memory)
+        is_open(queue, pool) and make_budgets([pool], shared)[pool.name].can_ever_fit(task.needs)
     )
 
 

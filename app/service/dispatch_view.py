@@ -23,15 +23,18 @@ from app.core.scheduling.plan import (
     QueueView,
     decide,
 )
+from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service.tasks import bulk
+from app.service.tasks.places import get_totals
 from app.service.tasks.similar_runs import mask_digits
 from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
-from db.queries import dispatch, reads, run_history
+from db.queries import dispatch, reads, resources, run_history
+from db.queries.resources import parse_named
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
 from db.states import WAITING, RunStatus, TaskStatus
 
@@ -58,7 +61,7 @@ class RunTimeCache:
             -inf, {}, {}
         )  # fmt: skip
         """Time of the last read, run times by name, and by name without digits."""
-        self._forecasts: dict[str, _CachedForecast] = {}
+        self._forecasts: dict[tuple[str, ...], _CachedForecast] = {}
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -109,27 +112,25 @@ class RunTimeCache:
         return named.get(name) or alike.get(mask_digits(name))
 
     def forecast(self, view: DispatchView, may_lag: bool = False) -> Forecast:
-        """Return the forecast of a pool; simulate only after a change, or when it is old.
+        """Return the forecast of a part of a view; simulate only after a change, or when it is old.
 
         With `may_lag`, simulations take at most a twentieth of the time while tasks run.
         """
-        (pool,), now = view.pools, view.now or 0.0
+        names, now = tuple(pool.name for pool in view.pools), view.now or 0.0
         runs = tuple(
-            (
-                *(run.number, run.queue, run.cpu, run.memory, run.began),
-                run.limit and round(now + run.limit),
-            )
+            (run.number, run.queue, run.needs, run.began, run.limit and round(now + run.limit))
             for run in view.active
         )
-        key = (pool, view.queues, runs, tuple((one.task, one.parents) for one in view.later))
-        last = self._forecasts.get(pool.name)
+        later = tuple((one.task, one.parents) for one in view.later)
+        key = (view.pools, view.shared, view.queues, runs, later)
+        last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
             lags = may_lag and bool(runs) and age < 20 * last.cost
             if lags or last.key == key:
                 return last.forecast.shift(age)
         began = time.perf_counter()
         found = make_forecast(view)
-        self._forecasts[pool.name] = _CachedForecast(key, now, time.perf_counter() - began, found)
+        self._forecasts[names] = _CachedForecast(key, now, time.perf_counter() - began, found)
         return found
 
 
@@ -185,9 +186,7 @@ def read_view(
     run times. A window holds four times the free slots of its queue plus `ahead`; with 0 ahead,
     only as many tasks as slots.
     """
-    pools = tuple(
-        PoolView(p.name, p.total_cpu, p.total_memory, p.status) for p in reads.list_pools(c)
-    )
+    pools = tuple(PoolView(row.name, get_totals(row), row.status) for row in reads.list_pools(c))
     running = {p.name for p in pools if p.status == "active"}
     counted, names = reads.read_counters_and_submissions(c)
     storing = [bulk.parse_name(name) for name in names]
@@ -213,7 +212,8 @@ def read_view(
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
     later = _read_later(c, cache) if closed else ()
-    return DispatchView(pools, tuple(queues), active, halted, now.timestamp(), later)
+    shared = resources.read_totals(c)
+    return DispatchView(pools, tuple(queues), active, halted, now.timestamp(), later, shared)
 
 
 def _find_unfinished(
@@ -273,8 +273,7 @@ def to_waiting(c: Connection, cache: RunTimeCache, row: Any, *, likely: bool = T
         row.queue,
         row.priority,
         row.front,
-        row.cpu,
-        row.memory,
+        make_amounts(row.cpu, row.memory, parse_named(row.resources)),
         run_times.estimate_duration(cache.get_usual(c, row.template), row.timeout),
         row.timeout,
         run_times.limit_run_times(past.likely, row.timeout) if past else (),
@@ -298,8 +297,7 @@ def _build_active(
         row.number,
         row.name,
         row.queue,
-        row.cpu,
-        row.memory,
+        make_amounts(row.cpu, row.memory, parse_named(row.resources)),
         limit if is_late else left,
         limit,
         run_times.limit_run_times(tuple(seconds - elapsed for seconds in times), limit),
@@ -403,7 +401,7 @@ def _build_subject(
         for p in parents
     )
     return TaskState(task.uuid, task.number, task.name, task.queue, task.status, task.priority,
-    task.cpu, task.memory,
+    make_amounts(task.cpu, task.memory, parse_named(task.resources)),
                    task.held_by if task.hold else None, due, at, retry_in, task.attempts,
                    task.failures, task.retries,
                    waits_for, (task.held_by or "").startswith(quarantine.HELD_BY))  # fmt: skip

@@ -31,8 +31,8 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0010"
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+HEAD = "0011"
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"
 """Folder of Alembic's environment, in Alembic's notation for a package."""

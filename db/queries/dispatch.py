@@ -16,13 +16,14 @@ from db.rows import get_run_limit
 from db.states import ACTIVE_SQL
 
 QUEUED = (
-    "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template FROM tasks "
-    "WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT ?"
+    "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template,"
+    " resources FROM tasks WHERE queue = ? AND status = 'queued'"
+    " ORDER BY front DESC, priority DESC, number LIMIT ?"
 )
 ACTIVE = (
     "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template,"
-    " i.runid, i.status, i.deadline FROM instances i JOIN tasks t ON t.uuid = i.task_id"
-    f" WHERE i.status IN {ACTIVE_SQL}"
+    " i.runid, i.status, i.deadline, i.resources, i.devices FROM instances i"
+    f" JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 STARTABLE = (
     "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace"

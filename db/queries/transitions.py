@@ -409,8 +409,8 @@ def claim(
 ) -> list[dict[str, Any]]:
     """Create a run for each task that still waits; return the claimed rows.
 
-    Rows are {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}. Without `recount` the
-    caller recounts the loads.
+    Rows are {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}, and those of runs with
+    resources or devices have these. Without `recount` the caller recounts the loads.
     """
     now = timestamps.now()
     rows = [
@@ -428,10 +428,12 @@ def claim(
     if claimed:
         insert_runs = (
             "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
-            " memory, created_at, updated_at) VALUES (:runid, :uuid, 'starting', :tags, :attempt,"
-            " :queue, :pool, :cpu, :memory, :now, :now)"
+            " memory, resources, devices, created_at, updated_at) VALUES (:runid, :uuid,"
+            " 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :resources, :devices,"
+            " :now, :now)"
         )
-        raw_sql.execute_statements(c, insert_runs, [{**start, "now": now} for start in claimed])
+        none = {"resources": None, "devices": None, "now": now}
+        raw_sql.execute_statements(c, insert_runs, [{**none, **start} for start in claimed])
         _record(
             c,
             [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed],

@@ -1112,12 +1112,13 @@ def _hold_waiting(
 
 _DEFINITION_TABLES = {
     "queue": "queues", "pool": "pools", "template": "templates", "sla": "slas",
-    "schedule": "schedules", "calendar": "calendars",
+    "schedule": "schedules", "calendar": "calendars", "resource": "resources",
 }  # fmt: skip
 """Tables of definitions, by kind."""
 _USER_COLUMNS = (
     "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace",
     "tags", "parameters", "launch", "log_limit", "notify",
+    "resources",
     "pinned", "hold", "front", "not_before", "deleted_at",
 )  # fmt: skip
 """Columns of a task that users set."""

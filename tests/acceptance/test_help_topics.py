@@ -20,7 +20,7 @@ SETTINGS = [
     pytest.param(block, id=topic)
     for topic in TOPICS
     for block in find_code_blocks(read_topic(topic), "toml")
-    if "conditions" not in block and "[schedules." not in block
+    if not any(word in block for word in ("conditions", "[schedules.", "[resources."))
 ]
 
 
@@ -49,7 +49,7 @@ def test_every_settings_example_is_accepted(tmp_path, settings):
     assert read(str(path)).faults == ()
 
 
-@pytest.mark.parametrize("topic", ["schedules", "templates", "sla"])
+@pytest.mark.parametrize("topic", ["schedules", "templates", "sla", "resources"])
 def test_a_definitions_example_applies_idempotently(acceptance_home, topic):
     (example,) = find_code_blocks(read_topic(topic), "toml")
     (acceptance_home.work / "deck.toml").write_text(example)

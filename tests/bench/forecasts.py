@@ -30,6 +30,7 @@ from app.core.scheduling.plan import (
     QueueView,
     decide,
 )
+from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import PastRunTimes
 from app.service.tasks.similar_runs import mask_digits
 from db.queries.run_history import RECENT
@@ -99,7 +100,7 @@ class Replay:
     """A trace that runs through one queue of one pool in virtual time."""
 
     def __init__(self, jobs: Sequence[NamedJob], cpu: float, memory: float) -> None:
-        self._pool = PoolView("pool", cpu, memory, "active")
+        self._pool = PoolView("pool", make_amounts(cpu, memory, None), "active")
         self._arrivals = sorted(jobs, key=lambda job: (-job.submit, -job.number))
         self._history = History()
         self._waiting: dict[int, NamedJob] = {}
@@ -152,7 +153,8 @@ class Replay:
     def _build_task(self, job: NamedJob, likely: bool) -> QueuedTask:
         past = self._history.find(job.name) if likely else None
         return QueuedTask(
-            str(job.number), job.number, job.name, "queue", 0, 0, job.cpu, job.memory,
+            str(job.number), job.number, job.name, "queue", 0, 0,
+            make_amounts(job.cpu, job.memory, None),
             run_times.estimate_duration(None, job.limit), job.limit,
             run_times.limit_run_times(past.likely, job.limit) if past else (),
         )  # fmt: skip
@@ -166,7 +168,7 @@ class Replay:
         times = run_times.sample_run_times(past.runs, elapsed) if likely and past else ()
         rest = tuple(seconds - elapsed for seconds in times)
         return ActiveRun(
-            job.number, job.name, "queue", job.cpu, job.memory,
+            job.number, job.name, "queue", make_amounts(job.cpu, job.memory, None),
             limit if left is not None and left <= 0 else left, limit,
             run_times.limit_run_times(rest, limit),
         )  # fmt: skip

@@ -16,6 +16,8 @@ QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", 
          "description": "films", "waiting": 14, "oldest_at": make_past_time(65),
          **TIMESTAMPS}  # fmt: skip
 POOL = {
+    "resources": {"gpu": 2},
+    "used_resources": {"gpu": 1},
     "name": "gpu",
     "total_cpu": 8.0,
     "total_memory": 32768.0,
@@ -65,7 +67,7 @@ def test_pool_create_parses_amounts(fake_runtime, cli):
 
     assert (
         cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out
-        == "pool gpu created: cpu 8, memory 32.0G\n"
+        == "pool gpu created: cpu 8, memory 32.0G, gpu 2\n"
     )
     assert runtime.get_last_args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
 
@@ -175,7 +177,7 @@ def test_definitions_are_listed_as_tables(fake_runtime, cli):
 
     assert rows == {
         "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
-        "pool": ["gpu", "6.0/8", "30.0/32G", "open", "–"],
+        "pool": ["gpu", "6.0/8", "30.0/32G", "gpu", "1/2", "open", "–"],
         "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
         "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "ok"],
         "alert": [

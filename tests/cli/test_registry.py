@@ -25,7 +25,6 @@ from app.help import list_topics
         (["--home"], "--home needs a value"),
         (["ls", "--stauts", "failed"], "unknown option --stauts of ls. Nearest: --status"),
         (["ls", "--status", "faild"], "Nearest: failed"),
-        (["submit", "--gpus", "1"], "unknown option --gpus of submit. Taskdeck assigns no GPUs"),
         (["submit", "--sbatch"], "unknown option --sbatch of submit. See: taskdeck submit --help"),
         (["submit", "--delay", "5"], "unknown option --delay of submit. Start time: --at 5m"),
         (["submit", "--cron", "x"], "Repeatedly: taskdeck schedule create NAME"),

@@ -29,7 +29,8 @@ def make_task_row(**more: Any) -> dict[str, Any]:
         "grace": 5.0, "not_before": None,
         "hold": False, "held_by": None, "tags": {}, "env_id": None, "env": None, "cwd": "/",
         "umask": 0o022,
-        "launch": {"argv": ["true"]}, "log_limit": None, "notify": None, "submitted_by": "ann",
+        "launch": {"argv": ["true"]}, "log_limit": None, "notify": None, "resources": None,
+        "submitted_by": "ann",
     } | more  # fmt: skip
 
 
@@ -65,7 +66,7 @@ class TaskBuilder:
         rows = [self.read_row(uuid) for uuid in uuids]
         starts = [
             {"uuid": row.uuid, "runid": make_uuid7(), "queue": row.queue, "pool": "default",
-            "cpu": row.cpu, "memory": row.memory,
+            "cpu": row.cpu, "memory": row.memory, "resources": row.resources,
              "tags": json.dumps(row.tags), "attempt": row.attempts + 1}
             for row in rows
         ]  # fmt: skip

@@ -18,7 +18,7 @@ from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_ev
 from tests.runtime_process import RuntimeProcess, wait_until
 from tests.service.calls import execute_sql, submit_task
 
-MOST_STATEMENTS = 26
+MOST_STATEMENTS = 27
 """Statements of a round in which runs end and others start."""
 
 

@@ -16,7 +16,9 @@ from app.cli.parser import (
     require_one_name,
     require_text,
 )
+from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
+from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -31,11 +33,13 @@ COLUMNS = [
     Column("POOL", least=8, first=True),
     Column("CPU RESERVED", ">"),
     Column("MEMORY RESERVED", ">"),
+    Column("RESOURCES", least=4),
     Column("STATE"),
     Column("RULE", least=4),
 ]
 FIELDS = (
-    "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "sla", "description",
+    "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "resources",
+    "used_resources", "sla", "description",
     "created_at", "updated_at",
 )  # fmt: skip
 _OPTIONS = ("cpu", "memory", "sla", "description")
@@ -47,9 +51,18 @@ def format_pool_row(pool: dict[str, Any]) -> list[Span]:
         (sanitize(pool["name"]), ""),
         (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
         (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
+        (", ".join(" ".join(one) for one in _list_named_use(pool)) or units.MISSING, ""),
         styles.format_pool_state(sanitize(pool["status"])),
         (sanitize(pool.get("sla") or units.MISSING), ""),
     ]
+
+
+def _list_named_use(pool: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return each named resource of a pool with what is reserved of it, in all: `2/4`."""
+    used, totals = pool.get("used_resources") or {}, pool.get("resources") or {}
+    parts = [(name, f"{used.get(name, 0)}/{total}") for name, total in totals.items()]
+    parts += [(name, str(amount)) for name, amount in used.items() if name not in totals]
+    return [(sanitize(name), amounts) for name, amounts in sorted(parts)]
 
 
 def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,6 +75,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             "memory",
             f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved",
         ),
+        *((name, f"{amounts} reserved") for name, amounts in _list_named_use(pool)),
         ("sla", pool.get("sla") or ""),
         (
             "created",
@@ -81,13 +95,13 @@ def create_pool(session: CommandContext, args: Args) -> int:
             "a pool needs both --cpu and --memory. Nothing was created.",
             "Example: --cpu 8 --memory 32G",
         )
-    answer = session.call(
-        "pool.create", name=name, **definition_group.collect_options(args, *_OPTIONS)
-    )
+    answer = session.call("pool.create", name=name, **_collect(args))
     has = (
         f"cpu {units.format_number(answer['total_cpu'])}, memory"
         f" {units.format_memory(answer['total_memory'])}"
     )
+    if named := format_named(answer.get("resources")):
+        has += f", {named}"
     code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
     _warn_empty(args, answer)
     return code
@@ -96,9 +110,7 @@ def create_pool(session: CommandContext, args: Args) -> int:
 def set_pool(session: CommandContext, args: Args) -> int:
     """Change a pool."""
     name = require_one_name(args, "pool")
-    answer = session.call(
-        "pool.set", name=name, **definition_group.collect_options(args, *_OPTIONS)
-    )
+    answer = session.call("pool.set", name=name, **_collect(args))
     code = definition_group.print_result(
         args, answer, f"pool {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}"
     )
@@ -110,10 +122,15 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
     found = {
         "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
         "memory": f"memory {units.format_memory(pool['total_memory'])}",
+        "resources": f"resources {format_named(pool.get('resources')) or 'none'}",
         "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
         "description": f'description "{sanitize(pool.get("description") or "")}"',
     }
-    return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
+    return [found[name] for name in _collect(args)]
+
+
+def _collect(args: Args) -> dict[str, Any]:
+    return definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
 
 
 def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
@@ -133,6 +150,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_option(
         "--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G"
     )
+    add_resource_options(parser.add_option, "give out")
     parser.add_option(
         "--sla", type=require_text, metavar="RULE", help="rule for all tasks in the pool"
     )
@@ -146,7 +164,7 @@ COMMANDS = {
         "create a pool",
         create_pool,
         _add_arguments,
-        "  taskdeck pool create gpu --cpu 8 --memory 32G",
+        "  taskdeck pool create gpu --cpu 8 --memory 32G --gpu 4",
     ),
     "set": Command(
         "change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"

@@ -30,6 +30,7 @@ from app.cli.parser import (
 )
 from app.cli.submission import context
 from app.cli.submission.options import parse_parameter
+from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.schedules.task_settings import list_settings
 from app.core.text import units
@@ -258,6 +259,7 @@ def _collect_keys(args: Args) -> dict[str, Any]:
     if sum(bool(work) for work in (args.command, args.script, args.template)) > 1:
         raise Usage(f"give only one of -- COMMAND, -c and --template. {UNCHANGED}")
     values = definition_group.collect_options(args, *_RULES, *_SETTINGS, "description", "script")
+    values |= collect_resources(args)
     values |= {kind: getattr(args, kind) for kind in kinds}
     if values.get("script") == "-":
         values["script"] = os.fsdecode(output.read_stdin("a script"))
@@ -441,6 +443,7 @@ def _add_keys(parser: Parser, add: Callable[..., None]) -> None:
     add("-t", "--timeout", type=TIMEOUT, metavar="TIME", help="end each task after 30s, 5m, 2h")
     add("--cpu", type=CPU, metavar="CORES", help="cores to reserve")
     add("--memory", type=SIZE, metavar="SIZE", help="memory to reserve: 512M, 4G")
+    add_resource_options(add)
     add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts")
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL")

@@ -9,6 +9,7 @@ from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.notifications.notices import describe_recipient
+from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
@@ -211,7 +212,11 @@ def _format_request(task: dict[str, Any]) -> str:
         if task["retries"]
         else "retries 0"
     )
-    return f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
+    named = "".join(
+        f"{name}   " for name in format_named(task.get("resources")).split(", ") if name
+    )
+    cpu = f"cpu {units.format_number(task['cpu'])}"
+    return f"{cpu}   memory {memory}   {named}timeout {limit}   {tries}"
 
 
 def _format_usage(use: dict[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ from app.cli import output
 from app.cli.parser import Args, Command
 from app.cli.submission import context
 from app.cli.submission.options import EXAMPLES, add_submit_options
+from app.cli.submission.resources import collect_resources
 from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Storage, Usage
@@ -222,6 +223,7 @@ def _parse_template(args: Args) -> dict[str, Any]:
 
 def _collect_settings(args: Args) -> dict[str, Any]:
     found = {key: getattr(args, key) for key in _COPIED_OPTIONS if getattr(args, key) is not None}
+    found |= collect_resources(args)
     if args.tags:
         found["tags"] = dict(args.tags)
     if args.hold:
@@ -314,7 +316,15 @@ def _end_unstored(args: Args) -> int:
 def _check_from_alone(args: Args) -> None:
     options = [
         key
-        for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command")
+        for key in (
+            *_COPIED_OPTIONS,
+            "resources",
+            "tags",
+            "parameters",
+            "script",
+            "words",
+            "command",
+        )
         if getattr(args, key)
     ]
     if options or args.hold or args.each or args.follow:
@@ -396,6 +406,7 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
 def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     """Return the settings that differ from the defaults."""
     from app.cli import time_format
+    from app.core.scheduling.resources import format_named
     from app.core.text import units
 
     settings = {
@@ -408,6 +419,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
         "priority": task.get("priority"),
         "cpu": units.format_number(task["cpu"]) if task.get("cpu", 1) != 1 else None,
         "memory": units.format_memory(task["memory"]) if task.get("memory") else None,
+        "resources": format_named(task.get("resources")),
         "timeout": units.format_duration_setting(task["timeout"]) if task.get("timeout") else None,
         "retries": task.get("retries"),
         "retry delay": (

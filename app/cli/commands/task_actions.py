@@ -30,7 +30,9 @@ from app.cli.parser import (  # fmt: skip
     require_text,
 )
 from app.cli.submission.options import parse_at
+from app.cli.submission.resources import add_resource_options, collect_resources
 from app.core.notifications import notices
+from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
@@ -191,11 +193,15 @@ def parse_signal(text: str | None) -> int | None:
 
 def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
-    fields = {
-        key[3:]: None if value == NO_TIMEOUT and key == "to_timeout" else value
-        for key, value in vars(args).items()
-        if key.startswith("to_") and value is not None
-    } | _collect_work(args)
+    fields = (
+        {
+            key[3:]: None if value == NO_TIMEOUT and key == "to_timeout" else value
+            for key, value in vars(args).items()
+            if key.startswith("to_") and value is not None
+        }
+        | _collect_work(args)
+        | collect_resources(args)
+    )
     if not fields:
         raise Usage(
             "set what? Give an option: --priority 5, --queue gpu, --memory 11G, …",
@@ -297,6 +303,10 @@ def _format_value(key: str, value: Any) -> str:
         return sanitize(" ".join(value))
     if key in ("timeout", "retry_delay", "grace"):
         return units.format_duration_setting(value)
+    if key == "resources":
+        import json
+
+        return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
     return units.format_memory(value) if key == "memory" else sanitize(str(value))
 
 
@@ -344,6 +354,7 @@ def _add_set_arguments(parser: Parser) -> None:
     add("--queue", "-q", dest="to_queue", type=require_text, metavar="QUEUE")
     add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
     add("--memory", dest="to_memory", type=SIZE, metavar="SIZE")
+    add_resource_options(add)
     add(
         "--timeout",
         "-t",

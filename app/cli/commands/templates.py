@@ -16,8 +16,10 @@ from app.cli.parser import (
     require_one_name,
     require_text,
 )
+from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.notifications.notices import describe_default_notice
+from app.core.scheduling.resources import format_named
 from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -39,7 +41,8 @@ COLUMNS = [
     Column("WHAT FOR", least=8),
 ]
 FIELDS = (
-    "name", "engine", "queue", "cpu", "memory", "timeout", "retries", "notify", "notify_on",
+    "name", "engine", "queue", "cpu", "memory", "resources", "timeout",
+    "retries", "notify", "notify_on",
     "description", "parameters", "retired_at", "created_at",
     "updated_at",
 )  # fmt: skip
@@ -85,6 +88,7 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
             "memory",
             "" if template.get("memory") is None else units.format_memory(template["memory"]),
         ),
+        ("resources", format_named(template.get("resources"))),
         ("retries", "" if template.get("retries") is None else str(template["retries"])),
         ("tells", describe_default_notice(template.get("notify"), template.get("notify_on"))),
         ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
@@ -132,7 +136,7 @@ def create_template(session: CommandContext, args: Args) -> int:
     """Create a template."""
     name = require_new_name(args, "template")
     engine, schema = _make_schema(args)
-    more = definition_group.collect_options(args, *_DEFAULTS)
+    more = definition_group.collect_options(args, *_DEFAULTS) | collect_resources(args)
     answer = session.call(
         "template.create",
         name=name,
@@ -198,7 +202,7 @@ def _read_parameters(args: Args) -> Any:
 def set_template(session: CommandContext, args: Args) -> int:
     """Change a template."""
     name = require_one_name(args, "template")
-    more = definition_group.collect_options(args, *_DEFAULTS)
+    more = definition_group.collect_options(args, *_DEFAULTS) | collect_resources(args)
     if args.command is not None or args.script is not None or args.callable is not None:
         more["engine"], more["schema"] = _make_schema(args)
     if args.parameters is not None:
@@ -236,6 +240,7 @@ def _add_arguments(parser: Parser) -> None:
     usual.add_argument("--queue", "-q", type=require_text, metavar="QUEUE")
     usual.add_argument("--cpu", type=CPU, metavar="CORES")
     usual.add_argument("--memory", type=SIZE, metavar="SIZE")
+    add_resource_options(usual.add_argument)
     usual.add_argument("--timeout", "-t", type=DURATION, metavar="TIME")
     usual.add_argument("--retries", type=RETRIES, metavar="N")
     usual.add_argument(

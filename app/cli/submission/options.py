@@ -16,6 +16,7 @@ from app.cli.parser import (
     parse_pair,
     require_text,
 )
+from app.cli.submission.resources import add_resource_options
 from app.core.text.sanitize import sanitize
 
 TYPE_CHECKING = False
@@ -128,6 +129,7 @@ def _add_settings(group: Any) -> None:
         metavar="SIZE",
         help="memory to reserve: 512M, 4G (a bare number: MiB; default: none)",
     )
+    add_resource_options(add)
     add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
     add(

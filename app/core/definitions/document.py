@@ -22,7 +22,18 @@ from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, FiledSchedule
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
-from app.core.task_spec import Capacity, Cpu, NameStr, Outcome, Priority, Retries, Size, Timeout
+from app.core.task_spec import (
+    Capacity,
+    Cpu,
+    NameStr,
+    Outcome,
+    Priority,
+    Resources,
+    ResourceTotal,
+    Retries,
+    Size,
+    Timeout,
+)
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Problem, Usage
@@ -61,7 +72,15 @@ class PoolDefinition(Definition):
 
     total_cpu: Cpu
     total_memory: Size
+    resources: Resources | None = None
     sla: NameStr | None = None
+    description: str | None = None
+
+
+class ResourceDefinition(Definition):
+    """A named resource that all pools share."""
+
+    total: ResourceTotal
     description: str | None = None
 
 
@@ -90,6 +109,7 @@ class TemplateDefinition(Definition):
     timeout: Timeout | None = None
     cpu: Cpu | None = None
     memory: Size | None = None
+    resources: Resources | None = None
     retries: Retries | None = None
     notify: Annotated[NameStr | None, BeforeValidator(_omit_default)] = None
     notify_on: Outcome | None = None
@@ -111,6 +131,7 @@ class SlaDefinition(Definition):
 
 
 KINDS: Mapping[str, type[BaseModel]] = {
+    "resources": ResourceDefinition,
     "pools": PoolDefinition,
     "queues": QueueDefinition,
     "templates": TemplateDefinition,

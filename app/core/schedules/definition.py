@@ -31,7 +31,7 @@ KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot
 """Kinds of recurrence by the key of the file."""
 TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
-    "memory", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
+    "memory", "resources", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
     "notify", "notify_on",
 )  # fmt: skip
 _DURATION_KEYS = ("timeout", "retry_delay", "grace")
@@ -133,6 +133,7 @@ class ScheduleDefinition(BaseModel):
     timeout: Any = None
     cpu: Any = None
     memory: Any = None
+    resources: Any = None
     retries: Any = None
     retry_delay: Any = None
     grace: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.core.scheduling.resources import format_named
 from app.core.text import units
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ _FORMATS: Mapping[str, Callable[[Any], str]] = {
     "timeout": units.format_duration_setting,
     "cpu": units.format_number,
     "memory": units.format_memory,
+    "resources": format_named,
     "retries": str,
     "retry_delay": units.format_duration_setting,
     "grace": units.format_duration_setting,

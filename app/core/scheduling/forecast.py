@@ -17,6 +17,7 @@ from app.core.scheduling.plan import (
     get_known_end,
     get_sort_key,
     is_open,
+    make_budgets,
     order_tasks,
     start_tasks,
 )
@@ -68,7 +69,7 @@ class Forecast:
 
 
 def make_forecast(view: DispatchView, wanted: Collection[int] | None = None) -> Forecast:
-    """Simulate the plan of one pool until all wanted tasks have started; by default all tasks.
+    """Simulate the plan of a view until all wanted tasks have started; by default all tasks.
 
     Each simulation draws one of the likely times of each run. A start that depends on a run of
     unknown end is left out.
@@ -132,13 +133,13 @@ class _Run:
 
 
 class _Simulation:
-    """One possible future of a pool."""
+    """One possible future of pools that share resources, usually of one pool."""
 
     def __init__(self, view: DispatchView, index: int, wanted: Collection[int] | None) -> None:
         self._index = index
-        self._pool = view.pools[0]
-        self._capacities = {queue.name: queue.capacity for queue in view.queues}
-        self._priorities = {q.name: q.priority for q in view.queues if is_open(q, self._pool)}
+        self._view = view
+        pools = {pool.name: pool for pool in view.pools}
+        self._priorities = {q.name: q.priority for q in view.queues if is_open(q, pools[q.pool])}
         self._line = _cut_queues(order_tasks(view))
         self._later = [
             (later, set(later.parents))
@@ -190,16 +191,15 @@ class _Simulation:
         return -self._priorities[task.queue], get_sort_key(task)
 
     def _start_tasks(self) -> None:
-        slots, room = (
-            dict(self._capacities),
-            PoolBudget(self._pool, self._pool.total_cpu, self._pool.total_memory),
-        )
+        slots = {queue.name: queue.capacity for queue in self._view.queues}
+        budgets = make_budgets(self._view.pools, self._view.shared)
+        budget_of = {queue.name: budgets[queue.pool] for queue in self._view.queues}
         for run in self._runs:
             slots[run.task.queue] -= 1
-            room.occupy(run.task, run.get_planned_end(self._now))
-        started = start_tasks(self._line, dict.fromkeys(slots, room), slots)
-        if room.backfill and room.cpu > EPSILON and not self._is_contended:
-            self._is_contended, self._first = True, room.backfill.task.number
+            budget_of[run.task.queue].occupy(run.task, run.get_planned_end(self._now))
+        started = start_tasks(self._line, budget_of, slots)
+        if not self._is_contended:
+            self._note_contention(budgets.values())
         if not started:
             return
         first = 0.0 if self._depends_on_limit else self._now
@@ -212,6 +212,13 @@ class _Simulation:
             self.starts[task.number] = when
             self._record_end(run, when)
         self._line = [task for task in self._line if task.number not in self.starts]
+
+    def _note_contention(self, budgets: Iterable[PoolBudget]) -> None:
+        """Note the first reserved task beside which cores are free."""
+        for one in budgets:
+            if one.backfill and one.free.get("cpu") > EPSILON:
+                self._is_contended, self._first = True, one.backfill.task.number
+                return
 
     def _end_runs(self) -> None:
         ended = [run for run in self._runs if run.ends_at <= self._now]

@@ -1,17 +1,18 @@
 """Dispatch decision: the tasks that start now, and the task with a reservation in each pool.
 
-EASY backfilling (Lifka 1995) on two resources. The first task in order that does not fit its pool
-gets a reservation at the time when enough runs will have ended. A later task starts earlier only if
-it ends by then or fits beside the reserved task. Each pool has one reservation. A task of the
-reserved task's queue takes the last slot of that queue only if its limit ends it by then. The first
-task of a full queue gets a reservation, too, if a slot is free before the resources are.
+EASY backfilling (Lifka 1995) on any number of resources. The first task in order that does not fit
+its pool gets a reservation at the time when enough runs will have ended. A later task starts
+earlier only if it ends by then or fits beside the reserved task. Each pool has one reservation. A
+task of the reserved task's queue takes the last slot of that queue only if its limit ends it by
+then. The first task of a full queue gets a reservation, too, if a slot is free before the resources
+are.
 
-Pools share nothing, so each is planned separately. Times are seconds from now as floats, memory is
-MiB, CPU is cores.
+Pools share nothing but the shared resources. A task that needs one of these must not delay the
+reserved task of another pool. Times are seconds from now as floats.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
@@ -20,14 +21,16 @@ EPSILON = 1e-6
 
 ACTIVE = "active"
 
+Amounts = Mapping[str, float]
+"""Amounts of resources by name: `cpu` in cores, `memory` in MiB, the others as integers."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool: total cores and MiB. `status` is active, paused or draining."""
+    """A pool: what it has in all. `status` is active, paused or draining."""
 
     name: str
-    total_cpu: float
-    total_memory: float
+    totals: Amounts
     status: str
 
 
@@ -45,8 +48,7 @@ class QueuedTask:
     queue: str
     priority: int
     front: int
-    cpu: float
-    memory: float
+    needs: Amounts
     expected: float | None
     limit: float | None = None
     likely: tuple[float, ...] = ()
@@ -83,8 +85,7 @@ class ActiveRun:
     number: int
     name: str
     queue: str
-    cpu: float
-    memory: float
+    needs: Amounts
     ends_in: float | None
     limit: float | None = None
     likely: tuple[float, ...] = ()
@@ -106,6 +107,8 @@ class DispatchView:
 
     The pool of every queue and the queue of every run must be present. `halted` is the reason why
     nothing starts. `now` (UNIX seconds) is used to format dates, and `later` for forecasts.
+    `shared` holds the totals of the shared resources: a pool without an amount of its own may use
+    all of it.
     """
 
     pools: tuple[PoolView, ...]
@@ -114,6 +117,7 @@ class DispatchView:
     halted: str | None
     now: float | None = None
     later: tuple[LaterTask, ...] = ()
+    shared: Amounts = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,7 @@ class Reservation:
     number: int
     pool: str
     starts_in: float | None
-    cpu: float
-    memory: float
+    needs: Amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +143,40 @@ class PendingRelease(NamedTuple):
     """Resources and a slot that become free in `ends_in` seconds (inf: unknown)."""
 
     ends_in: float
-    cpu: float
-    memory: float
+    needs: Amounts
     queue: str
+    is_own: bool
+    """False for a run of another pool, which frees shared resources only."""
+
+
+class FreeAmounts:
+    """Free resources of a pool, or of the shared resources, during planning."""
+
+    __slots__ = ("_free", "_default")
+
+    def __init__(self, totals: Amounts, default: float = 0.0) -> None:
+        """Begin with the totals. A resource without a total has the default amount."""
+        self._free, self._default = dict(totals), default
+
+    def get(self, name: str) -> float:
+        """Return the free amount of a resource."""
+        return self._free.get(name, self._default)
+
+    def has(self, needs: Amounts) -> bool:
+        """Return True if all of these amounts are free."""
+        free, default = self._free, self._default
+        return all(can_fit(need, free.get(name, default)) for name, need in needs.items())
+
+    def change(self, needs: Amounts, sign: int) -> None:
+        """Add or deduct amounts; those without a total of their own do not count."""
+        free = self._free
+        for name, need in needs.items():
+            if name in free:
+                free[name] += sign * need
+
+    def copy(self) -> "FreeAmounts":
+        """Return independent amounts."""
+        return FreeAmounts(self._free, self._default)
 
 
 @dataclass(slots=True)
@@ -151,23 +185,32 @@ class BackfillBudget:
 
     task: QueuedTask
     starts_in: float
-    cpu: float
-    memory: float
+    free: FreeAmounts
+    shared: FreeAmounts
 
-    def try_admit(self, task: QueuedTask, slots: int) -> bool:
-        """Return True if the task does not delay the reserved task.
-
-        Deduct the resources of a task that may still run when the reserved task starts.
-        """
+    def can_admit(self, task: QueuedTask, slots: int) -> bool:
+        """Return True if a task of the same pool does not delay the reserved task."""
         if task.queue == self.task.queue and slots < 2:
             return task.limit is not None and task.limit <= self.starts_in < inf
-        if task.expected is not None and task.expected <= self.starts_in < inf:
-            return True
-        if not (can_fit(task.cpu, self.cpu) and can_fit(task.memory, self.memory)):
-            return False
-        self.cpu -= task.cpu
-        self.memory -= task.memory
-        return True
+        return self._ends_before(task) or (self.free.has(task.needs) and self._shares_with(task))
+
+    def can_share(self, task: QueuedTask) -> bool:
+        """Return True if a task of another pool does not delay the reserved task."""
+        return self._ends_before(task) or self._shares_with(task)
+
+    def admit(self, task: QueuedTask, is_own: bool) -> None:
+        """Deduct the resources of a task that may still run when the reserved task starts."""
+        if self._ends_before(task):
+            return
+        if is_own:
+            self.free.change(task.needs, -1)
+        self.shared.change(task.needs, -1)
+
+    def _ends_before(self, task: QueuedTask) -> bool:
+        return task.expected is not None and task.expected <= self.starts_in < inf
+
+    def _shares_with(self, task: QueuedTask) -> bool:
+        return self.shared.has(task.needs)
 
 
 @dataclass(slots=True)
@@ -175,24 +218,24 @@ class PoolBudget:
     """Free resources of one pool during planning, and the reservation in it."""
 
     pool: PoolView
-    cpu: float
-    memory: float
+    free: FreeAmounts
+    shared: "SharedBudget"
     ends: list[PendingRelease] = field(default_factory=list[PendingRelease])
     backfill: BackfillBudget | None = None
 
     def occupy(self, run: ActiveRun | QueuedTask, ends_in: float) -> None:
         """Deduct a run that holds resources of the pool; `ends_in` inf is unknown."""
-        self.cpu -= run.cpu
-        self.memory -= run.memory
-        self.ends.append(PendingRelease(ends_in, run.cpu, run.memory, run.queue))
+        self.free.change(run.needs, -1)
+        self.shared.free.change(run.needs, -1)
+        self.ends.append(PendingRelease(ends_in, run.needs, run.queue, True))
 
-    def can_ever_fit(self, cpu: float, memory: float) -> bool:
+    def can_ever_fit(self, needs: Amounts) -> bool:
         """Return True if the request fits into the empty pool."""
-        return can_fit(cpu, self.pool.total_cpu) and can_fit(memory, self.pool.total_memory)
+        return _make_free(self.pool, self.shared.totals).has(needs) and self.shared.has_ever(needs)
 
-    def has_free(self, cpu: float, memory: float) -> bool:
+    def has_free(self, needs: Amounts) -> bool:
         """Return True if the request fits now."""
-        return can_fit(cpu, self.cpu) and can_fit(memory, self.memory)
+        return self.free.has(needs) and self.shared.free.has(needs)
 
     def reserve(self, task: QueuedTask, slots: int) -> None:
         """Reserve resources for a task from the time when enough runs have ended.
@@ -200,20 +243,76 @@ class PoolBudget:
         Without a free slot, reserve only if a slot becomes free before that time. A task that waits
         for a slot must not stop the other queues of its pool.
         """
-        cpu, memory, starts_in = self.cpu, self.memory, 0.0
-        for end in sorted(self.ends):
-            enough = can_fit(task.cpu, cpu) and can_fit(task.memory, memory)
+        needs, starts_in = task.needs, 0.0
+        free, shared = self.free.copy(), self.shared.free.copy()
+        ends = [*self.ends, *self.shared.list_ends_beside(self, needs)]
+        for end in sorted(ends, key=_get_ends_in):
+            enough = free.has(needs) and shared.has(needs)
             if end.ends_in == inf or (enough and end.ends_in > starts_in):
                 break
-            cpu, memory, starts_in = cpu + end.cpu, memory + end.memory, end.ends_in
-        if not (can_fit(task.cpu, cpu) and can_fit(task.memory, memory)):
+            starts_in = end.ends_in
+            shared.change(end.needs, 1)
+            if end.is_own:
+                free.change(end.needs, 1)
+        if not (free.has(needs) and shared.has(needs)):
             # A run with an unknown end may end next and let the task start. A later task may take
             # only resources that are free now and that the reserved task does not need.
-            cpu, memory, starts_in = self.cpu, self.memory, inf
+            free, shared, starts_in = self.free.copy(), self.shared.free.copy(), inf
         if slots < 1 and starts_in < inf:
             slots += sum(e.queue == task.queue and e.ends_in < starts_in for e in self.ends)
         if slots >= 1:
-            self.backfill = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
+            free.change(needs, -1)
+            shared.change(needs, -1)
+            self.backfill = BackfillBudget(task, starts_in, free, shared)
+
+
+class SharedBudget:
+    """Free amounts of the shared resources, and the budgets of the pools that use them."""
+
+    def __init__(self, totals: Amounts) -> None:
+        self.totals, self.free = totals, FreeAmounts(totals, inf)
+        self.budgets: list[PoolBudget] = []
+
+    def has_ever(self, needs: Amounts) -> bool:
+        """Return True if the request fits while nothing runs."""
+        return FreeAmounts(self.totals, inf).has(needs)
+
+    def list_ends_beside(self, budget: PoolBudget, needs: Amounts) -> list[PendingRelease]:
+        """Return the ends in other pools that free a shared resource among the needs."""
+        if not self._shares(needs):
+            return []
+        others = [one for one in self.budgets if one is not budget]
+        return [
+            end._replace(is_own=False)
+            for one in others
+            for end in one.ends
+            if self._shares(end.needs)
+        ]
+
+    def list_backfills_beside(self, budget: PoolBudget, needs: Amounts) -> list[BackfillBudget]:
+        """Return the reservations of other pools that a task with these needs may delay."""
+        if not self._shares(needs):
+            return []
+        found = [one.backfill for one in self.budgets if one is not budget and one.backfill]
+        return [one for one in found if self._shares(one.task.needs)]
+
+    def _shares(self, needs: Amounts) -> bool:
+        return any(needs.get(name) for name in self.totals)
+
+
+def make_budgets(pools: Iterable[PoolView], shared: Amounts) -> dict[str, PoolBudget]:
+    """Return the budgets of pools in which nothing runs, by name."""
+    common = SharedBudget(shared)
+    common.budgets = [PoolBudget(pool, _make_free(pool, shared), common) for pool in pools]
+    return {one.pool.name: one for one in common.budgets}
+
+
+def _make_free(pool: PoolView, shared: Amounts) -> FreeAmounts:
+    return FreeAmounts({**dict.fromkeys(shared, inf), **pool.totals})
+
+
+def _get_ends_in(end: PendingRelease) -> float:
+    return end.ends_in
 
 
 @dataclass(slots=True)
@@ -253,7 +352,7 @@ def make_plan(view: DispatchView) -> Plan:
 
 def decide(view: DispatchView) -> DispatchDecision:
     """Make the decision and return its details, for explanations."""
-    rooms = {pool.name: PoolBudget(pool, pool.total_cpu, pool.total_memory) for pool in view.pools}
+    rooms = make_budgets(view.pools, view.shared)
     room_of = {queue.name: rooms[queue.pool] for queue in view.queues}
     slots = {queue.name: queue.capacity for queue in view.queues}
     for run in view.active:
@@ -261,6 +360,29 @@ def decide(view: DispatchView) -> DispatchDecision:
         room_of[run.queue].occupy(run, get_known_end(run.ends_in))
     starts = [] if view.halted is not None else start_tasks(order_tasks(view), room_of, slots)
     return DispatchDecision(rooms, slots, starts)
+
+
+def split_view(view: DispatchView) -> list[DispatchView]:
+    """Return parts of a view that do not affect each other: a pool each, or pools that share.
+
+    All pools with a queue that can use a shared resource are one part.
+    """
+    linked = [pool for pool in view.pools if any(pool.totals.get(n, inf) for n in view.shared)]
+    alone = [(pool,) for pool in view.pools if pool not in linked]
+    return [_make_part(view, pools) for pools in ([tuple(linked)] if linked else []) + alone]
+
+
+def _make_part(view: DispatchView, pools: tuple[PoolView, ...]) -> DispatchView:
+    names = {pool.name for pool in pools}
+    queues = tuple(queue for queue in view.queues if queue.pool in names)
+    known = {queue.name for queue in queues}
+    return replace(
+        view,
+        pools=pools,
+        queues=queues,
+        active=tuple(run for run in view.active if run.queue in known),
+        later=tuple(one for one in view.later if one.task.queue in known),
+    )
 
 
 def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
@@ -307,19 +429,33 @@ def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int], full: 
     Add its queue to `full` if the queue has no free slot. Of a full queue only the first task gets
     here, so only that task may get a reservation.
     """
-    free, fits = slots[task.queue], room.has_free(task.cpu, task.memory)
+    free, fits = slots[task.queue], room.has_free(task.needs)
     if free < 1:
         full.add(task.queue)
-    if not fits and room.backfill is None and room.can_ever_fit(task.cpu, task.memory):
+    if not fits and room.backfill is None and room.can_ever_fit(task.needs):
         room.reserve(task, free)
-    if free < 1 or not fits or (room.backfill and not room.backfill.try_admit(task, free)):
+    if free < 1 or not fits or not _try_backfill(task, room, free):
         return False
     slots[task.queue] = free - 1
     room.occupy(task, inf if task.expected is None else task.expected)
     return True
 
 
+def _try_backfill(task: QueuedTask, room: PoolBudget, slots: int) -> bool:
+    """Return True if a task delays no reserved task, and deduct what it needs beside them."""
+    beside = room.shared.list_backfills_beside(room, task.needs)
+    if room.backfill and not room.backfill.can_admit(task, slots):
+        return False
+    if not all(one.can_share(task) for one in beside):
+        return False
+    if room.backfill:
+        room.backfill.admit(task, is_own=True)
+    for one in beside:
+        one.admit(task, is_own=False)
+    return True
+
+
 def _make_reservation(kept: BackfillBudget, pool: str) -> Reservation:
     task = kept.task
     starts_in = None if kept.starts_in == inf else kept.starts_in
-    return Reservation(task.uuid, task.number, pool, starts_in, task.cpu, task.memory)
+    return Reservation(task.uuid, task.number, pool, starts_in, task.needs)

@@ -1,6 +1,6 @@
 """Reasons why a task waits. Each has a sentence with numbers and a form of at most 44 cells."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
@@ -8,19 +8,19 @@ from math import inf
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
+    Amounts,
     BackfillBudget,
     QueuedTask,
     can_fit,
     get_known_end,
 )
+from app.core.scheduling.resources import CPU, MEMORY, choose_format
 from app.core.scheduling.waiting_task import WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
     format_clock_time,
     format_count,
     format_estimate,
-    format_memory,
-    format_number,
     format_ordinal,
     format_wait_range,
 )
@@ -39,15 +39,40 @@ PARENT_ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ResourceNeed:
-    """One resource of a task: its need, and free and total amounts of the pool."""
+    """One resource of a task: its need, and free and total amounts of the pool.
 
-    code: str
+    `is_shared` marks the amounts of all pools together, `holders` the runs that hold some of it.
+    """
+
+    name: str
     needs: float
     free: float
     total: float
-    get_amount: Callable[[ActiveRun], float]
-    format_amount: Callable[[float], str]
-    unit: str
+    holders: Sequence[ActiveRun]
+    is_shared: bool = False
+
+    @property
+    def code(self) -> str:
+        """Stable code of the reason."""
+        return f"{'shared' if self.is_shared else 'pool'}-{self.name}"
+
+    @property
+    def unit(self) -> str:
+        """Word behind an amount."""
+        return f" {sanitize(self.name)}"
+
+    @property
+    def short_unit(self) -> str:
+        """Word behind an amount in the short form: an amount of memory tells its unit itself."""
+        return "" if self.name == MEMORY else self.unit
+
+    def get_amount(self, run: ActiveRun) -> float:
+        """Return the amount that a run holds."""
+        return run.needs.get(self.name, 0.0)
+
+    def format_amount(self, amount: float) -> str:
+        """Format an amount, such that need, free and total amounts differ."""
+        return choose_format(self.name, self.needs, self.free, self.total)(amount)
 
     @property
     def is_lacking(self) -> bool:
@@ -186,66 +211,60 @@ def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
     needs = [need for need in find_needs(case) if need.is_lacking]
     if case.is_full:  # the reason before names the position
         case = replace(case, position=None)
-    for need in sorted(needs, key=lambda need: -_find_sufficient_ends(need, case.holders)[1]):
+    for need in sorted(needs, key=lambda need: -_find_sufficient_ends(need)[1]):
         yield _explain_need(need, case)
         case = replace(case, position=None)
 
 
-def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
-    """Return the task's needs for memory and CPU, compared with its pool."""
-    pool, task, runs = case.budget.pool, case.subject, case.holders
-    free_cpu = max(0.0, pool.total_cpu - sum(run.cpu for run in runs))
-    free = max(0.0, pool.total_memory - sum(run.memory for run in runs))
-    write = _choose_memory_format(task.memory, free, pool.total_memory)
-    return (
-        ResourceNeed(
-            "pool-memory",
-            task.memory,
-            free,
-            pool.total_memory,
-            lambda run: run.memory,
-            write,
-            " memory",
-        ),
-        ResourceNeed(
-            "pool-cpu",
-            task.cpu,
-            free_cpu,
-            pool.total_cpu,
-            lambda run: run.cpu,
-            format_number,
-            " cpu",
-        ),
+def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ...]:
+    """Return the task's needs, compared with its pool and with what pools share."""
+    view, totals = case.context.view, case.budget.pool.totals
+    needs = {name: need for name, need in _order_needs(case.subject.needs) if need > 0}
+    own = [
+        _make_need(name, need, totals.get(name, 0.0), case.holders)
+        for name, need in needs.items()
+        if name in totals or name not in view.shared
+    ]
+    common = [
+        _make_need(name, need, view.shared[name], view.active, is_shared=True)
+        for name, need in needs.items()
+        if name in view.shared
+    ]
+    return (*own, *common)
+
+
+def _order_needs(needs: Amounts) -> list[tuple[str, float]]:
+    """Return needs in the order in which reasons of the same rank name them."""
+    first = [(name, needs.get(name, 0.0)) for name in (MEMORY, CPU)]
+    return first + [(name, needs[name]) for name in sorted(needs.keys() - {MEMORY, CPU})]
+
+
+def _make_need(
+    name: str, need: float, total: float, runs: Iterable[ActiveRun], is_shared: bool = False
+) -> ResourceNeed:
+    holders = sorted(
+        (run for run in runs if run.needs.get(name)), key=lambda run: get_known_end(run.ends_in)
     )
-
-
-def _choose_memory_format(*amounts: float) -> Callable[[float], str]:
-    """Return a format for these MiB, an exact one if amounts would look equal."""
-    return (
-        format_memory
-        if len({format_memory(mib) for mib in amounts}) == len(set(amounts))
-        else _format_exact_memory
-    )
-
-
-def _format_exact_memory(mib: float) -> str:
-    return f"{format_number(mib)}M"
+    free = max(0.0, total - sum(run.needs[name] for run in holders))
+    return ResourceNeed(name, need, free, total, holders, is_shared)
 
 
 def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
-    pool, needs, unit = sanitize(case.budget.pool.name), need.format_amount(need.needs), need.unit
-    word = unit if need.code == "pool-cpu" else ""
+    needs, unit, word = need.format_amount(need.needs), need.unit, need.short_unit
+    who = "all pools together have" if need.is_shared else f"pool {sanitize(case.queue.pool)} has"
     if not can_fit(need.needs, need.total):
-        has = f"has {need.format_amount(need.total)} in all"
-        text = f"needs {needs}{unit}, but pool {pool} {has}: it can never start"
-        return _make_reason(need.code, text, f"needs {needs}{word}, the pool {has}")
-    runs, _ = _find_sufficient_ends(need, case.holders)
+        total = need.format_amount(need.total)
+        text = f"needs {needs}{unit}, but {who} {total} in all: it can never start"
+        whom = "there are" if need.is_shared else "the pool has"
+        return _make_reason(need.code, text, f"needs {needs}{word}, {whom} {total} in all")
+    runs, _ = _find_sufficient_ends(need)
     free = f"{need.format_amount(need.free)} free"
+    pool = "" if need.is_shared else f" of pool {sanitize(case.queue.pool)}"
     text = _join_parts(
         case.format_position(),
-        f"needs {needs}{unit} of pool {pool}, {free}",
+        f"needs {needs}{unit}{pool}, {free}",
         _format_releases(need, runs),
-        _format_overdue(need, case, runs),
+        _format_overdue(need, runs),
     )
     return WaitReason(
         need.code,
@@ -258,18 +277,15 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
     )
 
 
-def _find_sufficient_ends(
-    need: ResourceNeed, runs: Sequence[ActiveRun]
-) -> tuple[list[ActiveRun], float]:
+def _find_sufficient_ends(need: ResourceNeed) -> tuple[list[ActiveRun], float]:
     """Return the runs whose ends free enough, and the time of the last end.
 
     Return no runs and inf if the time is unknown.
     """
     free, chosen = need.free, list[ActiveRun]()
-    for run in runs:
-        if need.get_amount(run) > 0:
-            free += need.get_amount(run)
-            chosen.append(run)
+    for run in need.holders:
+        free += need.get_amount(run)
+        chosen.append(run)
         if can_fit(need.needs, free):
             when = get_known_end(run.ends_in)
             return (chosen, when) if when < inf else ([], inf)
@@ -295,15 +311,9 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str:
     )
 
 
-def _format_overdue(
-    need: ResourceNeed, case: WaitingTask, enough: Sequence[ActiveRun]
-) -> str | None:
+def _format_overdue(need: ResourceNeed, enough: Sequence[ActiveRun]) -> str | None:
     """Name the first overdue run with the resource, if no known end frees enough."""
-    late = [
-        run
-        for run in case.holders
-        if run.ends_in is not None and run.ends_in <= 0 and need.get_amount(run) > 0
-    ]
+    late = [run for run in need.holders if run.ends_in is not None and run.ends_in <= 0]
     return f"#{late[0].number} is overdue" if late and not enough else None
 
 
@@ -319,7 +329,7 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     if (
         (case.is_full and not is_reserved)
         or not case.is_open
-        or not case.budget.can_ever_fit(case.subject.cpu, case.subject.memory)
+        or not case.budget.can_ever_fit(case.subject.needs)
     ):
         return
     backfill, uuid = case.budget.backfill, case.subject.uuid
@@ -329,11 +339,13 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
         yield _explain_behind_start(
             next(task for task in case.context.starts.values() if task.queue == case.queue.name)
         )
+    elif backfill is None and (beside := _find_shared_backfill(case)):
+        yield _explain_delay(case, beside, shared=True)
     elif backfill is None:
         yield from _explain_beyond_view(case)
     elif backfill.task.uuid == uuid:
         yield from _explain_reservation(case)
-    elif case.index is not None and case.budget.has_free(case.subject.cpu, case.subject.memory):
+    elif case.index is not None and case.budget.has_free(case.subject.needs):
         yield _explain_delay(case, backfill)
     else:
         yield _explain_behind_reservation(case, backfill.task)
@@ -341,21 +353,35 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
 
 def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
     if not any(need.is_lacking for need in find_needs(case)):
-        pool = case.queue.pool
-        yield _explain_behind_start(
-            next(
-                t for t in case.context.starts.values() if case.context.queues[t.queue].pool == pool
-            )
-        )
+        yield _explain_behind_start(_find_start_before(case))
     text = "it has a reservation: smaller tasks start first only if they do not delay it"
     yield _make_reason("reservation", text, "it has a reservation")
 
 
-def _explain_delay(case: WaitingTask, backfill: BackfillBudget) -> WaitReason:
+def _find_start_before(case: WaitingTask) -> QueuedTask:
+    """Return the task that starts now in the pool, or takes what pools share, before this one."""
+    starts, pool = case.context.starts.values(), case.queue.pool
+    shared = case.context.view.shared.keys() & case.subject.needs.keys()
+    of_pool = [one for one in starts if case.context.queues[one.queue].pool == pool]
+    return next(iter([*of_pool, *(one for one in starts if shared & one.needs.keys())]))
+
+
+def _find_shared_backfill(case: WaitingTask) -> BackfillBudget | None:
+    """Return the reservation in another pool that a task which fits now would delay."""
+    if case.index is None or not case.budget.has_free(case.subject.needs):
+        return None
+    return next(
+        iter(case.budget.shared.list_backfills_beside(case.budget, case.subject.needs)), None
+    )
+
+
+def _explain_delay(case: WaitingTask, backfill: BackfillBudget, shared: bool = False) -> WaitReason:
     head = backfill.task.number
     wait = case.context.get_forecast(case.queue.pool).may_start.get(head)
     when = f" ({format_wait_range(*wait)})" if wait else ""
-    text = f"waits behind #{head}, which has reserved pool {sanitize(case.budget.pool.name)}{when}"
+    common = case.context.view.shared.keys() & backfill.task.needs.keys()
+    what = ", ".join(sorted(common)) if shared else f"pool {case.budget.pool.name}"
+    text = f"waits behind #{head}, which has reserved {sanitize(what)}{when}"
     return _make_reason(
         "reserved",
         _join_parts(text, _describe_unknown_end(case, backfill)),

@@ -83,12 +83,7 @@ def predict_gain(
 ) -> tuple[int, str]:
     """Return rank (see `Suggestion.worth`) and gain in words of a changed view."""
     subject = replace(
-        what_if.subject,
-        queue=task.queue,
-        priority=task.priority,
-        cpu=task.cpu,
-        memory=task.memory,
-        **changed,
+        what_if.subject, queue=task.queue, priority=task.priority, needs=task.needs, **changed
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
     after = explain(placed, subject, None)
@@ -189,7 +184,7 @@ def add_field_change(
 ) -> Suggestion:
     """Complete a suggestion that sets fields of the task."""
     was, now = (
-        {name: _format_option(name, value) for name, value in amounts.items()}
+        {name: format_option(name, value) for name, value in amounts.items()}
         for amounts in (old, new)
     )
     report, undo_report = (
@@ -222,6 +217,7 @@ _OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def _format_option(name: str, value: Any) -> str:
+def format_option(name: str, value: Any) -> str:
     """Format a value as typed after its option."""
-    return "none" if value is None else _OPTION_FORMATTERS.get(name, str)(value)
+    plain = format_number if isinstance(value, float) else str
+    return "none" if value is None else _OPTION_FORMATTERS.get(name, plain)(value)

@@ -3,13 +3,24 @@
 Each one is tried on the dispatch plan before it is offered.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import ceil, inf
+from typing import Any
 
 from app.core.scheduling.explain import build_context, build_waiting_task
-from app.core.scheduling.plan import ACTIVE, ActiveRun, PoolView, QueuedTask, QueueView, can_fit
+from app.core.scheduling.plan import (
+    ACTIVE,
+    ActiveRun,
+    Amounts,
+    PoolBudget,
+    PoolView,
+    QueuedTask,
+    QueueView,
+    can_fit,
+)
 from app.core.scheduling.reasons import ResourceNeed, find_needs, find_unknown_ends
+from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
 from app.core.scheduling.run_stats import (
     REQUEST_MARGIN,
     RunStats,
@@ -23,6 +34,7 @@ from app.core.scheduling.suggestion import (
     WhatIf,
     add_field_change,
     add_task_command,
+    format_option,
     is_in_view,
     make_ids_args,
     predict_gain,
@@ -136,12 +148,12 @@ def _suggest_smaller_request(
         return
     scarce = {need.code for need in find_needs(case) if need.is_lacking or "reserved" in codes}
     fields: dict[str, float] = {}
-    if "pool-memory" in scarce and past.memory is not None and past.memory < world.task.memory:
-        fields["memory"] = past.memory
-    if "pool-cpu" in scarce and past.cpu is not None and past.cpu < world.task.cpu:
-        fields["cpu"] = past.cpu
+    for name, used in ((MEMORY, past.memory), (CPU, past.cpu)):
+        if f"pool-{name}" in scarce and used is not None and used < world.task.needs[name]:
+            fields[name] = used
     if fields:
-        worth, gain = predict_gain(world, world.view, replace(world.task, **fields))
+        smaller = replace(world.task, needs={**world.task.needs, **fields})
+        worth, gain = predict_gain(world, world.view, smaller)
         used = " and ".join(_format_used(past, name) for name in fields)
         requested = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
         text = (
@@ -150,7 +162,7 @@ def _suggest_smaller_request(
         )
         suggestion = Suggestion("less", f"ask for less {' and '.join(fields)}", text, worth=worth)
         yield add_field_change(
-            world, suggestion, {name: getattr(world.task, name) for name in fields}, fields
+            world, suggestion, {name: world.task.needs[name] for name in fields}, fields
         )
 
 
@@ -315,25 +327,33 @@ def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
     room, mine = case.context.budgets[queue.pool], case.subject
     return (
         queue.name != case.queue.name and queue.status == ACTIVE and room.pool.status == ACTIVE
-        and case.context.slots[queue.name] >= 1 and room.has_free(mine.cpu, mine.memory)
+        and case.context.slots[queue.name] >= 1 and room.has_free(mine.needs)
     )  # fmt: skip
 
 
 def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
-    """Describe the queue of another pool with the most free memory, and its shortage."""
+    """Describe the queue of another pool that lacks the least, and its shortage."""
     others = [q for q in world.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
     free = {q.name: case.context.budgets[q.pool] for q in others if case.context.slots[q.name] >= 1}
     if not free:
         return None
-    name, room = max(free.items(), key=lambda item: (item[1].memory, item[1].cpu))
-    lacks: list[str] = []
-    if not can_fit(world.task.cpu, room.cpu):
-        lacks.append(
-            f"{format_number(max(0.0, room.cpu))} cpu free, needs {format_number(world.task.cpu)}"
-        )
-    if not can_fit(world.task.memory, room.memory):
-        lacks.append(f"{format_memory(room.memory)} free, needs {format_memory(world.task.memory)}")
+
+    def list_lacking(room: PoolBudget) -> list[str]:
+        needs = world.task.needs
+        return [name for name in sorted(needs) if not can_fit(needs[name], room.free.get(name))]
+
+    name, room = min(
+        free.items(), key=lambda item: (len(list_lacking(item[1])), -item[1].free.get(MEMORY))
+    )
+    lacks = [_format_lack(one, world.task.needs[one], room) for one in list_lacking(room)]
     return f"{sanitize(name)} has {' and '.join(lacks)}" if lacks else None
+
+
+def _format_lack(name: str, need: float, room: PoolBudget) -> str:
+    """Format what a pool lacks: `1 cpu free, needs 4`."""
+    unit = "" if name == MEMORY else f" {sanitize(name)}"
+    free = format_amount(name, max(0.0, room.free.get(name)))
+    return f"{free}{unit} free, needs {format_amount(name, need)}"
 
 
 def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -358,37 +378,30 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
 def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a larger pool, if the machine has room or the task could never start."""
     pool, needs = case.budget.pool, [need for need in find_needs(case) if need.is_lacking]
-    wanted = {_OPTION_NAMES[need.code]: _compute_required_total(need) for need in needs}
-    machine = {"memory": world.memory, "cpu": world.cores}
-    beyond = [name for name, amount in wanted.items() if amount > (machine[name] or 0.0)]
-    if not needs or not is_in_view(world):
+    if not needs or not is_in_view(world) or any(need.is_shared for need in needs):
         return
-    if beyond and case.budget.can_ever_fit(world.task.cpu, world.task.memory):
+    wanted = {need.name: _compute_required_total(need) for need in needs}
+    machine = {MEMORY: world.memory, CPU: world.cores}
+    beyond = [name for name in machine if wanted.get(name, 0.0) > (machine[name] or 0.0)]
+    if beyond and case.budget.can_ever_fit(world.task.needs):
         yield from _explain_machine_limit(
             pool, {name: (wanted[name], machine[name]) for name in beyond}
         )
         return
-    old = {"memory": pool.total_memory, "cpu": pool.total_cpu}
-    worth, gain = predict_gain(
-        world,
-        replace_pool(world.view, pool.name, **{f"total_{name}": n for name, n in wanted.items()}),
-        world.task,
-    )
+    old = {name: pool.totals.get(name, 0.0) for name in wanted}
+    larger = replace_pool(world.view, pool.name, totals={**pool.totals, **wanted})
+    worth, gain = predict_gain(world, larger, world.task)
     if worth <= 2:
         change = ", ".join(
-            f"{name} {_OPTION_FORMATTERS[name](old[name])} → {_OPTION_FORMATTERS[name](n)}"
+            f"{name} {format_option(name, old[name])} → {format_option(name, n)}"
             for name, n in wanted.items()
         )
         limits = [
-            f"the machine has {name} {_OPTION_FORMATTERS[name](n)}"
+            f"the machine has {name} {format_option(name, n)}"
             for name in beyond
             if (n := machine[name]) is not None
         ]
-        options = [
-            word
-            for name, n in wanted.items()
-            for word in (f"--{name}", _OPTION_FORMATTERS[name](n))
-        ]
+        options = [word for name, n in wanted.items() for word in _make_option(name, n)]
         yield Suggestion(
             "pool",
             f"pool {sanitize(pool.name)}: {change}",
@@ -413,8 +426,7 @@ def _explain_machine_limit(
     pool: PoolView, beyond: Mapping[str, tuple[float, float | None]]
 ) -> Iterator[Suggestion]:
     """Explain why the pool cannot grow: the machine has too little."""
-    has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
-    reasons: list[str] = []
+    has, reasons = pool.totals, list[str]()
     for name, (wanted, most) in beyond.items():
         if most is None:
             continue
@@ -431,36 +443,46 @@ def _explain_machine_limit(
         yield Suggestion("pool", "a larger pool", "; ".join(reasons), worth=4)
 
 
-_OPTION_NAMES = {"pool-memory": "memory", "pool-cpu": "cpu"}
-_OPTION_FORMATTERS: dict[str, Callable[[float], str]] = {
-    "memory": format_exact_memory,
-    "cpu": format_number,
-}
 _AMOUNT_FORMATTERS: dict[str, Callable[[float], str]] = {
     "memory": lambda mib: f"{format_memory(mib)} memory",
     "cpu": _format_cores,
 }
 
 
-def _make_pool_args(pool: str, amounts: Mapping[str, float]) -> dict[str, str]:
+def _make_option(name: str, amount: float) -> Sequence[str]:
+    """Return the words of the option that sets an amount of a pool."""
+    if name in (CPU, MEMORY):
+        return f"--{name}", format_option(name, amount)
+    return format_named_option(name, amount).split(" ")
+
+
+def _make_pool_args(pool: str, amounts: Amounts) -> dict[str, Any]:
     """Return pool amounts as verb arguments, without rounding."""
-    return {"name": pool} | {
-        name: f"{format_number(n)}M" if name == "memory" else format_number(n)
-        for name, n in amounts.items()
-    }
+    args: dict[str, Any] = {"name": pool}
+    if MEMORY in amounts:
+        args[MEMORY] = f"{format_number(amounts[MEMORY])}M"
+    if CPU in amounts:
+        args[CPU] = format_number(amounts[CPU])
+    named = {name: int(n) for name, n in amounts.items() if name not in (CPU, MEMORY)}
+    return args | ({"resources": named} if named else {})
 
 
 def _compute_required_total(need: ResourceNeed) -> float:
     """Return the total that the pool would need."""
     amount = need.total + need.needs - need.free
-    return round_up_memory(amount) if need.code == "pool-memory" else round_up_cpu(amount)
+    if need.name == MEMORY:
+        return round_up_memory(amount)
+    return round_up_cpu(amount) if need.name == CPU else amount
 
 
 def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest cancelling the one run that helps most and loses least."""
-    if not codes & {"queue-full", "pool-memory", "pool-cpu"}:
+    lacking = {need.code for need in find_needs(case) if need.is_lacking}
+    if not codes & {"queue-full", *lacking}:
         return
-    blocking = [run for run in case.holders if _is_blocking(run, case)]
+    holders = [*case.holders, *(run for need in find_needs(case) for run in need.holders)]
+    by_number = {run.number: run for run in holders if _is_blocking(run, case)}
+    blocking = list(by_number.values())
     blocking.sort(key=lambda run: (_get_priority(world, run), _get_elapsed(world, run)))
     for run in blocking[:MAX_TRIALS]:
         rest = tuple(other for other in world.view.active if other.number != run.number)
@@ -480,14 +502,15 @@ def _is_blocking(run: ActiveRun, case: WaitingTask) -> bool:
     """Return True if ending this run alone frees the slot and the resources."""
     if case.is_full and (run.queue != case.queue.name or case.load > case.queue.capacity):
         return False
-    cpu, mib = find_needs(case)[1], find_needs(case)[0]
-    return can_fit(cpu.needs, cpu.free + run.cpu) and can_fit(mib.needs, mib.free + run.memory)
+    return all(can_fit(need.needs, need.free + need.get_amount(run)) for need in find_needs(case))
 
 
 def _format_freed(run: ActiveRun, case: WaitingTask) -> str:
-    lacking = {need.code for need in find_needs(case) if need.is_lacking}
-    freed = [format_memory(run.memory)] if "pool-memory" in lacking else []
-    freed += [f"{format_number(run.cpu)} cpu"] if "pool-cpu" in lacking else []
+    freed = [
+        f"{format_amount(need.name, need.get_amount(run))}{need.short_unit}"
+        for need in find_needs(case)
+        if need.is_lacking
+    ]
     return f"frees {' and '.join(freed) or 'a slot'} now"
 
 

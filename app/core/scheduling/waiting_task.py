@@ -8,10 +8,12 @@ from app.core.scheduling.forecast import Forecast, make_forecast
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
+    Amounts,
     DispatchView,
     PoolBudget,
     QueuedTask,
     QueueView,
+    split_view,
 )
 from app.core.text.units import format_count, format_ordinal
 from db.states import ENDED, TaskStatus
@@ -47,8 +49,7 @@ class TaskState:
     queue: str
     status: str
     priority: int
-    cpu: float
-    memory: float
+    needs: Amounts
     held_by: str | None
     not_before_in: float | None
     not_before_text: str | None
@@ -101,7 +102,7 @@ class Explanation(NamedTuple):
 
 
 Forecaster = Callable[[DispatchView], Forecast]
-"""Function that returns the forecast of a view with one pool."""
+"""Function that returns the forecast of a part of a view."""
 
 
 @dataclass(slots=True)
@@ -122,28 +123,26 @@ class PlanContext:
     forecaster: Forecaster | None = None
     """Source of forecasts shared by several readers; by default, only these tasks are simulated."""
     forecasts: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
+    _parts: list[DispatchView] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parts = split_view(self.view)
 
     def get_forecast(self, pool: str) -> Forecast:
-        """Return the forecast of a pool. Pools share no resources."""
+        """Return the forecast of a pool, with those of the pools that share resources with it."""
         if pool not in self.forecasts:
-            queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
-            view = DispatchView(
-                (self.budgets[pool].pool,),
-                queues,
-                tuple(self.holders[pool]),
-                self.view.halted,
-                self.view.now,
-                tuple(one for one in self.view.later if self.queues[one.task.queue].pool == pool),
-            )
-            numbers_of_pool = {task.number for queue in queues for task in queue.waiting}.union(
-                later.task.number for later in view.later
-            )
-            self.forecasts[pool] = (
-                self.forecaster(view)
-                if self.forecaster
-                else make_forecast(view, self.numbers & numbers_of_pool)
-            )
+            names = {view.name: part for part in self._parts for view in part.pools}
+            part = names[pool]
+            found = self.forecaster(part) if self.forecaster else self._simulate(part)
+            self.forecasts |= {one.name: found for one in part.pools}
         return self.forecasts[pool]
+
+    def _simulate(self, part: DispatchView) -> Forecast:
+        """Simulate the tasks to explain, until all of them have started."""
+        waiting = {task.number for queue in part.queues for task in queue.waiting}
+        return make_forecast(
+            part, self.numbers & waiting.union(later.task.number for later in part.later)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from app.core.json_types import is_object
 from app.core.notifications.notices import format_notice
+from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 
@@ -135,6 +136,8 @@ def format_value(key: str, value: Any) -> str:
 def _format_full_value(key: str, value: Any) -> str:
     if key == "notify" and (value is None or isinstance(value, str)):
         return format_notice(value)
+    if key == "resources":
+        return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
     if value is None:
         return "no limit" if key == "timeout" else "none"
     if isinstance(value, bool):

@@ -23,6 +23,7 @@ from app.core.definitions.document import (
     validate_tables,
 )
 from app.core.schedules.definition import build_source
+from app.core.scheduling.resources import make_amounts
 from app.core.schema import secrets
 from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
@@ -31,17 +32,20 @@ from app.service.definitions import queues, slas, templates
 from app.service.notifications import note_unknown_channels, note_unusable
 from app.service.schedules import changes as schedule_changes
 from app.service.tasks import lookup
+from app.service.tasks.places import Place, get_totals
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations, reads, schedules
-from db.rows import PoolRow, ScheduleRow, TemplateRow
+from db.queries import alerts, definitions, operations, reads, resources, schedules
+from db.queries.resources import parse_named
+from db.rows import ScheduleRow, TemplateRow
 from db.schema import Table
 
-_ORDER = ("slas", "pools", "queues", "templates", "calendars", "schedules")
+_ORDER = ("slas", "resources", "pools", "queues", "templates", "calendars", "schedules")
 """Kinds in order of dependency, referenced ones first."""
 MAX_AT_ONCE = 200
 """Changes stored in one transaction, of at most 0.3 ms each."""
 _TABLES: Mapping[str, Table] = {
+    "resources": schema.resources,
     "pools": schema.pools,
     "queues": schema.queues,
     "templates": schema.templates,
@@ -297,6 +301,8 @@ def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[
             definition, build_definition(kind, definition.model_dump(by_alias=True))
         )
     values = definition.model_dump()
+    if kind == "pools":
+        values["resources"] = resources.to_text(values["resources"])
     if kind == "slas":
         values["priority"] = values.pop("severity")
     if kind == "queues" and values["capacity"] is None:
@@ -362,6 +368,7 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
         "queues": reads.list_queues,
         "templates": definitions.list_templates,
         "slas": definitions.list_slas,
+        "resources": resources.list_shared,
         "calendars": schedules.list_calendars,
         "schedules": schedules.list_all,
     }
@@ -413,28 +420,18 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
             templates.check_place(definition, places)
 
 
-def _map_places(c: Connection, wanted: Definitions) -> dict[str, PoolRow]:
+def _map_places(c: Connection, wanted: Definitions) -> dict[str, Place]:
     """Return {queue: its pool} once the file is applied."""
-    pools = {row.name: row for row in reads.list_pools(c)}
-    pools |= {
-        name: PoolRow(
-            name,
-            pool.total_cpu,
-            pool.total_memory,
-            0.0,
-            0.0,
-            "active",
-            None,
-            None,
-            None,
-            None,
-            "",
-            "",
-        )
+    shared = dict(resources.read_totals(c)) | {
+        name: definition.total for name, definition in wanted["resources"].items()
+    }
+    totals = {row.name: get_totals(row) for row in reads.list_pools(c)} | {
+        name: make_amounts(pool.total_cpu, pool.total_memory, pool.resources)
         for name, pool in wanted["pools"].items()
     }
-    places = {row.name: pools[row.pool] for row in reads.list_queues(c)}
-    return places | {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
+    pools = {name: Place(name, own, shared) for name, own in totals.items()}
+    found = {row.name: pools[row.pool] for row in reads.list_queues(c)}
+    return found | {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
 
 
 def list_names(c: Connection, kind: str) -> list[str]:
@@ -456,4 +453,6 @@ def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
         return build_source(masked) | {"cwd": row["context"]["cwd"]}
     if kind == "slas":
         row = dict(row) | {"severity": row["priority"]}
+    if kind == "pools":
+        row = dict(row) | {"resources": parse_named(row["resources"]) or None}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

@@ -22,6 +22,7 @@ from app.service.tasks import lookup
 from db import host, schema
 from db.engine import Connection
 from db.queries import definitions, dispatch, reads
+from db.queries.resources import parse_named, sum_held, to_text
 from db.rows import QueueRow
 from db.schema import Table
 from db.states import WAITING
@@ -31,6 +32,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "priority": TypeAdapter(task_spec.Priority),
     "cpu": TypeAdapter(task_spec.Cpu),
     "memory": TypeAdapter(task_spec.Size),
+    "resources": TypeAdapter(task_spec.Resources),
     "pool": TypeAdapter(str),
     "description": TypeAdapter(str),
     "sla": TypeAdapter(str),
@@ -218,8 +220,14 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
+    held = sum_held(c)
     return [
-        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None}
+        {
+            **row._asdict(),
+            "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
+            "resources": dict(parse_named(row.resources)),
+            "used_resources": held.get(row.name, {}),
+        }
         for row in reads.list_pools(c)
     ]
 
@@ -230,16 +238,18 @@ async def pool_create(
     name: str,
     cpu: float | str,
     memory: float | str,
+    resources: Any = None,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
-    """Create a pool with a number of cores and MiB of memory."""
+    """Create a pool with a number of cores, MiB of memory, and {named resource: amount}."""
     _check_name(name)
-    values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+    given = {"cpu": cpu, "memory": memory, "resources": resources, "sla": sla}
+    values = _parse_values({**given, "description": description})
 
     def create(c: Connection) -> None:
         _POOL.require_new(c, name)
-        definitions.create(c, schema.pools, name, _resolve_sla(c, values), call.by)
+        definitions.create(c, schema.pools, name, _to_pool_columns(c, values, None), call.by)
 
     await call.db.write(create)
     await note_oversize(call, [name])
@@ -257,10 +267,18 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
         call.note(f"{warning}: more may start than it can run well.")
 
 
+def _to_pool_columns(c: Connection, values: dict[str, Any], stored: str | None) -> dict[str, Any]:
+    """Return new values of a pool by column names. Named resources that are not given stay."""
+    found = _resolve_sla(c, values)
+    if "resources" in found:
+        found["resources"] = to_text({**parse_named(stored), **found["resources"]})
+    return found
+
+
 def _resolve_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
     """Replace the name of the SLA rule by its id."""
     if "sla" not in values:
-        return values
+        return dict(values)
     rules = {row.name: row for row in definitions.list_slas(c)}
     name = values["sla"]
     if name not in rules:
@@ -278,17 +296,23 @@ async def pool_set(
     name: str,
     cpu: Any = None,
     memory: Any = None,
+    resources: Any = None,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
     """Change a pool. Active runs keep their resources even if the pool shrinks."""
-    values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+    given = {"cpu": cpu, "memory": memory, "resources": resources, "sla": sla}
+    values = _parse_values({**given, "description": description})
     if not values:
-        raise Usage("nothing to set. Options: --cpu, --memory, --sla or --description.")
+        raise Usage(
+            "nothing to set. Options: --cpu, --memory, --gpu, --resource, --sla or --description."
+        )
 
     def change(c: Connection) -> None:
         _POOL.require_known(c, name)
-        definitions.update(c, schema.pools, name, _resolve_sla(c, values), call.by)
+        row = definitions.find_pool(c, name)
+        columns = _to_pool_columns(c, values, row.resources if row else None)
+        definitions.update(c, schema.pools, name, columns, call.by)
 
     await call.db.write(change)
     if cpu is not None or memory is not None:

@@ -11,16 +11,19 @@ from typing import Any
 from app import engines
 from app.core.definitions.document import TemplateDefinition, build_definition, validate_definition
 from app.core.notifications import notices
+from app.core.scheduling.resources import make_amounts
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.submit import DEFAULT_QUEUE, require_fit
+from app.service.tasks.places import Place, read_places, require_fit
+from app.service.tasks.submit import DEFAULT_QUEUE
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import definitions, reads
-from db.rows import PoolRow, TemplateRow
+from db.queries import definitions, reads, resources
+from db.queries.resources import parse_named
+from db.rows import TemplateRow
 
 MAX_COUNTED = 10_000
 """Maximum number of uses that are counted."""
@@ -78,7 +81,7 @@ async def create(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
             raise Conflict(
                 message, f"Change it: taskdeck template set {sanitize(shlex.quote(name))}"
             )
-        check_place(definition, read_queue_pools(c))
+        check_place(definition, read_places(c))
         definitions.create(c, schema.templates, name, to_columns(definition, values), call.by)
 
     await call.db.write(create)
@@ -95,7 +98,10 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
 
     given = {key: value for key, value in values.items() if value is not None}
     row = await call.db.read(require_template, name)
-    merged = get_set_fields(row._asdict()) | _reset_notice(row, given) | given
+    stored = get_set_fields(row._asdict())
+    if "resources" in given:  # those that are not given stay
+        given["resources"] = {**stored.get("resources", {}), **given["resources"]}
+    merged = stored | _reset_notice(row, given) | given
     definition = await asyncio.to_thread(make_definition, merged)
     if given.keys() & {"notify", "notify_on"}:
         _check_notice(call, definition)
@@ -106,7 +112,7 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
                 f"template {sanitize(name)} was changed meanwhile. Nothing was changed.",
                 "Try again.",
             )
-        check_place(definition, read_queue_pools(c))
+        check_place(definition, read_places(c))
         definitions.update(c, schema.templates, name, to_columns(definition, values), call.by)
 
     await call.db.write(change)
@@ -165,14 +171,16 @@ DEFINITION_FIELDS = tuple(
 
 def get_set_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a definition that a row sets."""
-    return {key: row[key] for key in DEFINITION_FIELDS if row.get(key) is not None}
+    found = {key: row[key] for key in DEFINITION_FIELDS if row.get(key) is not None}
+    named = parse_named(row["resources"])
+    return found | ({"resources": named} if named else {})
 
 
 def to_source(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as a definitions file has it."""
-    return build_definition(
-        "templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {})
-    )
+    type_ = None if row["type"] == row["engine"] else row["type"]
+    named = parse_named(row["resources"]) or None
+    return build_definition("templates", {**row, "type": type_, "resources": named})
 
 
 def require_template(c: Connection, name: str) -> TemplateRow:
@@ -198,26 +206,21 @@ def check_engine(definition: TemplateDefinition) -> None:
         raise Usage(f"{problem.message.rstrip('.')}.", "Nothing was changed.") from None
 
 
-def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -> None:
+def check_place(definition: TemplateDefinition, places: Mapping[str, Place]) -> None:
     """Check that the queue exists and its pool can hold the request.
 
     Raise NotFound or Refused.
     """
     queue = definition.queue or DEFAULT_QUEUE
-    if queue not in queues:
-        raise lookup.make_unknown_queue(queue, list(queues))
-    require_fit(
-        queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed."
-    )
-
-
-def read_queue_pools(c: Connection) -> dict[str, PoolRow]:
-    """Return {queue: its pool}."""
-    pools = {row.name: row for row in reads.list_pools(c)}
-    return {row.name: pools[row.pool] for row in reads.list_queues(c)}
+    if queue not in places:
+        raise lookup.make_unknown_queue(queue, list(places))
+    named = definition.resources
+    needs = make_amounts(definition.cpu or 0.0, definition.memory or 0.0, named)
+    require_fit(places[queue], needs, "Nothing was changed.")
 
 
 def to_columns(definition: TemplateDefinition, source: Mapping[str, Any]) -> dict[str, Any]:
     """Return a definition by column names; `source` is the definition as typed."""
     values = definition.model_dump(by_alias=True)
+    values["resources"] = resources.to_text(values["resources"])
     return values | {"type": definition.type or definition.engine, "template": dict(source)}

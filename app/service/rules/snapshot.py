@@ -6,13 +6,13 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from app.core.rules.conditions import Match
 from app.core.rules.rule_plan import Labels, RulePlan, is_any_match, is_matched, list_exact_names
 from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
+from app.core.scheduling.plan import split_view
 from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.service import dispatch_view
 from app.service.rules.instances import Instances
@@ -331,16 +331,8 @@ class Snapshot(Instances):
         cache = dispatch_view.get_cache(self.c)
         view = dispatch_view.read_view(self.c, cache)
         found: dict[str, ExpectedEnds] = {}
-        for pool in view.pools:
-            queues = tuple(queue for queue in view.queues if queue.pool == pool.name)
-            names = {queue.name for queue in queues}
-            part = replace(
-                view,
-                pools=(pool,),
-                queues=queues,
-                active=tuple(run for run in view.active if run.queue in names),
-                later=tuple(one for one in view.later if one.task.queue in names),
-            )
+        for part in split_view(view):
+            names = [queue.name for queue in part.queues]
             found |= dict.fromkeys(names, ExpectedEnds(part, cache.forecast(part, may_lag=True)))
         return found
 

@@ -10,17 +10,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.core.schedules.definition import ScheduleDefinition
+from app.core.scheduling.resources import make_amounts
 from app.core.text.sanitize import MASK, sanitize
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.service.schedules import firing
 from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup
+from app.service.tasks.places import Place, require_fit
 from app.service.tasks.resolution import Resolutions, resolve_task
-from app.service.tasks.submit import DEFAULT_QUEUE, SubmitBatch, require_fit
+from app.service.tasks.submit import DEFAULT_QUEUE, SubmitBatch, choose_named
 from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
-from db.rows import PoolRow, ScheduleRow, TemplateRow
+from db.rows import ScheduleRow, TemplateRow
 
 UNCHANGED = "Nothing was changed."
 RECURRENCE_COLUMNS = frozenset({"kind", "expression", "zone", "start"})
@@ -196,7 +198,7 @@ def check_task(c: Connection, row: ScheduleRow, resolved: Resolutions) -> None:
 def check_planned_task(
     row: ScheduleRow,
     templates: Mapping[str, TemplateRow],
-    queues: Mapping[str, PoolRow],
+    queues: Mapping[str, Place],
     is_checked: bool,
 ) -> None:
     """Check the task of a schedule against templates and queues that may not be stored yet.
@@ -215,7 +217,8 @@ def check_planned_task(
         raise lookup.make_unknown_queue(queue, list(queues))
     cpu = next(value for value in (spec.cpu, template and template.cpu, 1.0) if value is not None)
     memory = spec.memory or (template and template.memory) or 0.0
-    require_fit(queues[queue], cpu, memory, UNCHANGED)
+    needs = make_amounts(cpu, memory, choose_named(spec, template))
+    require_fit(queues[queue], needs, UNCHANGED)
     if not is_checked:
         try:
             resolve_task(spec, template)

@@ -20,7 +20,6 @@ from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
-from app.service.definitions import templates
 from app.service.tasks import lookup, setting_checks, submit, views, work
 from app.service.tasks.apply import (
     RECORDED_FIELDS,
@@ -35,11 +34,13 @@ from app.service.tasks.apply import (
 )
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.option_values import ATTEMPTS, ENDS, SECONDS, SIGNAL, validate
+from app.service.tasks.places import read_places
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, pending_parents, reads, task_fields, transitions
+from db.queries.resources import parse_named, to_text
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 _CANCELLED_FIELDS = ("status", "grace", "retry_at")
@@ -514,6 +515,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "queue": TypeAdapter(str),
     "cpu": TypeAdapter(task_spec.Cpu),
     "memory": TypeAdapter(task_spec.Size),
+    "resources": TypeAdapter(task_spec.Resources),
     "timeout": TypeAdapter(task_spec.Timeout | None),
     "retries": TypeAdapter(task_spec.Retries),
     "retry_delay": TypeAdapter(task_spec.Duration),
@@ -638,8 +640,14 @@ def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) 
 def _write_settings(
     c: Connection, rows: Sequence[AnyTask], values: dict[str, Any], notice: Mapping[str, str]
 ) -> None:
-    if values:
-        task_fields.update_tasks(c, get_uuids(rows), values)
+    plain = {name: value for name, value in values.items() if name != "resources"}
+    if plain:
+        task_fields.update_tasks(c, get_uuids(rows), plain)
+    if "resources" in values:
+        new = [
+            {"at": row.uuid, "resources": _join_resources(row, values)["resources"]} for row in rows
+        ]
+        task_fields.update_column(c, "resources", new)
     if notice:
         task_fields.update_column(c, "notify", [_make_notice(row, notice) for row in rows])
 
@@ -654,7 +662,7 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
 
     Ended tasks can still be pinned. Raise NotFound for the queue.
     """
-    places = templates.read_queue_pools(c)
+    places = read_places(c)
     if "queue" in values and values["queue"] not in places:
         raise lookup.make_unknown_queue(values["queue"], list(places))
 
@@ -667,9 +675,17 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
             raise Conflict(f"{format_number(row)} has started, so its start time cannot change.")
         if row.uuid in begun:
             setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
-        setting_checks.refuse_misfit(places, row, values)
+        setting_checks.refuse_misfit(places, row, _join_resources(row, values))
 
     return may
+
+
+def _join_resources(row: AnyTask, values: dict[str, Any]) -> dict[str, Any]:
+    """Return new values with the named resources of a task as stored; others of them stay."""
+    if "resources" not in values:
+        return values
+    joined = {**parse_named(row.resources), **values["resources"]}
+    return values | {"resources": to_text(joined)}
 
 
 def _parse_field(name: str, value: Any) -> Any:

@@ -25,7 +25,7 @@ TASK_COLUMNS = (
     "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
 )  # fmt: skip
-_REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
+_REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures", "resources")
 """Extra columns for the reasons for waiting."""
 COLUMNS = (*TASK_COLUMNS, "run", "run_reason", "why", "expected", "expected_in", "run_limit", "at")
 """Columns of a row of `browse`.

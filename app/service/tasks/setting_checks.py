@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.core.scheduling.resources import make_amounts
 from app.core.text import units
 from app.errors import Conflict, Refused
-from app.service.tasks import lookup, submit
+from app.service.tasks import lookup
+from app.service.tasks.places import Place, require_fit
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
-from db.rows import PoolRow
+from db.queries.resources import parse_named
 
 
 def refuse_misfit(
-    pools_by_queue: Mapping[str, PoolRow], row: lookup.AnyTask, values: Mapping[str, Any]
+    places: Mapping[str, Place], row: lookup.AnyTask, values: Mapping[str, Any]
 ) -> None:
     """Raise a problem if the queue does not exist or its pool can never hold the task."""
-    if not values.keys() & {"queue", "cpu", "memory"}:
+    if not values.keys() & {"queue", "cpu", "memory", "resources"}:
         return
     queue = values.get("queue", row.queue)
-    if queue not in pools_by_queue:
-        raise lookup.make_unknown_queue(queue, list(pools_by_queue))
+    if queue not in places:
+        raise lookup.make_unknown_queue(queue, list(places))
+    named = parse_named(values.get("resources", row.resources))
+    needs = make_amounts(values.get("cpu", row.cpu), values.get("memory", row.memory), named)
     try:
-        submit.require_fit(
-            pools_by_queue[queue],
-            values.get("cpu", row.cpu),
-            values.get("memory", row.memory),
-            "It was not changed.",
-        )
+        require_fit(places[queue], needs, "It was not changed.")
     except Refused as problem:
         raise Refused(f"#{row.number} {problem.message}", problem.hint) from None
 

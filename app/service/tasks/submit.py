@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +26,12 @@ from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
 from app.core.notifications import notices
 from app.core.notifications.channels import NotificationSettings
+from app.core.scheduling.plan import Amounts
+from app.core.scheduling.resources import make_amounts
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import sanitize
-from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Stopped, Usage
+from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
 from app.service import dispatch_view, notifications
 from app.service.context import Call
@@ -42,12 +43,13 @@ from app.service.tasks.batch_dependencies import (
     find_dependencies,
     find_parent,
 )
+from app.service.tasks.places import Place, read_places, require_fit
 from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
-from db import host, timestamps
+from db import timestamps
 from db.engine import Connection
 from db.errors import DamagedDatabase, DiskFull, Storage
-from db.queries import definitions, packed_task, reads, task_numbers, transitions
-from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
+from db.queries import definitions, packed_task, reads, resources, task_numbers, transitions
+from db.rows import QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
 SMALL_BATCH = 200
@@ -97,11 +99,11 @@ class SubmitBatch:
     """Tasks resolved before; None resolves each task here, which a transaction must not."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     dependents: list[Dependent] = field(default_factory=list)
-    queues: dict[str, tuple[QueueRow, PoolRow]] = field(default_factory=dict)
+    queues: dict[str, tuple[QueueRow, Place]] = field(default_factory=dict)
     templates: dict[str, TemplateRow] = field(default_factory=dict)
     env_id: str = field(init=False)
-    requests: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """{queue: highest cpu and memory that a task asks for}."""
+    requests: dict[str, Amounts] = field(default_factory=dict)
+    """{queue: the most that a task asks for of each resource}."""
     stored: dict[str | int, str | Problem] = field(default_factory=dict[str | int, str | Problem])
     """Uuids of stored tasks, or why there is none, by reference."""
 
@@ -120,17 +122,15 @@ class SubmitBatch:
             if template is None or self.resolutions is None
             else self.resolutions.get(spec, template)
         )
-        queue, pool = self.get_queue(
+        queue, place = self.get_queue(
             spec.queue or (template.queue if template else None) or DEFAULT_QUEUE
         )
         cpu, memory = (
             _pick_first(spec.cpu, template and template.cpu, 1.0),
             _pick_first(spec.memory, template and template.memory, 0.0),
         )
-        known = self.requests.get(queue.name, (0.0, 0.0))
-        if cpu > known[0] or memory > known[1]:
-            require_fit(pool, cpu, memory)
-            self.requests[queue.name] = (max(cpu, known[0]), max(memory, known[1]))
+        named = choose_named(spec, template)
+        self._check_request(queue.name, place, make_amounts(cpu, memory, named))
         row = {
             "uuid": make_following_id(self.first, at),
             "name": spec.name or default_names.make_default_name(spec, resolved.launch),
@@ -146,11 +146,21 @@ class SubmitBatch:
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
             "umask": self.origin.umask,
             "launch": resolved.launch, "log_limit": spec.log_limit,
-            "notify": self.origin.find_notice(spec, template), "submitted_by": self.origin.by,
+            "notify": self.origin.find_notice(spec, template),
+            "resources": resources.to_text(named), "submitted_by": self.origin.by,
         }  # fmt: skip
         if spec.after or spec.after_any:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))
         return row
+
+    def _check_request(self, queue: str, place: Place, needs: Amounts) -> None:
+        """Raise Refused if a pool can never hold the request."""
+        known = self.requests.get(queue, {})
+        if any(need > known.get(name, 0.0) for name, need in needs.items()):
+            require_fit(place, needs)
+            self.requests[queue] = {
+                name: max(needs.get(name, 0.0), known.get(name, 0.0)) for name in {**known, **needs}
+            }
 
     def find_uuid(self, reference: str | int) -> str:
         """Return the uuid of a stored task, looked up once. Raise Problem."""
@@ -174,17 +184,17 @@ class SubmitBatch:
     def check_again(self, c: Connection) -> None:
         """Raise the problem if the definitions that the tasks use have changed meanwhile."""
         fresh = SubmitBatch(c, self.origin, self.first)
-        for queue, (cpu, memory) in self.requests.items():
-            require_fit(fresh.get_queue(queue)[1], cpu, memory)
+        for queue, needs in self.requests.items():
+            require_fit(fresh.get_queue(queue)[1], needs)
         for template in self.templates:
             fresh.get_template(template)
 
-    def get_queue(self, name: str) -> tuple[QueueRow, PoolRow]:
+    def get_queue(self, name: str) -> tuple[QueueRow, Place]:
         """Return a queue and its pool. Raise NotFound with the nearest name."""
         if not self.queues:
-            pools = {pool.name: pool for pool in reads.list_pools(self.c)}
+            places = read_places(self.c)
             self.queues = {
-                queue.name: (queue, pools[queue.pool]) for queue in reads.list_queues(self.c)
+                queue.name: (queue, places[queue.name]) for queue in reads.list_queues(self.c)
             }
         if name not in self.queues:
             raise lookup.make_unknown_queue(name, list(self.queues))
@@ -258,50 +268,16 @@ def _link(batch: SubmitBatch) -> list[DependencyEdge]:
     return edges
 
 
+def choose_named(spec: TaskSpec, template: TemplateRow | None) -> dict[str, int]:
+    """Return the named resources of a task: those of its template, changed by its own."""
+    usual = resources.parse_named(template.resources) if template else {}
+    found = {**usual, **(spec.resources or {})}
+    return {name: amount for name, amount in found.items() if amount}
+
+
 def _pick_first(given: Any, usual: Any, default: Any) -> Any:
     """Return the first value that is not None."""
     return given if given is not None else default if usual is None else usual
-
-
-def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
-    """Raise Refused if a pool can never hold the request, naming all shortages."""
-    requests = (
-        ("memory", memory, pool.total_memory, units.format_memory),
-        ("cpu", cpu, pool.total_cpu, units.format_number),
-    )
-    lacking = [
-        (word, needed, write(needed), write(total))
-        for word, needed, total, write in requests
-        if needed > total + 1e-6
-    ]
-    if lacking:
-        needs = " and ".join(f"{needed} {word}" for word, _, needed, _ in lacking)
-        has = " and ".join(total for *_, total in lacking)
-        options = " ".join(f"--{word} {needed}" for word, _, needed, _ in lacking)
-        beyond = _describe_machine_limit({word: needed for word, needed, *_ in lacking})
-        raise Refused(
-            f"needs {needs}, but pool {sanitize(pool.name)} has {has} in all: it could never start."
-            f" {undone}",
-            f"Ask for less{beyond}, or: taskdeck pool set {sanitize(shlex.quote(pool.name))}"
-            f" {options}",
-        )
-
-
-def _describe_machine_limit(needs: Mapping[str, float]) -> str:
-    """Describe the machine's own shortage, if any.
-
-    A pool should not be made larger than the machine.
-    """
-    machine, write = (
-        host.read_capacity()._asdict(),
-        {"memory": units.format_memory, "cpu": units.format_number},
-    )
-    excess = [
-        f"{write[word](machine[word])} {word}"
-        for word, needed in needs.items()
-        if needed > machine[word] + 1e-6
-    ]
-    return f" (this machine has {' and '.join(excess)} in all)" if excess else ""
 
 
 def parse_start_time(at: str | int | float) -> str:
@@ -449,7 +425,12 @@ def _dry_run(
     batch = _fill_batch(c, specs, origin, make_uuid7(), resolutions)
     _link(batch)
     return [
-        {**row, "env": None, **views.mask_task(row["parameters"], row["launch"])}
+        {
+            **row,
+            "env": None,
+            "resources": dict(resources.parse_named(row["resources"])),
+            **views.mask_task(row["parameters"], row["launch"]),
+        }
         for row in batch.rows
     ]
 

@@ -26,6 +26,7 @@ from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads, sla_cursor, task_list
+from db.queries.resources import parse_named
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
@@ -51,7 +52,7 @@ def task_to_dict(row: TaskRow) -> dict[str, Any]:
     notice = notices.parse_notice(row.notify)
     return (
         row._asdict()
-        | {"notify": notice and notice._asdict()}
+        | {"notify": notice and notice._asdict(), "resources": dict(parse_named(row.resources))}
         | mask_task(row.parameters, row.launch)
     )
 

@@ -9,13 +9,13 @@ from typing import Any
 from app.core.text import diff
 from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
-from app.service.definitions import templates
 from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks import actions, apply, setting_checks, work
+from app.service.tasks.places import Place, read_places
 from db.engine import Connection
 from db.queries import operations, reads, task_fields, transitions
 from db.queries.operations import Actor
-from db.rows import OperationRow, PoolRow, TaskRow
+from db.rows import OperationRow, TaskRow
 from db.states import ACTIVE, ENDED, RunStatus, TaskStatus
 
 
@@ -35,7 +35,7 @@ class UndoFacts:
     tasks: Mapping[int, TaskRow]
     runs: Mapping[str, str]
     later: Mapping[str, Sequence[OperationRow]]
-    places: Mapping[str, PoolRow]
+    places: Mapping[str, Place]
     broken: Mapping[str, int]
     variables: Mapping[str, dict[str, str] | None]
     """Own variables of the tasks whose variables changed."""
@@ -48,7 +48,7 @@ def plan_undo(
     found = reads.map_by_number(c, [parse_task_number(row.object) or 0 for row in rows])
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
     facts = UndoFacts(found, apply.read_states(c, list(found.values())).runs,
-    operations.map_later(c, rows), templates.read_queue_pools(c),
+    operations.map_later(c, rows), read_places(c),
                   transitions.find_failed_parents(c, cancelled),
                   _read_variables(c, rows, found))  # fmt: skip
     able: list[TaskUndo] = []

@@ -24,6 +24,7 @@ from app.service.operations import describe_later_change, explain_not_undoable, 
 from app.service.schedules import changes
 from app.service.schedules.changes import TIME_COLUMNS, settle_next
 from app.service.tasks import lookup
+from app.service.tasks.places import read_places
 from app.service.undo import tasks
 from db import differences, schema, timestamps
 from db.engine import Connection
@@ -373,6 +374,7 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
         "slas": lambda: definitions.count_sla_users(c, stored["id"]),
         "calendars": lambda: definitions.count_calendar_users(c, name),
         "schedules": dict,
+        "resources": dict,
     }  # fmt: skip
     if table is schema.slas:
         _require_few_alerts(c, stored["id"], name, "rm")
@@ -447,7 +449,7 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
                 raise lookup.make_unknown_name(key, named, known)
     if table is schema.templates:
         checked = TemplateDefinition.model_construct(None, **templates.get_set_fields(row))
-        templates.check_place(checked, templates.read_queue_pools(c))
+        templates.check_place(checked, read_places(c))
     if table is schema.slas:
         slas.check_match(
             row["conditions"],

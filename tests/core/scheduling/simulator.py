@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.core.scheduling.plan import (
     ActiveRun,
+    Amounts,
     DispatchView,
     Plan,
     PoolView,
@@ -13,6 +14,7 @@ from app.core.scheduling.plan import (
     QueueView,
     make_plan,
 )
+from app.core.scheduling.resources import make_amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def simulate(
     jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0
 ) -> Iterator[SimulatedDecision]:
     """Run the jobs through one queue of one pool, with a decision at each submit and each end."""
-    pool = PoolView("pool", cpu, memory, "active")
+    pool = PoolView("pool", make_amounts(cpu, memory, None), "active")
     by_number = {job.number: job for job in jobs}
     arrivals = sorted(jobs, key=lambda job: (-job.submit, -job.number))
     waiting: dict[int, QueuedTask] = {}
@@ -76,14 +78,16 @@ def _make_view(
     return DispatchView((pool,), (queue,), tuple(active), None)
 
 
+def _get_needs(job: TraceJob) -> Amounts:
+    return make_amounts(job.cpu, job.memory, None)
+
+
 def _make_task(job: TraceJob) -> QueuedTask:
-    return QueuedTask(
-        str(job.number), job.number, "", "queue", 0, 0, job.cpu, job.memory, job.limit
-    )
+    return QueuedTask(str(job.number), job.number, "", "queue", 0, 0, _get_needs(job), job.limit)
 
 
 def _make_run(job: TraceJob, ends_in: float) -> ActiveRun:
-    return ActiveRun(job.number, "", "queue", job.cpu, job.memory, ends_in)
+    return ActiveRun(job.number, "", "queue", _get_needs(job), ends_in)
 
 
 def map_start_times(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> dict[int, float]:

@@ -42,14 +42,7 @@ def make_task_state(task: QueuedTask | None = None, **also: Any) -> TaskState:
                              "retry_in": None, "attempt": 0, "failures": 0, "retries": 0,
                              "parents": ()} | also  # fmt: skip
     return TaskState(
-        of.uuid,
-        of.number,
-        of.name,
-        of.queue,
-        priority=of.priority,
-        cpu=of.cpu,
-        memory=of.memory,
-        **facts,
+        of.uuid, of.number, of.name, of.queue, priority=of.priority, needs=of.needs, **facts
     )
 
 
@@ -533,3 +526,17 @@ def test_a_release_bounded_by_a_timeout_says_within():
     ).reasons
 
     assert reason.text.endswith("0M free; #9 frees 1.0G within 34s")
+
+
+def test_a_task_waits_behind_the_reservation_of_a_shared_resource():
+    pools = make_pool(name="a"), make_pool(name="b")
+    head = make_task(1, "x", named={"licence": 2})
+    late = make_task(2, "y", named={"licence": 1})
+    run = make_run(9, "y", ends_in=60.0, named={"licence": 1})
+    queues = make_queue("x", head, pool="a"), make_queue("y", late, pool="b")
+    view = make_view(*pools, *queues, run, shared={"licence": 2})
+
+    first, second = (explain(view, make_task_state(one), 0) for one in (head, late))
+
+    assert first.reasons[0].text == "needs 2 licence, 1 free; #9 frees 1 in ~1m"
+    assert second.reasons[0].text == "waits behind #1, which has reserved licence (in ~1m)"

@@ -16,6 +16,7 @@ from app.core.scheduling.plan import (
     can_fit,
     get_sort_key,
     make_plan,
+    split_view,
 )
 from tests.core.scheduling.builders import (
     is_open,
@@ -39,8 +40,15 @@ def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | Queued
     ]
     return (
         sum(run.queue == queue.name for run in held) < queue.capacity
-        and can_fit(task.cpu, pool.total_cpu - sum(run.cpu for run in beside))
-        and can_fit(task.memory, pool.total_memory - sum(run.memory for run in beside))
+        and all(
+            can_fit(need, pool.totals[name] - sum(run.needs.get(name, 0) for run in beside))
+            for name, need in task.needs.items()
+            if name in pool.totals or name not in view.shared
+        )
+        and all(
+            can_fit(task.needs.get(name, 0), total - sum(run.needs.get(name, 0) for run in held))
+            for name, total in view.shared.items()
+        )
     )
 
 
@@ -87,7 +95,10 @@ def test_only_a_reservation_keeps_a_startable_task_waiting(view: DispatchView):
         for task in queue.waiting:
             if task not in decided.starts and is_open(view, task) and queue.pool not in kept:
                 pool = next(pool for pool in view.pools if pool.name == queue.pool)
-                too_big = task.cpu > pool.total_cpu or task.memory > pool.total_memory
+                too_big = any(
+                    need > min(pool.totals.get(name, inf), view.shared.get(name, inf))
+                    for name, need in task.needs.items()
+                )
                 assert too_big or not has_room(view, task, held)
 
 
@@ -224,7 +235,7 @@ def test_a_big_task_reserves_its_start_and_only_short_tasks_backfill():
     decided = make_plan(make_view(make_queue("q", *line), *runs))
 
     assert list_started(decided) == [3]
-    assert [(r.number, r.pool, r.starts_in, r.cpu) for r in decided.reservations] == [
+    assert [(r.number, r.pool, r.starts_in, r.needs["cpu"]) for r in decided.reservations] == [
         (1, "p", 60.0, 4)
     ]
 
@@ -357,3 +368,64 @@ def test_a_full_queue_keeps_the_reservation_of_its_first_task():
 
     assert list_reservations(view, make_plan(view)) == [(head, 100.0)]
     assert list_started(make_plan(view)) == [5]
+
+
+# --- named resources and those that pools share ---------------------------------------------
+
+
+def test_a_named_resource_limits_like_cpu():
+    line = [make_task(n, named={"gpu": 1}) for n in range(4)]
+    pool = make_pool(cpu=8, named={"gpu": 3})
+
+    decided = make_plan(make_view(pool, make_queue("q", *line)))
+
+    assert list_started(decided) == [0, 1, 2]
+    assert [r.number for r in decided.reservations] == [3]
+
+
+def test_a_pool_without_the_resource_starts_no_task_that_asks_for_it():
+    line = [make_task(1, named={"gpu": 1}), make_task(2)]
+
+    decided = make_plan(make_view(make_queue("q", *line)))
+
+    assert list_started(decided) == [2]
+    assert decided.reservations == ()
+
+
+def test_a_shared_resource_limits_all_pools_together():
+    pools = make_pool(name="a"), make_pool(name="b", named={"licence": 1})
+    first = make_queue("x", *(make_task(n, "x", named={"licence": 1}) for n in (1, 3)), pool="a")
+    other = make_queue("y", *(make_task(n, "y", named={"licence": 1}) for n in (2, 4)), pool="b")
+
+    decided = make_plan(make_view(*pools, first, other, shared={"licence": 3}))
+
+    assert list_started(decided) == [1, 2, 3]
+
+
+def test_a_reservation_of_a_shared_resource_holds_in_other_pools():
+    """The reserved task of pool `a` needs both licences, so pool `b` must not take the free one."""
+    pools = make_pool(name="a"), make_pool(name="b")
+    head = make_task(1, "x", named={"licence": 2})
+    late, short = (make_task(n, "y", named={"licence": 1}, **also) for n, also in (
+        (2, {"expected": 61.0}), (3, {"expected": 59.0}),
+    ))  # fmt: skip
+    run = make_run(9, "y", ends_in=60.0, named={"licence": 1})
+    queues = make_queue("x", head, pool="a"), make_queue("y", late, short, pool="b")
+
+    decided = make_plan(make_view(*pools, *queues, run, shared={"licence": 2}))
+
+    assert list_started(decided) == [3]
+    assert [(r.number, r.pool, r.starts_in) for r in decided.reservations] == [(1, "a", 60.0)]
+
+
+def test_pools_that_share_nothing_are_parts_of_their_own():
+    pools = [make_pool(name=name) for name in "abc"]
+    pools[2] = make_pool(name="c", named={"licence": 0})
+    queues = [make_queue(name, make_task(n, name), pool=name) for n, name in enumerate("abc")]
+
+    alone = split_view(make_view(*pools, *queues))
+    linked = split_view(make_view(*pools, *queues, shared={"licence": 1}))
+
+    assert [[pool.name for pool in part.pools] for part in alone] == [["a"], ["b"], ["c"]]
+    assert [[pool.name for pool in part.pools] for part in linked] == [["a", "b"], ["c"]]
+    assert [[queue.name for queue in part.queues] for part in linked] == [["a", "b"], ["c"]]

@@ -42,7 +42,7 @@ def make_what_if(view: DispatchView, task: QueuedTask, *, status: str = "queued"
 held_by: str | None = None, parents: tuple[ParentTask, ...] = (),
           **also: Any) -> WhatIf:  # fmt: skip
     subject = TaskState(task.uuid, task.number, task.name, task.queue, status, task.priority,
-    task.cpu, task.memory, held_by,
+    task.needs, held_by,
                       None, None, None, 0, 0, 0, parents)  # fmt: skip
     return WhatIf(view, subject, task, explain(view, subject, None), ELAPSED, **also)
 
@@ -75,8 +75,9 @@ def test_less_memory_is_suggested_with_past_usage_and_effect():
 
 
 def test_less_memory_that_fits_now_comes_first():
+    task = replace(SWEEP, needs={**SWEEP.needs, "cpu": 1.0})
     found = find_suggestions(
-        make_what_if(make_gpu_view(SWEEP), replace(SWEEP, cpu=1.0), past=make_run_stats(1.5 * 1024))
+        make_what_if(make_gpu_view(SWEEP), task, past=make_run_stats(1.5 * 1024))
     )
 
     assert found[0].name == "less"
@@ -361,7 +362,8 @@ def test_a_promised_immediate_start_matches_the_plan(view: DispatchView, data: s
     for cure in found:
         if cure.worth == 0 and cure.name in ("queue", "less", "front", "priority"):
             fields = dict(cure.args.get("fields", {"front": 9}))
-            changed = replace(task, **fields)
+            less = {name: fields.pop(name) for name in ("cpu", "memory") if name in fields}
+            changed = replace(task, needs={**task.needs, **less}, **fields)
             queues = []
             for queue in view.queues:
                 others = [one for one in queue.waiting if one.uuid != task.uuid] + [changed] * (

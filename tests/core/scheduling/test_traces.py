@@ -48,7 +48,9 @@ def test_jobs_that_exceed_their_limits_never_exceed_the_pool():
 
     for moment in simulate(jobs, cpu=240, memory=120 * 1024):
         held = (*moment.view.active, *moment.plan.starts)
-        assert sum(run.cpu for run in held) <= 240 and sum(run.memory for run in held) <= 120 * 1024
+        assert sum(run.needs["cpu"] for run in held) <= 240 and sum(
+            run.needs["memory"] for run in held
+        ) <= (120 * 1024)
         begun += [task.number for task in moment.plan.starts]
 
     assert sorted(begun) == sorted(job.number for job in jobs)

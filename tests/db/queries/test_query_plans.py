@@ -28,6 +28,7 @@ from tests.db import bulk_data
 MAX_STEPS = 20_000
 """SQLite virtual machine steps, about half a millisecond; a few rows stay below."""
 SMALL_TABLES = {
+    "resources",
     "up",  # the ancestors of a page of tasks
     "backups",
     "replicas",

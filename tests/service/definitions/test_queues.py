@@ -9,8 +9,9 @@ import pytest
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
 from app.service.context import Call
-from app.service.definitions import queues, slas, templates
+from app.service.definitions import apply, queues, slas, templates
 from app.service.tasks import actions, views
+from app.service.undo import undo
 from db import host
 from tests.service.calls import execute_sql, list_operations, submit_task
 
@@ -384,3 +385,93 @@ async def test_setting_the_current_state_records_no_operation(call: Call):
         ("queue pause", "queue default"),
         ("queue drain", "queue default"),
     ]
+
+
+# --- named resources --------------------------------------------------------------------
+
+
+async def test_named_resources_of_a_pool_are_changed_one_by_one(call: Call):
+    made = await queues.pool_create(call, name="big", cpu=4, memory="1G", resources={"gpu": 2})
+    more = await queues.pool_set(call, name="big", resources={"tape": 1})
+    less = await queues.pool_set(call, name="big", resources={"gpu": 0})
+
+    assert made["resources"] == {"gpu": 2}
+    assert more["resources"] == {"gpu": 2, "tape": 1}
+    assert less["resources"] == {"tape": 1}
+
+
+async def test_a_task_asks_for_named_resources_that_its_pool_has(call: Call):
+    await queues.pool_create(call, name="big", cpu=4, memory="1G", resources={"gpu": 2})
+    await queues.queue_create(call, name="train", pool="big")
+
+    await submit_task(call, queue="train", resources={"gpu": 2, "tape": 0})
+
+    assert (await views.show(call, id=1))["resources"] == {"gpu": 2}
+    with pytest.raises(Refused, match="needs 3 gpu, but pool big has 2 in all") as refused:
+        await submit_task(call, queue="train", resources={"gpu": 3})
+    assert "taskdeck pool set big --gpu 3" in (refused.value.hint or "")
+    report = await actions.set_(call, ids=[1], fields={"resources": {"tape": 1}})
+    assert "needs 1 tape, but pool big has 0 in all" in report["refused"][0]["message"]
+
+
+async def test_a_set_of_named_resources_keeps_the_others_and_is_undone(call: Call):
+    await queues.pool_set(call, name="default", resources={"gpu": 2, "tape": 1})
+    await submit_task(call, resources={"gpu": 1})
+
+    await actions.set_(call, ids=[1], fields={"resources": {"tape": 1}})
+    changed = (await views.show(call, id=1))["resources"]
+    last = await execute_sql(call, "SELECT max(id) FROM operations")
+    await undo.undo(call, ids=[last[0][0]])
+
+    assert changed == {"gpu": 1, "tape": 1}
+    assert (await views.show(call, id=1))["resources"] == {"gpu": 1}
+
+
+async def test_a_template_gives_its_tasks_named_resources(call: Call):
+    await queues.pool_set(call, name="default", resources={"gpu": 2})
+    await templates.create(
+        call, name="train", engine="exec", schema={"argv": ["true"]}, resources={"gpu": 1}
+    )
+    await submit_task(call, template="train")
+    await submit_task(call, template="train", resources={"gpu": 0})
+
+    assert [(await views.show(call, id=n))["resources"] for n in (1, 2)] == [{"gpu": 1}, {}]
+
+
+async def test_runs_hold_named_resources_until_they_end(runtime_call: Call, worker):
+    await queues.pool_set(runtime_call, name="default", resources={"gpu": 1})
+    await submit_task(runtime_call, resources={"gpu": 1}, cpu=0)
+    await submit_task(runtime_call, resources={"gpu": 1}, cpu=0)
+    await worker.start(1)
+
+    why = (await views.explain(runtime_call, ids=[2]))[0]["reasons"]
+
+    assert (await queues.pool_show(runtime_call, name="default"))["used_resources"] == {"gpu": 1}
+    assert why[0]["code"] == "pool-gpu"
+    assert why[0]["text"].startswith("needs 1 gpu of pool default, 0 free")
+
+
+SHARED = """
+[resources.licence]
+total = 1
+[pools.other]
+total_cpu = 1
+total_memory = "1G"
+[queues.other]
+pool = "other"
+"""
+
+
+async def test_pools_share_a_resource_of_the_definitions_file(runtime_call: Call, worker):
+    await apply.apply(runtime_call, text=SHARED, format="toml")
+    await submit_task(runtime_call, resources={"licence": 1}, queue="other")
+    await submit_task(runtime_call, resources={"licence": 1})
+    await worker.start(1)
+
+    why = (await views.explain(runtime_call, ids=[2]))[0]["reasons"]
+    exported = await apply.export(runtime_call)
+
+    assert why[0]["text"].startswith("needs 1 licence, 0 free")
+    assert "[resources.licence]\ntotal = 1" in exported
+    with pytest.raises(Refused, match="needs 2 licence, but all pools together have 1"):
+        await submit_task(runtime_call, resources={"licence": 2})

@@ -1,0 +1,53 @@
+"""Options for named resources: of tasks, templates, schedules and pools."""
+
+from __future__ import annotations
+
+import argparse
+
+from app.cli.parser import make_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from app.cli.parser import Args
+
+DEST = "resources"
+
+
+def _parse_named(text: str) -> list[tuple[str, int]]:
+    from app.core.scheduling.resources import parse_named
+
+    return [parse_named(text)]
+
+
+def _parse_gpus(text: str) -> list[tuple[str, int]]:
+    return _parse_named(f"gpu={text}")
+
+
+def _parse_gres(text: str) -> list[tuple[str, int]]:
+    """Parse Slurm's `gpu:2,tape:1`; a type between name and amount is left out."""
+    pairs: list[tuple[str, int]] = []
+    for part in text.split(","):
+        name, *_, amount = part.split(":") if ":" in part else (part, "1")
+        pairs += _parse_named(f"{name}={amount}")
+    return pairs
+
+
+def add_resource_options(add: Callable[..., Any], use: str = "reserve") -> None:
+    """Add `--gpu` and `--resource`, and Slurm's words for them."""
+    for option, kind, text in (
+        ("--gpu", _parse_gpus, f"GPUs to {use}"),
+        ("--gpus", _parse_gpus, argparse.SUPPRESS),
+        ("--gres", _parse_gres, argparse.SUPPRESS),
+        ("--resource", _parse_named, f"named resource to {use}: license.matlab=1; repeatable"),
+    ):
+        metavar = "NAME=N" if option == "--resource" else "N"
+        add(option, dest=DEST, action="extend", type=make_type(kind), metavar=metavar, help=text)
+
+
+def collect_resources(args: Args) -> dict[str, dict[str, int]]:
+    """Return {"resources": {name: amount}} of the options, {} without any."""
+    pairs = getattr(args, DEST)
+    return {DEST: dict(pairs)} if pairs else {}

@@ -1,0 +1,98 @@
+"""Pools of queues as places for tasks: whether a pool can ever hold what a task asks for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from app.core.scheduling.plan import Amounts
+from app.core.scheduling.resources import (
+    CPU,
+    MEMORY,
+    format_amount,
+    format_named_option,
+    make_amounts,
+)
+from app.core.text.sanitize import sanitize
+from app.errors import NOT_SUBMITTED, Refused
+from db import host
+from db.engine import Connection
+from db.queries import reads, resources
+from db.queries.resources import parse_named
+from db.rows import PoolRow
+
+
+class Place(NamedTuple):
+    """A pool: what it has of its own, and what all pools share."""
+
+    pool: str
+    own: Amounts
+    shared: Amounts
+
+
+def get_totals(row: PoolRow) -> Amounts:
+    """Return what a pool has of its own."""
+    return make_amounts(row.total_cpu, row.total_memory, parse_named(row.resources))
+
+
+def read_places(c: Connection) -> dict[str, Place]:
+    """Return {queue: its pool as a place}."""
+    shared = resources.read_totals(c)
+    pools = {row.name: Place(row.name, get_totals(row), shared) for row in reads.list_pools(c)}
+    return {row.name: pools[row.pool] for row in reads.list_queues(c)}
+
+
+def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> None:
+    """Raise Refused if a pool can never hold the request, naming all shortages."""
+    _require_shared(place.shared, needs, undone)
+    totals = {name: place.own.get(name, place.shared.get(name, 0.0)) for name in _order(needs)}
+    lacking = [name for name, total in totals.items() if needs[name] > total + 1e-6]
+    if lacking:
+        told = " and ".join(f"{format_amount(name, needs[name])} {name}" for name in lacking)
+        has = " and ".join(format_amount(name, totals[name]) for name in lacking)
+        options = " ".join(_format_option(name, needs[name]) for name in lacking)
+        beyond = _describe_machine_limit({name: needs[name] for name in lacking})
+        pool = sanitize(place.pool)
+        raise Refused(
+            f"needs {told}, but pool {pool} has {has} in all: it could never start. {undone}",
+            f"Ask for less{beyond}, or: taskdeck pool set {shlex.quote(pool)} {options}",
+        )
+
+
+def _require_shared(shared: Amounts, needs: Amounts, undone: str) -> None:
+    """Raise Refused if the pools together can never hold the request."""
+    for name in sorted(needs.keys() & shared.keys()):
+        if needs[name] > shared[name]:
+            asked, total = format_amount(name, needs[name]), format_amount(name, shared[name])
+            shown = sanitize(name)
+            raise Refused(
+                f"needs {asked} {shown}, but all pools together have {total}: it could never start."
+                f" {undone}",
+                "Ask for less, or raise its total in a file: taskdeck apply -f FILE",
+            )
+
+
+def _order(needs: Amounts) -> list[str]:
+    named = sorted(needs.keys() - {CPU, MEMORY})
+    return [name for name in (MEMORY, CPU) if name in needs] + named
+
+
+def _format_option(name: str, amount: float) -> str:
+    if name in (CPU, MEMORY):
+        return f"--{name} {format_amount(name, amount)}"
+    return format_named_option(name, amount)
+
+
+def _describe_machine_limit(needs: Mapping[str, float]) -> str:
+    """Describe the machine's own shortage, if any.
+
+    A pool should not be made larger than the machine.
+    """
+    machine = host.read_capacity()._asdict()
+    excess = [
+        f"{format_amount(name, machine[name])} {name}"
+        for name, needed in needs.items()
+        if needed > machine.get(name, needed) + 1e-6
+    ]
+    return f" (this machine has {' and '.join(excess)} in all)" if excess else ""

@@ -1,0 +1,65 @@
+"""Queries on named resources, whose amounts are stored as JSON text in rows of other tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from db import raw_sql
+from db.states import ACTIVE_SQL
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Mapping[str, int]:
+    return {str(name): int(amount) for name, amount in json.loads(text).items()}
+
+
+def parse_named(text: str | None) -> Mapping[str, int]:
+    """Return {named resource: amount} of a column."""
+    return _parse(text) if text else {}
+
+
+def to_text(amounts: Mapping[str, float] | None) -> str | None:
+    """Return amounts as stored, without zeros; None for none."""
+    kept = {name: amount for name, amount in (amounts or {}).items() if amount}
+    return json.dumps(kept, sort_keys=True) if kept else None
+
+
+class SharedResourceRow(NamedTuple):
+    """A row of the resources table."""
+
+    name: str
+    total: int
+    description: str | None
+    created_at: str
+    updated_at: str
+
+
+def list_shared(c: Connection) -> list[SharedResourceRow]:
+    """Return the resources that all pools share, by name."""
+    found = f"SELECT {', '.join(SharedResourceRow._fields)} FROM resources ORDER BY name"
+    return [SharedResourceRow._make(row) for row in raw_sql.fetch_tuples(c, found)]
+
+
+def read_totals(c: Connection) -> Mapping[str, int]:
+    """Return {resource that all pools share: its total}."""
+    return dict(raw_sql.fetch_tuples(c, "SELECT name, total FROM resources"))
+
+
+_HELD = (
+    f"SELECT pool, resources FROM instances WHERE status IN {ACTIVE_SQL} AND resources IS NOT NULL"
+)
+
+
+def sum_held(c: Connection) -> dict[str, dict[str, int]]:
+    """Return {pool: {named resource: amount that its active runs hold}}."""
+    found: dict[str, dict[str, int]] = {}
+    for pool, text in raw_sql.fetch_tuples(c, _HELD):
+        held = found.setdefault(pool, {})
+        for name, amount in parse_named(text).items():
+            held[name] = held.get(name, 0) + amount
+    return found

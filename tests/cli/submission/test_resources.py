@@ -1,0 +1,40 @@
+"""Tests of the options for named resources."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from app.cli.submission.resources import add_resource_options, collect_resources
+
+
+def parse(*words: str) -> dict[str, dict[str, int]]:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_resource_options(parser.add_argument)
+    return collect_resources(parser.parse_args(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("--gpu 2", {"gpu": 2}),
+        ("--gpus 2", {"gpu": 2}),
+        ("--gres gpu:2", {"gpu": 2}),
+        ("--gres gpu:a100:2,tape", {"gpu": 2, "tape": 1}),
+        ("--resource license.matlab=1 --gpu 1", {"license.matlab": 1, "gpu": 1}),
+        ("--gpu 2 --gpu 3", {"gpu": 3}),
+    ],
+)
+def test_options_name_resources_and_amounts(words: str, found: dict[str, int]):
+    assert parse(*words.split()) == {"resources": found}
+
+
+def test_without_an_option_nothing_is_asked():
+    assert parse() == {}
+
+
+@pytest.mark.parametrize("words", ["--gpu -1", "--gpu x", "--resource =1", "--gres gpu:x"])
+def test_a_wrong_amount_is_refused(words: str):
+    with pytest.raises((argparse.ArgumentError, SystemExit)):
+        parse(*words.split())
