@@ -121,15 +121,16 @@ class Instances(HomeFacts):
 
         They are those with a state, and the latest ones of the others.
         """
+        runs = self.memory.ended.list_since(self.now - DAY, self.now)
+        last_failures = _map_last([one for one in runs if one.row.status in FAILED_WORDS])
+        names = {one.row.name for one in last_failures.values()}
         successes: dict[str, float] = {}
-        for one in self._last_runs:
-            if one.row.status == "succeeded":
+        for one in runs:
+            if one.row.name in names and one.row.status == "succeeded":
                 successes[one.row.name] = max(one.at, successes.get(one.row.name, 0.0))
         failed = [
-            one for one in self._last_runs
-            if one.row.status in FAILED_WORDS
-            and one.at >= successes.get(one.row.name, 0.0)
-            and not self.has_candidate(one.row.task_id)
+            one for uuid, one in last_failures.items()
+            if one.at >= successes.get(one.row.name, 0.0) and not self.has_candidate(uuid)
         ]  # fmt: skip
         known = {*self._known_tasks}  # a newer failure must not end their alerts
         others = sorted(
@@ -146,19 +147,10 @@ class Instances(HomeFacts):
     @cached_property
     def ended_instances(self) -> Sequence[Subject]:
         """Return the tasks that failed, and the latest ones that succeeded, in the last day."""
-        done = [one for one in self._last_runs if one.row.status == "succeeded"]
+        runs = self.memory.ended.list_since(self.now - DAY, self.now)
+        done = [one for one in _map_last(runs).values() if one.row.status == "succeeded"]
         done = sorted(done, key=_get_at, reverse=True)[: rule_values.MAX_CANDIDATES]
         return [*self.failed_instances, *self._make_all_ended(done)]
-
-    @cached_property
-    def _last_runs(self) -> Iterable[RememberedRun]:
-        """Return the last run of each task, of the runs that ended in the last day."""
-        found: dict[str, RememberedRun] = {}
-        for one in self.memory.ended.list_since(self.now - DAY, self.now):
-            before = found.get(one.row.task_id)
-            if before is None or before.at <= one.at:
-                found[one.row.task_id] = one
-        return found.values()
 
     def _map_statuses(self, runs: Sequence[RememberedRun]) -> Mapping[str, str]:
         uuids = [one.row.task_id for one in runs]
@@ -226,6 +218,16 @@ class Instances(HomeFacts):
         if subject.kind == "schedule":
             return [one for one in found if one.labels.schedule == subject.name]
         return found
+
+
+def _map_last(runs: Iterable[RememberedRun]) -> Mapping[str, RememberedRun]:
+    """Return {task: the last of its runs}."""
+    found: dict[str, RememberedRun] = {}
+    for one in runs:
+        before = found.get(one.row.task_id)
+        if before is None or before.at <= one.at:
+            found[one.row.task_id] = one
+    return found
 
 
 def _get_at(one: RememberedRun) -> float:

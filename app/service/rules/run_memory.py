@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class RunMemory:
             self._runs = {key: one for key, one in self._runs.items() if one.at >= first}
         self._read_at, self._span = now, max(span, self._span)
 
-    def list_since(self, since: float, until: float) -> Iterable[RememberedRun]:
+    def list_since(self, since: float, until: float) -> Sequence[RememberedRun]:
         return [one for one in self._runs.values() if since < one.at <= until]
 
 
