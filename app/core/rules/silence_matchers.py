@@ -42,7 +42,10 @@ def _normalize_globs(key: str, given: object) -> list[str]:
     found: dict[str, None] = {}
     for glob in globs:
         if not isinstance(glob, str) or len(glob) > MAX_LENGTH or not glob.strip():
-            raise ValueError(f"{key} must be a name, or a glob such as gpu-*.")
+            form = (
+                "NAME=VALUE, such as env=dev" if key == "tag" else "a name, or a glob such as gpu-*"
+            )
+            raise ValueError(f"{key} must be {form}.")
         word = glob.strip()
         if key == "tag" and "=" not in word[1:]:
             raise ValueError(f"tag must be NAME=VALUE, such as env=dev, not {quote(word)}.")

@@ -75,12 +75,12 @@ def _map_plans(c: Connection) -> dict[str, RulePlan]:
 
 
 def _explain_unwatched(name: str, plans: Iterable[RulePlan]) -> str:
-    """Explain that no rule looks at a name, and how to make a rule."""
+    """Explain that no rule watches a name, and how to make a rule."""
     names = [one for plan in plans for one in rule_plan.list_exact_names(plan.match.task)]
     near = find_nearest(name, names)
     hint = f" Nearest name of a rule: {sanitize(near)}." if near else ""
     word = sanitize(shlex.quote(name))
     return (
-        f"no rule looks at {sanitize(name)}.{hint} To make one:"
+        f"no rule watches {sanitize(name)}.{hint} To make one:"
         f" taskdeck sla create {word} --preset not-succeeded --value 25h --task {word}"
     )

@@ -53,3 +53,8 @@ def test_text_from_outside_cannot_control_the_terminal():
     words = silence_matchers.describe_matchers({"rule": ["\x1b[2J"]})
 
     assert "\x1b" not in words
+
+
+def test_an_empty_tag_is_told_the_form_of_a_tag():
+    with pytest.raises(ValueError, match="tag must be NAME=VALUE, such as env=dev."):
+        silence_matchers.normalize_matchers({"tag": " "})

@@ -191,7 +191,7 @@ async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
     assert (await checkins.check_in(call, name="app-dump"))["rules"] == ["dump"] and not notes
     assert (await checkins.check_in(call, name="app-dmup"))["rules"] == []
     assert notes == [
-        "no rule looks at app-dmup. Nearest name of a rule: app-dump. To make one: taskdeck sla"
+        "no rule watches app-dmup. Nearest name of a rule: app-dump. To make one: taskdeck sla"
         " create app-dmup --preset not-succeeded --value 25h --task app-dmup"
     ]
     listed = await checkins.ls(call)
