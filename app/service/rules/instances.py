@@ -161,6 +161,12 @@ class Instances(HomeFacts):
         ended = rule_values.find_end_of_failure(self.c, uuid)
         return ended is not None and timestamps.to_unix(ended) <= self.now - DAY
 
+    @cached_property
+    def new_ends(self) -> Sequence[Subject]:
+        """Return the instances whose run has ended since the last pass, and did not fail."""
+        new = self.memory.ended.newest
+        return self._make_all_ended([one for one in new if one.row.status not in FAILED_WORDS])
+
     def _make_all_ended(self, runs: Sequence[RememberedRun]) -> list[Subject]:
         rows = [one.row for one in runs]
         fires = rule_values.map_fire_times(self.c, [row.task_id for row in rows]) if rows else {}

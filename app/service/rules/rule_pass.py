@@ -388,7 +388,8 @@ class RulePass:
             return False
         if self._plan.group == "instance":
             return self._snapshot.is_old_failure(key.removeprefix("task:"))
-        return self._now - state.since >= DAY
+        is_old = self._now - state.since >= DAY
+        return is_old and key not in map(self._get_key, self._snapshot.new_ends)
 
     def _make_alert(
         self, key: str, group: _Group | None, step: alert_state.Step

@@ -132,8 +132,9 @@ async def test_a_cancelled_or_removed_task_is_not_told(home: VirtualHome, word: 
     assert told == ([] if word == "cancel" else ["fire", "resolve"])
 
 
-async def test_a_long_late_task_that_succeeds_does_not_expire(home: VirtualHome):
-    await home.add_rule(make())
+@pytest.mark.parametrize("each", ["instance", "task", "queue"])
+async def test_a_long_late_task_that_succeeds_does_not_expire(home: VirtualHome, each: str):
+    await home.add_rule(make(for_each=each))
     run = await home.start_run(await home.submit("etl"))
     await home.skip(6 * HOUR)
     await home.run_pass()
@@ -164,6 +165,15 @@ async def test_a_failure_breaks_a_forecast(home: VirtualHome):
     await home.run_task("etl")
     await home.advance(5)
     assert [action for _, action in home.take_log()] == ["resolve"]
+
+
+@pytest.mark.parametrize("each", ["task", "queue"])
+async def test_the_failures_of_a_group_expire(home: VirtualHome, each: str):
+    await home.add_rule(make(for_each=each))
+    await fail(home, await home.submit("etl"))
+    await home.skip(DAY)
+    await home.run_pass()
+    assert [status for status, _ in await list_told(home)] == ["expired"]
 
 
 @pytest.mark.parametrize("when", ["deadline", "exit code"])
