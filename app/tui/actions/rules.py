@@ -16,7 +16,7 @@ from app.tui.style import Look
 
 RulesByName = Mapping[str, RuleRow]
 Silenceable = RuleRow | AlertName
-"""Alerts that one key silences: those of a rule, or those of a name without a rule."""
+"""What one key silences: the alerts of a rule, or of a name without a rule."""
 SILENCE_ENDS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
 _SILENCE_LABELS = {
     "h": "for an hour",
@@ -71,7 +71,7 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
 
 
 def find_silenceable(rows: Sequence[Any], rules: RulesByName) -> list[Silenceable]:
-    """Return what rows of alerts and rules silence, once each.
+    """Return what the rows of alerts and rules can silence, once each.
 
     Raise NotApplicableError if there is nothing.
     """
@@ -82,7 +82,7 @@ def find_silenceable(rows: Sequence[Any], rules: RulesByName) -> list[Silenceabl
 
 
 def name_alert(alert: AlertEntry) -> AlertName:
-    """Return the alerts of the name of an alert without a rule; it has one alert at a time."""
+    """Return the name of an alert without a rule, with the state of that alert."""
     return AlertName(
         alert.sla, int(alert.status == "firing"), int(alert.status == "acknowledged"), alert.until
     )
@@ -154,7 +154,7 @@ def _refer(rule: Silenceable) -> dict[str, Any]:
 def _make_silence_undo(rule: Silenceable) -> Request:
     """Return the request that restores the current silence.
 
-    That of a name without a rule is undone by the operation in the answer.
+    The operation in the answer undoes the silence of a name without a rule.
     """
     if isinstance(rule, AlertName):
         return Request("alert.unsilence", _refer(rule), "Silence ended:", object=rule.name)

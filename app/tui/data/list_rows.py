@@ -72,7 +72,7 @@ class SilenceRow:
 
 
 class AlertName(NamedTuple):
-    """Alerts of a name without a rule: of Taskdeck itself, or of a deleted rule.
+    """Alerts that have a name and no rule: of Taskdeck itself, or of a deleted rule.
 
     The counts and `until` are those of `RuleRow`.
     """
