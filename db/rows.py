@@ -51,6 +51,8 @@ class TaskRow(NamedTuple):
     updated_at: str
     notify: str | None = None
     resources: str | None = None
+    early_signal: str | None = None
+    output: str | None = None
 
 
 class TaskStateRow(NamedTuple):
@@ -77,6 +79,7 @@ class TaskStateRow(NamedTuple):
     notify: str | None
     template: str | None
     resources: str | None
+    early_signal: str | None
     hold: bool
     pinned: bool
 

@@ -125,6 +125,8 @@ tasks = Table(
     Column("deleted_at", Time),
     Column("notify", Text),
     Column("resources", Text),
+    Column("early_signal", String(32)),
+    Column("output", Text),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),
@@ -193,6 +195,7 @@ instances = Table(
     Column("log_bytes", Integer),
     Column("resources", Text),
     Column("devices", Text),
+    Column("copy_to", OsText),
     Index("idx_instances_task", "task_id"),
     Index("idx_instances_status", "status"),
     Index("idx_instances_time", "start_time"),
@@ -201,6 +204,8 @@ instances = Table(
         "idx_instances_active", "queue", "runid",
         sqlite_where=text(f"status IN {ACTIVE_SQL}"),
     ),
+    # Logs that are still to be copied to a file of the user.
+    Index("idx_instances_copies", "runid", sqlite_where=text("copy_to IS NOT NULL")),
     # Cleanup by end time.
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
     # Runs at a past moment: long ones may have started much earlier.

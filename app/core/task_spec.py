@@ -19,7 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from app.core import early_signal
 from app.core.notifications.notices import NEVER, OUTCOMES
+from app.core.output_file import check_pattern
 from app.core.scheduling.resources import MAX_AMOUNT, check_named
 from app.core.schema import secrets
 from app.core.text import units
@@ -107,6 +109,17 @@ ResourceTotal = Annotated[int, _make_integer_validator(0, MAX_AMOUNT)]
 TaskReference = int | str
 
 
+def _check_early_signal(value: Any) -> str | None:
+    if value is None or value == "none":
+        return None
+    if not isinstance(value, (int, str)) or isinstance(value, bool):
+        raise ValueError(f"must be SIGNAL@TIME, not {format_value(value)}")
+    return early_signal.normalize(str(value))
+
+
+EarlySignalText = Annotated[str | None, BeforeValidator(_check_early_signal)]
+
+
 def _check_outcome(value: str) -> str:
     if value not in (*OUTCOMES, NEVER):
         raise ValueError(f"must be {', '.join(OUTCOMES)} or {NEVER}, not {units.quote(value)}")
@@ -148,6 +161,8 @@ class TaskSpec(BaseModel):
     cwd: Annotated[OsStr, AfterValidator(_check_not_empty)] | None = None
     hold: bool = False
     log_limit: Size | None = None
+    signal: EarlySignalText = None
+    output: Annotated[OsStr, AfterValidator(check_pattern)] | None = None
     notify: NameStr | None = None
     notify_on: Outcome | None = None
 

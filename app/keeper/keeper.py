@@ -14,7 +14,8 @@ below itself (see `run_supervisor`).
 * The journal consists of files of JSON lines in `run/journal2` with preallocated space. The
   guard owns all files that exist when it forks a keeper, the keeper those that it creates.
   Only the owner appends to a file or deletes it. The first key tells the type of a record:
-  i intent, p pid, s stop, e exit, r refused, v void (nothing was started), f forgotten.
+  i intent, p pid, w early signal, s stop, e exit, r refused, v void (nothing was started),
+  f forgotten.
 * An exit is recorded before the process is reaped. If the record cannot be written, the
   zombie stays and the write is tried again each second.
 * A run without a living supervisor cannot be waited for: its process is checked each
@@ -74,6 +75,7 @@ MAX_FILES = 4  # with more files than this, `merge_files` merges them
 SYNC_DELAY = 0.1
 # extra seconds: the runtime stops a run at its deadline, the keeper only if it fails to
 DEADLINE_GRACE = 2.0
+EARLY = -1.0  # agenda entry of the signal before a deadline
 IDLE_TIMEOUT = 60.0
 KILL_TIMEOUT = 10.0  # seconds under SIGKILL after which a tree with a dead leader is given up
 # seconds between memory samples of a job smaller than the keeper
@@ -180,6 +182,12 @@ def read_mark(pid: int) -> int:
     _, _, after = read_file(f"/proc/{pid}/limits").partition(b"Max realtime timeout")
     fields = after.split(None, 2)
     return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
+
+
+def is_caught(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal."""
+    _, _, after = read_file(f"/proc/{pid}/status").partition(b"SigCgt:")
+    return bool(after) and bool(int(after.split(None, 1)[0], 16) >> (number - 1) & 1)
 
 
 def lower_mark(step: int) -> int:
@@ -377,6 +385,14 @@ class Run:
         """Boot time of the deadline."""
         intent = self.records["i"]
         return None if intent["timeout"] is None else intent["boot"] + intent["timeout"]
+
+    @property
+    def early_at(self) -> float | None:
+        """Boot time of the signal before the deadline, None without one or once it was sent."""
+        early = self.records.get("i", {}).get("early")
+        if early is None or self.deadline is None or "w" in self.records:
+            return None
+        return self.deadline - early[1]
 
     def add_record(self, letter: str, record: dict[str, Any]) -> None:
         """Add a record.
@@ -893,7 +909,7 @@ class SpawnRequest:
     Raise ValueError, KeyError or TypeError if it is malformed.
     """
 
-    __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace")
+    __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early")
 
     def __init__(self, ask: dict[str, Any]) -> None:
         self.run = parse_run_id(ask)
@@ -906,6 +922,7 @@ class SpawnRequest:
         )
         self.timeout = None if ask.get("timeout") is None else parse_seconds(ask["timeout"])
         self.grace = parse_seconds(ask["grace"])
+        self.early = parse_early(ask.get("early"))
         if not self.argv or not self.argv[0]:
             raise ValueError("argv is empty")
 
@@ -915,7 +932,7 @@ class SpawnRequest:
         The keeper has the mark until the program, which inherits it, is started.
         """
         clocks = {"at": time.time(), "boot": read_boot_time(), "mono": time.monotonic()}
-        limits = {"timeout": self.timeout, "grace": self.grace}
+        limits = {"timeout": self.timeout, "grace": self.grace, "early": self.early}
         return {"i": self.run} | clocks | limits | {"mark": lower_mark(1)}
 
 
@@ -925,6 +942,16 @@ def parse_seconds(value: Any) -> float:
     if not 0 <= found < 1e10:
         raise ValueError("no duration")
     return found
+
+
+def parse_early(value: Any) -> tuple[int, float] | None:
+    """Return the signal before the deadline and its seconds. Raise ValueError."""
+    if value is None:
+        return None
+    number, lead = value
+    if int(number) not in EVERY_SIGNAL:
+        raise ValueError("no signal")
+    return int(number), parse_seconds(lead)
 
 
 def parse_run_id(ask: dict[str, Any]) -> str:
@@ -1485,7 +1512,8 @@ class Keeper(Supervisor):
         # living runs that are not our children: the guard's, and orphans
         self.non_children: dict[str, Run] = {}
         self.orphans: dict[str, Run] = {}  # runs of dead supervisors
-        # By boot time: the run, and 0 for its deadline or the pause before a memory sample.
+        # By boot time: the run, and 0 for its deadline, EARLY for the signal before it, or the
+        # pause before a memory sample.
         self.timers: list[tuple[float, str, float]] = []
         self.signals: list[tuple[Run, int]] = []
         self.stopping: dict[str, Run] = {}
@@ -1624,9 +1652,11 @@ class Keeper(Supervisor):
             self.exit_if_unused()
 
     def plan_deadline(self, run: Run) -> None:
-        """Put the deadline of a run on the agenda."""
+        """Put the deadline of a run, and the signal before it, on the agenda."""
         if run.deadline is not None:
             self.plan(run.deadline + DEADLINE_GRACE, run, 0)
+        if run.early_at is not None:
+            self.plan(run.early_at, run, EARLY)
 
     def plan(self, at: float, run: Run, pause: float) -> None:
         """Add an agenda entry. If the agenda has become long, remove the entries of ended runs."""
@@ -1641,16 +1671,29 @@ class Keeper(Supervisor):
         return run if run and run.is_alive else None
 
     def process_agenda(self) -> None:
-        """Stop overdue runs and take due memory samples."""
+        """Stop overdue runs, send early signals and take due memory samples."""
         while self.timers and self.timers[0][0] <= read_boot_time():
             _, runid, pause = heapq.heappop(self.timers)
             if not (run := self.find_living(runid)):
                 continue
-            if pause:
+            if pause == EARLY:
+                self.send_early(run)
+            elif pause:
                 self.sample_memory(run, pause)
             elif "s" not in run.records:
                 self.begin_stop(run, "timeout", run.records["i"]["grace"])
                 self.send_event({"is": "stopping", "run": run.id, "reason": "timeout"})
+
+    def send_early(self, run: Run) -> None:
+        """Send the signal before the deadline, unless it was sent or the run is stopping.
+
+        Only processes that handle the signal get it: it would end a shell around the program.
+        The record comes first, so that a keeper that takes over does not send it again.
+        """
+        if run.early_at is not None and "s" not in run.records:
+            self.journal.record_fact_if_possible(run, "w", {"w": run.id, "at": time.time()})
+            number, tree = run.records["i"]["early"][0], find_members([run]).get(run.id, {})
+            send_signal({pid: at for pid, at in tree.items() if is_caught(pid, number)}, number)
 
     def sample_memory(self, run: Run, pause: float) -> None:
         """Sample a run's memory until the kernel's own figure is usable."""
@@ -1932,6 +1975,11 @@ class Keeper(Supervisor):
         if run and run.is_alive and 0 < number < signal.NSIG:
             self.signals.append((run, number))
 
+    def on_early(self, ask: dict[str, Any]) -> None:
+        """Send the signal before the deadline now, once: the runtime has shortened the limit."""
+        if run := self.find_living(parse_run_id(ask)):
+            self.send_early(run)
+
     def send_signals(self) -> None:
         """Send the requested signals in order, with one search of the processes."""
         requests, self.signals = self.signals, []
@@ -1970,6 +2018,7 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
     "spawn": Keeper.on_spawn,
     "stop": Keeper.on_stop,
     "signal": Keeper.on_signal,
+    "early": Keeper.on_early,
     "refuse": Keeper.on_refuse,
     "forget": Keeper.on_forget,
     "bye": Keeper.on_bye,

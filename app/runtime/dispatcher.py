@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app import engines, paths
+from app.core import early_signal
 from app.core.ids import make_uuid7
+from app.core.output_file import expand_pattern
 from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
 from app.runtime.keeper_client import KeeperClient
+from app.runtime.output_copier import OutputCopier
 from app.runtime.quarantine import Quarantine
 from app.runtime.run_verdict import judge_run
 from app.service import dispatch_view
@@ -34,6 +37,7 @@ from db.engine import Connection, Database, WatchedRead
 from db.queries import dispatch, loads, pending_parents, reads, resources, task_numbers, transitions
 from db.queries.run_end import Judge, RunFacts, RunVerdict
 from db.restore import adopt_runs
+from db.schema import to_os_text
 from db.states import RunStatus
 
 log = logging.getLogger(__name__)
@@ -133,6 +137,7 @@ class Dispatcher:
         self.home = home
         self.run_times = dispatch_view.RunTimeCache()
         self.quarantine = Quarantine(db)
+        self.copier = OutputCopier(db, home)
         self._run_limits = WatchedRead(db, dispatch.map_run_limits)
         self.halted: str | None = None
         self.draining = False
@@ -145,6 +150,8 @@ class Dispatcher:
         self._events = KeeperEvents()
         self._sent_signals: dict[str, str] = {}
         self._spawned: set[str] = set()
+        self._told_early: set[str] = set()
+        """Runs for which the keeper was told to send the early signal."""
         self._started_at: dict[str, float] = {}
         self._boot_id: str | None = None
         self._clock_offset = math.inf
@@ -165,6 +172,7 @@ class Dispatcher:
             self._events.hello, self._boot_id = event, event.get("boot")
             self._spawned.clear()
             self._sent_signals.clear()
+            self._told_early.clear()
             for run in event["runs"]:
                 self.handle_event(run)
         elif kind == "started":
@@ -173,6 +181,7 @@ class Dispatcher:
         elif kind == "ended":
             self._started_at.pop(event["run"], None)
             self._spawned.discard(event["run"])
+            self._told_early.discard(event["run"])
             self._events.ended.append(event)
         elif kind == "stopping":
             self._events.overdue.append(event["run"])
@@ -216,6 +225,8 @@ class Dispatcher:
     async def run_round(self) -> None:
         """Run one round. If storage fails, keep the events for the next round."""
         events = self._take_events()
+        if events.ended:
+            await self.copier.copy_ends({event["run"] for event in events.ended})
         try:
             orders = await self.db.write_except((self.wake,), self._decide, events)
         except Storage as problem:
@@ -440,6 +451,7 @@ class Dispatcher:
             "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
             "resources": resources.to_text(get_named(task.needs)), "devices": None,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
+            | _make_copy(rows[task.uuid])
             for task in starts
         ]  # fmt: skip
         return [
@@ -456,6 +468,7 @@ class Dispatcher:
         if keeper is None:
             return
         self._environments |= orders.environments
+        self.copier.runs |= {run.runid for run in orders.claimed if run.task.output}
         for run in orders.claimed:
             self._spawn_run(keeper, run)
         while len(self._environments) > MAX_ENVIRONMENTS:
@@ -527,6 +540,7 @@ class Dispatcher:
             "umask": task.umask,
             "log": paths.get_log_path(self.home, run.runid),
             "timeout": task.timeout,
+            "early": _build_early(task.early_signal),
             "grace": task.grace,
         }
 
@@ -560,18 +574,26 @@ class Dispatcher:
     # --- duties
 
     async def stop_overdue(self) -> None:
-        """Stop runs past their limit.
+        """Stop runs past their limit, and let the keeper signal those shortly before it.
 
-        The clock is CLOCK_BOOTTIME, so a clock change ends no run early.
+        The keeper itself knows only the limit at the start, which may be shorter by now. The clock
+        is CLOCK_BOOTTIME, so a clock change ends no run early.
         """
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        late = [
-            runid
-            for runid, limit in (await self._run_limits.read()).items()
-            if now - self._started_at.get(runid, now) >= max(0.001, limit)
-        ]
+        late: list[str] = []
+        for runid, (limit, early) in (await self._run_limits.read()).items():
+            ran = now - self._started_at.get(runid, now)
+            if ran >= max(0.001, limit):
+                late.append(runid)
+            elif early and ran >= limit - early_signal.parse_early_signal(early).lead:
+                self._signal_early(runid)
         if late:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)
+
+    def _signal_early(self, runid: str) -> None:
+        if self.keeper is not None and runid not in self._told_early:
+            self.keeper.signal_early(runid)
+            self._told_early.add(runid)
 
     async def stop_run(self, runid: str, reason: str) -> None:
         """Stop one run, even if the database cannot be written.
@@ -584,6 +606,20 @@ class Dispatcher:
             if self.keeper is not None:
                 self.keeper.stop(runid, reason, GRACE)
             raise
+
+
+def _make_copy(task: Any) -> dict[str, Any]:
+    """Return the column of the path to which the log of the next run is copied, if there is one."""
+    if task.output is None:
+        return {}
+    cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd
+    path = expand_pattern(task.output, cwd, task.number, task.name, task.attempts + 1)
+    return {"copy_to": to_os_text(path)}
+
+
+def _build_early(text: str | None) -> list[float] | None:
+    """Return the signal before the timeout as the keeper takes it: number and seconds."""
+    return None if text is None else list(early_signal.parse_early_signal(text))
 
 
 def _queue_due_tasks(c: Connection) -> float | None:

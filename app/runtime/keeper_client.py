@@ -96,6 +96,10 @@ class KeeperClient:
         """Stop a run with all its processes: SIGTERM, then SIGKILL after `grace` seconds."""
         self._send({"do": "stop", "run": runid, "reason": reason, "grace": grace})
 
+    def signal_early(self, runid: str) -> None:
+        """Let a run have its signal before the timeout now, unless the run had it."""
+        self._send({"do": "early", "run": runid})
+
     def signal(self, runid: str, number: int) -> None:
         """Send a signal to every process of a run."""
         self._send({"do": "signal", "run": runid, "signal": number})

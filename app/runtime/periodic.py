@@ -161,6 +161,7 @@ class Duties:
         return (
             Duty("dispatch", 1, self.wake_dispatcher),
             Duty("timeouts", 1, self.dispatcher.stop_overdue),
+            Duty("outputs", 1, self.dispatcher.copier.run),
             Duty("slas", 1, self.evaluate_slas),
             Duty("refusals", 5, self.check_refusals),
             Duty("usage", 2, self.measure),

@@ -31,8 +31,21 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0011"
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+HEAD = "0012"
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+)
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"
 """Folder of Alembic's environment, in Alembic's notation for a package."""
@@ -242,7 +255,7 @@ VERSION_TABLE = (
 LATER_INDEXES = (
     "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long",
     "idx_tasks_of_template", "idx_tasks_started",
-    "idx_operations_batch", "idx_operations_origin", "idx_tasks_over",
+    "idx_operations_batch", "idx_operations_origin", "idx_tasks_over", "idx_instances_copies",
 )  # fmt: skip
 """Indexes added by revisions, in order, after those of the first schema.
 

@@ -26,12 +26,14 @@ ACTIVE = (
     f" JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 STARTABLE = (
-    "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace"
+    "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace,"
+    " early_signal, output, name"
     " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
 WITH_LIMIT = (
-    "SELECT i.runid, i.start_time, i.deadline, t.timeout FROM instances i JOIN tasks t ON t.uuid ="
-    f" i.task_id WHERE i.status IN {ACTIVE_SQL} AND +i.status IN ('running', 'paused')"
+    "SELECT i.runid, i.start_time, i.deadline, t.timeout, t.early_signal FROM instances i JOIN"
+    f" tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
+    " AND +i.status IN ('running', 'paused')"
     " AND (i.deadline IS NOT NULL OR t.timeout IS NOT NULL)"
 )
 REQUESTED_STATES = (
@@ -75,11 +77,14 @@ def map_startable(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def map_run_limits(c: Connection) -> dict[str, float]:
-    """Return {runid: limit in seconds} of the unstopped runs with a limit."""
+def map_run_limits(c: Connection) -> dict[str, tuple[float, str | None]]:
+    """Return {runid: (limit in seconds, early signal)} of the unstopped runs with a limit."""
     rows = raw_sql.fetch_rows(c, WITH_LIMIT)
-    limits = {row.runid: get_run_limit(row.start_time, row.deadline, row.timeout) for row in rows}
-    return {runid: limit for runid, limit in limits.items() if limit is not None}
+    limits = [
+        (row.runid, get_run_limit(row.start_time, row.deadline, row.timeout), row.early_signal)
+        for row in rows
+    ]
+    return {runid: (limit, early) for runid, limit, early in limits if limit is not None}
 
 
 def list_requested_states(c: Connection) -> list[Any]:

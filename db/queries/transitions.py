@@ -428,11 +428,11 @@ def claim(
     if claimed:
         insert_runs = (
             "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
-            " memory, resources, devices, created_at, updated_at) VALUES (:runid, :uuid,"
+            " memory, resources, devices, copy_to, created_at, updated_at) VALUES (:runid, :uuid,"
             " 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :resources, :devices,"
-            " :now, :now)"
+            " :copy_to, :now, :now)"
         )
-        none = {"resources": None, "devices": None, "now": now}
+        none = {"resources": None, "devices": None, "copy_to": None, "now": now}
         raw_sql.execute_statements(c, insert_runs, [{**none, **start} for start in claimed])
         _record(
             c,

@@ -61,7 +61,7 @@ KINDS = ("cron", "every", "at", "rrule", "at_boot")
 _RULES = ("timezone", "overlap", "missed", "missed_within", "jitter", "until", "exclude")
 _SETTINGS = (
     "name", "queue", "priority", "timeout", "cpu", "memory", "retries", "retry_delay", "grace",
-    "log_limit", "notify", "notify_on",
+    "log_limit", "signal", "notify", "notify_on",
 )  # fmt: skip
 STATE_STYLES = {"paused": "warn", "ended": "dim"}
 SHOWN_FIRES = 5

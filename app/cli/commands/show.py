@@ -123,6 +123,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
     found = [
         *_format_command(task),
         ("in", sanitize(task["cwd"])),
+        ("output", sanitize(task.get("output") or "")),
         ("template", _format_template(task)),
         (
             "queue",
@@ -207,6 +208,7 @@ def _format_parameter(value: Any) -> str:
 def _format_request(task: dict[str, Any]) -> str:
     memory = units.format_memory(task["memory"]) if task.get("memory") else "none"
     limit = units.format_duration_setting(task["timeout"]) if task.get("timeout") else "none"
+    limit += f" ({task['early_signal']})" if task.get("early_signal") else ""
     tries = (
         f"retries {task['retries']} every {units.format_duration_setting(task['retry_delay'])}"
         if task["retries"]

@@ -34,6 +34,8 @@ _COPIED_OPTIONS = (
     "retry_delay",
     "grace",
     "log_limit",
+    "signal",
+    "output",
     "notify",
     "notify_on",
     "after",
@@ -426,6 +428,8 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
             args.retry_delay is not None and units.format_duration_setting(task["retry_delay"])
         ),
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
+        "signal": task.get("early_signal"),
+        "output": task.get("output") and sanitize(task["output"]),
         "log limit": args.log_limit is not None and units.format_memory(task["log_limit"]),
         "notify": task.get("notify") and sanitize(task["notify"].strip()),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),

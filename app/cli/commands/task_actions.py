@@ -30,6 +30,7 @@ from app.cli.parser import (  # fmt: skip
     require_text,
 )
 from app.cli.submission.options import parse_at
+from app.cli.submission.options import parse_signal as parse_early_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.core.notifications import notices
 from app.core.scheduling.resources import format_named
@@ -195,7 +196,7 @@ def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
     fields = (
         {
-            key[3:]: None if value == NO_TIMEOUT and key == "to_timeout" else value
+            key[3:]: None if value == NONE and key in ("to_timeout", "to_signal") else value
             for key, value in vars(args).items()
             if key.startswith("to_") and value is not None
         }
@@ -261,6 +262,8 @@ def _format_change(name: str, before: Any, after: Any) -> str:
         from app.core.text import diff
 
         name, before, after = "command", diff.format_command(before), diff.format_command(after)
+    if name == "early_signal":
+        name = "signal"
     if name == "notify":
         return f"tells {notices.format_notice(before)} → {notices.format_notice(after)}"
     old, new = (_format_value(name, value) for value in (before, after))
@@ -269,8 +272,8 @@ def _format_change(name: str, before: Any, after: Any) -> str:
 
 NOW = "now"
 """Value of --at that removes the start time."""
-NO_TIMEOUT = "none"
-"""Value of --timeout that removes the timeout."""
+NONE = "none"
+"""Value that removes a timeout, or the signal before it."""
 
 
 def _parse_at(text: str) -> str:
@@ -278,7 +281,11 @@ def _parse_at(text: str) -> str:
 
 
 def _parse_timeout(text: str) -> float | str:
-    return NO_TIMEOUT if text.strip().lower() == NO_TIMEOUT else units.parse_positive_duration(text)
+    return NONE if text.strip().lower() == NONE else units.parse_positive_duration(text)
+
+
+def _parse_signal(text: str) -> str:
+    return NONE if text.strip().lower() == NONE else parse_early_signal(text)
 
 
 def _format_start(when: str) -> str:
@@ -362,6 +369,13 @@ def _add_set_arguments(parser: Parser) -> None:
         type=make_type(_parse_timeout),
         metavar="TIME",
         help="new timeout; none: remove it",
+    )
+    add(
+        "--signal",
+        dest="to_signal",
+        type=make_type(_parse_signal),
+        metavar="SIG@TIME",
+        help="signal before the timeout: USR1@5m; none: remove it",
     )
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")

@@ -24,8 +24,8 @@ PLACEHOLDER = "{}"
 def expand_items(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str, Any]]:
     """Return one task per item of `data`.
 
-    The item replaces `{}` in arguments, parameters, name and tags; without `{}`, it is appended to
-    the arguments.
+    The item replaces `{}` in arguments, parameters, name, tags and output; without `{}`, it is
+    appended to the arguments.
     """
     items = _split_items(data, nul)
     if not items:
@@ -61,6 +61,8 @@ def _make_labels(task: dict[str, Any], item: str) -> dict[str, Any]:
         found["name"] = truncate(
             task["name"].replace(PLACEHOLDER, sanitize(item).rstrip("/").rpartition("/")[2]), 200
         )
+    if "output" in task:
+        found["output"] = task["output"].replace(PLACEHOLDER, item)
     if "tags" in task:
         found["tags"] = {key: text.replace(PLACEHOLDER, item) for key, text in task["tags"].items()}
     return found

@@ -57,6 +57,13 @@ def parse_at(text: str) -> str:
     return at.astimezone(UTC).isoformat()
 
 
+def parse_signal(text: str) -> str:
+    """Return a signal before the timeout in its stored form. Raise ValueError."""
+    from app.core.early_signal import normalize
+
+    return normalize(text)
+
+
 def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
     what = parser.add_argument_group("what to run")
@@ -121,6 +128,12 @@ def _add_settings(group: Any) -> None:
         type=TIMEOUT,
         metavar="TIME",
         help="end the task after 30s, 5m, 2h, 1d (a bare number: seconds)",
+    )
+    add(
+        "--signal",
+        type=make_type(parse_signal),
+        metavar="SIG@TIME",
+        help="signal before the timeout, for a checkpoint: USR1@5m (without @: 1m before)",
     )
     add("--cpu", type=CPU, metavar="CORES", help="cores to reserve (default: 1)")
     add(
@@ -188,6 +201,12 @@ def _add_settings(group: Any) -> None:
             "variables to keep: all, none, or a comma-separated list (default: all but "
             "the terminal's)"
         ),
+    )
+    add(
+        "--output",
+        type=require_text,
+        metavar="FILE",
+        help="copy the output to a file, too: train-{number}.log (also {name}, {attempt})",
     )
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: 5s)")
     add(

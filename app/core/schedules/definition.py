@@ -32,6 +32,7 @@ KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot
 TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
     "memory", "resources", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
+    "signal", "output",
     "notify", "notify_on",
 )  # fmt: skip
 _DURATION_KEYS = ("timeout", "retry_delay", "grace")
@@ -141,6 +142,8 @@ class ScheduleDefinition(BaseModel):
     env: Any = None
     cwd: Annotated[str, AfterValidator(_check_directory)] | None = None
     log_limit: Any = None
+    signal: Any = None
+    output: Any = None
     notify: Any = None
     notify_on: Any = None
 

@@ -22,6 +22,8 @@ _FORMATS: Mapping[str, Callable[[Any], str]] = {
     "retry_delay": units.format_duration_setting,
     "grace": units.format_duration_setting,
     "log_limit": units.format_memory,
+    "signal": str,
+    "output": str,
     "notify": str,
     "notify_on": str,
 }

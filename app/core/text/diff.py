@@ -24,7 +24,8 @@ _DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay", "jitter", "mis
 _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
 _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
 "sla_id": "rule", "not_before": "not before",
-          "retry_at": "next attempt", "env": "variables", "cwd": "directory"}  # fmt: skip
+          "retry_at": "next attempt", "env": "variables", "cwd": "directory",
+          "early_signal": "signal"}  # fmt: skip
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until", "skipped"})
 """Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}

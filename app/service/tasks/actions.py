@@ -521,6 +521,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "retry_delay": TypeAdapter(task_spec.Duration),
     "grace": TypeAdapter(task_spec.Duration),
     "name": TypeAdapter(task_spec.NameStr),
+    "signal": TypeAdapter(task_spec.EarlySignalText),
     "pinned": TypeAdapter(bool),
     "at": TypeAdapter(str),
     "notify": TypeAdapter(task_spec.NameStr),
@@ -551,6 +552,8 @@ async def set_(
         values["not_before"] = (
             None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
         )
+    if "signal" in values:
+        values["early_signal"] = values.pop("signal")
     notice = {name: values.pop(name) for name in _NOTICE_FIELDS if name in values}
     check = await call.db.read(_make_settable_check, values)
     check = _make_notice_check(call, check, notice) if notice else check
@@ -673,6 +676,7 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
             raise Conflict(f"{format_number(row)} has started, so its start time cannot change.")
+        setting_checks.refuse_early_signal(row, values)
         if row.uuid in begun:
             setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
         setting_checks.refuse_misfit(places, row, _join_resources(row, values))

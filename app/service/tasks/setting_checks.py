@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.core import early_signal
 from app.core.scheduling.resources import make_amounts
 from app.core.text import units
 from app.errors import Conflict, Refused
@@ -31,6 +32,18 @@ def refuse_misfit(
         require_fit(places[queue], needs, "It was not changed.")
     except Refused as problem:
         raise Refused(f"#{row.number} {problem.message}", problem.hint) from None
+
+
+def refuse_early_signal(row: lookup.AnyTask, values: Mapping[str, Any]) -> None:
+    """Raise a problem if the early signal of a task would not come before its timeout."""
+    if not values.keys() & {"early_signal", "timeout"}:
+        return
+    signal = values.get("early_signal", row.early_signal)
+    if why := early_signal.find_conflict(signal, values.get("timeout", row.timeout)):
+        raise Conflict(
+            f"#{row.number} was not changed: {why}",
+            "Give both: --timeout 2h --signal USR1@5m. To send none: --signal none",
+        )
 
 
 def map_start_times(c: Connection) -> dict[str, str]:

@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from app.core import early_signal
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
 from app.core.notifications import notices
@@ -131,12 +132,16 @@ class SubmitBatch:
         )
         named = choose_named(spec, template)
         self._check_request(queue.name, place, make_amounts(cpu, memory, named))
+        timeout = _pick_first(spec.timeout, template and template.timeout, None)
+        if conflict := early_signal.find_conflict(spec.signal, timeout):
+            raise Usage(f"{conflict} {NOT_SUBMITTED}", "Give one: --timeout 2h")
         row = {
             "uuid": make_following_id(self.first, at),
             "name": spec.name or default_names.make_default_name(spec, resolved.launch),
             "template": spec.template, "type": resolved.kind,
             "parameters": resolved.parameters, "priority": spec.priority,
-            "timeout": _pick_first(spec.timeout, template and template.timeout, None),
+            "timeout": timeout, "early_signal": spec.signal,
+            "output": spec.output,
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace,

@@ -15,6 +15,7 @@ _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
     ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
+    ("signal", "--signal"), ("output", "--output"),
     ("log_limit", "--log-limit"), ("notify", "--notify"), ("notify_on", "--notify-on"),
     ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
@@ -114,6 +115,7 @@ def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
         "retries": task["retries"] or None,
     }
     resources["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
+    resources |= {"signal": task.get("early_signal"), "output": task.get("output")}
     resources["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
     resources["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
     return resources

@@ -109,11 +109,14 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
             name: task[name]
             for name, usual in _HIDDEN_FIELDS
             if task.get(name) not in (None, usual)
-        },
+        }
+        | ({"signal": task["early_signal"]} if task.get("early_signal") else {}),
     )
 
 
-_HIDDEN_FIELDS: tuple[tuple[str, Any], ...] = (("tags", {}), ("grace", 5.0), ("log_limit", None))
+_HIDDEN_FIELDS: tuple[tuple[str, Any], ...] = (
+    ("tags", {}), ("grace", 5.0), ("log_limit", None), ("output", None),
+)  # fmt: skip
 """Task fields missing in the form, with their defaults."""
 
 

@@ -358,6 +358,7 @@ def _format_request(facts: TaskContext) -> str:
     task = facts.task
     memory = units.format_memory(task["memory"]) if task["memory"] else "none"
     limit = units.format_duration_setting(task["timeout"]) if task["timeout"] else "none"
+    limit += f" ({task['early_signal']})" if task.get("early_signal") else ""
     every = (
         f" every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else ""
     )

@@ -51,6 +51,15 @@ def test_show_prints_the_runs_of_a_task(fake_runtime, cli):
     ]
 
 
+def test_show_prints_the_signal_before_the_timeout_and_the_copy(fake_runtime, cli):
+    fake_runtime(show=THUMBS | {"early_signal": "USR1@5m", "output": "thumbs-{number}.log"})
+
+    out = cli("show", "1048").out
+
+    assert "   timeout 10m (USR1@5m)   " in out
+    assert "  output     thumbs-{number}.log\n" in out
+
+
 def test_show_prints_the_usage_of_a_running_task(fake_runtime, cli):
     use = {"cpu": 1.52, "memory": 900.0, "processes": 3, "most_cpu": 1.9, "most_memory": 2048.0}
     fake_runtime(

@@ -303,6 +303,16 @@ def test_none_removes_a_timeout(fake_runtime, cli):
     assert "--timeout must be above 0" in cli("set", "1", "--timeout", "0").err
 
 
+def test_set_changes_the_signal_before_the_timeout(fake_runtime, cli):
+    runtime = fake_runtime(set=make_bulk_answer(1, early_signal=[None, "USR1@5m"]))
+
+    assert cli("set", "1", "--signal", "usr1@300").out == "#1 x: signal none → USR1@5m\n"
+    assert runtime.get_last_args("set")["fields"] == {"signal": "USR1@5m"}
+    cli("set", "1", "--signal", "none")
+    assert runtime.get_last_args("set")["fields"] == {"signal": None}
+    assert "--signal must be SIGNAL@TIME" in cli("set", "1", "--signal", "USR7@5m").err
+
+
 def test_set_changes_who_hears_of_the_end(fake_runtime, cli):
     runtime = fake_runtime(set=make_bulk_answer(1, notify=[None, "failed ops"]))
 

@@ -106,7 +106,14 @@ def test_a_channel_is_sent_and_copied_from_a_task() -> None:
 
 def test_a_task_is_converted_to_typed_texts() -> None:
     draft = make_draft(
-        make_task_row(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0)
+        make_task_row(
+            timeout=5400.0,
+            tags={"env": "prod"},
+            grace=9.0,
+            retry_delay=300.0,
+            early_signal="USR1@5m",
+            output="a.log",
+        )
     )
 
     assert (draft.kind, draft.command) == ("command", "python train.py --lr 0.01 --seed 8")
@@ -116,6 +123,7 @@ def test_a_task_is_converted_to_typed_texts() -> None:
         "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1",
         "retry_delay": "300",
         "cwd": "/home/ann/sweep", "tags": {"env": "prod"}, "grace": 9.0,
+        "signal": "USR1@5m", "output": "a.log",
     }  # fmt: skip
 
 

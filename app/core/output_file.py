@@ -1,0 +1,33 @@
+"""The file to which the output of a run is copied: its pattern and its path."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from app.core.text.sanitize import find_nearest
+from app.core.text.units import quote
+
+PLACEHOLDERS = ("number", "name", "attempt")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a pattern such as `train-{number}.log`. Raise ValueError with a part of a sentence."""
+    if not pattern or pattern.endswith("/"):
+        raise ValueError(f"must name a file, not {quote(pattern)}")
+    try:
+        pattern.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8") from None
+    for word in _PLACEHOLDER.findall(pattern):
+        if word not in PLACEHOLDERS:
+            near = find_nearest(word, PLACEHOLDERS) or "number"
+            raise ValueError(f"has no placeholder {quote(word)}. Nearest: {{{near}}}")
+    return pattern
+
+
+def expand_pattern(pattern: str, cwd: str, number: int, name: str, attempt: int) -> str:
+    """Return the path of the file of one run."""
+    values = {"number": str(number), "name": name, "attempt": str(attempt)}
+    return os.path.join(cwd, _PLACEHOLDER.sub(lambda found: values[found[1]], pattern))
