@@ -42,7 +42,9 @@ MAX_RULES = 20
 async def ls(
     call: Call, *, all: bool = False, since: Any = None, limit: int = 0
 ) -> list[dict[str, Any]]:
-    """Return open alerts, most severe first, then silenced and resolved ones.
+    """Return firing alerts, then acknowledged, silenced and resolved ones.
+
+    Among each of these the most severe come first, then the newest.
 
     `all` includes every resolved alert, `since` only those resolved after a past time such as
     `24h`. A limit of 0 means no limit.

@@ -590,7 +590,7 @@ def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
 def _build_alert_lines(
     c: Connection, now: datetime, live: RuntimeHandle | None
 ) -> Iterable[AlertEntry]:
-    """Return open alerts, worst first, and alerts resolved in the last ten minutes."""
+    """Return open alerts, firing ones first, and those resolved in the last ten minutes."""
     since = timestamps.format_time(now - ALERTS_FOR)
     found = alerts.list_current(c, since, MAX_ALERTS, live)
     return [_build_alert_line(alert) for alert in found]

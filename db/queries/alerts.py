@@ -43,11 +43,12 @@ _WITH_TASK = (
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
 )
 _WORST_FIRST = (
-    "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.id IN (SELECT value FROM"
-    " json_each(:quiet)) THEN 1 ELSE 0 END, instr('criticalwarninginfo', {0}.severity),"
-    " instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
+    "CASE WHEN {0}.status = 'resolved' THEN 3 WHEN {0}.id IN (SELECT value FROM"
+    " json_each(:quiet)) THEN 2 WHEN {0}.status = 'acknowledged' THEN 1 ELSE 0 END,"
+    " instr('criticalwarninginfo', {0}.severity), instr('firingpending', {0}.status),"
+    " {0}.fired_at DESC, {0}.id DESC"
 )
-"""Silenced alerts come after all other open ones, however severe."""
+"""What nobody has seen comes first; silenced alerts follow all other open ones."""
 RECENT_TASKS = 200
 """Maximum number of tasks examined to find examples for a rule."""
 
@@ -94,8 +95,8 @@ def list_alerts(
 ) -> list[AlertDetail]:
     """Return open alerts, and alerts resolved since a time; a limit of 0 means all.
 
-    The most severe come first, firing before acknowledged, then the oldest. Silenced alerts follow,
-    then resolved ones.
+    Firing alerts come before acknowledged, silenced and resolved ones. Among each of these the most
+    severe come first, then the newest.
     """
     silenced = silences.find_silenced(c)
     rows = c.exec_driver_sql(

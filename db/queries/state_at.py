@@ -234,12 +234,13 @@ WHERE a.id IN (
   UNION SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts
     WHERE resolved_at IS NOT NULL AND resolved_at > :at
     ORDER BY resolved_at LIMIT {MAX_ALERTS}) WHERE came <= :at
-) ORDER BY instr('criticalwarninginfo', a.severity), a.fired_at, a.id LIMIT :limit
+) ORDER BY (a.acknowledged_at IS NOT NULL AND a.acknowledged_at <= :at),
+  instr('criticalwarninginfo', a.severity), a.fired_at DESC, a.id DESC LIMIT :limit
 """
 
 
 def list_alerts(c: Connection, at: str, limit: int) -> list[Any]:
-    """Return the alerts open and known at a moment, worst first.
+    """Return the alerts open and known at a moment, in the order of `alerts.list_alerts`.
 
     An alert may have fired before its rule was created; such an alert counts from its creation.
     """

@@ -74,7 +74,7 @@ async def test_the_text_of_an_open_alert_is_current(call: Call) -> None:
     ]
 
 
-async def test_the_most_severe_then_oldest_alerts_come_first(call: Call) -> None:
+async def test_unacknowledged_then_severe_then_new_alerts_come_first(call: Call) -> None:
     for name, minutes, severity in (
         ("a", 40, "info"),
         ("b", 40, "critical"),
@@ -82,7 +82,10 @@ async def test_the_most_severe_then_oldest_alerts_come_first(call: Call) -> None
         ("d", 60, "warning"),
     ):
         await make_late_task(call, name, minutes, severity)
-    assert [row["sla"] for row in await alerts.ls(call)] == ["b", "d", "c", "a"]
+    assert [row["sla"] for row in await alerts.ls(call)] == ["b", "c", "d", "a"]
+    await alerts.ack(call, ids=["b", "d"])
+    assert [row["sla"] for row in await alerts.ls(call)] == ["c", "a", "b", "d"]
+    assert [row["sla"] for row in (await board.show_status(call))["alerts"]] == ["c", "a", "b", "d"]
 
 
 async def test_resolved_alerts_are_listed_only_on_request(call: Call) -> None:
