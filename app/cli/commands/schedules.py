@@ -72,9 +72,10 @@ UNCHANGED = "Nothing was changed."
 def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
     """Return one line of `schedule ls`."""
     state = schedule["state"]
+    end = _format_pause_end(schedule, schedule["paused_until"]) if state == "paused" else ""
     return [
         (sanitize(schedule["name"]), ""),
-        (state, STATE_STYLES.get(state, "")),
+        (f"{state}{end}", STATE_STYLES.get(state, "")),
         (_format_next(schedule), ""),
         (sanitize(schedule["words"]), ""),
         (_format_strip(schedule["fires"]), ""),
@@ -135,10 +136,8 @@ def _format_future(schedule: dict[str, Any]) -> str:
 def _format_state(schedule: dict[str, Any]) -> str:
     if schedule["state"] != "paused":
         return schedule["state"]
-    until = schedule["paused_until"]
     by = f" by {schedule['status_by']}" if schedule["status_by"] else ""
-    end = time_format.format_clock(until, zone=schedule["zone"])
-    return f"paused{by}" + (f" until {end}" if until else "")
+    return f"paused{by}{_format_pause_end(schedule, schedule['paused_until'])}"
 
 
 def _format_parameters(task: dict[str, Any]) -> str:
@@ -284,18 +283,31 @@ def pause_schedule(session: CommandContext, args: Args) -> int:
     name = require_one_name(args, "schedule")
     more = {"until": args.until} if args.until is not None else {}
     answer = session.call("schedule.pause", name=name, **more)
-    until = answer["paused_until"]
-    end = f" until {time_format.format_clock(until, zone=answer['zone'])}" if until else ""
-    was = " already" if answer["before"] == {"status": "paused"} and not until else ""
-    text = f"schedule {sanitize(name)} {'is ' if was else ''}paused{was}{end}"
+    text = f"schedule {sanitize(name)} {_describe_new_pause(answer)}"
     return definition_group.print_result(args, answer, text)
+
+
+def _describe_new_pause(answer: dict[str, Any]) -> str:
+    """Return the pause in words, beside the one before: `now without an end (was: until …)`."""
+    before = answer.get("before") or {}
+    end = _format_pause_end(answer, answer["paused_until"])
+    if before.get("status") != "paused":
+        return f"paused{end}"
+    was = _format_pause_end(answer, before.get("paused_until"))
+    if was == end:
+        return f"is paused already{end}"
+    return f"is paused, now{end or ' without an end'} (was:{was or ' without an end'})"
+
+
+def _format_pause_end(schedule: dict[str, Any], until: str | None) -> str:
+    return f" until {time_format.format_clock(until, zone=schedule['zone'])}" if until else ""
 
 
 def resume_schedule(session: CommandContext, args: Args) -> int:
     """Resume a schedule."""
     name = require_one_name(args, "schedule")
     answer = session.call("schedule.resume", name=name)
-    was_active = answer["before"] == {"status": "active"}
+    was_active = answer["before"]["status"] == "active"
     return _print_change(args, answer, "is active already" if was_active else "resumed")
 
 

@@ -250,10 +250,17 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
         changed = definitions.update(c, schema.schedules, name, values, call.by, "pause")
         if changed:
             changes.settle_next(c, name, {"status"}, now)
-        return {"before": {"status": row.status}}
+        return {"before": _describe_pause(row, now)}
 
     before = await call.db.write(change)
     return await show(call, name=name) | before
+
+
+def _describe_pause(row: ScheduleRow, now: datetime) -> dict[str, Any]:
+    """Return status and end of the pause of a schedule; a pause that has ended is none."""
+    if not schedule_rules.is_paused(row, now):
+        return {"status": "active", "paused_until": None}
+    return {"status": row.status, "paused_until": row.paused_until}
 
 
 async def resume(call: Call, *, name: str) -> dict[str, Any]:
@@ -267,7 +274,7 @@ async def resume(call: Call, *, name: str) -> dict[str, Any]:
         changed = definitions.update(c, schema.schedules, name, values, call.by, "resume")
         if changed and schedule_rules.is_paused(row, now):
             changes.settle_next(c, name, {"status"}, now)
-        return {"before": {"status": row.status}}
+        return {"before": _describe_pause(row, now)}
 
     before = await call.db.write(change)
     return await show(call, name=name) | before

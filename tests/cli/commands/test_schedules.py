@@ -195,12 +195,24 @@ def test_a_paused_schedule_says_until_when(fake_runtime, cli):
         "state": "paused", "paused_until": "2999-12-01T01:00:00.000000Z",
         "before": {"status": "active"},
     }  # fmt: skip
-    fake_runtime(schedule__pause=paused, schedule__show=paused | {"status_by": "ann"})
+    fake_runtime(
+        schedule__pause=paused, schedule__show=paused | {"status_by": "ann"}, schedule__ls=[paused]
+    )
 
     assert cli("schedule", "pause", "etl", "--until", "1h").out.startswith(
         "schedule etl paused until "
     )
     assert "paused by ann until" in cli("schedule", "show", "etl").out
+    assert "paused until " in cli("schedule", "ls", "--wide").out
+
+
+def test_a_pause_that_drops_the_end_of_another_says_so(fake_runtime, cli):
+    before = {"status": "paused", "paused_until": "2999-12-01T01:00:00.000000Z"}
+    fake_runtime(schedule__pause=SCHEDULE | {"before": before})
+
+    said = cli("schedule", "pause", "etl").out
+
+    assert said.startswith("schedule etl is paused, now without an end (was: until ")
 
 
 def test_a_state_that_holds_already_is_said(fake_runtime, cli):

@@ -249,7 +249,7 @@ async def test_pause_and_resume_leave_the_fires_between_out(desk: ScheduleDesk):
 
     found = await verbs.resume(desk.call, name="s")
 
-    assert found["before"] == {"status": "paused"} and found["fires"] == []
+    assert found["before"] == {"status": "paused", "paused_until": None} and found["fires"] == []
     assert await desk.get_next() == "12:00"
 
 
@@ -264,6 +264,16 @@ async def test_a_pause_ends_by_itself(desk: ScheduleDesk):
     found = await verbs.show(desk.call, name="s")
     assert (found["state"], found["status"], found["paused_until"]) == ("active", "active", None)
     assert await desk.list_fires() == [("08:00", "submitted")]
+
+
+async def test_a_second_pause_tells_the_end_of_the_first(desk: ScheduleDesk):
+    await desk.create()
+    first = await verbs.pause(desk.call, name="s", until="2026-11-30 08:00")
+
+    second = await verbs.pause(desk.call, name="s")
+
+    assert first["paused_until"] and second["paused_until"] is None
+    assert second["before"] == {"status": "paused", "paused_until": first["paused_until"]}
 
 
 async def test_a_pause_that_ended_already_is_refused(desk: ScheduleDesk):
