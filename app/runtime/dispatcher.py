@@ -9,6 +9,7 @@ repeats those lost in a crash.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import os
@@ -23,7 +24,9 @@ from app import engines, paths
 from app.core import early_signal
 from app.core.ids import make_uuid7
 from app.core.output_file import expand_pattern
-from app.core.scheduling.resources import CPU, MEMORY, get_named
+from app.core.scheduling.devices import assign_devices, make_variables
+from app.core.scheduling.plan import DispatchView, QueuedTask
+from app.core.scheduling.resources import CPU, GPU, MEMORY, get_named
 from app.errors import Problem, Storage
 from app.runtime.keeper_client import KeeperClient
 from app.runtime.output_copier import OutputCopier
@@ -98,6 +101,8 @@ class ClaimedRun(NamedTuple):
     queue: str
     task: Any
     """The row of `dispatch.map_startable`."""
+    devices: Sequence[str] | None = None
+    """GPUs of the run; None in a pool without any."""
 
 
 @dataclass(slots=True)
@@ -446,16 +451,24 @@ class Dispatcher:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])
         pools = {queue.name: queue.pool for queue in seen.queues}
+        devices = _choose_devices(c, seen, starts)
         claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
             "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
-            "resources": resources.to_text(get_named(task.needs)), "devices": None,
+            "resources": resources.to_text(get_named(task.needs)),
+            "devices": json.dumps(devices[task.uuid]) if devices.get(task.uuid) else None,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             | _make_copy(rows[task.uuid])
             for task in starts
         ]  # fmt: skip
         return [
-            ClaimedRun(start["runid"], start["attempt"], start["queue"], rows[start["uuid"]])
+            ClaimedRun(
+                start["runid"],
+                start["attempt"],
+                start["queue"],
+                rows[start["uuid"]],
+                devices.get(start["uuid"]),
+            )
             for start in transitions.claim(c, claims, recount=False)
         ]
 
@@ -520,7 +533,9 @@ class Dispatcher:
     def _build_order(self, run: ClaimedRun) -> dict[str, Any]:
         """Return the keeper's order for a claimed run."""
         task = run.task
-        launch, base = task.launch, self._environments[task.env_id] | task.env
+        launch = task.launch
+        hidden = {} if run.devices is None else make_variables(run.devices)
+        base = self._environments[task.env_id] | hidden | task.env
         env = engines.build_environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": run.runid,
@@ -620,6 +635,25 @@ def _make_copy(task: Any) -> dict[str, Any]:
 def _build_early(text: str | None) -> list[float] | None:
     """Return the signal before the timeout as the keeper takes it: number and seconds."""
     return None if text is None else list(early_signal.parse_early_signal(text))
+
+
+def _choose_devices(
+    c: Connection, view: DispatchView, starts: Sequence[QueuedTask]
+) -> dict[str, Sequence[str]]:
+    """Return {uuid: GPUs of its run} of the tasks that start in a pool with GPUs.
+
+    All pools of the home share the devices of the machine.
+    """
+    common = view.shared.get(GPU, 0)
+    with_gpus = {pool.name for pool in view.pools if pool.totals.get(GPU, common)}
+    queues = {queue.name for queue in view.queues if queue.pool in with_gpus}
+    among = [task for task in starts if task.queue in queues]
+    if not among:
+        return {}
+    wanted = [int(task.needs.get(GPU, 0)) for task in among]
+    held = resources.list_held_devices(c) if any(wanted) else set[str]()
+    chosen = assign_devices(wanted, held)
+    return {task.uuid: devices for task, devices in zip(among, chosen, strict=True)}
 
 
 def _queue_due_tasks(c: Connection) -> float | None:

@@ -50,6 +50,20 @@ def read_totals(c: Connection) -> Mapping[str, int]:
     return dict(raw_sql.fetch_tuples(c, "SELECT name, total FROM resources"))
 
 
+def parse_devices(text: str | None) -> list[str]:
+    """Return the devices of a run as stored."""
+    return json.loads(text) if text else []
+
+
+def list_held_devices(c: Connection) -> set[str]:
+    """Return the devices of all active runs."""
+    found = raw_sql.fetch_column(c, _HELD_DEVICES)
+    return {name for text in found for name in parse_devices(text)}
+
+
+_HELD_DEVICES = (
+    f"SELECT devices FROM instances WHERE status IN {ACTIVE_SQL} AND devices IS NOT NULL"
+)
 _HELD = (
     f"SELECT pool, resources FROM instances WHERE status IN {ACTIVE_SQL} AND resources IS NOT NULL"
 )

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from db import defaults, host, raw_sql, schema, timestamps
 from db.maintenance.quarantine import UNREADABLE
-from db.queries import task_numbers
+from db.queries import resources, task_numbers
 from db.states import ACTIVE_SQL, ENDED
 
 UNKNOWN_NAME = "unknown"
@@ -33,7 +33,7 @@ class ObservedRun:
     `number`: the task's number, if known. `is_reported`: the keeper will report the run by itself.
     `ended`: the run ended at UNIX time `end` with `code`, or `has_unknown_end`, or after the
     requested `stop`. `is_surely_over`: False if the run may still be alive. `is_alive`: the process
-    was seen, and `begin`, `argv`, `cwd` and `name` describe it.
+    was seen, and `begin`, `argv`, `cwd` and `name` describe it. `devices` are its GPUs.
     """
 
     runid: str
@@ -51,6 +51,7 @@ class ObservedRun:
     name: str = UNKNOWN_NAME
     argv: tuple[str, ...] = ()
     cwd: str = "/"
+    devices: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -190,6 +191,12 @@ def _find_queue(c: Connection) -> str:
     return defaults.DEFAULT_NAME
 
 
+def _name_resources(task: Any, run: ObservedRun) -> str | None:
+    """Return the named resources of a run: those of its task, and the GPUs that it has."""
+    known = dict(resources.parse_named(task.resources))
+    return resources.to_text(known | {"gpu": len(run.devices)} if run.devices else known)
+
+
 def _insert_run(c: Connection, task: Any, run: ObservedRun) -> None:
     """Insert the run as newly claimed. The keeper's hello adds the rest."""
     now = timestamps.now()
@@ -197,7 +204,8 @@ def _insert_run(c: Connection, task: Any, run: ObservedRun) -> None:
     raw_sql.execute_statement(
         c,
         "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
-        " memory, created_at, updated_at) VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
+        " memory, resources, devices, created_at, updated_at)"
+        " VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.runid,
             task.uuid,
@@ -207,6 +215,8 @@ def _insert_run(c: Connection, task: Any, run: ObservedRun) -> None:
             pool,
             task.cpu,
             task.memory,
+            _name_resources(task, run),
+            json.dumps(run.devices) if run.devices else None,
             now,
             now,
         ),

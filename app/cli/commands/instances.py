@@ -7,6 +7,7 @@ import time
 from app.cli import output, styles, time_format
 from app.cli.parser import LIMIT, Args, Command, Parser, add_row_options
 from app.cli.table_layout import Column, Span
+from app.core.scheduling.devices import format_devices
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -31,11 +32,13 @@ COLUMNS = [
     Column("PEAK", ">"),
     Column("RESULT", least=8),
 ]
+DEVICES = Column("GPU")
+"""Column of the GPUs, for runs of which some have any."""
 
 FIELDS = (
     "runid", "number", "name", "queue", "attempt", "status", "start_time", "end_time", "exit_code",
     "signal", "reason", "run_seconds",
-    "cpu_seconds", "max_rss", "log_bytes",
+    "cpu_seconds", "max_rss", "log_bytes", "devices",
 )  # fmt: skip
 
 
@@ -47,15 +50,28 @@ def list_runs(session: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif args.rows:
-        output.print_rows(FIELDS, [[run[field] for field in FIELDS] for run in found], args.rows)
+        output.print_rows(FIELDS, [_list_fields(run) for run in found], args.rows)
     elif found:
-        now = time.time()
-        output.print_table(COLUMNS, [_format_row(run, now) for run in found], args.wide)
+        now, with_devices = time.time(), any(run.get("devices") for run in found)
+        columns = [*COLUMNS, DEVICES] if with_devices else COLUMNS
+        rows = [
+            _format_row(run, now) + ([format_gpus(run)] if with_devices else []) for run in found
+        ]
+        output.print_table(columns, rows, args.wide)
     else:
         output.print_message("no runs yet")
     if args.limit and len(found) == args.limit:
         output.print_message(f"{args.limit:,} runs (newest first). More: --limit 0")
     return 0
+
+
+def _list_fields(run: dict[str, Any]) -> list[Any]:
+    return [run[field] for field in FIELDS[:-1]] + [",".join(run.get("devices") or ())]
+
+
+def format_gpus(run: dict[str, Any]) -> Span:
+    """Return the cell of a run's GPUs."""
+    return sanitize(format_devices(run.get("devices") or ())) or units.MISSING, ""
 
 
 def _format_row(run: dict[str, Any], now: float) -> list[Span]:

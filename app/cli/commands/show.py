@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from app.cli import output, styles, time_format
-from app.cli.commands.instances import format_usage
+from app.cli.commands.instances import DEVICES, format_gpus, format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.notifications.notices import describe_recipient
@@ -268,11 +268,11 @@ def _format_reasons(task: dict[str, Any]) -> str:
 
 
 def _format_attempts(runs: list[dict[str, Any]], now: float, room: int | None) -> list[Line]:
-    table = format_table(
-        ATTEMPT_COLUMNS,
-        [_format_attempt(run, now) for run in runs],
-        None if room is None else room - 2,
-    )
+    columns, rows = ATTEMPT_COLUMNS, [_format_attempt(run, now) for run in runs]
+    if any(run.get("devices") for run in runs):
+        columns = [*columns, DEVICES]
+        rows = [[*row, format_gpus(run)] for row, run in zip(rows, runs, strict=True)]
+    table = format_table(columns, rows, None if room is None else room - 2)
     return [[("  ", ""), *line] for line in table]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from app import paths
+from app.core.scheduling.devices import VARIABLE, parse_devices
 from db.queries.task_numbers import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
@@ -153,9 +154,9 @@ def _build_living_run(
     runid: str, process: dict[str, Any] | None, began: Any, is_reported: bool
 ) -> ObservedRun:
     """Return a run without a known end, with details of its leader if that is alive."""
-    number, attempt = _read_task_variables(process)
+    number, attempt, devices = _read_task_variables(process)
     begin = began if isinstance(began, int | float) and 0 <= began < END_OF_TIME else None
-    run = ObservedRun(runid, number, is_reported, attempt=attempt, begin=begin)
+    run = ObservedRun(runid, number, is_reported, attempt=attempt, begin=begin, devices=devices)
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if process is not None and _read_start_ticks(process["pid"]) == process["ticks"]:
             leader, argv, cwd = psutil.Process(process["pid"]), (), "/"
@@ -180,21 +181,27 @@ def _make_name(argv: tuple[str, ...]) -> str:
 def read_task_numbers(home: Path) -> Iterator[int]:
     """Yield the task numbers of living jobs, from their environment."""
     for records in read_runs(home).values():
-        number, _ = _read_task_variables(records.get("p"))
+        number, _, _ = _read_task_variables(records.get("p"))
         if number is not None:
             yield number
 
 
-def _read_task_variables(pid: dict[str, Any] | None) -> tuple[int | None, int]:
-    """Return task number and attempt from a living process's environment."""
+def _read_task_variables(pid: dict[str, Any] | None) -> tuple[int | None, int, tuple[str, ...]]:
+    """Return task number, attempt and GPUs from a living process's environment."""
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if pid is not None and _read_start_ticks(pid["pid"]) == pid["ticks"]:
             variables = psutil.Process(pid["pid"]).environ()
             number, attempt = int(variables["TASKDECK_TASK"]), int(variables["TASKDECK_ATTEMPT"])
             # A job may write anything into its environment.
             if 0 < number < MAX_NUMBER and 0 < attempt < MAX_NUMBER:
-                return number, attempt
-    return None, 1
+                return number, attempt, _read_devices(variables)
+    return None, 1, ()
+
+
+def _read_devices(variables: Mapping[str, str]) -> tuple[str, ...]:
+    with suppress(KeyError, ValueError):
+        return parse_devices(variables[VARIABLE])
+    return ()
 
 
 def _read_start_ticks(pid: int) -> int | None:

@@ -26,7 +26,7 @@ from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads, sla_cursor, task_list
-from db.queries.resources import parse_named
+from db.queries.resources import parse_devices, parse_named
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
@@ -131,7 +131,10 @@ def _mask_word(word: str, texts: Sequence[str]) -> str:
 
 def run_to_dict(row: InstanceRow) -> dict[str, Any]:
     """Return a run as sent to clients."""
-    return row._asdict()
+    return row._asdict() | {
+        "resources": dict(parse_named(row.resources)),
+        "devices": parse_devices(row.devices),
+    }
 
 
 async def ls(

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from app.core.notifications.notices import describe_recipient
+from app.core.scheduling.devices import format_devices
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
@@ -216,6 +217,8 @@ def _build_run_row(facts: TaskContext, run: Mapping[str, Any], room: int) -> Doc
     how = (
         _format_pid(facts, run) if live and run["pid"] else facts.look.sanitize(run["reason"] or "")
     )
+    if devices := format_devices(run.get("devices") or ()):
+        how = f"GPU {facts.look.sanitize(devices)}{'   ' if how else ''}{how}"
     state = pad(f"{run['attempt']} {facts.look.state(sign)}", 14)
     times = pad(facts.format_time(run["start_time"]), 13) + pad(
         units.format_duration(measure_run(facts, run)), 8

@@ -60,6 +60,19 @@ def test_show_prints_the_signal_before_the_timeout_and_the_copy(fake_runtime, cl
     assert "  output     thumbs-{number}.log\n" in out
 
 
+def test_show_and_instances_name_the_gpus_of_each_run(fake_runtime, cli):
+    uuid = "GPU-5f2c81d0-1111-2222-3333-444444444444"
+    runs = [make_run(1, "failed", devices=[uuid]), make_run(2, "running", devices=["0", "3"])]
+    fake_runtime(show=THUMBS | {"instances": runs}, instances=runs)
+
+    for verb in (("show", "1048"), ("instances",)):
+        cells = [line.split()[-1] for line in cli(*verb).out.splitlines() if "GPU" in line]
+        assert cells == ["GPU", "GPU-5f2c81d0"]
+        assert any(line.endswith(" 0,3") for line in cli(*verb).out.splitlines())
+    rows = cli("instances", "-o", "tsv").out.splitlines()
+    assert [row.split("\t")[-1] for row in rows] == ["devices", uuid, "0,3"]
+
+
 def test_show_prints_the_usage_of_a_running_task(fake_runtime, cli):
     use = {"cpu": 1.52, "memory": 900.0, "processes": 3, "most_cpu": 1.9, "most_memory": 2048.0}
     fake_runtime(

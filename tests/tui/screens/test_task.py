@@ -360,11 +360,13 @@ async def test_the_screen_updates_when_the_task_starts(tmp_path: Path) -> None:
         app.open_task("1049")
         await wait_until(pilot, lambda: "queued" in read_screen_line(app, 1))
         one = make_run_row(path=str(tmp_path / "none.log"), logs="hello\n")
+        one["devices"] = ["0", "3"]
         row = make_task_row(status="running", instances=[one])
         answers.table |= {"show": row, "log": make_log_answer(row, one)}
         app.board = BOARD._replace(at=BOARD.at + 1)
         await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
         await wait_until(pilot, lambda: "  hello" in read_screen_lines(app))
+        assert any("GPU 0,3   pid 41877" in line for line in read_screen_lines(app))
 
 
 async def test_the_screen_of_an_ending_task_becomes_its_report(tmp_path: Path) -> None:

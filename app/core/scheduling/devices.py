@@ -1,0 +1,70 @@
+"""GPU devices of runs: which ones a run gets, and the variables that tell its program.
+
+A device is named by its index on this machine, or by its UUID.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+VARIABLE = "TASKDECK_DEVICES"
+"""Variable of a run with its devices, by which a runtime knows them again."""
+MAX_DEVICES = 1024
+_INDEX = re.compile(r"[0-9]{1,6}", re.ASCII)
+_UUID = re.compile(r"(GPU|MIG)-[0-9a-fA-F-]{8,60}", re.ASCII)
+_SHORT = 12
+"""Characters of a UUID that people see: `GPU-5f2c81d0`."""
+
+
+def assign_devices(
+    wanted: Iterable[int], held: Collection[str], known: Sequence[str] | None = None
+) -> list[tuple[str, ...]]:
+    """Return the devices of each run that wants a number of them, lowest first.
+
+    No device in `held` is given. `known` holds the devices that may be given, in order; without it
+    they are the indices from 0. A run for which too few are left gets none.
+    """
+    free = [name for name in known if name not in held] if known is not None else None
+    indices = (name for n in count() if (name := str(n)) not in held)
+    found: list[tuple[str, ...]] = []
+    for amount in wanted:
+        if free is None:
+            found.append(tuple(next(indices) for _ in range(amount)))
+        elif amount > len(free):
+            found.append(())
+        else:
+            found.append(tuple(free[:amount]))
+            del free[:amount]
+    return found
+
+
+def make_variables(devices: Sequence[str]) -> dict[str, str]:
+    """Return the variables of a run with these devices; without any they hide all GPUs."""
+    listed = ",".join(devices)
+    if not devices:
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if devices[0].isdigit() else {}
+    return {"CUDA_VISIBLE_DEVICES": listed, VARIABLE: listed} | order
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """Return the devices in the variable of a run, which its program may have changed.
+
+    Raise ValueError if the text is no list of devices.
+    """
+    names = text.split(",")
+    if len(names) > MAX_DEVICES or not all(
+        _INDEX.fullmatch(n) or _UUID.fullmatch(n) for n in names
+    ):
+        raise ValueError("no list of devices")
+    return tuple(dict.fromkeys(names))
+
+
+def format_devices(devices: Iterable[str]) -> str:
+    """Format devices for people: `0,1`, or the beginnings of UUIDs."""
+    return ",".join(name[:_SHORT] for name in devices)
