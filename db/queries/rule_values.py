@@ -221,8 +221,9 @@ def _list_runs(c: Connection, where: str, since: str) -> list[RunRow]:
 class NameFacts(NamedTuple):
     """Outcomes of the tasks of a name: the last success, and failed runs since it.
 
-    `submitted` and `ended` belong to the latest success; `template`, `queue` and `tags` to the
-    latest task.
+    `submitted` is the latest submission that succeeded, and `ended` the end of the latest success.
+    `failed` is the end of the latest task that failed with no attempt left, `failed_submitted` its
+    submission. `template`, `queue` and `tags` belong to the latest task.
     """
 
     submitted: str | None
@@ -231,6 +232,8 @@ class NameFacts(NamedTuple):
     template: str | None
     queue: str | None
     tags: str | None = None
+    failed: str | None = None
+    failed_submitted: str | None = None
 
 
 _FAILED_WORDS = {str(status) for status in FAILED}
@@ -243,38 +246,51 @@ def read_names(c: Connection, names: Sequence[str]) -> dict[str, NameFacts]:
     rows = raw_sql.fetch_tuples(
         c,
         "SELECT t.uuid, t.status, t.created_at, t.ended_at, t.template, t.queue, t.name, t.number,"
-        " t.tags"
+        " t.tags, t.retries, t.deleted_at"
         " FROM json_each(?) n CROSS JOIN tasks t ON t.rowid IN (SELECT o.rowid FROM tasks o WHERE"
         " o.name = n.value ORDER BY o.rowid DESC LIMIT ?)",
         (json.dumps(list(names)), most),
     )
     for row in rows:
         tasks[row[6]].append(row)
-    runs: dict[str, list[tuple[str, str]]] = {}
+    runs: dict[str, list[tuple[str, str, int]]] = {}
     uuids = [row[0] for found in tasks.values() for row in found if row[1] != "succeeded"]
     ends = raw_sql.fetch_tuples(
         c,
-        "SELECT i.task_id, i.end_time, i.status FROM json_each(?) u CROSS JOIN instances i ON"
-        f" i.task_id = u.value WHERE +i.status IN {_ENDED_SQL} AND i.end_time IS NOT NULL",
+        "SELECT i.task_id, i.end_time, i.status, i.attempt FROM json_each(?) u CROSS JOIN"
+        f" instances i ON i.task_id = u.value WHERE +i.status IN {_ENDED_SQL} AND i.end_time IS NOT"
+        " NULL",
         (json.dumps(uuids),),
     )
-    for uuid, ended, status in ends:
-        runs.setdefault(uuid, []).append((ended, status))
+    for uuid, ended, status, attempt in ends:
+        runs.setdefault(uuid, []).append((ended, status, attempt))
     return {name: _judge_tasks(found, runs) for name, found in tasks.items()}
 
 
 def _judge_tasks(
-    tasks: Sequence[Any], runs: dict[str, list[tuple[str, str]]]
+    tasks: Sequence[Any], runs: dict[str, list[tuple[str, str, int]]]
 ) -> NameFacts:  # fmt: skip
     succeeded = [(row[3], row[2]) for row in tasks if row[1] == "succeeded" and row[3]]
-    ended, submitted = max(succeeded, default=(None, None))
+    ended = max((end for end, _ in succeeded), default=None)
+    submitted = max((created for _, created in succeeded), default=None)
     ends = [one for row in tasks for one in runs.get(row[0], ())]
     failures = sum(
-        status in _FAILED_WORDS and (ended is None or end > ended) for end, status in ends
+        status in _FAILED_WORDS and (ended is None or end > ended) for end, status, _ in ends
     )
     last = max(tasks, key=lambda row: row[7], default=None)
     template, queue, tags = (last[4], last[5], last[8]) if last else (None, None, None)
-    return NameFacts(submitted, ended, failures, template, queue, tags)
+    failed = [(row[2], end) for row in tasks for end in _list_failures(row, runs.get(row[0], ()))]
+    failed_submitted, failed_at = max(failed, default=(None, None))
+    return NameFacts(submitted, ended, failures, template, queue, tags, failed_at, failed_submitted)
+
+
+def _list_failures(task: Any, runs: Iterable[tuple[str, str, int]]) -> list[str]:
+    """Return the ends of the runs that failed with no attempt left; a retry may run since."""
+    if task[1] == "cancelled" or task[10] is not None:
+        return []
+    is_over = task[1] in _FAILED_WORDS
+    failed = [(end, attempt) for end, status, attempt in runs if status in _FAILED_WORDS]
+    return [end for end, attempt in failed if is_over or attempt > task[9]]
 
 
 def list_names(c: Connection, most: int) -> list[str]:

@@ -66,7 +66,9 @@ class SubjectTimes(NamedTuple):
 
     `success_submitted` is the submission of the latest run that succeeded. `known_since` is when
     the rule began to apply: earlier due times do not count. `failed_at` is when an instance failed
-    with no attempt left; `is_retried` is True while an instance with an alert runs again.
+    with no attempt left; `is_retried` is True while an instance with an alert runs again. For a
+    name, `failed_at` is of the latest failure, and `failed_submitted` is when its task was
+    submitted.
     """
 
     queued_at: float | None = None
@@ -77,6 +79,7 @@ class SubjectTimes(NamedTuple):
     known_since: float = 0.0
     failed_at: float | None = None
     is_retried: bool = False
+    failed_submitted: float | None = None
 
 
 Values = Callable[[MetricRef], Reading]
@@ -281,7 +284,7 @@ def _judge_time(node: DeadlineNode | ForecastNode, times: SubjectTimes, now: flo
 
 
 def _judge_failure(target: Target | None, times: SubjectTimes, now: float) -> Verdict:
-    """Return true: an instance that failed meets no deadline, until a retry succeeds."""
+    """Return true: what failed meets no deadline, until a retry or a later task succeeds."""
     failed_at = times.failed_at
     since = now if failed_at is None else failed_at
     text = "failed, retried" if failed_at is None else f"failed {format_moment(failed_at)}"
@@ -304,11 +307,20 @@ def _judge_fixed(
     last = deadlines.find_last_due(fixed, form.offset, now)
     next_at = coming.due if coming else None
     if last is not None and last.due >= times.known_since and not _is_met(last, times):
-        late = Target(last.due, last.since)
-        return _make_due_verdict(late, True, now)._replace(next_at=next_at)
+        late = Target(last.due, last.since, has_failed=_has_failed(last, times))
+        verdict = (
+            _judge_failure(late, times, now)
+            if late.has_failed
+            else _make_due_verdict(late, True, now)
+        )
+        return verdict._replace(next_at=next_at)
     if coming is None:
         return Verdict(False, now, text="on time")
     target = Target(coming.due, coming.since, _is_met(coming, times))
+    is_new = times.failed_at is not None and times.failed_at >= times.known_since
+    if is_new and not target.is_met and _has_failed(coming, times):
+        failed = _judge_failure(target._replace(has_failed=True), times, now)
+        return failed._replace(next_at=next_at)
     if isinstance(form, ForecastDeadline) and not target.is_met:
         return _judge_expected_end(target, margin, times, now)
     due = None if target.is_met else target.at
@@ -316,7 +328,12 @@ def _judge_fixed(
 
 
 def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
-    return times.success_submitted is not None and times.success_submitted > found.since
+    return times.success_submitted is not None and times.success_submitted >= found.since
+
+
+def _has_failed(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
+    """Return whether the latest failure is of a task that could have met a due time."""
+    return times.failed_submitted is not None and times.failed_submitted >= found.since
 
 
 def _make_due_verdict(target: Target, is_late: bool, now: float) -> Verdict:

@@ -87,6 +87,7 @@ class Past:
         first = timestamps.from_unix(since - max([DAY, *windows]))
         metrics = {ref.metric for ref in plan.refs}
         self._tasks = rule_values.list_past_tasks(c, first)
+        self._task_of = {task.uuid: task for task in self._tasks if task.status != "cancelled"}
         self.is_complete = len(self._tasks) < rule_values.MAX_PAST_TASKS
         self._fires = rule_values.map_fire_times(c, [task.uuid for task in self._tasks])
         self._queues = {row.name: row for row in reads.list_queues(c)}
@@ -408,13 +409,26 @@ class Past:
             for _, run in past[-1000:]
             if run.status == "succeeded"
         ]
-        return SubjectTimes(success_submitted=max(times, default=None), known_since=subject.begin)
+        failed_submitted, failed_at = max(self._list_failures(past[-1000:]), default=(None, None))
+        return SubjectTimes(
+            success_submitted=max(times, default=None), known_since=subject.begin,
+            failed_at=failed_at, failed_submitted=failed_submitted,
+        )  # fmt: skip
+
+    def _list_failures(
+        self, runs: Sequence[tuple[float, RunRow]]
+    ) -> Iterable[tuple[float, float]]:  # fmt: skip
+        """Yield submission and end of the runs that failed with no attempt left."""
+        for at, run in runs:
+            task = self._task_of.get(run.task_id)
+            if task is not None and run.status in _FAILED and _is_last(task, run):
+                yield timestamps.to_unix(run.created_at), at
 
     def _find_failure(self, subject: PastSubject, now: float) -> float | None:
         """Return when a task had used its attempts, if no task of the name succeeded since."""
         assert subject.task is not None
         for run in subject.runs:
-            is_last = run.attempt > subject.task.retries or run.end_time == subject.task.ended_at
+            is_last = _is_last(subject.task, run)
             if run.end_time is None or run.status not in _FAILED or not is_last:
                 continue
             ended = timestamps.to_unix(run.end_time)
@@ -422,6 +436,11 @@ class Past:
             if ended <= now and not any(one.status == "succeeded" for _, one in later):
                 return ended
         return None
+
+
+def _is_last(task: PastTaskRow, run: RunRow) -> bool:
+    """Return whether a run was the last attempt of its task, unless a person asked for more."""
+    return run.attempt > task.retries or run.end_time == task.ended_at
 
 
 def _cut(

@@ -48,6 +48,10 @@ def _measure_wait(created: str, started: str | None) -> float | None:
     return max(0.0, timestamps.to_unix(started) - timestamps.to_unix(created))
 
 
+def _to_unix(text: str | None) -> float | None:
+    return timestamps.to_unix(text) if text else None
+
+
 class SubjectValues:
     """Values of one subject in one pass; `rule_since` is when the rule began to apply."""
 
@@ -202,6 +206,8 @@ class SubjectValues:
             success_submitted=max(found_times, default=None),
             expected_end=expected,
             known_since=self._since,
+            failed_at=_to_unix(facts.failed),
+            failed_submitted=_to_unix(facts.failed_submitted),
         )
 
     def _read_ended_times(self) -> SubjectTimes:

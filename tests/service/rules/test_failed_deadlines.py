@@ -43,7 +43,8 @@ async def list_told(home: VirtualHome) -> list[tuple[str, str]]:
 
 async def check_replay(home: VirtualHome) -> None:
     """Compare the replay of the rule with the alerts that fired and ended."""
-    found = (await replay.test(home.call, name="rule", days=1))["alerts"]
+    days = (home.now - home.start) / DAY
+    found = (await replay.test(home.call, name="rule", days=days))["alerts"]
     told = await home.list_alerts()
     times = [timestamps.to_unix(one["fired_at"]) for one in found]
     assert times == pytest.approx([timestamps.to_unix(one["since"]) for one in told], abs=0.1)
@@ -211,3 +212,56 @@ async def test_newer_failures_end_no_alert(home: VirtualHome, monkeypatch: pytes
     for name in "abcd":
         await fail(home, await home.submit(name))
     assert [action for _, action in home.take_log()] == ["fire"] * 4
+
+
+def make_fixed(kind: str = "deadline") -> dict[str, Any]:
+    reference = {"fixed": "06:00", "tz": "UTC"}
+    return {"scope": "task", "match": {"task": "etl"}, "when": {kind: {"reference": reference}}}
+
+
+@pytest.mark.parametrize("kind", ["deadline", "forecast"])
+async def test_a_failure_before_a_fixed_time_is_told_at_once(home: VirtualHome, kind: str):
+    await home.add_rule(make_fixed(kind))
+    task = await home.submit("etl")
+    await fail(home, task)
+    await actions.retry(home.call, ids=[1])
+    await home.advance(60)
+    run = await home.start_run(task)
+    await home.advance(60)
+    (text,) = home.engine.levels.texts.values()
+    assert text.text == "failed Mon 00:01, due Mon 30 Nov 06:00"
+    assert home.take_log() == [(60, "fire")]
+    await home.end_run(run)
+    await home.advance(5)
+    assert [action for _, action in home.take_log()] == ["resolve"]
+    if kind == "deadline":
+        await check_replay(home)
+
+
+async def test_a_failure_stays_told_after_its_fixed_time(home: VirtualHome):
+    await home.add_rule(make_fixed())
+    await fail(home, await home.submit("etl"))
+    await home.skip(7 * HOUR)
+    await home.advance(5)
+    assert home.take_log() == [(60, "fire")]
+    await home.run_task("etl")
+    await home.advance(5)
+    assert [action for _, action in home.take_log()] == ["resolve"]
+    await check_replay(home)
+
+
+@pytest.mark.parametrize("how", ["attempts left", "cancelled", "success before", "earlier"])
+async def test_no_failure_of_a_name_is_told(home: VirtualHome, how: str):
+    if how == "earlier":
+        await fail(home, await home.submit("etl"))
+    await home.advance(1)
+    await home.add_rule(make_fixed())
+    if how == "success before":
+        await home.run_task("etl")
+    if how == "cancelled":
+        await home.submit("etl")
+        await actions.cancel(home.call, ids=[1])
+    elif how != "earlier":
+        await fail(home, await home.submit("etl", retries=int(how == "attempts left")))
+    await home.advance(60)
+    assert home.take_log() == []
