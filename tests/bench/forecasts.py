@@ -30,7 +30,7 @@ from app.core.scheduling.plan import (
     QueueView,
     decide,
 )
-from app.core.scheduling.resources import make_amounts
+from app.core.scheduling.resources import CPU, MEMORY, make_amounts
 from app.core.scheduling.run_times import PastRunTimes
 from app.service.tasks.similar_runs import mask_digits
 from db.queries.run_history import RECENT
@@ -197,7 +197,16 @@ def read_jobs(path: Path, limit: int) -> tuple[list[NamedJob], float, float]:
     if path.name.endswith(".psv.gz"):
         rows = list(read_slurm_rows(path))[:limit]
         jobs = [
-            NamedJob(job.number, name, job.submit, job.run, job.limit, job.cpu, job.memory, done)
+            NamedJob(
+                job.number,
+                name,
+                job.submit,
+                job.run,
+                job.limit,
+                job.needs[CPU],
+                job.needs[MEMORY],
+                done,
+            )  # fmt: skip
             for job, name, done in rows
         ]
         return jobs, 64.0, 184000.0

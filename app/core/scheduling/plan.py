@@ -206,6 +206,15 @@ class BackfillBudget:
         """Return True if a task of another pool does not delay the reserved task."""
         return self._ends_before(task) or self.shared.has(task.needs)
 
+    def get_longest(self, needs: Amounts) -> float:
+        """Return the longest expected time of a task of this pool that delays nothing.
+
+        inf is any time, also an unknown one; -1 is none.
+        """
+        if self.free.has(needs) and self.shared.has(needs):
+            return inf
+        return self.starts_in if self.starts_in < inf else -1.0
+
     def admit(self, task: QueuedTask, is_own: bool) -> None:
         """Deduct the resources of a task that may still run when the reserved task starts."""
         if self._ends_before(task):

@@ -18,6 +18,8 @@ from app.core.scheduling.plan import (
     make_plan,
     split_view,
 )
+from app.core.scheduling.replay import TraceJob, TraceReplay
+from app.core.scheduling.resources import make_amounts
 from tests.core.scheduling.builders import (
     is_open,
     is_within_limits,
@@ -28,7 +30,6 @@ from tests.core.scheduling.builders import (
     make_view,
     random_views,
 )
-from tests.core.scheduling.simulator import TraceJob, simulate
 
 
 def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | QueuedTask]) -> bool:
@@ -148,22 +149,24 @@ def test_without_a_known_end_no_backfill_takes_the_reserved_room(view: DispatchV
 )
 @settings(max_examples=100, deadline=None)
 def test_the_first_task_starts_as_promised_if_runs_keep_their_time(sizes):
-    jobs = [
-        TraceJob(n, submit, run, run + slack, cpu, memory)
-        for n, (submit, run, slack, cpu, memory) in enumerate(sizes)
-    ]
+    replay = TraceReplay(
+        [
+            TraceJob(n, submit, run, run + slack, make_amounts(cpu, memory, None))
+            for n, (submit, run, slack, cpu, memory) in enumerate(sizes)
+        ],
+        make_amounts(4, 4, None),
+    )
     promised: dict[int, float] = {}
-    begun: dict[int, float] = {}
 
-    for moment in simulate(jobs, cpu=4, memory=4):
-        for head, begins in list_reservations(moment.view, moment.plan):
-            assert (
-                moment.now + begins <= promised.setdefault(head.number, moment.now + begins) < inf
-            )
-        begun |= {task.number: moment.now for task in moment.plan.starts}
+    while replay.advance():
+        view = replay.make_view()
+        for head, begins in list_reservations(view, make_plan(view)):
+            at = replay.now + begins
+            assert at <= promised.setdefault(head.number, at) < inf
+        replay.start()
 
-    assert begun.keys() == {job.number for job in jobs}
-    assert all(begun[number] <= promised[number] for number in promised)
+    assert len(replay.starts) == len(sizes)
+    assert all(replay.starts[number] <= promised[number] for number in promised)
 
 
 def test_starts_follow_queue_priority_front_priority_and_age():

@@ -1,65 +1,80 @@
-"""Tests with recorded traces in virtual time, compared with reference schedules."""
+"""Tests with recorded traces in virtual time, compared with reference schedules.
+
+`python -m tests.bench.replays` compares the whole traces.
+"""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from tests.core.scheduling.simulator import (
-    TraceJob,
-    compute_mean_slowdown,
-    map_start_times,
-    simulate,
-)
-from tests.core.scheduling.trace_files import CASES, read_slurm, read_swf
+from app.core.scheduling.replay import FIFO, ReplayOptions, TraceReplay, compute_figures
+from app.core.scheduling.resources import make_amounts
+from tests.bench.replays import list_sequences, read_reference, replay_jobs
+from tests.core.scheduling.trace_files import CASES, read_jobs
 
 assert CASES is not None
+REFERENCE = CASES / "reference"
+DAYS = 86400.0
 
 
-@pytest.mark.parametrize(("schedule", "estimate"), [("easy", 8), ("easy_clairvoyant", 17)])
-def test_sdsc_sp2_jobs_start_like_textbook_easy_backfill(schedule: str, estimate: int):
-    rows = read_swf(CASES / "reference" / f"SDSC-SP2.{schedule}.swf.gz")
-    jobs = [TraceJob(int(row[0]), row[1], row[3], row[estimate], row[7]) for row in rows]
+@pytest.mark.parametrize(
+    ("schedule", "estimates"), [("easy", "user"), ("easy_clairvoyant", "perfect")]
+)
+def test_sdsc_sp2_jobs_start_like_textbook_easy_backfill(schedule: str, estimates: str):
+    jobs, expected = read_reference(REFERENCE / f"SDSC-SP2.{schedule}.swf.gz", until=60 * DAYS)
 
-    begun = map_start_times(jobs, cpu=128)
+    replay = replay_jobs(jobs, {"cpu": 128.0}, ReplayOptions(FIFO, estimates))
 
-    assert len(begun) == 54006
-    assert begun == {int(row[0]): row[1] + row[2] for row in rows}
+    begun = {replay.jobs[at].number: start for at, start in replay.starts.items()}
+    # A later start may depend on jobs that are left out.
+    early = {number for number, start in expected.items() if start < jobs[-1].submit}
+    assert len(early) > 3000
+    assert {number: begun[number] for number in early} == {n: expected[n] for n in early}
 
 
-def test_slurm_jobs_wait_like_an_independent_simulator():
-    rows = json.loads((CASES / "reference" / "computed_policy_rows.json").read_text())
-    expected = rows["two_resource"]["xdmod-phillips"]["policies"]["easy"]
-    jobs = list(read_slurm(CASES / "traces" / "xdmod-phillips.sacct.psv.gz"))
+@pytest.mark.parametrize(("policy", "backfills"), [("easy", True), ("strict", False)])
+def test_slurm_jobs_wait_like_an_independent_simulator(policy: str, backfills: bool):
+    rows = json.loads((REFERENCE / "computed_policy_rows.json").read_text())
+    expected = rows["two_resource"]["xdmod-phillips"]["policies"][policy]
+    totals = {"cpu": 64.0, "memory": 184000.0}
+    jobs = read_jobs(CASES / "traces" / "xdmod-phillips.sacct.psv.gz", totals)
 
-    begun = map_start_times(jobs, cpu=64, memory=184000)
+    figures = compute_figures(replay_jobs(jobs, totals, ReplayOptions(FIFO, backfills=backfills)))
 
-    waits = [begun[job.number] - job.submit for job in jobs]
-    assert len(jobs) == len(begun) == 4024
-    assert round(sum(waits) / len(waits), 1) == expected["avg_wait_s"]
-    assert max(waits) == expected["max_wait_s"]
-    assert round(compute_mean_slowdown(jobs, begun), 2) == expected["avg_bsld"]
+    assert figures.jobs == 4024
+    assert {
+        "avg_wait_s": round(figures.mean_wait, 1),
+        "p95_wait_s": figures.p95_wait,
+        "max_wait_s": figures.longest_wait,
+        "avg_bsld": round(figures.mean_slowdown, 2),
+        "makespan_s": figures.makespan,
+        "cpu_util": round(figures.utilisation["cpu"], 4),
+        "mem_util": round(figures.utilisation["memory"], 4),
+    } == expected
+
+
+def test_first_come_first_served_has_the_published_slowdown():
+    found = [
+        compute_figures(replay_jobs(jobs, {"cpu": 256.0}, ReplayOptions(FIFO, backfills=False)))
+        for jobs in list_sequences(CASES, "Lublin-1")
+    ]
+
+    assert sum(one.mean_slowdown for one in found) / len(found) == pytest.approx(7273.77, abs=0.01)
 
 
 def test_jobs_that_exceed_their_limits_never_exceed_the_pool():
-    rows = read_swf(CASES / "traces" / "HPC2N-first3000.swf.gz")
-    jobs = [_make_job(row) for row in rows if row[3] >= 0 and row[4] > 0]
-    assert sum(job.run > job.limit for job in jobs) > 100
-    begun: list[int] = []
+    totals = {"cpu": 240.0, "memory": 120.0 * 1024}
+    jobs = [
+        replace(job, needs=make_amounts(job.needs["cpu"], 512 * job.needs["cpu"], None))
+        for job in read_jobs(CASES / "traces" / "HPC2N-first3000.swf.gz", {"cpu": 240.0})
+    ]
+    assert sum(job.run > job.limit for job in jobs if job.limit) > 100
+    replay = TraceReplay(jobs, totals, ReplayOptions(FIFO))
 
-    for moment in simulate(jobs, cpu=240, memory=120 * 1024):
-        held = (*moment.view.active, *moment.plan.starts)
-        assert sum(run.needs["cpu"] for run in held) <= 240 and sum(
-            run.needs["memory"] for run in held
-        ) <= (120 * 1024)
-        begun += [task.number for task in moment.plan.starts]
+    while replay.advance():
+        view = replay.make_view()
+        held = [*view.active, *replay.start()]
+        assert all(sum(run.needs[name] for run in held) <= totals[name] for name in totals)
 
-    assert sorted(begun) == sorted(job.number for job in jobs)
-
-
-def _make_job(row: list[float]) -> TraceJob:
-    """Return a job of a cluster with two cores and 1 GiB per node.
-
-    Memory is the request (KiB a core), or else the job's share of the node.
-    """
-    memory = row[9] / 1024 if row[9] > 0 else 512.0
-    return TraceJob(int(row[0]), row[1], row[3], max(row[8], 0.0), row[4], memory * row[4])
+    assert len(replay.starts) == len(jobs)

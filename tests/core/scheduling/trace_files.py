@@ -2,12 +2,15 @@
 
 import gzip
 import os
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from tests.core.scheduling.simulator import TraceJob
+from app.core.scheduling.job_trace import fit_jobs, read_trace
+from app.core.scheduling.plan import Amounts
+from app.core.scheduling.replay import TraceJob
+from app.core.scheduling.resources import make_amounts
+from app.core.text.units import parse_duration
 
 MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
@@ -39,9 +42,10 @@ def read_swf(path: Path) -> list[list[float]]:
         ]
 
 
-def read_slurm(path: Path) -> Iterator[TraceJob]:
-    """Yield the jobs that ran, with allotted cores and memory and the time limit as estimate."""
-    return (job for job, _, _ in read_slurm_rows(path))
+def read_jobs(path: Path, totals: Amounts) -> list[TraceJob]:
+    """Return the jobs of a trace that a machine with these resources can run."""
+    with gzip.open(path, "rt") as lines:
+        return fit_jobs(read_trace(lines), totals)
 
 
 def read_slurm_rows(path: Path) -> Iterator[tuple[TraceJob, str, bool]]:
@@ -59,16 +63,7 @@ def read_slurm_rows(path: Path) -> Iterator[tuple[TraceJob, str, bool]]:
                     number,
                     submit,
                     end - start,
-                    _parse_limit(fields[23]),
-                    float(allotted["cpu"]),
-                    memory,
+                    parse_duration(fields[23]),
+                    make_amounts(float(allotted["cpu"]), memory, None),
                 )
                 yield job, f"{fields[8]} {fields[25]}", fields[16] == "COMPLETED"
-
-
-def _parse_limit(limit: str) -> float:
-    """Parse a limit such as `5-00:00:00` to seconds."""
-    days, hours, minutes, seconds = map(
-        int, re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", limit).groups(default="0")
-    )
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
