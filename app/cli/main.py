@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 EXIT_SIGPIPE = 141
 """128 + SIGPIPE, as a shell reports a writer whose reader is gone."""
 
-_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help"})
+_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help", "replay"})
 """Commands allowed in the folder of a replica without --read-only; others would take the folder for
 an empty home."""
 _READ_ONLY_COMMANDS = frozenset(
-    {"completion", "help", "schedule.preview", "sla.presets", "sla.schema", "version", "wait"}
+    {
+        "completion",
+        "help",
+        "replay",
+        "schedule.preview",
+        "sla.presets",
+        "sla.schema",
+        "version",
+        "wait",
+    }
 )
 """Commands that change nothing, besides those whose verb is in `READ_ONLY_VERBS`."""
 _GLOBAL_OPTIONS = (

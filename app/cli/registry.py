@@ -38,6 +38,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "export": ("apply_export", "print all definitions as one file"),
     "import": ("imports", "take over the crontab of this user, or another one"),
     "status": ("status", "show runtime, queues, pools and alerts"),
+    "replay": ("replay", "run a recorded job trace through the plan in virtual time"),
     "operations": ("operations", "show the operation log"),
     "undo": ("operations", "undo operations"),
     "serve": ("runtime", "run the runtime in the foreground or background"),
@@ -69,7 +70,7 @@ SECTIONS = (
     ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),
     (
         "runtime and maintenance",
-        "status operations undo serve stop service doctor demo db completion help version",
+        "status replay operations undo serve stop service doctor demo db completion help version",
     ),
 )
 

@@ -180,6 +180,7 @@ def test_every_reading_command_has_json():
         "logs",
         "instances",
         "status",
+        "replay",
         "operations",
         "undo",
         "doctor",
