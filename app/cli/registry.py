@@ -26,6 +26,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "set": ("task_actions", "change the settings of waiting tasks"),
     "front": ("task_actions", "move tasks to the front of their queue"),
     "instances": ("instances", "list runs"),
+    "usage": ("usage", "show what tasks used: hours of CPU, memory and GPUs, waits"),
     "queue": ("queues", "manage queues"),
     "pool": ("pools", "manage pools of CPU and memory"),
     "template": ("templates", "manage templates"),
@@ -64,7 +65,7 @@ SECTIONS = (
         "tasks",
         (
             "submit ls show why logs wait cancel pause resume hold release retry rm set front"
-            " instances"
+            " instances usage"
         ),
     ),
     ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),
@@ -94,6 +95,7 @@ _FOREIGN_WORDS = {
     "stop": "down",
     "status": "info sinfo",
     "operations": "history",
+    "usage": "sreport sacct accounting",
     "queue ls": "queues",
     "pool ls": "pools",
     "template ls": "templates",

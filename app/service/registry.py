@@ -19,6 +19,7 @@ from app.service import (
     runtime_admin,
     silences,
     since_last_visit,
+    usage,
 )
 from app.service.arguments import check_arguments
 from app.service.context import Call
@@ -61,6 +62,7 @@ VERBS: dict[str, Verb] = {
         "instances": views.list_instances,
         "log": views.find_logs,
         "operations": operations.ls,
+        "usage": usage.read_usage,
         "undo": undo.undo,
         "cancel": actions.cancel,
         "cancel.preview": actions.preview_cancel,

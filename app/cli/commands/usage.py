@@ -1,0 +1,78 @@
+"""`taskdeck usage`: tasks, hours and waits of a period, by queue, template, user or tag."""
+
+from __future__ import annotations
+
+from app.cli import output
+from app.cli.parser import AGE, Args, Command, Parser, add_row_options, require_text
+from app.cli.table_layout import Column, Span
+from app.core.text import units
+from app.core.text.sanitize import sanitize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.context import CommandContext
+
+FIELDS = (
+    "name", "tasks", "runs", "failed", "run_hours", "cpu_hours", "cpu_used_hours",
+    "memory_gib_hours", "gpu_hours", "mean_wait", "longest_wait",
+)  # fmt: skip
+_TITLES = ("TASKS", "RUNS", "FAILED", "CPU H", "USED H", "MEM GIB H", "GPU H", "WAIT", "LONGEST")
+
+
+def show_usage(session: CommandContext, args: Args) -> int:
+    """Print what the tasks of a period used."""
+    asked = {"by": args.by} | ({} if args.since is None else {"since": args.since})
+    found = session.call("usage", **asked)
+    rows = found["rows"]
+    if args.json or args.jsonl:
+        output.print_json(found, args.jsonl)
+    elif args.rows:
+        output.print_rows(FIELDS, [[row[field] for field in FIELDS] for row in rows], args.rows)
+    elif rows:
+        title = found["by"].removeprefix("tag:").upper()
+        columns = [
+            Column(sanitize(title), least=8, first=True),
+            *(Column(word, ">") for word in _TITLES),
+        ]
+        total = [found["total"] | {"name": "all"}] if len(rows) > 1 else []
+        output.print_table(columns, [_format_row(row) for row in [*rows, *total]], args.wide)
+    else:
+        output.print_message("no runs in this time")
+    return 0
+
+
+def _format_row(row: dict[str, Any]) -> list[Span]:
+    hours = ("cpu_hours", "cpu_used_hours", "memory_gib_hours", "gpu_hours")
+    return [
+        (sanitize(row["name"]) if row["name"] is not None else units.MISSING, ""),
+        *((f"{row[key]:,}", "") for key in ("tasks", "runs", "failed")),
+        *((f"{row[key]:,.1f}", "") for key in hours),
+        *((units.format_duration(row[key]), "") for key in ("mean_wait", "longest_wait")),
+    ]
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_option(
+        "--by",
+        type=require_text,
+        default="queue",
+        metavar="GROUP",
+        help="queue (default), template, user or tag:KEY",
+    )
+    parser.add_option(
+        "--since", metavar="TIME", type=AGE, help="since 7d (ago), yesterday, … (default: 30d)"
+    )
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "names only, one per line")
+
+
+COMMANDS = {
+    "usage": Command(
+        "show what tasks used: hours of CPU, memory and GPUs, waits",
+        show_usage,
+        _add_arguments,
+        "  taskdeck usage --by tag:exp --since 7d\n  taskdeck usage --by user --json",
+    )
+}

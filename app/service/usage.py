@@ -1,0 +1,76 @@
+"""Usage: tasks, hours of CPU, memory and GPUs, and waits of a period, by groups of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import Usage
+from app.service.arguments import parse_since
+from app.service.context import Call
+from db import timestamps
+from db.queries import usage as store
+from db.queries.usage import UsageSum
+
+HOUR = 3600.0
+GIB = 1024.0
+TAG = "tag:"
+KINDS = ("queue", "template", "user")
+
+
+async def read_usage(call: Call, *, by: str = "queue", since: Any = "30d") -> dict[str, Any]:
+    """Return what runs used since a past time, by queue, template, user or `tag:KEY`.
+
+    The result is {by, since, rows, total}. A task counts once, in the period in which its latest
+    attempt ended or runs; its hours and those of its earlier attempts count where they passed.
+    Cores, memory and GPUs are those reserved; `cpu_used_hours` are measured.
+    """
+    group, tag = _parse_group(by)
+    begin, now = parse_since(since) or "", timestamps.now()
+    sums = await call.db.read(store.sum_active, group, tag, begin, now)
+    page: str | None = begin
+    while page is not None:
+        more, page = await call.db.read(store.sum_ended, group, tag, begin, now, page)
+        sums += more
+    merged = _merge(sums)
+    rows = sorted(merged.values(), key=lambda one: (-one.core_seconds, one.name or "", one.runs))
+    total = _add_all(None, rows)
+    return {
+        "by": by, "since": begin, "rows": [_to_row(one) for one in rows], "total": _to_row(total),
+    }  # fmt: skip
+
+
+def _parse_group(by: Any) -> tuple[str, str]:
+    """Return the group and the key of the tag. Raise Usage."""
+    if isinstance(by, str) and by.startswith(TAG) and len(by) > len(TAG):
+        return "tag", by.removeprefix(TAG)
+    if by in KINDS:
+        return by, ""
+    shown = truncate(sanitize(str(by)), 40)
+    raise Usage(f'usage is by {", ".join(KINDS)} or tag:KEY, not by "{shown}".')
+
+
+def _merge(sums: Iterable[UsageSum]) -> dict[str | None, UsageSum]:
+    """Return the sums by name."""
+    parts: dict[str | None, list[UsageSum]] = {}
+    for one in sums:
+        parts.setdefault(one.name, []).append(one)
+    return {name: _add_all(name, some) for name, some in parts.items()}
+
+
+def _add_all(name: str | None, some: Iterable[UsageSum]) -> UsageSum:
+    columns = list(zip(*some, strict=True)) or [()] * len(UsageSum._fields)
+    added = [sum(column) for column in columns[1:-1]]
+    return UsageSum(name, *added, longest=max(columns[-1], default=0.0))
+
+
+def _to_row(one: UsageSum) -> dict[str, Any]:
+    return {
+        "name": one.name, "tasks": one.tasks, "runs": one.runs, "failed": one.failed,
+        "run_hours": one.seconds / HOUR, "cpu_hours": one.core_seconds / HOUR,
+        "cpu_used_hours": one.cpu_seconds / HOUR,
+        "memory_gib_hours": one.memory_seconds / GIB / HOUR, "gpu_hours": one.gpu_seconds / HOUR,
+        "mean_wait": one.wait / one.waits if one.waits else None,
+        "longest_wait": one.longest if one.waits else None,
+    }  # fmt: skip

@@ -1,0 +1,39 @@
+"""Tests of `taskdeck usage`."""
+
+from __future__ import annotations
+
+import json
+
+ROW = {
+    "name": "lr", "tasks": 1200, "runs": 1300, "failed": 100, "run_hours": 10.0, "cpu_hours": 40.25,
+    "cpu_used_hours": 31.04, "memory_gib_hours": 80.0, "gpu_hours": 20.0, "mean_wait": 75.0,
+    "longest_wait": 7200.0,
+}  # fmt: skip
+NONE = ROW | {"name": None, "mean_wait": None, "longest_wait": None}
+
+
+def test_usage_prints_a_line_for_each_group_and_the_sum(fake_runtime, cli):
+    runtime = fake_runtime(usage={"by": "tag:exp", "rows": [ROW, NONE], "total": ROW})
+
+    lines = cli("usage", "--by", "tag:exp", "--since", "7d").out.splitlines()
+
+    assert runtime.get_last_args("usage")["by"] == "tag:exp"
+    heading, first, second = (" ".join(line.split()) for line in lines[:3])
+    assert heading == "EXP TASKS RUNS FAILED CPU H USED H MEM GIB H GPU H WAIT LONGEST"
+    assert first == "lr 1,200 1,300 100 40.2 31.0 80.0 20.0 1m15s 2h"
+    assert second.startswith("– ") and lines[3].startswith("all ")
+
+
+def test_usage_prints_rows_for_programs(fake_runtime, cli):
+    answer = {"by": "queue", "rows": [ROW], "total": ROW}
+    fake_runtime(usage=answer)
+
+    assert json.loads(cli("usage", "--json").out) == answer
+    assert cli("usage", "-o", "tsv").out.splitlines()[1].split("\t")[:3] == ["lr", "1200", "1300"]
+    assert cli("usage", "--by", "queue").out.count("all ") == 0
+
+
+def test_usage_without_runs_says_so(fake_runtime, cli):
+    fake_runtime(usage={"by": "queue", "rows": [], "total": ROW})
+
+    assert cli("usage").err == "no runs in this time\n"
