@@ -112,6 +112,7 @@ COVERING_TESTS = {
     " db/queries/run_history",
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
+    "tests/service/test_name_hints.py": "db/queries/known_names",
     "tests/service/test_operations.py": "service/context",
     "tests/service/tasks/test_actions.py": "db/queries/task_fields"
     " service/tasks/{apply,option_values,setting_checks,wait}",

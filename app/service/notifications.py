@@ -9,9 +9,10 @@ from app import config, paths
 from app.core.notifications import channels, notices
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules import actions
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.service.context import Call
+from app.service.name_hints import is_program
 from db.queries import deliveries
 from db.rows import DeliveryRow
 
@@ -107,15 +108,27 @@ def require_channels(call: Call, names: Sequence[str], what: str) -> None:
         require_channel(call, name, what)
 
 
-def note_unusable(call: Call, rules: Mapping[str, Any]) -> None:
-    """Tell the caller which actions of {rule: actions} cannot be done as config.toml is now."""
-    acting = {rule: found for rule, found in rules.items() if found}
-    settings = get_settings(call) if acting else NotificationSettings()
-    for rule, found in acting.items():
-        for name in actions.list_channels(found):
-            if name not in settings.channels:
-                call.note(f"slas.{sanitize(rule)}: {channels.explain_missing(settings, name)}")
-        if not settings.allow_command and any("command" in one for one in found):
+def require_usable(call: Call, given: Any, what: str) -> None:
+    """Raise NotFound for a channel or a program of actions that does not exist.
+
+    `what` says what was not done.
+    """
+    for name in actions.list_channels(given):
+        require_channel(call, name, what)
+    for action in actions.list_actions(given):
+        argv = action.get("command")
+        if argv and not is_program(argv[0], "/"):
+            raise NotFound(
+                f'there is no program "{truncate(sanitize(argv[0]), 60)}" for the action command.'
+                f" {what}"
+            )
+
+
+def note_commands_off(call: Call, rules: Mapping[str, Any]) -> None:
+    """Tell the caller which rules of {rule: actions} have commands although those are off."""
+    acting = [rule for rule, found in rules.items() if any("command" in one for one in found)]
+    if acting and not get_settings(call).allow_command:
+        for rule in acting:
             call.note(
                 f"slas.{sanitize(rule)}: commands are off; to allow them: [actions] command = true"
                 " in config.toml."

@@ -14,6 +14,7 @@ from app.core.rules import silence_matchers
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Refused, Usage
+from app.service import name_hints
 from app.service.context import Call
 from app.service.tasks import lookup
 from db import timestamps
@@ -68,7 +69,8 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
         "alerts": covered,
         "before": before,
     }
-    notes = [] if covered else ["no open alert matches now; later ones are silenced."]
+    notes = await call.db.read(name_hints.describe_hints, matchers)
+    notes += [] if covered else ["no open alert matches now; later ones are silenced."]
     return {"done": [done], "refused": [], "notes": notes}
 
 

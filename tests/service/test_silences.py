@@ -49,7 +49,7 @@ async def test_a_silence_covers_alerts_that_match_and_later_ones(call: Call):
     await make_late_task(call, "sooner")
     await make_late_task(call, "other")
     assert await list_statuses(call) == [
-        ("other", "firing"), ("soon", "silenced"), ("sooner", "silenced"),
+        ("other", "firing"), ("sooner", "silenced"), ("soon", "silenced"),
     ]  # fmt: skip
     (listed,) = await silences.ls(call)
     assert (listed["alerts"], listed["by"], listed["reason"]) == (2, "ann", "disk move")

@@ -27,9 +27,10 @@ from app.core.scheduling.resources import make_amounts
 from app.core.schema import secrets
 from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
+from app.service import name_hints
 from app.service.context import Call
 from app.service.definitions import queues, slas, templates
-from app.service.notifications import note_unknown_channels, note_unusable
+from app.service.notifications import note_commands_off, note_unknown_channels, require_usable
 from app.service.schedules import changes as schedule_changes
 from app.service.tasks import lookup
 from app.service.tasks.places import Place, get_totals
@@ -108,7 +109,7 @@ async def apply(
         raise Usage("apply needs either tables or text. Nothing was changed.")
     wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
-    note_unusable(call, {name: rule.actions for name, rule in wanted["slas"].items()})
+    _check_actions(call, wanted)
     for kind in ("templates", "schedules"):
         note_unknown_channels(call, kind, {name: one.notify for name, one in wanted[kind].items()})
     changes = await (
@@ -121,7 +122,36 @@ async def apply(
     ]
     if changed and not dry_run:
         await queues.note_oversize(call, changed)
+    for hint in await call.db.read(_list_hints, changes):
+        call.note(hint)
     return {"changes": [change.as_dict() for change in changes]}
+
+
+def _check_actions(call: Call, wanted: Definitions) -> None:
+    """Raise NotFound for an unknown channel or program; note commands that are off."""
+    given = {name: rule.actions for name, rule in wanted["slas"].items() if rule.actions}
+    for name, actions in given.items():
+        with _prefix_problems("slas", name):
+            require_usable(call, actions, "Nothing was changed.")
+    note_commands_off(call, given)
+
+
+def _list_hints(c: Connection, changes: Sequence[DefinitionChange]) -> list[str]:
+    """Return hints about names in changed definitions that nothing has so far."""
+    planned = {
+        one.name: schedule_changes.make_row(one.name, one.values, one.values["context"])
+        for one in changes
+        if one.kind == "schedules"
+    }
+    found: list[str] = []
+    for one in changes:
+        hints: Sequence[str | None] = ()
+        if one.word != "same" and one.kind == "slas":
+            hints = name_hints.describe_rule_hints(c, one.values["conditions"], planned)
+        elif one.word != "same" and one.kind == "schedules":
+            hints = [name_hints.describe_program_hint(planned[one.name])]
+        found += [f"{one.kind}.{sanitize(one.name)}: {hint}" for hint in hints if hint]
+    return found
 
 
 async def export(call: Call, *, format: str = "toml") -> str:
@@ -394,6 +424,7 @@ def _check_references(
     for name, definition in wanted["slas"].items():
         with _prefix_problems("slas", name):
             slas.check_match(definition.conditions, names["templates"], names["queues"])
+            slas.check_actions(c, definition.actions, names["templates"], names["queues"])
     _check_pools(c, wanted)
     _check_room(c, wanted)
 

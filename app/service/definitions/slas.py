@@ -13,9 +13,9 @@ from app.core.rules import rule_options
 from app.core.rules.rule_options import RuleOptions
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Usage
-from app.service import sla_evaluation, sla_metrics
+from app.service import name_hints, sla_evaluation, sla_metrics
 from app.service.context import Call, RuntimeHandle
-from app.service.notifications import describe_delivery, require_channels
+from app.service.notifications import describe_delivery, require_channels, require_usable
 from app.service.rules import descriptions as general_rules
 from app.service.rules import trails, zone_hints
 from app.service.tasks import lookup
@@ -290,11 +290,19 @@ async def create(
             definitions.list_template_names(c),
             [row.name for row in reads.list_queues(c)],
         )
+        check_actions(c, values["actions"])
         definitions.create(c, schema.slas, name, values, call.by)
 
+    require_usable(call, values["actions"], "Nothing was changed.")
     await call.db.write(create)
     await zone_hints.note_zone(call, name, values["conditions"])
+    await _note_unknown_names(call, values["conditions"])
     return await show(call, name=name)
+
+
+async def _note_unknown_names(call: Call, conditions: Mapping[str, Any]) -> None:
+    for hint in await call.db.read(name_hints.describe_rule_hints, conditions):
+        call.note(hint)
 
 
 def _normalize_actions(given: Any) -> Any:
@@ -363,6 +371,8 @@ async def set_(
     await call.db.write(change)
     if values["conditions"] != row.conditions:
         await zone_hints.note_zone(call, name, values["conditions"])
+    if values["conditions"].get("match") != row.conditions.get("match"):
+        await _note_unknown_names(call, values["conditions"])
     return await show(call, name=name)
 
 
@@ -552,6 +562,25 @@ def check_match(
                 if kind == "queue":
                     raise lookup.make_unknown_queue(name, list(names))
                 raise lookup.make_unknown_name(kind, name, list(names))
+
+
+def check_actions(
+    c: Connection, actions: Any, templates: Sequence[str] = (), queues: Sequence[str] = ()
+) -> None:
+    """Raise NotFound if an action names an unknown template or queue.
+
+    `templates` and `queues` are those that are stored at the same time.
+    """
+    for action in rule_actions.list_actions(actions):
+        task = action.get("submit") or {}
+        if template := task.get("template"):
+            known = [*definitions.list_template_names(c), *templates]
+            if template not in known:
+                raise lookup.make_unknown_name("template", template, known)
+        for queue in (task.get("queue"), action.get("pause_queue"), action.get("resume_queue")):
+            known = [*(row.name for row in reads.list_queues(c)), *queues] if queue else []
+            if queue and queue not in known:
+                raise lookup.make_unknown_queue(queue, known)
 
 
 def check_pool(name: str, conditions: Mapping[str, Any]) -> None:

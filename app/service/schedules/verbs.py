@@ -18,7 +18,7 @@ from app.core.schema import parameters
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Usage
-from app.service import notifications
+from app.service import name_hints, notifications
 from app.service.context import Call
 from app.service.definitions.templates import require_template
 from app.service.schedules import changes, firing, views
@@ -105,7 +105,13 @@ async def create(
         definitions.create(c, schema.schedules, name, new, call.by)
 
     await _write_resolved(call, row, create)
+    await _note_missing_program(call, row)
     return await show(call, name=name)
+
+
+async def _note_missing_program(call: Call, row: ScheduleRow) -> None:
+    if hint := await asyncio.to_thread(name_hints.describe_program_hint, row):
+        call.note(hint)
 
 
 async def _check_notice(call: Call, task: Mapping[str, Any]) -> None:
@@ -182,6 +188,8 @@ async def set_(
         changes.update(c, current, columns, now, call.by)
 
     await _write_resolved(call, new, change)
+    if (new.task, new.context) != (row.task, row.context):
+        await _note_missing_program(call, new)
     return await show(call, name=name)
 
 

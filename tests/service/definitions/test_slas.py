@@ -869,6 +869,7 @@ async def test_a_time_in_another_zone_than_its_schedule_is_noted(
     told = replace(call, note=notes.append)
     times: Any = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
     await verbs.create(call, name="etl", argv=["true"], **times)
+    await verbs.create(call, name="other", argv=["true"], cron="0 2 * * *", timezone="UTC")
 
     await slas.create(told, name="a b", preset="succeeds-by", value="06:00", tz=tz, **match)
 
