@@ -31,6 +31,9 @@ class FakeKeeper:
     def signal(self, runid: str, number: int) -> None:
         self.orders.append(("signal", runid, number))
 
+    def signal_early(self, runid: str) -> None:
+        self.orders.append(("early", runid))
+
     def refuse(self, runid: str) -> None:
         self.orders.append(("refuse", runid))
 

@@ -91,7 +91,10 @@ async def test_the_order_contains_everything_the_keeper_needs(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path
 ):
     spec = {"argv": ["echo", "hi"], "env": {"B": "3", "C": "4"}, "timeout": 9, "grace": 2}
-    await submit.submit(call, tasks=[spec], cwd="/srv", umask=0o027, env={"A": "1", "B": "2"})
+    shell = {"A": "1", "B": "2", "PWD": "/elsewhere"}
+    await submit.submit(
+        call, tasks=[spec | {"signal": "USR1@2s"}], cwd="/srv", umask=0o027, env=shell
+    )
 
     await dispatcher.run_round()
 
@@ -99,9 +102,9 @@ async def test_the_order_contains_everything_the_keeper_needs(
     runid = order["run"]
     assert order == {
         "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0,
-        "grace": 2.0,
+        "grace": 2.0, "early": [signal.SIGUSR1, 2.0],
         "log": paths.get_log_path(home, runid),
-        "env": {"A": "1", "B": "3", "C": "4", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1",
+        "env": {"A": "1", "B": "3", "C": "4", "PWD": "/srv", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1",
         "TASKDECK_ATTEMPT": "1",
                 "TASKDECK_HOME": os.fspath(home)},
     }  # fmt: skip
@@ -579,6 +582,22 @@ async def test_runs_past_their_deadline_are_stopped(
 
     assert [order[:2] for order in fake_keeper.get_orders("stop")] == [(runid, "timeout")]
     assert (await show_task(call, number))["instances"][0]["status"] == "stopping"
+
+
+async def test_a_shorter_timeout_brings_the_early_signal_forward(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    number, runid = await start_task(call, dispatcher, fake_keeper, timeout="2h", signal="USR1@5m")
+    began = time.clock_gettime(time.CLOCK_BOOTTIME) - 600
+    dispatcher.handle_event(make_started_event(runid, boot_at=began))
+    await dispatcher.stop_overdue()
+    assert fake_keeper.get_orders("early") == []
+
+    await actions.set_(call, ids=[number], fields={"timeout": "14m"})
+    for _ in range(2):
+        await dispatcher.stop_overdue()
+
+    assert fake_keeper.get_orders("early") == [(runid,)]
 
 
 async def test_a_timeout_set_while_a_task_runs_stops_the_run(
