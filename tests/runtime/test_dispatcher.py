@@ -104,8 +104,8 @@ async def test_the_order_contains_everything_the_keeper_needs(
         "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0,
         "grace": 2.0, "early": [signal.SIGUSR1, 2.0],
         "log": paths.get_log_path(home, runid),
-        "env": {"A": "1", "B": "3", "C": "4", "PWD": "/srv", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1",
-        "TASKDECK_ATTEMPT": "1",
+        "env": {"A": "1", "B": "3", "C": "4", "PWD": "/srv", "TASKDECK_RUNID": runid,
+        "TASKDECK_TASK": "1", "TASKDECK_ATTEMPT": "1",
                 "TASKDECK_HOME": os.fspath(home)},
     }  # fmt: skip
 
