@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -221,9 +221,10 @@ def _list_runs(c: Connection, where: str, since: str) -> list[RunRow]:
 class NameFacts(NamedTuple):
     """Outcomes of the tasks of a name: the last success, and failed runs since it.
 
-    `submitted` is the latest submission that succeeded, and `ended` the end of the latest success.
-    `failed` is the end of the latest task that failed with no attempt left, `failed_submitted` its
-    submission. `template`, `queue` and `tags` belong to the latest task.
+    `submitted` is the latest submission that succeeded, and `number` its task. `ended` is the end
+    of the latest success. `failed` is the end of the latest task that failed with no attempt left,
+    `failed_submitted` its submission. A task of a schedule is submitted at its fire time.
+    `template`, `queue` and `tags` belong to the latest task.
     """
 
     submitted: str | None
@@ -234,13 +235,16 @@ class NameFacts(NamedTuple):
     tags: str | None = None
     failed: str | None = None
     failed_submitted: str | None = None
+    number: int | None = None
 
 
 _FAILED_WORDS = {str(status) for status in FAILED}
 
 
-def read_names(c: Connection, names: Sequence[str]) -> dict[str, NameFacts]:
-    """Return the outcomes of the latest tasks of some names."""
+def read_names(
+    c: Connection, names: Sequence[str], scheduled: Collection[str] = ()
+) -> dict[str, NameFacts]:
+    """Return the outcomes of the latest tasks of some names, with fire times of scheduled ones."""
     most = MAX_EARLIER if len(names) <= FEW_NAMES else MAX_EARLIER // 10
     tasks: dict[str, list[Any]] = {name: [] for name in names}
     rows = raw_sql.fetch_tuples(
@@ -264,24 +268,32 @@ def read_names(c: Connection, names: Sequence[str]) -> dict[str, NameFacts]:
     )
     for uuid, ended, status, attempt in ends:
         runs.setdefault(uuid, []).append((ended, status, attempt))
-    return {name: _judge_tasks(found, runs) for name, found in tasks.items()}
+    fired = [row[0] for name in {*scheduled} & tasks.keys() for row in tasks[name]]
+    fires = map_fire_times(c, fired) if fired else {}
+    return {name: _judge_tasks(found, runs, fires) for name, found in tasks.items()}
 
 
 def _judge_tasks(
-    tasks: Sequence[Any], runs: dict[str, list[tuple[str, str, int]]]
+    tasks: Sequence[Any], runs: dict[str, list[tuple[str, str, int]]],
+    fires: Mapping[str, tuple[str, str]],
 ) -> NameFacts:  # fmt: skip
-    succeeded = [(row[3], row[2]) for row in tasks if row[1] == "succeeded" and row[3]]
-    ended = max((end for end, _ in succeeded), default=None)
-    submitted = max((created for _, created in succeeded), default=None)
+    planned = {row[0]: fires[row[0]][1] if row[0] in fires else row[2] for row in tasks}
+    succeeded = [row for row in tasks if row[1] == "succeeded" and row[3]]
+    ended = max((row[3] for row in succeeded), default=None)
+    submitted, number = max(((planned[row[0]], row[7]) for row in succeeded), default=(None, None))
     ends = [one for row in tasks for one in runs.get(row[0], ())]
     failures = sum(
         status in _FAILED_WORDS and (ended is None or end > ended) for end, status, _ in ends
     )
     last = max(tasks, key=lambda row: row[7], default=None)
     template, queue, tags = (last[4], last[5], last[8]) if last else (None, None, None)
-    failed = [(row[2], end) for row in tasks for end in _list_failures(row, runs.get(row[0], ()))]
+    failed = [
+        (planned[row[0]], end) for row in tasks for end in _list_failures(row, runs.get(row[0], ()))
+    ]
     failed_submitted, failed_at = max(failed, default=(None, None))
-    return NameFacts(submitted, ended, failures, template, queue, tags, failed_at, failed_submitted)
+    return NameFacts(
+        submitted, ended, failures, template, queue, tags, failed_at, failed_submitted, number
+    )
 
 
 def _list_failures(task: Any, runs: Iterable[tuple[str, str, int]]) -> list[str]:
@@ -305,15 +317,18 @@ def list_names(c: Connection, most: int) -> list[str]:
 
 
 def find_success_before(c: Connection, name: str, before: str) -> tuple[str, str] | None:
-    """Return submission and end of the latest success of a name before a time, or None."""
+    """Return submission, or fire time, and end of the latest success of a name before a time."""
     rows = raw_sql.fetch_tuples(
         c,
-        "SELECT created_at, ended_at FROM (SELECT status, created_at, ended_at FROM tasks WHERE"
-        " name = ? ORDER BY rowid DESC LIMIT ?) WHERE status = 'succeeded' AND ended_at < ? ORDER"
-        " BY ended_at DESC LIMIT 1",
+        "SELECT uuid, created_at, ended_at FROM (SELECT uuid, status, created_at, ended_at FROM"
+        " tasks WHERE name = ? ORDER BY rowid DESC LIMIT ?) WHERE status = 'succeeded' AND ended_at"
+        " < ? ORDER BY ended_at DESC LIMIT 1",
         (name, MAX_EARLIER, before),
     )
-    return next(((created, ended) for created, ended in rows), None)
+    for uuid, created, ended in rows:
+        fire = map_fire_times(c, [uuid]).get(uuid)
+        return fire[1] if fire else created, ended
+    return None
 
 
 def find_schedule_success(

@@ -20,6 +20,8 @@ _S = schema.schedules
 _F = schema.fires
 MAX_EARLIER = 1000
 """Fire times searched for the last success of a schedule."""
+AFTER_ALL_TIMES = "~"
+"""A text after every stored time."""
 MAX_REFUSALS = 50
 """Schedules whose refusal becomes an alert."""
 MAX_OPEN = 20
@@ -121,16 +123,18 @@ def list_changed_after(c: Connection, moment: str) -> list[str]:
     return list(c.execute(select(_S.c.name).where(*changed)).scalars())
 
 
-def find_latest_fire(c: Connection, schedule: str) -> str | None:
-    """Return the latest fire time that was handled when it was over, or None.
+def find_latest_fire(
+    c: Connection, schedule: str, before: str = AFTER_ALL_TIMES
+) -> str | None:  # fmt: skip
+    """Return the latest fire time before a time that was handled when it was over, or None.
 
     Left out are those that a person skipped in advance, and the moments of `schedule run`.
     """
     return raw_sql.fetch_value(
         c,
-        "SELECT fire_time FROM fires WHERE schedule = ? AND fire_time <= created_at AND fire_time"
-        " LIKE '%.000000Z' ORDER BY fire_time DESC LIMIT 1",
-        (schedule,),
+        "SELECT fire_time FROM fires WHERE schedule = ? AND fire_time < ? AND fire_time <="
+        " created_at AND fire_time LIKE '%.000000Z' ORDER BY fire_time DESC LIMIT 1",
+        (schedule, before),
     )
 
 

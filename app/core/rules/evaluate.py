@@ -64,11 +64,12 @@ class Reading(NamedTuple):
 class SubjectTimes(NamedTuple):
     """UNIX times of a subject for deadlines.
 
-    `success_submitted` is the submission of the latest run that succeeded. `known_since` is when
-    the rule began to apply: earlier due times do not count. `failed_at` is when an instance failed
-    with no attempt left; `is_retried` is True while an instance with an alert runs again. For a
-    name, `failed_at` is of the latest failure, and `failed_submitted` is when its task was
-    submitted.
+    `success_submitted` is the latest submission that succeeded, `success_by` its task.
+    `known_since` is when the rule began to apply: earlier due times do not count. `failed_at` is
+    when an instance failed with no attempt left; `is_retried` is True while an instance with an
+    alert runs again. For a name, `failed_at` is of the latest failure, and `failed_submitted` is
+    when its task was submitted. `find_start` returns from when submissions count for a fixed due
+    time, None if none counts; without it, they count from the day before.
     """
 
     queued_at: float | None = None
@@ -80,6 +81,8 @@ class SubjectTimes(NamedTuple):
     failed_at: float | None = None
     is_retried: bool = False
     failed_submitted: float | None = None
+    success_by: str = ""
+    find_start: Callable[[float], float | None] | None = None
 
 
 Values = Callable[[MetricRef], Reading]
@@ -89,7 +92,8 @@ class Target(NamedTuple):
     """Due time of a subject, in UNIX time.
 
     `since` is the time from which it counts: its reference, or the first submission that meets it.
-    `has_failed` is True if the subject failed before, and has not succeeded since.
+    `has_failed` is True if the subject failed before, and has not succeeded since. `met_by` is the
+    task that met it.
     """
 
     at: float
@@ -97,6 +101,7 @@ class Target(NamedTuple):
     is_met: bool = False
     expected: ExpectedEnd | None = None
     has_failed: bool = False
+    met_by: str = ""
 
 
 class Verdict(NamedTuple):
@@ -304,8 +309,9 @@ def _judge_fixed(
     zone = get_zone(reference.tz or get_local_zone_name())
     fixed = deadlines.FixedTime(reference.fixed, reference.days, zone)
     coming = deadlines.find_next_due(fixed, form.offset, now)
-    last = deadlines.find_last_due(fixed, form.offset, now)
+    last = _limit(deadlines.find_last_due(fixed, form.offset, now), times)
     next_at = coming.due if coming else None
+    coming = _limit(coming, times)
     if last is not None and last.due >= times.known_since and not _is_met(last, times):
         late = Target(last.due, last.since, has_failed=_has_failed(last, times))
         verdict = (
@@ -316,7 +322,8 @@ def _judge_fixed(
         return verdict._replace(next_at=next_at)
     if coming is None:
         return Verdict(False, now, text="on time")
-    target = Target(coming.due, coming.since, _is_met(coming, times))
+    is_met = _is_met(coming, times)
+    target = Target(coming.due, coming.since, is_met, met_by=times.success_by if is_met else "")
     is_new = times.failed_at is not None and times.failed_at >= times.known_since
     if is_new and not target.is_met and _has_failed(coming, times):
         failed = _judge_failure(target._replace(has_failed=True), times, now)
@@ -325,6 +332,14 @@ def _judge_fixed(
         return _judge_expected_end(target, margin, times, now)
     due = None if target.is_met else target.at
     return Verdict(False, now, text="on time", next_at=next_at, due=due, target=target)
+
+
+def _limit(found: deadlines.FixedDue | None, times: SubjectTimes) -> deadlines.FixedDue | None:
+    """Return a due time with the submissions that count for a schedule; None if none counts."""
+    if found is None or times.find_start is None:
+        return found
+    since = times.find_start(found.due)
+    return None if since is None else found._replace(since=since)
 
 
 def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:

@@ -189,7 +189,8 @@ def _describe_due(level: Level, now: float, is_forecast: bool) -> str:
         return "nothing due"
     at = _format_minute(due.at, now)
     if level.rank == MET:
-        return f"{who}: met, next due {at}"
+        by = f" by {due.met_by}" if due.met_by else ""
+        return f"{who}: met{by}, next due {at}"
     if is_forecast:
         end = _describe_end(due.expected, now) if due.expected else "has no forecast"
         end = "failed" if due.has_failed else end

@@ -78,6 +78,12 @@ def find_next_fire(rules: FireRules, after: datetime) -> datetime | None:
     return next(iterate_fires(rules, after), None)
 
 
+def find_latest(rules: FireRules, after: datetime, last: datetime) -> datetime | None:
+    """Return the last fire time after `after` and not after `last`, or None."""
+    end = min(last, rules.until or last)
+    return next(iter(_list_latest(rules, after, end, 1)), None) if end > after else None
+
+
 def plan_fires(rules: FireRules, next_fire: datetime, now: datetime) -> FirePlan:
     """Decide about the fire times from `next_fire` to `now`, less the jitter."""
     last = now - rules.delay

@@ -195,10 +195,10 @@ class LateCheck:
             ended = timestamps.to_unix(run.end_time)
             if ended < self._since:
                 continue
-            one = Success(timestamps.to_unix(run.created_at), ended)
+            fire = self._fires.get(run.task_id)
+            one = Success(timestamps.to_unix(fire[1] if fire else run.created_at), ended)
             found.setdefault(("task", run.name), []).append(one)
-            if fire := self._fires.get(run.task_id):
-                one = one._replace(submitted=timestamps.to_unix(fire[1]))
+            if fire:
                 found.setdefault(("schedule", fire[0]), []).append(one)
         return found
 
@@ -222,10 +222,12 @@ class LateCheck:
             if successes and subject.key not in self._before:
                 self._before[subject.key] = self._find_before(subject)
             before = self._before.get(subject.key)
+            find_start = self._snapshot.make_start_finder(subject) if plan.has_times else None
             for one in successes:
                 times = SubjectTimes(
-                    success_submitted=before.submitted if before else None, known_since=rule_since
-                )
+                    success_submitted=before.submitted if before else None,
+                    known_since=rule_since, find_start=find_start,
+                )  # fmt: skip
                 last = before.ended if before else rule_since
                 read = _make_reader(one.ended - last)
                 yield from _judge(plan, when, read, times, subject, one.ended, "succeeded")

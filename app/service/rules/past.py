@@ -12,6 +12,7 @@ from app.core.rules.conditions import ForecastNode, walk
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes
 from app.core.rules.rule_plan import Labels, RulePlan, list_exact_names
 from app.core.rules.window_stats import compute_stat
+from app.service.rules.fire_windows import FindStart, FireWindows
 from app.service.rules.snapshot import get_task_name
 from app.service.rules.values import DRAIN_WINDOW, RUN_VALUES
 from db import timestamps
@@ -102,6 +103,8 @@ class Past:
         self._schedules = schedules.list_all(c)
         self._schedule_of = {get_task_name(row): row.name for row in self._schedules}
         self._missed = self._map_missed(first) if "schedule.missed" in metrics else {}
+        self._windows = FireWindows(c, {})
+        self._finders: dict[str, FindStart | None] = {}
         self._series: dict[str, StepSeries] = {}
         self._checkins = {row.name: row for row in checkins.list_checkins(c)}
 
@@ -404,16 +407,29 @@ class Past:
             )  # fmt: skip
         runs = self._ended.get(self._get_label(subject), ())
         past = runs[: bisect_right(runs, now, key=lambda pair: pair[0])]
-        times = [
-            timestamps.to_unix(run.created_at)
-            for _, run in past[-1000:]
-            if run.status == "succeeded"
-        ]
+        times = [self._get_planned(run) for _, run in past[-1000:] if run.status == "succeeded"]
         failed_submitted, failed_at = max(self._list_failures(past[-1000:]), default=(None, None))
         return SubjectTimes(
             success_submitted=max(times, default=None), known_since=subject.begin,
             failed_at=failed_at, failed_submitted=failed_submitted,
+            find_start=self._find_starts(subject),
         )  # fmt: skip
+
+    def _get_planned(self, run: RunRow) -> float:
+        """Return the fire time of the task of a run, else its submission."""
+        fire = self._fires.get(run.task_id)
+        return timestamps.to_unix(fire[1] if fire else run.created_at)
+
+    def _find_starts(self, subject: PastSubject) -> FindStart | None:
+        key = f"{subject.kind}:{subject.name}"
+        if key not in self._finders:
+            is_own = subject.kind == "schedule"
+            rows = [
+                row for row in self._schedules
+                if (row.name if is_own else get_task_name(row)) == subject.name
+            ]  # fmt: skip
+            self._finders[key] = self._windows.make_finder(rows)
+        return self._finders[key]
 
     def _list_failures(
         self, runs: Sequence[tuple[float, RunRow]]
@@ -422,7 +438,7 @@ class Past:
         for at, run in runs:
             task = self._task_of.get(run.task_id)
             if task is not None and run.status in _FAILED and _is_last(task, run):
-                yield timestamps.to_unix(run.created_at), at
+                yield self._get_planned(run), at
 
     def _find_failure(self, subject: PastSubject, now: float) -> float | None:
         """Return when a task had used its attempts, if no task of the name succeeded since."""

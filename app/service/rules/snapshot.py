@@ -15,6 +15,7 @@ from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_exp
 from app.core.scheduling.plan import split_view
 from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.service import dispatch_view
+from app.service.rules.fire_windows import FindStart, FireWindows
 from app.service.rules.instances import Instances
 from app.service.rules.run_memory import RememberedRun
 from app.service.rules.subjects import NEVER, Memory, Subject, get_age_key
@@ -72,6 +73,9 @@ class Snapshot(Instances):
         versions.note("check-ins", self.checkins)
         if any(plan.base == "task" for plan in self._plans):
             versions.note("known names", self._known_names)
+        if any(plan.has_times and plan.base == "task" for plan in self._plans):
+            rows = self.schedules.values()
+            versions.note("schedules", [(row.name, row.updated_at) for row in rows])
         versions.note("events", rule_values.read_change_marks(self.c))
 
     def _list_levels(self, name: str) -> Sequence[Any]:
@@ -215,7 +219,7 @@ class Snapshot(Instances):
     def get_outcomes(self, name: str) -> NameFacts:
         """Return the outcomes of the tasks of a name."""
         if name not in self.memory.names or (self._is_outdated(name) and self._names_left > 0):
-            self._store_facts(rule_values.read_names(self.c, [name]))
+            self._store_facts(self._read_facts([name]))
         return self.memory.names[name][1]
 
     def find_last_success(self, name: str) -> float | None:
@@ -239,7 +243,12 @@ class Snapshot(Instances):
         old = [name for name in outdated if self._get_read_at(name) != NEVER][:REREADS]
         part = [*urgent, *old][: max(0, self._names_left)]
         if part:
-            self._store_facts(rule_values.read_names(self.c, part))
+            self._store_facts(self._read_facts(part))
+
+    def _read_facts(self, names: Sequence[str]) -> Mapping[str, NameFacts]:
+        judges_times = any(plan.has_times and plan.base == "task" for plan in self._plans)
+        scheduled = self.schedule_names.keys() if judges_times else ()
+        return rule_values.read_names(self.c, names, scheduled)
 
     def _store_facts(self, found: Mapping[str, NameFacts]) -> None:
         self._names_left -= len(found)
@@ -247,7 +256,9 @@ class Snapshot(Instances):
             _, before = self.memory.names.get(name, (0.0, facts))
             if facts.ended is None and before.ended is not None:
                 # The success is older than the tasks that were searched.
-                facts = facts._replace(submitted=before.submitted, ended=before.ended)
+                facts = facts._replace(
+                    submitted=before.submitted, ended=before.ended, number=before.number
+                )
             if facts != before or name not in self.memory.names:
                 self.memory.versions.note_names("names", [name])
             self.memory.names[name] = (self.now, facts)
@@ -298,6 +309,20 @@ class Snapshot(Instances):
             )  # fmt: skip
             self.memory.baselines[key] = (self.now, found)
         return found
+
+    # --- fixed deadlines -------------------------------------------------------------------
+
+    @cached_property
+    def _windows(self) -> FireWindows:
+        return FireWindows(self.c, self.memory.fire_windows)
+
+    def make_start_finder(self, subject: Subject) -> FindStart | None:
+        """Return from when a success counts for the fixed deadlines of a name or schedule."""
+        names = (
+            {subject.name} if subject.kind == "schedule"
+            else self.schedule_names.get(subject.name, ())
+        )  # fmt: skip
+        return self._windows.make_finder([self.schedules[name] for name in sorted(names)])
 
     # --- forecasts -------------------------------------------------------------------------
 

@@ -122,6 +122,7 @@ class Memory:
         """Known names that the globs of a rule match."""
         self.tasks: dict[str, Subject] = {}
         self.schedules: dict[str, tuple[float, tuple[str, str] | None]] = {}
+        self.fire_windows: dict[tuple[str, float], tuple[str, float | None]] = {}
         self.instances: Mapping[str, Subject] = {}
         """Waiting and active instances of the last pass, by uuid."""
         self.phases: dict[str, InstanceGroup] = {}

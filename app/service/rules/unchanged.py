@@ -86,6 +86,8 @@ def list_sources(plan: RulePlan) -> Sequence[str] | None:
     found = {"pools of rules", *_SUBJECTS[plan.base]}
     if plan.ended:
         found.add(plan.ended)
+    if plan.has_times and plan.base == "task":
+        found.add("schedules")
     for ref in plan.refs:
         sources = _list_sources_of_metric(ref)
         if sources is None:

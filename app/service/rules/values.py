@@ -195,19 +195,23 @@ class SubjectValues:
             found = self._snapshot.get_schedule_success(self._subject.name)
             submitted = timestamps.to_unix(found[0]) if found else None
             return SubjectTimes(
-                success_submitted=submitted, expected_end=expected, known_since=self._since
-            )
+                success_submitted=submitted, expected_end=expected, known_since=self._since,
+                find_start=self._snapshot.make_start_finder(self._subject),
+            )  # fmt: skip
         name = self._subject.labels.task or ""
         facts = self._snapshot.get_outcomes(name)
-        found_times = [timestamps.to_unix(facts.submitted)] if facts.submitted else []
-        if name in self._snapshot.checkins:
-            found_times.append(self._snapshot.checkins[name])
+        success, by = _to_unix(facts.submitted), f"#{facts.number}" if facts.number else ""
+        checked_in = self._snapshot.checkins.get(name)
+        if checked_in is not None and (success is None or checked_in > success):
+            success, by = checked_in, "a check-in"
         return SubjectTimes(
-            success_submitted=max(found_times, default=None),
+            success_submitted=success,
             expected_end=expected,
             known_since=self._since,
             failed_at=_to_unix(facts.failed),
             failed_submitted=_to_unix(facts.failed_submitted),
+            success_by=by,
+            find_start=self._snapshot.make_start_finder(self._subject),
         )
 
     def _read_ended_times(self) -> SubjectTimes:

@@ -112,7 +112,7 @@ async def test_a_fixed_deadline_shows_open_and_met_names(home: VirtualHome):
     assert await read_texts(home) == ["etl due in 5h59m, 06:00; 1 open"]
     await home.run_task("etl")
     await home.advance(10)
-    assert await read_texts(home) == ["etl: met, next due 06:00"]
+    assert await read_texts(home) == ["etl: met by #1, next due 06:00"]
 
 
 async def test_a_forecast_shows_its_range_against_the_deadline(home: VirtualHome):
