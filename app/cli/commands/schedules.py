@@ -29,7 +29,7 @@ from app.cli.parser import (
     require_text,
 )
 from app.cli.submission import context
-from app.cli.submission.options import parse_parameter
+from app.cli.submission.options import parse_parameter, parse_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.schedules.task_settings import list_settings
@@ -460,6 +460,12 @@ def _add_keys(parser: Parser, add: Callable[..., None]) -> None:
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts")
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL")
     add("--log-limit", type=SIZE, metavar="SIZE", help="end a task at this much output")
+    add(
+        "--signal",
+        type=make_type(parse_signal),
+        metavar="SIG@TIME",
+        help="signal before the timeout: USR1@5m",
+    )
     add("--notify", type=require_text, metavar="CHANNEL", help="tell a channel when a task ends")
     add(
         "--notify-on",

@@ -40,14 +40,15 @@ def test_create_sends_the_definition_with_the_shell_context(fake_runtime, cli):
     runtime = fake_runtime(schedule__create=SCHEDULE)
 
     said = cli(*CREATE, "--cron", "0 2 * * *", "--tz", "Europe/Berlin", "-q", "night",
-               "--timeout", "2h", "--overlap", "queue", "--tag", "a=b", "--",
+               "--timeout", "2h", "--signal", "usr1@5m", "--overlap", "queue", "--tag", "a=b", "--",
                "./etl.sh", "x")  # fmt: skip
 
     sent = runtime.get_last_args("schedule.create")
     context = {key: sent.pop(key) for key in ("cwd", "umask", "env")}
     assert sent == {
         "name": "etl", "cron": "0 2 * * *", "timezone": "Europe/Berlin", "queue": "night",
-        "timeout": 7200.0, "overlap": "queue", "tags": {"a": "b"}, "argv": ["./etl.sh", "x"],
+        "timeout": 7200.0, "signal": "USR1@5m", "overlap": "queue", "tags": {"a": "b"},
+        "argv": ["./etl.sh", "x"],
     }  # fmt: skip
     assert context["cwd"] == os.getcwd() and "PATH" in context["env"]
     assert said.code == 0 and said.out.startswith(
