@@ -1,9 +1,9 @@
 """Replay of recorded traces beside reference schedules: `python -m tests.bench.replays`.
 
-Three tables: the share of jobs of SDSC-SP2 that start at the second of the recorded EASY schedule;
+The tables: the share of jobs of SDSC-SP2 that start at the second of the recorded EASY schedule;
 the average bounded slowdown by the protocol of a paper (RLScheduler, SC'20), with the longest wait
-of our policies; and a pool of cores and memory beside an independent simulator. The files are in
-the folder of TASKDECK_CASES.
+of our policies; a pool of cores and memory beside an independent simulator; and the CPU time of a
+decision while 100,000 jobs wait. The files are in the folder of TASKDECK_CASES.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 from app.core.scheduling.plan import Amounts
 from app.core.scheduling.replay import (
@@ -159,6 +160,38 @@ def compare_two_resources(cases: Path) -> Iterator[str]:
         yield _format_figures(shown, compute_figures(replay_jobs(jobs, totals, options)))
 
 
+def measure_rounds(waiting: int = 100_000, rounds: int = 2000) -> Iterator[str]:
+    """Yield the table of the time of a decision while so many tasks wait."""
+    yield f"{waiting:,} waiting jobs of".ljust(34) + f"{'mean':>9} {'p99':>9} {'longest':>9}"
+    for shown, memories, limits in (
+        ("64 needs, 8 estimates", (0.0,), [3600.0 * 2**n for n in range(8)]),
+        ("64 needs, own estimates", (0.0,), []),
+        ("1,024 needs, own estimates", tuple(1024.0 * n for n in range(1, 17)), []),
+    ):
+        random = Random(1)
+        kinds = [
+            {"cpu": float(cores), "memory": memory} for cores in range(1, 65) for memory in memories
+        ]
+        jobs = [
+            TraceJob(
+                number,
+                max(0, number - waiting),
+                random.uniform(1e3, 1e5),
+                random.choice(limits) if limits else random.uniform(1e3, 2e5),
+                random.choice(kinds),
+            )
+            for number in range(waiting + rounds)
+        ]
+        replay, times = TraceReplay(jobs, {"cpu": 128.0, "memory": 128.0 * 1024}), list[float]()
+        while len(times) < rounds and replay.advance():
+            began = time.process_time()
+            replay.start()
+            times.append(time.process_time() - began)
+        times.sort()
+        cells = sum(times) / len(times), times[len(times) * 99 // 100], times[-1]
+        yield f"{shown:34}" + " ".join(f"{1000 * one:>6.2f} ms" for one in cells)
+
+
 def _format_figures(name: str, one: ReplayFigures) -> str:
     return _format_row(
         name, one.mean_wait, one.p95_wait, one.longest_wait, one.mean_slowdown,
@@ -186,6 +219,8 @@ def main(words: Sequence[str] | None = None) -> int:
         for line in table(args.folder):
             print(line, flush=True)
         print()
+    for line in measure_rounds():
+        print(line, flush=True)
     return 0
 
 

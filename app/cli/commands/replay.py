@@ -261,7 +261,7 @@ def _add_arguments(parser: Parser) -> None:
         metavar="SIZE",
         help="memory of the machine (default: memory does not count)",
     )
-    add_resource_options(parser.add_option, "that the machine has")
+    add_resource_options(parser.add_option, "give the machine")
     add_json_options(parser)
 
 

@@ -136,7 +136,8 @@ class TraceReplay:
         """Start the tasks that the plan chooses, and return them."""
         room = make_budgets([self._pool], {})[self._pool.name]
         room.free = self._free.copy()
-        if not self._line.has_candidates(room):
+        line = self._line.find_open(room)
+        if not line.has_candidates():
             return []
         room.ends = [
             PendingRelease(
@@ -144,8 +145,8 @@ class TraceReplay:
             )
             for one in self._running.values()
         ]
-        line = self._line.walk(room, self.options.backfills)
-        chosen = start_tasks(line, {"queue": room}, {"queue": len(self._line) + 1})
+        tasks = line.walk(self.options.backfills)
+        chosen = start_tasks(tasks, {"queue": room}, {"queue": len(self._line) + 1})
         for task in chosen:
             self._begin(task)
         return chosen

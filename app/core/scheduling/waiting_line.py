@@ -9,9 +9,9 @@ start and for the number of classes, not for all tasks.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from math import frexp, inf
+from math import frexp, inf, ldexp
 
 from app.core.scheduling.plan import Amounts, PoolBudget, QueuedTask
 
@@ -28,7 +28,7 @@ STEPS = 16
 class _Block:
     """Consecutive tasks of a class, with lower bounds of their needs and expected times."""
 
-    __slots__ = ("entries", "is_exact", "least", "shortest")
+    __slots__ = ("entries", "least", "removed", "shortest")
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
@@ -36,13 +36,18 @@ class _Block:
 
     def measure(self) -> None:
         """Compute the bounds again; removals leave them too low."""
-        self.shortest, self.least, self.is_exact = inf, dict[str, float](), True
+        self.shortest, self.least, self.removed = inf, dict[str, float](), 0
+        needs = None
         for _, task in self.entries:
-            self._lower_bounds(task)
+            if task.needs is not needs:
+                needs = task.needs
+                self._lower_needs(needs)
+        self.shortest = min(map(_get_expected, self.entries), default=inf)
 
     def add(self, entry: Entry) -> None:
         insort(self.entries, entry, key=_get_key)
-        self._lower_bounds(entry[1])
+        self.shortest = min(self.shortest, _get_expected(entry))
+        self._lower_needs(entry[1].needs)
 
     def find_next(self, after: SortKey, room: PoolBudget) -> Entry | None:
         """Return the first task behind a key that the budget admits."""
@@ -55,16 +60,15 @@ class _Block:
             if task.needs is not needs:
                 needs = task.needs
                 longest = get_longest(room, needs)
-            if (inf if task.expected is None else task.expected) <= longest:
+            if longest >= 0 and _get_expected(entries[at]) <= longest:
                 return entries[at]
-        if not first and not self.is_exact:
+        if self.removed:
             self.measure()
         return None
 
-    def _lower_bounds(self, task: QueuedTask) -> None:
+    def _lower_needs(self, needs: Amounts) -> None:
         least = self.least
-        self.shortest = min(self.shortest, inf if task.expected is None else task.expected)
-        for name, need in task.needs.items():
+        for name, need in needs.items():
             if need < least.get(name, inf):
                 least[name] = need
 
@@ -83,12 +87,18 @@ def _get_key(entry: Entry) -> SortKey:
     return entry[0]
 
 
+def _get_expected(entry: Entry) -> float:
+    expected = entry[1].expected
+    return inf if expected is None else expected
+
+
 class _TaskClass:
-    """Tasks with similar needs, in order."""
+    """Tasks with similar needs, in order; none needs less than `floor`."""
 
-    __slots__ = ("_blocks", "_lasts")
+    __slots__ = ("_blocks", "_lasts", "floor")
 
-    def __init__(self) -> None:
+    def __init__(self, floor: Amounts) -> None:
+        self.floor = floor
         self._blocks: list[_Block] = []
         self._lasts: list[SortKey] = []
 
@@ -115,7 +125,7 @@ class _TaskClass:
         at = bisect_left(self._lasts, key)
         block = self._blocks[at]
         del block.entries[bisect_left(block.entries, key, key=_get_key)]
-        block.is_exact = False
+        block.removed += 1
         if block.entries:
             self._lasts[at] = block.entries[-1][0]
         else:
@@ -146,7 +156,10 @@ class WaitingLine:
         """Add a task at its position."""
         entry = key, task
         insort(self._entries, entry, key=_get_key)
-        self._classes.setdefault(_classify(task.needs), _TaskClass()).add(entry)
+        name = _classify(task.needs)
+        if name not in self._classes:
+            self._classes[name] = _TaskClass(_make_floor(task.needs))
+        self._classes[name].add(entry)
 
     def remove(self, key: SortKey, task: QueuedTask) -> None:
         """Remove a task, which must be present."""
@@ -156,33 +169,48 @@ class WaitingLine:
         if self._classes[name].is_empty():
             del self._classes[name]
 
-    def has_candidates(self, room: PoolBudget, after: SortKey = ()) -> bool:
-        """Return True if a task behind a key may start now."""
-        return any(one.find_next(after, room) for one in self._classes.values())
+    def find_open(self, room: PoolBudget) -> OpenLine:
+        """Return the part of the line that may fit the free amounts of a pool."""
+        fits = room.free.has
+        classes = [one for one in self._classes.values() if fits(one.floor)]
+        return OpenLine(self._entries, classes, room)
 
-    def walk(self, room: PoolBudget, backfills: bool = True) -> Iterator[QueuedTask]:
+
+class OpenLine:
+    """Tasks of a line that may start within one decision, while the free amounts shrink."""
+
+    def __init__(
+        self, entries: Sequence[Entry], classes: Sequence[_TaskClass], room: PoolBudget
+    ) -> None:
+        self._entries, self._classes, self._room = entries, classes, room
+
+    def has_candidates(self, after: SortKey = ()) -> bool:
+        """Return True if a task behind a key may start now."""
+        return any(one.find_next(after, self._room) for one in self._classes)
+
+    def walk(self, backfills: bool = True) -> Iterator[QueuedTask]:
         """Yield the tasks that may start, and the task that gets the reservation, in order.
 
         The plan tries each task before it takes the next one, and changes the budget, which each
         step reads again. A reservation that delays no later task is left out. Without backfill the
         first task that does not fit is the last one.
         """
+        room = self._room
         after: SortKey = ()
         for after, task in self._entries:
-            if not room.free.has(task.needs) and not (
-                backfills and self.has_candidates(room, after)
-            ):
+            if not room.free.has(task.needs) and not (backfills and self.has_candidates(after)):
                 return
             yield task
             if room.backfill is not None:
                 break
-        yield from self._walk_behind(after, room)
+        yield from self._walk_behind(after)
 
-    def _walk_behind(self, after: SortKey, room: PoolBudget) -> Iterator[QueuedTask]:
+    def _walk_behind(self, after: SortKey) -> Iterator[QueuedTask]:
         """Yield the first task of each class that may start, until none is left."""
+        room = self._room
         heads = [
             (entry[0], at, one, entry[1])
-            for at, one in enumerate(self._classes.values())
+            for at, one in enumerate(self._classes)
             if (entry := one.find_next(after, room))
         ]
         heapify(heads)
@@ -200,3 +228,12 @@ def _classify(needs: Amounts) -> tuple[object, ...]:
         mantissa, exponent = frexp(need)
         found += (name, exponent, int(mantissa * STEPS))
     return tuple(found)
+
+
+def _make_floor(needs: Amounts) -> Amounts:
+    """Return the least needs of a class, from those of any of its tasks."""
+    found = dict[str, float]()
+    for name, need in needs.items():
+        mantissa, exponent = frexp(need)
+        found[name] = ldexp(int(mantissa * STEPS) / STEPS, exponent)
+    return found

@@ -44,7 +44,7 @@ def start_from_line(
     room = make_budgets([pool], {})[pool.name]
     for run in active:
         room.occupy(run, get_known_end(run.ends_in))
-    return start_tasks(line.walk(room), {"q": room}, {"q": 100})
+    return start_tasks(line.find_open(room).walk(), {"q": room}, {"q": 100})
 
 
 def split_named(amounts: Mapping[str, float]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def test_a_plan_passes_over_tasks_that_cannot_start():
     room = make_budgets([make_pool(4, 4)], {})["p"]
     room.occupy(make_run(2000, cpu=3), 8.0)
 
-    for task in line.walk(room):
+    for task in line.find_open(room).walk():
         read += 1
         start_tasks([task], {"q": room}, {"q": 100})
 
