@@ -52,13 +52,14 @@ class Reading(NamedTuple):
 
     `changes_at` is the UNIX time at which the value changes by itself. `is_warming` is True while
     a window is not full yet, as after a start. `is_still` is True for an age that does not grow
-    now, as of an empty queue.
+    now, as of an empty queue. `lack` says what a missing value needs: `2 of 3 past runs`.
     """
 
     value: float | None
     changes_at: float | None = None
     is_warming: bool = False
     is_still: bool = False
+    lack: str = ""
 
 
 class SubjectTimes(NamedTuple):
@@ -109,7 +110,7 @@ class Verdict(NamedTuple):
 
     `since` is when a true verdict became true, `next_at` when the verdict may change by itself.
     `due` is when a false verdict becomes true unless the subject is done before; None if the time
-    is not known.
+    is not known. `lack` says what a verdict without data needs.
     """
 
     state: bool | None
@@ -121,6 +122,7 @@ class Verdict(NamedTuple):
     is_warming: bool = False
     due: float | None = None
     target: Target | None = None
+    lack: str = ""
 
 
 Note = Callable[[AnyNodeType, Verdict], None]
@@ -211,8 +213,10 @@ def _judge_metric(node: MetricNode, values: Values, now: float, explain: bool) -
     limit, basis = _find_limit(node, values)
     if reading.value is None or limit is None:
         lacking = describe_ref(ref) if reading.value is None else f"baseline of {describe_ref(ref)}"
-        text = f"{lacking}: no data"
-        return Verdict(None, now, None, limit, text, reading.changes_at, reading.is_warming)
+        lack = reading.lack or basis
+        text = f"{lacking}: no data" + (f", {lack}" if lack else "")
+        verdict = Verdict(None, now, None, limit, text, reading.changes_at, reading.is_warming)
+        return verdict._replace(lack=lack)
     value = reading.value
     state = _COMPARE[node.op](value, limit)
     is_age = catalog.METRICS[node.metric].grows and not ref.is_windowed
@@ -239,14 +243,17 @@ def _has_due(node: MetricNode) -> bool:
 
 
 def _find_limit(node: MetricNode, values: Values) -> tuple[float | None, str]:
-    """Return the limit, and a note if it comes from past runs."""
+    """Return the limit, and a note if it comes from past runs, or lacks them."""
     if node.baseline is None:
         return node.value, ""
-    usual = values(make_baseline_ref(node.metric, node.baseline)).value
-    if usual is None:
-        return None, ""
+    found = values(make_baseline_ref(node.metric, node.baseline))
+    if found.value is None:
+        return None, found.lack
     base = node.baseline
-    return usual * base.factor, f": {base.factor:g} × {base.stat} of the last {base.runs} runs"
+    return (
+        found.value * base.factor,
+        f": {base.factor:g} × {base.stat} of the last {base.runs} runs",
+    )
 
 
 def _find_next(

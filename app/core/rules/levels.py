@@ -50,7 +50,8 @@ class Level(NamedTuple):
     is not known, but nothing reaches the limit.
 
     A deadline has the `due` of its subject, and a value in seconds after it. `open` and `missed`
-    count deadlines; `has_more` is True if further open ones are not counted.
+    count deadlines; `has_more` is True if further open ones are not counted. `lack` says what a
+    missing value needs.
     """
 
     at: float
@@ -63,6 +64,7 @@ class Level(NamedTuple):
     open: int = 0
     missed: int = 0
     has_more: bool = False
+    lack: str = ""
 
 
 def list_comparisons(when: AnyNodeType) -> list[Comparison]:
@@ -91,7 +93,7 @@ def add_verdict(comparison: Comparison, level: Level, verdict: Verdict, subject:
         return _add_due(comparison, level, verdict, subject)
     value, limit = verdict.value, verdict.limit
     if value is None or limit is None:
-        return level
+        return level._replace(lack=verdict.lack) if verdict.lack else level
     if level.value is not None and not is_worse(comparison.op, value, level.value, limit):
         return level
     return level._replace(value=value, limit=limit, subject=subject)
@@ -173,7 +175,8 @@ def _describe_metric(node: MetricNode, op: str, level: Level) -> dict[str, Any]:
         shown = "none reached" if level.is_below else ""
     said = f"{words} {shown}" if value is None else say_ref(ref, shown)
     parts = [said, bound and f"limit {bound}", about]
-    text = ", ".join(filter(None, parts)) if shown else f"{words}: no data"
+    lack = f" ({level.lack})" if level.lack else ""
+    text = ", ".join(filter(None, parts)) if shown else f"{words}: no data{lack}"
     brief = "" if value is None else f"{shown} / {bound}" if bound else shown
     return {
         "value": value, "limit": limit, "op": op, "unit": ref.unit, "metric": words,

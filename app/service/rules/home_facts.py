@@ -37,7 +37,7 @@ class HomeFacts:
         spans += [ref.window or DAY for ref in refs if ref.metric == "task.success_ratio"]
         if any(plan.covers_ended for plan in self._plans):
             spans.append(DAY)
-        if any(ref.metric.startswith(("task.", "schedule.")) for ref in refs):
+        if any(ref.runs or ref.metric.startswith(("task.", "schedule.")) for ref in refs):
             spans.append(60.0)
         if spans or any(plan.base in ("task", "schedule") for plan in self._plans):
             self.memory.ended.update(self.c, self.now, max([60.0, *spans]))

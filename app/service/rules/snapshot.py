@@ -58,6 +58,18 @@ class Snapshot(Instances):
         for one in memory.ended.newest:
             if one.row.name in memory.names:
                 memory.names[one.row.name] = (NEVER, memory.names[one.row.name][1])
+        self._forget_baselines()
+
+    def _forget_baselines(self) -> None:
+        """Let the past runs of each template and name with a new end be read again."""
+        ended = {
+            (row.template, "") if row.template else ("", row.name)
+            for row in (one.row for one in self.memory.ended.newest)
+        }
+        kept = self.memory.baselines.items() if ended else ()
+        old = [key for key, _ in kept if ((key[0], "") if key[0] else ("", key[1])) in ended]
+        for key in old:
+            del self.memory.baselines[key]
 
     def note_sources(self) -> None:
         """Compare what the rules read with the last pass."""

@@ -173,8 +173,9 @@ class SubjectValues:
         runs = self._snapshot.get_past_runs(self._subject, ref.runs)
         found = [RUN_VALUES[name](row) for row in runs]
         values = [value for value in found if value is not None]
-        if len(values) < min(MIN_BASELINE_RUNS, ref.runs):
-            return NO_DATA
+        least = min(MIN_BASELINE_RUNS, ref.runs)
+        if len(values) < least:
+            return Reading(None, lack=f"{len(values)} of {least} past runs")
         return Reading(compute_stat(ref.stat, values))
 
     # --- times for deadlines ---------------------------------------------------------------

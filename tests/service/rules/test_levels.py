@@ -187,3 +187,20 @@ async def test_without_a_runtime_no_rule_has_data(home: VirtualHome):
     home.call = replace(home.call, live=None)
     found = await slas.show(home.call, name="rule")
     assert (found["levels"], found["state"]) == ([], "no data")
+
+
+async def test_a_baseline_counts_runs_as_soon_as_they_end(home: VirtualHome):
+    base = {"stat": "median", "runs": 20, "factor": 1.5}
+    when = {"metric": "instance.run_seconds", "op": ">", "baseline": base}
+    await home.add_rule({"scope": "instance", "when": when})
+    for _ in range(2):
+        await home.run_task("encode", seconds=10)
+    long = await home.start_run(await home.submit("encode"))
+    third = await home.start_run(await home.submit("encode"))
+    await home.advance(5)
+    assert await read_texts(home) == ["running: no data (2 of 3 past runs)"]
+    await home.advance(5)
+    await home.end_run(third)
+    await home.advance(6)
+    assert [action for _, action in home.take_log()] == ["fire"]
+    await home.end_run(long)
