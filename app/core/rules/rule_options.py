@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 from app.core.json_types import is_array, is_object
 from app.core.rules import presets
 from app.core.rules.rule_plan import normalize_conditions
+from app.core.text.units import quote
 
 _OPTIONS = {"when": "--value", "for": "--for", "match": "", "scope": "--preset"}
 _SHAPE = ("metric", "op", "stat", "window", "rate_over")
 """Keys in which two comparisons of the same preset are equal."""
+_WHOLE = frozenset(
+    ("instance.attempt", "task.consecutive_failures", "schedule.missed", "queue.depth")
+)
+"""Metrics that count."""
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _PATH = re.compile(r"conditions\.(when|for|scope|match)\.?([^:]*): ?")
 _NO_SINGLE_LIMIT = (
     "the conditions have no single limit that --value could change; give them as a whole with"
@@ -65,6 +71,8 @@ def _merge(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
         raise ValueError(_NO_PRESET)
     elif value is not None:
         found["when"] = replace_limit(found["when"], value)
+    if value is not None:
+        _check_limit(found["when"], value)
     if options.tz is not None:
         found["when"] = _replace_zone(found["when"], options.tz)
     match: dict[str, Any] = {**(old.get("match") or {}), **options.match}
@@ -73,6 +81,20 @@ def _merge(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
         found["for"] = options.wait
     empty = [key for key in ("match", "for") if not found.get(key)]
     return {key: one for key, one in found.items() if key not in empty}
+
+
+def _check_limit(when: Mapping[str, Any], value: str) -> None:
+    """Raise ValueError for a limit that every subject breaks, or a count that is not whole."""
+    metric, op = when.get("metric"), when.get("op")
+    if "baseline" in when:
+        if op in (">", ">=") and not when["baseline"]["factor"] > 1:
+            raise ValueError(
+                f"--value must be a multiple above 1, such as 1.5x, not {quote(value)}"
+            )
+    elif metric in _WHOLE and op in (">", ">=") and _NUMBER.fullmatch(value.strip()):
+        least = 0 if op == ">" else 1
+        if float(value) % 1 or float(value) < least:
+            raise ValueError(f"--value must be a whole number from {least}, not {quote(value)}")
 
 
 def _keep_when(old: Mapping[str, Any], made: dict[str, Any], value: str | None) -> Any:

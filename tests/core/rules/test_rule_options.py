@@ -31,6 +31,31 @@ def test_a_change_of_the_limit_keeps_all_else(
     assert change_conditions(build(preset) | KEPT, options) == keep
 
 
+@pytest.mark.parametrize(
+    ("preset", "value", "said"),
+    [
+        ("fails-in-a-row", "0", "a whole number from 1"),
+        ("fails-in-a-row", "1.5", "a whole number from 1"),
+        ("queue-length", "-1", "a whole number from 0"),
+        ("restarts", "0.5", "a whole number from 0"),
+        ("slower-than-usual", "0.5x", "a multiple above 1, such as 1.5x"),
+        ("slower-than-usual", "1", "a multiple above 1"),
+        ("slower-than-usual", "nan", "a multiple above 1"),
+    ],
+)
+def test_a_limit_without_sense_is_refused(preset: str, value: str, said: str) -> None:
+    for old in ({}, build(preset)):
+        with pytest.raises(ValueError, match=f"^--value must be {said}"):
+            change_conditions(old, RuleOptions(preset, value))
+    with pytest.raises(ValueError, match=said):
+        change_conditions(build(preset), RuleOptions(value=value))
+
+
+@pytest.mark.parametrize(("preset", "value"), [("schedule-missed", "0"), ("fails-in-a-row", "1")])
+def test_the_smallest_counts_are_taken(preset: str, value: str) -> None:
+    assert build(preset, value)["when"]["value"] == value
+
+
 @pytest.mark.parametrize("options", [RuleOptions(value="5m"), RuleOptions(tz="UTC"), RuleOptions()])
 def test_options_without_a_preset_make_no_rule(options: RuleOptions) -> None:
     with pytest.raises(ValueError, match="a new rule needs --preset"):
