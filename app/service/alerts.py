@@ -23,6 +23,7 @@ from app.service import notifications, silences, sla_evaluation, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
+from app.service.rules.alert_texts import keep_reason
 from app.service.rules.levels import SHORT, WHILE_DOWN
 from app.service.tasks import lookup
 from db import timestamps
@@ -176,7 +177,8 @@ def _refresh_general(alert: alerts.AlertDetail, live: RuntimeHandle | None) -> a
     found = live.get_alert_text(row.fingerprint) if live and row.fingerprint else None
     if found is None:
         return alert
-    text = found.text + (WHILE_DOWN if row.text.endswith(WHILE_DOWN) else "")
+    text = found.text + (WHILE_DOWN if WHILE_DOWN in row.text else "")
+    text = keep_reason(row.text, text)
     return alert._replace(alert=row._replace(text=text, short=text[:SHORT], value=found.value))
 
 

@@ -1,6 +1,8 @@
-"""Names and tags that tasks have had, for hints about mistyped ones."""
+"""Names and tags that tasks have had: the latest task of a name, and hints about mistyped ones."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -9,6 +11,27 @@ from db import raw_sql
 RECENT = 5000
 """Latest tasks whose names and tags are listed: some 10 ms."""
 _LATEST = f"(SELECT name, tags FROM tasks ORDER BY number DESC LIMIT {RECENT})"
+
+
+class LatestTask(NamedTuple):
+    """The latest task of a name."""
+
+    uuid: str
+    number: int
+    status: str
+    created_at: str
+    started_at: str | None
+
+
+def find_latest_task(c: Connection, name: str) -> LatestTask | None:
+    """Return the latest task of a name that is not deleted, or None."""
+    found = raw_sql.fetch_tuples(
+        c,
+        "SELECT uuid, number, status, created_at, started_at FROM tasks WHERE name = ? AND"
+        " deleted_at IS NULL ORDER BY rowid DESC LIMIT 1",
+        (name,),
+    )
+    return next((LatestTask._make(row) for row in found), None)
 
 
 def has_task_name(c: Connection, name: str) -> bool:

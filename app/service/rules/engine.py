@@ -19,7 +19,7 @@ from app.core.rules.evaluate import MetricRef
 from app.core.rules.rule_plan import RulePlan
 from app.core.text.sanitize import sanitize
 from app.service.rules import unchanged
-from app.service.rules.alert_texts import describe_steady
+from app.service.rules.alert_texts import add_reasons, describe_steady
 from app.service.rules.due_times import DueTime, find_due_changes, group_due_times
 from app.service.rules.lateness import LateCheck, find_last_alive
 from app.service.rules.levels import LOOKS, AlertText, LevelLog, make_level_key
@@ -212,6 +212,7 @@ class RuleEngine:
         elif self._late_since is not None:
             found = _add_late(found, run.judges, LateCheck(snapshot, self._late_since))
         self.levels.texts = run.texts
+        found = add_reasons(c, found)
         return Outcome(found, max(now + 0.001, next_at), run.due_changes, is_complete)
 
     def _prepare_results(self, run: _Pass, rules: Sequence[Rule], can_leave_out: bool) -> set[int]:
