@@ -243,11 +243,12 @@ def _parse_time(row: Mapping[str, str], name: str) -> float | None:
 
 
 def _parse_span(row: Mapping[str, str], name: str) -> float | None:
+    """Return the seconds of `1-02:00:00`, `02:00:00` or `30:00`, or None if unknown."""
     text = row.get(name, "")
     if text.lower() in UNKNOWN:
         return None
     try:
-        return parse_duration(text)
+        return parse_duration(f"0:{text}" if text.count(":") == 1 else text)
     except ValueError as wrong:
         raise ValueError(f"{name} {wrong}") from None
 

@@ -86,7 +86,7 @@ def test_a_slurm_file_gives_allotted_resources_and_limits():
             sacct("7.batch"),
             sacct("8_3", reqmem="2147486648Mn", limit="UNLIMITED", priority="900"),
             sacct("9", reqmem="2000Mc", limit="Partition_Limit"),
-            sacct("10", reqmem="4G"),
+            sacct("10", reqmem="4G", limit="30:00"),
             sacct("11", start="Unknown", end="Unknown"),
             sacct("12", end="Unknown"),
             sacct("13", end="2026-01-05T08:10:00"),
@@ -99,7 +99,7 @@ def test_a_slurm_file_gives_allotted_resources_and_limits():
         TraceJob(7, begun, 3600, 93600, {"cpu": 4, "gpu": 2, "license.matlab": 1, "memory": 64000}),
         TraceJob(8, begun, 3600, None, {"cpu": 8, "memory": 24000}, 900),
         TraceJob(9, begun, 3600, None, {"cpu": 8, "memory": 16000}),
-        TraceJob(10, begun, 3600, 93600, {"cpu": 8, "memory": 4096}),
+        TraceJob(10, begun, 3600, 1800, {"cpu": 8, "memory": 4096}),
     ]
     assert {reason: (one.count, one.first_line) for reason, one in trace.skipped.items()} == {
         "are steps of jobs": (1, 3),
