@@ -93,14 +93,12 @@ def _list_reasons(c: Connection, rows: Sequence[ScheduleRow], name: str) -> Iter
             reason = f", {fire.reason.rstrip('.')}" if fire.reason else ""
             at = _format_stored(fire.fire_time)
             yield f"schedule {fire.schedule} {fire.outcome} {at}{reason}"
-    coming = [f"; {row.name} fires next {_format_stored(row.due_at)}" for row in rows if row.due_at]
-    following = coming[0] if coming else ""
     if task is None:
-        yield f"nothing was submitted{following}"
+        yield "nothing was submitted"
         return
     about = f"#{task.number}"
     if task.status == TaskStatus.SUCCEEDED:
-        yield f"nothing was submitted since {about}{following}"
+        yield f"nothing was submitted since {about}"
     word = task.status.replace("_", " ")
     if task.status in ENDED:
         run = reads.map_last_runs(c, [task.uuid]).get(task.uuid)

@@ -77,14 +77,6 @@ async def test_a_submission_that_never_came_is_the_reason(home: VirtualHome):
     assert await find_text(home) == f"{LATE}: nothing was submitted"
 
 
-async def test_a_schedule_before_its_first_turn_is_named(home: VirtualHome):
-    await add_schedule(home, cron="0 8 * * *")
-
-    assert await find_text(home) == (
-        f"{LATE}: nothing was submitted; etl fires next Mon 30 Nov 08:00"
-    )
-
-
 @pytest.mark.parametrize(
     ("stored", "kept"),
     [
