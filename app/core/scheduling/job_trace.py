@@ -28,10 +28,10 @@ NEEDED_COLUMNS = "JobID,Submit,Start,End,NCPUS,ReqMem,AllocTRES,Timelimit"
 UNKNOWN = frozenset({"", "unknown", "none", "unlimited", "partition_limit", "invalid", "n/a"})
 
 NEVER_RAN = "never ran"
-NO_CORES = "have no number of processors"
+NO_CORES = "named no number of processors"
 NOT_ENDED = "had not ended"
-JOB_STEP = "are steps of jobs"
-TOO_LARGE = "need more than the machine has"
+JOB_STEP = "ran as a step of a job"
+TOO_LARGE = "needed more than the machine has"
 
 _PER_CPU = 0x80000000
 """Flag in `ReqMem` that Slurm prints as part of the number: `2147486648Mn` is 3000 MiB per CPU."""

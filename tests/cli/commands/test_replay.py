@@ -38,7 +38,7 @@ def test_a_replay_prints_its_figures_and_touches_no_home(cli, home, trace):
         "  slowdown     1.95 (mean of bounded slowdowns)",
         "  utilisation  100.0 % of cores",
         "  skipped      1 never ran, first in line 4",
-        "               1 need more than the machine has, first in line 5",
+        "               1 needed more than the machine has, first in line 5",
     ]
     assert sorted(home.rglob("*")) == before
 
@@ -66,7 +66,7 @@ def test_json_has_seconds_and_reasons(cli, trace):
         "has_priorities": False,
         "skipped": [
             {"reason": "never ran", "jobs": 1, "first_line": 4},
-            {"reason": "need more than the machine has", "jobs": 1, "first_line": 5},
+            {"reason": "needed more than the machine has", "jobs": 1, "first_line": 5},
         ],
     }
 
@@ -89,7 +89,7 @@ PACKED = gzip.compress(TRACE.encode())
         (
             TRACE.replace("MaxProcs: 4", "MaxProcs: 1").encode(),
             " has no job to replay: 1 never ran, first in line 4;"
-            " 3 need more than the machine has, first in line 2.",
+            " 3 needed more than the machine has, first in line 2.",
         ),
     ],
     ids=["number", "cut off", "damaged", "empty", "processors", "too large"],

@@ -73,8 +73,8 @@ def test_what_cannot_be_replayed_is_counted_with_its_first_line():
     assert [job.number for job in fit_jobs(trace, {"cpu": 64})] == [5]
     assert {reason: (one.count, one.first_line) for reason, one in trace.skipped.items()} == {
         "never ran": (2, 2),
-        "have no number of processors": (1, 4),
-        "need more than the machine has": (1, 1),
+        "named no number of processors": (1, 4),
+        "needed more than the machine has": (1, 1),
     }
 
 
@@ -102,7 +102,7 @@ def test_a_slurm_file_gives_allotted_resources_and_limits():
         TraceJob(10, begun, 3600, 1800, {"cpu": 8, "memory": 4096}),
     ]
     assert {reason: (one.count, one.first_line) for reason, one in trace.skipped.items()} == {
-        "are steps of jobs": (1, 3),
+        "ran as a step of a job": (1, 3),
         "never ran": (2, 7),
         "had not ended": (1, 8),
     }
