@@ -317,6 +317,8 @@ def build_definition(facts: TaskContext) -> Section:
     pairs.append(("command", own(format_launch(task["launch"] or {})) or units.MISSING))
     names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
+    if task.get("output"):
+        pairs.append(("output", own(task["output"])))
     pairs.append(("requests", facts.look.adapt_text(_format_request(facts))))
     pairs += [
         ("used" if not at else "", facts.look.adapt_text(text))

@@ -88,7 +88,8 @@ def make_running_runtime(path: Path, **values: Any) -> FakeRuntime:
 
 async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
     """Show `pinned` with its meaning."""
-    app = make_deck(make_failed_runtime(tmp_path, pinned=True))
+    more = {"output": "t-{number}.log", "early_signal": "USR1@5m", "timeout": 3600.0}
+    app = make_deck(make_failed_runtime(tmp_path, pinned=True, **more))
     async with app.run_test(size=(120, 50)) as pilot:
         app.open_task("1048")
         await wait_until(
@@ -97,6 +98,8 @@ async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
                 "  pinned    no cleanup deletes it" in text for text in read_screen_lines(app)
             ),
         )
+        shown = "\n".join(read_screen_lines(app))
+        assert "  output    t-{number}.log" in shown and "timeout 1h (USR1@5m)" in shown
 
 
 async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
