@@ -132,6 +132,14 @@ class QueueEntry(NamedTuple):
         return f"queue:{self.name}"
 
 
+class ResourceUse(NamedTuple):
+    """A named resource of a pool, or of all pools: what it has in all, and what runs reserve."""
+
+    name: str
+    total: int
+    used: int
+
+
 class PoolEntry(NamedTuple):
     """A pool of the board. `used_*` is reserved, `measured_*` is actual use.
 
@@ -148,6 +156,8 @@ class PoolEntry(NamedTuple):
     measured_memory: float | None = None
     cpu_history: tuple[float, ...] = ()
     memory_history: tuple[float, ...] = ()
+    resources: tuple[ResourceUse, ...] = ()
+    """Named resources of the pool itself, by name; empty on a board of the past."""
 
     @property
     def key(self) -> str:
@@ -348,6 +358,8 @@ class Board(NamedTuple):
     rules: int = 0
     queues: tuple[QueueEntry, ...] = ()
     pools: tuple[PoolEntry, ...] = ()
+    resources: tuple[ResourceUse, ...] = ()
+    """Resources that all pools share, by name; empty on a board of the past."""
     running: tuple[RunningEntry, ...] = ()
     next: tuple[NextEntry, ...] = ()
     coming: tuple[ComingEntry, ...] = ()
@@ -371,7 +383,7 @@ class Board(NamedTuple):
 _ROW_TYPES: dict[str, type] = {
     "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry,
     "coming": ComingEntry, "ended": EndedEntry, "alerts": AlertEntry,
-    "largest": DiskUsageEntry,
+    "largest": DiskUsageEntry, "resources": ResourceUse,
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {
     "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction,

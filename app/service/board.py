@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from app.core.board import (
     PoolEntry,
     QueueEntry,
     ReplicaFacts,
+    ResourceUse,
     RunningEntry,
     RuntimeFacts,
     get_failure_cutoff,
@@ -63,7 +64,16 @@ from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import definitions, operations, reads, replicas, retention, samples, schedules
+from db.queries import (
+    definitions,
+    operations,
+    reads,
+    replicas,
+    resources,
+    retention,
+    samples,
+    schedules,
+)
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus
 
@@ -207,6 +217,7 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
     before = {} if call.live else samples.map_last_measures(c)
     runtime, host = _read_runtime_and_host(c, call)
+    held, shared = resources.sum_held(c), resources.read_totals(c)
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=runtime, host=host,
         database=get_database_state(call), lock=_get_lock(call, now),
@@ -220,7 +231,9 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         rules=definitions.count_slas(c),
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.list_queue_dicts(c)),
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
-        before.get(row.name)) for row in reads.list_pools(c)),
+        before.get(row.name), list_pool_resources(row, held, shared))
+        for row in reads.list_pools(c)),
+        resources=list_shared_resources(held, shared),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
         next=tuple(_build_next_lines(c, line)), coming=tuple(_build_coming_lines(c, now)),
         ended=tuple(_build_ended_lines(c, now)),
@@ -406,8 +419,35 @@ def _measure_pool(
     return sum(cpu for cpu, _ in use), sum(memory for _, memory in use)
 
 
+Held = Mapping[str, Mapping[str, int]]
+"""{pool: {named resource: amount that its active runs hold}}."""
+
+
+def list_pool_resources(
+    row: PoolRow, held: Held, shared: Mapping[str, int]
+) -> tuple[ResourceUse, ...]:
+    """Return the named resources of a pool, and those that runs hold after it gave them up."""
+    totals, used = resources.parse_named(row.resources), held.get(row.name, {})
+    names = {*totals, *(name for name in used if name not in shared)}
+    return tuple(
+        ResourceUse(name, totals.get(name, 0), used.get(name, 0)) for name in sorted(names)
+    )
+
+
+def list_shared_resources(held: Held, shared: Mapping[str, int]) -> tuple[ResourceUse, ...]:
+    """Return the resources that all pools share."""
+    return tuple(
+        ResourceUse(name, shared[name], sum(used.get(name, 0) for used in held.values()))
+        for name in sorted(shared)
+    )
+
+
 def _build_pool_line(
-    row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any
+    row: PoolRow,
+    measured: tuple[float, float] | None,
+    trend: Trend,
+    before: Any,
+    named: tuple[ResourceUse, ...],
 ) -> PoolEntry:
     """Build the row of a pool.
 
@@ -418,7 +458,7 @@ def _build_pool_line(
     return PoolEntry(
         row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, *took,
         trend.get_shares(row.name, "measured_cpu", row.total_cpu, cpu),
-        trend.get_shares(row.name, "measured_memory", row.total_memory, memory),
+        trend.get_shares(row.name, "measured_memory", row.total_memory, memory), named,
     )  # fmt: skip
 
 
@@ -692,6 +732,10 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         "pools": [
             _add_measured(row, _measure_pool(call, active, row["name"]))
             for row in queues.list_pool_dicts(c)
+        ],
+        "resources": [
+            one._asdict()
+            for one in list_shared_resources(resources.sum_held(c), resources.read_totals(c))
         ],
         "alerts": [
             {**line._asdict(), "since": timestamps.from_unix(line.since)}

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from app import paths
-from app.core.board import Board, HostFacts
+from app.core.board import Board, HostFacts, ResourceUse
 from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
-from app.service.definitions import queues, slas
+from app.service.definitions import apply, queues, slas
 from app.service.schedules import verbs
 from app.service.tasks import actions
 from db import schema, timestamps
@@ -292,6 +292,20 @@ async def test_pools_show_their_reservations(runtime_call: Call, worker):
     (pool,) = (await read_board_again(runtime_call)).pools
 
     assert (pool.used_cpu, pool.used_memory) == (0.5, 64.0)
+
+
+async def test_pools_and_status_show_named_resources(runtime_call: Call, worker):
+    await apply.apply(runtime_call, text='[resources."license.matlab"]\ntotal = 2\n')
+    await queues.pool_set(runtime_call, name="default", resources={"gpu": 4})
+    await submit_task(runtime_call, resources={"gpu": 3, "license.matlab": 1})
+    await worker.start(1)
+
+    found, status = await read_board_again(runtime_call), await board.show_status(runtime_call)
+
+    assert found.pools[0].resources == (ResourceUse("gpu", 4, 3),)
+    assert found.resources == (ResourceUse("license.matlab", 2, 1),)
+    assert Board.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert status["resources"] == [{"name": "license.matlab", "total": 2, "used": 1}]
 
 
 async def test_status_has_every_documented_key(runtime_call: Call, worker):

@@ -51,10 +51,15 @@ def format_pool_row(pool: dict[str, Any]) -> list[Span]:
         (sanitize(pool["name"]), ""),
         (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
         (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
-        (", ".join(" ".join(one) for one in _list_named_use(pool)) or units.MISSING, ""),
+        (format_named_use(pool) or units.MISSING, ""),
         styles.format_pool_state(sanitize(pool["status"])),
         (sanitize(pool.get("sla") or units.MISSING), ""),
     ]
+
+
+def format_named_use(pool: dict[str, Any]) -> str:
+    """Format what is reserved of the named resources of a pool: `gpu 2/4`; "" for none."""
+    return ", ".join(" ".join(one) for one in _list_named_use(pool))
 
 
 def _list_named_use(pool: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from app.cli.commands.instances import DEVICES, format_gpus, format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.notifications.notices import describe_recipient
-from app.core.scheduling.resources import format_named
+from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
@@ -214,9 +214,7 @@ def _format_request(task: dict[str, Any]) -> str:
         if task["retries"]
         else "retries 0"
     )
-    named = "".join(
-        f"{name}   " for name in format_named(task.get("resources")).split(", ") if name
-    )
+    named = "".join(f"{part}   " for part in list_named(task.get("resources")))
     cpu = f"cpu {units.format_number(task['cpu'])}"
     return f"{cpu}   memory {memory}   {named}timeout {limit}   {tries}"
 

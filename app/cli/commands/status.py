@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output, styles, time_format
-from app.cli.commands import queues
+from app.cli.commands import pools, queues
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.cli.table_layout import Column, Line, Span, format_table
 from app.core.text import units
@@ -30,6 +30,7 @@ POOL_COLUMNS = [
     Column("USED", ">"),
     Column("MEMORY RESERVED", ">"),
     Column("USED", ">"),
+    Column("RESOURCES", least=4),
     Column("STATE"),
 ]
 _COUNTED_STATES = ("running", "queued", "blocked", "held", "scheduled", "retrying")
@@ -90,6 +91,7 @@ def _format_page(status: dict[str, Any]) -> list[Line]:
     for heads, rows in (
         (QUEUE_COLUMNS, [_format_queue_row(queue) for queue in status["queues"]]),
         _format_pools(status["pools"]),
+        _format_shared(status.get("resources") or []),
         _format_alerts(status["alerts"]),
     ):
         if rows:
@@ -287,10 +289,20 @@ def _format_queue_state(queue: dict[str, Any], word: str) -> str:
     )
 
 
-def _format_pools(pools: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
-    """Return the table of pools; show states only if one is not active."""
-    shown = len(POOL_COLUMNS) if any(pool["status"] != "active" for pool in pools) else -1
-    return POOL_COLUMNS[:shown], [_format_pool_row(pool)[:shown] for pool in pools]
+def _format_pools(found: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
+    """Return the table of pools; show named resources and states only if there are any."""
+    rows = [_format_pool_row(pool) for pool in found]
+    hidden = set() if any(pool["status"] != "active" for pool in found) else {"STATE"}
+    if not any(row[-2][0] for row in rows):
+        hidden.add("RESOURCES")
+    shown = [i for i, column in enumerate(POOL_COLUMNS) if column.title not in hidden]
+    return [POOL_COLUMNS[i] for i in shown], [[row[i] for i in shown] for row in rows]
+
+
+def _format_shared(found: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
+    """Return the table of the resources that all pools share."""
+    rows = [[(sanitize(one["name"]), ""), (f"{one['used']}/{one['total']}", "")] for one in found]
+    return [Column("SHARED", least=8, first=True), Column("RESERVED")], rows
 
 
 def _format_pool_row(pool: dict[str, Any]) -> list[Span]:
@@ -301,6 +313,7 @@ def _format_pool_row(pool: dict[str, Any]) -> list[Span]:
         (units.format_cpu(measured), ""),
         (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
         (units.format_memory(memory), ""),
+        (pools.format_named_use(pool), ""),
         styles.format_pool_state(sanitize(pool["status"])),
     ]
 

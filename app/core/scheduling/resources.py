@@ -91,8 +91,18 @@ def _format_exact_memory(mib: float) -> str:
 
 def format_named(amounts: Mapping[str, float] | None) -> str:
     """Format named resources: `gpu 2, license.matlab 1`; "" for none."""
+    return ", ".join(list_named(amounts))
+
+
+def list_named(amounts: Mapping[str, float] | None) -> list[str]:
+    """Return the parts of `format_named`."""
     found = amounts or {}
-    return ", ".join(f"{sanitize(name)} {format_number(found[name])}" for name in sorted(found))
+    return [f"{sanitize(name)} {format_number(found[name])}" for name in sorted(found)]
+
+
+def format_use(name: str, used: float, total: float) -> str:
+    """Format what is reserved of a named resource: `gpu 2/4`."""
+    return f"{sanitize(name)} {format_number(used)}/{format_number(total)}"
 
 
 def format_named_option(name: str, amount: float) -> str:

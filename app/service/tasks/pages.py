@@ -14,6 +14,7 @@ from app.service.tasks import lookup
 from app.service.tasks.views import get_halt_reason
 from db.engine import Connection
 from db.queries import reads, sla_cursor
+from db.queries.resources import parse_named
 from db.rows import ActiveRunRow
 from db.search import fts
 from db.search import pagination as pages
@@ -22,10 +23,10 @@ from db.states import WAITING
 
 TASK_COLUMNS = (
     "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory",
-    "timeout", "retries", "attempts",
+    "resources", "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
 )  # fmt: skip
-_REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures", "resources")
+_REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
 """Extra columns for the reasons for waiting."""
 COLUMNS = (*TASK_COLUMNS, "run", "run_reason", "why", "expected", "expected_in", "run_limit", "at")
 """Columns of a row of `browse`.
@@ -124,10 +125,12 @@ def _build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) ->
 
 
 def _build_row(row: Any, run: ActiveRunRow | None, why: WaitNote, order: str) -> list[Any]:
-    tags = json.loads(row.tags) if row.tags != "{}" else {}
-    told = [tags if name == "tags" else getattr(row, name) for name in TASK_COLUMNS]
+    parsed = {
+        "tags": json.loads(row.tags) if row.tags != "{}" else {},
+        "resources": dict(parse_named(row.resources)),
+    }
     return [
-        *told,
+        *(parsed[name] if name in parsed else getattr(row, name) for name in TASK_COLUMNS),
         *((run.status, run.reason) if run else (None, None)),
         *why,
         run.timeout if run else None,

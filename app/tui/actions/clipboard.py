@@ -8,6 +8,7 @@ from typing import Any
 
 from app import paths
 from app.core.board import EndedEntry
+from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, sanitize_lines
 from app.tui.actions.question import Answer, Question
@@ -86,6 +87,7 @@ def _read_log_end(run: Mapping[str, Any]) -> str:
 def _format_report(task: Mapping[str, Any], client: VerbClient) -> str:
     """Return a report for others: the task, each attempt, the end of the log."""
     runs = task.get("instances") or ()
+    named = "".join(f", {part}" for part in list_named(task.get("resources")))
     lines = [
         (
             f"#{task['number']} {task['name']}:"
@@ -98,7 +100,7 @@ def _format_report(task: Mapping[str, Any], client: VerbClient) -> str:
         ),
         (
             f"requests: cpu {units.format_number(task['cpu'])}, memory"
-            f" {units.format_memory(task['memory'])}, timeout"
+            f" {units.format_memory(task['memory'])}{named}, timeout"
             f" {units.format_duration_setting(task['timeout'])}"
         ),
         *(_format_attempt(run) for run in runs),

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.core import filter_query
 from app.core.board import Board, NextEntry, PoolEntry, QueueEntry
+from app.core.scheduling.resources import format_named_option, format_use
 from app.core.text import units
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request
@@ -136,7 +137,9 @@ def read_place_text(place: QueueOrPool, key: str) -> str:
             units.format_number(place.total_cpu),
             "--memory",
             f"{units.format_number(place.total_memory)}M",
-        ]
+            *(word for one in place.resources if one.total
+              for word in format_named_option(one.name, one.total).split()),
+        ]  # fmt: skip
     return quote_words(["taskdeck", get_kind(place), "create", place.name, *more])
 
 
@@ -193,4 +196,5 @@ def describe_idle(place: QueueOrPool, waiting: Mapping[str, int], look: Look) ->
         units.format_cpu_pair(place.used_cpu, place.total_cpu),
         units.format_memory_pair(place.used_memory, place.total_memory),
     )
-    return f"Nothing waits for {name}: cpu {cpu} and memory {memory} are reserved."
+    named = "".join(f", {format_use(one.name, one.used, one.total)}" for one in place.resources)
+    return f"Nothing waits for {name}: cpu {cpu} and memory {memory}{named} are reserved."

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.core.scheduling.resources import format_named_option
 from app.core.schema.parameters import parse_typed
 from app.core.text.sanitize import sanitize
 from app.core.text.units import format_number
@@ -34,6 +35,11 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
     for name, option in _OPTIONS:
         if spec.get(name) not in (None, ""):
             words += [option, str(spec[name])]
+    words += [
+        word
+        for name, amount in sorted((spec.get("resources") or {}).items())
+        for word in format_named_option(name, amount).split()
+    ]
     for name, option in (("after", "--after"), ("after_any", "--after-any")):
         words += [word for ident in spec.get(name) or () for word in (option, str(ident))]
     words += [
@@ -118,6 +124,7 @@ def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
     resources |= {"signal": task.get("early_signal"), "output": task.get("output")}
     resources["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
     resources["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
+    resources["resources"] = task.get("resources") or None
     return resources
 
 

@@ -6,22 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from app.core.board import EndedEntry, PoolEntry, RunningEntry
+from app.core.board import EndedEntry, PoolEntry, ResourceUse, RunningEntry
 from app.tui.style import STATES, UNKNOWN
-
-MEMORY_SUFFIX = "/memory"
-"""Suffix of the key of a pool's memory line; names contain no slash."""
 
 
 class PoolTableRow(NamedTuple):
-    """Line of a pool on a wide terminal: its CPU or its memory."""
+    """Line of a pool on a wide terminal: its CPU, its memory, or a named resource."""
 
     pool: PoolEntry
     memory: bool = False
+    resource: ResourceUse | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """True for the line that has the pool's name."""
+        return not (self.memory or self.resource)
 
     @property
     def key(self) -> str:
-        return self.pool.key + MEMORY_SUFFIX if self.memory else self.pool.key
+        """Key of the row: a slash, which names do not contain, ends the pool's own."""
+        if self.resource:
+            return f"{self.pool.key}/{self.resource.name}"
+        return f"{self.pool.key}/memory" if self.memory else self.pool.key
 
 
 class LingeringRow(NamedTuple):

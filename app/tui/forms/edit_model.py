@@ -19,7 +19,7 @@ from app.core.rules import silence_matchers
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
-from app.tui.forms import notice_model, rule_model
+from app.tui.forms import notice_model, resource_field, rule_model
 from app.tui.forms.command_field import make_work, parse_command, pick_work
 
 NO_LIMIT = ("none", "no limit", "-")
@@ -166,6 +166,15 @@ CPU = EditField(
     hint="cores",
 )
 MEMORY = EditField("memory", "Memory", units.parse_size, format_size, "--memory")
+RESOURCES = EditField(
+    "resources",
+    "Resources",
+    resource_field.parse_kept,
+    resource_field.format_resources,
+    "--resource",
+    size=24,
+    blank=True,
+)
 NAME = EditField("name", "Name", parse_name, to_safe_text, size=0, needed=True, single_only=True)
 DESCRIPTION = EditField(
     "description", "Description", str, to_safe_text, "--description", size=0, blank=True
@@ -200,6 +209,7 @@ TASK = EditKind(
         PRIORITY,
         CPU,
         MEMORY,
+        RESOURCES,
         EditField(
             "timeout",
             "Timeout",
@@ -261,7 +271,7 @@ QUEUE = EditKind(
     ),
     first="capacity",
 )
-POOL = EditKind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
+POOL = EditKind("pool", (CPU, MEMORY, RESOURCES, DESCRIPTION, STATUS), first="memory")
 _DEFAULT_HINTS = {
     "capacity": "at once; empty: the pool's cores",
     "pool": "empty: default",
@@ -281,7 +291,7 @@ NEW_QUEUE = EditKind(
 )
 NEW_POOL = EditKind(
     "pool",
-    (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION),
+    (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), RESOURCES, DESCRIPTION),
     first="name",
 )
 
@@ -651,7 +661,7 @@ def _build_task_update(
     keyed = sorted(rows, key=lambda row: _group_key(row, changes))
     for _, group in groupby(keyed, key=lambda row: _group_key(row, changes)):
         same = list(group)
-        old = {name: same[0].get(name) for name in changes}
+        old = _name_resources({name: same[0].get(name) for name in changes}, changes)
         launch = same[0].get("launch") or {}
         undo.append(
             Request(
@@ -660,8 +670,17 @@ def _build_task_update(
                 "Restored:",
             )
         )
-    args = {"ids": [row["uuid"] for row in rows], "fields": _to_set_args(changes)}
+    named = _name_resources(changes, *rows)
+    args = {"ids": [row["uuid"] for row in rows], "fields": _to_set_args(named)}
     return Request("set", args, f"{describe_changes(sheet)}:", tuple(undo))
+
+
+def _name_resources(values: Mapping[str, Any], *before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values in which named resources that are gone have an amount of 0."""
+    if "resources" not in values:
+        return dict(values)
+    olds = [row.get("resources") for row in before]
+    return {**values, "resources": resource_field.make_change(values["resources"], *olds)}
 
 
 def _to_set_args(
@@ -691,7 +710,8 @@ def _build_row_update(
     status = own.pop("status", None)
     found = []
     if own:
-        old = {name: _to_arg(row.get(name)) for name in own}
+        old = _name_resources({name: _to_arg(row.get(name)) for name in own}, own)
+        own = _name_resources(own, row)
         undo_request = Request(
             f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "Restored:", object=about
         )
@@ -822,6 +842,9 @@ def _build_option(sheet: EditSheet, edit_field: EditField, value: Any) -> list[s
         )
     if edit_field.name == "tag" and value:
         return [word for key, text in value.items() for word in ("--tag", f"{key}={text}")]
+    if edit_field.name == "resources":
+        olds = [row.get("resources") for row in sheet.stored]
+        return resource_field.list_options(resource_field.make_change(value, *olds))
     if edit_field.name == "enabled":
         return ["--on" if value else "--off"]
     if edit_field.name == "at":  # as typed: a relative time changes meaning

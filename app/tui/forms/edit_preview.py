@@ -12,7 +12,7 @@ from app.core import metrics
 from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize
-from app.tui.forms import rule_model
+from app.tui.forms import resource_field, rule_model
 from app.tui.forms.command_field import find_shell_reason
 from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, EditSheet
 from app.tui.forms.schedule_model import EXPRESSION_HINTS, NEW_SCHEDULE, SCHEDULE
@@ -51,6 +51,8 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
             if (metric := _get_metric(sheet))
             else "from its submission"
         )
+    if name == "resources":
+        return _describe_free(sheet, board) or resource_field.EXAMPLE
     if sheet.kind is not TASK or name not in ("cpu", "memory", "queue") or board is None:
         return ""
     queue = _find_target_queue(sheet, board)
@@ -63,30 +65,40 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
         )
     pool = _find_pool(board, queue.pool)
     return (
-        f"{_format_amount(name, _get_free(pool, name))} of"
-        f" {_format_amount(name, _get_total(pool, name))} free in pool {sanitize(pool.name)}"
+        f"{_format_amount(name, _get_free(board, pool, name))} of"
+        f" {_format_amount(name, _get_total(board, pool, name))} free in pool {sanitize(pool.name)}"
         if pool
         else ""
     )
+
+
+def _describe_free(sheet: EditSheet, board: Board | None) -> str:
+    """Describe what is free of named resources in the pool of a task."""
+    queue = _find_target_queue(sheet, board) if sheet.kind is TASK and board else None
+    pool = _find_pool(board, queue.pool) if queue and board else None
+    return resource_field.describe_free(board, pool) if board and pool else ""
 
 
 def _format_amount(name: str, amount: float) -> str:
     return units.format_memory(amount) if name == "memory" else units.format_number(amount)
 
 
-def _get_total(pool: PoolEntry, name: str) -> float:
-    return pool.total_memory if name == "memory" else pool.total_cpu
+def _list_levels(board: Board, pool: PoolEntry, name: str) -> list[tuple[float, float]]:
+    """Return total and reserved amount of a resource: of the pool, and of what pools share."""
+    if name == "memory":
+        return [(pool.total_memory, pool.used_memory)]
+    if name == "cpu":
+        return [(pool.total_cpu, pool.used_cpu)]
+    return [(one.total, one.used) for one in resource_field.find_uses(board, pool, name)]
 
 
-def _get_free(pool: PoolEntry, name: str) -> float:
-    return max(
-        0.0,
-        (
-            pool.total_memory - pool.used_memory
-            if name == "memory"
-            else pool.total_cpu - pool.used_cpu
-        ),
-    )
+def _get_total(board: Board, pool: PoolEntry, name: str) -> float:
+    return min((total for total, _ in _list_levels(board, pool, name)), default=0.0)
+
+
+def _get_free(board: Board, pool: PoolEntry, name: str) -> float:
+    free = (total - used for total, used in _list_levels(board, pool, name))
+    return max(0.0, min(free, default=0.0))
 
 
 def _find_queue(board: Board, name: Any) -> QueueEntry | None:
@@ -151,17 +163,22 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
     """Yield sentences about the pool: if the request can fit at all, and if it fits now."""
     queue = _find_target_queue(sheet, board)
     pool = _find_pool(board, queue.pool) if queue else None
-    if pool is None or not changes.keys() & {"cpu", "memory", "queue"}:
+    if pool is None or not changes.keys() & {"cpu", "memory", "queue", "resources"}:
         return
     requests = {name: _get_largest_request(sheet, name) for name in ("memory", "cpu")}
-    never = [name for name, most in requests.items() if most > _get_total(pool, name) + EPSILON]
-    lacking = [name for name, most in requests.items() if most > _get_free(pool, name) + EPSILON]
+    requests |= _map_largest_named(sheet)
+    never = [
+        name for name, most in requests.items() if most > _get_total(board, pool, name) + EPSILON
+    ]
+    lacking = [
+        name for name, most in requests.items() if most > _get_free(board, pool, name) + EPSILON
+    ]
     called = sanitize(pool.name)
     for name in never:
-        has = _format_amount(name, _get_total(pool, name))
+        has = _format_amount(name, _get_total(board, pool, name))
         yield (
-            f"{_format_amount(name, requests[name])} {name} exceeds the total of pool {called}"
-            f" ({has}): the edit is refused."
+            f"{_format_amount(name, requests[name])} {sanitize(name)} exceeds the total of pool"
+            f" {called} ({has}): the edit is refused."
         )
     if never or not any(row.get("status") == "queued" for row in sheet.stored):
         return
@@ -169,8 +186,8 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
         yield f"It fits in pool {called} now."
     for name in lacking:
         yield (
-            f"{_format_amount(name, requests[name])} {name} requested, only"
-            f" {_format_amount(name, _get_free(pool, name))} free in pool {called}: it keeps"
+            f"{_format_amount(name, requests[name])} {sanitize(name)} requested, only"
+            f" {_format_amount(name, _get_free(board, pool, name))} free in pool {called}: it keeps"
             " waiting."
         )
 
@@ -180,6 +197,16 @@ def _get_largest_request(sheet: EditSheet, name: str) -> float:
     if name in sheet.find_changes():
         return float(sheet.find_changes()[name] or 0.0)
     return max((float(row.get(name) or 0.0) for row in sheet.stored), default=0.0)
+
+
+def _map_largest_named(sheet: EditSheet) -> dict[str, float]:
+    """Return the largest request of each named resource among the tasks."""
+    new = sheet.find_changes().get("resources")
+    rows = [row.get("resources") or {} for row in sheet.stored] if new is None else [new or {}]
+    return {
+        name: max(float(row.get(name) or 0) for row in rows)
+        for name in sorted({name for row in rows for name in row})
+    }
 
 
 # --- queues and pools ---
@@ -194,8 +221,8 @@ def _preview_queue(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -
             yield _preview_capacity(line, changes["capacity"])
         if "pool" in changes and (pool := _find_pool(board, changes["pool"])):
             free = (
-                f"{units.format_number(_get_free(pool, 'cpu'))} cpu and"
-                f" {units.format_memory(_get_free(pool, 'memory'))} are free there"
+                f"{units.format_number(_get_free(board, pool, 'cpu'))} cpu and"
+                f" {units.format_memory(_get_free(board, pool, 'memory'))} are free there"
             )
             yield f"Tasks that start from now on use pool {sanitize(pool.name)}: {free}."
         if "status" in changes:
@@ -236,12 +263,15 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
             continue
         for name, used in (("memory", line.used_memory), ("cpu", line.used_cpu)):
             if name in changes:
-                yield _preview_resize(name, _get_total(line, name), used, float(changes[name]))
+                total = _get_total(board, line, name)
+                yield _preview_resize(name, total, used, float(changes[name]))
                 if not float(changes[name]):
                     yield (
                         f"Nothing can start in pool {sanitize(line.name)} that requests"
                         f" {_ZERO_NAMES[name]}."
                     )
+        if "resources" in changes:
+            yield from _preview_named(line, changes["resources"] or {})
         if "status" in changes:
             queues_of_pool = [queue for queue in board.queues if queue.pool == line.name]
             yield _preview_status(
@@ -251,11 +281,21 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
             )
 
 
+def _preview_named(pool: PoolEntry, totals: Mapping[str, int]) -> Iterator[str]:
+    """Yield a sentence for each named resource of a pool that changes."""
+    before = {one.name: one for one in pool.resources}
+    for name in sorted({*before, *totals}):
+        one, total = before.get(name), totals.get(name, 0)
+        if total != (one.total if one else 0):
+            used = one.used if one else 0
+            yield _preview_resize(name, one.total if one else 0, used, total)
+
+
 _ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does by default"}
 
 
 def _preview_resize(name: str, old_total: float, used: float, total: float) -> str:
-    label = "CPU" if name == "cpu" else "Memory"
+    label = {"cpu": "CPU", "memory": "Memory"}.get(name) or sanitize(name)
     start = f"{label} {_format_amount(name, old_total)} → {_format_amount(name, total)}: "
     if used > total + EPSILON:
         back = _format_amount(name, used - total)

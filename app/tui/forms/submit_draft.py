@@ -19,7 +19,7 @@ from app.core.schema.form_fields import FieldPath
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.tui.actions.shell_command import build_spec_from_task
-from app.tui.forms import notice_model
+from app.tui.forms import notice_model, resource_field
 
 KINDS = ("command", "shell", "template")
 FIELDS = (
@@ -28,6 +28,7 @@ FIELDS = (
     "priority",
     "cpu",
     "memory",
+    "resources",
     "timeout",
     "retries",
     "retry_delay",
@@ -77,6 +78,8 @@ def build_spec(draft: SubmitDraft, parameters: Mapping[str, Any] | None = None) 
     if notice := draft.values.get("notify"):
         keys = notice_model.make_notice_keys(notice)
         found |= {name: value for name, value in keys.items() if value not in ("", "ended")}
+    if "resources" in found:
+        found["resources"] = resource_field.parse_resources(found["resources"])
     if "cwd" in found:
         found["cwd"] = os.path.expanduser(found["cwd"])
     if draft.kind == "command":
@@ -95,6 +98,7 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
     spec = build_spec_from_task(task)
     if task.get("template"):
         spec["cpu"] = units.format_number(task["cpu"])  # the template may request another value
+    spec["resources"] = resource_field.format_resources(task.get("resources"))
     if task.get("retry_delay", 1.0) != 1.0:
         spec["retry_delay"] = units.format_number(task["retry_delay"])
     kind = "template" if task.get("template") else "shell" if spec.get("script") else "command"
@@ -200,6 +204,7 @@ _PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ("priority", "Priority", lambda text: units.parse_int(text, -1_000_000, 1_000_000)),
     ("cpu", "CPU", units.parse_cpu),
     ("memory", "Memory", units.parse_size),
+    ("resources", "Resources", resource_field.parse_resources),
     ("timeout", "Timeout", units.parse_positive_duration),
     ("retries", "Retries", lambda text: units.parse_int(text, 0, 10_000)),
     ("retry_delay", "every", units.parse_duration),

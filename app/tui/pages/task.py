@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.notifications.notices import describe_recipient
 from app.core.scheduling.devices import format_devices
+from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
@@ -367,9 +368,10 @@ def _format_request(facts: TaskContext) -> str:
     every = (
         f" every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else ""
     )
+    named = "".join(f"{part}   " for part in list_named(task.get("resources")))
     return (
-        f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   retries"
-        f" {task['retries']}{every}"
+        f"cpu {units.format_number(task['cpu'])}   memory {memory}   {named}timeout {limit}"
+        f"   retries {task['retries']}{every}"
     )
 
 

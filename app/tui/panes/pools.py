@@ -1,14 +1,19 @@
-"""Pools pane (2): the reserved and the used part of each pool; on wide terminals the host below."""
+"""Pools pane (2): the reserved and the used part of each pool, and the resources they share.
+
+On wide terminals the host is below them.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from textual.strip import Strip
 
-from app.core.board import Board, HostFacts, PoolEntry
+from app.core.board import Board, HostFacts, PoolEntry, ResourceUse
+from app.core.scheduling.resources import format_use
 from app.core.text import units
-from app.tui.data.list_rows import MEMORY_SUFFIX, PoolTableRow
+from app.tui.data.list_rows import PoolTableRow
 from app.tui.style import Look, Span, get_load_style, measure_spans
 from app.tui.time_format import format_time_and_age
 from app.tui.widgets.table import NO_MATCH, Table
@@ -23,7 +28,7 @@ LOW_DISK = 1024**3
 
 _WIDE = (
     TableColumn("", 8, 24, fits=True, grow=1, floor=8, gap=0, cut="middle"),
-    TableColumn("", 3),
+    TableColumn("", 3, 14, fits=True, cut="middle"),
     TableColumn("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=2, floor=12),
     TableColumn("RESERVED ", 9, 14, right=True, fits=True, gap=0),
     TableColumn("USED", 6, 8, right=True, fits=True, drop=2),
@@ -42,6 +47,15 @@ _NARROW = (
     TableColumn("", 3, drop=2),
     TableColumn("", 5, 6, right=True, fits=True, drop=2),
 )
+_NARROW_NAMED = (
+    *_NARROW[:2],
+    TableColumn("", 6, 11, drop=4, grow=2),
+    *_NARROW[3:7],
+    TableColumn("", 6, 11, drop=3, grow=3),
+    *_NARROW[8:],
+    TableColumn("", 7, 24, fits=True, gap=2),
+)
+"""Columns if a pool has named resources: shorter bars."""
 
 
 def _make_bar_cell(used: float | None, reserved: float | None, total: float) -> Cell:
@@ -54,8 +68,10 @@ def _make_name_cell(pool: PoolEntry, look: Look) -> Cell:
 
 
 def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
-    """Return the cells for the CPU or the memory of a pool."""
+    """Return the cells for the CPU, the memory or a named resource of a pool."""
     pool = row.pool
+    if row.resource:
+        return _make_resource_cells(row.resource, look)
     if row.memory:
         bar = _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory)
         pair, used = (
@@ -83,6 +99,12 @@ def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
         Cell(look.adapt_text(used)),
         _make_history_cell(pool.cpu_history, look),
     )
+
+
+def _make_resource_cells(one: ResourceUse, look: Look) -> Cells:
+    bar = _make_bar_cell(None, one.used, one.total)
+    name, pair = look.sanitize(one.name), f"{one.used}/{one.total}"
+    return Cell(""), Cell(name, "dim"), bar, Cell(pair), Cell(""), Cell("")
 
 
 def _make_history_cell(shares: Sequence[float], look: Look) -> Cell:
@@ -118,9 +140,23 @@ def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     )
 
 
+def _make_narrow_named_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
+    """Return the cells of a whole pool, with its named resources in the last one."""
+    cells = make_narrow_cells(row, look, now)
+    if look.plain:  # the bars leave no room for words
+        cells = tuple(Cell("") if i in (2, 7) else cell for i, cell in enumerate(cells))
+    return *cells, Cell(_join_uses(row.pool.resources))
+
+
+def _join_uses(found: Sequence[ResourceUse]) -> str:
+    return ", ".join(format_use(one.name, one.used, one.total) for one in found)
+
+
 POOL_SECTION = TableSection(
     "pools", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells)
 )
+NAMED_SECTION = POOL_SECTION._replace(narrow=TableGrid(_NARROW_NAMED, _make_narrow_named_cells))
+"""The section while a pool has named resources."""
 
 
 class PoolsPane(Table):
@@ -129,11 +165,15 @@ class PoolsPane(Table):
     def __init__(self) -> None:
         super().__init__((POOL_SECTION,), id="pools")
         self._host = HostFacts()
+        self._shared: Sequence[ResourceUse] = ()
         self._legend = ""
 
     def show_board(self, board: Board) -> None:
-        self._host = board.host
+        self._host, self._shared = board.host, board.resources
         view = self.views[0]
+        part = NAMED_SECTION if any(pool.resources for pool in board.pools) else POOL_SECTION
+        if view.part is not part:
+            self.set_section(part)
         measured = self._format_measured_at(board)
         # On a wide terminal the column headings leave no room at the right end: the time of the
         # measurements follows the title, and the tail hides headings.
@@ -142,29 +182,45 @@ class PoolsPane(Table):
         self._legend = self.look.adapt_text(measured or legend) if self.is_narrow else ""
         view.tail, view.tail_first = self._make_tail, True
         view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
-        kinds = (False,) if self.is_narrow else (False, True)
-        view.together = len(kinds)
-        self.show(
-            {"pools": [PoolTableRow(pool, memory) for pool in board.pools for memory in kinds]}
-        )
+        lines = [self._list_lines(pool) for pool in board.pools]
+        view.together = max(map(len, lines), default=1)
+        self.show({"pools": [row for rows in lines for row in rows]})
+
+    def _list_lines(self, pool: PoolEntry) -> list[PoolTableRow]:
+        if self.is_narrow:
+            return [PoolTableRow(pool)]
+        named = [PoolTableRow(pool, resource=one) for one in pool.resources]
+        return [PoolTableRow(pool), PoolTableRow(pool, memory=True), *named]
 
     def _make_tail(self, view: SectionView) -> list[Wordings]:
         """Return the legend of the bars, and the number of hidden pools."""
         wordings: list[Wordings] = [(self._legend,)] if self._legend else []
-        shown, every = len(view.list_visible()) // view.together, len(view.rows) // view.together
+        shown, every = self._count_whole(view), sum(row.is_first for row in view.rows)
         if shown >= every:
             return wordings
         if view.offset:
             return [*wordings, (f"these {shown} of {every:,}", f"{shown} of {every:,}")]
         return [*wordings, (f"+{every - shown:,} more", f"+{every - shown:,}")]
 
+    def _count_whole(self, view: SectionView) -> int:
+        """Return the number of pools of which all lines are visible."""
+        lines = Counter(row.pool for row in view.list_visible())
+        return sum(count == len(self._list_lines(pool)) for pool, count in lines.items())
+
     def go_to_row(self, key: str) -> bool:
         """Put the cursor on the line that has the pool's name."""
-        return super().go_to_row(key.removesuffix(MEMORY_SUFFIX))
+        return super().go_to_row(key.partition("/")[0])
 
     def action_move(self, by: int) -> None:
-        """Move by pools, which have one or two lines."""
-        super().action_move(by * self.views[0].together if abs(by) == 1 else by)
+        """Move by pools, which have one line or several."""
+        super().action_move(self._count_lines_to_next(by) if abs(by) == 1 else by)
+
+    def _count_lines_to_next(self, by: int) -> int:
+        """Return the lines to the first one of the next pool in a direction; 0 without one."""
+        rows, here = self.views[0].rows, self._find_position(self.cursor) or 0
+        step = range(here + 1, len(rows)) if by > 0 else range(here - 1, -1, -1)
+        found = (i for i in step if rows[i].is_first and rows[i].pool != rows[here].pool)
+        return next(found, here) - here
 
     def _format_measured_at(self, board: Board) -> str:
         """Return the time of the measurements if they are old, else ""."""
@@ -173,15 +229,18 @@ class PoolsPane(Table):
         return f"measured {format_time_and_age(at, self.now)}" if at and late else ""
 
     def draw(self, strips: Sequence[Strip]) -> None:
-        """Draw the host on the last line of a wide terminal if no pool needs the line."""
-        if not self.is_narrow and len(strips) > len(self.views[0].rows) + 1:
-            strips = [
-                *strips[:-1],
-                self.look.strip(
-                    make_host_line(self._host, self.look, self.size.width), self.size.width
-                ),
-            ]
-        super().draw(strips)
+        """Draw what pools share, and on a wide terminal the host, on lines that no pool needs."""
+        width, free = self.size.width, len(strips) - len(self.views[0].rows) - 1
+        below = [make_shared_line(self._shared, self.look)] if self._shared and free > 0 else []
+        if not self.is_narrow and free > len(below):
+            below.append(make_host_line(self._host, self.look, width))
+        kept = strips[: len(strips) - len(below)]
+        super().draw([*kept, *(self.look.strip(spans, width) for spans in below)])
+
+
+def make_shared_line(shared: Sequence[ResourceUse], look: Look) -> list[Span]:
+    """Return a line such as `shared  license.matlab 1/2, tape 0/1`."""
+    return [("  shared  ", "dim"), (look.adapt_text(_join_uses(shared)), "")]
 
 
 def make_host_line(host: HostFacts, look: Look, room: int) -> list[Span]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from app.core.board import EndedEntry, NextEntry, RunningEntry
+from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.status_glyphs import FAILED_STATES
 from app.core.times import to_unix_or_none
@@ -126,6 +127,10 @@ def _make_cpu_cell(row: TaskListRow, look: Look, now: float) -> Cell:
     return Cell(f"{row.facts['cpu'] or 0:.1f}")
 
 
+def _make_resources_cell(row: TaskListRow, look: Look, now: float) -> Cell:
+    return Cell(look.sanitize(format_named(row.facts.get("resources"))))
+
+
 def _make_memory_cell(row: TaskListRow, look: Look, now: float) -> Cell:
     return Cell(
         units.format_memory(row.facts["memory"])
@@ -181,6 +186,8 @@ COLUMNS: dict[str, ColumnChoice] = {
     TableColumn("CPU", 4, 6, right=True, fits=True, drop=2), _make_cpu_cell),
     "memory": ColumnChoice("m", "requested memory", TableColumn("MEMORY", 6, right=True, drop=2),
     _make_memory_cell),
+    "resources": ColumnChoice("e", "requested named resources",
+    TableColumn("RESOURCES", 9, 24, fits=True, drop=2), _make_resources_cell),
     "tries": ColumnChoice("y", "attempts", TableColumn("TRIES", 5, 9, right=True, fits=True,
     drop=2), _make_attempts_cell),
     "by": ColumnChoice("b", "who submitted it", TableColumn("BY", 6, 12, fits=True, drop=2),

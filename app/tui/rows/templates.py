@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.notifications.notices import describe_default_notice
+from app.core.scheduling.resources import format_named
 from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
 from app.core.text.sanitize import pad, sanitize_lines
@@ -218,6 +219,7 @@ def _format_request(row: TemplateEntry) -> str:
     parts = [
         f"{units.format_number(1.0 if cpu is None else cpu)} cpu",
         f"{units.format_memory(memory)} memory" if memory else "no memory",
+        *([named] if (named := format_named(row.facts.get("resources"))) else []),
     ]
     return ", ".join(
         [

@@ -6,8 +6,10 @@ untouched fields; for a touched field the form warns before it overwrites them.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual import events, on
@@ -31,7 +33,7 @@ from app.core.board import (
 from app.tui.actions.shell_command import quote_words
 from app.tui.actions.tasks import NotApplicableError, Request, get_underlying_row
 from app.tui.data.list_rows import PoolTableRow
-from app.tui.forms import edit_model
+from app.tui.forms import edit_model, resource_field
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditRows, EditSource, Options, is_rule_of_conditions
@@ -152,7 +154,21 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     @property
     def _slots(self) -> tuple[EditField, ...]:
         several = len(self.source.idents) > 1
-        return tuple(slot for slot in self.kind.slots if not (slot.single_only and several))
+        return tuple(
+            slot
+            for slot in self.kind.slots
+            if not (slot.single_only and several)
+            and (self._has_resources or slot is not edit_model.RESOURCES)
+        )
+
+    @cached_property
+    def _has_resources(self) -> bool:
+        """False for tasks while no pool has named resources."""
+        return (
+            self.kind is not edit_model.TASK
+            or self._first == "resources"
+            or resource_field.has_named_resources(self.board)
+        )
 
     def on_mount(self) -> None:
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
@@ -597,7 +613,7 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
         return EditScreen(
             client_factory,
             EditSource(edit_model.POOL, (line.pool.name,)),
-            "memory" if line.memory else "cpu",
+            "resources" if line.resource else "memory" if line.memory else "cpu",
         )
     if isinstance(line, ComingEntry):
         from app.tui.screens.schedule_form import ScheduleForm
@@ -652,6 +668,8 @@ def find_lacking_field(pool: str, board: Board) -> str:
 def _find_blocking_field(line: NextEntry, waits: Sequence[tuple[str, str]]) -> str:
     """Return the field of the first reason among `waits`, or ""."""
     found = {line.why.index(words): name for words, name in waits if words in line.why}
+    if named := _LACKS_NAMED.search(line.why):
+        found.setdefault(named.start(), "resources")
     return found[min(found)] if found else ""
 
 
@@ -661,6 +679,8 @@ _NO_ROOM = (
     (" cpu of pool", "cpu"),
     (" cpu, but pool", "cpu"),
 )
+_LACKS_NAMED = re.compile(r"(?<=\d) (?!memory\b|cpu\b)[\w.-]+( of pool |, \d+ free|, but )")
+"""Phrase of a waiting reason about a named resource."""
 _WAITS = (
     *_NO_ROOM,
     (" is full (", "queue"), (" has capacity 0", "queue"), (" is paused", "queue"),

@@ -19,6 +19,7 @@ from textual.widgets import Input, TextArea
 from app.core.board import QueueEntry
 from app.core.ids import make_uuid7
 from app.core.notifications.notices import describe_default_notice
+from app.core.scheduling.resources import format_named
 from app.core.schema import parameters
 from app.core.schema.form_fields import FieldPath
 from app.core.schema.form_outline import build_outline
@@ -26,7 +27,7 @@ from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize_paste
 from app.tui.actions.shell_command import build_submit_words, quote_words
-from app.tui.forms import notice_model, submit_calls
+from app.tui.forms import notice_model, resource_field, submit_calls
 from app.tui.forms.fields import (
     CheckBox,
     Choice,
@@ -97,6 +98,7 @@ def build_fields() -> Iterable[Widget]:
         ("CPU", "cpu"),
         ("Memory", "memory"),
     )
+    yield Field("Resources", make_form_entry("resources"), resource_field.EXAMPLE, size=30)
     yield _make_field_row(
         _make_small_field("Timeout", "timeout", "empty: no limit"),
         ("Retries", "retries"),
@@ -151,6 +153,7 @@ _ENTRIES = (
     "priority",
     "cpu",
     "memory",
+    "resources",
     "timeout",
     "retries",
     "retry_delay",
@@ -508,6 +511,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             if row.get("memory") is not None
             else []
         )
+        facts += [named] if (named := format_named(row.get("resources"))) else []
         facts += (
             [f"limit {units.format_duration(row['timeout'])}"]
             if row.get("timeout") is not None
@@ -750,11 +754,25 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
                 else self._format_default_queue()
             ),
         )
+        self._show_resources()
         limit = self._defaults.get("timeout")
         self._show_hint(
             "#timeout",
             "empty: no limit" if limit is None else f"empty: {units.format_duration(limit)}",
         )
+
+    def _show_resources(self) -> None:
+        """Show what is free of named resources; hide the field if no pool has any."""
+        field = self.query_one("#resources").parent
+        if isinstance(field, Field):
+            has_text = bool(self.draft.get_text("resources"))
+            field.display = has_text or resource_field.has_named_resources(self.board)
+        name = self.draft.get_text("queue") or self._defaults.get("queue") or "default"
+        queue = next((line for line in self._queues if line.name == name), None)
+        pools = self.board.pools if self.board else ()
+        pool = next((one for one in pools if queue and one.name == queue.pool), None)
+        free = resource_field.describe_free(self.board, pool) if self.board and pool else ""
+        self._show_hint("#resources", free or resource_field.EXAMPLE)
 
     def _format_default_queue(self) -> str:
         usual = self._defaults.get("queue")

@@ -249,6 +249,7 @@ _CREATE_FIELDS = (
     "queue",
     "cpu",
     "memory",
+    "resources",
     "timeout",
     "retries",
     "notify",

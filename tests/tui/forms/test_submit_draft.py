@@ -278,3 +278,10 @@ def test_a_submission_inherits_the_environment_without_terminal_variables(
         & here["env"].keys()
     )
     assert 0 <= here["umask"] <= 0o777
+
+
+def test_named_resources_are_sent_and_kept_by_a_repeated_task():
+    draft = SubmitDraft(command="true", values={"resources": "gpu=2, tape=0"})
+    assert build_spec(draft)["resources"] == {"gpu": 2, "tape": 0}
+    again = make_draft(make_task_row() | {"resources": {"gpu": 2}})
+    assert again.get_text("resources") == "gpu=2"

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from app.core.board import Board
+from app.core.board import Board, ResourceUse
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict
 from app.tui.actions import queues_pools
 from app.tui.app import TaskdeckApp
+from app.tui.panes.pools import PoolsPane
 from app.tui.panes.queues import QueuesPane
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.why import WhyScreen
@@ -362,3 +363,32 @@ def test_the_running_count_has_a_singular(load: int, told: str):
         queues_pools.describe_idle(boards.QUEUES[2]._replace(load=load), {}, Look())
         == f"Nothing waits in queue etl: {told}"
     )
+
+
+def make_board_with_resources() -> Board:
+    """Return the busy board with GPUs in the first pool and a licence that pools share."""
+    first, *others = boards.POOLS
+    named = (ResourceUse("gpu", 4, 3), ResourceUse("tape", 1, 0))
+    return boards.busy()._replace(
+        pools=(first._replace(resources=named), *others),
+        resources=(ResourceUse("license.matlab", 2, 1),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((80, 24), ["gpu .*30.0/32G .*gpu 3/4, tape 0/1"]),
+        ((120, 40), [r"gpu +█*▒+·+ +3/4", r"tape +·+ +0/1", r"shared +license\.matlab 1/2"]),
+    ],
+)
+async def test_named_resources_of_pools_are_shown(size: tuple[int, int], shown: list[str]):
+    app, _ = make_recorded_deck(make_board_with_resources())
+    async with app.run_test(size=size) as pilot:
+        await wait_until(
+            pilot, lambda: all(re.search(one, "\n".join(read_screen_lines(app))) for one in shown)
+        )
+        await pilot.press("2", "j")
+        await wait_until(pilot, lambda: app.screen.query_one(PoolsPane).cursor == "pool:main")
+        await pilot.press("k")
+        await wait_until(pilot, lambda: app.screen.query_one(PoolsPane).cursor == "pool:gpu")

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from app.client import Client
-from app.core.board import EndedEntry
+from app.core.board import EndedEntry, ResourceUse
 from app.errors import NotFound, Remote
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
@@ -494,12 +494,35 @@ async def test_a_pool_can_be_edited_from_either_row():
         assert list_calls(found, "pool.set") == [{"name": "gpu", "memory": 65536.0}]
 
 
+async def test_named_resources_of_a_pool_are_set_and_removed():
+    found = make_runtime(pool_set={}, pool_ls=[POOLS[0] | {"resources": {"gpu": 4, "tape": 1}}])
+    app = make_deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        one = ResourceUse("gpu", 4, 3)
+        pool = BOARD.pools[0]._replace(resources=(one,))
+        screen = make_edit_screen(found, [PoolTableRow(pool, resource=one)])
+        await open_edit_form(pilot, app, screen)
+        assert screen.focused is not None and screen.focused.id == "resources"
+        await pilot.press(*"gpu=x")
+        await wait_until(pilot, lambda: "Resources must be like gpu=2" in read_screen_text(app))
+        await pilot.press("backspace", "8", "ctrl+j")
+        await wait_until(pilot, lambda: list_calls(found, "pool.set"))
+        assert list_calls(found, "pool.set") == [
+            {"name": "gpu", "resources": {"gpu": 8, "tape": 0}}
+        ]
+        await pilot.press("u")
+        await wait_until(pilot, lambda: len(list_calls(found, "pool.set")) == 2)
+        assert list_calls(found, "pool.set")[1]["resources"] == {"gpu": 4, "tape": 1}
+
+
 @pytest.mark.parametrize(
     ("why", "memory", "field"),
     [
         ("needs 4 cpu of pool gpu, 2 free", True, "cpu"),
         ("needs 4 cpu, but pool gpu has 2 in all: it can never start", True, "cpu"),
         ("needs 12.0G memory of pool gpu, 2.0G free", False, "memory"),
+        ("first of 2; needs 2 gpu of pool gpu, 1 free", False, "resources"),
+        ("needs 2 tape, but pool gpu has 1 in all: it can never start", False, "resources"),
         ("queue gpu is full (2 of 2)", False, "cpu"),
         ("queue gpu is full (2 of 2)", True, "memory"),
     ],

@@ -87,8 +87,9 @@ class DeckLayout(DeckNode, Screen[None]):
         banner = self.show_banner(board)
         counts = (len(board.queues), len(board.pools), len(board.alerts))
         places = compute_layout(
-            width, height, banner, *counts, self.deck.memory.get(self._sizes_key, {})
-        )
+            width, height, banner, *counts, self.deck.memory.get(self._sizes_key, {}),
+            sum(len(pool.resources) for pool in board.pools), bool(board.resources),
+        )  # fmt: skip
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")
         self._set_height(self.query_one(Header), places.header)

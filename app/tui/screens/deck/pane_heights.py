@@ -46,19 +46,25 @@ def compute_layout(
     pools: int,
     alerts: int,
     sizes: PaneSizes = MappingProxyType({}),
+    named: int = 0,
+    shared: int = 0,
 ) -> PaneHeights:
     """Distribute `height` lines among the panes for the given row counts.
 
-    The work pane gets the rest.
+    `named` counts the lines of named resources on a wide terminal, `shared` those of the resources
+    that pools share. The work pane gets the rest.
     """
     wide, tall = width >= WIDE_CELLS, height >= TALL_HEIGHT
     header = 2 if wide else 1
     room = height - banner
     if wide:
-        block = 1 + max(3, min(max(queues, pools * 2 + 2), max(4, room // 4)))
+        block = 1 + max(3, min(max(queues, pools * 2 + named + shared + 2), max(4, room // 4)))
         high = (block, block)
     else:
-        high = (1 + clamp(queues, 1, int(room * 0.17)), 1 + clamp(pools, 1, int(room * 0.1)))
+        high = (
+            1 + clamp(queues, 1, int(room * 0.17)),
+            1 + clamp(pools + shared, 1, int(room * 0.1)),
+        )
     low = 2 if not alerts else 6 if tall else 1 + clamp(alerts, 1, int(room * 0.14))
     spare = height - banner - header - BOTTOM - 3
     first, second, low = _apply_sizes(high, low, wide, sizes, spare)
