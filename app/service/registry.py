@@ -105,6 +105,7 @@ VERBS: dict[str, Verb] = {
         "sla.show": slas.show,
         "sla.history": slas.read_history,
         "sla.checkins": checkins.ls,
+        "sla.forget_checkin": checkins.forget,
         "sla.create": slas.create,
         "sla.set": slas.set_,
         "sla.rm": slas.rm,

@@ -31,6 +31,11 @@ def store_checkin(c: Connection, name: str, by: str, note: str | None) -> str:
     return now
 
 
+def delete_checkin(c: Connection, name: str) -> None:
+    """Delete the check-in of a name."""
+    raw_sql.execute_statement(c, "DELETE FROM checkins WHERE name = ?", (name,))
+
+
 def list_checkins(c: Connection) -> list[CheckinRow]:
     """Return the latest check-in of each name."""
     found = raw_sql.fetch_tuples(c, 'SELECT name, at, "by", note FROM checkins ORDER BY name')

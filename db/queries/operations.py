@@ -256,15 +256,6 @@ def find_last_call(c: Connection, origin: str) -> OperationRow | None:
     return next(iter(_query(c, found)), None)
 
 
-def list_earlier_calls(c: Connection, origin: str, before: int, limit: int) -> list[int]:
-    """Return the first operations of a terminal's calls before one, latest first.
-
-    Skips undos and undone calls.
-    """
-    found = select(_O.id).where(*_is_call_of(origin), _O.id < before).order_by(_O.id.desc())
-    return list(c.execute(found.limit(limit)).scalars())
-
-
 def _is_call_of(origin: str) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions for the first operation of a terminal's call that still has effect."""
     return _O.batch == _O.id, _O.origin == origin, *_IN_EFFECT

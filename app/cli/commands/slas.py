@@ -280,8 +280,19 @@ def _add_presets_arguments(parser: Parser) -> None:
     add_row_options(parser, "names only, one per line")
 
 
+def _add_checkins_arguments(parser: Parser) -> None:
+    _add_presets_arguments(parser)
+    parser.add_option(
+        "--forget", type=require_text, metavar="NAME", help="remove the name of a check-in"
+    )
+
+
 def list_checkins(session: CommandContext, args: Args) -> int:
-    """List the latest check-in of each name."""
+    """List the latest check-in of each name, or forget one."""
+    if args.forget is not None:
+        answer = session.call("sla.forget_checkin", name=args.forget)
+        text = f"check-in of {sanitize(args.forget)} forgotten"
+        return definition_group.print_result(args, answer, text)
     return definition_group.print_list(
         args,
         session.call("sla.checkins"),
@@ -436,7 +447,7 @@ COMMANDS = {
     ),
     "presets": Command("list the presets of sla create", list_presets, _add_presets_arguments),
     "checkins": Command(
-        "list the latest check-ins of programs", list_checkins, _add_presets_arguments
+        "list the latest check-ins of programs", list_checkins, _add_checkins_arguments
     ),
     "schema": Command("print the JSON Schema of conditions", print_schema, add_json_options),
     "rm": definition_group.make_name_command("sla", "rm", "remove a rule", "removed"),

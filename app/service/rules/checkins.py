@@ -1,7 +1,7 @@
 """Check-ins: a program outside of Taskdeck reports its success.
 
-The operation log has none of them: a job that reports each minute would hide what people did, and
-there is nothing to undo. `ls` returns the latest check-in of each name.
+The operation log has only those that a person typed in a terminal: a job that reports each minute
+would hide what people did. `ls` returns the latest check-in of each name.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from app.core.rules import rule_plan
 from app.core.rules.rule_plan import Labels, RulePlan
-from app.core.text.sanitize import find_name_error, find_nearest, sanitize
-from app.errors import Usage
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.errors import NotFound, Usage
 from app.service.context import Call
 from db.engine import Connection
-from db.queries import checkins, definitions
+from db.queries import checkins, definitions, operations
 
 MAX_NOTE_LENGTH = 500
 """Characters of a note."""
@@ -33,12 +33,43 @@ async def check_in(call: Call, *, name: str, note: str | None = None) -> dict[st
         raise Usage(f"name {wrong}. Nothing was stored.")
     if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE_LENGTH):
         raise Usage(f"note must be text of at most {MAX_NOTE_LENGTH} characters.")
-    at = await call.db.write(checkins.store_checkin, name, call.by, note)
+    known, at = await call.db.write(_store, name, call.by, note)
     plans = await call.db.read(_map_plans)
     rules = _find_rules(plans, name)
+    if known is not None and name not in _list_names(plans.values()):
+        near = find_nearest(name, known)
+        call.note(f"new name{f'; nearest: {sanitize(near)}' if near else ''}")
     if not rules:
         call.note(_explain_unwatched(name, plans.values()))
     return {"name": name, "at": at, "by": call.by, "note": note, "rules": rules}
+
+
+def _store(c: Connection, name: str, by: str, note: str | None) -> tuple[list[str] | None, str]:
+    """Store a check-in. Return the other names if the name is new, else None, and the time."""
+    names = [row.name for row in checkins.list_checkins(c)]
+    at = checkins.store_checkin(c, name, by, note)
+    if isinstance(by, operations.Actor) and by.origin is not None:
+        operations.record(c, by, "checkin", f"name {name}", None, {"at": at})
+    return None if name in names else names, at
+
+
+async def forget(call: Call, *, name: str) -> dict[str, Any]:
+    """Delete the check-in of a name. Raise NotFound if the name has none."""
+
+    def delete(c: Connection) -> None:
+        found = {row.name: row for row in checkins.list_checkins(c)}
+        if name not in found:
+            near = find_nearest(name, found)
+            raise NotFound(
+                f'no check-in of "{truncate(sanitize(name), 60)}".'
+                + (f" Nearest: {sanitize(near)}." if near else ""),
+                "List: taskdeck sla checkins",
+            )
+        checkins.delete_checkin(c, name)
+        operations.record(c, call.by, "forget checkin", f"name {name}", found[name]._asdict())
+
+    await call.db.write(delete)
+    return {"name": name}
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
@@ -74,10 +105,14 @@ def _map_plans(c: Connection) -> dict[str, RulePlan]:
     return found
 
 
+def _list_names(plans: Iterable[RulePlan]) -> list[str]:
+    """Return the plain names in the match of rules."""
+    return [one for plan in plans for one in rule_plan.list_exact_names(plan.match.task)]
+
+
 def _explain_unwatched(name: str, plans: Iterable[RulePlan]) -> str:
     """Explain that no rule watches a name, and how to make a rule."""
-    names = [one for plan in plans for one in rule_plan.list_exact_names(plan.match.task)]
-    near = find_nearest(name, names)
+    near = find_nearest(name, _list_names(plans))
     hint = f" Nearest name of a rule: {sanitize(near)}." if near else ""
     word = sanitize(shlex.quote(name))
     return (

@@ -40,10 +40,6 @@ DEFINITION_WEIGHT = 5
 _ACKNOWLEDGEMENTS = ("alert ack", "alert unack")
 MAX_TRIED = 100
 """Operations on definitions that a dry run tries, 0.7 ms each."""
-MAX_EARLIER = 20
-"""Earlier calls examined when the last one cannot be undone."""
-MAX_NAMED = 8
-"""Maximum number of operation ids in the suggestion of an earlier call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ async def undo(
     by = call.by if isinstance(call.by, Actor) else Actor(call.by)
     rows = await call.db.read(_select_operations, by, ids)
     if ids is None and all(map(explain_not_undoable, rows)):
-        raise await call.db.write_quietly(_make_nothing_to_undo, by, rows)
+        raise await call.db.read(_make_nothing_to_undo, rows)
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     if dry_run and len([row for row in rows if not _is_on_task(row)]) > MAX_TRIED:
         return await call.db.read(_list_untried, rows)
@@ -148,8 +144,8 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
     return [row for row in operations.list_batch(c, first.id) if row.undone_by is None]
 
 
-def _make_nothing_to_undo(c: Connection, by: Actor, rows: Sequence[OperationRow]) -> Refused:
-    """Return the refusal of a last call that cannot be undone, with an earlier one that can."""
+def _make_nothing_to_undo(c: Connection, rows: Sequence[OperationRow]) -> Refused:
+    """Return the refusal of a last call that cannot be undone. It offers no earlier call."""
     first = min(rows, key=lambda row: row.id)
     many = f"{sanitize(first.verb)} of {len(rows):,} tasks"
     what = _describe(c, first) if len(rows) == 1 else many
@@ -157,27 +153,7 @@ def _make_nothing_to_undo(c: Connection, by: Actor, rows: Sequence[OperationRow]
         f"the last operation from this terminal, {what}, cannot be undone:"
         f" {explain_not_undoable(first)}."
     )
-    hint = _suggest_earlier(c, by, first.batch or first.id)
-    return Refused(said, hint or "See earlier ones: taskdeck operations")
-
-
-def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
-    """Suggest the latest earlier call from this terminal that can be undone, or ""."""
-    for batch in operations.list_earlier_calls(c, by.origin or "", first, MAX_EARLIER):
-        rows = [row for row in operations.list_batch(c, batch) if row.undone_by is None]
-        undoable_ids = (
-            [done["id"] for done in _try_undo(c, [row.id for row in rows], by)["done"]]
-            if len(rows) <= MAX_NAMED
-            else []
-        )
-        if undoable_ids:
-            chosen = next(row for row in rows if row.id in undoable_ids)
-            more = f" and {len(undoable_ids) - 1} more" if len(undoable_ids) > 1 else ""
-            return (
-                f"Before it: {_describe(c, chosen)}{more}. To undo that: taskdeck undo"
-                f" {' '.join(map(str, undoable_ids))}"
-            )
-    return ""
+    return Refused(said, "See earlier ones: taskdeck operations")
 
 
 def _describe(c: Connection, row: OperationRow) -> str:

@@ -166,6 +166,23 @@ async def test_a_pool_cannot_use_a_rule_about_the_host(home: VirtualHome):
         await queues.pool_set(home.call, name="default", sla="rule")
 
 
+async def test_a_mistyped_check_in_is_noted_and_can_be_forgotten(home: VirtualHome):
+    notes: list[str] = []
+    call = replace(home.call, note=notes.append)
+    await checkins.check_in(call, name="app-dump")
+    await checkins.check_in(call, name="app-dump")
+    await checkins.check_in(call, name="app-dmp")
+
+    await checkins.forget(call, name="app-dmp")
+
+    assert [note for note in notes if "new name" in note] == [
+        "new name", "new name; nearest: app-dump",
+    ]  # fmt: skip
+    assert [row["name"] for row in await checkins.ls(call)] == ["app-dump"]
+    with pytest.raises(NotFound, match="Nearest: app-dump"):
+        await checkins.forget(call, name="app-dmp")
+
+
 async def test_a_program_that_does_not_check_in_is_noticed(home: VirtualHome):
     when = {"metric": "task.seconds_since_success", "op": ">", "value": "1h"}
     await home.add_rule(make("task", when, match={"task": "app-dump"}))
@@ -191,8 +208,9 @@ async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
     assert (await checkins.check_in(call, name="app-dump"))["rules"] == ["dump"] and not notes
     assert (await checkins.check_in(call, name="app-dmup"))["rules"] == []
     assert notes == [
+        "new name; nearest: app-dump",
         "no rule watches app-dmup. Nearest name of a rule: app-dump. To make one: taskdeck sla"
-        " create app-dmup --preset not-succeeded --value 25h --task app-dmup"
+        " create app-dmup --preset not-succeeded --value 25h --task app-dmup",
     ]
     listed = await checkins.ls(call)
     assert [(row["name"], row["by"], row["rules"]) for row in listed] == [

@@ -14,7 +14,6 @@ from app.service import registry
 from app.service.context import Call
 from app.service.tasks import views
 from app.service.undo import undo
-from db.queries import operations
 from db.queries.operations import Actor
 from tests.service.calls import count_other_writes, execute_sql, submit_task
 
@@ -92,35 +91,28 @@ async def test_the_latest_batch_of_a_terminal_is_undone_then_the_previous_one(an
         await undo_operations(replace(ann, by=Actor("ann", "cli", HERE)))
 
 
-async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
-    ann: Call, bob: Call
+@pytest.mark.parametrize(
+    ("verb", "args", "words"),
+    [
+        ("submit", {"tasks": [{"argv": ["true"]}]}, "submit of #2 true"),
+        ("checkin", {"name": "app-dmp"}, "checkin of name app-dmp"),
+        ("schedule.run", {"name": "etl"}, "schedule run of schedule etl"),
+    ],
+)
+async def test_undo_offers_nothing_behind_an_operation_that_stays(
+    ann: Call, verb: str, args: Any, words: str
 ):
-    for _ in range(2):
-        await call_as(ann, "submit", tasks=[{"argv": ["true"]}])
-    hold, *_ = held = (await call_as(ann, "hold", ids=[1, 2]))["operations"]
-    (gone,) = (await call_as(ann, "set", ids=[1], fields={"priority": 5}))["operations"]
-    await call_as(bob, "set", ids=[1], fields={"priority": 9})
-    await ann.db.write(operations.record, ann.by, "stop", "runtime", None, {"drain": False})
+    await call_as(ann, "submit", tasks=[{"argv": ["true"]}])
+    await call_as(ann, "schedule.create", name="etl", every="1h", argv=["true"])
+    (held,) = (await call_as(ann, "hold", ids=[1]))["operations"]
+    await call_as(ann, verb, **args)
 
-    with pytest.raises(
-        Refused, match="the last operation from this terminal, stop of runtime, cannot be undone"
-    ) as refused:
+    with pytest.raises(Refused, match=f"terminal, {words}(: [^,]*)?, cannot be undone") as refused:
         await undo_operations(ann)
 
-    typed = " ".join(map(str, held))
-    assert (
-        refused.value.hint
-        == "Before it: hold of #1 true: status queued → held and 1 more. To undo that: taskdeck"
-        f" undo {typed}"
-    )
-    assert gone > hold and [(await show_task(ann, number))["status"] for number in (1, 2)] == [
-        "held",
-        "held",
-    ]
-    assert len(await undo_operations(ann, *held)) == 2
-    with pytest.raises(Refused) as left:
-        await undo_operations(ann)
-    assert left.value.hint == "See earlier ones: taskdeck operations"
+    assert refused.value.hint == "See earlier ones: taskdeck operations"
+    assert (await show_task(ann, 1))["status"] == "held"
+    assert len(await undo_operations(ann, held)) == 1
 
 
 async def test_a_bulk_operation_that_cannot_be_undone_is_named_as_one(ann: Call):
