@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from db import raw_sql
+from db import raw_sql, timestamps
 from db.states import ACTIVE_SQL, FAILED, RUN_ENDED, as_sql
 
 MAX_CANDIDATES = 500
@@ -371,6 +371,14 @@ def list_past_runs(c: Connection, template: str | None, name: str, most: int) ->
         (word, 3 * most, most),
     )
     return [RunRow._make(row) for row in rows]
+
+
+def find_first_record(c: Connection) -> str:
+    """Return when the home was made, or its first task, rule or check-in if that was earlier."""
+    tables = ("home", "tasks", "slas", "checkins")
+    parts = [f"SELECT min(created_at) AS at FROM {table}" for table in tables]
+    found = raw_sql.fetch_value(c, f"SELECT min(at) FROM ({' UNION ALL '.join(parts)})")
+    return found or timestamps.now()
 
 
 def list_past_tasks(c: Connection, since: str) -> list[PastTaskRow]:

@@ -15,11 +15,15 @@ from app.core.rules import active_time, alert_state, rule_plan
 from app.core.rules.alert_state import SubjectState
 from app.core.rules.evaluate import Verdict, evaluate
 from app.core.rules.rule_plan import RulePlan
+from app.core.text.sanitize import sanitize
+from app.core.text.units import quote
 from app.errors import Refused, Usage
 from app.service.context import Call
 from app.service.rules.past import Past, PastSubject, list_unstored
 from db import timestamps
 from db.engine import Connection
+from db.queries import reads, rule_values
+from db.rows import SlaRow
 
 MAX_DAYS = 90.0
 """Days of one replay."""
@@ -39,7 +43,7 @@ class Spell(NamedTuple):
 
 
 async def test(call: Call, *, name: str, days: float = 7.0) -> dict[str, Any]:
-    """Return when a rule of the general form would have fired in the last days.
+    """Return when a rule would have fired in the last days, since the first record of the home.
 
     Return {"name", "words", "since", "until", "alerts": [{"object", "fired_at", "resolved_at",
     "text"}], "count", "is_complete"}.
@@ -53,11 +57,7 @@ def _test(c: Connection, name: str, span: float) -> dict[str, Any]:
     from app.service.definitions import slas
 
     row = slas.require_rule(c, name)
-    if not sla.is_general(row.conditions):
-        raise Refused(
-            f"rule {row.name} is a preset with its own history: see taskdeck sla show {row.name}."
-        )
-    plan = rule_plan.make_plan(row.conditions)
+    plan = rule_plan.make_plan(_get_general_form(c, row))
     if unstored := list_unstored(plan):
         raise Refused(
             f"{', '.join(unstored)} cannot be replayed: past values are not stored. The rule itself"
@@ -65,17 +65,41 @@ def _test(c: Connection, name: str, span: float) -> dict[str, Any]:
             f"See its present value: taskdeck sla show {row.name}",
         )
     until = timestamps.utcnow().timestamp()
-    replay = Replay(plan, Past(c, plan, until - span, until))
+    first = timestamps.to_unix(rule_values.find_first_record(c))
+    since = max(until - span, min(first, until))
+    replay = Replay(plan, Past(c, plan, since, until))
     spells = replay.run()
     return {
         "name": row.name,
         "words": sla.describe_conditions(row.conditions),
-        "since": timestamps.from_unix(until - span),
+        "since": timestamps.from_unix(since),
         "until": timestamps.from_unix(until),
         "count": len(spells),
         "is_complete": replay.is_complete,
         "alerts": [_to_dict(spell) for spell in spells[-MAX_SPELLS:]],
     }
+
+
+def _get_general_form(c: Connection, row: SlaRow) -> dict[str, Any]:
+    """Return the conditions of a rule; of a limit of tasks, conditions that mean the same."""
+    if sla.is_general(row.conditions):
+        return row.conditions
+    rule = sla.parse_conditions(row.conditions)
+    if rule.metric:
+        raise Refused(
+            f"rule {sanitize(row.name)} is about {rule.metric}, which cannot be replayed: past"
+            " values are not stored. The rule itself works.",
+            f"See its present value: taskdeck sla show {quote(row.name)}",
+        )
+    match: dict[str, Any] = {key: word for key, word in rule.match.items() if key != "tag"}
+    match |= {"tags": rule.match["tag"]} if rule.match.get("tag") else {}
+    if pools := [pool.name for pool in reads.list_pools(c) if pool.sla_id == row.id]:
+        match["pool"] = pools
+    if rule.is_finish_rule:
+        when: dict[str, Any] = {"deadline": {"reference": "queued_at", "offset": rule.value}}
+    else:
+        when = {"metric": "instance.queued_seconds", "op": ">", "value": rule.value}
+    return {"scope": "instance", "match": match, "when": when}
 
 
 def _to_dict(spell: Spell) -> dict[str, Any]:

@@ -111,6 +111,31 @@ async def test_a_rule_without_stored_values_is_refused(home: VirtualHome):
         await replay.test(home.call, name="rule")
     with pytest.raises(Usage):
         await replay.test(home.call, name="rule", days=0)
-    await slas.create(home.call, name="old", preset="finishes-within", value="5m")
-    with pytest.raises(Refused, match="is a preset"):
+    await slas.create(home.call, name="old", preset="stays-below", metric="wal-size", value="5M")
+    with pytest.raises(Refused, match="rule old is about wal-size, which cannot be replayed"):
         await replay.test(home.call, name="old")
+
+
+async def test_a_replay_begins_with_the_home(home: VirtualHome):
+    when = {"deadline": {"reference": {"fixed": "06:00", "tz": "UTC"}}}
+    await home.add_rule({"scope": "task", "match": {"task": "etl"}, "when": when})
+    await home.skip(60)
+    found = await replay.test(home.call, name="rule", days=30)
+    assert (found["count"], found["since"]) == (0, timestamps.from_unix(home.start))
+
+
+@pytest.mark.parametrize(("preset", "hours"), [("finishes-within", [1.0, 1.0]),
+                                               ("starts-within", [1.0])])  # fmt: skip
+async def test_a_limit_of_tasks_is_replayed(home: VirtualHome, preset: str, hours: list[float]):
+    await slas.create(home.call, name="old", preset=preset, value="1h", task="etl", tag="a=b")
+    await home.submit("other", tags={"a": "b"})
+    await home.submit("etl")
+    late = await home.submit("etl", tags={"a": "b"})
+    failing = await home.start_run(await home.submit("etl", tags={"a": "b"}))
+    await home.skip(1.2 * HOUR)
+    await home.end_run(await home.start_run(late))
+    await home.skip(0.3 * HOUR)
+    await home.end_run(failing, 1)
+    found = (await replay.test(home.call, name="old"))["alerts"]
+    times = [(timestamps.to_unix(one["fired_at"]) - home.start) / HOUR for one in found]
+    assert times == pytest.approx(hours, abs=0.01)
