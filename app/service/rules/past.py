@@ -14,7 +14,7 @@ from app.core.rules.rule_plan import Labels, RulePlan, list_exact_names
 from app.core.rules.window_stats import compute_stat
 from app.service.rules.fire_windows import FindStart, FireWindows
 from app.service.rules.snapshot import get_task_name
-from app.service.rules.values import DRAIN_WINDOW, RUN_VALUES
+from app.service.rules.values import DRAIN_WINDOW, RUN_VALUES, has_value_of
 from db import timestamps
 from db.engine import Connection
 from db.queries import backups, checkins, reads, rule_values, schedules
@@ -256,7 +256,7 @@ class Past:
             return Reading(float(len(times)), min(times) + ref.rate_over if times else None)
         if ref.window:
             runs = _cut(self._ended.get(label, ()), now - ref.window, now)
-            values = [RUN_VALUES[name](run) for _, run in runs]
+            values = [RUN_VALUES[name](run) for _, run in runs if has_value_of(name, run)]
             known = [value for value in values if value is not None]
             leaves = runs[0][0] + ref.window if runs else None
             return Reading(compute_stat(ref.stat, known), leaves)

@@ -419,6 +419,8 @@ class RulePass:
         text = group.verdict.text if is_told else self._judge(group.subject, explain=True).text
         if group.many > 1:
             text = f"{group.many} of them, first {group.subject.title}: {text}"
+        elif group.subject.kind == "instance" and self._plan.group != "instance":
+            text = f"{group.subject.title}: {text}"
         text += describe_wait(self._plan)
         if self._gap and fired_at < self._now - INTERVAL:
             text += WHILE_DOWN

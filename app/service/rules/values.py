@@ -48,6 +48,11 @@ def _measure_wait(created: str, started: str | None) -> float | None:
     return max(0.0, timestamps.to_unix(started) - timestamps.to_unix(created))
 
 
+def has_value_of(name: str, run: RunRow) -> bool:
+    """Return whether a run counts in a window: a cancelled run has no run time of its own."""
+    return name != "run_seconds" or run.status != "cancelled"
+
+
 def _to_unix(text: str | None) -> float | None:
     return timestamps.to_unix(text) if text else None
 
@@ -163,7 +168,7 @@ class SubjectValues:
         return Reading(float(len(restarts)), leaves)
 
     def _read_window(self, ref: MetricRef, name: str) -> Reading:
-        runs = self._list_runs("ended", ref.window)
+        runs = [one for one in self._list_runs("ended", ref.window) if has_value_of(name, one.row)]
         pairs = [(one.at, RUN_VALUES[name](one.row)) for one in runs]
         known = [(at, value) for at, value in pairs if value is not None]
         leaves = min((at + ref.window for at, _ in known), default=None)

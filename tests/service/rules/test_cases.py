@@ -285,3 +285,30 @@ async def test_a_task_fails_three_times_in_a_row(home: VirtualHome):
     await home.run_task("sync", 0)
     await home.advance(10)
     assert home.take_log() == [(60, "resolve")]
+
+
+async def test_a_cancelled_run_has_no_run_time_of_its_own(home: VirtualHome):
+    when = {"metric": "instance.run_seconds", "stat": "p95", "window": "10m", "op": ">",
+            "value": "30s"}  # fmt: skip
+    await home.add_rule({"scope": "task", "when": when})
+    await home.start_run(await home.submit("stopped"))
+    slow = await home.start_run(await home.submit("slow"))
+    await home.advance(40)
+    await execute_sql(
+        home.call,
+        "UPDATE instances SET status = 'cancelled', end_time = ?1, run_seconds = 40 WHERE task_id ="
+        " (SELECT uuid FROM tasks WHERE name = 'stopped')",
+        timestamps.now(),
+    )
+    await home.end_run(slow)
+    await home.advance(10)
+    assert [subject for *_, subject in home.log] == ["name:slow"]
+
+
+async def test_an_alert_of_a_queue_names_its_task(home: VirtualHome):
+    when = {"metric": "instance.run_seconds", "op": ">", "value": "1m"}
+    await home.add_rule({"scope": "queue", "when": when})
+    await home.start_run(await home.submit("etl"))
+    await home.advance(70)
+    (alert,) = await home.list_alerts()
+    assert (alert["object"], alert["text"]) == ("queue default", "#1 etl: running 1m (limit 1m)")
