@@ -19,7 +19,7 @@ from db import timestamps
 from db.engine import Connection, Database
 from db.queries import alerts, definitions, sla_cursor
 from db.rows import SlaRow
-from db.states import ENDED, FAILED
+from db.states import ENDED, FAILED, TaskStatus
 
 MAX_ALERTS = 500
 """Approximate number of alerts fired or resolved in one evaluation."""
@@ -198,7 +198,12 @@ def _judge_changed(c: Connection, row: SlaRow, after: int, until: int, now: floa
     scope = sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
     rule = sla.parse_conditions(row.conditions)
     found = sla_cursor.read_changed(c, row.id, scope, after, until, row.updated_at)
-    tasks = [task for task in found if task.status not in ENDED or is_broken_by(rule, task)]
+    at = sla_cursor.read_cursor(c, row.id) if found else 0  # later tasks are judged when due
+    tasks = [
+        task
+        for task in found
+        if (is_broken_by(rule, task) if task.status in ENDED else task.number <= at)
+    ]
     late = _judge(c, row, rule, tasks, now)
     alerts.fire_alerts(c, late)
     return len(late)
@@ -259,7 +264,11 @@ def _take_new(
 def _judge(
     c: Connection, row: SlaRow, rule: sla.SlaRule, tasks: Sequence[sla_cursor.SlaTask], now: float
 ) -> list[dict[str, Any]]:
-    """Return alerts for late tasks and postpone tasks that are not due yet."""
+    """Return alerts for late tasks and postpone tasks that are not due yet.
+
+    A task on hold need not start; it is judged again once it is released.
+    """
+    tasks = [task for task in tasks if rule.is_finish_rule or task.status != TaskStatus.HELD]
     verdicts = [(task, sla.judge_task(rule, to_facts(task), now)) for task in tasks]
     waiting = [
         (verdict.due, task.number)

@@ -64,7 +64,12 @@ SLA_TASK_COLUMNS = (
 """Columns of an `SlaTask`, from `tasks t`. `make_tasks` checks `orphaned`, a first guess."""
 BROUGHT_BACK = "brought back"
 """Note of the event that the undo of a cancel writes."""
-_JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
+_BEFORE = "SELECT p.status FROM events p WHERE p.task_id = e.task_id AND p.id < e.id"
+_JUDGED_AT_ONCE = (
+    f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}' OR (e.note IS NULL"
+    " AND e.status IN ('queued', 'scheduled', 'blocked', 'retrying') AND"
+    f" ({_BEFORE} ORDER BY p.id DESC LIMIT 1) = 'held'))"
+)
 """Condition for events after which a task is judged at once, not at its time."""
 
 
@@ -217,9 +222,9 @@ def read_task(c: Connection, uuid: str) -> SlaTask:
 def read_changed(
     c: Connection, sla_id: int, scope: TaskScope, after: int, until: int, since: str
 ) -> list[SlaTask]:
-    """Return tasks in scope that failed, or that an undo brought back, by these events.
+    """Return tasks in scope that failed, were released or brought back, by these events.
 
-    Leave out failures before `since`, and tasks brought back whose alert is open.
+    Leave out failures before `since`, and tasks released or brought back whose alert is open.
     """
     rows = c.exec_driver_sql(
         f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.uuid IN (SELECT e.task_id FROM events e"
@@ -233,7 +238,7 @@ def read_changed(
 
 
 def has_changed(c: Connection, after: int, until: int) -> bool:
-    """Return whether these events report a failure or a task that an undo brought back."""
+    """Return whether these events report a failure, or a task released or brought back."""
     found = f"SELECT 1 FROM events e WHERE e.id > ? AND e.id <= ? AND {_JUDGED_AT_ONCE} LIMIT 1"
     return c.exec_driver_sql(found, (after, until)).first() is not None
 

@@ -488,3 +488,32 @@ async def test_the_newest_alerts_of_a_kind_come_from_an_index(
 
     await call.db.write(explained)
     assert plans[0].endswith(index) and not [plan for plan in plans if "TEMP B-TREE" in plan]
+
+
+async def test_a_task_on_hold_need_not_start(call: Call) -> None:
+    await slas.create(call, name="soon", preset="starts-within", value="30m")
+    for name in ("held", "other"):
+        await submit_task(call, name=name)
+    await actions.hold(call, ids=["held"])
+    created = timestamps.format_time(timestamps.utcnow() - timedelta(hours=1))
+    await execute_sql(call, "UPDATE tasks SET created_at = ?", created)
+    for _ in range(2):
+        await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
+        assert [row["task_name"] for row in await alerts.ls(call)] == ["other"]
+    await actions.release(call, ids=["held"])
+    for has_work in (True, False):
+        assert await call.db.read(sla_evaluation.has_work, timestamps.utcnow()) is has_work
+        await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
+        assert sorted(row["task_name"] for row in await alerts.ls(call)) == ["held", "other"]
+
+
+async def test_a_release_before_the_limit_is_judged_once(call: Call) -> None:
+    await slas.create(call, name="soon", preset="starts-within", value="30m")
+    await submit_task(call, name="held")
+    await actions.hold(call, ids=["held"])
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
+    await actions.release(call, ids=["held"])
+    await call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
+    later = timestamps.utcnow() + timedelta(minutes=31)
+    assert (await call.db.write(sla_evaluation.evaluate, later)).fired == 1
+    assert len(await alerts.ls(call)) == 1
