@@ -188,8 +188,8 @@ def _refresh_general(alert: alerts.AlertDetail, live: RuntimeHandle | None) -> a
 async def ack(call: Call, *, ids: Sequence[str | int], note: str | None = None) -> dict[str, Any]:
     """Acknowledge alerts by id, or all alerts of a rule by its name.
 
-    An acknowledged alert stays open. The acknowledgement ends when the alert resolves or gets
-    worse.
+    A note replaces that of an acknowledged alert. An acknowledged alert stays open. The
+    acknowledgement ends when the alert resolves or gets worse.
     """
     kept = silences.parse_reason(note)
 
@@ -227,8 +227,13 @@ def _acknowledge(c: Connection, by: str, ids: Sequence[int], note: str | None) -
     firing = [row for row in rows if row.status == "firing"]
     alerts.acknowledge(c, [row.id for row in firing], by, note)
     _record_operations(c, by, "ack", firing, "acknowledged")
-    return {"done": [_format_done(row, "acknowledged") for row in firing],
-            "notes": [_format_note(row) for row in rows if row.status != "firing"]}  # fmt: skip
+    noted = [row for row in rows if row.status == "acknowledged" and note not in (None, row.note)]
+    if note is not None and noted:
+        alerts.set_notes(c, [row.id for row in noted], note)
+        _record_operations(c, by, "note", noted, "acknowledged")
+    done = [row for row in rows if row in firing or row in noted]
+    return {"done": [_format_done(row, "acknowledged") for row in done],
+            "notes": [_format_note(row) for row in rows if row not in done]}  # fmt: skip
 
 
 def _unacknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]:
@@ -270,15 +275,20 @@ def _map_alerts(c: Connection, words: Sequence[str]) -> dict[str, AlertRow]:
 def _record_operations(
     c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str
 ) -> None:
-    """Record one operation for each rule, however many of these alerts it has."""
+    """Record one operation for each rule, however many of these alerts it has.
+
+    Notes of the alerts before it are kept for undo.
+    """
     by_rule: dict[str, list[AlertRow]] = {}
+    notes = {str(row.id): row.note for row in rows if row.note}
     for row in rows:
         by_rule.setdefault(row.name, []).append(row)
     entries = [
         (
             f"alert {name} on {found[0].object if len(found) == 1 else f'{len(found)} tasks'}",
             {"status": found[0].status},
-            {"status": status, "ids": [row.id for row in found]},
+            {"status": status, "ids": [row.id for row in found]}
+            | ({"notes": notes} if notes else {}),
         )
         for name, found in by_rule.items()
     ]

@@ -95,6 +95,7 @@ _NEVER = {
     "reconcile": "corrected counters stay corrected",
     "stop": "start the runtime instead: taskdeck serve",
     "db": "changes to the database are final",
+    "alert note": "give another note instead: taskdeck alert ack ID --note TEXT",
     "checkin": "to forget the name: taskdeck sla checkins --forget NAME",
     "forget checkin": "check in again instead: taskdeck checkin NAME",
     "schedule run": "cancel the task instead",

@@ -411,6 +411,11 @@ def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
     )
 
 
+def set_notes(c: Connection, ids: Iterable[int], note: str) -> None:
+    """Replace the notes of acknowledged alerts."""
+    _update_in_status(c, ids, "acknowledged", {"note": note})
+
+
 def _update_in_status(
     c: Connection, ids: Iterable[int], status: str, values: Mapping[str, str | None]
 ) -> list[int]:

@@ -483,6 +483,22 @@ def test_alert_show_has_the_note_and_the_deliveries_of_an_alert(fake_runtime, cl
     assert cli("alert", "show").code == 2
 
 
+def test_an_alert_prints_its_snapshot(fake_runtime, cli):
+    taken = {
+        "at": make_past_time(60),
+        "queues": [{"name": "gpu\x1b", "status": "active", "current_load": 2}],
+        "processes": [{"pid": 7, "name": "ffmpeg", "cpu_seconds": 0.98765, "run": None}],
+    }
+    sent = {**DELIVERY, "snapshot": taken}
+    empty = ("acknowledged_at", "silenced_until", "silenced_by", "silence_reason", "resolved_at")
+    fake_runtime(alert__show={**ALERT, **dict.fromkeys(empty), "deliveries": [sent]})
+
+    shown = cli("alert", "show", "4").out
+
+    assert "queue gpu" in shown and "status active, current_load 2" in shown
+    assert "process ffmpeg: pid 7, cpu_seconds 0.9877\n" in shown and "\x1b" not in shown
+
+
 def test_an_alert_is_acknowledged_by_id_or_sla(fake_runtime, cli):
     runtime = fake_runtime(alert__ack={"done": [ALERT], "refused": [], "notes": []})
 

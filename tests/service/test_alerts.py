@@ -15,6 +15,7 @@ from app.service import alerts, board, registry, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import actions
+from app.service.undo import undo
 from db import timestamps
 from db.queries import alerts as db_alerts
 from db.queries.operations import Actor
@@ -175,6 +176,19 @@ async def test_other_writes_go_through_while_many_rules_are_silenced(call: Call)
     assert await count_other_writes(call, alerts.silence(call, ids=names, until="1h")) >= 3
     assert await count_other_writes(call, alerts.unsilence(call, ids=names)) >= 3
     assert await execute_sql(call, "SELECT count(*) FROM silences") == [(0,)]
+
+
+async def test_a_note_is_replaced_and_comes_back_with_an_undo(call: Call) -> None:
+    found = await make_late_task(call)
+    await alerts.ack(call, ids=[found["id"]], note="looking")
+    done = await alerts.ack(call, ids=[found["id"]], note="on it now")
+    assert [row["status"] for row in done["done"]] == ["acknowledged"] and not done["notes"]
+    await alerts.unack(call, ids=["soon"])
+    assert (await alerts.show(call, id=found["id"]))["note"] is None
+    ((last,),) = await execute_sql(call, "SELECT max(id) FROM operations")
+    await undo.undo(call, ids=last)
+    shown = await alerts.show(call, id=found["id"])
+    assert (shown["status"], shown["note"]) == ("acknowledged", "on it now")
 
 
 async def test_alerts_that_cannot_be_acknowledged_are_reported_and_others_done(call: Call) -> None:

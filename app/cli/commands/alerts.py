@@ -16,6 +16,7 @@ from app.errors import Problem, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from app.cli.context import CommandContext
@@ -51,6 +52,8 @@ SILENCE_COLUMNS = [
     Column("NOTE", least=6, first=True),
 ]
 SILENCE_FIELDS = ("id", "words", "until", "by", "reason", "alerts")
+MAX_SNAPSHOT_ROWS = 10
+"""Queues, pools and processes that `alert show` prints of a snapshot."""
 MATCHER_OPTIONS = {
     "rule": "alerts of these rules: a name or a glob such as gpu-*; repeatable",
     "severity": "of this severity: critical, warning or info",
@@ -139,7 +142,28 @@ def format_alert_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
                                     "until ")),
         ("resolved", _format_moment(found["resolved_at"])),
         ("sent", "\n".join(map(describe_delivery, found.get("deliveries", ())))),
+        ("snapshot", "\n".join(_list_snapshot_lines(found.get("deliveries", ())))),
     ]  # fmt: skip
+
+
+def _list_snapshot_lines(deliveries: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the lines of the latest snapshot: queues, pools, and the busiest processes."""
+    taken = [one["snapshot"] for one in deliveries if one.get("snapshot")]
+    if not taken:
+        return []
+    latest = max(taken, key=lambda one: one["at"])
+    lines = [time_format.format_clock(latest["at"], seconds=True)]
+    for kind, rows in (("queue", "queues"), ("pool", "pools"), ("process", "processes")):
+        for row in latest.get(rows, ())[:MAX_SNAPSHOT_ROWS]:
+            facts = {key: value for key, value in row.items() if value is not None}
+            name = f" {facts.pop('name')}" if "name" in facts else ""
+            shown = ", ".join(f"{key} {_format_fact(value)}" for key, value in facts.items())
+            lines.append(f"{kind}{name}: {shown}")
+    return lines
+
+
+def _format_fact(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _format_moment(at: str | None, by: str | None = None, more: str = "", first: str = "") -> str:

@@ -72,7 +72,7 @@ def find_relevant_changes(before: Any, after: Any) -> list[ChangedField]:
     return [field for field in found if field.name not in _DERIVED_COLUMNS or len(found) == 1]
 
 
-_DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "with", "start"})
+_DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "notes", "with", "start"})
 
 
 def parse_task_number(obj: str) -> int | None:

@@ -22,6 +22,7 @@ _HIDDEN_COLUMNS = frozenset(
         "current_load",
         "by",
         "ids",
+        "notes",
         "with",
         "uuid",
         "id",

@@ -468,6 +468,8 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
             alerts.unacknowledge(c, refused)
         else:
             alerts.acknowledge(c, refused, by)
+            for number, note in ((row.after or {}).get("notes") or {}).items():
+                alerts.set_notes(c, [int(number)] if int(number) in refused else [], note)
         operations.record(
             c, by, "undo", row.object, {"status": status}, {"status": back, "ids": refused}
         )
