@@ -17,7 +17,7 @@ import db
 from tests.runtime_process import RuntimeProcess
 
 HEAVY_MODULES = {
-    "aiosqlite", "alembic", "apprise", "apscheduler", "httpx", "jsonschema", "psutil",
+    "aiosqlite", "alembic", "apprise", "apscheduler", "httpx", "jsonschema", "psutil", "pynvml",
     "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
     "textual", "tomlkit", "yaml",
 }  # fmt: skip

@@ -15,7 +15,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,15 +24,14 @@ from app import engines, paths
 from app.core import early_signal
 from app.core.ids import make_uuid7
 from app.core.output_file import expand_pattern
-from app.core.scheduling.devices import assign_devices, make_variables
-from app.core.scheduling.plan import DispatchView, QueuedTask
-from app.core.scheduling.resources import CPU, GPU, MEMORY, get_named
+from app.core.scheduling.devices import make_variables
+from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
 from app.runtime.keeper_client import KeeperClient
 from app.runtime.output_copier import OutputCopier
 from app.runtime.quarantine import Quarantine
 from app.runtime.run_verdict import judge_run
-from app.service import dispatch_view
+from app.service import dispatch_view, gpus
 from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
@@ -164,6 +163,9 @@ class Dispatcher:
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.keeper: KeeperClient | None = None
+        self.poll_gpus: Callable[[], None] | None = None
+        """Look at the GPUs soon, then wake; None if nothing looks at them."""
+        self._needs_gpu_poll = False
 
     def wake(self) -> None:
         """Request a round."""
@@ -451,7 +453,9 @@ class Dispatcher:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])
         pools = {queue.name: queue.pool for queue in seen.queues}
-        devices = _choose_devices(c, seen, starts)
+        choice = gpus.choose_devices(c, seen, starts, has_nvml=self.poll_gpus is not None)
+        self._needs_gpu_poll = choice.is_stale
+        devices, starts = choice.devices, [t for t in starts if t.uuid not in choice.lacking]
         claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
             "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
@@ -476,6 +480,9 @@ class Dispatcher:
 
     def _send_orders(self, events: KeeperEvents, orders: RoundOrders) -> None:
         self._clock_offset = orders.clock_offset
+        if self._needs_gpu_poll and self.poll_gpus:
+            self._needs_gpu_poll = False
+            self.poll_gpus()
         self._count_tallies(orders)
         keeper = self.keeper
         if keeper is None:
@@ -635,25 +642,6 @@ def _make_copy(task: Any) -> dict[str, Any]:
 def _build_early(text: str | None) -> list[float] | None:
     """Return the signal before the timeout as the keeper takes it: number and seconds."""
     return None if text is None else list(early_signal.parse_early_signal(text))
-
-
-def _choose_devices(
-    c: Connection, view: DispatchView, starts: Sequence[QueuedTask]
-) -> dict[str, Sequence[str]]:
-    """Return {uuid: GPUs of its run} of the tasks that start in a pool with GPUs.
-
-    All pools of the home share the devices of the machine.
-    """
-    common = view.shared.get(GPU, 0)
-    with_gpus = {pool.name for pool in view.pools if pool.totals.get(GPU, common)}
-    queues = {queue.name for queue in view.queues if queue.pool in with_gpus}
-    among = [task for task in starts if task.queue in queues]
-    if not among:
-        return {}
-    wanted = [int(task.needs.get(GPU, 0)) for task in among]
-    held = resources.list_held_devices(c) if any(wanted) else set[str]()
-    chosen = assign_devices(wanted, held)
-    return {task.uuid: devices for task, devices in zip(among, chosen, strict=True)}
 
 
 def _queue_due_tasks(c: Connection) -> float | None:

@@ -34,6 +34,7 @@ from app.runtime.backup_schedule import BackupScheduler
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.disk_usage import find_largest
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
+from app.runtime.gpu_monitor import GpuMonitor
 from app.runtime.notifier import Notifier
 from app.runtime.replicator import Replicator
 from app.runtime.rule_probes import RuntimeProbes
@@ -141,6 +142,8 @@ class Duties:
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
         self.notifier: Notifier | None = None
+        self.gpus = GpuMonitor(db, dispatcher)
+        dispatcher.poll_gpus = self.gpus.poll
         self.settings = settings or ConfigWatcher(paths.get_config_path())
         self._clock_guard = steady or ClockGuard()
         self._log_folders = cycle(cleanup.FOLDERS)
@@ -165,6 +168,7 @@ class Duties:
             Duty("slas", 1, self.evaluate_slas),
             Duty("refusals", 5, self.check_refusals),
             Duty("usage", 2, self.measure),
+            Duty("gpus", 3, self.gpus.check),
             Duty("room", 2, self.find_largest),
             Duty("submissions", 2, self.finish_submissions),
             Duty("reconcile", 30, self.reconcile),
@@ -207,6 +211,7 @@ class Duties:
             self._set_problem("aside", await self.db.read(_describe_quarantine))
         await self._run_duty(Duty("usage", 2, self.measure))
         await self._run_duty(Duty("submissions", 2, self.finish_submissions))
+        await self._run_duty(Duty("gpus", 3, self.gpus.check))
         await self.backups.store_existing(self.settings.maintenance.backup)
 
     async def _run_duty(self, duty: Duty) -> None:
@@ -274,7 +279,15 @@ class Duties:
         )
         wrong = {"config": self.settings.problem} if self.settings.problem else {}
         unsent = self.notifier.problems if self.notifier else {}
-        problems = self._problems | self.backups.problems | unsent | halted | trouble | wrong
+        problems = (
+            self._problems
+            | self.gpus.problems
+            | self.backups.problems
+            | unsent
+            | halted
+            | trouble
+            | wrong
+        )
         if not self._not_run:
             self._earlier = frozenset()
         try:
@@ -329,7 +342,8 @@ class Duties:
             log.debug("a pass of the rules for a reader failed: %s", problem)
 
     async def close(self) -> None:
-        """Cancel the passes that readers began."""
+        """Cancel the passes that readers began, and the looks at the GPUs."""
+        await self.gpus.close()
         for task in (passes := [*self._reader_passes]):
             task.cancel()
         await asyncio.gather(*passes, return_exceptions=True)

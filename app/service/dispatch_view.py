@@ -27,13 +27,14 @@ from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
+from app.service import gpus
 from app.service.tasks import bulk
-from app.service.tasks.places import get_totals
+from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.similar_runs import mask_digits
 from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
-from db.queries import dispatch, reads, resources, run_history
+from db.queries import dispatch, reads, run_history
 from db.queries.resources import parse_named
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
 from db.states import WAITING, RunStatus, TaskStatus
@@ -122,7 +123,7 @@ class RunTimeCache:
             for run in view.active
         )
         later = tuple((one.task, one.parents) for one in view.later)
-        key = (view.pools, view.shared, view.queues, runs, later)
+        key = (view.pools, view.shared, view.withheld, view.queues, runs, later)
         last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
             lags = may_lag and bool(runs) and age < 20 * last.cost
@@ -186,7 +187,10 @@ def read_view(
     run times. A window holds four times the free slots of its queue plus `ahead`; with 0 ahead,
     only as many tasks as slots.
     """
-    pools = tuple(PoolView(row.name, get_totals(row), row.status) for row in reads.list_pools(c))
+    shared, least = read_shared(c)
+    pools = tuple(
+        PoolView(row.name, {**least, **get_totals(row)}, row.status) for row in reads.list_pools(c)
+    )
     running = {p.name for p in pools if p.status == "active"}
     counted, names = reads.read_counters_and_submissions(c)
     storing = [bulk.parse_name(name) for name in names]
@@ -212,8 +216,10 @@ def read_view(
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
     later = _read_later(c, cache) if closed else ()
-    shared = resources.read_totals(c)
-    return DispatchView(pools, tuple(queues), active, halted, now.timestamp(), later, shared)
+    withheld = gpus.list_withheld(row.devices for row in runs)
+    return DispatchView(
+        pools, tuple(queues), active, halted, now.timestamp(), later, shared, withheld
+    )
 
 
 def _find_unfinished(

@@ -18,6 +18,7 @@ from app.cli.parser import (
 )
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
+from app.core.scheduling.devices import format_devices
 from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -81,6 +82,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved",
         ),
         *((name, f"{amounts} reserved") for name, amounts in _list_named_use(pool)),
+        *(("device", _format_device(device)) for device in pool.get("devices") or ()),
         ("sla", pool.get("sla") or ""),
         (
             "created",
@@ -90,6 +92,15 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
     ]
+
+
+def _format_device(device: dict[str, Any]) -> str:
+    """Return `0 NVIDIA H100 GPU-5f2c81d0: #42`, or why no run gets it."""
+    who = f"#{device['run']}" if device["run"] else ""
+    state = "; ".join(filter(None, (who, device["trouble"]))) or "free"
+    return sanitize(
+        f"{device['number']} {device['name']} {format_devices([device['uuid']])}: {state}"
+    )
 
 
 def create_pool(session: CommandContext, args: Args) -> int:

@@ -7,10 +7,52 @@ from __future__ import annotations
 
 import re
 from itertools import count
+from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+
+class Device(NamedTuple):
+    """A GPU of this machine as NVML tells: `user` is an unrelated process that computes on it."""
+
+    number: int
+    uuid: str
+    name: str
+    failure: str | None = None
+    user: tuple[int, str] | None = None
+    """Pid and program."""
+
+    @property
+    def names(self) -> set[str]:
+        """Names by which a run may hold it."""
+        return {str(self.number), self.uuid}
+
+    def describe_trouble(self) -> str | None:
+        """Return why no run gets the device, or None."""
+        if self.failure:
+            return f"GPU {self.number} is drained: {self.failure}"
+        if self.user:
+            pid, program = self.user
+            return f"GPU {self.number} is used by {program} (pid {pid}), which is no task"
+        return None
+
+
+def list_withheld(devices: Iterable[Device], held: Collection[str]) -> list[str]:
+    """Return why devices that no run holds are not given."""
+    free = [device for device in devices if not device.names.intersection(held)]
+    return [text for device in free if (text := device.describe_trouble())]
+
+
+def list_free(devices: Iterable[Device], held: Collection[str]) -> list[str]:
+    """Return the UUIDs of the devices that a run may get."""
+    return [
+        device.uuid
+        for device in devices
+        if not device.names.intersection(held) and device.describe_trouble() is None
+    ]
+
 
 VARIABLE = "TASKDECK_DEVICES"
 """Variable of a run with its devices, by which a runtime knows them again."""

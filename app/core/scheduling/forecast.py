@@ -192,7 +192,7 @@ class _Simulation:
 
     def _start_tasks(self) -> None:
         slots = {queue.name: queue.capacity for queue in self._view.queues}
-        budgets = make_budgets(self._view.pools, self._view.shared)
+        budgets = make_budgets(self._view.pools, self._view.shared, self._view.withheld)
         budget_of = {queue.name: budgets[queue.pool] for queue in self._view.queues}
         for run in self._runs:
             slots[run.task.queue] -= 1

@@ -101,6 +101,13 @@ class LaterTask:
     parents: tuple[int, ...]
 
 
+class Withheld(NamedTuple):
+    """One unit of a shared resource that no run holds and none gets, and why in words."""
+
+    resource: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchView:
     """Complete input of the decision.
@@ -108,7 +115,7 @@ class DispatchView:
     The pool of every queue and the queue of every run must be present. `halted` is the reason why
     nothing starts. `now` (UNIX seconds) is used to format dates, and `later` for forecasts.
     `shared` holds the totals of the shared resources: a pool without an amount of its own may use
-    all of it.
+    all of it. `withheld` are units of these that nothing gets now.
     """
 
     pools: tuple[PoolView, ...]
@@ -118,6 +125,7 @@ class DispatchView:
     now: float | None = None
     later: tuple[LaterTask, ...] = ()
     shared: Amounts = field(default_factory=dict[str, float])
+    withheld: tuple[Withheld, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +292,10 @@ class PoolBudget:
 class SharedBudget:
     """Free amounts of the shared resources, and the budgets of the pools that use them."""
 
-    def __init__(self, totals: Amounts) -> None:
+    def __init__(self, totals: Amounts, withheld: Sequence[Withheld] = ()) -> None:
         self.totals, self.free = totals, FreeAmounts(totals, inf)
+        for one in withheld:
+            self.free.change({one.resource: 1}, -1)
         self.budgets: list[PoolBudget] = []
 
     def has_ever(self, needs: Amounts) -> bool:
@@ -315,9 +325,11 @@ class SharedBudget:
         return any(needs.get(name) for name in self.totals)
 
 
-def make_budgets(pools: Iterable[PoolView], shared: Amounts) -> dict[str, PoolBudget]:
+def make_budgets(
+    pools: Iterable[PoolView], shared: Amounts, withheld: Sequence[Withheld] = ()
+) -> dict[str, PoolBudget]:
     """Return the budgets of pools in which nothing runs, by name."""
-    common = SharedBudget(shared)
+    common = SharedBudget(shared, withheld)
     common.budgets = [PoolBudget(pool, _make_free(pool, shared), common) for pool in pools]
     return {one.pool.name: one for one in common.budgets}
 
@@ -367,7 +379,7 @@ def make_plan(view: DispatchView) -> Plan:
 
 def decide(view: DispatchView) -> DispatchDecision:
     """Make the decision and return its details, for explanations."""
-    rooms = make_budgets(view.pools, view.shared)
+    rooms = make_budgets(view.pools, view.shared, view.withheld)
     room_of = {queue.name: rooms[queue.pool] for queue in view.queues}
     slots = {queue.name: queue.capacity for queue in view.queues}
     for run in view.active:

@@ -10,6 +10,7 @@ from app.core.scheduling.plan import (
     ActiveRun,
     Amounts,
     BackfillBudget,
+    DispatchView,
     QueuedTask,
     can_fit,
     get_known_end,
@@ -42,6 +43,7 @@ class ResourceNeed:
     """One resource of a task: its need, and free and total amounts of the pool.
 
     `is_shared` marks the amounts of all pools together, `holders` the runs that hold some of it.
+    `withheld` tells why units that no run holds are not given.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ResourceNeed:
     total: float
     holders: Sequence[ActiveRun]
     is_shared: bool = False
+    withheld: Sequence[str] = ()
 
     @property
     def code(self) -> str:
@@ -226,7 +229,7 @@ def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ...]:
         if name in totals or name not in view.shared
     ]
     common = [
-        _make_need(name, need, view.shared[name], view.active, is_shared=True)
+        _withhold(view, _make_need(name, need, view.shared[name], view.active, is_shared=True))
         for name, need in needs.items()
         if name in view.shared
     ]
@@ -249,6 +252,12 @@ def _make_need(
     return ResourceNeed(name, need, free, total, holders, is_shared)
 
 
+def _withhold(view: DispatchView, need: ResourceNeed) -> ResourceNeed:
+    """Return the need with the units that nothing gets now deducted from what is free."""
+    why = [one.text for one in view.withheld if one.resource == need.name]
+    return replace(need, free=max(0.0, need.free - len(why)), withheld=why)
+
+
 def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
     needs, unit, word = need.format_amount(need.needs), need.unit, need.short_unit
     who = "all pools together have" if need.is_shared else f"pool {sanitize(case.queue.pool)} has"
@@ -263,6 +272,7 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
     text = _join_parts(
         case.format_position(),
         f"needs {needs}{unit}{pool}, {free}",
+        *(sanitize(text) for text in need.withheld[:MAX_PARENTS]),
         _format_releases(need, runs),
         _format_overdue(need, runs),
     )
@@ -272,7 +282,7 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
         _fit_parts(
             case.format_position(_format_nth),
             f"needs {needs}{word}, {free}",
-            _format_releases_short(need, runs),
+            sanitize(need.withheld[0]) if need.withheld else _format_releases_short(need, runs),
         ),
     )
 

@@ -13,9 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 from app.core import task_spec
 from app.core.scheduling import overcommit
 from app.core.scheduling.plan import get_sort_key
+from app.core.scheduling.resources import GPU
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
+from app.service import gpus
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
@@ -220,13 +222,14 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
-    held = sum_held(c)
+    held, devices = sum_held(c), gpus.list_devices(c)
     return [
         {
             **row._asdict(),
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
             "resources": dict(parse_named(row.resources)),
             "used_resources": held.get(row.name, {}),
+            "devices": devices if parse_named(row.resources).get(GPU) else [],
         }
         for row in reads.list_pools(c)
     ]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.core.scheduling.plan import Amounts
 from app.core.scheduling.resources import (
     CPU,
+    GPU,
     MEMORY,
     format_amount,
     format_named_option,
@@ -16,6 +17,7 @@ from app.core.scheduling.resources import (
 )
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Refused
+from app.service import gpus
 from db import host
 from db.engine import Connection
 from db.queries import reads, resources
@@ -36,10 +38,25 @@ def get_totals(row: PoolRow) -> Amounts:
     return make_amounts(row.total_cpu, row.total_memory, parse_named(row.resources))
 
 
+def read_shared(c: Connection) -> tuple[Amounts, Amounts]:
+    """Return what all pools share, and what a pool has of its own unless it says more.
+
+    The GPUs of the machine bound all pools together.
+    """
+    shared, devices = resources.read_totals(c), gpus.get_devices()
+    if devices is None:
+        return shared, {}
+    bound = min(len(devices), shared.get(GPU, len(devices)))
+    return {**shared, GPU: bound}, {} if GPU in shared else {GPU: 0}
+
+
 def read_places(c: Connection) -> dict[str, Place]:
     """Return {queue: its pool as a place}."""
-    shared = resources.read_totals(c)
-    pools = {row.name: Place(row.name, get_totals(row), shared) for row in reads.list_pools(c)}
+    shared, least = read_shared(c)
+    pools = {
+        row.name: Place(row.name, {**least, **get_totals(row)}, shared)
+        for row in reads.list_pools(c)
+    }
     return {row.name: pools[row.pool] for row in reads.list_queues(c)}
 
 
@@ -66,10 +83,13 @@ def _require_shared(shared: Amounts, needs: Amounts, undone: str) -> None:
         if needs[name] > shared[name]:
             asked, total = format_amount(name, needs[name]), format_amount(name, shared[name])
             shown = sanitize(name)
+            is_all = name == GPU and shared[name] == len(gpus.get_devices() or ())
+            who = "this machine has" if is_all else "all pools together have"
             raise Refused(
-                f"needs {asked} {shown}, but all pools together have {total}: it could never start."
-                f" {undone}",
-                "Ask for less, or raise its total in a file: taskdeck apply -f FILE",
+                f"needs {asked} {shown}, but {who} {total}: it could never start. {undone}",
+                "Ask for less."
+                if is_all
+                else "Ask for less, or raise its total in a file: taskdeck apply -f FILE",
             )
 
 

@@ -1,0 +1,105 @@
+"""GPUs of this machine as the runtime last saw them, and their choice for the runs that start.
+
+A process has at most one runtime, so the last look is kept once. Without one, as in commands that
+read without a runtime, GPUs are plain numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+
+from app.core.scheduling import devices as rules
+from app.core.scheduling.devices import Device, assign_devices, list_free
+from app.core.scheduling.plan import DispatchView, QueuedTask, Withheld
+from app.core.scheduling.resources import GPU
+from db.engine import Connection
+from db.queries import dispatch, resources
+
+FRESH = 1.0
+"""Seconds for which a look at the GPUs holds for a claim."""
+
+
+class DeviceLook(NamedTuple):
+    """The GPUs at a monotonic time, or None on a machine without NVML."""
+
+    at: float
+    devices: tuple[Device, ...] | None
+
+
+_last: DeviceLook | None = None
+
+
+def set_look(look: DeviceLook | None) -> None:
+    """Keep the last look at the GPUs; None if nothing looks at them."""
+    global _last
+    _last = look
+
+
+def get_devices() -> tuple[Device, ...] | None:
+    """Return the GPUs of the machine, or None if they are not known."""
+    return _last.devices if _last else None
+
+
+def list_withheld(held: Iterable[str | None]) -> tuple[Withheld, ...]:
+    """Return the GPUs that nothing gets now; `held` are the devices of the active runs."""
+    if not (found := get_devices()):
+        return ()
+    names = {name for text in held for name in resources.parse_devices(text)}
+    return tuple(Withheld(GPU, text) for text in rules.list_withheld(found, names))
+
+
+def list_devices(c: Connection) -> list[dict[str, Any]]:
+    """Return the GPUs as sent to clients: `run` is the number of the task, `trouble` in words."""
+    if not (found := get_devices()):
+        return []
+    numbers = {
+        name: run.number
+        for run in dispatch.list_active(c)
+        for name in resources.parse_devices(run.devices)
+    }
+    return [
+        {
+            **device._asdict(),
+            "run": next((numbers[name] for name in device.names & numbers.keys()), None),
+            "trouble": device.describe_trouble(),
+        }
+        for device in found
+    ]
+
+
+class DeviceChoice(NamedTuple):
+    """{uuid: GPUs of its run} of tasks in pools with GPUs, and the tasks that must wait.
+
+    `is_stale` asks for a new look at the GPUs.
+    """
+
+    devices: Mapping[str, Sequence[str]]
+    lacking: frozenset[str] = frozenset()
+    is_stale: bool = False
+
+
+def choose_devices(
+    c: Connection, view: DispatchView, starts: Sequence[QueuedTask], *, has_nvml: bool
+) -> DeviceChoice:
+    """Choose the GPUs of the tasks that start. All pools share the devices of the machine."""
+    common = view.shared.get(GPU, 0)
+    with_gpus = {pool.name for pool in view.pools if pool.totals.get(GPU, common)}
+    queues = {queue.name for queue in view.queues if queue.pool in with_gpus}
+    wanted = {task.uuid: int(task.needs.get(GPU, 0)) for task in starts if task.queue in queues}
+    if not any(wanted.values()):
+        return DeviceChoice(dict.fromkeys(wanted, ()))
+    look = _last
+    if has_nvml and (look is None or monotonic() - look.at > FRESH):
+        waits = frozenset(uuid for uuid, amount in wanted.items() if amount)
+        return DeviceChoice(dict.fromkeys(wanted.keys() - waits, ()), waits, True)
+    held = resources.list_held_devices(c)
+    if look and look.devices is not None:
+        known = list_free(look.devices, held)
+    else:
+        # An index may be the device of a UUID that a run got while NVML still answered.
+        known = None if all(name.isdigit() for name in held) else []
+    found = dict(zip(wanted, assign_devices(wanted.values(), held, known), strict=True))
+    lacking = frozenset(uuid for uuid, amount in wanted.items() if len(found[uuid]) < amount)
+    return DeviceChoice({uuid: found[uuid] for uuid in wanted if uuid not in lacking}, lacking)
