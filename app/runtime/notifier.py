@@ -27,7 +27,7 @@ from app.service.context import Call
 from app.service.rules import acting
 from db import statement_timer, timestamps
 from db.engine import Connection
-from db.queries import deliveries, silences, task_notices
+from db.queries import alerts, deliveries, silences, task_notices
 from db.rows import DeliveryRow
 
 log = logging.getLogger(__name__)
@@ -264,9 +264,23 @@ def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
     states = deliveries.map_alert_states(c, ids)
     if deliveries.is_held(row) or row.repeats:
         ids = [number for number in ids if states.get(number, ("",))[0] == "firing"]
+    elif row.attempts and row.event == "firing" and not _is_message(row):
+        ids = [number for number in ids if states.get(number, ("",))[0] != "resolved"]
     if not ids and row.event != "ended":
-        return DeliveryPlan(row, skip="no longer firing")
+        return DeliveryPlan(row, skip=_explain_end(c, states))
     return DeliveryPlan(row, ids, states)
+
+
+def _is_message(row: DeliveryRow) -> bool:
+    """Return whether a delivery tells somebody, which is done at least once."""
+    return actions.get_kind(row.action) in ("notify", "webhook")
+
+
+def _explain_end(c: Connection, states: Mapping[int, tuple[str, str | None]]) -> str:
+    """Return why nothing is done any more: `acknowledged by ann`, or that nothing fires."""
+    known = [number for number, (status, _) in states.items() if status == "acknowledged"]
+    by = [one.acknowledged_by for one in alerts.list_by_id(c, known[:1])]
+    return f"acknowledged by {by[0]}" if by and by[0] else "no longer firing"
 
 
 def _find_ends(c: Connection, row: DeliveryRow) -> dict[int, str]:

@@ -223,6 +223,7 @@ async def test_a_message_is_repeated_until_somebody_acknowledges(
         rows = await wait_for(scenario, lambda rows: rows[-1].status == "skipped")
 
     assert [row.repeats for row in rows] == [0, 1, 2]
+    assert rows[-1].last_error == "acknowledged by ann"
     assert len(set(get_keys(http))) == 2
 
 
@@ -267,6 +268,23 @@ async def test_a_command_that_fails_says_why(
         (row,) = await wait_for(scenario, lambda rows: rows[0].attempts == 1)
 
     assert says in str(row.last_error)
+
+
+async def test_a_command_that_fails_is_not_repeated_once_its_alert_is_resolved(
+    scenario: Scenario, config: Path
+):
+    config.write_text("[actions]\ncommand = true\n")
+    await set_actions(scenario, [{"on": "firing", "command": ["false"]}])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        await wait_for(scenario, lambda rows: rows[0].attempts == 1)
+        await scenario.resolve("a")
+        scenario.clock.advance(6)
+        await wake(scenario)
+        (row,) = await wait_for(scenario, lambda rows: rows[0].status != "pending")
+
+    assert (row.status, row.attempts, row.last_error) == ("skipped", 1, "no longer firing")
 
 
 def test_a_delivery_waits_longer_after_each_attempt():
