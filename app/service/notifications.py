@@ -38,9 +38,12 @@ async def ls(call: Call) -> dict[str, Any]:
     """Return the channels without their secrets, and the latest deliveries.
 
     `channels` are {"name", "kinds", "urls", "default", "problems", "faulty"}; `problems` is True
-    for the one that tells alerts of Taskdeck itself. `deliveries` are rows, newest first.
+    for the one that tells alerts of Taskdeck itself. `deliveries` are rows: failing ones, then the
+    latest, newest first.
     """
+    failing = await call.db.read(deliveries.list_failing, LATEST)
     latest = await call.db.read(deliveries.list_latest, LATEST)
+    latest = [*failing, *(row for row in latest if row not in failing)]
     settings = get_settings(call)
     found = [
         {

@@ -438,6 +438,12 @@ def list_latest(c: Connection, limit: int) -> list[DeliveryRow]:
     return [DeliveryRow._make(row) for row in c.execute(found)]
 
 
+def list_failing(c: Connection, limit: int) -> list[DeliveryRow]:
+    """Return deliveries that have failed so far and are tried again, the next first."""
+    failing = select(*_ROW).where(_WAITING, _D.attempts > 0).order_by(_D.next_at).limit(limit)
+    return [DeliveryRow._make(row) for row in c.execute(failing)]
+
+
 def list_of_rule(c: Connection, sla_id: int, limit: int) -> list[DeliveryRow]:
     """Return the latest deliveries of a rule, newest first."""
     found = select(*_ROW).where(_D.sla_id == sla_id).order_by(_D.id.desc()).limit(limit)

@@ -286,3 +286,17 @@ async def test_old_deliveries_are_removed_but_not_those_that_wait(told: Call):
 
     left = await told.db.read(deliveries.list_latest, 10)
     assert (removed, [row.status for row in left]) == (1, ["sent", "pending"])
+
+
+async def test_messages_that_fail_are_listed_first(told: Call):
+    values = {
+        "event": "firing", "action": {"notify": "ops"}, "target": "ops", "log": [], "reached": [],
+        "payload": {"ids": [], "alerts": []}, "due_at": timestamps.now(),
+    }  # fmt: skip
+    failing = values | {"status": "pending", "next_at": timestamps.now(), "attempts": 5}
+    for row in (failing, *[values | {"status": "sent", "next_at": None}] * notifications.LATEST):
+        await told.db.write(deliveries.insert, row)
+
+    found = (await notifications.ls(told))["deliveries"]
+
+    assert [row["attempts"] for row in found] == [5] + [0] * notifications.LATEST
