@@ -131,7 +131,7 @@ COVERING_TESTS = {
     "tests/tui/screens/deck/test_deck_keys.py": "tui/{app,app_host,base_app,deck_app,key_dispatch}"
     " tui/data/{background_calls,call_queue,connection,requests} tui/{error_boundary,error_log}"
     " tui/screens/deck/* tui/state/{pending_changes,undo_stack}",
-    "tests/tui/screens/deck/test_screen.py": "tui/panes/alerts tui/rows/work",
+    "tests/tui/screens/deck/test_screen.py": "tui/rows/work",
     "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows"
     " tui/pages/{rule,rule_levels}"
     " tui/rows/{alerts,rules} tui/screens/rule_form",

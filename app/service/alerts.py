@@ -29,6 +29,7 @@ from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
 from db.queries import alerts, definitions, deliveries, operations
+from db.queries import schedules as db_schedules
 from db.queries import silences as db_silences
 from db.queries.silences import Silence
 from db.rows import AlertRow, SlaRow
@@ -60,7 +61,8 @@ async def ls(
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return one alert with its rule, task times, recent runs and metric history.
 
-    `labels` are the names that a silence can match; `tag` has all tags of the task.
+    `labels` are the names that a silence can match; `tag` has all tags of the task. `about` has the
+    latest task and the schedule of the name or schedule that the alert is about.
     """
     return await call.db.read(_show_alert, id, call.live)
 
@@ -127,6 +129,7 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
         "labels": {
             key: ", ".join(name) if key == "tag" else name for key, name in labels.items() if name
         },
+        "about": _find_about(c, alert.alert),
         "rule": slas.add_state(c, [rule], live)[0] if rule else None,
         "task": _get_task_times(alert),
         "runs": (
@@ -142,6 +145,20 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
             for row in deliveries.list_of_alert(c, alert.alert.sla_id, alert.alert.id)
         ],
     }
+
+
+def _find_about(c: Connection, row: AlertRow) -> dict[str, str | None]:
+    kind, _, name = (row.fingerprint or "").partition("/")[2].partition(":")
+    if row.task_id is not None:
+        return {"task": row.task_id, "schedule": None}
+    if kind in ("name", "task"):
+        found = db_schedules.find_by_task_name(c, name)
+        return {"task": alerts.find_latest_task(c, name), "schedule": found}
+    if kind == "schedule":
+        fires = db_schedules.list_fires(c, [name], 20)[name]
+        latest = next((fire.task_id for fire in fires if fire.task_id), None)
+        return {"task": latest, "schedule": name}
+    return {"task": None, "schedule": None}
 
 
 def _get_task_times(alert: alerts.AlertDetail) -> dict[str, Any] | None:

@@ -48,6 +48,8 @@ IMPORT_DELAY = 0.5
 """Seconds before the submit form's modules are imported; by then the rows are drawn."""
 FEED_DELAY = 0.1
 """Seconds before the feed starts when the first board is already known."""
+ALERT_SECONDS = 60.0
+"""Seconds for which a new critical alert stays in the message line."""
 INTERRUPT_WINDOW = 2.0
 """Seconds within which a second ctrl+c leaves the deck."""
 
@@ -206,8 +208,14 @@ class TaskdeckApp(Navigation):
         self.set_timer(connection.WAIT_NOTICE_DELAY, self.connection.check_first_board)
         self.set_timer(IMPORT_DELAY, Thread(target=import_form, name="import", daemon=True).start)
 
-    def _announce_alert(self, alert: AlertEntry) -> None:
-        """Ring the bell and name a critical alert in the terminal's title."""
+    def _announce_alert(self, alert: AlertEntry, others: int) -> None:
+        """Name a critical alert in the message line and in the title; ring the bell."""
+        more = f", and {others:,} more" if others else ""
+        what = self.look.sanitize(f"{alert.sla}: {alert.object} {alert.short or alert.why}{more}")
+        text = f"CRIT {what}. 4 shows {'them' if more else 'it'}."
+        self.show_message(text, "broken", seconds=ALERT_SECONDS)
+        if self.deck:
+            self.deck.note_announced(alert.key)
         if self.settings.bell == "off":
             return
         self.bell()

@@ -104,8 +104,8 @@ class DeckApp(AppHost, Protocol):
         """Show the tasks of a queue."""
         ...
 
-    def open_tasks(self, words: str = "", order: str = "number") -> None:
-        """Open the task list with a filter and an order."""
+    def open_tasks(self, words: str = "", order: str = "number", returns: bool = False) -> None:
+        """Open the task list with a filter and an order; `returns` lets escape close it."""
         ...
 
     def open_task(self, ident: str) -> None:

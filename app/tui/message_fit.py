@@ -13,7 +13,7 @@ MIN_PROBLEM_CELLS = 4
 """Minimum cells of the problem before the advice."""
 
 _PATH = re.compile(r"(?<![^\s(\"':=])/[^\s()\"',;]*[^\s()\"',;.:]")
-_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z]) )")
+_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z0-9]) )")
 """Start of a sentence: a capital, or the key that the sentence is about."""
 
 

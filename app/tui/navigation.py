@@ -165,11 +165,14 @@ class Navigation(BaseApp):
             self._return_to_deck()
             self.open_tasks(words, "ended" if words == COUNTER_FILTERS["failed"] else "number")
 
-    def open_tasks(self, words: str = "", order: str = "number") -> None:
-        """Open the task list with a filter and an order."""
+    def open_tasks(self, words: str = "", order: str = "number", returns: bool = False) -> None:
+        """Open the task list with a filter and an order.
+
+        With `returns`, escape closes the list as long as the filter is the same.
+        """
         from app.tui.screens.tasks import TasksScreen
 
-        self.push_screen(TasksScreen(self.client_factory, words, order))
+        self.push_screen(TasksScreen(self.client_factory, words, order, returns))
 
     def open_rules(self) -> None:
         """Open alerts and rules."""

@@ -261,6 +261,14 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[A
     return _make_open_alerts(c, [*ends, *successes][:limit])
 
 
+def find_latest_task(c: Connection, name: str) -> str | None:
+    """Return the uuid of the latest task of a name that is not deleted."""
+    found = (
+        "SELECT uuid FROM tasks WHERE name = ? AND deleted_at IS NULL ORDER BY rowid DESC LIMIT 1"
+    )
+    return raw_sql.fetch_value(c, found, (name,))
+
+
 def has_open_alerts(c: Connection) -> bool:
     """Return True if any alert is unresolved."""
     found = "SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1"

@@ -49,6 +49,12 @@ def list_names(c: Connection) -> list[str]:
     return list(c.execute(select(_S.c.name).order_by(_S.c.name)).scalars())
 
 
+def find_by_task_name(c: Connection, name: str) -> str | None:
+    """Return the first schedule whose tasks have a name: by default its own name."""
+    called = ((row.name, row.task.get("name") or row.name) for row in list_all(c))
+    return next((schedule for schedule, task in called if task == name), None)
+
+
 def map_descriptions(c: Connection) -> dict[str, str | None]:
     """Return {schedule: description}."""
     found = raw_sql.fetch_rows(c, "SELECT name, description FROM schedules")

@@ -14,6 +14,7 @@ from app.errors import NotFound, Usage
 from app.service import alerts, board, registry, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import slas
+from app.service.schedules import verbs
 from app.service.tasks import actions
 from app.service.undo import undo
 from db import timestamps
@@ -64,6 +65,32 @@ async def test_an_alert_names_its_task_and_start(call: Call) -> None:
     )
     since = (timestamps.utcnow() - timestamps.parse_time(found["since"])).total_seconds()
     assert 30 * 60 <= since < 31 * 60
+
+
+@pytest.mark.parametrize(
+    ("subject", "task", "schedule"),
+    [
+        ("task:soon", True, None),
+        ("task:report", False, "report"),
+        ("schedule:report", False, "report"),
+        ("queue:media", False, None),
+    ],
+)
+async def test_an_alert_names_the_latest_task_or_the_schedule_it_is_about(
+    call: Call, subject: str, task: bool, schedule: str | None
+) -> None:
+    await submit_task(call, name="soon")
+    latest = await submit_task(call, name="soon")
+    await verbs.create(call, name="report", cron="0 2 * * *", timezone="UTC", argv=["true"])
+    await execute_sql(
+        call,
+        "INSERT INTO alerts (id, name, severity, status, object, text, short, fired_at,"
+        " fingerprint, created_at, updated_at) VALUES (7, 'r', 'warning', 'firing', 'o', 't', 's',"
+        " '2026', ?, '2026', '2026')",
+        f"1/{subject}",
+    )
+    about = (await alerts.show(call, id=7))["about"]
+    assert about == {"task": latest["uuid"] if task else None, "schedule": schedule}
 
 
 async def test_the_text_of_an_open_alert_is_current(call: Call) -> None:

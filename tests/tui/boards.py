@@ -193,13 +193,11 @@ def make_alert(
 
 ALERTS = (
     make_alert(1, "encode-on-time", "critical", "firing", "#1039 encode S02E04.mkv",
-    "running 57m, allowed 45m", 12 * MINUTE, task=1039),
-    make_alert(2, "gpu-wait", "warning", "acknowledged", "#1049 resnet50-sweep-08",
-    "waiting 2h12m, allowed 30m", 102 * MINUTE, by="ann",
-          task=1049),
+    "running 57m, allowed 45m", 12 * MINUTE, "57m > 45m", task=1039),
     make_alert(3, "etl-by-11:00", "warning", "pending", "#1047 nightly-etl",
-    "may miss: ends 10:54–11:09, due 11:00", 40,
-          "may miss: ends ~11:09, due 11:00", task=1047),
+    "may miss: ends 10:54–11:09, due 11:00", 40, "~11:09 > 11:00", task=1047),
+    make_alert(2, "gpu-wait", "warning", "acknowledged", "#1049 resnet50-sweep-08",
+    "waiting 2h12m, allowed 30m", 102 * MINUTE, "2h12m > 30m", by="ann", task=1049),
 )  # fmt: skip
 COMING = (
     ComingEntry("thumbs", NOW + 7 * MINUTE + 53, "every 10m", "media"),

@@ -476,10 +476,10 @@ def _make_alert(
 
 ALERTS = [
     _make_alert(1, "encode-on-time", "critical", 1039, "57m > 45m", 12 * MINUTE),
+    _make_alert(3, "etl-by-11:00", "warning", 1047, "~11:09 > 11:00", 40, status="pending"),
     _make_alert(2, "gpu-wait", "warning", 1049, "2h12m > 30m", 102 * MINUTE, status="acknowledged",
     acknowledged_by="ann",
            acknowledged_at=format_timestamp(90 * MINUTE)),
-    _make_alert(3, "etl-by-11:00", "warning", 1047, "~11:09 > 11:00", 40, status="pending"),
     _make_alert(4, "disk-soon", "warning", None, "91% > 90%", 3 * HOUR, status="silenced",
     silenced_until=format_timestamp(-5 * HOUR), silenced_by="bob",
            silence_reason="disk move"),
@@ -817,7 +817,7 @@ GENERAL_ALERTS = [
                 text="queued tasks 132 (limit 100) for 1m", status="acknowledged",
                 acknowledged_by="ann", acknowledged_at=format_timestamp(9 * MINUTE),
                 note="the encoder is being replaced"),
-    ALERTS[1],
+    ALERTS[2],
 ]  # fmt: skip
 
 

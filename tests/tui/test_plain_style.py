@@ -78,7 +78,7 @@ async def test_graphics_become_words_or_numbers_under_their_headings(size: tuple
         assert len(rows) == 3 and not any("~" in line[:10] for line in rows), rows
         assert [
             line.count(word)
-            for line, word in zip(rows, ("firing", "acked", "pending"), strict=True)
+            for line, word in zip(rows, ("firing", "pending", "acked"), strict=True)
         ] == [1, 1, 1]
         await pilot.press("1")
         await wait_for(pilot, lambda: "1 Queues" in "\n".join(read_screen_lines(app)))

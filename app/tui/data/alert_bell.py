@@ -16,8 +16,9 @@ class AlertBell:
     """
 
     def __init__(
-        self, announce: Callable[[AlertEntry], None], restore_title: Callable[[], None]
+        self, announce: Callable[[AlertEntry, int], None], restore_title: Callable[[], None]
     ) -> None:
+        """`announce` takes an alert, and the number of others that fired with it."""
         self._announce, self._restore_title = announce, restore_title
         self._known: set[int] | None = None
         self._has_title = False
@@ -35,7 +36,7 @@ class AlertBell:
         self._known = (self._known or set()) | {alert.id for alert in firing}
         if new:
             self._has_title = True
-            self._announce(new[0])
+            self._announce(new[0], len(new) - 1)
         elif self._has_title and not firing:
             self._has_title = False
             self._restore_title()

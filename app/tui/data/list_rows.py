@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from app.core.board import EndedEntry, PoolEntry, ResourceUse, RunningEntry
+from app.core.board import AlertEntry, EndedEntry, PoolEntry, ResourceUse, RunningEntry
 from app.tui.style import STATES, UNKNOWN
 
 
@@ -40,6 +40,11 @@ class LingeringRow(NamedTuple):
     @property
     def key(self) -> str:
         return self.running.key
+
+
+def has_subject(alert: AlertEntry) -> bool:
+    """Return True if an alert is about tasks, a queue or a schedule: not Taskdeck or the host."""
+    return alert.uuid is not None or alert.object.split(" ")[0] not in ("taskdeck", "host", "the")
 
 
 def format_end(row: EndedEntry) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.core.board import AlertEntry
 from app.core.text import units
-from app.core.text.sanitize import measure_width
 from app.tui.style import ALERTS, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
-from app.tui.widgets.table_parts import TableGrid, TableSection
+from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
+from app.tui.widgets.table_title import Wordings
 
 _WIDE = (
     TableColumn("", 1, gap=0),
@@ -18,16 +20,16 @@ _WIDE = (
     TableColumn("SINCE ", 6, right=True, drop=2),
     TableColumn("STATE", 17, gap=2),
 )
-NARROW_WHY = 34
 OVER = ("resolved", "expired")
 """Statuses of alerts that are not open any more."""
 _NARROW = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
-    TableColumn("", 14, 24, fits=True, grow=1, floor=14, gap=2, cut="middle"),
-    TableColumn("WHY", NARROW_WHY, grow=2, floor=21),
-    TableColumn("SINCE", 6, right=True, drop=2),
-    TableColumn("STATE", 12, 14, fits=True, gap=2),
+    TableColumn("", 14, 24, fits=True, grow=3, floor=14, gap=2, cut="middle"),
+    TableColumn("ON", 4, 17, fits=True, grow=1, floor=10, cut="middle"),
+    TableColumn("WHY", 20, grow=2, floor=12),
+    TableColumn("SINCE", 5, right=True, drop=2),
+    TableColumn("STATE", 6, 14, fits=True, gap=2),
 )
 
 
@@ -89,19 +91,13 @@ def make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     )
 
 
-def format_why(alert: AlertEntry) -> str:
-    """Return the reason, followed by the object if there is room for its number."""
-    why = alert.short or alert.why
-    room = measure_width(why) + 2 + measure_width(alert.object.partition(" ")[0]) <= NARROW_WHY
-    return f"{why}  {alert.object}" if room else why
-
-
 def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     """Return the cells of an alert on a narrow terminal."""
     quiet = "dim" if alert.status in (*OVER, "silenced") else ""
     return (
         *make_head_cells(alert, look),
-        Cell(look.sanitize(format_why(alert)), quiet),
+        Cell(look.sanitize(alert.object), quiet),
+        Cell(look.sanitize(alert.short or alert.why), quiet),
         Cell(units.format_age(now - alert.since), quiet),
         make_state_cell(alert, now, look),
     )
@@ -110,3 +106,21 @@ def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
 ALERT_SECTION = TableSection(
     "alerts", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells)
 )
+
+
+def is_over_now(before: Any, after: Any) -> bool:
+    """Return True if an alert was open before, and is not open any more."""
+    states = [row.status if isinstance(row, AlertEntry) else "" for row in (before, after)]
+    return states[0] not in ("", *OVER) and states[1] in OVER
+
+
+def describe_hidden(view: SectionView, look: Look) -> list[Wordings]:
+    """Return what the window hides: `↑ 7 firing`, the rows above, and `+3 more`, those below."""
+    above, below = view.rows[: view.offset], view.rows[view.offset + view.height :]
+    firing = sum(getattr(row, "status", "") == "firing" for row in above)
+    texts = [
+        (f"↑ {firing:,} firing" if firing else f"↑ {len(above):,} more") if above else "",
+        f"+{len(below):,} more" if below else "",
+    ]
+    shown = "  ".join(filter(None, texts))
+    return [(look.adapt_text(shown),)] if shown else []

@@ -68,7 +68,7 @@ _NARROW = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
     TableColumn("", 14, gap=2),
-    TableColumn("ON", 20, 24, grow=1, cut="middle", drop=2, floor=8),
+    TableColumn("ON", 20, 24, grow=1, drop=2, floor=8),
     TableColumn("VALUE", 13, 16, fits=True),
     TableColumn("SINCE", 6, right=True, drop=1),
     TableColumn("STATE", 9, 14, fits=True),
@@ -104,8 +104,7 @@ def _get_style(alert: AlertEntry) -> str:
 
 
 def _make_object_cell(alert: AlertEntry, look: Look) -> Cell:
-    """Return the object of the alert; numbers without their `#`."""
-    return Cell(look.sanitize(alert.object).removeprefix("#"), _get_style(alert))
+    return Cell(look.sanitize(alert.object), _get_style(alert))
 
 
 ALERT_SECTION = TableSection(

@@ -20,10 +20,10 @@ from app.core.text import units
 from app.tui.actions import rules as action_rules
 from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
-from app.tui.data.list_rows import RuleRow, SilenceRow
+from app.tui.data.list_rows import RuleRow, SilenceRow, has_subject
 from app.tui.forms.edit_source import is_rule_of_conditions
 from app.tui.pages.rule import build_alert_lines, build_rule_lines, build_silence_lines
-from app.tui.rows.alerts import OVER
+from app.tui.rows.alerts import OVER, describe_hidden, is_over_now
 from app.tui.rows.rules import (
     ALERT_SECTION,
     RULE_SECTION,
@@ -32,6 +32,7 @@ from app.tui.rows.rules import (
     make_rule_row,
     make_silence_row,
 )
+from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -44,11 +45,12 @@ from app.tui.screens.rule_form import (
 from app.tui.style import Span
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.document import Section, make_title_rule
-from app.tui.widgets.footer import KeyHint
+from app.tui.widgets.footer import KeyHint, list_subject_hints
 from app.tui.widgets.mark_hints import MARK_HINT, list_marked_alert_hints
 from app.tui.widgets.modal import is_visible_under_modal
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_parts import TableSection
+from app.tui.widgets.table_parts import SectionView, TableSection
+from app.tui.widgets.table_title import Wordings
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -71,6 +73,17 @@ class AlertsTable(Table):
     Alerts get the lines they need as long as some rules stay visible.
     """
 
+    def __init__(self, parts: Sequence[TableSection]) -> None:
+        super().__init__(parts, id="list")
+        for view in self.views:
+            view.tail, view.tail_first = self._describe_hidden, True
+
+    def _describe_hidden(self, view: SectionView) -> list[Wordings]:
+        return describe_hidden(view, self.look)
+
+    def is_moved_away(self, before: Any, after: Any) -> bool:
+        return is_over_now(before, after)
+
     def share_lines(self, height: int) -> list[tuple[int, int]]:
         alerts, silences, rules = (len(view.rows) for view in self.views)
         room = max(0, height - 2)
@@ -81,22 +94,32 @@ class AlertsTable(Table):
 
 
 class RuleDetail(DetailBox):
-    """Box about the row under the cursor, always with a title rule; surplus lines are cut."""
+    """Box about the row under the cursor, always with a title rule; surplus lines are cut.
+
+    The box is as high as its lines, so that the lists above get the rest.
+    """
+
+    most = 9
+    """Maximum height."""
 
     def __init__(self) -> None:
         super().__init__("")
 
     def redraw(self) -> None:
         """Draw again in the present size."""
-        room, height = self.size
-        if not (room and height and self._make):
+        room = self.size.width
+        if not (room and self._make):
             return
-        title, tail, lines = self._make(room, height - 1)
+        title, tail, lines = self._make(room, self.most - 1)
+        shown = lines[: self.most - 1]
+        while shown and not any(text.strip() for text, _ in shown[-1]):
+            shown = shown[:-1]
+        self.styles.height = 1 + len(shown)
         head = make_title_rule(self.look, Section(title, (), tail=tail), room, False)
-        self.draw([head, *(self.look.strip(line, room) for line in lines[: height - 1])])
+        self.draw([head, *(self.look.strip(line, room) for line in shown)])
 
 
-class AlertsScreen(ListScreen):
+class AlertsScreen(AlertSubjects, ListScreen):
     """Alerts and the SLA rules that raise them."""
 
     TITLE_TEXT = "7 Alerts and rules"
@@ -105,10 +128,7 @@ class AlertsScreen(ListScreen):
     DEFAULT_CSS = """
     AlertsScreen {
         #counts { height: 1; width: 1fr; }
-        #detail { height: 9; width: 1fr; }
-        &.-tall #detail { height: 14; }
-        &.-vast #detail { height: 20; }
-        &.-low #detail { height: 4; }
+        #detail { height: 2; width: 1fr; }
         &.-flat #detail { display: none; }
     }
     """
@@ -148,7 +168,7 @@ class AlertsScreen(ListScreen):
         return (ALERT_SECTION, SILENCE_SECTION, RULE_SECTION)
 
     def make_table(self) -> Table:
-        return AlertsTable(self.list_sections(), id="list")
+        return AlertsTable(self.list_sections())
 
     def compose_body(self) -> Iterable[Widget]:
         yield TextLine(id="counts")
@@ -160,9 +180,8 @@ class AlertsScreen(ListScreen):
     def on_resize(self) -> None:
         height = self.app.size.height
         self.set_class(height <= FLAT, "-flat")
-        self.set_class(FLAT < height < LOW, "-low")
-        self.set_class(TALL <= height < VAST, "-tall")
-        self.set_class(height >= VAST, "-vast")
+        most = 4 if height < LOW else 9 if height < TALL else 14 if height < VAST else 20
+        self.query_one(RuleDetail).most = most
         super().on_resize()
 
     def collect_facts(self, row: Any) -> Mapping[str, Any]:
@@ -231,18 +250,9 @@ class AlertsScreen(ListScreen):
                 if row.status == "firing"
                 else []
             )
-            task = (
-                [
-                    KeyHint("↵", "open", "enter", 1),
-                    KeyHint("w", "why", "w", 6),
-                    KeyHint("l", "log", "l", 7),
-                ]
-                if row.uuid
-                else []
-            )
             edit = [KeyHint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
             silence = KeyHint("s", "silence", "s", 3)
-            return [*ack, silence, *task, new, *edit, *self._list_rare_hints()]
+            return [*ack, silence, *list_subject_hints(row), new, *edit, *self._list_rare_hints()]
         return [new, *self._list_rare_hints()]
 
     def _has_tasks(self, row: RuleRow) -> bool:
@@ -560,41 +570,29 @@ class AlertsScreen(ListScreen):
             self.show_message("s changes the end of a silence, D ends it.", stays=False)
         elif isinstance(row, RuleRow):
             self._open_tasks(row)
-        elif row.uuid:
-            self.deck.open_task(row.uuid)
         else:
-            self._open_subject(row)
+            self.open_alert(row)
 
     def _open_tasks(self, row: RuleRow) -> None:
         self._open_list(lambda: action_rules.make_task_filter(row, self.rules))
 
-    def _open_subject(self, alert: AlertEntry) -> None:
-        """Open the schedule of an alert, or the tasks that the alert is about."""
-        rule = self.rules.get(alert.sla)
-        if rule and action_rules.get_alert_group(rule) == "schedule":
-            self.deck.open_schedule(alert.object.removeprefix("schedule "))
-        else:
-            self._open_list(lambda: action_rules.make_alert_filter(alert, self.rules))
-
     def _open_list(self, make_filter: Callable[[], str]) -> None:
         try:
-            self.deck.open_tasks(make_filter())
+            self.deck.open_tasks(make_filter(), returns=True)
         except NotApplicableError as unfit:
             self.show_message(self.look.sanitize(str(unfit)), "warn")
 
     def action_log(self) -> None:
-        if uuid := self._find_task_uuid("l shows the log"):
-            self.deck.open_log(uuid)
+        self._open_from_alert("l", "l shows the log")
 
     def action_why(self) -> None:
-        if uuid := self._find_task_uuid("w explains the state"):
-            self.deck.open_why(uuid)
+        self._open_from_alert("w", "w explains the state")
 
-    def _find_task_uuid(self, what: str) -> str | None:
-        uuid = getattr(self.table.item, "uuid", None)
-        if uuid is None:
+    def _open_from_alert(self, key: str, what: str) -> None:
+        if isinstance(row := self.table.item, AlertEntry) and has_subject(row):
+            self.open_alert(row, key)
+        else:
             self.show_message(f"{what} of an alert's task; there is none under the cursor.", "warn")
-        return uuid
 
 
 def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, ...]:

@@ -34,9 +34,8 @@ from app.tui.actions.confirmations import (
 )
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
-from app.tui.data.call_queue import VerbClient
-from app.tui.data.list_rows import PoolTableRow
-from app.tui.deck_app import StatusScreen
+from app.tui.data.list_rows import PoolTableRow, has_subject
+from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.state.row_changes import RECENT, RowChanges
 from app.tui.style import STATES, UNKNOWN, Span
@@ -58,7 +57,7 @@ SUBMITTED_DELAY = 1.0
 """Seconds after which a submitted task that is not listed is reported as such."""
 
 
-class TaskActions(StatusScreen, Screen[None]):
+class TaskActions(AlertSubjects, Screen[None]):
     """Base of screens with actions on rows.
 
     The screen provides `table` and `changes`.
@@ -203,30 +202,9 @@ class TaskActions(StatusScreen, Screen[None]):
                 "s silences the alerts of a rule; there is no alert under the cursor.", "warn"
             )
             return
-        self._read_then_open(
+        self.read_then_open(
             lambda client: client.call("sla.show", {"name": line.sla}),
             partial(self._ask_silence, line),
-        )
-
-    def _read_then_open(
-        self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]
-    ) -> None:
-        """Read the data of a screen, then open the screen with `opens`.
-
-        Keys typed meanwhile are kept for that screen.
-        """
-
-        def have(found: Any, error: Exception | None) -> None:
-            if is_expected.is_set():  # the wait timed out
-                return
-            is_expected.set()
-            opens(found, error)
-            if self.app.screen is self:
-                self.deck.discard_typeahead()
-
-        is_expected = self.deck.expect_screen()
-        self.deck.read_queue.submit_work(
-            work, lambda found, error: self.call_later(have, found, error)
         )
 
     def _ask_silence(
@@ -377,7 +355,7 @@ class TaskActions(StatusScreen, Screen[None]):
                 "R fills the form with a task; there is none under the cursor.", "warn"
             )
             return
-        self._read_then_open(
+        self.read_then_open(
             lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form
         )
 
@@ -421,10 +399,14 @@ class TaskActions(StatusScreen, Screen[None]):
             self._open_pool(event.item.pool)
         elif isinstance(event.item, ComingEntry):
             self.deck.open_schedule(event.item.name)
+        elif _is_openable(event.item):
+            self.open_alert(event.item)
         elif uuid := _find_task_uuid(event.item):
             self.deck.open_task(uuid)
         elif self.deck.board and needs_room(self.deck.board):
             self.deck.open_database()
+        elif isinstance(event.item, AlertEntry):
+            self.open_alert(event.item)
 
     def _open_pool(self, pool: PoolEntry) -> None:
         """Open the list of tasks of all queues that draw from a pool."""
@@ -436,7 +418,9 @@ class TaskActions(StatusScreen, Screen[None]):
             )
 
     def action_log(self) -> None:
-        if uuid := self._require_task_uuid("l shows the log"):
+        if _is_openable(self.table.item):
+            self.open_alert(self.table.item, "l")
+        elif uuid := self._require_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
@@ -449,7 +433,9 @@ class TaskActions(StatusScreen, Screen[None]):
                 "w explains the present; this is the past. 0 returns to live.", "warn"
             )
             return
-        if places := queues_pools.list_places([self.table.item]):
+        if _is_openable(self.table.item):
+            self.open_alert(self.table.item, "w")
+        elif places := queues_pools.list_places([self.table.item]):
             self._explain_place(places[0])
         elif uuid := self._require_task_uuid("w explains the state"):
             self.deck.open_why(uuid)
@@ -527,13 +513,17 @@ class TaskActions(StatusScreen, Screen[None]):
 def can_open(row: Any) -> bool:
     """Return True if the row can be opened."""
     return (
-        isinstance(row, (QueueEntry, PoolTableRow, ComingEntry)) or _find_task_uuid(row) is not None
+        isinstance(row, (QueueEntry, PoolTableRow, ComingEntry))
+        or _is_openable(row)
+        or _find_task_uuid(row) is not None
     )
 
 
+def _is_openable(row: Any) -> bool:
+    return isinstance(row, AlertEntry) and has_subject(row)
+
+
 def _find_task_uuid(row: Any) -> str | None:
-    if isinstance(row, AlertEntry):
-        return row.uuid
     tasks = action_tasks.list_task_rows([row])
     return tasks[0].uuid if tasks else None
 

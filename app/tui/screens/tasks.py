@@ -74,12 +74,18 @@ class TasksScreen(ListScreen, TaskActions):
     ]
 
     def __init__(
-        self, client_factory: Callable[[], Client], words: str = "", order: str = "number"
+        self,
+        client_factory: Callable[[], Client],
+        words: str = "",
+        order: str = "number",
+        returns: bool = False,
     ) -> None:
         super().__init__(client_factory)
         self.order = order
         self.changes = RowChanges()
         self.words = words
+        self._closing_words = words if returns else ""
+        """Filter with which escape closes the screen at once."""
         self.total: int | None = None
         self._current_read: tuple[str, str] | None = None
         """Kind of the current reading and its filter, or None."""
@@ -321,6 +327,8 @@ class TasksScreen(ListScreen, TaskActions):
         nothing = (
             "No task was submitted yet; n makes one."
             if not of
+            else "No task matches the filter; esc goes back."
+            if self.words == self._closing_words
             else "No task matches the filter; esc shows all."
         )
         view.empty = [[("  " + nothing, "dim")]]
@@ -528,6 +536,8 @@ class TasksScreen(ListScreen, TaskActions):
             self.all_marked = False
             self._refresh_title()
             self.show_message("The marks are cleared.", stays=False)
+        elif self.words and self.words == self._closing_words and not self.table.list_marked():
+            self.dismiss(None)
         else:
             super().action_clear()
 

@@ -16,7 +16,7 @@ from app.core.board import (
     QueueEntry,
     RunningEntry,
 )
-from app.tui.data.list_rows import LingeringRow, PoolTableRow
+from app.tui.data.list_rows import LingeringRow, PoolTableRow, has_subject
 from app.tui.message_fit import fit_message
 from app.tui.style import Look, Span
 from app.tui.widgets.strips import StripWidget
@@ -157,12 +157,16 @@ def list_row_hints(item: Any) -> list[KeyHint]:
 
 def _list_alert_hints(item: AlertEntry) -> list[KeyHint]:
     ack = [KeyHint("a", "ack", "a", 2)] if item.status == "firing" else []
-    of_task = (
-        [KeyHint("↵", "open", "enter", 1), KeyHint("l", "log", "l", 5), KeyHint("w", "why", "w", 6)]
-        if item.uuid
-        else []
-    )
-    return [*ack, KeyHint("s", "silence", "s", 3), *of_task]
+    return [*ack, KeyHint("s", "silence", "s", 3), *list_subject_hints(item)]
+
+
+def list_subject_hints(alert: AlertEntry) -> list[KeyHint]:
+    """Return the hints for what an alert is about."""
+    if not has_subject(alert):
+        return []
+    return [
+        KeyHint("↵", "open", "enter", 1), KeyHint("l", "log", "l", 5), KeyHint("w", "why", "w", 6)
+    ]  # fmt: skip
 
 
 def _list_task_hints(item: Any) -> list[KeyHint]:

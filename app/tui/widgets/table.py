@@ -188,7 +188,7 @@ class Table(StripWidget, can_focus=True):
         self.redraw()
 
     def _apply_rows(self) -> None:
-        before = self._find_position(self.cursor)
+        before, row = self._find_position(self.cursor), self.item
         for view in self.views:
             rows = self._all.get(view.part.id, ())
             view.rows = tuple(filter(self.keep, rows)) if self.keep else rows
@@ -198,11 +198,15 @@ class Table(StripWidget, can_focus=True):
         self.drop_stale_marks()
         if not self.is_cursor_placed:
             self._move_to_top()
-        elif self.cursor not in self._index:
+        elif self.cursor not in self._index or self.is_moved_away(row, self.item):
             self._replace_cursor(before)
         if self._awaited is not None and self._awaited[0] in self._index:
             self._go_to_awaited()
         self.redraw()
+
+    def is_moved_away(self, before: Any, after: Any) -> bool:
+        """Return True if the row under the cursor moved, and the cursor keeps its place."""
+        return False
 
     def drop_stale_marks(self) -> None:
         """Remove the marks of rows that are gone."""

@@ -7,9 +7,11 @@ import pytest
 from app.config import Config
 from app.core.board import AlertEntry, Board
 from app.tui.data.alert_bell import AlertBell
+from app.tui.panes.alerts import AlertsPane
 from tests.tui import boards
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
+from tests.tui.screen_text import is_shown
 
 
 def make_alert(number: int, status: str = "firing", severity: str = "critical") -> AlertEntry:
@@ -26,7 +28,7 @@ class Listener:
     def __init__(self) -> None:
         self.log: list[int | str] = []
         self.bell = AlertBell(
-            lambda alert: self.log.append(alert.id), lambda: self.log.append("restored")
+            lambda alert, _: self.log.append(alert.id), lambda: self.log.append("restored")
         )
 
     def hear(self, *alerts: AlertEntry) -> list[int | str]:
@@ -98,3 +100,18 @@ async def test_the_deck_rings_although_another_window_has_the_focus(
         app.connection._receive_board(make_board(make_alert(77)))
         await wait_until(pilot, lambda: app._bell._known == before | {77})
         assert len(bells) == rings
+
+
+async def test_the_alert_that_rings_is_named_and_4_opens_it():
+    app = make_deck(FakeRuntime(boards.busy()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        old = [make_alert(number, "acknowledged") for number in range(1, 9)]
+        app.connection._receive_board(make_board(*old))
+        await wait_until(pilot, lambda: app._bell._known is not None)
+        await pilot.press("4", "G", "3")
+        app.connection._receive_board(make_board(make_alert(77), make_alert(78), *old))
+        said = "CRIT media-long: queue media 143, and 1 more. 4 shows them."
+        await wait_until(pilot, lambda: is_shown(app, said) and is_shown(app, "+7 more"))
+        await pilot.press("4")
+        pane = app.screen.query_one(AlertsPane)
+        assert pane.cursor == "alert:77" and pane.has_focus

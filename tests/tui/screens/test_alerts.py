@@ -19,7 +19,7 @@ from app.tui.data.list_rows import RuleRow
 from app.tui.pages.rule import build_rule_lines
 from app.tui.rows.alerts import make_narrow_cells
 from app.tui.rows.rules import make_alert_line, make_rule_row, make_rule_state_cell
-from app.tui.screens.alerts import AlertsScreen
+from app.tui.screens.alerts import AlertsScreen, RuleDetail
 from app.tui.screens.definition_editor import EditorScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.edit_form import EditScreen
@@ -152,7 +152,14 @@ async def open_alerts_screen(pilot: Pilot[Any], app: TaskdeckApp) -> AlertsScree
     )
     screen = app.screen
     assert isinstance(screen, AlertsScreen)
+    await wait_until(pilot, lambda: is_detail_high_enough(screen))
     return screen
+
+
+def is_detail_high_enough(screen: AlertsScreen) -> bool:
+    """Return True once the box of details has the height that its lines need."""
+    box = screen.query_one(RuleDetail)
+    return not box.display or str(box.styles.height) == str(box.size.height)
 
 
 async def test_a_key_before_the_rules_are_loaded_gets_a_message():
@@ -179,9 +186,7 @@ async def test_alerts_and_rules_share_one_list_with_their_states():
         assert (
             read_screen_line(app, 1) == " 2 firing  1 acknowledged  1 silenced     rules 4, 1 off"
         )
-        assert read_screen_line(app, 3).startswith(
-            "› ▲ CRIT  encode-on-time 1039 encode S02E04.mkv"
-        )
+        assert read_screen_line(app, 3).startswith("› ▲ CRIT  encode-on-time #1039 encode S02E04.m")
         assert read_screen_line(app, 3).endswith("57m > 45m        12m firing")
         assert read_screen_line(app, 4).endswith("acked ann") and read_screen_line(
             app, 6
@@ -562,7 +567,7 @@ async def test_f_toggles_resolved_alerts():
 async def test_enter_opens_the_tasks_of_an_alert_or_rule(monkeypatch: pytest.MonkeyPatch):
     app = make_deck(make_runtime())
     words: list[str] = []
-    monkeypatch.setattr(app, "open_tasks", words.append)
+    monkeypatch.setattr(app, "open_tasks", lambda text, returns: words.append(text))
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:encode-on-time")
@@ -666,7 +671,7 @@ async def test_alerts_name_their_task_on_a_small_terminal():
     app = make_deck(make_runtime())
     async with app.run_test(size=(60, 16)) as pilot:
         await open_alerts_screen(pilot, app)
-        assert read_screen_line(app, 3).startswith("› ▲ CRIT  encode-on-time 1039")
+        assert read_screen_line(app, 3).startswith("› ▲ CRIT  encode-on-time #1039")
 
 
 async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
@@ -860,6 +865,7 @@ def make_general_deck(folder: Path, **table: Any) -> tuple[FakeRuntime, Taskdeck
 async def go_to_rule(pilot: Pilot[Any], screen: AlertsScreen, name: str) -> None:
     screen.table.go_to_row(f"rule:{name}")
     await wait_until(pilot, lambda: screen._details_key == f"rule:{name}")
+    await wait_until(pilot, lambda: is_detail_high_enough(screen))
 
 
 async def test_a_rule_of_conditions_shows_its_value_against_the_limit(tmp_path: Path):

@@ -151,6 +151,15 @@ async def open_task_list(
     assert app.failure is None
 
 
+async def test_escape_returns_at_once_to_the_alert_that_opened_the_list():
+    async with open_task_list() as tasks:
+        below = tasks.app.screen
+        tasks.app.open_tasks("status:failed", returns=True)
+        await tasks.until("✗ task")
+        tasks.type("escape")
+        await wait_for(tasks.pilot, lambda: tasks.app.screen is below)
+
+
 async def test_the_list_shows_all_tasks_newest_first():
     async with open_task_list() as tasks:
         await tasks.until(

@@ -145,6 +145,13 @@ class DeckLayout(DeckNode, Screen[None]):
         self.query_one("#top").display = True
         self.set_focus(wanted)
         self.show_board()
+        if isinstance(wanted, AlertsPane):
+            wanted.go_to_announced()
+
+    def note_announced(self, key: str) -> None:
+        """Remember the alert that rang the bell; the alerts pane opens with it."""
+        for pane in self.query(AlertsPane):
+            pane.announced = key
 
     def go_to_section(self, part: str) -> None:
         """Focus the work pane, with the cursor in one of its sections."""

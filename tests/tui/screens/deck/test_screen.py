@@ -71,8 +71,8 @@ BUSY_120 = """
 
 ─ 4 SLA alerts 3 ───────── ON ────────────────────── WHY ───────────────────────────────────── SINCE ─ STATE ───────────
   ▲ CRIT  encode-on-time   #1039 encode S02E04.mkv   running 57m, allowed 45m                     12m  firing
-  ▲ warn  gpu-wait         #1049 resnet50-sweep-08   waiting 2h12m, allowed 30m                 1h42m  acked ann
   △ warn  etl-by-11:00     #1047 nightly-etl         may miss: ends 10:54–11:09, due 11:00        40s  pending
+  ▲ warn  gpu-wait         #1049 resnet50-sweep-08   waiting 2h12m, allowed 30m                 1h42m  acked ann
 
 
  ann paused #1052 sha256 photos, just now.
@@ -98,10 +98,10 @@ BUSY_80 = """
 ─ W Next to start ─────────── START  WHY IT WAITS ─────────── 2 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08     5–8m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv     2–3m  1st of 14; queue full 2/2; #1039 ends next
-─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
-  ▲ CRIT  encode-on-time running 57m, allowed 45m  #1039 e…    12m  firing
-  ▲ warn  gpu-wait       waiting 2h12m, allowed 30m  #1049…  1h42m  acked ann
-  △ warn  etl-by-11:00   may miss: ends ~11:09, due 11:00      40s  pending
+─ 4 SLA alerts 3 ─────── ON ────────────── WHY ──────────────── SINCE  STATE ───
+  ▲ CRIT  encode-on-time #1039 en…2E04.mkv 57m > 45m              12m  firing
+  △ warn  etl-by-11:00   #1047 nightly-etl ~11:09 > 11:00         40s  pending
+  ▲ warn  gpu-wait       #1049 re…sweep-08 2h12m > 30m          1h42m  acked ann
  #1042: epoch 41/50 loss=0.2143 acc=0.918
  ↵ open  l log  w why  x cancel  p pause  n new  / filter  : go  ? help  q quit
 """
@@ -264,7 +264,7 @@ async def test_more_alerts_than_a_board_holds_are_marked_with_a_plus():
     many = tuple(busy.alerts[0]._replace(id=n) for n in range(MAX_ALERTS))
     for alerts, count in ((many, "200+"), (many[1:], "199")):
         shown = await draw_deck(busy._replace(alerts=alerts), (80, 24))
-        assert any(f"─ 4 SLA alerts {count} ─" in line for line in shown)
+        assert any(f"─ 4 SLA alerts {count}  +" in line for line in shown)
 
 
 async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start():
@@ -621,10 +621,10 @@ async def test_alerts_of_one_rule_name_their_tasks(size: tuple[int, int], plain:
         boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain)
     )
     rows = [line for line in shown if "CRIT" in line]
-    assert [
-        f"fast           1h02m > 2s  #{n} s" in line
-        for line, n in zip(rows, (1040, 1041), strict=True)
-    ] == [True, True]
+    assert [f"fast           #{n}" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
