@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from app.core.json_types import is_array
-from app.core.schedules.fire_plan import MISSED_RULES, OVERLAP_RULES, RUN_ONCE
+from app.core.schedules.fire_plan import MISSED_RULES, ON_TIME, OVERLAP_RULES, RUN_ONCE
 from app.core.schedules.recurrence import Recurrence, parse_recurrence
 from app.core.schedules.recurrence_rule import check_rule
 from app.core.schedules.zones import get_local_zone_name, get_zone
@@ -106,6 +106,10 @@ class CalendarDefinition(BaseModel):
     description: str | None = None
 
 
+MIN_MISSED_WITHIN = ON_TIME.total_seconds()
+"""Seconds for which the newest fire time counts as on time."""
+
+
 class ScheduleDefinition(BaseModel):
     """A schedule, validated but for what only the database knows: queues and templates."""
 
@@ -153,6 +157,8 @@ class ScheduleDefinition(BaseModel):
         if len(named) != 1:
             given = f", not {' and '.join(named)}" if named else ""
             raise ValueError(f"needs one of {', '.join(KEYS)}{given}")
+        if self.missed_within is not None and self.missed_within < MIN_MISSED_WITHIN:
+            raise ValueError("missed_within must be at least 1m: before that no time is missed")
         if self.rrule is None:
             self.make_recurrence(_ANY_TIME)
         else:  # whether it fires depends on its first day

@@ -38,6 +38,7 @@ def check(**keys: Any) -> ScheduleDefinition:
         ({"every": "1h", "argv": None}, "template"),
         ({"every": "1h", "script": "true"}, "argv"),
         ({"every": "1h", "memory": "lots"}, "memory"),
+        ({"every": "1h", "missed_within": "59s"}, "missed_within must be at least 1m"),
         ({"every": "1h", "colour": "red"}, "colour"),
     ],
 )
