@@ -106,7 +106,7 @@ async def test_lateness_and_the_end_of_a_silence_are_updated(runtime_call: Call,
     await slas.create(runtime_call, name="soon", preset="starts-within", value="30s")
     began, told = timestamps.utcnow(), []
     monkeypatch.setattr(timestamps, "utcnow", lambda: began)
-    await submit_task(runtime_call, hold=True)
+    await submit_task(runtime_call)
     monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(seconds=40))
     await runtime_call.db.write(sla_evaluation.evaluate, timestamps.utcnow())
     await alerts.silence(runtime_call, until="3s", sla="soon")

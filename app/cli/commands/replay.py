@@ -272,6 +272,7 @@ COMMANDS = {
         _add_arguments,
         "  taskdeck replay log.swf.gz --policy shortest\n"
         "  sacct --allusers --parsable2 --format=JobID,Submit,Start,End,NCPUS,Timelimit |\n"
-        "    taskdeck replay - --cpu 64",
+        "    taskdeck replay - --cpu 64\n"
+        "  taskdeck help replay",
     )
 }

@@ -274,7 +274,7 @@ def make_disk_alert() -> AlertEntry:
         "nothing-starts",
         "critical",
         "firing",
-        "system",
+        "taskdeck",
         "/var/lib/taskdeck 0 bytes free",
         11 * MINUTE,
     )
