@@ -170,7 +170,7 @@ class RuntimeModel:
         rows = dispatch.map_startable(self.c, [start.uuid for start in starts])
         chosen = [
             {"uuid": s.uuid, "runid": make_uuid7(), "queue": s.queue, "pool": "default",
-            "cpu": s.cpu, "memory": s.memory,
+            "cpu": s.needs["cpu"], "memory": s.needs["memory"],
              "tags": json.dumps({}), "attempt": rows[s.uuid].attempts + 1}
             for s in starts
         ]  # fmt: skip
