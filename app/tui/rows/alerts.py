@@ -26,8 +26,8 @@ _NARROW = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
     TableColumn("", 14, 24, fits=True, grow=3, floor=14, gap=2, cut="middle"),
-    TableColumn("ON", 4, 17, fits=True, grow=1, floor=10, drop=1, cut="middle"),
-    TableColumn("WHY", 20, grow=2, floor=12),
+    TableColumn("ON", 4, 17, fits=True, grow=1, floor=10, cut="middle"),
+    TableColumn("WHY", 20, grow=2, floor=8),
     TableColumn("SINCE", 5, right=True, drop=2),
     TableColumn("STATE", 6, 14, fits=True, gap=2),
 )
