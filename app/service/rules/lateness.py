@@ -20,6 +20,7 @@ from app.core.rules.conditions import (
     DeadlineNode,
     ForecastNode,
     Match,
+    MetricNode,
     list_parts,
 )
 from app.core.rules.evaluate import (
@@ -31,7 +32,7 @@ from app.core.rules.evaluate import (
     format_date,
     format_moment,
 )
-from app.core.rules.rule_plan import RulePlan, is_any_match, is_matched
+from app.core.rules.rule_plan import RulePlan, is_any_match, is_matched, list_exact_names
 from app.service.rules.snapshot import Snapshot
 from app.service.rules.subjects import Subject
 from app.service.rules.values import SubjectValues
@@ -143,7 +144,12 @@ class LateCheck:
         if globs is None:
             return self._moments
         moments = self._moments_by_queue if match.task is None else self._moments_by_task
-        names = [name for name in moments if is_any_match(name, globs)]
+        exact = list_exact_names(globs)
+        names = (
+            [name for name in dict.fromkeys(exact) if name in moments]
+            if len(exact) == len(globs)
+            else [name for name in moments if is_any_match(name, globs)]
+        )
         found = [one for name in names for one in moments[name]]
         return sorted(found, key=_get_age, reverse=True) if len(names) > 1 else found
 
@@ -217,6 +223,7 @@ class LateCheck:
     def _find_named(self, plan: RulePlan, when: AnyNodeType, rule_since: float) -> Iterator[Late]:
         if plan.base not in ("task", "schedule") or not self._successes:
             return
+        least = _find_least_gap(plan)
         for subject in self._snapshot.list_matching(plan):
             successes = self._successes.get((subject.kind, subject.name), ())
             if successes and subject.key not in self._before:
@@ -229,6 +236,9 @@ class LateCheck:
                     known_since=rule_since, find_start=find_start,
                 )  # fmt: skip
                 last = before.ended if before else rule_since
+                if one.ended - last < least:
+                    before = one
+                    continue
                 read = _make_reader(one.ended - last)
                 yield from _judge(plan, when, read, times, subject, one.ended, "succeeded")
                 before = one
@@ -245,6 +255,14 @@ def _group(
 
 def _get_age(one: PastMoment) -> float:
     return one.at - one.subject.age_start
+
+
+def _find_least_gap(plan: RulePlan) -> float:
+    """Return the seconds between two successes below which no name breaks the rule."""
+    limits = [one.node.value for one in plan.comparisons if isinstance(one.node, MetricNode)]
+    if plan.has_times or not limits:
+        return 0.0
+    return min(limit or 0.0 for limit in limits)
 
 
 def _make_reader(seconds: float) -> Values:

@@ -56,7 +56,7 @@ class Rule(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """All that a rule reads except the time: its row, sources, states and due times."""
+    """Inputs of a rule except the time: its row, sources, states and due times."""
 
     version: str
     sources: tuple[int, ...]
