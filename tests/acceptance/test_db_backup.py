@@ -19,6 +19,7 @@ from app.service.database import backups
 from app.service.definitions import queues
 from db import timestamps
 from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
+from tests.long.backup.trials import flip_last_byte
 
 
 def get_only_backup(saved: AcceptanceHome) -> Path:
@@ -90,7 +91,7 @@ def test_invalid_settings_are_reported_once(unstarted_home: AcceptanceHome, said
 
 def test_a_bad_backup_exits_5_and_is_listed_as_bad(backed_up_home: AcceptanceHome):
     path = get_only_backup(backed_up_home)
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    flip_last_byte(path)
     manifest = (path.parent / "manifest.jsonl").read_bytes()
 
     looked = backed_up_home.run_cli("--read-only", "db", "verify")

@@ -190,7 +190,7 @@ async def test_a_bad_only_backup_is_reported_and_replaced_at_once(
 ):
     await scheduler.take_if_due(Settings())
     (first,) = catalog.list_backups()
-    first.path.write_bytes(first.path.read_bytes()[:-1] + b"\0")
+    trials.flip_last_byte(first.path)
     assert backup_files.check_backups(call.home)["bad"]
 
     await scheduler.take_if_due(Settings())
@@ -326,7 +326,7 @@ async def test_a_decayed_backup_is_reported_with_its_replacement(
 ):
     await scheduler.take_if_due(Settings())
     (first,) = catalog.list_backups()
-    first.path.write_bytes(first.path.read_bytes()[:-1] + b"\0")
+    trials.flip_last_byte(first.path)
     advance_clock(monkeypatch, hours=2)
 
     await scheduler.take_if_due(Settings())

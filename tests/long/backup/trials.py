@@ -70,6 +70,12 @@ def find_leftovers(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - wanted
 
 
+def flip_last_byte(path: Path) -> None:
+    """Change the last byte of a file, whatever its value."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 0xFF]))
+
+
 def flip_bit(path: Path, dice: random.Random) -> int:
     """Flip one bit of a file and return its position."""
     data = bytearray(path.read_bytes())

@@ -493,7 +493,7 @@ async def test_a_read_only_or_full_folder_can_be_verified(
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", refuse)
         assert await backups.verify(call) == make_clean_report(2)
-        Path(first["path"]).write_bytes(Path(first["path"]).read_bytes()[:-1] + b"\0")
+        trials.flip_last_byte(Path(first["path"]))
         assert [bad["id"] for bad in (await backups.verify(call))["bad"]] == [first["id"]]
     assert trials.find_leftovers(folder) == set() and second["verified"]
 

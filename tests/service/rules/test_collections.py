@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +12,13 @@ from app.service.definitions import apply, slas
 from app.service.rules import replay
 from db import timestamps
 from tests.service.calls import execute_sql
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome, make_conditions
 
 pytestmark = pytest.mark.database
 HOUR, DAY = 3600.0, 86400.0
 FAILED = {"metric": "instance.exit_code", "op": "!=", "value": 0}
 FAILS = {"metric": "task.consecutive_failures", "op": ">=", "value": 2}
 BY_SIX = {"deadline": {"reference": {"fixed": "06:00", "tz": "UTC"}}}
-
-
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
-
-
-def make(scope: str, when: Any, **more: Any) -> dict[str, Any]:
-    return {"scope": scope, "when": when, **more}
 
 
 async def add_schedule(home: VirtualHome, name: str = "nightly", task: str | None = "etl") -> None:
@@ -71,8 +59,8 @@ async def list_replayed(home: VirtualHome) -> list[tuple[float, str]]:
 async def test_failures_of_a_schedule_fire_its_rules_only(home: VirtualHome):
     await add_schedule(home)
     match = {"schedule": "night*"}
-    await home.add_rule(make("instance", FAILED, match=match))
-    await home.add_rule(make("task", FAILS, match=match), "twice")
+    await home.add_rule(make_conditions("instance", FAILED, match=match))
+    await home.add_rule(make_conditions("task", FAILS, match=match), "twice")
     for _ in range(2):
         await home.run_task("other", 1)
         await home.skip(1)
@@ -84,7 +72,7 @@ async def test_failures_of_a_schedule_fire_its_rules_only(home: VirtualHome):
 @pytest.mark.parametrize("scope", ["task", "instance", "schedule"])
 async def test_a_schedule_that_never_ran_misses_its_deadline(home: VirtualHome, scope: str):
     await add_schedule(home)
-    await home.add_rule(make(scope, BY_SIX, match={"schedule": "nightly"}))
+    await home.add_rule(make_conditions(scope, BY_SIX, match={"schedule": "nightly"}))
     await home.skip(6 * HOUR - 10)
     await home.advance(20)
     assert home.take_log() == [(6 * HOUR, "fire")]
@@ -93,7 +81,7 @@ async def test_a_schedule_that_never_ran_misses_its_deadline(home: VirtualHome, 
 async def test_a_schedule_names_the_tasks_that_it_submits(home: VirtualHome):
     await add_schedule(home, task=None)
     window = {"metric": "instance.run_seconds", "stat": "max", "window": "1h"}
-    await home.add_rule(make("schedule", {**window, "op": ">", "value": 10}))
+    await home.add_rule(make_conditions("schedule", {**window, "op": ">", "value": 10}))
     await home.run_task("nightly", seconds=20)
     await home.advance(5)
     assert await list_objects(home) == ["schedule nightly"]
@@ -102,7 +90,7 @@ async def test_a_schedule_names_the_tasks_that_it_submits(home: VirtualHome):
 async def test_a_rule_of_schedules_leaves_other_tasks_out(home: VirtualHome):
     await add_schedule(home)
     long = {"metric": "instance.run_seconds", "op": ">", "value": "1m"}
-    await home.add_rule(make("schedule", long))
+    await home.add_rule(make_conditions("schedule", long))
     await home.start_run(await home.submit("by-hand"))
     await home.start_run(await submit_by_schedule(home))
     await home.advance(65)
@@ -110,7 +98,7 @@ async def test_a_rule_of_schedules_leaves_other_tasks_out(home: VirtualHome):
 
 
 async def test_names_match_by_the_tags_of_their_latest_task(home: VirtualHome):
-    await home.add_rule(make("task", FAILS, match={"tags": {"team": "db"}}))
+    await home.add_rule(make_conditions("task", FAILS, match={"tags": {"team": "db"}}))
     for _ in range(2):
         for name, tags in (("dump", {"team": "db"}), ("other", {})):
             await home.end_run(await home.start_run(await home.submit(name, tags=tags)), 1)
@@ -120,7 +108,7 @@ async def test_names_match_by_the_tags_of_their_latest_task(home: VirtualHome):
 
 async def test_a_task_for_later_waits_from_its_planned_start(home: VirtualHome):
     when = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": "60s"}
-    await home.add_rule(make("queue", when))
+    await home.add_rule(make_conditions("queue", when))
     uuid = await home.submit(at=timestamps.from_unix(home.now + HOUR))
     await home.skip(HOUR)
     await execute_sql(home.call, "UPDATE tasks SET status = 'queued' WHERE uuid = ?", uuid)
@@ -130,7 +118,7 @@ async def test_a_task_for_later_waits_from_its_planned_start(home: VirtualHome):
 
 async def test_a_retry_does_not_postpone_a_deadline(home: VirtualHome):
     when = {"deadline": {"reference": "queued_at", "offset": "90s"}}
-    await home.add_rule(make("instance", when))
+    await home.add_rule(make_conditions("instance", when))
     run = await home.start_run(await home.submit(retries=3, retry_delay=10))
     await home.advance(80)
     await home.end_run(run, 1)
@@ -140,9 +128,9 @@ async def test_a_retry_does_not_postpone_a_deadline(home: VirtualHome):
 
 
 async def test_the_only_alert_of_a_rule_names_all_subjects(home: VirtualHome):
-    await home.add_rule(make("task", FAILS, for_each="rule"))
+    await home.add_rule(make_conditions("task", FAILS, for_each="rule"))
     queued = {"metric": "instance.queued_seconds", "op": ">", "value": "1m"}
-    await home.add_rule(make("instance", queued, for_each="template"), "late")
+    await home.add_rule(make_conditions("instance", queued, for_each="template"), "late")
     for _ in range(2):
         await home.run_task("sync", 1)
     await home.submit()
@@ -152,7 +140,9 @@ async def test_the_only_alert_of_a_rule_names_all_subjects(home: VirtualHome):
 
 async def test_an_inactive_rule_that_keeps_its_alert_writes_nothing(home: VirtualHome):
     when = {"metric": "host.memory_ratio", "op": ">", "value": "90%"}
-    await home.add_rule(make("host", when, active_time="00:00-01:00", keep_firing_for="1h"))
+    await home.add_rule(
+        make_conditions("host", when, active_time="00:00-01:00", keep_firing_for="1h")
+    )
     home.probes.host["memory_ratio"] = 0.95
     await home.skip(HOUR - 10)
     await home.advance(20)
@@ -165,17 +155,17 @@ async def test_an_inactive_rule_that_keeps_its_alert_writes_nothing(home: Virtua
 async def test_a_replay_finds_what_never_happened(home: VirtualHome):
     await add_schedule(home)
     when = {"metric": "schedule.seconds_since_success", "op": ">", "value": "25h"}
-    await home.add_rule(make("schedule", when))
+    await home.add_rule(make_conditions("schedule", when))
     await home.skip(2 * DAY)
     assert await list_replayed(home) == [(25 * HOUR, "schedule nightly")]
     match = {"schedule": "n*"}
-    await slas.set_(home.call, name="rule", conditions=make("task", BY_SIX, match=match))
+    await slas.set_(home.call, name="rule", conditions=make_conditions("task", BY_SIX, match=match))
     assert {subject for _, subject in await list_replayed(home)} == {"etl"}
 
 
 async def test_a_waiting_retry_has_the_next_attempt_in_a_replay(home: VirtualHome):
     when = {"metric": "instance.attempt", "op": ">=", "value": 2}
-    await home.add_rule(make("instance", when))
+    await home.add_rule(make_conditions("instance", when))
     task = await home.submit(retries=1, retry_delay=60)
     await home.end_run(await home.start_run(task), 1)
     await home.advance(5)
@@ -184,7 +174,7 @@ async def test_a_waiting_retry_has_the_next_attempt_in_a_replay(home: VirtualHom
 
 
 async def test_a_null_is_no_value_and_can_be_exported(home: VirtualHome):
-    conditions = make("task", BY_SIX, match=None, for_each=None)
+    conditions = make_conditions("task", BY_SIX, match=None, for_each=None)
     await home.add_rule({**conditions, "match": {"task": "etl", "queue": None}})
     text = await apply.export(home.call)
     found = await apply.apply(home.call, text=text)
@@ -199,8 +189,12 @@ async def test_a_time_of_a_file_needs_no_quotes(home: VirtualHome):
 
 @pytest.mark.parametrize("severity", [[], {}, 1, None])
 async def test_a_severity_that_is_no_text_is_refused(home: VirtualHome, severity: Any):
-    tables = {"slas": {"rule": {"conditions": make("task", BY_SIX), "severity": severity}}}
+    tables = {
+        "slas": {"rule": {"conditions": make_conditions("task", BY_SIX), "severity": severity}}
+    }
     with pytest.raises(Usage, match="severity must be"):
         await apply.apply(home.call, tables=tables)
     with pytest.raises(Usage, match="severity must be"):
-        await slas.create(home.call, name="r", conditions=make("task", BY_SIX), severity=severity)
+        await slas.create(
+            home.call, name="r", conditions=make_conditions("task", BY_SIX), severity=severity
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +10,13 @@ from app.service.definitions import slas
 from app.service.rules.due_times import MAX_DUE, DueList, DueTime
 from db import timestamps
 from tests.service.calls import execute_sql
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome, make_conditions
 
 pytestmark = pytest.mark.database
 HOUR, DAY = 3600.0, 86400.0
 HUNG = {"deadline": {"reference": "started_at", "offset": "1h"}}
 NEVER_STARTED = {"metric": "instance.queued_seconds", "op": ">", "value": "30m"}
 BY_SIX = {"deadline": {"reference": {"fixed": "06:00", "tz": "UTC"}}}
-
-
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
-
-
-def make(scope: str, when: Any, **more: Any) -> dict[str, Any]:
-    return {"scope": scope, "when": when, **more}
 
 
 async def find_due(home: VirtualHome, name: str = "rule") -> tuple[float, str] | None:
@@ -42,7 +30,7 @@ async def list_texts(home: VirtualHome) -> list[str]:
 
 
 async def test_a_due_time_is_stored_once_a_task_waits_until_it_starts(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     assert await find_due(home) is None
     task = await home.submit()
     await home.run_pass()
@@ -58,7 +46,7 @@ async def test_a_due_time_is_stored_once_a_task_waits_until_it_starts(home: Virt
 
 
 async def test_a_due_time_is_stored_once_a_run_starts_until_it_ends(home: VirtualHome):
-    await home.add_rule(make("instance", HUNG))
+    await home.add_rule(make_conditions("instance", HUNG))
     task = await home.submit()
     await home.advance(60)
     assert await find_due(home) is None
@@ -71,7 +59,7 @@ async def test_a_due_time_is_stored_once_a_run_starts_until_it_ends(home: Virtua
 
 
 async def test_a_task_that_never_starts_fires_at_its_second(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     await home.advance(2.5)
     await home.submit()
     await home.advance(1810)
@@ -80,7 +68,7 @@ async def test_a_task_that_never_starts_fires_at_its_second(home: VirtualHome):
 
 @pytest.mark.parametrize("when", [HUNG, NEVER_STARTED])
 async def test_what_is_due_while_down_fires_after_the_start(home: VirtualHome, when: Any):
-    await home.add_rule(make("instance", when))
+    await home.add_rule(make_conditions("instance", when))
     task = await home.submit()
     if when is HUNG:
         await home.start_run(task)
@@ -96,7 +84,7 @@ async def test_what_is_due_while_down_fires_after_the_start(home: VirtualHome, w
 
 
 async def test_a_success_meets_the_fixed_time(home: VirtualHome):
-    await home.add_rule(make("task", BY_SIX, match={"task": "etl"}))
+    await home.add_rule(make_conditions("task", BY_SIX, match={"task": "etl"}))
     await home.run_task("etl", seconds=HOUR)
     await home.run_pass()
     assert await find_due(home) is None
@@ -107,7 +95,7 @@ async def test_a_success_meets_the_fixed_time(home: VirtualHome):
 
 async def test_a_pending_alert_is_due_at_the_end_of_its_wait(home: VirtualHome):
     when = {"metric": "queue.depth", "op": ">", "value": 0}
-    await home.add_rule(make("queue", when, **{"for": "1m"}))
+    await home.add_rule(make_conditions("queue", when, **{"for": "1m"}))
     await home.submit()
     await home.run_pass()
     assert await find_due(home) == (60, "queue default")
@@ -116,10 +104,10 @@ async def test_a_pending_alert_is_due_at_the_end_of_its_wait(home: VirtualHome):
 
 
 async def test_a_changed_rule_has_other_due_times(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     await home.submit()
     await home.run_pass()
-    later = make("instance", {**NEVER_STARTED, "value": "2h"})
+    later = make_conditions("instance", {**NEVER_STARTED, "value": "2h"})
     await slas.set_(home.call, name="rule", conditions=later)
     assert await find_due(home) is None
     await home.advance(1)
@@ -129,7 +117,7 @@ async def test_a_changed_rule_has_other_due_times(home: VirtualHome):
 
 
 async def test_the_next_due_times_of_many_tasks_are_stored(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     for _ in range(MAX_DUE + 3):
         await home.submit()
         await home.skip(1)

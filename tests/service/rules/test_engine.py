@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -18,7 +16,7 @@ from app.service.definitions import apply, queues, slas
 from app.service.rules import checkins
 from db.queries import run_history
 from tests.service.calls import execute_sql
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome, make_conditions
 
 pytestmark = pytest.mark.database
 HOUR, DAY = 3600.0, 86400.0
@@ -26,18 +24,8 @@ DEPTH = {"metric": "queue.depth", "op": ">", "value": 0}
 FAILED = {"metric": "instance.exit_code", "op": "!=", "value": 0}
 
 
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
-
-
-def make(scope: str, when: Any, **more: Any) -> dict[str, Any]:
-    return {"scope": scope, "when": when, **more}
-
-
 async def test_a_pass_that_changes_nothing_writes_nothing(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH, **{"for": "10s"}))
+    await home.add_rule(make_conditions("queue", DEPTH, **{"for": "10s"}))
     await home.submit()
     await home.advance(30)
     before = home.call.db.changes
@@ -47,7 +35,7 @@ async def test_a_pass_that_changes_nothing_writes_nothing(home: VirtualHome):
 
 
 async def test_pending_time_survives_a_crash(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH, **{"for": "1m"}))
+    await home.add_rule(make_conditions("queue", DEPTH, **{"for": "1m"}))
     await home.submit()
     await home.advance(40)
     home.restart()
@@ -60,7 +48,7 @@ async def test_pending_time_survives_a_crash(home: VirtualHome):
 
 
 async def test_an_alert_that_fires_after_downtime_says_so(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH, **{"for": "1m"}))
+    await home.add_rule(make_conditions("queue", DEPTH, **{"for": "1m"}))
     await home.submit()
     await home.advance(10)
     home.restart()
@@ -72,7 +60,7 @@ async def test_an_alert_that_fires_after_downtime_says_so(home: VirtualHome):
 
 
 async def test_a_repeated_pass_after_a_crash_keeps_one_live_alert(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH))
+    await home.add_rule(make_conditions("queue", DEPTH))
     await home.submit()
     outcome = await home.call.db.read(home.engine.decide, home.now)
     from app.service.rules.rule_changes import apply_changes
@@ -83,7 +71,7 @@ async def test_a_repeated_pass_after_a_crash_keeps_one_live_alert(home: VirtualH
 
 
 async def test_an_acknowledgement_ends_when_the_alert_gets_worse(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH, escalate={"after": "1h"}))
+    await home.add_rule(make_conditions("queue", DEPTH, escalate={"after": "1h"}))
     task = await home.submit()
     await home.advance(10)
     (alert,) = await home.list_alerts()
@@ -100,9 +88,9 @@ async def test_an_acknowledgement_ends_when_the_alert_gets_worse(home: VirtualHo
 
 
 async def test_a_rule_is_quiet_while_another_one_fires(home: VirtualHome):
-    await home.add_rule(make("host", {"metric": "host.memory_ratio", "op": ">", "value": 0.9}),
-                        "memory")  # fmt: skip
-    await home.add_rule(make("queue", DEPTH, inhibited_by="memory"), "long")
+    full = {"metric": "host.memory_ratio", "op": ">", "value": 0.9}
+    await home.add_rule(make_conditions("host", full), "memory")
+    await home.add_rule(make_conditions("queue", DEPTH, inhibited_by="memory"), "long")
     home.probes.host["memory_ratio"] = 0.95
     task = await home.submit()
     await home.advance(30)
@@ -116,7 +104,7 @@ async def test_a_rule_is_quiet_while_another_one_fires(home: VirtualHome):
 
 
 async def test_a_failure_stays_until_the_next_success_of_the_name(home: VirtualHome):
-    await home.add_rule(make("instance", FAILED))
+    await home.add_rule(make_conditions("instance", FAILED))
     await home.run_task("sync", 3)
     await home.advance(HOUR)
     (alert,) = await home.list_alerts()
@@ -131,7 +119,7 @@ async def test_a_failure_stays_until_the_next_success_of_the_name(home: VirtualH
 
 
 async def test_a_failure_without_success_expires_after_a_day(home: VirtualHome):
-    await home.add_rule(make("instance", FAILED))
+    await home.add_rule(make_conditions("instance", FAILED))
     await home.run_task("sync", 1)
     await home.advance(10)
     await home.skip(DAY)
@@ -141,7 +129,7 @@ async def test_a_failure_without_success_expires_after_a_day(home: VirtualHome):
 
 async def test_one_alert_for_each_group(home: VirtualHome):
     when = {"metric": "instance.queued_seconds", "op": ">", "value": "1m"}
-    await home.add_rule(make("instance", when, for_each="task"))
+    await home.add_rule(make_conditions("instance", when, for_each="task"))
     for name in ("a", "a", "a", "b"):
         await home.submit(name)
     await home.advance(70)
@@ -152,7 +140,7 @@ async def test_one_alert_for_each_group(home: VirtualHome):
 async def test_a_rule_of_a_pool_covers_the_queues_of_the_pool(home: VirtualHome):
     await queues.pool_create(home.call, name="gpu", cpu=1, memory=1024)
     await queues.queue_create(home.call, name="train", pool="gpu", capacity=1)
-    await home.add_rule(make("queue", DEPTH))
+    await home.add_rule(make_conditions("queue", DEPTH))
     await queues.pool_set(home.call, name="gpu", sla="rule")
     await home.submit("a")
     await home.submit("b", queue="train")
@@ -161,7 +149,9 @@ async def test_a_rule_of_a_pool_covers_the_queues_of_the_pool(home: VirtualHome)
 
 
 async def test_a_pool_cannot_use_a_rule_about_the_host(home: VirtualHome):
-    await home.add_rule(make("host", {"metric": "host.cpu_ratio", "op": ">", "value": 0.9}))
+    await home.add_rule(
+        make_conditions("host", {"metric": "host.cpu_ratio", "op": ">", "value": 0.9})
+    )
     with pytest.raises(Refused, match="about host"):
         await queues.pool_set(home.call, name="default", sla="rule")
 
@@ -185,7 +175,7 @@ async def test_a_mistyped_check_in_is_noted_and_can_be_forgotten(home: VirtualHo
 
 async def test_a_program_that_does_not_check_in_is_noticed(home: VirtualHome):
     when = {"metric": "task.seconds_since_success", "op": ">", "value": "1h"}
-    await home.add_rule(make("task", when, match={"task": "app-dump"}))
+    await home.add_rule(make_conditions("task", when, match={"task": "app-dump"}))
     await home.advance(HOUR - 10)
     assert home.take_log() == []
     await home.advance(20)
@@ -199,10 +189,12 @@ async def test_a_program_that_does_not_check_in_is_noticed(home: VirtualHome):
 
 async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
     when = {"metric": "task.seconds_since_success", "op": ">", "value": "1h"}
-    await home.add_rule(make("task", when, match={"task": "app-dump"}), "dump")
-    await home.add_rule(make("task", when, match={"task": "app-*", "queue": "default"}), "queued")
+    await home.add_rule(make_conditions("task", when, match={"task": "app-dump"}), "dump")
+    await home.add_rule(
+        make_conditions("task", when, match={"task": "app-*", "queue": "default"}), "queued"
+    )
     failures = {"metric": "task.consecutive_failures", "op": ">", "value": 1}
-    await home.add_rule(make("task", failures), "failures")
+    await home.add_rule(make_conditions("task", failures), "failures")
     notes: list[str] = []
     call = replace(home.call, note=notes.append)
     assert (await checkins.check_in(call, name="app-dump"))["rules"] == ["dump"] and not notes
@@ -221,7 +213,7 @@ async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
 async def test_a_run_takes_longer_than_its_usual_time(home: VirtualHome):
     when = {"metric": "instance.run_seconds", "op": ">",
             "baseline": {"stat": "median", "runs": 5, "factor": 1.5}}  # fmt: skip
-    await home.add_rule(make("instance", when))
+    await home.add_rule(make_conditions("instance", when))
     for _ in range(3):
         await home.run_task("encode", seconds=100)
     run = await home.start_run(await home.submit("encode"))
@@ -235,7 +227,7 @@ async def test_a_run_takes_longer_than_its_usual_time(home: VirtualHome):
 
 async def test_a_forecast_fires_before_the_deadline(home: VirtualHome):
     when = {"forecast": {"reference": "queued_at", "offset": "3m"}}
-    await home.add_rule(make("instance", when, match={"task": "encode"}))
+    await home.add_rule(make_conditions("instance", when, match={"task": "encode"}))
     for _ in range(4):
         await home.run_task("encode", seconds=100)
     task = await home.submit("encode")
@@ -254,7 +246,7 @@ async def test_a_forecast_fires_before_the_deadline(home: VirtualHome):
 async def test_a_forecast_counts_the_queue_ahead(home: VirtualHome):
     await queues.queue_create(home.call, name="narrow", capacity=1)
     await home.add_rule(
-        make("instance", {"forecast": {"reference": "queued_at", "offset": "250s"}})
+        make_conditions("instance", {"forecast": {"reference": "queued_at", "offset": "250s"}})
     )  # fmt: skip
     for _ in range(4):
         await home.run_task("encode", seconds=100)
@@ -271,7 +263,9 @@ async def test_a_forecast_needs_no_recent_run(home: VirtualHome, monkeypatch: py
     for _ in range(4):
         await home.run_task("nightly", seconds=100)
     await home.run_task("other")
-    await home.add_rule(make("instance", {"forecast": {"reference": "queued_at", "offset": "90s"}}))
+    await home.add_rule(
+        make_conditions("instance", {"forecast": {"reference": "queued_at", "offset": "90s"}})
+    )
     task = await home.submit("nightly")
     await home.advance(1)
     assert home.take_log() == [(400, "fire")]
@@ -282,7 +276,7 @@ async def test_a_forecast_needs_no_recent_run(home: VirtualHome, monkeypatch: py
 
 async def test_a_run_that_outlasts_all_past_ones_fires_at_the_margin(home: VirtualHome):
     form = {"reference": "started_at", "offset": "5m", "margin": "1m"}
-    await home.add_rule(make("instance", {"forecast": form}))
+    await home.add_rule(make_conditions("instance", {"forecast": form}))
     for _ in range(4):
         await home.run_task("encode", seconds=100)
     run = await home.start_run(await home.submit("encode"))
@@ -301,7 +295,7 @@ async def test_a_forecast_of_a_fixed_time_fires_before_it_and_stays_until_a_succ
     for _ in range(4):
         await home.run_task("etl", seconds=HOUR)
     await home.skip(DAY - 4 * HOUR)
-    await home.add_rule(make("task", when, match={"task": "etl"}))
+    await home.add_rule(make_conditions("task", when, match={"task": "etl"}))
     await home.skip(4.7 * HOUR)
     await home.advance(0.3 * HOUR)
     ((at, action),) = home.take_log()
@@ -318,7 +312,7 @@ async def test_a_forecast_of_a_fixed_time_fires_before_it_and_stays_until_a_succ
 
 async def test_a_deadline_notices_a_task_that_never_starts(home: VirtualHome):
     when = {"deadline": {"reference": "queued_at", "offset": "10m"}}
-    await home.add_rule(make("instance", when))
+    await home.add_rule(make_conditions("instance", when))
     await home.submit(hold=True)
     await home.advance(620)
     assert home.take_log() == [(600, "fire")]
@@ -327,7 +321,7 @@ async def test_a_deadline_notices_a_task_that_never_starts(home: VirtualHome):
 async def test_the_text_has_each_part_that_holds(home: VirtualHome):
     late = {"deadline": {"reference": "queued_at", "offset": "10m"}}
     queued = {"metric": "instance.queued_seconds", "op": ">", "value": "5m"}
-    await home.add_rule(make("instance", {"all": [late, queued]}))
+    await home.add_rule(make_conditions("instance", {"all": [late, queued]}))
     await home.submit()
     await home.advance(620)
     (alert,) = await home.list_alerts()
@@ -336,8 +330,8 @@ async def test_the_text_has_each_part_that_holds(home: VirtualHome):
 
 async def test_no_data_alerts_only_on_request(home: VirtualHome):
     when = {"metric": "taskdeck.replica_lag_seconds", "op": ">", "value": "5m"}
-    await home.add_rule(make("taskdeck", when), "quiet")
-    await home.add_rule(make("taskdeck", when, on_no_data="alert"), "strict")
+    await home.add_rule(make_conditions("taskdeck", when), "quiet")
+    await home.add_rule(make_conditions("taskdeck", when, on_no_data="alert"), "strict")
     await home.advance(10)
     (alert,) = await home.list_alerts()
     assert (alert["sla"], alert["text"]) == ("strict", "replica age: no data")
@@ -345,7 +339,7 @@ async def test_no_data_alerts_only_on_request(home: VirtualHome):
 
 async def test_a_window_after_a_start_ends_no_alert(home: VirtualHome):
     when = {"metric": "host.cpu_ratio", "stat": "mean", "window": "1m", "op": ">", "value": 0.8}
-    await home.add_rule(make("host", when))
+    await home.add_rule(make_conditions("host", when))
     home.probes.host["cpu_ratio"] = 0.9
     await home.advance(70)
     assert [action for _, action in home.take_log()] == ["fire"]
@@ -356,7 +350,7 @@ async def test_a_window_after_a_start_ends_no_alert(home: VirtualHome):
 
 async def test_a_rule_applies_only_in_its_hours(home: VirtualHome):
     active = {"days": "mon-fri", "from": "08:00", "to": "18:00", "tz": "UTC"}
-    await home.add_rule(make("queue", DEPTH, active_time=active))
+    await home.add_rule(make_conditions("queue", DEPTH, active_time=active))
     await home.submit()
     await home.skip(8 * HOUR - 20)
     await home.advance(60)
@@ -367,7 +361,7 @@ async def test_a_rule_applies_only_in_its_hours(home: VirtualHome):
 
 
 async def test_a_change_of_the_rule_starts_it_again(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH))
+    await home.add_rule(make_conditions("queue", DEPTH))
     await home.submit()
     await home.advance(5)
     await slas.set_(home.call, name="rule", enabled=False)
@@ -376,7 +370,7 @@ async def test_a_change_of_the_rule_starts_it_again(home: VirtualHome):
     await slas.set_(home.call, name="rule", enabled=True)
     await home.advance(5)
     assert [action for _, action in home.take_log()] == ["fire", "fire"]
-    changed = make("queue", {**DEPTH, "value": 5})
+    changed = make_conditions("queue", {**DEPTH, "value": 5})
     await slas.set_(home.call, name="rule", conditions=changed)
     assert (await slas.show(home.call, name="rule"))["words"].endswith("queued tasks over 5")
     await slas.rm(home.call, name="rule")
@@ -385,15 +379,15 @@ async def test_a_change_of_the_rule_starts_it_again(home: VirtualHome):
 
 
 async def test_conditions_of_several_limits_are_set_as_a_whole(home: VirtualHome):
-    await home.add_rule(make("queue", {"any": [DEPTH, DEPTH]}))
+    await home.add_rule(make_conditions("queue", {"any": [DEPTH, DEPTH]}))
     with pytest.raises(Usage, match="as a whole"):
         await slas.set_(home.call, name="rule", value="5m")
     with pytest.raises(Conflict):
-        await home.add_rule(make("queue", DEPTH))
+        await home.add_rule(make_conditions("queue", DEPTH))
     with pytest.raises(Usage, match=r"conditions\.when\.metric"):
-        await home.add_rule(make("queue", {**DEPTH, "metric": "queue.dept"}), "other")
+        await home.add_rule(make_conditions("queue", {**DEPTH, "metric": "queue.dept"}), "other")
     with pytest.raises(NotFound, match="media"):
-        await home.add_rule(make("queue", DEPTH, match={"queue": "media"}), "other")
+        await home.add_rule(make_conditions("queue", DEPTH, match={"queue": "media"}), "other")
 
 
 async def test_apply_and_export_keep_the_general_form(home: VirtualHome):
@@ -411,7 +405,9 @@ async def test_apply_and_export_keep_the_general_form(home: VirtualHome):
 
 
 async def test_a_rule_has_at_most_500_live_alerts(home: VirtualHome):
-    await home.add_rule(make("instance", FAILED | {"metric": "instance.attempt", "value": 9}))
+    await home.add_rule(
+        make_conditions("instance", FAILED | {"metric": "instance.attempt", "value": 9})
+    )
     for _ in range(510):
         await home.submit()
     await home.advance(6)
@@ -419,8 +415,8 @@ async def test_a_rule_has_at_most_500_live_alerts(home: VirtualHome):
 
 
 async def test_conditions_that_another_program_stored_break_no_other_rule(home: VirtualHome):
-    await home.add_rule(make("queue", DEPTH), "good")
-    await home.add_rule(make("queue", DEPTH), "bad")
+    await home.add_rule(make_conditions("queue", DEPTH), "good")
+    await home.add_rule(make_conditions("queue", DEPTH), "bad")
     await execute_sql(
         home.call, "UPDATE slas SET conditions = '{\"scope\": \"x\", \"when\": 1}', updated_at ="
         " updated_at || 'x' WHERE name = 'bad'",
@@ -434,14 +430,14 @@ async def test_conditions_that_another_program_stored_break_no_other_rule(home: 
 
 async def test_an_idle_home_has_a_pass_every_five_seconds_only(home: VirtualHome):
     when = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": "1s"}
-    await home.add_rule(make("queue", when))
+    await home.add_rule(make_conditions("queue", when))
     await home.run_pass()
     assert home.engine.next_at == home.now + 5
 
 
 async def test_an_open_alert_shows_the_value_of_now(home: VirtualHome):
     when = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": 60}
-    await home.add_rule(make("queue", when))
+    await home.add_rule(make_conditions("queue", when))
     await home.submit("encode")
     await home.advance(90)
     await home.advance(900)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +10,10 @@ from app.service.rules import replay
 from app.service.tasks import actions
 from db import timestamps
 from db.queries import transitions
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome
 
 pytestmark = pytest.mark.database
 HOUR, DAY = 3600.0, 86400.0
-
-
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
 
 
 def make(reference: str = "queued_at", **more: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from app.service.rules import replay
 from app.service.schedules import firing, verbs
 from db import timestamps
 from tests.service.calls import execute_sql
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome
 
 pytestmark = pytest.mark.database
 HOUR, DAY = 3600.0, 86400.0
@@ -25,12 +23,6 @@ BY_SIX: dict[str, Any] = {
 }
 NAMED = BY_SIX | {"match": {"schedule": "etl"}}
 SCHEDULED = BY_SIX | {"scope": "schedule", "match": {"schedule": "etl"}}
-
-
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
 
 
 async def schedule(home: VirtualHome, cron: str = "0 2 * * *") -> None:

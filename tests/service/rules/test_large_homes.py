@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,19 +18,13 @@ from app.service.rules import instances, rule_pass, snapshot
 from app.service.rules.snapshot import Snapshot
 from db.queries import rule_values
 from tests.service.conftest import FakeRuntimeHandle
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome
 
 pytestmark = pytest.mark.database
 HOUR = 3600.0
 QUEUED = {"metric": "instance.queued_seconds", "op": ">", "value": "10m"}
 FAILED = {"metric": "task.consecutive_failures", "op": ">=", "value": 1}
 DEPTH = {"metric": "queue.depth", "op": ">", "value": 0}
-
-
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from app.service.rules import lateness
 from app.service.tasks import submit
 from db import timestamps
 from tests.service.calls import execute_sql
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome, make_conditions
 
 pytestmark = pytest.mark.database
 HOUR = 3600.0
@@ -23,22 +21,12 @@ NEVER_STARTED = {"metric": "instance.queued_seconds", "op": ">", "value": "30m"}
 BY_SIX = {"deadline": {"reference": {"fixed": "06:00", "tz": "UTC"}}}
 
 
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
-
-
-def make(scope: str, when: Any, **more: Any) -> dict[str, Any]:
-    return {"scope": scope, "when": when, **more}
-
-
 async def list_texts(home: VirtualHome) -> list[str]:
     return [alert["text"] for alert in await home.list_alerts()]
 
 
 async def test_what_was_late_and_is_done_before_the_first_pass_is_told(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     task = await home.submit()
     await home.run_pass()
     home.restart()
@@ -51,7 +39,7 @@ async def test_what_was_late_and_is_done_before_the_first_pass_is_told(home: Vir
 
 
 async def test_what_was_late_in_a_long_pass_is_told(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     task = await home.submit()
     await home.run_pass()
     home.engine.next_at = home.now = home.start + 1795
@@ -64,7 +52,7 @@ async def test_what_was_late_in_a_long_pass_is_told(home: VirtualHome):
 
 
 async def test_a_run_that_ended_late_while_down_is_told(home: VirtualHome):
-    await home.add_rule(make("instance", HUNG))
+    await home.add_rule(make_conditions("instance", HUNG))
     run = await home.start_run(await home.submit())
     await home.run_pass()
     home.restart()
@@ -80,7 +68,7 @@ async def test_a_run_that_ended_late_while_down_is_told(home: VirtualHome):
 async def test_what_was_late_outside_of_the_active_time_stays_quiet(
     home: VirtualHome, active: list[str], count: int
 ):
-    await home.add_rule(make("instance", HUNG, active_time=active))
+    await home.add_rule(make_conditions("instance", HUNG, active_time=active))
     run = await home.start_run(await home.submit())
     await home.run_pass()
     home.restart()
@@ -92,7 +80,7 @@ async def test_what_was_late_outside_of_the_active_time_stays_quiet(
 
 
 async def test_each_of_many_late_tasks_is_told_once(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     await submit.submit(home.call, tasks=50 * [{"argv": ["true"]}], env={})
     tasks = [uuid for (uuid,) in await execute_sql(home.call, "SELECT uuid FROM tasks")]
     await home.run_pass()
@@ -112,7 +100,7 @@ async def test_each_of_many_late_tasks_is_told_once(home: VirtualHome):
 
 
 async def test_each_of_many_names_that_succeeded_late_is_told(home: VirtualHome):
-    await home.add_rule(make("task", BY_SIX, match={"task": "etl-*"}))
+    await home.add_rule(make_conditions("task", BY_SIX, match={"task": "etl-*"}))
     tasks = [{"argv": ["true"], "name": f"etl-{number}"} for number in range(7)]
     await submit.submit(home.call, tasks=tasks, env={})
     uuids = await execute_sql(home.call, "SELECT uuid FROM tasks ORDER BY number")
@@ -129,7 +117,7 @@ async def test_each_of_many_names_that_succeeded_late_is_told(home: VirtualHome)
 
 
 async def test_a_lateness_that_was_told_before_the_end_is_not_told_again(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     task = await home.submit()
     await home.skip(HOUR)
     await home.run_pass()
@@ -142,7 +130,7 @@ async def test_a_lateness_that_was_told_before_the_end_is_not_told_again(home: V
 
 
 async def test_what_was_late_before_the_last_sign_of_life_is_not_told(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
     task = await home.submit()
     await home.skip(HOUR)
     await home.start_run(task)
@@ -159,7 +147,7 @@ async def test_what_was_late_before_the_last_sign_of_life_is_not_told(home: Virt
 
 async def test_a_forecast_tells_what_missed_its_deadline_while_down(home: VirtualHome):
     when = {"forecast": {"reference": "started_at", "offset": "1h", "margin": "50m"}}
-    await home.add_rule(make("instance", when))
+    await home.add_rule(make_conditions("instance", when))
     early, late = [await home.start_run(await home.submit()) for _ in range(2)]
     await home.run_pass()
     home.restart()
@@ -172,8 +160,8 @@ async def test_a_forecast_tells_what_missed_its_deadline_while_down(home: Virtua
 
 
 async def test_what_was_done_in_time_while_down_stays_quiet(home: VirtualHome):
-    await home.add_rule(make("instance", NEVER_STARTED))
-    await home.add_rule(make("instance", HUNG), "hung")
+    await home.add_rule(make_conditions("instance", NEVER_STARTED))
+    await home.add_rule(make_conditions("instance", HUNG), "hung")
     running = await home.start_run(await home.submit())
     task = await home.submit()
     await home.run_pass()
@@ -187,7 +175,7 @@ async def test_what_was_done_in_time_while_down_stays_quiet(home: VirtualHome):
 
 
 async def test_a_fixed_time_that_passed_while_down_is_told(home: VirtualHome):
-    await home.add_rule(make("task", BY_SIX, match={"task": "etl"}))
+    await home.add_rule(make_conditions("task", BY_SIX, match={"task": "etl"}))
     run = await home.start_run(await home.submit("etl"))
     await home.run_pass()
     home.restart()
@@ -210,7 +198,7 @@ async def test_a_rule_looks_only_at_the_late_runs_it_names(
         return is_matched(match, labels)
 
     monkeypatch.setattr(lateness, "is_matched", look)
-    await home.add_rule(make("instance", HUNG, match=match))
+    await home.add_rule(make_conditions("instance", HUNG, match=match))
     runs = await home.start_runs([await home.submit(name) for name in ("etl", "test", "other")])
     await home.run_pass()
     home.restart()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +14,10 @@ from app.core.rules.rule_plan import Labels
 from app.service.rules import rule_pass
 from app.service.rules.ranking import BEFORE_LIMIT, Ranking, list_suspects
 from app.service.rules.subjects import Subject
-from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+from tests.service.rules.virtual_home import VirtualHome
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 MANY = 12
-
-
-@pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
-    async with open_virtual_home(tmp_path, monkeypatch) as found:
-        yield found
 
 
 def make_subject(name: str) -> Subject:

@@ -141,6 +141,11 @@ class VirtualHome:
         return await alerts.ls(self.call, all=True)
 
 
+def make_conditions(scope: str, when: Any, **more: Any) -> dict[str, Any]:
+    """Return the conditions of a rule."""
+    return {"scope": scope, "when": when, **more}
+
+
 @asynccontextmanager
 async def open_virtual_home(
     path: Path, monkeypatch: pytest.MonkeyPatch, start: float = MONDAY

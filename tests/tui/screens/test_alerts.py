@@ -230,6 +230,7 @@ async def test_the_detail_shows_the_silence_of_a_rule():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:etl-late")
         await wait_until(pilot, lambda: screen._details_key == "rule:etl-late")
+        await wait_until(pilot, lambda: is_detail_high_enough(screen))
         assert "silenced 5h, until 15:42, by bob: disk move" in read_screen_text(app).replace(
             "Wed ", ""
         )
