@@ -23,7 +23,10 @@ def _parse_named(text: str) -> list[tuple[str, int]]:
 
 
 def _parse_gpus(text: str) -> list[tuple[str, int]]:
-    return _parse_named(f"gpu={text}")
+    from app.core.scheduling.resources import GPU, MAX_AMOUNT
+    from app.core.text.units import parse_int
+
+    return [(GPU, parse_int(text, 0, MAX_AMOUNT))]
 
 
 def _parse_gres(text: str) -> list[tuple[str, int]]:

@@ -38,7 +38,8 @@ async def check_in(call: Call, *, name: str, note: str | None = None) -> dict[st
     rules = _find_rules(plans, name)
     if known is not None and name not in _list_names(plans.values()):
         near = find_nearest(name, known)
-        call.note(f"new name{f'; nearest: {sanitize(near)}' if near else ''}")
+        nearest = f" Nearest: {sanitize(near)}." if near else ""
+        call.note(f"{sanitize(name)} is a new name.{nearest}")
     if not rules:
         call.note(_explain_unwatched(name, plans.values()))
     return {"name": name, "at": at, "by": call.by, "note": note, "rules": rules}

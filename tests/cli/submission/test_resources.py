@@ -38,3 +38,8 @@ def test_without_an_option_nothing_is_asked():
 def test_a_wrong_amount_is_refused(words: str):
     with pytest.raises((argparse.ArgumentError, SystemExit)):
         parse(*words.split())
+
+
+def test_a_wrong_number_of_gpus_is_told_as_typed():
+    with pytest.raises(argparse.ArgumentError, match='--gpu: must be a whole number, not "x"'):
+        parse("--gpu", "x")

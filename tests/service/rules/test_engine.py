@@ -166,7 +166,7 @@ async def test_a_mistyped_check_in_is_noted_and_can_be_forgotten(home: VirtualHo
     await checkins.forget(call, name="app-dmp")
 
     assert [note for note in notes if "new name" in note] == [
-        "new name", "new name; nearest: app-dump",
+        "app-dump is a new name.", "app-dmp is a new name. Nearest: app-dump.",
     ]  # fmt: skip
     assert [row["name"] for row in await checkins.ls(call)] == ["app-dump"]
     with pytest.raises(NotFound, match="Nearest: app-dump"):
@@ -200,7 +200,7 @@ async def test_a_check_in_tells_which_rules_look_at_the_name(home: VirtualHome):
     assert (await checkins.check_in(call, name="app-dump"))["rules"] == ["dump"] and not notes
     assert (await checkins.check_in(call, name="app-dmup"))["rules"] == []
     assert notes == [
-        "new name; nearest: app-dump",
+        "app-dmup is a new name. Nearest: app-dump.",
         "no rule watches app-dmup. Nearest name of a rule: app-dump. To make one: taskdeck sla"
         " create app-dmup --preset not-succeeded --value 25h --task app-dmup",
     ]
