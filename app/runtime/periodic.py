@@ -34,7 +34,7 @@ from app.runtime.backup_schedule import BackupScheduler
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.disk_usage import find_largest
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
-from app.runtime.gpu_monitor import GpuMonitor
+from app.runtime.gpus.monitor import GpuMonitor
 from app.runtime.notifier import Notifier
 from app.runtime.replicator import Replicator
 from app.runtime.rule_probes import RuntimeProbes

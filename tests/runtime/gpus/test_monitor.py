@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.core.scheduling.devices import Device
-from app.runtime import gpu_monitor
 from app.runtime.dispatcher import Dispatcher
-from app.runtime.gpu_monitor import GpuMonitor
+from app.runtime.gpus import monitor as gpu_monitor
+from app.runtime.gpus.monitor import GpuMonitor
 from app.service import gpus
 from app.service.context import Call
 from app.service.definitions import queues

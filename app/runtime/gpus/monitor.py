@@ -12,7 +12,7 @@ from time import monotonic
 from app.core.scheduling.devices import Device
 from app.core.scheduling.resources import GPU
 from app.runtime.dispatcher import Dispatcher
-from app.runtime.nvml import NvmlReader
+from app.runtime.gpus.nvml import NvmlReader
 from app.service import gpus
 from db.engine import Connection, Database, WatchedRead
 from db.queries import reads, resources
