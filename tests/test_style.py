@@ -96,6 +96,7 @@ COVERING_TESTS = {
     "tests/runtime/test_clock_guard.py": "home/clock_guard",
     "tests/runtime/test_control_server.py": "runtime/lock_notice",
     "tests/runtime/gpus/test_monitor.py": "service/gpus",
+    "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
     "tests/runtime/test_output_copier.py": "db/queries/run_outputs",
     "tests/service/test_usage.py": "db/queries/usage",
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",

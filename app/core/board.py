@@ -132,6 +132,22 @@ class QueueEntry(NamedTuple):
         return f"queue:{self.name}"
 
 
+class DeviceEntry(NamedTuple):
+    """A GPU of the machine: share of time in use, memory in MiB, temperature in °C.
+
+    `run` is the number of the task that holds it, `trouble` why no run gets it.
+    """
+
+    number: int
+    name: str
+    run: int | None = None
+    trouble: str | None = None
+    use: float | None = None
+    used_memory: float | None = None
+    total_memory: float | None = None
+    temperature: float | None = None
+
+
 class ResourceUse(NamedTuple):
     """A named resource of a pool, or of all pools: what it has in all, and what runs reserve."""
 
@@ -360,6 +376,8 @@ class Board(NamedTuple):
     pools: tuple[PoolEntry, ...] = ()
     resources: tuple[ResourceUse, ...] = ()
     """Resources that all pools share, by name; empty on a board of the past."""
+    devices: tuple[DeviceEntry, ...] = ()
+    """GPUs as the runtime last saw them; empty without a runtime or a pool with GPUs."""
     running: tuple[RunningEntry, ...] = ()
     next: tuple[NextEntry, ...] = ()
     coming: tuple[ComingEntry, ...] = ()
@@ -383,7 +401,7 @@ class Board(NamedTuple):
 _ROW_TYPES: dict[str, type] = {
     "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry,
     "coming": ComingEntry, "ended": EndedEntry, "alerts": AlertEntry,
-    "largest": DiskUsageEntry, "resources": ResourceUse,
+    "largest": DiskUsageEntry, "resources": ResourceUse, "devices": DeviceEntry,
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {
     "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction,

@@ -541,8 +541,8 @@ class Dispatcher:
         """Return the keeper's order for a claimed run."""
         task = run.task
         launch = task.launch
-        hidden = {} if run.devices is None else make_variables(run.devices)
-        base = self._environments[task.env_id] | hidden | task.env
+        visible = {} if run.devices is None else make_variables(run.devices, gpus.get_maker())
+        base = self._environments[task.env_id] | visible | task.env
         env = engines.build_environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": run.runid,

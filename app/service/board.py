@@ -24,6 +24,7 @@ from app.core.board import (
     BackupFacts,
     Board,
     ComingEntry,
+    DeviceEntry,
     EndedEntry,
     HostFacts,
     LatestAction,
@@ -54,7 +55,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
-from app.service import alerts, dispatch_view, sla_evaluation
+from app.service import alerts, dispatch_view, gpus, sla_evaluation
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
@@ -159,7 +160,8 @@ class BoardCache:
         ):
             return last._replace(
                 at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call),
-                database=get_database_state(call), lock=_get_lock(call, now)
+                database=get_database_state(call), lock=_get_lock(call, now),
+                devices=_list_devices({}),  # a board is kept only while nothing runs
             )  # fmt: skip
         found = await call.db.read(read_board, call, seen)
         if _changes_with_time(found) or _TODAY.is_cached or _UNSEEN.is_cached:
@@ -233,13 +235,20 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
         before.get(row.name), list_pool_resources(row, held, shared))
         for row in reads.list_pools(c)),
-        resources=list_shared_resources(held, shared),
+        resources=list_shared_resources(held, shared), devices=_list_devices(gpus.map_holders(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
         next=tuple(_build_next_lines(c, line)), coming=tuple(_build_coming_lines(c, now)),
         ended=tuple(_build_ended_lines(c, now)),
         alerts=tuple(_build_alert_lines(c, now, call.live)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
+
+
+def _list_devices(holders: Mapping[str, int]) -> tuple[DeviceEntry, ...]:
+    return tuple(
+        DeviceEntry(d["number"], d["name"], d["run"], d["trouble"], **d["measures"])
+        for d in gpus.list_devices(holders)
+    )
 
 
 def _build_coming_lines(c: Connection, now: datetime) -> Iterator[ComingEntry]:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from app.core.scheduling import devices as rules
-from app.core.scheduling.devices import Device, assign_devices, list_free
+from app.core.scheduling.devices import NVIDIA, Device, assign_devices, list_free
 from app.core.scheduling.plan import DispatchView, QueuedTask, Withheld
 from app.core.scheduling.resources import GPU
 from db.engine import Connection
@@ -22,7 +22,7 @@ FRESH = 1.0
 
 
 class DeviceLook(NamedTuple):
-    """The GPUs at a monotonic time, or None on a machine without NVML."""
+    """The GPUs at a monotonic time, or None on a machine whose driver tells of none."""
 
     at: float
     devices: tuple[Device, ...] | None
@@ -42,6 +42,11 @@ def get_devices() -> tuple[Device, ...] | None:
     return _last.devices if _last else None
 
 
+def get_maker() -> str:
+    """Return the maker of the GPUs: `amd` or `nvidia`."""
+    return found[0].maker if (found := get_devices()) else NVIDIA
+
+
 def list_withheld(held: Iterable[str | None]) -> tuple[Withheld, ...]:
     """Return the GPUs that nothing gets now; `held` are the devices of the active runs."""
     if not (found := get_devices()):
@@ -50,22 +55,27 @@ def list_withheld(held: Iterable[str | None]) -> tuple[Withheld, ...]:
     return tuple(Withheld(GPU, text) for text in rules.list_withheld(found, names))
 
 
-def list_devices(c: Connection) -> list[dict[str, Any]]:
-    """Return the GPUs as sent to clients: `run` is the number of the task, `trouble` in words."""
-    if not (found := get_devices()):
-        return []
-    numbers = {
+def map_holders(c: Connection) -> dict[str, int]:
+    """Return {device: number of the task that holds it}."""
+    if not get_devices():
+        return {}
+    return {
         name: run.number
         for run in dispatch.list_active(c)
         for name in resources.parse_devices(run.devices)
     }
+
+
+def list_devices(holders: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the GPUs as sent to clients: `run` is the number of the task, `trouble` in words."""
     return [
         {
             **device._asdict(),
-            "run": next((numbers[name] for name in device.names & numbers.keys()), None),
+            "measures": device.measures._asdict(),
+            "run": next((holders[name] for name in device.names & holders.keys()), None),
             "trouble": device.describe_trouble(),
         }
-        for device in found
+        for device in get_devices() or ()
     ]
 
 

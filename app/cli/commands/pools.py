@@ -26,6 +26,7 @@ from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from app.cli.context import CommandContext
@@ -95,12 +96,23 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _format_device(device: dict[str, Any]) -> str:
-    """Return `0 NVIDIA H100 GPU-5f2c81d0: #42`, or why no run gets it."""
+    """Return `0 NVIDIA H100 GPU-5f2c81d0: #42, 62%, 40.0/80G, 61°C`, or why no run gets it."""
     who = f"#{device['run']}" if device["run"] else ""
     state = "; ".join(filter(None, (who, device["trouble"]))) or "free"
-    return sanitize(
-        f"{device['number']} {device['name']} {format_devices([device['uuid']])}: {state}"
-    )
+    # AMD's devices have no name but their index.
+    names = dict.fromkeys((str(device["number"]), device["name"], format_devices([device["uuid"]])))
+    return sanitize(f"{' '.join(names)}: {', '.join((state, *_list_measures(device['measures'])))}")
+
+
+def _list_measures(found: dict[str, float | None]) -> Iterator[str]:
+    """Yield the known measures of a device."""
+    if (use := found["use"]) is not None:
+        yield f"{use:.0%}"
+    used, total = found["used_memory"], found["total_memory"]
+    if used is not None and total is not None:
+        yield units.format_memory_pair(used, total)
+    if (heat := found["temperature"]) is not None:
+        yield f"{heat:.0f}°C"
 
 
 def create_pool(session: CommandContext, args: Args) -> int:

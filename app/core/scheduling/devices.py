@@ -14,15 +14,29 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 
+AMD, NVIDIA = "amd", "nvidia"
+
+
+class DeviceMeasures(NamedTuple):
+    """Load of a GPU: share of time in use, memory in MiB, temperature in °C; None is unknown."""
+
+    use: float | None = None
+    used_memory: float | None = None
+    total_memory: float | None = None
+    temperature: float | None = None
+
+
 class Device(NamedTuple):
-    """A GPU of this machine as NVML tells: `user` is an unrelated process that computes on it."""
+    """A GPU of this machine as its driver tells. AMD's are named by index: `uuid` is `number`."""
 
     number: int
     uuid: str
     name: str
     failure: str | None = None
     user: tuple[int, str] | None = None
-    """Pid and program."""
+    """Pid and program of an unrelated process that computes on the device."""
+    maker: str = NVIDIA
+    measures: DeviceMeasures = DeviceMeasures()
 
     @property
     def names(self) -> set[str]:
@@ -85,13 +99,19 @@ def assign_devices(
     return found
 
 
-def make_variables(devices: Sequence[str]) -> dict[str, str]:
-    """Return the variables of a run with these devices; without any they hide all GPUs."""
+def make_variables(devices: Sequence[str], maker: str = NVIDIA) -> dict[str, str]:
+    """Return the variables of a run with these devices; without any they hide all GPUs.
+
+    AMD's libraries count the devices of CUDA_VISIBLE_DEVICES among those of
+    ROCR_VISIBLE_DEVICES, so a run gets only one of the two variables.
+    """
     listed = ",".join(devices)
+    variable = "ROCR_VISIBLE_DEVICES" if maker == AMD else "CUDA_VISIBLE_DEVICES"
     if not devices:
-        return {"CUDA_VISIBLE_DEVICES": ""}
-    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if devices[0].isdigit() else {}
-    return {"CUDA_VISIBLE_DEVICES": listed, VARIABLE: listed} | order
+        return {variable: ""}
+    has_order = maker == NVIDIA and devices[0].isdigit()
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if has_order else {}
+    return {variable: listed, VARIABLE: listed} | order
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic
 
-from app.core.scheduling.devices import Device
+from app.core.scheduling.devices import Device, DeviceMeasures
 from app.core.scheduling.resources import GPU
 from app.runtime.dispatcher import Dispatcher
-from app.runtime.gpus.nvml import NvmlReader
+from app.runtime.gpus.reader import GpuReader
 from app.service import gpus
 from db.engine import Connection, Database, WatchedRead
 from db.queries import reads, resources
@@ -20,7 +20,7 @@ from db.queries import reads, resources
 log = logging.getLogger(__name__)
 
 WAIT = 1.0
-"""Seconds that a duty waits for NVML."""
+"""Seconds that a duty waits for the driver."""
 SILENT = 10.0
 """Seconds without an answer after which no GPU is given."""
 
@@ -31,7 +31,7 @@ class GpuMonitor:
     """The last look at the GPUs, and the alerts about them. At most one look is under way."""
 
     def __init__(self, db: Database, dispatcher: Dispatcher) -> None:
-        self._dispatcher, self._reader = dispatcher, NvmlReader()
+        self._dispatcher, self._reader = dispatcher, GpuReader()
         self._has_gpus = WatchedRead(db, _has_gpus)
         self._under_way: asyncio.Future[Devices] | None = None
         self._began = 0.0
@@ -65,7 +65,7 @@ class GpuMonitor:
             self._dispatcher.wake()
 
     async def _look(self) -> bool:
-        """Look at the GPUs; return False if NVML has not answered in time."""
+        """Look at the GPUs; return False if the driver has not answered in time."""
         if self._under_way is None:
             self._began, keeper = monotonic(), self._dispatcher.keeper
             keepers = {pid for pid in (keeper.pid, keeper.guard_pid) if pid} if keeper else set()
@@ -73,7 +73,7 @@ class GpuMonitor:
         await asyncio.wait({self._under_way}, timeout=WAIT)
         if not self._under_way.done():
             if (silent := monotonic() - self._began) > SILENT:
-                self._fail(f"NVML has not answered for {silent:.0f} s")
+                self._fail(f"the driver has not answered for {silent:.0f} s")
             return False
         answer, self._under_way = self._under_way, None
         try:
@@ -94,8 +94,8 @@ class GpuMonitor:
         self.problems = {"gpus": f"the GPUs cannot be seen, so none is given: {why}"}
 
     def _keep(self, devices: Devices) -> None:
-        """Keep what was seen, and tell the dispatcher if it changed."""
-        changed = devices != gpus.get_devices()
+        """Keep what was seen, and tell the dispatcher if more than the measures changed."""
+        changed = _drop_measures(devices) != _drop_measures(gpus.get_devices())
         gpus.set_look(gpus.DeviceLook(self._began, devices))
         self.problems = {
             f"gpu-{device.number}": f"{device.describe_trouble()} ({device.name}, {device.uuid})"
@@ -104,6 +104,11 @@ class GpuMonitor:
         }
         if changed:
             self._dispatcher.wake()
+
+
+def _drop_measures(devices: Devices) -> Devices:
+    none = DeviceMeasures()
+    return devices and tuple(device._replace(measures=none) for device in devices)
 
 
 def _has_gpus(c: Connection) -> bool:

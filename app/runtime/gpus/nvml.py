@@ -1,4 +1,4 @@
-"""GPUs as NVML tells: name, failure and the unrelated process that uses each.
+"""NVIDIA's GPUs as NVML tells: name, failure, load and the unrelated process that uses each.
 
 The package is imported by the first read, which only a home with GPUs in a pool makes.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from app.core.scheduling.devices import Device
+from app.core.scheduling.devices import Device, DeviceMeasures
+from app.runtime.gpus.processes import find_unrelated
 
 PROGRAM_XIDS = frozenset({13, 31, 43, 45, 68, 109})
 """XID errors that a program causes, after which the device is sound."""
 MAX_EVENTS = 100
-MAX_DEPTH = 100
+MIB = 1 << 20
 UNCORRECTED, VOLATILE = 1, 0
 
 
@@ -64,11 +64,12 @@ class NvmlReader:
         return True
 
     def _read_device(self, nvml: ModuleType, index: int, keepers: Collection[int]) -> Device:
-        device = self._known.get(index, Device(index, "", "GPU"))._replace(failure=None, user=None)
+        device = self._known.get(index, Device(index, "", "GPU"))
+        device = device._replace(failure=None, user=None, measures=DeviceMeasures())
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid, name = nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle)
-            device = Device(index, uuid, name)
+            device = Device(index, uuid, name, measures=_measure(nvml, handle))
             self._watch_xids(nvml, handle, uuid)
             failure = self._find_failure(nvml, handle, uuid)
             return device._replace(failure=failure, user=_find_user(nvml, handle, keepers))
@@ -76,6 +77,9 @@ class NvmlReader:
             return device._replace(failure=str(error))
 
     def _find_failure(self, nvml: ModuleType, handle: Any, uuid: str) -> str | None:
+        modes = _ask(nvml, nvml.nvmlDeviceGetMigMode, handle)
+        if modes and modes[0]:
+            return "it is split into MIG instances, which Taskdeck does not give to runs"
         if uuid in self._xids:
             return f"XID error {self._xids[uuid]}"
         errors = _ask(nvml, nvml.nvmlDeviceGetTotalEccErrors, handle, UNCORRECTED, VOLATILE)
@@ -117,25 +121,15 @@ def _ask(nvml: ModuleType, call: Callable[..., Any], *args: Any) -> Any:
 def _find_user(nvml: ModuleType, handle: Any, keepers: Collection[int]) -> tuple[int, str] | None:
     """Return pid and program of a process that computes on the device and belongs to no run."""
     found = _ask(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
-    for pid in sorted(process.pid for process in found):
-        if not _is_below(pid, keepers):
-            return pid, _read_program(pid)
-    return None
+    return find_unrelated((process.pid for process in found), keepers)
 
 
-def _is_below(pid: int, keepers: Collection[int]) -> bool:
-    with suppress(OSError, ValueError, IndexError):
-        for _ in range(MAX_DEPTH):
-            if pid in keepers:
-                return True
-            if pid <= 1:
-                return False
-            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-    return False
-
-
-def _read_program(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip() or "a process"
-    except OSError:
-        return "a process that cannot be seen from here"
+def _measure(nvml: ModuleType, handle: Any) -> DeviceMeasures:
+    rates = _ask(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
+    memory = _ask(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    return DeviceMeasures(
+        rates and rates.gpu / 100,
+        memory and memory.used / MIB,
+        memory and memory.total / MIB,
+        _ask(nvml, nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+    )

@@ -222,7 +222,7 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
-    held, devices = sum_held(c), gpus.list_devices(c)
+    held, devices = sum_held(c), gpus.list_devices(gpus.map_holders(c))
     return [
         {
             **row._asdict(),

@@ -6,11 +6,11 @@ On wide terminals the host is below them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from textual.strip import Strip
 
-from app.core.board import Board, HostFacts, PoolEntry, ResourceUse
+from app.core.board import Board, DeviceEntry, HostFacts, PoolEntry, ResourceUse
 from app.core.scheduling.resources import format_use
 from app.core.text import units
 from app.tui.data.list_rows import PoolTableRow
@@ -166,10 +166,13 @@ class PoolsPane(Table):
         super().__init__((POOL_SECTION,), id="pools")
         self._host = HostFacts()
         self._shared: Sequence[ResourceUse] = ()
+        self._devices: Sequence[DeviceEntry] = ()
+        self._names: Mapping[int, str] = {}
         self._legend = ""
 
     def show_board(self, board: Board) -> None:
-        self._host, self._shared = board.host, board.resources
+        self._host, self._shared, self._devices = board.host, board.resources, board.devices
+        self._names = {run.number: run.name for run in board.running} if self._devices else {}
         view = self.views[0]
         part = NAMED_SECTION if any(pool.resources for pool in board.pools) else POOL_SECTION
         if view.part is not part:
@@ -232,10 +235,38 @@ class PoolsPane(Table):
         """Draw what pools share, and on a wide terminal the host, on lines that no pool needs."""
         width, free = self.size.width, len(strips) - len(self.views[0].rows) - 1
         below = [make_shared_line(self._shared, self.look)] if self._shared and free > 0 else []
+        below += make_device_lines(self._devices, self._names, self.look, free - len(below))
         if not self.is_narrow and free > len(below):
             below.append(make_host_line(self._host, self.look, width))
         kept = strips[: len(strips) - len(below)]
         super().draw([*kept, *(self.look.strip(spans, width) for spans in below)])
+
+
+def make_device_lines(
+    devices: Sequence[DeviceEntry], names: Mapping[int, str], look: Look, room: int
+) -> list[list[Span]]:
+    """Return a line for each GPU, or one for all if there is no room for each."""
+    if not devices or room < 1:
+        return []
+    if len(devices) > room:
+        held, lost = sum(d.run is not None for d in devices), sum(bool(d.trouble) for d in devices)
+        drained: list[Span] = [(f"  {lost} not given", "warn")] if lost else []
+        return [[("  gpus  ", "dim"), (f"{held} of {len(devices)} held", ""), *drained]]
+    return [_make_device_line(device, names, look) for device in devices]
+
+
+def _make_device_line(device: DeviceEntry, names: Mapping[int, str], look: Look) -> list[Span]:
+    """Return a line such as `gpu 0   62%   40.0/80G  61°C  #1042 resnet`."""
+    use = units.MISSING if device.use is None else f"{device.use:.0%}"
+    heat = "" if device.temperature is None else f"{device.temperature:.0f}°C"
+    memory = ""
+    if device.used_memory is not None and device.total_memory is not None:
+        memory = units.format_memory_pair(device.used_memory, device.total_memory)
+    figures = look.adapt_text(f"{use:>5} {memory:>10} {heat:>5}  ")
+    who = "" if device.run is None else f"#{device.run} {names.get(device.run, '')}".rstrip()
+    state = "  ".join(filter(None, (who, device.trouble))) or "free"
+    style = "warn" if device.trouble else "" if who else "dim"
+    return [(f"  gpu {device.number} ", "dim"), (figures, ""), (look.sanitize(state), style)]
 
 
 def make_shared_line(shared: Sequence[ResourceUse], look: Look) -> list[Span]:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.scheduling.devices import (
+    AMD,
     assign_devices,
     format_devices,
     make_variables,
@@ -41,6 +42,8 @@ def test_variables_name_indices_in_bus_order_and_uuids_by_themselves():
     }
     assert "CUDA_DEVICE_ORDER" not in make_variables(UUIDS)
     assert make_variables([]) == {"CUDA_VISIBLE_DEVICES": ""}
+    assert make_variables(["1"], AMD) == {"ROCR_VISIBLE_DEVICES": "1", "TASKDECK_DEVICES": "1"}
+    assert make_variables([], AMD) == {"ROCR_VISIBLE_DEVICES": ""}
 
 
 def test_devices_are_read_back_and_shown_short():

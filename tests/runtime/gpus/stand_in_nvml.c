@@ -1,12 +1,16 @@
 /* NVML as the tests drive it. Each line of the file in NVML_STAND_IN is a device:
-   uuid error uncorrected remap_failed xid pid. */
+   uuid error uncorrected remap_failed xid pid mig. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SUCCESS = 0, NOT_FOUND = 6, TOO_SMALL = 7, TIMEOUT = 10 };
 
-typedef struct { char uuid[80]; int error, uncorrected, unrepaired, xid; unsigned pid; } device_t;
+typedef struct {
+    char uuid[80];
+    int error, uncorrected, unrepaired, xid;
+    unsigned pid, mig;
+} device_t;
 typedef struct { unsigned pid; unsigned long long memory; unsigned gpu, compute; } process_t;
 typedef struct { void *device; unsigned long long type, data; unsigned gpu, compute; } event_t;
 
@@ -16,9 +20,9 @@ static int read_all(device_t *found) {
     int n = 0;
     FILE *file = fopen(getenv("NVML_STAND_IN"), "r");
     if (!file) return 0;
-    while (n < 64 && fscanf(file, "%79s %d %d %d %d %u", found[n].uuid, &found[n].error,
+    while (n < 64 && fscanf(file, "%79s %d %d %d %d %u %u", found[n].uuid, &found[n].error,
                             &found[n].uncorrected, &found[n].unrepaired, &found[n].xid,
-                            &found[n].pid) > 0) {
+                            &found[n].pid, &found[n].mig) > 0) {
         n++;
     }
     fclose(file);
@@ -79,6 +83,31 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *n, process_t
     *n = one.pid ? 1 : 0;
     if (room < *n) return TOO_SMALL;
     if (*n) memset(found, 0, sizeof *found), found->pid = one.pid;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigMode(void *handle, unsigned *now, unsigned *next) {
+    device_t one;
+    int code = find(handle, &one);
+    *now = *next = one.mig;
+    return code;
+}
+
+int nvmlDeviceGetUtilizationRates(void *handle, unsigned rates[2]) {
+    rates[0] = 62;
+    rates[1] = 9;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long memory[3]) {
+    memory[0] = 80ULL << 30;
+    memory[2] = 20ULL << 30;
+    memory[1] = memory[0] - memory[2];
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *degrees) {
+    *degrees = 61;
     return SUCCESS;
 }
 

@@ -124,7 +124,7 @@ async def test_a_driver_that_fails_or_hangs_gives_no_device(
     monkeypatch.setattr(gpu_monitor, "WAIT", 0.001)
     monkeypatch.setattr(gpu_monitor, "SILENT", 0.0)
     await monitor.check()
-    assert "NVML has not answered" in monitor.problems["gpus"] and reader.reads == 3
+    assert "the driver has not answered" in monitor.problems["gpus"] and reader.reads == 3
     await monitor.check()
     assert reader.reads == 3
     reader.go.set()

@@ -43,8 +43,8 @@ class GpuHome(AcceptanceHome):
         self.gate, self.tasks = self.work / "gate", list[str]()
 
     def tell(self, *devices: Sequence[object]) -> None:
-        """Say which devices there are: uuid, error, memory errors, failed repair, XID, pid."""
-        lines = (" ".join(map(str, (*device, *[0] * (6 - len(device))))) for device in devices)
+        """Say which devices there are: uuid, error, memory errors, failed repair, XID, pid, MIG."""
+        lines = (" ".join(map(str, (*device, *[0] * (7 - len(device))))) for device in devices)
         new = self.file.with_suffix(".new")
         new.write_text("\n".join(lines) + "\n")
         new.rename(self.file)
@@ -144,7 +144,10 @@ def test_a_device_of_an_unrelated_process_is_not_given(
     assert used in machine.find_why(second)
     shown = machine.run_ok("pool", "show", "a")
     assert f"0 Stand-in 9000 GPU-aaaaaaaa: {used}" in shown
-    assert f"GPU-bbbbbbbb: #{first}" in shown
+    assert f"GPU-bbbbbbbb: #{first}, 62%, 20.0/80G, 61°C" in shown
+    board = {one["number"]: one for one in machine.call("board")["devices"]}
+    assert board[1]["run"] == int(first) and board[0]["trouble"] == used
+    assert board[2]["used_memory"] == 20 * 1024 and board[2]["temperature"] == 61
     run = machine.call("show", id=first)["instances"][0]
     machine.tell((A,), (B, 0, 0, 0, 0, run["pid"]), (C,))  # a process of a task is no stranger
     assert machine.read_told(second) == f"<{A}|>"
@@ -154,12 +157,13 @@ def test_a_device_of_an_unrelated_process_is_not_given(
 
 def test_a_failed_device_is_drained_with_an_alert(machine: GpuHome):
     names = [A, B, C, A.replace("a", "d"), A.replace("a", "e"), A.replace("a", "f")]
+    names.append(A.replace("a", "9"))
     machine.tell(*((name,) for name in names))
     machine.call("pool.set", name="a", resources={"gpu": 9})
-    wait_until(lambda: len(machine.call("pool.show", name="a")["devices"]) == 6, "six devices")
+    wait_until(lambda: len(machine.call("pool.show", name="a")["devices"]) == 7, "seven devices")
     first = machine.start(1)
     assert machine.read_told(first) == f"<{A}|>"
-    faults = ((), (15,), (0, 3), (0, 0, 1), (0, 0, 0, 79), (0, 0, 0, 13))
+    faults = ((), (15,), (0, 3), (0, 0, 1), (0, 0, 0, 79), (0, 0, 0, 13), (*[0] * 5, 1))
     machine.tell(*((name, *fault) for name, fault in zip(names, faults, strict=True)))
 
     def list_alerts() -> dict[str, str]:
@@ -172,10 +176,11 @@ def test_a_failed_device_is_drained_with_an_alert(machine: GpuHome):
         "gpu-2": "3 uncorrected memory errors",
         "gpu-3": "its memory could not be repaired (row remapping)",
         "gpu-4": "XID error 79",
+        "gpu-6": "it is split into MIG instances, which Taskdeck does not give to runs",
     }
     assert alerts == {
-        name: f"GPU {n} is drained: {text} (Stand-in 9000, {names[n]})"
-        for n, (name, text) in enumerate(words.items(), 1)
+        name: f"GPU {name[-1]} is drained: {text} (Stand-in 9000, {names[int(name[-1])]})"
+        for name, text in words.items()
     }
     second, third = machine.start(1), machine.start(1)
     assert machine.read_told(second) == f"<{names[5]}|>"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from app.core.board import Board, ResourceUse
+from app.core.board import Board, DeviceEntry, ResourceUse
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict
 from app.tui.actions import queues_pools
 from app.tui.app import TaskdeckApp
-from app.tui.panes.pools import PoolsPane
+from app.tui.panes.pools import PoolsPane, make_device_lines
 from app.tui.panes.queues import QueuesPane
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.why import WhyScreen
@@ -392,3 +392,23 @@ async def test_named_resources_of_pools_are_shown(size: tuple[int, int], shown: 
         await wait_until(pilot, lambda: app.screen.query_one(PoolsPane).cursor == "pool:main")
         await pilot.press("k")
         await wait_until(pilot, lambda: app.screen.query_one(PoolsPane).cursor == "pool:gpu")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_devices_are_shown_with_load_and_holder(size: tuple[int, int]):
+    first = DeviceEntry(0, "H100", 1042, None, 0.62, 40 * 1024, 80 * 1024, 61)
+    used = "GPU 1 is used by sleep (pid 7), which is no task"
+    devices = (first, DeviceEntry(1, "H100", trouble=used), DeviceEntry(2, "H100"))
+    app, _ = make_recorded_deck(make_board_with_resources()._replace(devices=devices))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("2", "z")
+        await wait_until(pilot, lambda: read_title_line(app, "gpu 2"))
+        assert re.search(r"62% +40.0/80G +61°C +#1042 resnet50", read_title_line(app, "gpu 0 "))
+        assert used in read_title_line(app, "gpu 1 ") and "free" in read_title_line(app, "gpu 2 ")
+
+
+def test_devices_without_room_are_counted():
+    devices = [DeviceEntry(n, "H100", 7 if n < 3 else None) for n in range(8)]
+    ((spans,),) = [make_device_lines(devices, {}, Look(), 4)]
+    assert "".join(text for text, _ in spans) == "  gpus  3 of 8 held"
+    assert make_device_lines(devices, {}, Look(), 0) == []

@@ -88,7 +88,8 @@ class DeckLayout(DeckNode, Screen[None]):
         counts = (len(board.queues), len(board.pools), len(board.alerts))
         places = compute_layout(
             width, height, banner, *counts, self.deck.memory.get(self._sizes_key, {}),
-            sum(len(pool.resources) for pool in board.pools), bool(board.resources),
+            sum(len(pool.resources) for pool in board.pools),
+            bool(board.resources) + len(board.devices),
         )  # fmt: skip
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")

@@ -52,7 +52,7 @@ def compute_layout(
     """Distribute `height` lines among the panes for the given row counts.
 
     `named` counts the lines of named resources on a wide terminal, `shared` those of the resources
-    that pools share. The work pane gets the rest.
+    and the GPUs that pools share. The work pane gets the rest.
     """
     wide, tall = width >= WIDE_CELLS, height >= TALL_HEIGHT
     header = 2 if wide else 1
