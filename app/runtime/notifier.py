@@ -12,14 +12,14 @@ import logging
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from app.core.notifications import messages
 from app.core.rules import actions
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
 from app.runtime import action_program
 from app.runtime.channel_sender import ChannelSender, SendResult
@@ -27,8 +27,9 @@ from app.service.context import Call
 from app.service.rules import acting
 from db import statement_timer, timestamps
 from db.engine import Connection
-from db.queries import alerts, deliveries, silences, task_notices
+from db.queries import alerts, deliveries, reads, silences, task_notices
 from db.rows import DeliveryRow
+from db.states import FAILED
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ MIN_ATTEMPTS = 6
 """Attempts before a delivery may be given up."""
 FAILING_AFTER = 3
 """Failed attempts after which an alert tells that messages are not sent."""
+MAX_OUTPUTS, MAX_LINES, MAX_LINE_CELLS = 3, 20, 300
+"""Failed tasks whose output a message tells, and the lines of each and their cells."""
 BATCH = 50
 """Deliveries read at a time."""
 RETRY_DELAY = 10.0
@@ -62,6 +65,8 @@ class DeliveryPlan:
     states: Mapping[int, tuple[str, str | None]] | None = None
     is_silenced: bool = False
     skip: str | None = None
+    outputs: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """{task id: last lines of its log} of failed tasks."""
 
 
 class Notifier:
@@ -209,7 +214,8 @@ class Notifier:
     def _describe(self, plan: DeliveryPlan) -> dict[str, Any]:
         row = plan.row
         if row.event == "ended":
-            return messages.describe_tasks(row.payload, row.key, self._host)
+            outputs = plan.outputs if self._sender.settings.has_output else {}
+            return messages.describe_tasks(row.payload, outputs, row.key, self._host)
         listed = [one for one in row.payload["alerts"] if one["id"] in plan.ids]
         payload = {"ids": list(plan.ids), "alerts": listed or row.payload["alerts"][:1]}
         states = plan.states or {}
@@ -254,6 +260,8 @@ def _read_work(
 
 
 def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
+    if row.event == "ended":
+        return DeliveryPlan(row, outputs=_read_outputs(c, row.payload["tasks"]))
     ids = row.payload["ids"]
     ends = _find_ends(c, row)
     if ends and row.event == "firing":
@@ -266,9 +274,23 @@ def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
         ids = [number for number in ids if states.get(number, ("",))[0] == "firing"]
     elif row.attempts and row.event == "firing" and not _is_message(row):
         ids = [number for number in ids if states.get(number, ("",))[0] != "resolved"]
-    if not ids and row.event != "ended":
+    if not ids:
         return DeliveryPlan(row, skip=_explain_end(c, states))
     return DeliveryPlan(row, ids, states)
+
+
+def _read_outputs(c: Connection, tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the last lines of the first failed tasks, sanitized."""
+    failed = [task["uuid"] for task in tasks if task["status"] in FAILED][:MAX_OUTPUTS]
+    found = reads.map_last_runs(c, failed)
+    return {
+        uuid: [truncate(sanitize(line), MAX_LINE_CELLS) for line in _list_last_lines(run.logs)]
+        for uuid, run in found.items()
+    }
+
+
+def _list_last_lines(logs: str | None) -> list[str]:
+    return [line for line in (logs or "").splitlines() if line.strip()][-MAX_LINES:]
 
 
 def _is_message(row: DeliveryRow) -> bool:
@@ -285,7 +307,7 @@ def _explain_end(c: Connection, states: Mapping[int, tuple[str, str | None]]) ->
 
 def _find_ends(c: Connection, row: DeliveryRow) -> dict[int, str]:
     """Return {alert: end of its silence} for a message of which nothing was sent."""
-    if row.event == "ended" or row.attempts:
+    if row.attempts:
         return {}
     return {key: one.until for key, one in silences.find_silenced(c, row.payload["ids"]).items()}
 

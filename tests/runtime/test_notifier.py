@@ -28,8 +28,9 @@ from app.service.rules import acting
 from db import timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine
-from db.queries import alerts, silences
+from db.queries import alerts, silences, task_notices
 from db.rows import DeliveryRow
+from tests.db.builders import TaskBuilder
 from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
 from tests.message_servers import HttpReceiver, receive_http
 from tests.service.calls import wait_for_change
@@ -459,6 +460,31 @@ async def test_alerts_of_taskdeck_itself_reach_their_channel(
     assert get_keys(http) == [row.key for row in rows]
     shown = await service_alerts.show(Call(scenario.db, "", config.parent), id=1)
     assert [one["event"] for one in shown["deliveries"]] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_message_about_a_failed_task_has_its_last_lines(
+    scenario: Scenario, config: Path, http: HttpReceiver, told: bool
+):
+    settings = f"[notifications]\noutput = {str(told).lower()}\n"
+    config.write_text(config.read_text() + settings)
+
+    def fail(c: Connection) -> None:
+        builder = TaskBuilder(c)
+        run = builder.submit_task(notify="ended ops", name="mail")
+        builder.complete_run(run, 127)
+        c.exec_driver_sql("UPDATE instances SET logs = 'one\n\x1b[31mmail.sh: not found\n\n'")
+
+    await scenario.db.write(task_notices.start_cursor)
+    async with run_notifier(scenario.db, config):
+        await scenario.db.write(fail)
+        await wait_for(scenario, lambda rows: len(rows) == 1)
+        scenario.clock.advance(2)
+        await wake(scenario)
+        await wait_for(scenario, lambda rows: rows[0].status == "sent")
+    lines = json.loads(http.bodies[0])["message"].split("\n")
+    shown = ["    one", "    ␛[31mmail.sh: not found"] if told else []
+    assert lines[1:-4] == shown and "#1 mail failed" in lines[0]
 
 
 async def test_a_silenced_alert_of_taskdeck_itself_is_not_sent(

@@ -62,7 +62,7 @@ class NotificationSettings:
 
     `default` is the channel for the end of tasks that name no channel, "" for none. `problems` is
     the channel for alerts of Taskdeck itself, "" for none. `on` is `failed` or `ended`. `faulty`
-    names the channels with a fault.
+    names the channels with a fault. `has_output` adds the last lines of failed tasks to messages.
     """
 
     channels: Mapping[str, Channel] = field(default_factory=dict[str, Channel])
@@ -72,6 +72,7 @@ class NotificationSettings:
     allow_command: bool = False
     allow_private: tuple[Network, ...] = ()
     faulty: frozenset[str] = frozenset()
+    has_output: bool = True
 
 
 def parse_notifications(
@@ -98,6 +99,7 @@ def parse_notifications(
         actions.get("command", False),
         actions.get("allow_private", ()),
         frozenset(map(str, names)) - channels.keys(),
+        tables["notifications"].get("output", True),
     )
     return settings, faults
 
@@ -350,6 +352,9 @@ def _add_fault(
 
 
 _TABLE_PARSERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
-    "notifications": {"default": _parse_default, "on": _parse_outcome, "problems": _parse_default},
+    "notifications": {
+        "default": _parse_default, "on": _parse_outcome, "problems": _parse_default,
+        "output": _parse_switch,
+    },
     "actions": {"command": _parse_switch, "allow_private": _parse_networks},
-}
+}  # fmt: skip

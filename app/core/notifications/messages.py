@@ -100,22 +100,33 @@ def format_moment(stored: str) -> str:
     return datetime.fromisoformat(stored).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
-def describe_tasks(payload: Mapping[str, Any], key: str, host: str) -> dict[str, Any]:
-    """Return the end of tasks as webhooks get it."""
+def describe_tasks(
+    payload: Mapping[str, Any], outputs: Mapping[str, Sequence[str]], key: str, host: str
+) -> dict[str, Any]:
+    """Return the end of tasks as webhooks get it.
+
+    `outputs` is {task id: last lines of its log} of the tasks whose output the message tells.
+    """
     tasks = payload["tasks"]
     failed = any(task["status"] in FAILED for task in tasks)
     return {
         "key": key, "event": "ended", "severity": "warning" if failed else "info", "host": host,
         "subject": _make_task_subject(tasks, payload["count"]), "count": payload["count"],
-        "tasks": [{name: value for name, value in task.items() if name != "notify"}
-                  for task in tasks],
+        "tasks": [
+            {name: value for name, value in task.items() if name != "notify"}
+            | {"output": [*outputs.get(task["uuid"], ())]}
+            for task in tasks
+        ],
     }  # fmt: skip
 
 
 def make_task_message(data: Mapping[str, Any], footer: str) -> Message:
     """Return the message about ended tasks; `data` is from `describe_tasks`."""
     tasks = data["tasks"]
-    lines = [f"{_format_task(task)} ({format_moment(task['ended_at'])})" for task in tasks]
+    lines: list[str] = []
+    for task in tasks:
+        lines.append(f"{_format_task(task)} ({format_moment(task['ended_at'])})")
+        lines += [f"    {line}" for line in task["output"]]
     if data["count"] > len(tasks):
         lines.append(f"and {data['count'] - len(tasks):,} more")
     number = tasks[0]["number"]
