@@ -264,7 +264,8 @@ def _make_device_line(device: DeviceEntry, names: Mapping[int, str], look: Look)
         memory = units.format_memory_pair(device.used_memory, device.total_memory)
     figures = look.adapt_text(f"{use:>5} {memory:>10} {heat:>5}  ")
     who = "" if device.run is None else f"#{device.run} {names.get(device.run, '')}".rstrip()
-    state = "  ".join(filter(None, (who, device.trouble))) or "free"
+    trouble = (device.trouble or "").removeprefix(f"GPU {device.number} is ")
+    state = "  ".join(filter(None, (who, trouble))) or "free"
     style = "warn" if device.trouble else "" if who else "dim"
     return [(f"  gpu {device.number} ", "dim"), (figures, ""), (look.sanitize(state), style)]
 

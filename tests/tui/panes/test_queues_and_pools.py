@@ -397,8 +397,9 @@ async def test_named_resources_of_pools_are_shown(size: tuple[int, int], shown: 
 @pytest.mark.parametrize("size", SIZES)
 async def test_devices_are_shown_with_load_and_holder(size: tuple[int, int]):
     first = DeviceEntry(0, "H100", 1042, None, 0.62, 40 * 1024, 80 * 1024, 61)
-    used = "GPU 1 is used by sleep (pid 7), which is no task"
-    devices = (first, DeviceEntry(1, "H100", trouble=used), DeviceEntry(2, "H100"))
+    used = "used by sleep (pid 7), which is no task"
+    second = DeviceEntry(1, "H100", trouble=f"GPU 1 is {used}")
+    devices = (first, second, DeviceEntry(2, "H100"))
     app, _ = make_recorded_deck(make_board_with_resources()._replace(devices=devices))
     async with app.run_test(size=size) as pilot:
         await pilot.press("2", "z")
