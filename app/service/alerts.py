@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from app.core import sla
 from app.core.rules import levels
 from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.core.text.units import format_upper_bound
 from app.errors import NotFound, Problem, Usage
 from app.service import notifications, silences, sla_evaluation, sla_metrics
 from app.service.arguments import parse_since
@@ -32,11 +33,13 @@ from db.queries import alerts, definitions, deliveries, operations
 from db.queries import schedules as db_schedules
 from db.queries import silences as db_silences
 from db.queries.silences import Silence
-from db.rows import AlertRow, SlaRow
+from db.rows import AlertRow, DeliveryRow, SlaRow
 
 _ALERT_ID = re.compile(r"[0-9]{1,18}")
 BATCH_SIZE = 500
 """Alerts in one transaction, and at most in one operation: some 20 ms on the writer thread."""
+MAX_ENDED = 5
+"""Actions that the answer of an acknowledgement lists."""
 MAX_RULES = 20
 """Rules silenced in one transaction, about 2 ms each."""
 
@@ -249,8 +252,26 @@ def _acknowledge(c: Connection, by: str, ids: Sequence[int], note: str | None) -
         alerts.set_notes(c, [row.id for row in noted], note)
         _record_operations(c, by, "note", noted, "acknowledged")
     done = [row for row in rows if row in firing or row in noted]
-    return {"done": [_format_done(row, "acknowledged") for row in done],
-            "notes": [_format_note(row) for row in rows if row not in done]}  # fmt: skip
+    return {
+        "done": [_format_done(row, "acknowledged") for row in done],
+        "notes": [_format_note(row) for row in rows if row not in done]
+        + _describe_ended(deliveries.list_ended_by_ack(c, [row.id for row in firing])),
+    }
+
+
+def _describe_ended(rows: Sequence[DeliveryRow]) -> list[str]:
+    """Return a note on the actions that an acknowledgement ends: `cancel in 5s, notify ops …`."""
+    if not rows:
+        return []
+    now = timestamps.utcnow()
+    shown = [
+        f"{'notify ' if 'notify' in row.action else ''}{truncate(sanitize(row.target), 60)}"
+        f" in {format_upper_bound((timestamps.parse_time(row.due_at) - now).total_seconds())}"
+        for row in rows[:MAX_ENDED]
+    ]
+    more = f" and {len(rows) - MAX_ENDED:,} more" if len(rows) > MAX_ENDED else ""
+    what = "later action" if len(rows) == 1 else "later actions"
+    return [f"{len(rows):,} {what} will not run: {', '.join(shown)}{more}."]
 
 
 def _unacknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]:

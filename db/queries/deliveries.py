@@ -153,6 +153,27 @@ def is_held(row: DeliveryRow) -> bool:
     return not row.attempts and _is_put_off(row.created_at, row.due_at)
 
 
+def list_ended_by_ack(c: Connection, alert_ids: Collection[int]) -> list[DeliveryRow]:
+    """Return the later actions, soonest first, of which these acknowledged alerts were the last.
+
+    Those are put off by `after` or a silence, or repeated; a message on its way is sent.
+    """
+    if not alert_ids:
+        return []
+    rules = c.execute(select(_A.sla_id).where(is_any_of(_A.id, alert_ids)).distinct()).scalars()
+    waiting = select(*_ROW).where(_D.next_at > timestamps.now(), text("+event = 'firing'"))
+    rows = map(DeliveryRow._make, c.execute(waiting.order_by(_D.next_at, _D.id)))
+    of_rules = {*rules}
+    later = [row for row in rows if row.sla_id in of_rules and (row.repeats or is_held(row))]
+    states = map_alert_states(c, {number for row in later for number in row.payload["ids"]})
+    return [
+        row
+        for row in later
+        if {*alert_ids} & {*row.payload["ids"]}
+        and all(states.get(number, ("",))[0] != "firing" for number in row.payload["ids"])
+    ]
+
+
 def _is_put_off(created_at: str, due_at: str) -> bool:
     usual = timestamps.parse_time(created_at) + timedelta(seconds=2 * GROUP_SECONDS)
     return due_at > timestamps.format_time(usual)

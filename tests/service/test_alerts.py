@@ -1,5 +1,6 @@
 """Alerts: listing, acknowledging and silencing."""
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -203,6 +204,24 @@ async def test_other_writes_go_through_while_many_rules_are_silenced(call: Call)
     assert await count_other_writes(call, alerts.silence(call, ids=names, until="1h")) >= 3
     assert await count_other_writes(call, alerts.unsilence(call, ids=names)) >= 3
     assert await execute_sql(call, "SELECT count(*) FROM silences") == [(0,)]
+
+
+async def test_an_acknowledgement_names_the_later_actions_it_ends(call: Call) -> None:
+    later: list[dict[str, Any]] = [
+        {"on": "firing", "notify": "ops"},
+        {"on": "firing", "cancel": True, "after": 3600.0},
+        {"on": "firing", "notify": "ops", "after": 7200.0},
+    ]
+    await slas.create(call, name="soon", preset="starts-within", value="30m")
+    await execute_sql(call, "UPDATE slas SET actions = ?", json.dumps(later))
+    first, second = [await make_late_task(call) for _ in range(2)]
+
+    assert (await alerts.ack(call, ids=[first["id"]]))["notes"] == [
+        "1 later action will not run: cancel in 1h00m."
+    ]
+    assert (await alerts.ack(call, ids=[second["id"]]))["notes"] == [
+        "2 later actions will not run: cancel in 1h00m, notify ops in 2h00m."
+    ]
 
 
 async def test_a_note_is_replaced_and_comes_back_with_an_undo(call: Call) -> None:

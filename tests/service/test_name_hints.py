@@ -91,6 +91,21 @@ async def test_a_schedule_of_a_missing_program_is_stored_with_a_hint(
 
 
 @pytest.mark.parametrize(
+    ("jitter", "hint"),
+    [("3d", "a jitter of 3d is longer than the 8h between two fire times."), ("8h", None)],
+)
+async def test_a_jitter_longer_than_the_interval_has_a_hint(
+    call: Call, notes: list[str], jitter: str, hint: str | None
+):
+    times = {"cron": "0 9,17 * * *", "argv": ["true"], "timezone": "UTC"}
+    await call_verb(call, "schedule.create", name="s", **times)
+    await call_verb(call, "schedule.set", name="s", jitter=jitter)
+    await call_verb(call, "apply", tables={"schedules": {"s2": times | {"jitter": jitter}}})
+
+    assert notes == ([hint, f"schedules.s2: {hint}"] if hint else [])
+
+
+@pytest.mark.parametrize(
     ("action", "problem"),
     [
         ({"submit": {"template": "tpll"}}, 'slas.act: no template "tpll". Nearest: tpl.'),

@@ -55,7 +55,7 @@ COLUMNS = [
 ]
 FIELDS = (
     "name", "state", "kind", "expression", "zone", "next_fire", "overlap", "missed", "task",
-    "created_at", "updated_at",
+    "created_at", "updated_at", "due_at",
 )  # fmt: skip
 KINDS = ("cron", "every", "at", "rrule", "at_boot")
 _RULES = ("timezone", "overlap", "missed", "missed_within", "jitter", "until", "exclude")
@@ -86,7 +86,12 @@ def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
 def _format_next(schedule: dict[str, Any]) -> str:
     if schedule["state"] == "paused" and not schedule["paused_until"]:
         return units.MISSING
-    return time_format.format_clock(schedule["next_fire"], zone=schedule["zone"])
+    return time_format.format_clock(_get_start(schedule), zone=schedule["zone"])
+
+
+def _get_start(schedule: dict[str, Any]) -> str | None:
+    """Return the next fire time with the jitter: when the task is submitted."""
+    return schedule["due_at"] if schedule["next_fire"] else None
 
 
 def _format_strip(fires: list[dict[str, Any]]) -> str:
@@ -129,7 +134,7 @@ def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _format_future(schedule: dict[str, Any]) -> str:
     """Return the next fire time in the zone of the schedule, with the time until then."""
-    at = schedule["next_fire"]
+    at = _get_start(schedule)
     return time_format.format_future(at, schedule["zone"]) if at else ""
 
 
@@ -152,11 +157,21 @@ def _format_rules(schedule: dict[str, Any]) -> str:
         f"overlap {schedule['overlap']}",
         f"missed {schedule['missed']}"
         + (f" within {units.format_duration_setting(within)}" if within else ""),
-        f"jitter {units.format_duration_setting(jitter)}" if jitter else "",
+        f"jitter {units.format_duration_setting(jitter)}{_format_delay(schedule)}"
+        if jitter
+        else "",
         f"until {end}" if schedule["until"] else "",
         f"not on {', '.join(schedule['exclude'])}" if schedule["exclude"] else "",
     ]
     return ", ".join(filter(None, rules))
+
+
+def _format_delay(schedule: dict[str, Any]) -> str:
+    """Return the jitter of this schedule: ` (here 2m07s)`."""
+    if not schedule["next_fire"]:
+        return ""
+    delay = time_format.seconds_between(schedule["next_fire"], schedule["due_at"])
+    return f" (here {units.format_duration_setting(delay)})"
 
 
 def _format_fire(fire: dict[str, Any], zone: str) -> str:

@@ -32,6 +32,7 @@ from app.service.context import Call
 from app.service.definitions import queues, slas, templates
 from app.service.notifications import note_commands_off, note_unknown_channels, require_usable
 from app.service.schedules import changes as schedule_changes
+from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup
 from app.service.tasks.places import Place, get_totals
 from db import schema, timestamps
@@ -149,7 +150,9 @@ def _list_hints(c: Connection, changes: Sequence[DefinitionChange]) -> list[str]
         if one.word != "same" and one.kind == "slas":
             hints = name_hints.describe_rule_hints(c, one.values["conditions"], planned)
         elif one.word != "same" and one.kind == "schedules":
-            hints = [name_hints.describe_program_hint(planned[one.name])]
+            row = planned[one.name]
+            jitter = schedule_rules.describe_jitter_hint(row, timestamps.utcnow())
+            hints = [name_hints.describe_program_hint(row), jitter]
         found += [f"{one.kind}.{sanitize(one.name)}: {hint}" for hint in hints if hint]
     return found
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import islice, pairwise
 from typing import Any
 
 from app.core.schedules import fire_plan
 from app.core.schedules.definition import ScheduleDefinition
 from app.core.schedules.fire_plan import FireRules
 from app.core.schedules.recurrence import Recurrence
+from app.core.text.units import format_duration_setting
 from db import timestamps
 from db.rows import ScheduleRow
 
@@ -62,6 +64,18 @@ def format_next(rules: FireRules, found: datetime | None) -> tuple[str | None, s
     return timestamps.format_time(found), timestamps.format_time(found + rules.delay)
 
 
+def describe_jitter_hint(row: ScheduleRow, now: datetime) -> str | None:
+    """Return a hint if the jitter may be longer than the time between two fire times."""
+    times = islice(fire_plan.iterate_fires(build_rules(row, {}), now), _COMPARED)
+    shortest = min((later - at for at, later in pairwise(times)), default=None)
+    if shortest is None or row.jitter <= shortest.total_seconds():
+        return None
+    longer, gap = map(format_duration_setting, (row.jitter, shortest.total_seconds()))
+    return f"a jitter of {longer} is longer than the {gap} between two fire times."
+
+
+_COMPARED = 10
+"""Next fire times between which the shortest interval is sought."""
 COLUMNS = (
     "kind", "expression", "zone", "start", "task", "overlap", "missed", "missed_within", "jitter",
     "until", "exclude", "description",

@@ -106,11 +106,17 @@ async def create(
 
     await _write_resolved(call, row, create)
     await _note_missing_program(call, row)
+    _note_long_jitter(call, row, now)
     return await show(call, name=name)
 
 
 async def _note_missing_program(call: Call, row: ScheduleRow) -> None:
     if hint := await asyncio.to_thread(name_hints.describe_program_hint, row):
+        call.note(hint)
+
+
+def _note_long_jitter(call: Call, row: ScheduleRow, now: datetime) -> None:
+    if hint := schedule_rules.describe_jitter_hint(row, now):
         call.note(hint)
 
 
@@ -190,6 +196,8 @@ async def set_(
     await _write_resolved(call, new, change)
     if (new.task, new.context) != (row.task, row.context):
         await _note_missing_program(call, new)
+    if any(getattr(new, key) != getattr(row, key) for key in ("kind", "expression", "jitter")):
+        _note_long_jitter(call, new, now)
     return await show(call, name=name)
 
 

@@ -68,6 +68,13 @@ class ScheduleEntry:
         return f"schedule:{self.name}"
 
     @property
+    def delay(self) -> float:
+        """Jitter of this schedule in seconds; 0.0 without a next fire time."""
+        if self.next_at is None or self.due_at is None:
+            return 0.0
+        return self.due_at - self.next_at
+
+    @property
     def sign(self) -> Sign:
         """Sign of the state."""
         return SCHEDULES.get(self.state, UNKNOWN)

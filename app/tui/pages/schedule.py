@@ -91,8 +91,8 @@ def _list_rules(row: ScheduleEntry, now: float) -> Iterator[str]:
         + (f" within {units.format_duration_setting(within)}" if within else "")
     )
     if jitter := facts.get("jitter"):
-        delay = (row.due_at or 0.0) - (row.next_at or 0.0)
-        now_by = f" (here {units.format_duration_setting(delay)})" if delay > 0 else ""
+        delay = units.format_duration_setting(row.delay)
+        now_by = f" (here {delay})" if row.delay > 0 else ""
         yield f"jitter up to {units.format_duration_setting(jitter)}{now_by}"
     if (until := to_unix_or_none(facts.get("until"))) is not None:
         yield f"until {format_wall_time(until, now, zone=row.zone)}"
@@ -147,14 +147,13 @@ def _make_fact_rows(row: ScheduleEntry, now: float, room: int, look: Look) -> It
 
 
 def _make_next_section(row: ScheduleEntry, now: float, look: Look) -> Section:
-    times = [to_unix(at) for at in row.facts.get("upcoming") or ()]
-    delay = (row.due_at or 0.0) - (row.next_at or 0.0)
+    times = [to_unix(at) + row.delay for at in row.facts.get("upcoming") or ()]
     rows = [
         DocRow(
             (
                 (_format_time_cell(at, now, row.zone), ""),
-                (_format_wait(at + delay, now), "dim"),
-                (_format_expected_end(row, at + delay, now), "dim"),
+                (_format_wait(at, now), "dim"),
+                (_format_expected_end(row, at, now), "dim"),
             )
         )
         for at in times

@@ -43,9 +43,9 @@ def format_recurrence(row: ScheduleEntry, now: float) -> str:
 
 
 def format_next(row: ScheduleEntry, now: float, *, words: bool = True) -> str:
-    """Return when a schedule fires next, or why it does not."""
+    """Return when a schedule fires next, with its jitter, or why it does not."""
     if row.next_at is not None:
-        return format_fire_time(row.next_at, now, row.zone, words=words)
+        return format_fire_time(row.next_at + row.delay, now, row.zone, words=words)
     if row.state == "active":
         return "at boot" if row.kind == "boot" else units.MISSING
     return row.state
@@ -207,19 +207,20 @@ class TimelineCell(NamedTuple):
     """The runs of a schedule in a range, drawn one character a cell.
 
     `■` is a run that was, `□` one that is expected, `│` is now. A fire time without a task has the
-    sign of its outcome.
+    sign of its outcome. `delay` is the jitter in seconds.
     """
 
     timeline: Timeline
     shown: TimeRange
     now_cell: int
+    delay: float
 
     def draw(self, look: Look, cells: int) -> str:
         """Draw the cells; a plain look lists the next fire times in words."""
         if look.plain:
             return self._list_times()[:cells]
         line = [" "] * self.shown.cells
-        for at in self.timeline.upcoming:
+        for at in self._list_starts():
             self._fill(line, at, at + (self.timeline.run_seconds or 0.0), "□")
         for fire in self.timeline.fires:
             self._draw_fire(line, fire, look)
@@ -244,8 +245,11 @@ class TimelineCell(NamedTuple):
         for cell in range(max(0, first), min(len(line), last + 1)):
             line[cell] = sign
 
+    def _list_starts(self) -> list[float]:
+        return [at + self.delay for at in self.timeline.upcoming]
+
     def _list_times(self) -> str:
-        clock = [datetime.fromtimestamp(at, UTC).astimezone() for at in self.timeline.upcoming]
+        clock = [datetime.fromtimestamp(at, UTC).astimezone() for at in self._list_starts()]
         layout = "%H:%M" if self.shown.scale == DAY else "%a %H:%M"
         return ", ".join(f"{at:{layout}}" for at in clock)
 
@@ -257,7 +261,7 @@ def make_timeline_section(
 
     def make_cells(row: ScheduleEntry, look: Look, now: float) -> Cells:
         timeline = timelines.get(row.name, Timeline())
-        cell = TimelineCell(timeline, shown, shown.find_cell(now))
+        cell = TimelineCell(timeline, shown, shown.find_cell(now), row.delay)
         return (*_make_head_cells(row, look), _make_countdown_cell(row, look, now), Cell(cell))
 
     def make_columns(name_cells: int) -> tuple[TableColumn, ...]:

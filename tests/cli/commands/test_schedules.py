@@ -27,7 +27,8 @@ SCHEDULE: dict[str, Any] = {
     "cwd": "/srv", "overlap": "skip", "missed": "run-once", "missed_within": 3600.0,
     "jitter": 300.0, "until": None, "exclude": ["bank"], "description": "load",
     "status_by": None, "status_at": None, "paused_until": None,
-    "next_fire": "2999-12-01T01:00:00.000000Z", "last_success": None, "fires": [
+    "next_fire": "2999-12-01T01:00:00.000000Z",
+    "due_at": "2999-12-01T01:02:00.000000Z", "last_success": None, "fires": [
         {**FIRE, "fire_time": "2026-11-30T02:00:00.000000Z", "outcome": "skipped",
          "reason": "#7 had not ended.", "number": None, "status": None}, FIRE],
     "missed_count": 0, "run_seconds": 120.0, "created_at": make_past_time(60),
@@ -172,7 +173,7 @@ def test_show_names_rules_and_latest_fires(fake_runtime, cli):
 
     for words in (
         "at 02:00 every day, Europe/Berlin", "n=3", "/srv", "2m", "queue night",
-        "overlap skip, missed run-once within 1h, jitter 5m, not on bank",
+        "overlap skip, missed run-once within 1h, jitter 5m (here 2m), not on bank",
         "skipped: #7 had not ended.", "#7 succeeded in 2m",
     ):  # fmt: skip
         assert words in out
@@ -181,7 +182,7 @@ def test_show_names_rules_and_latest_fires(fake_runtime, cli):
 def test_times_are_those_of_the_zone_of_the_schedule(fake_runtime, cli, utc):
     following = datetime.now(ZoneInfo("Asia/Tokyo")) + timedelta(hours=1)
     at = f"{following.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000000Z"
-    tokyo = SCHEDULE | {"zone": "Asia/Tokyo", "next_fire": at}
+    tokyo = SCHEDULE | {"zone": "Asia/Tokyo", "next_fire": at, "due_at": at}
     fake_runtime(schedule__ls=[tokyo], schedule__show=tokyo)
 
     shown = cli("schedule", "show", "etl").out
@@ -189,6 +190,15 @@ def test_times_are_those_of_the_zone_of_the_schedule(fake_runtime, cli, utc):
     assert f"{following:%H:%M} +09:00  at 02:00 every day" in cli("schedule", "ls").out
     assert f"{following:%H:%M} +09:00 (in " in shown
     assert "Mon 30 Nov 10:00:00 +09:00  #7" in shown or "30 Nov 2026 10:00 +09:00  #7" in shown
+
+
+def test_next_is_the_time_with_the_jitter(fake_runtime, cli, utc):
+    due = datetime.now(UTC) + timedelta(hours=2)
+    delayed = SCHEDULE | {"zone": "UTC", "due_at": f"{due:%Y-%m-%dT%H:%M:%S}.000000Z"}
+    fake_runtime(schedule__ls=[delayed], schedule__show=delayed, schedule__set=delayed)
+
+    for words in (("ls",), ("show", "etl"), ("set", "etl", "--jitter", "5m")):
+        assert f"{due:%H:%M}" in cli("schedule", *words).out
 
 
 def test_a_paused_schedule_says_until_when(fake_runtime, cli):

@@ -15,6 +15,7 @@ from app.tui.rows.schedules import (
     TimelineCell,
     format_axis,
     format_countdown,
+    format_next,
     format_strip,
     make_range,
 )
@@ -168,6 +169,14 @@ async def test_hostile_and_long_names_fit_any_size(count: int, look: Look, tmp_p
         assert isinstance(app.screen, ScheduleScreen) and len(screen.rows) == count
 
 
+def test_next_is_the_time_with_the_jitter():
+    row = make_schedule(fake_home.SCHEDULES[2] | {"zone": "UTC"})
+    assert row.facts["jitter"] and row.due_at is not None and row.next_at is not None
+
+    later = make_schedule({**row.facts, "next_fire": row.facts["due_at"]})
+    assert format_next(row, NOW) == format_next(later, NOW)
+
+
 # --- timeline
 
 
@@ -199,11 +208,11 @@ async def test_keys_act_on_the_row_of_a_timeline(runtime: FakeRuntime):
         assert runtime.list_args("schedule.pause") == [{"name": "nightly-etl"}]
 
 
-def draw(timeline: Timeline, look: Look | None = None) -> str:
+def draw(timeline: Timeline, look: Look | None = None, delay: float = 0.0) -> str:
     """Draw a day of 24 cells, one an hour, of which 4 are over."""
     look = look or Look()
     shown = make_range(DAY, NOW, 80)._replace(step=HOUR, cells=24)
-    return TimelineCell(timeline, shown, shown.find_cell(NOW)).draw(look, 24)
+    return TimelineCell(timeline, shown, shown.find_cell(NOW), delay).draw(look, 24)
 
 
 def make_fire(hours: float, took: float | None = None, **values: Any) -> FireEntry:
@@ -223,6 +232,11 @@ def test_a_run_is_as_long_as_it_took_or_usually_takes():
 
     assert draw(timeline) == "■■ ■│     □□           □"
     assert draw(timeline, Look(ascii=True)) == "## #|     ==           ="
+
+
+def test_the_jitter_delays_the_runs_to_come():
+    assert draw(Timeline((), (shown_since() + 10 * HOUR,)), delay=2 * HOUR).strip("│ ") == "□"
+    assert draw(Timeline((), (shown_since() + 10 * HOUR,)), delay=2 * HOUR)[12] == "□"
 
 
 def test_a_running_run_reaches_now_and_the_rest_is_expected():
