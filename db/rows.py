@@ -140,7 +140,7 @@ class TaskListText(NamedTuple):
 
 
 class ParentRow(NamedTuple):
-    """A parent of a task. `kind`: `success` or `any`, the end the task waits for."""
+    """A parent of a task. `kind`: a key of `states.SATISFYING`, what the task waits for."""
 
     number: int
     name: str

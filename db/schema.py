@@ -321,10 +321,12 @@ dependencies = Table(
     Column("parent_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
     Column("kind", String(8), nullable=False),
     *_make_time_columns(),
-    CheckConstraint("kind IN ('success', 'any')", name="kind"),
+    CheckConstraint("kind IN ('success', 'any', 'failure', 'start')", name="kind"),
     # Children of an ended task.
     Index("idx_dependencies_parent", "parent_id"),
-    comment="A task that waits for the end or the success of another.",
+    # Parents whose start lets children start, looked up at each start.
+    Index("idx_dependencies_start", "parent_id", sqlite_where=text("kind = 'start'")),
+    comment="A task that waits for the start or a certain end of another.",
 )
 
 home = Table(

@@ -5,7 +5,7 @@ No other module defines them.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from enum import StrEnum
 
 
@@ -104,6 +104,31 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
         {RunStatus.TIMED_OUT, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.LOST}
     ),
 }
+
+
+SATISFYING: dict[str, frozenset[TaskStatus]] = {
+    "success": frozenset({TaskStatus.SUCCEEDED}),
+    "any": ENDED,
+    "failure": ENDED - {TaskStatus.SUCCEEDED},
+    "start": ENDED | {TaskStatus.RUNNING, TaskStatus.RETRYING},
+}
+"""Statuses of a parent that satisfy a dependency, by its kind.
+
+A parent that retries has started. A task with an unsatisfied dependency waits.
+"""
+BREAKING: dict[str, frozenset[TaskStatus]] = {
+    "success": ENDED - {TaskStatus.SUCCEEDED},
+    "failure": frozenset({TaskStatus.SUCCEEDED}),
+}
+"""Statuses of a parent after which a dependency cannot be satisfied: the task is cancelled."""
+
+
+def match_dependencies(kinds: Mapping[str, Set[TaskStatus]], kind: str, status: str) -> str:
+    """Return the SQL condition that a dependency and its parent are in one of the tables above.
+
+    `kind` and `status` are columns.
+    """
+    return " OR ".join(f"({kind} = '{k}' AND {status} IN {as_sql(s)})" for k, s in kinds.items())
 
 
 def find_source_states(target: TaskStatus | RunStatus) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ FOREIGN_OPTIONS = {
     "--delay": "Start time: --at 5m",
     "--begin": "Start time: --at 'tomorrow 08:00'",
     "--depends": "Dependency: --after N",
-    "--dependency": "Dependency: --after N",
+    "--dependency": "Dependency: --after N, --after-any, --after-failure or --after-start",
     "--mem": "Memory: --memory 4G",
     "--cpus": "Cores: --cpu N",
     "--cpus-per-task": "Cores: --cpu N",

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from app.core import early_signal
+from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.notifications.notices import NEVER, OUTCOMES
 from app.core.output_file import check_pattern
 from app.core.scheduling.resources import MAX_AMOUNT, check_named
@@ -155,6 +156,8 @@ class TaskSpec(BaseModel):
     grace: Duration = 5.0
     after: list[TaskReference] = Field(default_factory=list[TaskReference])
     after_any: list[TaskReference] = Field(default_factory=list[TaskReference])
+    after_failure: list[TaskReference] = Field(default_factory=list[TaskReference])
+    after_start: list[TaskReference] = Field(default_factory=list[TaskReference])
     at: str | int | float | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     env: dict[OsStr, OsStr] = Field(default_factory=dict)
@@ -165,6 +168,11 @@ class TaskSpec(BaseModel):
     output: Annotated[OsStr, AfterValidator(check_pattern)] | None = None
     notify: NameStr | None = None
     notify_on: Outcome | None = None
+
+    @property
+    def references(self) -> list[tuple[str, TaskReference]]:
+        """The tasks that this task waits for, each with the kind of the dependency."""
+        return [(kind, one) for field, kind in AFTER_FIELDS.items() for one in getattr(self, field)]
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:

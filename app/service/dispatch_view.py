@@ -122,7 +122,7 @@ class RunTimeCache:
             (run.number, run.queue, run.needs, run.began, run.limit and round(now + run.limit))
             for run in view.active
         )
-        later = tuple((one.task, one.parents) for one in view.later)
+        later = tuple((one.task, one.parents, one.leaders) for one in view.later)
         key = (view.pools, view.shared, view.withheld, view.queues, runs, later)
         last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
@@ -237,17 +237,21 @@ def _find_unfinished(
 
 
 def _read_later(c: Connection, cache: RunTimeCache) -> tuple[LaterTask, ...]:
-    """Return the first tasks that wait for a time, a retry or other tasks."""
+    """Return the first tasks that wait for a time, a retry or other tasks.
+
+    A task that waits for a failure is left out: it probably never runs.
+    """
     found = reads.list_not_queued(c, WINDOW_SIZE)
     rows = [row for status, part in found.items() if status != TaskStatus.HELD for row in part]
     return tuple(
         LaterTask(
             to_waiting(c, cache, row),
             max(0.0, state.not_before_in or 0.0, state.retry_in or 0.0),
-            tuple(parent.number for parent in state.unmet),
+            tuple(parent.number for parent in state.unmet if parent.kind != "start"),
+            tuple(parent.number for parent in state.unmet if parent.kind == "start"),
         )
         for row, state in zip(rows, read_subjects(c, rows), strict=True)
-        if not state.held_by
+        if not state.held_by and all(parent.kind != "failure" for parent in state.unmet)
     )
 
 

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.states import TaskStatus
+from db.states import BREAKING, TaskStatus, match_dependencies
 
 
 class RelatedTask(NamedTuple):
     """A related task.
 
-    `via` is the task it was reached from; `kind` is success or any.
+    `via` is the task it was reached from; `kind` is a key of
+    `states.SATISFYING`.
     """
 
     via: str
@@ -107,13 +108,13 @@ def _was_cancelled_with(row: Any, parents: Mapping[str, int]) -> bool:
 _FAILED_PARENTS = (
     "SELECT t.number, p.number AS parent, p.status FROM dependencies d JOIN tasks t ON t.uuid ="
     " d.task_id JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id IN (SELECT value FROM"
-    " json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) AND d.kind = 'success'"
-    " AND p.status IN ('failed', 'timed_out', 'cancelled', 'lost') ORDER BY t.number, p.number"
+    " json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) AND"
+    f" ({match_dependencies(BREAKING, 'd.kind', 'p.status')}) ORDER BY t.number, p.number"
 )
 
 
 def list_failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """Return failed parents of these tasks that are not among them.
+    """Return parents, not among these tasks, that ended such that these tasks should not run.
 
     Rows of number, parent, status.
     """

@@ -1,8 +1,8 @@
 """Tasks with children that later transactions update, since they are many.
 
-Such a task has ended, or its cancel was undone. A counter names it; the value is the rowid of the
-last dependency that was handled. The counter is written in the transaction that changes the task,
-so a crash loses no child. Updating a child again changes nothing.
+Such a task has ended or started, or its cancel was undone. A counter names it; the value is the
+rowid of the last dependency that was handled. The counter is written in the transaction that
+changes the task, so a crash loses no child. Updating a child again changes nothing.
 """
 
 from __future__ import annotations

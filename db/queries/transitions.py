@@ -41,12 +41,15 @@ from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
     ACTIVE_SQL,
+    BREAKING,
     ENDED,
+    SATISFYING,
     WAITING,
     RunStatus,
     TaskStatus,
     as_sql,
     find_source_states,
+    match_dependencies,
 )
 
 SYSTEM = "taskdeck"
@@ -274,14 +277,14 @@ def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: 
 
 # --- waiting tasks --------------------------------------------------------------------------
 
+_BROKEN = match_dependencies(BREAKING, "d.kind", "p.status")
 _FACTS = f"""
 SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
-  EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
-          AND p.status <> 'succeeded'
-          AND (d.kind = 'success' OR p.status NOT IN ({_quote_words(ENDED)}))) AS blocked,
+  EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
+    WHERE d.task_id = t.uuid AND NOT ({match_dependencies(SATISFYING, "d.kind", "p.status")})
+  ) AS blocked,
   (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
-    WHERE d.task_id = t.uuid AND d.kind = 'success'
-      AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})})) AS broken
+    WHERE d.task_id = t.uuid AND ({_BROKEN})) AS broken
 FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))
   AND +t.status IN ({_quote_words(WAITING)})
 """
@@ -290,7 +293,8 @@ FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))
 def recompute_waiting_state(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Recompute the status of waiting tasks from their facts.
 
-    The result is held, scheduled, blocked, retrying or queued; or cancelled if a parent failed.
+    The result is held, scheduled, blocked, retrying or queued; or cancelled if a parent ended such
+    that the task never runs.
     """
     propagate_to_children(c, _recompute(c, uuids, by))
 
@@ -304,7 +308,7 @@ STEP_SECONDS = 0.03
 
 
 def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
-    """Update the status of the children of ended tasks.
+    """Update the status of the children of tasks that have ended or started.
 
     A child that is cancelled thereby affects its own children in turn. Children that would take too
     long are left to `continue_propagation`.
@@ -363,7 +367,7 @@ def _compute_status(row: Any, now: str) -> TaskStatus:
 
 
 def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[str]:
-    """Cancel tasks whose parent (a number) ended without success; return their uuids."""
+    """Cancel tasks whose parent (a number) ended in the wrong way; return their uuids."""
     if not broken:
         return []
     found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
@@ -478,9 +482,9 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     if not events:
         return
     found = (
-        "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id"
-        " WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN"
-        " ('starting', 'stopping')"
+        f"SELECT i.runid, i.task_id, t.timeout, {_LEADS} AS leads FROM instances i JOIN tasks t ON"
+        " t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL"
+        " AND +i.status IN ('starting', 'stopping')"
     )
     known = {
         row.runid: row
@@ -505,6 +509,19 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         "UPDATE tasks SET started_at = :start_time, updated_at = :now WHERE uuid = :task_id",
         stamped,
     )
+    propagate_to_children(c, [run.task_id for run in known.values() if run.leads])
+
+
+_LEADS = "EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = i.task_id AND d.kind = 'start')"
+
+
+def _list_leading(c: Connection, uuids: Sequence[str]) -> list[str]:
+    """Return those of the tasks whose start lets others start."""
+    found = (
+        "SELECT DISTINCT parent_id FROM dependencies WHERE kind = 'start' AND parent_id IN (SELECT"
+        " value FROM json_each(?))"
+    )
+    return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 
 def _make_start_row(event: dict[str, Any], run: Any) -> dict[str, Any]:
@@ -575,7 +592,9 @@ def record_ends(
     )
     if verdicts and recount:
         loads.recount_loads(c)
-    propagate_to_children(c, ended_uuids)
+    late = [run.task_id for _, run, verdict in verdicts.values()
+            if verdict.retry_in is not None and run.start_time is None]  # fmt: skip
+    propagate_to_children(c, ended_uuids + (_list_leading(c, late) if late else []))
     return ended_uuids
 
 
@@ -779,8 +798,7 @@ def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     """Return {uuid: number of a failed parent} for tasks that need its success."""
     found = (
         "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id"
-        " WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status"
-        f" IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})}) GROUP BY d.task_id"
+        f" WHERE d.task_id IN (SELECT value FROM json_each(?)) AND ({_BROKEN}) GROUP BY d.task_id"
     )
     return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
 

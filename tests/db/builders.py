@@ -41,13 +41,23 @@ class TaskBuilder:
         self.c = c
 
     def submit_task(
-        self, after: Sequence[str] = (), after_any: Sequence[str] = (), **more: Any
+        self,
+        after: Sequence[str] = (),
+        after_any: Sequence[str] = (),
+        after_failure: Sequence[str] = (),
+        after_start: Sequence[str] = (),
+        **more: Any,
     ) -> str:
         """Submit one task and return its uuid."""
         row = make_task_row(**more)
-        links = [{"task_id": row["uuid"], "parent_id": parent, "kind": kind}
-                 for kind, parents in (("success", after),
-                 ("any", after_any)) for parent in parents]  # fmt: skip
+        parents = {
+            "success": after, "any": after_any, "failure": after_failure, "start": after_start
+        }  # fmt: skip
+        links = [
+            {"task_id": row["uuid"], "parent_id": parent, "kind": kind}
+            for kind, uuids in parents.items()
+            for parent in uuids
+        ]
         transitions.submit(self.c, [row], links, "ann")
         return row["uuid"]
 

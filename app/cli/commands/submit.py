@@ -12,6 +12,7 @@ from app.cli.parser import Args, Command
 from app.cli.submission import context
 from app.cli.submission.options import EXAMPLES, add_submit_options
 from app.cli.submission.resources import collect_resources
+from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Storage, Usage
@@ -38,8 +39,7 @@ _COPIED_OPTIONS = (
     "output",
     "notify",
     "notify_on",
-    "after",
-    "after_any",
+    *AFTER_FIELDS,
     "at",
 )
 """Options copied into a task unchanged."""
@@ -413,11 +413,13 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
 
     settings = {
         "at": task.get("not_before") and time_format.format_moment(task["not_before"]),
-        "after": " ".join(
-            f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else sanitize(one)
-            for one in args.after or ()
-        ),
-        "after any": " ".join(map(sanitize, args.after_any or ())),
+        **{
+            field.replace("_", " "): " ".join(
+                f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else sanitize(one)
+                for one in getattr(args, field) or ()
+            )
+            for field in AFTER_FIELDS
+        },
         "priority": task.get("priority"),
         "cpu": units.format_number(task["cpu"]) if task.get("cpu", 1) != 1 else None,
         "memory": units.format_memory(task["memory"]) if task.get("memory") else None,

@@ -160,6 +160,20 @@ def _add_settings(group: Any) -> None:
         help="start when this task has ended; repeatable",
     )
     add(
+        "--after-failure",
+        action="append",
+        type=require_text,
+        metavar="ID",
+        help="start only if this task ends without success; repeatable",
+    )
+    add(
+        "--after-start",
+        action="append",
+        type=require_text,
+        metavar="ID",
+        help="start when this task has started, or was cancelled; repeatable",
+    )
+    add(
         "--at",
         type=make_type(parse_at),
         metavar="TIME",

@@ -142,10 +142,11 @@ class _Simulation:
         self._priorities = {q.name: q.priority for q in view.queues if is_open(q, pools[q.pool])}
         self._line = _cut_queues(order_tasks(view))
         self._later = [
-            (later, set(later.parents))
+            (later, dict.fromkeys(later.parents, False) | dict.fromkeys(later.leaders, True))
             for later in view.later
             if later.task.queue in self._priorities
         ]
+        """Later tasks and the parents that they wait for; True if a parent need only start."""
         self._due: dict[int, float] = {}
         """Seconds before which a scheduled or retrying task cannot start."""
         self._runs = [_Run(run, 0.0, index) for run in view.active]
@@ -168,9 +169,12 @@ class _Simulation:
                 return
             if not self._line and not self._later:
                 return
-            self._now = min(
-                min((run.ends_at for run in self._runs), default=inf),
-                min((later.due_in for later, parents in self._later if not parents), default=inf),
+            self._now = max(
+                self._now,
+                min(
+                    min((run.ends_at for run in self._runs), default=inf),
+                    min((one.due_in for one, parents in self._later if not parents), default=inf),
+                ),
             )
             if self._now == inf:
                 return
@@ -212,6 +216,10 @@ class _Simulation:
             self.starts[task.number] = when
             self._record_end(run, when)
         self._line = [task for task in self._line if task.number not in self.starts]
+        for _, parents in self._later:
+            for task in started:
+                if parents.get(task.number):
+                    del parents[task.number]
 
     def _note_contention(self, budgets: Iterable[PoolBudget]) -> None:
         """Note the first reserved task beside which cores are free."""
@@ -225,9 +233,9 @@ class _Simulation:
         self._depends_on_limit |= any(run.is_bounded for run in ended)
         self._runs = [run for run in self._runs if run.ends_at > self._now]
         if self._later:
-            numbers = {run.task.number for run in ended}
             for _, parents in self._later:
-                parents -= numbers
+                for run in ended:
+                    parents.pop(run.task.number, None)
 
     def _record_end(self, run: _Run, start: TimeRange) -> None:
         if run.ends_at < inf:

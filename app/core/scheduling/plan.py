@@ -94,11 +94,15 @@ class ActiveRun:
 
 @dataclass(frozen=True, slots=True)
 class LaterTask:
-    """A task that joins its queue once its parents have ended, and not before `due_in` seconds."""
+    """A task that joins its queue once its parents have ended, and not before `due_in` seconds.
+
+    The parents in `leaders` need only start.
+    """
 
     task: QueuedTask
     due_in: float
     parents: tuple[int, ...]
+    leaders: tuple[int, ...] = ()
 
 
 class Withheld(NamedTuple):

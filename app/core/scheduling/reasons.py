@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 
+from app.core.dependency_kinds import describe_wait
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
@@ -31,6 +32,7 @@ MAX_PARENTS = 5
 RESTORE_HOLDER = "restore"
 """Holder of tasks that may have run after the backup that was restored."""
 PARENT_ENDINGS = {
+    "succeeded": "has succeeded",
     "failed": "has failed",
     "timed_out": "has timed out",
     "cancelled": "was cancelled",
@@ -137,14 +139,13 @@ def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
     unmet = case.subject.unmet
     for parent in unmet[:MAX_PARENTS]:
         name = f"#{parent.number} {sanitize(parent.name)}"
+        wait = describe_wait(parent.kind, name)
         text = (
-            f"after {name}, which"
+            f"{wait}{'; it' if parent.kind in ('failure', 'start') else ', which'}"
             f" {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
         )
         yield _make_reason(
-            "dependency",
-            text + (", however it ends" if parent.kind == "any" else ""),
-            f"after {name}",
+            "dependency", text + (", however it ends" if parent.kind == "any" else ""), wait
         )
     if len(unmet) > MAX_PARENTS:
         yield _make_reason("dependency", f"after {format_count(len(unmet) - MAX_PARENTS)} more")

@@ -16,23 +16,22 @@ from app.core.scheduling.plan import (
     split_view,
 )
 from app.core.text.units import format_count, format_ordinal
-from db.states import ENDED, TaskStatus
+from db.states import SATISFYING
+
+_UNPAUSED = {"paused": "running"}
 
 
 class ParentTask(NamedTuple):
     """A task that another task waits for.
 
-    `kind` is success, or any for every kind of end.
+    `kind` is success, any (for every end), failure (every other end than success) or start.
+    `status` is paused if the processes of its run are.
     """
 
     number: int
     name: str
     status: str
     kind: str
-
-
-_SATISFYING_STATES = {"success": frozenset({TaskStatus.SUCCEEDED}), "any": ENDED}
-"""Parent states that satisfy each kind of dependency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class TaskState:
         return [
             parent
             for parent in self.parents
-            if parent.status not in _SATISFYING_STATES[parent.kind]
+            if _UNPAUSED.get(parent.status, parent.status) not in SATISFYING[parent.kind]
         ]
 
 

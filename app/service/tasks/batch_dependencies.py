@@ -51,9 +51,7 @@ class Dependent(NamedTuple):
     @classmethod
     def make(cls, at: int, name: str, spec: TaskSpec, line: int) -> Dependent:
         """Return the dependent of a specification."""
-        references = (*(("success", one) for one in spec.after),
-                      *(("any", one) for one in spec.after_any))  # fmt: skip
-        return cls(at, name, references, line)
+        return cls(at, name, tuple(spec.references), line)
 
 
 def is_name(reference: str | int) -> bool:
@@ -130,7 +128,29 @@ def _find_edges(
             DependencyEdge(task.at, parent, kind)
             for parent in inner or find_parent(find_task, reference, missing)
         ]
-    return edges, missing
+    return (_merge_edges(task, edges, missing) if len(task.references) > 1 else edges), missing
+
+
+_WEAKEST_FIRST = ("start", "any", "failure", "success")
+
+
+def _merge_edges(
+    task: Dependent, edges: Sequence[DependencyEdge], problems: list[Problem]
+) -> list[DependencyEdge]:
+    """Return one dependency for each parent: the strictest. Append contradictions to `problems`."""
+    found = dict[int | str, DependencyEdge]()
+    for edge in edges:
+        known = found.setdefault(edge.parent, edge)
+        if {known.kind, edge.kind} == {"success", "failure"}:
+            problems.append(
+                Usage(
+                    f'"{sanitize(task.name)}" would wait for both the success and the failure of'
+                    f" one task, so it would never run. {NOT_SUBMITTED}"
+                )
+            )
+        elif _WEAKEST_FIRST.index(edge.kind) > _WEAKEST_FIRST.index(known.kind):
+            found[edge.parent] = edge
+    return list(found.values())
 
 
 def _find_in_batch(
@@ -295,12 +315,12 @@ def iterate_parents_first(
 def list_rows(
     edges: Sequence[DependencyEdge], get_uuid: Callable[[int], str]
 ) -> list[dict[str, Any]]:
-    """Return the rows of dependencies, one for each pair of tasks."""
-    kinds = {
-        (get_uuid(e.task), get_uuid(e.parent) if isinstance(e.parent, int) else e.parent): e.kind
-        for e in edges
-    }
+    """Return the rows of dependencies."""
     return [
-        {"task_id": task, "parent_id": parent, "kind": kind}
-        for (task, parent), kind in kinds.items()
+        {
+            "task_id": get_uuid(e.task),
+            "parent_id": get_uuid(e.parent) if isinstance(e.parent, int) else e.parent,
+            "kind": e.kind,
+        }
+        for e in edges
     ]

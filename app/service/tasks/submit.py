@@ -154,7 +154,7 @@ class SubmitBatch:
             "notify": self.origin.find_notice(spec, template),
             "resources": resources.to_text(named), "submitted_by": self.origin.by,
         }  # fmt: skip
-        if spec.after or spec.after_any:
+        if spec.references:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))
         return row
 
@@ -259,7 +259,7 @@ def _fill_batch(
             batch.add(spec)
         except Problem as problem:
             found = [problem]
-            for reference in (*spec.after, *spec.after_any) if len(specs) == 1 else ():
+            for _, reference in spec.references if len(specs) == 1 else ():
                 find_parent(batch.find_uuid, reference, found)
             raise combine_errors(found) from None
     return batch
@@ -339,7 +339,7 @@ async def submit(
 
 def _is_large(specs: Sequence[TaskSpec]) -> bool:
     """Return True for tasks that would take too long in one transaction."""
-    dependencies = sum(len(spec.after) + len(spec.after_any) for spec in specs)
+    dependencies = sum(len(spec.references) for spec in specs)
     return len(specs) > SMALL_BATCH or dependencies > bulk.MAX_PAIRS
 
 
@@ -361,7 +361,7 @@ def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     if len(specs) > 1 and excess:
         return _note_many_past(call, len(excess))
     for spec, seconds in excess:
-        then = "it is ignored" if spec.hold or spec.after or spec.after_any else "starting now"
+        then = "it is ignored" if spec.hold or spec.references else "starting now"
         call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.scheduling.resources import format_named_option
 from app.core.schema.parameters import parse_typed
 from app.core.text.sanitize import sanitize
@@ -40,7 +41,8 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
         for name, amount in sorted((spec.get("resources") or {}).items())
         for word in format_named_option(name, amount).split()
     ]
-    for name, option in (("after", "--after"), ("after_any", "--after-any")):
+    for name in AFTER_FIELDS:
+        option = f"--{name.replace('_', '-')}"
         words += [word for ident in spec.get(name) or () for word in (option, str(ident))]
     words += [
         word
@@ -90,12 +92,12 @@ def build_repeat_words(task: Mapping[str, Any]) -> list[str]:
     """
     parents = task.get("parents") or ()
     after = {
-        kind: [parent["number"] for parent in parents if parent["kind"] == kind]
-        for kind in ("success", "any")
+        field: [parent["number"] for parent in parents if parent["kind"] == kind]
+        for field, kind in AFTER_FIELDS.items()
     }
     return build_submit_words(
         build_spec_from_task(task)
-        | {"after": after["success"], "after_any": after["any"]}
+        | after
         | {
             name: _format_exact(task[name], _SECONDS)
             for name, usual in (("retry_delay", 1.0), ("grace", 5.0))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.schema.form_fields import FieldPath
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -88,9 +89,19 @@ def build_spec(draft: SubmitDraft, parameters: Mapping[str, Any] | None = None) 
         found["script"] = draft.script
     else:
         found |= {"template": draft.template, **(parameters or {})}
-    if draft.get_text("after"):
-        found["after"] = draft.get_text("after").replace(",", " ").split()
+    found |= parse_parents(draft.get_text("after"))
     return found | dict(draft.other_options) | ({"hold": True} if draft.hold else {})
+
+
+def parse_parents(text: str) -> dict[str, list[str]]:
+    """Return the fields of a specification for `4, any:5, failure:6, start:7`."""
+    found: dict[str, list[str]] = {}
+    for word in text.replace(",", " ").split():
+        kind, _, parent = word.partition(":")
+        field = f"after_{kind}"
+        known = field in AFTER_FIELDS and parent
+        found.setdefault(field if known else "after", []).append(parent if known else word)
+    return found
 
 
 def make_draft(task: Mapping[str, Any]) -> SubmitDraft:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from app.core.dependency_kinds import KIND_WORDS
 from app.core.notifications.notices import describe_recipient
 from app.core.scheduling.devices import format_devices
 from app.core.scheduling.resources import list_named
@@ -57,7 +58,7 @@ def _build_row(facts: TaskContext, line: Mapping[str, Any]) -> DocRow:
         )
     sign = STATES.get(line["status"], UNKNOWN)
     word = line["status"] if line["status"] == "removed" else sign.word
-    kind = "however it ends" if line["kind"] == "any" else "only after a success"
+    kind = KIND_WORDS[line["kind"]]
     name_at = f"{begin}{line['number']:>{0 if depth else 5}} {facts.look.glyph(sign)} "
     room = max(8, min(42, facts.room // 2) - measure_width(name_at))
     name = pad(facts.look.cut(facts.look.sanitize(line["name"]), room, "middle"), room)

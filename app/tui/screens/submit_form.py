@@ -104,7 +104,7 @@ def build_fields() -> Iterable[Widget]:
         ("Retries", "retries"),
         ("every", "retry_delay"),
     )
-    yield Field("After", make_form_entry("after"), "#numbers, or empty", size=30)
+    yield Field("After", make_form_entry("after"), "#4, any:5, failure:6, start:7", size=30)
     yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
     yield Field("Notify", DropDown([], id="notify"), notice_model.HINT, size=30)
     yield CheckBox("hold (do not start until released)", id="hold")

@@ -134,8 +134,8 @@ def test_every_setting_of_submit_is_one_of_schedules():
     """Left out are options about one submission: its time, its parents, and waiting for it."""
     submit = list_options(add_submit_options)
     single = {
-        "--0", "--after", "--after-any", "--at", "--dry-run", "--each", "--follow", "--from",
-        "--hold", "--json", "--jsonl", "--keep-going", "--wait",
+        "--0", "--after", "--after-any", "--after-failure", "--after-start", "--at", "--dry-run",
+        "--each", "--follow", "--from", "--hold", "--json", "--jsonl", "--keep-going", "--wait",
     }  # fmt: skip
 
     for word in ("create", "set"):

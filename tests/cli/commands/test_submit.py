@@ -87,13 +87,14 @@ def test_options_are_sent_as_numbers(fake_runtime, cli):
     words = ("-n", "a name", "-q", "gpu", "-P", "-5", "-t", "1h30m", "--cpu", "0.5", "--memory",
     "1.5G", "--retries", "2",
              "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any",
-             "6", "--tag",
-             "k=v=w", "--hold", "--log-limit", "4G")  # fmt: skip
+             "6", "--after-failure", "7", "--after-start", "8", "--tag", "k=v=w",
+             "--hold", "--log-limit", "4G")  # fmt: skip
 
     assert submit_one(fake_runtime, cli, *words, "--", "true") == {
         "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400,
         "cpu": 0.5, "memory": 1536,
         "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"],
+        "after_failure": ["7"], "after_start": ["8"],
         "tags": {"k": "v=w"}, "hold": True, "log_limit": 4096,
     }  # fmt: skip
 

@@ -182,6 +182,21 @@ def test_a_blocked_task_names_its_parents_and_their_states():
     assert set(list_codes(why)) == {"dependency"}
 
 
+def test_a_wait_for_a_failure_or_a_start_has_words_of_its_own():
+    parents = (
+        ParentTask(7, "etl", "running", "failure"),
+        ParentTask(8, "server", "queued", "start"),
+        ParentTask(9, "paused one", "paused", "start"),
+    )
+
+    why = explain(make_view(make_queue()), make_task_state(status="blocked", parents=parents), None)
+
+    assert [(reason.text, reason.short) for reason in why.reasons] == [
+        ("only if #7 etl fails; it is running", "only if #7 etl fails"),
+        ("waits for #8 server to start; it is queued", "waits for #8 server to start"),
+    ]
+
+
 def test_a_task_with_many_parents_names_five_and_a_count():
     parents = tuple(ParentTask(number, "part", "queued", "success") for number in range(1000))
 

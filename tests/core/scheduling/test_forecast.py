@@ -125,6 +125,25 @@ def test_tasks_that_wait_for_others_or_a_time_take_their_turn():
     }  # fmt: skip
 
 
+def test_a_task_that_waits_for_a_start_follows_it_at_once():
+    later = (
+        LaterTask(make_task(3, likely=SURE), 0.0, (), (2,)),
+        LaterTask(make_task(4, likely=SURE), 0.0, (3,), (2,)),
+    )
+    view = make_view(
+        make_queue("q", make_task(2, likely=SURE), capacity=2),
+        make_run(1, likely=SURE),
+        make_run(9, likely=SURE),
+        later=later,
+    )
+
+    seen = make_forecast(view)
+
+    assert {number: first for number, (first, _) in seen.may_start.items()} == {
+        2: 30.0, 3: 30.0, 4: 60.0
+    }  # fmt: skip
+
+
 def test_a_later_forecast_is_shifted_to_the_present():
     line: list[QueuedTask] = [make_task(n, likely=SURE) for n in (1, 2)]
     seen = make_forecast(make_view(make_queue("q", *line, capacity=1)))

@@ -20,7 +20,9 @@ from db.defaults import create_defaults
 from db.engine import create_write_engine
 from db.errors import Storage
 from db.maintenance import migrate
+from db.maintenance.integrity import check_database
 from db.schema import metadata
+from tests.db.builders import TaskBuilder
 from tests.db.maintenance.upgrades import (
     LATER,
     add_later_revision,
@@ -190,6 +192,35 @@ def test_only_silences_with_matchers_are_lost_below_their_revision(tmp_path: Pat
     with closing(sqlite3.connect(path)) as c:
         assert c.execute(rows).fetchall() == [(1, 7, None, None, "2026")]
     assert is_sound(path)
+
+
+def test_a_task_that_waits_for_a_failure_is_held_below_its_revision(tmp_path: Path):
+    path = tmp_path / "taskdeck.db"
+    migrate.migrate(path, create_defaults)
+    engine = create_write_engine(path)
+    with engine.begin() as c:
+        made = TaskBuilder(c)
+        first = made.submit_task(name="first")
+        gone = made.submit_task(name="gone", after=[first])
+        made.submit_task(name="cleanup", after_failure=[first])
+        made.submit_task(name="beside", after_start=[first])
+        c.exec_driver_sql("DELETE FROM dependencies WHERE task_id = ?", (gone,))
+    engine.dispose()
+    rows = (
+        "SELECT d.rowid, t.name, t.status, d.kind FROM dependencies d JOIN tasks t ON t.uuid ="
+        " d.task_id ORDER BY d.rowid"
+    )
+
+    for direction, revision in (("downgrade", "0012"), ("upgrade", migrate.HEAD)):
+        with migrate._open_transaction(path) as c:
+            migrate._run_revisions(c, direction, revision)
+
+    with closing(sqlite3.connect(path)) as c:
+        assert c.execute(rows).fetchall() == [
+            (2, "cleanup", "held", "any"),
+            (3, "beside", "blocked", "any"),
+        ]
+    assert is_sound(path) and check_database(path) == []
 
 
 def test_a_silence_of_a_missing_rule_does_not_prevent_the_upgrade(tmp_path: Path):

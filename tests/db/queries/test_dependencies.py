@@ -97,6 +97,98 @@ def test_a_parent_that_failed_before_submission_satisfies_after_any(builder: Tas
     assert builder.read_status(builder.submit_task(after_any=[parent])) == "queued"
 
 
+@pytest.mark.parametrize(("code", "status"), [(0, "cancelled"), (1, "queued")])
+def test_after_failure_runs_only_if_the_parent_fails(builder: TaskBuilder, code: int, status: str):
+    parent = builder.submit_task()
+    child = builder.submit_task(after_failure=[parent])
+    last = builder.submit_task(after=[child])
+    assert builder.read_status(child) == "blocked"
+
+    builder.complete_run(parent, code)
+
+    late = builder.submit_task(after_failure=[parent])
+    assert [builder.read_status(one) for one in (child, late)] == [status, status]
+    assert builder.read_status(last) == ("blocked" if code else "cancelled")
+    number = builder.read_row(parent).number
+    assert builder.read_row(child).reason == (None if code else f"parent #{number} succeeded")
+
+
+def test_a_cancelled_parent_counts_as_a_failure_and_undo_waits_again(
+    connection: Connection, builder: TaskBuilder
+):
+    parent = builder.submit_task()
+    cleanup, begun = (
+        builder.submit_task(after_failure=[parent]),
+        builder.submit_task(after_start=[parent]),
+    )
+    transitions.cancel(connection, [parent], "ann")
+    assert [builder.read_status(one) for one in (cleanup, begun)] == ["queued"] * 2
+
+    transitions.undo_cancel(connection, {parent: None}, "ann")
+
+    assert [builder.read_status(one) for one in (cleanup, begun)] == ["blocked"] * 2
+
+
+def test_after_start_waits_until_the_keeper_reports_the_start(builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after_start=[parent])
+    (runid,) = builder.claim_tasks(parent)
+    assert builder.read_status(child) == "blocked"
+
+    builder.record_start(runid)
+
+    assert builder.read_status(child) == "queued"
+    assert builder.read_status(builder.submit_task(after_start=[parent])) == "queued"
+
+
+def test_a_run_that_ended_before_its_start_was_reported_has_started(builder: TaskBuilder):
+    parent = builder.submit_task(retries=1, retry_delay=60.0)
+    child, cleanup = (
+        builder.submit_task(after_start=[parent]),
+        builder.submit_task(after_failure=[parent]),
+    )
+    (runid,) = builder.claim_tasks(parent)
+
+    builder.record_end(runid, code=1)
+
+    assert [builder.read_status(one) for one in (parent, child, cleanup)] == [
+        "retrying",
+        "queued",
+        "blocked",
+    ]
+
+
+def test_a_retried_parent_does_not_change_a_branch_that_was_not_needed(
+    connection: Connection, builder: TaskBuilder
+):
+    parent = builder.submit_task()
+    child = builder.submit_task(after_failure=[parent])
+    builder.complete_run(parent)
+    transitions.retry(connection, [child], "ann")
+    assert builder.read_status(child) == "queued"
+
+    transitions.cancel(connection, [child], "ann")
+    transitions.retry(connection, [parent], "ann")
+
+    assert [builder.read_status(one) for one in (parent, child)] == ["queued", "cancelled"]
+
+
+def test_many_children_of_a_start_are_updated_in_short_transactions(
+    connection: Connection, builder: TaskBuilder
+):
+    parent = builder.submit_task()
+    rows = [make_task_row() for _ in range(transitions.MAX_CHILDREN + 1)]
+    links = [{"task_id": one["uuid"], "parent_id": parent, "kind": "start"} for one in rows]
+    transitions.submit(connection, rows, links, "ann")
+
+    builder.start_run(parent)
+    assert pending_parents.list_uuids(connection) == [parent]
+    while pending_parents.has_any(connection):
+        transitions.continue_propagation(connection)
+
+    assert reads.count_by_status(connection) == {"running": 1, "queued": len(rows)}
+
+
 def test_a_held_child_is_cancelled_with_its_parent(connection: Connection, builder: TaskBuilder):
     parent = builder.submit_task()
     child = builder.submit_task(after=[parent], hold=True, held_by="ann")

@@ -36,13 +36,18 @@ _TASKS: list[dict[str, Any]] = [
     *({"name": f"child{n}", "after": ["parent"]} for n in range(WIDTH)),
     *({"name": f"grandchild{n}", "after": [f"child{n}"]} for n in range(WIDTH)),
     *({"name": f"any{n}", "after_any": ["parent", f"child{n}"]} for n in range(WIDTH)),
+    *({"name": f"failure{n}", "after_failure": ["parent"]} for n in range(WIDTH)),
+    *({"name": f"start{n}", "after_start": ["parent"]} for n in range(WIDTH)),
+    *({"name": f"unneeded{n}", "after": [f"failure{n}"]} for n in range(WIDTH)),
 ]
 BEFORE = {task["name"]: BLOCKED for task in _TASKS} | {
     "parent": QUEUED, "waits": QUEUED, "held": "held",
 }  # fmt: skip
 AFTER = {
-    name: QUEUED if name.startswith("any") else CANCELLED for name in BEFORE
-} | {"waits": QUEUED, "both": BLOCKED}  # fmt: skip
+    name: QUEUED if name.startswith(("any", "failure", "start")) else CANCELLED for name in BEFORE
+} | {name: BLOCKED for name in BEFORE if name.startswith("unneeded")} | {
+    "waits": QUEUED, "both": BLOCKED,
+}  # fmt: skip
 
 
 def main(folder: Path) -> None:

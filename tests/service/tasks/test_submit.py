@@ -790,6 +790,32 @@ async def test_a_repeated_parent_counts_once(call: Call):
     assert len((await show_task(call, done["number"]))["parents"]) == 1
 
 
+async def test_the_strictest_of_several_waits_for_one_parent_counts(call: Call):
+    await submit_task(call, name="first")
+
+    done = await submit_task(call, after_start=[1], after_failure=["first"], after_any=["#1"])
+
+    assert [p["kind"] for p in (await show_task(call, done["number"]))["parents"]] == ["failure"]
+    with pytest.raises(Usage, match="both the success and the failure of one task"):
+        await submit_task(call, after=[1], after_failure=["first"])
+
+
+async def test_a_line_may_wait_for_the_failure_and_the_start_of_others(call: Call):
+    await submit_json_lines(
+        call,
+        {"argv": ["a"], "name": "a"},
+        {"argv": ["b"], "after_failure": ["a"]},
+        {"argv": ["c"], "after_start": ["a"]},
+    )
+
+    shown = [await show_task(call, number) for number in (2, 3)]
+
+    assert [(one["status"], one["parents"][0]["kind"]) for one in shown] == [
+        ("blocked", "failure"),
+        ("blocked", "start"),
+    ]
+
+
 async def test_an_ambiguous_parent_is_refused_with_the_numbers(call: Call):
     for _ in range(2):
         await submit_task(call, name="twin")

@@ -19,9 +19,11 @@ from tests.tui.fake_runtime import make_task_row
                 "parents": [
                     {"number": 3, "name": "a", "status": "succeeded", "kind": "success"},
                     {"number": 4, "name": "b", "status": "failed", "kind": "any"},
+                    {"number": 5, "name": "c", "status": "failed", "kind": "failure"},
+                    {"number": 6, "name": "d", "status": "running", "kind": "start"},
                 ]
             },
-            "--after 3 --after-any 4",
+            "--after 3 --after-any 4 --after-failure 5 --after-start 6",
         ),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_command_is_split_as_a_shell_would_split_it() -> None:
         'ffmpeg -i "/srv/in/S02 E09.mkv" out.mp4',
         queue="media",
         cpu=" 2 ",
-        after="#12, 13",
+        after="#12, 13 any:14, failure:15 start:etl, at:home any:",
         cwd="~/x",
     )
 
@@ -43,7 +43,10 @@ def test_a_command_is_split_as_a_shell_would_split_it() -> None:
         "argv": ["ffmpeg", "-i", "/srv/in/S02 E09.mkv", "out.mp4"],
         "queue": "media",
         "cpu": "2",
-        "after": ["#12", "13"],
+        "after": ["#12", "13", "at:home", "any:"],
+        "after_any": ["14"],
+        "after_failure": ["15"],
+        "after_start": ["etl"],
         "cwd": str(Path("~/x").expanduser()),
     }
 
