@@ -217,10 +217,10 @@ async def test_an_acknowledgement_names_the_later_actions_it_ends(call: Call) ->
     first, second = [await make_late_task(call) for _ in range(2)]
 
     assert (await alerts.ack(call, ids=[first["id"]]))["notes"] == [
-        "1 later action will not run: cancel in 1h00m."
+        "1 later action will not run: cancel in 1h."
     ]
     assert (await alerts.ack(call, ids=[second["id"]]))["notes"] == [
-        "2 later actions will not run: cancel in 1h00m, notify ops in 2h00m."
+        "2 later actions will not run: cancel in 1h, notify ops in 2h."
     ]
 
 
