@@ -45,7 +45,7 @@ UNREPEATABLE_VERBS = frozenset({
     "apply", "db.repair", "definition.set", "front", "notify.test", "pool.create",
     "pool.rm", "queue.create",
     "queue.rm", "retry", "rm", "schedule.backfill", "schedule.create", "schedule.import",
-    "schedule.rm", "schedule.run", "schedule.skip_next", "sla.create", "sla.forget_checkin",
+    "schedule.rm", "schedule.run", "schedule.skip_next", "send", "sla.create", "sla.forget_checkin",
     "sla.rm", "template.create",
     "template.rm", "undo",
 })  # fmt: skip

@@ -252,6 +252,11 @@ def get_log_path(home: str | Path, runid: str) -> str:
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
+def get_input_path(home: str | Path, runid: str) -> str:
+    """Return the path of the socket by which a run gets what users send to its input."""
+    return f"{home}/run/input/{runid}.sock"
+
+
 NOT_REGULAR_ERRORS = frozenset({errno.ELOOP, errno.ENXIO})
 """Errors of `open_regular` for a link, a FIFO or a folder, and for a socket."""
 

@@ -53,6 +53,7 @@ class TaskRow(NamedTuple):
     resources: str | None = None
     early_signal: str | None = None
     output: str | None = None
+    stdin: bool = False
 
 
 class TaskStateRow(NamedTuple):

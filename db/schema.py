@@ -127,6 +127,7 @@ tasks = Table(
     Column("resources", Text),
     Column("early_signal", String(32)),
     Column("output", Text),
+    Column("stdin", Boolean(create_constraint=False)),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),

@@ -24,6 +24,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "retry": ("task_actions", "run ended tasks again"),
     "rm": ("task_actions", "delete ended tasks"),
     "set": ("task_actions", "change the settings of waiting tasks"),
+    "send": ("send", "write to the input of a running task"),
     "front": ("task_actions", "move tasks to the front of their queue"),
     "instances": ("instances", "list runs"),
     "usage": ("usage", "show what tasks used: hours of CPU, memory and GPUs, waits"),
@@ -65,7 +66,7 @@ SECTIONS = (
         "tasks",
         (
             "submit ls show why logs wait cancel pause resume hold release retry rm set front"
-            " instances usage"
+            " send instances usage"
         ),
     ),
     ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),

@@ -55,6 +55,11 @@ import struct
 import sys
 import time
 
+if __name__ == "__main__":  # as a program, the file finds its neighbours by itself
+    sys.path.append(os.path.abspath(f"{__file__}/../../.."))
+
+from app.keeper.companion import start_companion
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -884,6 +889,10 @@ class Journal:
 # --- starting a job ---------------------------------------------------------------------
 
 
+Streams = dict[int, int]
+"""Descriptors of a run by number: 1 and 2, and 0 unless it is /dev/null."""
+
+
 class StartError(Exception):
     """A program cannot be started. `code` is the exit code of a shell."""
 
@@ -909,7 +918,7 @@ class SpawnRequest:
     Raise ValueError, KeyError or TypeError if it is malformed.
     """
 
-    __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early")
+    __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early", "input")
 
     def __init__(self, ask: dict[str, Any]) -> None:
         self.run = parse_run_id(ask)
@@ -923,6 +932,7 @@ class SpawnRequest:
         self.timeout = None if ask.get("timeout") is None else parse_seconds(ask["timeout"])
         self.grace = parse_seconds(ask["grace"])
         self.early = parse_early(ask.get("early"))
+        self.input = None if ask.get("input") is None else to_bytes(ask["input"])
         if not self.argv or not self.argv[0]:
             raise ValueError("argv is empty")
 
@@ -984,7 +994,7 @@ def delete_empty_log(path: bytes, log: int) -> None:
             pass  # readers of empty logs consult the journal
 
 
-def start_program(launch: SpawnRequest, log: int) -> int:
+def start_program(launch: SpawnRequest, streams: Streams) -> int:
     """Start the program in its own session and return its pid.
 
     Raise StartError, or OSError if no process can be created.
@@ -993,7 +1003,7 @@ def start_program(launch: SpawnRequest, log: int) -> int:
     try:
         program = find_program(launch.argv[0], launch.env)
         os.umask(launch.umask)
-        return spawn(program, launch, log)
+        return spawn(program, launch, streams)
     finally:
         lower_mark(1)  # a sweep must not take us for a process of the run
         os.umask(0o077)
@@ -1023,35 +1033,35 @@ def describe_fork_error(error: OSError) -> str:
     return f"{describe_error(error)}; ulimit -u is {soft}"
 
 
-def spawn(program: bytes, launch: SpawnRequest, log: int) -> int:
+def spawn(program: bytes, launch: SpawnRequest, streams: Streams) -> int:
     """Start a program with posix_spawn.
 
     A file without an interpreter line runs under sh, as with execvp.
     """
     try:
-        return spawn_as(program, launch.argv, launch, log)
+        return spawn_as(program, launch.argv, launch, streams)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.ENOMEM):
             raise
         if error.errno == errno.ENOEXEC:
-            return spawn_as(b"/bin/sh", [b"/bin/sh", program, *launch.argv[1:]], launch, log)
+            return spawn_as(b"/bin/sh", [b"/bin/sh", program, *launch.argv[1:]], launch, streams)
         why = "its interpreter is missing" if error.errno == errno.ENOENT else describe_error(error)
         raise StartError(126, f"cannot run {format_bytes(program)}: {why}") from None
     except ValueError as error:
         raise StartError(126, f"cannot run {format_bytes(program)}: {error}") from None
 
 
-def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, log: int) -> int:
-    """Call posix_spawn with its own session, default signals and output to the log.
+def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, streams: Streams) -> int:
+    """Call posix_spawn with its own session, default signals and its streams.
 
     All other descriptors are close-on-exec.
     """
-    output = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in streams.items()]
     return os.posix_spawn(
         program,
         argv,
         launch.env,
-        file_actions=output,
+        file_actions=actions,
         setsid=True,
         setsigmask=(),
         setsigdef=EVERY_SIGNAL,
@@ -1884,12 +1894,18 @@ class Keeper(Supervisor):
             log = open_log(launch.log)
         except (OSError, ValueError) as error:
             return self.handle_log_error(launch, error)
+        streams = {1: log, 2: log}
         try:
-            self.start_run(launch, log)
+            if launch.input is not None:
+                streams[0] = start_companion(launch.input)
+            self.start_run(launch, streams)
+        except OSError as error:  # of the companion
+            self.report_failure(launch.run, "no-process", describe_fork_error(error))
+        finally:
             if launch.run not in self.journal.runs:
                 delete_empty_log(launch.log, log)
-        finally:
-            os.close(log)
+            for fd in set(streams.values()):
+                os.close(fd)
 
     def handle_log_error(self, launch: SpawnRequest, error: Exception) -> None:
         """Handle a log that cannot be opened.
@@ -1921,7 +1937,7 @@ class Keeper(Supervisor):
             )
             return None
 
-    def start_run(self, launch: SpawnRequest, log: int) -> None:
+    def start_run(self, launch: SpawnRequest, streams: Streams) -> None:
         """Record the intent, start the program, and record the pid."""
         if not (run := self.record_intent(launch)):
             return
@@ -1929,7 +1945,7 @@ class Keeper(Supervisor):
             trim_memory()
             self.trim_above = read_own_peak() + TRIM_GROWTH
         try:
-            pid = start_program(launch, log)
+            pid = start_program(launch, streams)
         except StartError as why:
             return self.record_failed_start(run, why)
         except OSError as error:

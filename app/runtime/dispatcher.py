@@ -564,6 +564,7 @@ class Dispatcher:
             "timeout": task.timeout,
             "early": _build_early(task.early_signal),
             "grace": task.grace,
+            "input": paths.get_input_path(self.home, run.runid) if task.stdin else None,
         }
 
     def _send_signals(

@@ -28,7 +28,7 @@ from app.service.definitions import apply, editor, queues, slas, templates
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
-from app.service.tasks import actions, detail, pages, submit, views, wait
+from app.service.tasks import actions, detail, pages, send, submit, views, wait
 from app.service.undo import undo
 from db import statement_timer
 from db.queries.operations import Actor
@@ -74,6 +74,7 @@ VERBS: dict[str, Verb] = {
         "rm": actions.rm,
         "front": actions.front,
         "set": actions.set_,
+        "send": send.send,
         "wait": wait.wait,
         "queue.ls": queues.queue_ls,
         "queue.show": queues.queue_show,

@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0013"
+HEAD = "0014"
 REVISIONS = (
     "0001",
     "0002",
@@ -46,6 +46,7 @@ REVISIONS = (
     "0011",
     "0012",
     "0013",
+    "0014",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

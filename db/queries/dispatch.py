@@ -27,7 +27,7 @@ ACTIVE = (
 )
 STARTABLE = (
     "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace,"
-    " early_signal, output, name"
+    " early_signal, output, stdin, name"
     " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
 WITH_LIMIT = (

@@ -10,7 +10,7 @@ from typing import Any
 _TEXT = (
     "uuid", "name", "template", "type", "priority", "timeout", "queue", "cpu", "memory", "retries",
     "retry_delay", "grace", "not_before", "hold", "held_by", "log_limit",
-    "notify", "resources", "early_signal", "output",
+    "notify", "resources", "early_signal", "output", "stdin",
 )  # fmt: skip
 _JSON = ("parameters", "tags", "launch", "env")
 COMMON_COLUMNS = ("env_id", "umask", "submitted_by")

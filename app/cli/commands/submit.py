@@ -230,6 +230,8 @@ def _collect_settings(args: Args) -> dict[str, Any]:
         found["tags"] = dict(args.tags)
     if args.hold:
         found["hold"] = True
+    if args.stdin:
+        found["stdin"] = True
     if args.parameters and not args.words:
         raise Usage(f"-p requires a template. {NOT_SUBMITTED}")
     return found
@@ -329,7 +331,7 @@ def _check_from_alone(args: Args) -> None:
         )
         if getattr(args, key)
     ]
-    if options or args.hold or args.each or args.follow:
+    if options or args.hold or args.stdin or args.each or args.follow:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
@@ -436,8 +438,10 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
         "notify": task.get("notify") and sanitize(task["notify"].strip()),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }
-    return [f"{word} {wish}" for word, wish in settings.items() if wish] + (
-        ["held"] if task.get("hold") else []
+    return (
+        [f"{word} {wish}" for word, wish in settings.items() if wish]
+        + (["held"] if task.get("hold") else [])
+        + (["stdin"] if task.get("stdin") else [])
     )
 
 

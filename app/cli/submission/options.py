@@ -222,6 +222,11 @@ def _add_settings(group: Any) -> None:
         metavar="FILE",
         help="copy the output to a file, too: train-{number}.log (also {name}, {attempt})",
     )
+    add(
+        "--stdin",
+        action="store_true",
+        help="keep the standard input open for taskdeck send (default: /dev/null)",
+    )
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: 5s)")
     add(
         "--log-limit",

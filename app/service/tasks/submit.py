@@ -141,7 +141,7 @@ class SubmitBatch:
             "template": spec.template, "type": resolved.kind,
             "parameters": resolved.parameters, "priority": spec.priority,
             "timeout": timeout, "early_signal": spec.signal,
-            "output": spec.output,
+            "output": spec.output, "stdin": spec.stdin or None,
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace,

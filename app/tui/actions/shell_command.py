@@ -50,6 +50,7 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
         for word in ("--tag", f"{key}={value}")
     ]
     words += ["--hold"] if spec.get("hold") else []
+    words += ["--stdin"] if spec.get("stdin") else []
     return words + _build_parameter_words(spec) + _build_command_words(spec)
 
 

@@ -1,0 +1,117 @@
+"""`taskdeck send`: write to the standard input of a running task."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from app.cli import definition_group, output
+from app.cli.parser import Args, Command, Parser, add_json_options
+from app.errors import Conflict, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.context import CommandContext
+
+PIECE = 32 * 1024
+"""Bytes read from our own input at once."""
+POLL_INTERVAL = 0.1
+"""Seconds between two tries to write to a full input."""
+PATIENCE = 2.0
+"""Seconds after which a note says that the program does not read."""
+
+
+def send(session: CommandContext, args: Args) -> int:
+    """Send a text, or our own input, to a task."""
+    if not args.words:
+        raise Usage("send to which task? Give a number, then the text.", "List: taskdeck ls")
+    task, *words = args.words
+    if words and words != ["-"]:
+        answer = _send_text(session, args, task, " ".join(words))
+    elif words or not args.eof:
+        answer = _send_input(session, args, task)
+    else:
+        answer = session.call("send", id=task, eof=True)
+    closed = ", input closed" if answer["closed"] else ""
+    text = f"#{answer['number']}: sent {answer['taken']:,} bytes{closed}"
+    return definition_group.print_result(args, answer, text)
+
+
+def _send_text(session: CommandContext, args: Args, task: str, text: str) -> dict[str, Any]:
+    """Send a text at once. Raise Conflict if the program does not read."""
+    text += "" if args.no_newline else "\n"
+    answer = session.call("send", id=task, text=text, eof=args.eof)
+    if answer["taken"] < (size := len(os.fsencode(text))):
+        raise _make_full_error(answer, size)
+    return answer
+
+
+def _make_full_error(answer: dict[str, Any], size: int) -> Conflict:
+    sent = f"Of {size:,} bytes {answer['taken']:,} were sent" if answer["taken"] else "Nothing was"
+    return Conflict(
+        f"the input of #{answer['number']} is full: {_format_unread(answer)} wait unread."
+        f" {sent}{'' if answer['taken'] else ' sent'}.",
+        f"See what it does: taskdeck logs {answer['number']}",
+    )
+
+
+def _format_unread(answer: dict[str, Any]) -> str:
+    return f"{answer['unread'] / 1024:.0f} KiB"
+
+
+def _send_input(session: CommandContext, args: Args, task: str) -> dict[str, Any]:
+    """Send our own input, as fast as the program reads."""
+    answer = session.call("send", id=task)  # before anything is read
+    source: Any = output.open_stdin("the input of the task")
+    total = 0
+    while data := source.read1(PIECE):
+        answer = _send_piece(session, task, data)
+        total += len(data)
+    if args.eof:
+        answer = session.call("send", id=task, eof=True)
+    return answer | {"taken": total}
+
+
+def _send_piece(session: CommandContext, task: str, data: bytes) -> dict[str, Any]:
+    """Send some bytes, waiting for the program to read."""
+    began, was_noted = time.monotonic(), False
+    while True:
+        answer = session.call("send", id=task, text=data.decode("utf-8", "surrogateescape"))
+        data = data[answer["taken"] :]
+        if not data:
+            return answer
+        if not was_noted and time.monotonic() - began > PATIENCE:
+            output.print_note(
+                f"#{answer['number']} does not read: {_format_unread(answer)} wait. Still trying."
+            )
+            was_noted = True
+        time.sleep(POLL_INTERVAL)
+
+
+def _add_arguments(parser: Parser) -> None:
+    add = parser.add_option
+    add(
+        "words",
+        nargs="*",
+        metavar="ID [TEXT]",
+        help="a task, and a text; without a text, or with -, standard input is sent",
+    )
+    add("--no-newline", action="store_true", help="do not add a newline to the text")
+    add("--eof", action="store_true", help="then close the input: the program sees its end")
+    add_json_options(parser)
+
+
+COMMANDS = {
+    "send": Command(
+        "write to the input of a running task",
+        send,
+        _add_arguments,
+        "  taskdeck submit --stdin -- python3 -i      (prints a number, such as 42)\n"
+        "  taskdeck send 42 'print(6 * 7)'\n"
+        "  taskdeck send 42 --eof                     (the program sees the end of its input)\n"
+        "  gunzip -c rows.gz | taskdeck send 42 --eof -",
+        usage="ID [TEXT … | -] [--no-newline] [--eof]",
+    )
+}

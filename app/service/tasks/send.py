@@ -1,0 +1,138 @@
+"""The verb `send`, which writes to the standard input of a running task."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from typing import Any, NamedTuple
+
+from app import paths
+from app.errors import Conflict, Refused
+from app.service.context import Call
+from app.service.tasks import lookup
+from db.engine import Connection
+from db.queries import reads
+from db.rows import TaskRow
+from db.states import ACTIVE, WAITING, RunStatus
+
+MAX_TEXT = 64 * 1024
+"""Bytes of one call: what a pipe holds."""
+START_SECONDS = 1.0
+"""Time for a task to start that was submitted a moment ago."""
+ANSWER_SECONDS = 5.0
+
+
+class InputState(NamedTuple):
+    """A task, and its active run with the status, if there is one."""
+
+    task: TaskRow
+    runid: str | None
+    status: str | None
+
+
+async def send(call: Call, *, id: str | int, text: str = "", eof: bool = False) -> dict[str, Any]:
+    """Write a text to the input of a running task, then close the input if `eof`.
+
+    Return the bytes that were written and those that the program has not read. Of a text of more
+    than 4 KiB, a part may be written; nothing waits for the program.
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    if len(data) > MAX_TEXT:
+        raise Refused(f"a text has {len(data):,} bytes, but at most {MAX_TEXT:,} are sent at once.")
+    found = await _wait_for_start(call, id)
+    answer = {"number": found.task.number, "taken": 0, "unread": 0, "closed": False}
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), InputConnection(call, found) as connection:
+            if data:
+                answer |= await connection.ask({"do": "write", "text": text})
+            if eof and answer["taken"] == len(data):
+                answer |= await connection.ask({"do": "close"})
+    except (OSError, EOFError, TimeoutError):
+        raise _make_closed_error(found.task) from None
+    return answer
+
+
+class InputConnection:
+    """Connection to the companion of a run, which holds the input."""
+
+    def __init__(self, call: Call, found: InputState) -> None:
+        assert found.runid is not None
+        self._path = paths.get_input_path(call.home, found.runid)
+
+    async def __aenter__(self) -> InputConnection:
+        """Connect, whatever the length of the path. Raise OSError."""
+        folder, name = os.path.split(self._path)
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.connect(f"/proc/self/fd/{at}/{name}")
+            self._reader, self._writer = await asyncio.open_unix_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            os.close(at)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        self._writer.close()
+
+    async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return its answer. Raise OSError or EOFError."""
+        self._writer.write(json.dumps(request).encode() + b"\n")
+        line = await self._reader.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return json.loads(line)
+
+
+async def _wait_for_start(call: Call, ident: str | int) -> InputState:
+    """Return a task that runs. Raise a Problem, for a waiting task after a moment."""
+    found = await call.db.read(_read_state, ident)
+    if _may_start(found) and call.live is not None:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                async for _ in call.live.watch_changes():
+                    found = await call.db.read(_read_state, ident)
+                    if not _may_start(found):
+                        break
+        except TimeoutError:
+            pass
+    _refuse_closed(found)
+    return found
+
+
+def _read_state(c: Connection, ident: str | int) -> InputState:
+    row = lookup.find_task(c, ident)
+    runs = [run for run in reads.list_runs(c, row.uuid) if run.status in ACTIVE]
+    return InputState(row, *((runs[-1].runid, runs[-1].status) if runs else (None, None)))
+
+
+def _may_start(found: InputState) -> bool:
+    waits = found.task.status in WAITING or found.status == RunStatus.STARTING
+    return waits and found.task.stdin
+
+
+def _refuse_closed(found: InputState) -> None:
+    """Raise a problem if the input of a task is not open."""
+    task = found.task
+    if not task.stdin:
+        raise Refused(
+            f"#{task.number} has no input: it was submitted without --stdin. Nothing was sent.",
+            "With input: taskdeck submit --stdin -- COMMAND",
+        )
+    if task.status in WAITING or found.status == RunStatus.STARTING:
+        raise Conflict(
+            f"#{task.number} waits, and its input opens when it starts. Nothing was sent.",
+            f"Why it waits: taskdeck why {task.number}",
+        )
+    if found.runid is None:
+        raise Conflict(f"#{task.number} has ended. Nothing was sent.")
+
+
+def _make_closed_error(task: TaskRow) -> Conflict:
+    return Conflict(f"the input of #{task.number} is closed. Nothing was sent.")

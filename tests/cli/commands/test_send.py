@@ -1,0 +1,40 @@
+"""Tests of `taskdeck send`."""
+
+from __future__ import annotations
+
+ANSWER = {"number": 7, "taken": 6, "unread": 6, "closed": False}
+
+
+def test_words_are_sent_as_one_line(fake_runtime, cli):
+    runtime = fake_runtime(send=ANSWER)
+
+    assert cli("send", "7", "hallo").out == "#7: sent 6 bytes\n"
+    assert runtime.get_last_args("send") == {"id": "7", "text": "hallo\n", "eof": False}
+    cli("send", "7", "a", "b", "--no-newline", "--eof")
+    assert runtime.get_last_args("send") == {"id": "7", "text": "a b", "eof": True}
+
+
+def test_a_text_that_does_not_fit_is_an_error(fake_runtime, cli):
+    fake_runtime(send=ANSWER | {"taken": 0, "unread": 65536})
+
+    done = cli("send", "7", "hallo")
+
+    assert done.code == 4
+    assert "the input of #7 is full: 64 KiB wait unread. Nothing was sent." in done.err
+
+
+def test_standard_input_is_sent_as_it_is(fake_runtime, cli):
+    runtime = fake_runtime(send=ANSWER)
+
+    assert cli("send", "7", feed=b"a\xff\nb\n\n").out == "#7: sent 6 bytes\n"
+    assert runtime.get_last_args("send") == {"id": "7", "text": "a\udcff\nb\n\n"}
+    cli("send", "7", "-", "--eof", feed=b"abcde\n")
+    assert runtime.get_last_args("send") == {"id": "7", "eof": True}
+
+
+def test_eof_alone_reads_nothing(fake_runtime, cli):
+    runtime = fake_runtime(send=ANSWER | {"taken": 0, "closed": True})
+
+    assert cli("send", "7", "--eof", feed=b"left alone").out == "#7: sent 0 bytes, input closed\n"
+    assert runtime.get_last_args("send") == {"id": "7", "eof": True}
+    assert "send to which task?" in cli("send").err
