@@ -34,7 +34,7 @@ READ_ONLY_VERBS = frozenset({
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",
     "show", "sla.checkins", "sla.history", "sla.ls",
-    "sla.show", "sla.test", "status", "template.ls", "template.show", "usage", "why",
+    "sla.show", "sla.test", "status", "template.ls", "template.show", "usage", "what_if", "why",
 })  # fmt: skip
 """Verbs that change nothing. Without a runtime they are answered from the database."""
 

@@ -26,6 +26,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "set": ("task_actions", "change the settings of waiting tasks"),
     "send": ("send", "write to the input of a running task"),
     "front": ("task_actions", "move tasks to the front of their queue"),
+    "what-if": ("what_if", "forecast waits and ends as if something were changed"),
     "instances": ("instances", "list runs"),
     "usage": ("usage", "show what tasks used: hours of CPU, memory and GPUs, waits"),
     "queue": ("queues", "manage queues"),
@@ -66,7 +67,7 @@ SECTIONS = (
         "tasks",
         (
             "submit ls show why logs wait cancel pause resume hold release retry rm set front"
-            " send instances usage"
+            " send what-if instances usage"
         ),
     ),
     ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),
@@ -97,6 +98,7 @@ _FOREIGN_WORDS = {
     "status": "info sinfo",
     "operations": "history",
     "usage": "sreport sacct accounting",
+    "what-if": "whatif forecast simulate",
     "queue ls": "queues",
     "pool ls": "pools",
     "template ls": "templates",

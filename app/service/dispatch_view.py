@@ -215,7 +215,7 @@ def read_view(
         queues.append(_build_queue(row, tasks, total, held_back))
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
-    later = _read_later(c, cache) if closed else ()
+    later = _read_later(c, cache, ahead) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
     return DispatchView(
         pools, tuple(queues), active, halted, now.timestamp(), later, shared, withheld
@@ -236,12 +236,12 @@ def _find_unfinished(
     return len(line), 0
 
 
-def _read_later(c: Connection, cache: RunTimeCache) -> tuple[LaterTask, ...]:
+def _read_later(c: Connection, cache: RunTimeCache, limit: int) -> tuple[LaterTask, ...]:
     """Return the first tasks that wait for a time, a retry or other tasks.
 
     A task that waits for a failure is left out: it probably never runs.
     """
-    found = reads.list_not_queued(c, WINDOW_SIZE)
+    found = reads.list_not_queued(c, limit)
     rows = [row for status, part in found.items() if status != TaskStatus.HELD for row in part]
     return tuple(
         LaterTask(

@@ -30,6 +30,7 @@ from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
 from app.service.tasks import actions, detail, pages, send, submit, views, wait
 from app.service.undo import undo
+from app.service.what_if import forecast
 from db import statement_timer
 from db.queries.operations import Actor
 
@@ -76,6 +77,7 @@ VERBS: dict[str, Verb] = {
         "set": actions.set_,
         "send": send.send,
         "wait": wait.wait,
+        "what_if": forecast.forecast_changes,
         "queue.ls": queues.queue_ls,
         "queue.show": queues.queue_show,
         "queue.line": queues.queue_line,

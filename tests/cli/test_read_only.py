@@ -8,7 +8,7 @@ from app.cli import registry
 
 READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor",
-    "completion", "help", "replay", "usage", "version",
+    "completion", "help", "replay", "usage", "version", "what-if",
     "queue ls", "queue show", "pool ls", "pool show", "template ls", "template show", "sla ls",
     "sla show", "alert ls", "alert show", "alert silences", "notify ls", "schedule ls",
     "schedule show", "schedule preview", "sla presets", "sla checkins", "sla schema", "sla test",
@@ -53,6 +53,7 @@ def test_reading_commands_are_accepted(cli, name):
 @pytest.mark.parametrize(
     "typed",
     [
+        "what-if --apply --cancel 1",
         "db check --repair",
         "db slow --clear",
         "db replica set /mnt/x",

@@ -180,6 +180,7 @@ def test_every_reading_command_has_json():
         "logs",
         "instances",
         "usage",
+        "what-if",
         "status",
         "replay",
         "operations",

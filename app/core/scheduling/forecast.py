@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 from random import Random
+from typing import NamedTuple
 from zlib import crc32
 
 from app.core.scheduling.plan import (
@@ -66,6 +67,33 @@ class Forecast:
             {n: (move(first), move(last)) for n, (first, last) in self.may_end.items()},
             {n: at - seconds for n, at in self.probable_end.items()},
         )
+
+
+class Horizon(NamedTuple):
+    """Limits of a simulation: tasks of each queue, and ends and arrivals."""
+
+    depth: int = MAX_QUEUE_DEPTH
+    events: int = MAX_EVENTS
+
+
+_USUAL = Horizon()
+
+
+class RunTimes(NamedTuple):
+    """Start and end of a run in one simulation, in seconds from now; an unknown end is inf.
+
+    `has_bound_start` and `has_bound_end` tell that a timeout decides: at the latest then.
+    """
+
+    start: float
+    end: float
+    has_bound_start: bool
+    has_bound_end: bool
+
+
+def simulate_runs(view: DispatchView, horizon: Horizon = _USUAL) -> list[dict[int, RunTimes]]:
+    """Return the runs of each simulation of a view by task number, active ones too."""
+    return [_RecordedSimulation(view, index, horizon).runs for index in range(SAMPLES)]
 
 
 def make_forecast(view: DispatchView, wanted: Collection[int] | None = None) -> Forecast:
@@ -135,12 +163,19 @@ class _Run:
 class _Simulation:
     """One possible future of pools that share resources, usually of one pool."""
 
-    def __init__(self, view: DispatchView, index: int, wanted: Collection[int] | None) -> None:
+    def __init__(
+        self,
+        view: DispatchView,
+        index: int,
+        wanted: Collection[int] | None,
+        horizon: Horizon = _USUAL,
+    ) -> None:
         self._index = index
+        self._max_events = horizon.events
         self._view = view
         pools = {pool.name: pool for pool in view.pools}
         self._priorities = {q.name: q.priority for q in view.queues if is_open(q, pools[q.pool])}
-        self._line = _cut_queues(order_tasks(view))
+        self._line = _cut_queues(order_tasks(view), horizon.depth)
         self._later = [
             (later, dict.fromkeys(later.parents, False) | dict.fromkeys(later.leaders, True))
             for later in view.later
@@ -160,7 +195,7 @@ class _Simulation:
         self._advance(None if wanted is None else set(wanted))
 
     def _advance(self, wanted: set[int] | None) -> None:
-        for _ in range(MAX_EVENTS):
+        for _ in range(self._max_events):
             if self._later:
                 self._admit_later()
             if self._line:
@@ -246,12 +281,27 @@ class _Simulation:
             )
 
 
-def _cut_queues(line: Iterable[QueuedTask]) -> list[QueuedTask]:
-    """Return the first `MAX_QUEUE_DEPTH` tasks of each queue."""
+class _RecordedSimulation(_Simulation):
+    """A simulation that also records each run by itself, not as a range."""
+
+    def __init__(self, view: DispatchView, index: int, horizon: Horizon) -> None:
+        self.runs: dict[int, RunTimes] = {}
+        super().__init__(view, index, None, horizon)
+
+    def _record_end(self, run: _Run, start: TimeRange) -> None:
+        super()._record_end(run, start)
+        is_bound = self._depends_on_limit
+        self.runs[run.task.number] = RunTimes(
+            self._now, run.ends_at, is_bound, is_bound or run.is_bounded
+        )
+
+
+def _cut_queues(line: Iterable[QueuedTask], depth: int) -> list[QueuedTask]:
+    """Return the first `depth` tasks of each queue."""
     counts: dict[str, int] = {}
     kept: list[QueuedTask] = []
     for task in line:
         counts[task.queue] = counts.get(task.queue, 0) + 1
-        if counts[task.queue] <= MAX_QUEUE_DEPTH:
+        if counts[task.queue] <= depth:
             kept.append(task)
     return kept

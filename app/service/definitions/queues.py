@@ -44,13 +44,14 @@ _COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
 
 def _parse_values(values: dict[str, Any]) -> dict[str, Any]:
     return {
-        _COLUMNS.get(name, name): _parse_value(name, value)
+        _COLUMNS.get(name, name): parse_value(name, value)
         for name, value in values.items()
         if value is not None
     }
 
 
-def _parse_value(name: str, value: Any) -> Any:
+def parse_value(name: str, value: Any) -> Any:
+    """Return the value of a field of a queue or pool. Raise Usage."""
     try:
         return _FIELDS[name].validate_python(value)
     except ValidationError as error:

@@ -34,7 +34,7 @@ from app.service.tasks.apply import (
 )
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.option_values import ATTEMPTS, ENDS, SECONDS, SIGNAL, validate
-from app.service.tasks.places import read_places
+from app.service.tasks.places import Place, read_places
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
@@ -65,7 +65,7 @@ async def cancel(
 
     def may(row: AnyTask) -> None:
         if row.status in ENDED:
-            raise make_note(_describe_ended(row, "cancel"))
+            raise make_note(describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
             raise Conflict(
                 f"{format_number(row)} has started meanwhile, so it was left alone: to end it,"
@@ -90,7 +90,8 @@ async def cancel(
         return await _cancel_unrecorded(call, ids, select, grace, problem, expected)
 
 
-def _describe_ended(row: AnyTask, verb: str) -> str:
+def describe_ended(row: AnyTask, verb: str) -> str:
+    """Return the sentence that an ended task is left alone."""
     ago = ""
     if row.ended_at:
         age = timestamps.utcnow() - timestamps.parse_time(row.ended_at)
@@ -213,7 +214,7 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
                 f" {row.number}"
             )
         if row.status in ENDED:
-            raise Conflict(_describe_ended(row, "pause"))
+            raise Conflict(describe_ended(row, "pause"))
 
     limits: dict[str, float] = {}
 
@@ -280,7 +281,7 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
     def may(row: AnyTask) -> None:
         if row.status in ENDED:
-            raise Conflict(_describe_ended(row, "hold"))
+            raise Conflict(describe_ended(row, "hold"))
         if row.hold:
             raise make_note(f"{format_number(row)} is held already.")
 
@@ -307,7 +308,7 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
 
     def may(row: AnyTask) -> None:
         if row.status in ENDED:
-            raise Conflict(_describe_ended(row, "release"))
+            raise Conflict(describe_ended(row, "release"))
         if not row.hold:
             raise make_note(f"{format_number(row)} is not held.")
         refuse_unreadable(row, row.uuid in without_environment)
@@ -497,7 +498,7 @@ def _make_waiting_check(verb: str) -> TaskCheck:
                 f" {'--again ' if row.status == TaskStatus.SUCCEEDED else ''}{row.number}"
             )
             raise Conflict(
-                _describe_ended(row, verb),
+                describe_ended(row, verb),
                 f"To submit a changed copy: R in the deck; to run it again: {again}",
             )
 
@@ -545,7 +546,7 @@ async def set_(
     """
     changed = work.parse_fields({name: fields[name] for name in fields.keys() & work.FIELDS})
     given = {name: value for name, value in fields.items() if name not in work.FIELDS}
-    values = {name: _parse_field(name, value) for name, value in given.items()}
+    values = {name: parse_field(name, value) for name, value in given.items()}
     if not values and not changed:
         raise Usage("nothing to set. Options: --priority, --queue, --cpu, --memory, --timeout, …")
     if "at" in values:
@@ -555,7 +556,7 @@ async def set_(
     if "signal" in values:
         values["early_signal"] = values.pop("signal")
     notice = {name: values.pop(name) for name in _NOTICE_FIELDS if name in values}
-    check = await call.db.read(_make_settable_check, values)
+    check = await call.db.read(make_settable_check, values)
     check = _make_notice_check(call, check, notice) if notice else check
     check = _make_work_check(check, changed) if changed else check
     was: dict[str, dict[str, Any]] = {}
@@ -660,12 +661,15 @@ def _make_notice(row: AnyTask, notice: Mapping[str, str]) -> dict[str, str | Non
     return {"at": row.uuid, "notify": changed}
 
 
-def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
+def make_settable_check(
+    c: Connection, values: dict[str, Any], supposed: Mapping[str, Place] | None = None
+) -> TaskCheck:
     """Return a check that refuses ended tasks and requests their pool cannot hold.
 
-    Ended tasks can still be pinned. Raise NotFound for the queue.
+    Ended tasks can still be pinned. `supposed` replaces the pools of queues. Raise NotFound for the
+    queue.
     """
-    places = read_places(c)
+    places = read_places(c) if supposed is None else supposed
     if "queue" in values and values["queue"] not in places:
         raise lookup.make_unknown_queue(values["queue"], list(places))
 
@@ -692,7 +696,8 @@ def _join_resources(row: AnyTask, values: dict[str, Any]) -> dict[str, Any]:
     return values | {"resources": to_text(joined)}
 
 
-def _parse_field(name: str, value: Any) -> Any:
+def parse_field(name: str, value: Any) -> Any:
+    """Return the value of a setting of a task. Raise Usage."""
     if name not in _FIELDS:
         near = find_nearest(name, _FIELDS)
         raise Usage(

@@ -11,6 +11,7 @@ from app.errors import Usage
 
 SIGNAL: TypeAdapter[int] = TypeAdapter(task_spec.Signal)
 SECONDS: TypeAdapter[float | None] = TypeAdapter(task_spec.Duration | None)
+TOTAL: TypeAdapter[int] = TypeAdapter(task_spec.ResourceTotal)
 ATTEMPTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 ENDS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 

@@ -485,10 +485,10 @@ async def submit_lines(
     origin = Origin(call.by, cwd, umask, env or {}, partial(notifications.get_settings, call))
     if text is None:
         return await _submit_file(call, file, origin, first, keep_going, dry_run)
-    lines = list(_number_lines(text.split("\n")))
+    lines = list(number_lines(text.split("\n")))
     if dry_run:
         return await _check_lines(call, iter(lines), origin, first)
-    parsed = [(n, _parse_line(line)) for n, line in lines[:SMALL_BATCH]]
+    parsed = [(n, parse_line(line)) for n, line in lines[:SMALL_BATCH]]
     if len(lines) > SMALL_BATCH or _is_large(
         [spec for _, spec in parsed if isinstance(spec, TaskSpec)]
     ):
@@ -529,8 +529,8 @@ async def _submit_file(
             said = (error.strerror or "unknown").lower()
             raise Usage(f"the lines cannot be read: {said}. Nothing was submitted.") from None
         if dry_run:
-            return await _check_lines(call, _number_lines(file), origin, first)
-        staging = await _store_staged(call, _number_lines(file), origin, first, keep_going)
+            return await _check_lines(call, number_lines(file), origin, first)
+        staging = await _store_staged(call, number_lines(file), origin, first, keep_going)
     return {"spans": await _read_spans(call, staging), "refused": _list_refused(staging.refused)}
 
 
@@ -552,7 +552,7 @@ async def _check_lines(
     return {"numbers": [], "spans": [], "valid": staging.count, "refused": refused}
 
 
-def _number_lines(lines: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+def number_lines(lines: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     """Yield the lines that are not blank, with their numbers."""
     return ((n, line) for n, line in enumerate(lines, 1) if line and not line.isspace())
 
@@ -613,7 +613,7 @@ class Staging:
             if self.stop.is_set():
                 raise Stopped("the caller has gone.")
             try:
-                spec = item if isinstance(item, TaskSpec) else _parse_line(item)
+                spec = item if isinstance(item, TaskSpec) else parse_line(item)
                 if isinstance(spec, Problem):
                     raise spec
                 row = self.batch.make_row(spec, self.count, 0 if spec is item else n)
@@ -786,7 +786,8 @@ def _make_too_many_problem(total: int) -> Usage:
     )
 
 
-def _parse_line(line: str | bytes) -> TaskSpec | Problem:
+def parse_line(line: str | bytes) -> TaskSpec | Problem:
+    """Return the task of a JSON line, or its fault."""
     data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape")
     try:
         spec = TaskSpec.model_validate_json(data)

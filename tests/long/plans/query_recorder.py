@@ -233,6 +233,13 @@ class VerbCaller:
             "template.show": [{"name": "encode"}],
             "template.ls": [{}, {"usage": True}],
             "review": [{"filter": "status:failed"}, {"ids": [1, self.last]}],
+            "what_if": [
+                {
+                    "settings": ["pool.default.cpu=2", "queue.gpu.capacity=3"],
+                    "cancel": [self.last],
+                    "lines": '{"argv": ["true"], "after": ["work 7"]}',
+                }
+            ],
             "why": [{}, {"ids": [self.last - 1, 5]}],
             "operations": [
                 {},

@@ -1,0 +1,252 @@
+"""`taskdeck what-if`: waits and ends of tasks before and after changes that are only supposed."""
+
+from __future__ import annotations
+
+from app.cli import output
+from app.cli.definition_group import format_page
+from app.cli.parser import LIMIT, Args, Command, Parser, add_json_options, require_text
+from app.cli.table_layout import Column, Line, Span, format_table
+from app.core.text import units
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import NotFound, Problem, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.context import CommandContext
+
+DEFAULT_LIMIT = 30
+MAX_BYTES = 4 << 20
+"""Longest file of a supposed submission; it travels in one request."""
+COLUMNS = [
+    Column("TASK", ">"),
+    Column("NAME", least=8, first=True),
+    Column("QUEUE", least=4, easy=8),
+    Column("STARTS IN", ">"),
+    Column(""),
+    Column("ENDS IN", ">"),
+    Column(""),
+    Column("CHANGE"),
+]
+_ARROW = "→"
+
+
+def suppose(session: CommandContext, args: Args) -> int:
+    """Print the forecast before and after changes; make the changes with --apply."""
+    if args.apply and args.submit == "-":
+        raise Usage("--apply needs a file for --submit, not standard input. Nothing was changed.")
+    lines = {} if args.submit is None else {"lines": _read_lines(args.submit)}
+    found = session.call("what_if", settings=args.set or (), cancel=args.cancel or (), **lines)
+    if args.json or args.jsonl:
+        output.print_json(found, args.jsonl)
+    else:
+        _print_forecast(args, found)
+    return _apply(session, args, found["steps"]) if args.apply else 0
+
+
+def _read_lines(file: str) -> str:
+    shown = "standard input" if file == "-" else truncate(sanitize(file), 200)
+    try:
+        if file == "-":
+            data = output.open_stdin("JSON lines").read(MAX_BYTES + 1)
+        else:
+            with open(file, "rb") as source:
+                data = source.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFound(f"{shown} does not exist. Nothing was changed.") from None
+    except (OSError, ValueError) as error:
+        why = (getattr(error, "strerror", None) or "invalid file name").lower()
+        raise Usage(f"{shown} cannot be read: {why}. Nothing was changed.") from None
+    if len(data) > MAX_BYTES:
+        raise Usage(f"{shown} is larger than 4M, the limit of what-if. Nothing was changed.")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _print_forecast(args: Args, found: dict[str, Any]) -> None:
+    limit = DEFAULT_LIMIT if args.limit is None else args.limit
+    rows = found["tasks"][: limit or None]
+    page: list[Line] = []
+    if rows:
+        room = output.get_room(args.wide)
+        page += [*format_table(COLUMNS, [format_row(row) for row in rows], room), []]
+    output.print_lines(page + format_page("", list_facts(found))[2:])
+    if left := len(found["tasks"]) - len(rows):
+        output.print_note(f"{left:,} more tasks; all: --limit 0")
+    for note in list_notes(found):
+        output.print_note(note)
+
+
+def format_row(row: dict[str, Any]) -> list[Span]:
+    """Return the line of one task: start and end, before and after."""
+    before, after = row["before"], row["after"]
+    is_same = row["change"] is None and before == after
+    cells = [
+        f"#{row['number']}" if row["number"] is not None else "new",
+        sanitize(row["name"]),
+        sanitize(row["queue"]),
+        "running" if row["is_running"] else format_time(before, "start"),
+        f"{_ARROW} {format_time(after, 'start')}" if after else "",
+        format_time(before, "end"),
+        f"{_ARROW} {format_time(after, 'end')}" if after else "",
+        row["change"] or "",
+    ]
+    return [(cell, "dim" if is_same else "") for cell in cells]
+
+
+def format_time(times: dict[str, Any] | None, which: str) -> str:
+    """Return a start or end from now on: `12m`, `<2h`, `now`; `–` if unknown, "" if none."""
+    if times is None:
+        return ""
+    seconds = times[which]
+    if seconds is None:
+        return units.MISSING
+    if seconds < 1:
+        return "now"
+    if times[f"{which}_at_most"]:
+        return f"<{units.format_upper_bound(seconds)}"
+    return units.format_age(seconds)
+
+
+def list_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines that compare all tasks before and after."""
+    before, after = found["before"], found["after"]
+
+    def compare(form: Any, *path: str) -> str:
+        was, now = before, after
+        for key in path:
+            was, now = was.get(key) or {}, now.get(key) or {}
+        old, new = (units.MISSING if value in (None, {}) else form(value) for value in (was, now))
+        return f"{old} {_ARROW} {new}"
+
+    resources = list(dict.fromkeys([*before["hours"], *after["hours"]]))
+    facts = [
+        ("mean wait", compare(units.format_age, "mean_wait")),
+        ("longest wait", compare(units.format_age, "longest_wait")),
+        ("all done in", compare(units.format_age, "drained_in")),
+    ]
+    facts += [
+        (f"{sanitize(name)} hours", compare(lambda hours: f"{hours:,.1f}", "hours", name))
+        for name in resources
+        if name != "memory" and (before["hours"].get(name) or after["hours"].get(name))
+    ]
+    for pool, ratios in after["use"].items():
+        used = [
+            f"{sanitize(name)} {compare(_format_share, 'use', pool, name)}"
+            for name, ratio in ratios.items()
+            if ratio or before["use"].get(pool, {}).get(name)
+        ]
+        if used:
+            facts.append(("in use", f"pool {sanitize(pool)}: {', '.join(used)}"))
+    return facts
+
+
+def _format_share(ratio: float) -> str:
+    return f"{100 * ratio:.0f} %"
+
+
+def list_notes(found: dict[str, Any]) -> list[str]:
+    """Return what the forecast leaves out, in words."""
+    notes: list[str] = []
+    if found["simulated"] < found["waiting"]:
+        notes.append(
+            f"simulated the first {found['simulated']:,} of {found['waiting']:,} waiting tasks."
+        )
+    if unknown := found["after"]["unknown"]:
+        few = "1 task has" if unknown == 1 else f"{unknown:,} tasks have"
+        notes.append(
+            f"{few} no expected start after the changes: {units.MISSING}. Similar runs or a"
+            " --timeout would tell it."
+        )
+    if held := found["held"]:
+        few = "1 new task waits" if held == 1 else f"{held:,} new tasks wait"
+        notes.append(f"{few} for a release or for a task that failed, and is left out.")
+    if found["halted"]:
+        notes.append(f"nothing starts: {sanitize(found['halted'])}. The forecast is as if it did.")
+    return notes
+
+
+def _apply(session: CommandContext, args: Args, steps: list[dict[str, Any]]) -> int:
+    """Make the changes with the verbs of the ordinary commands; stop at the first refusal."""
+    done: list[str] = []
+    try:
+        for step in steps:
+            answer = session.call(step["verb"], **step["args"])
+            shown = _describe_step(step)
+            for refusal in answer.get("refused") or ():
+                raise Problem(refusal["message"], refusal.get("hint") or "")
+            done.append(shown)
+            output.print_message(f"applied: {shown}")
+        if args.submit is not None:
+            _submit(session, args, done)
+    except Problem as problem:
+        if done:
+            problem.message += f" Applied before: {'; '.join(done)}."
+        raise
+    return 0
+
+
+def _describe_step(step: dict[str, Any]) -> str:
+    if step["command"]:
+        from shlex import join
+
+        return sanitize(join(step["command"][1:]))
+    return "apply of the shared resources"
+
+
+def _submit(session: CommandContext, args: Args, done: list[str]) -> None:
+    from app.cli.submission import context
+    from app.cli.submission.each_line import open_lines
+    from app.core.ids import make_uuid7
+
+    first = make_uuid7()
+    where = {"cwd": None, "keep_env": None, "env": None}
+    with open_lines(args.submit, session.home, first) as (lines, _):
+        stored = session.call(
+            "submit.lines", uuid=first, **lines, **context.collect_context(Args(**where))
+        )
+    count = sum(n for _, _, n in stored["spans"]) if "spans" in stored else len(stored["numbers"])
+    done.append(f"submit --from {sanitize(args.submit)}")
+    many = "1 task" if count == 1 else f"{count:,} tasks"
+    output.print_message(f"applied: {done[-1]} ({many})")
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_option(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="suppose a setting, such as pool.gpu.resources.gpu=10; repeatable",
+    )
+    parser.add_option(
+        "--submit",
+        metavar="FILE",
+        type=require_text,
+        help="suppose the tasks of a file of JSON lines (submit --from); - is stdin",
+    )
+    parser.add_option(
+        "--cancel", nargs="+", metavar="ID", help="suppose that these tasks are cancelled"
+    )
+    parser.add_option("--apply", action="store_true", help="print the forecast, then do it")
+    parser.add_option(
+        "--limit",
+        type=LIMIT,
+        metavar="N",
+        help=f"tasks in the table (default {DEFAULT_LIMIT}; 0: all)",
+    )
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_json_options(parser)
+
+
+COMMANDS = {
+    "what-if": Command(
+        "forecast waits and ends as if something were changed",
+        suppose,
+        _add_arguments,
+        "  taskdeck what-if --set pool.gpu.resources.gpu=10\n"
+        "  taskdeck what-if --set queue.night.capacity=4 --set task.12.priority=5 --cancel 13 14\n"
+        "  taskdeck what-if --submit jobs.jsonl --json\n"
+        "  taskdeck help what-if",
+        asks=lambda args: "submit" if args.apply else "what_if",
+    )
+}

@@ -1,0 +1,309 @@
+"""Verb `what_if`: waits and ends of tasks before and after supposed changes. It changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from app.core.scheduling.forecast import Horizon
+from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask
+from app.core.scheduling.resources import make_amounts
+from app.core.scheduling.what_if import (
+    UNKNOWN,
+    TaskForecast,
+    ViewChanges,
+    ViewForecast,
+    change_view,
+    forecast_view,
+    summarize_waits,
+)
+from app.errors import Conflict, Usage
+from app.service import dispatch_view
+from app.service.context import Call
+from app.service.dispatch_view import get_cache
+from app.service.tasks import actions, lookup, views
+from app.service.tasks.places import Place, get_totals, read_places, read_shared
+from app.service.tasks.resolution import Resolutions, run_resolved
+from app.service.what_if import submissions
+from app.service.what_if.settings import (
+    RESOURCES,
+    Settings,
+    SettingStep,
+    list_steps,
+    parse_settings,
+)
+from app.service.what_if.submissions import FIRST_NUMBER, NewTasks
+from db import timestamps
+from db.engine import Connection
+from db.queries import reads, resources
+from db.queries.resources import parse_named
+from db.rows import TaskRow
+from db.states import ENDED, TaskStatus
+
+MAX_TASKS = 400
+"""Queued tasks that are simulated, of all queues together; 0.9 s in all where they compete."""
+MIN_DEPTH = 20
+"""Tasks that are simulated of each queue, however many queues there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Views before and after the changes, and what the answer says beside the forecasts."""
+
+    before: DispatchView
+    after: DispatchView
+    horizon: Horizon
+    waiting: int
+    changed: frozenset[int]
+    cancelled: frozenset[int]
+    new: NewTasks
+    steps: Sequence[SettingStep]
+
+
+async def forecast_changes(
+    call: Call,
+    *,
+    settings: Sequence[str] = (),
+    cancel: Sequence[str | int] = (),
+    lines: str | None = None,
+) -> dict[str, Any]:
+    """Forecast waits and ends before and after changes that are only supposed.
+
+    `settings` are `KEY=VALUE` texts, `cancel` tasks, `lines` new tasks as JSON lines. Times are in
+    seconds from now; in `tasks`, `before` or `after` is None for a task that is not there, and
+    `at_most` is true if only timeouts tell. `steps` are the verbs that would make the changes,
+    without the submission.
+    """
+    case = await _read_case(call, settings, cancel, lines)
+    before = await asyncio.to_thread(forecast_view, case.before, case.horizon)
+    after = await asyncio.to_thread(forecast_view, case.after, case.horizon)
+    tasks = _list_tasks(case, before, after)
+    numbers = [row["number"] for row in tasks]
+    return {
+        "now": timestamps.now(),
+        "halted": views.get_halt_reason(call),
+        "waiting": case.waiting,
+        "simulated": sum(len(queue.waiting) for queue in case.before.queues)
+        + len(case.before.later),
+        "held": case.new.held,
+        "tasks": [_to_public(row) for row in tasks],
+        "before": _summarize(before, [n for n in numbers if n < FIRST_NUMBER]),
+        "after": _summarize(after, [n for n in numbers if n not in case.cancelled]),
+        "steps": [step._asdict() | {"command": list(step.command)} for step in case.steps],
+    }
+
+
+async def _read_case(
+    call: Call, texts: Sequence[str], cancel: Sequence[str | int], lines: str | None
+) -> Case:
+    given = parse_settings(texts)
+    if lines is None:
+        if not texts and not cancel:
+            raise Usage("what if what? Give a change.", "Example: --set queue.default.capacity=8")
+        return await call.db.read(_build_case, call, given, cancel, (), None)
+    specs = await asyncio.to_thread(submissions.parse_lines, lines)
+    build = partial(_build_case, call=call, given=given, cancel=cancel, lines=specs)
+    return await run_resolved(
+        call.db,
+        [spec for _, spec in specs],
+        lambda resolved: call.db.read(lambda c: build(c, resolutions=resolved)),
+    )
+
+
+def _build_case(
+    c: Connection,
+    call: Call,
+    given: Settings,
+    cancel: Sequence[str | int],
+    lines: Sequence[Any],
+    resolutions: Resolutions | None,
+) -> Case:
+    counters = reads.read_counters(c)
+    busy = sum(n > 0 for (_, status), n in counters.items() if status == TaskStatus.QUEUED)
+    depth = max(MIN_DEPTH, MAX_TASKS // max(1, busy))
+    cache = get_cache(c)
+    view = dispatch_view.read_view(c, cache, ahead=depth)
+    pools, queues = _change_pools(c, given), _change_queues(c, given)
+    places = _change_places(c, given, pools)
+    new = NewTasks()
+    if resolutions is not None:
+        new = submissions.make_tasks(c, call, cache, lines, resolutions, places)
+    cancelled = _find_cancelled(c, cancel)
+    changed = _change_tasks(c, call, view, given, places)
+    changes = ViewChanges(pools, given.resources, queues, changed, new.queued, new.later, cancelled)
+    longest = max([len(queue.waiting) for queue in view.queues] + [depth])
+    total = longest + len(new.queued) + len(changed)
+    waiting = sum(
+        n
+        for (_, status), n in counters.items()
+        if status in (TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.BLOCKED)
+        or status == TaskStatus.RETRYING
+    )
+    steps = list_steps(given, {row.name: row.description for row in
+                                        resources.list_shared(c)})  # fmt: skip
+    if cancel:
+        words = [str(task) for task in cancel]
+        steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))
+    return Case(
+        view,
+        change_view(view, changes),
+        Horizon(total, 5 * total),
+        waiting,
+        frozenset(changed),
+        cancelled,
+        new,
+        steps,
+    )
+
+
+def _find_cancelled(c: Connection, cancel: Sequence[str | int]) -> frozenset[int]:
+    """Return the numbers of tasks and of those that depend on their success. Raise Problem."""
+    if not cancel:
+        return frozenset()
+    rows = lookup.find_tasks(c, cancel)
+    for row in rows:
+        if row.status in ENDED:
+            raise Conflict(actions.describe_ended(row, "cancel"))
+    dependants = reads.list_waiting_dependants(c, [row.uuid for row in rows])
+    return frozenset(row.number for row in (*rows, *dependants))
+
+
+def _change_pools(c: Connection, given: Settings) -> dict[str, Mapping[str, float]]:
+    """Return the totals of the changed pools. Raise NotFound."""
+    pools = {row.name: row for row in reads.list_pools(c)}
+    _, least = read_shared(c)
+    found: dict[str, Mapping[str, float]] = {}
+    for name, values in given.pools.items():
+        if name not in pools:
+            raise lookup.make_unknown_name("pool", name, list(pools))
+        named = {**parse_named(pools[name].resources), **values.get(RESOURCES, {})}
+        kept = {resource: amount for resource, amount in named.items() if amount}
+        own = get_totals(pools[name])
+        plain = make_amounts(values.get("cpu", own["cpu"]), values.get("memory", own["memory"]),
+                             kept)  # fmt: skip
+        found[name] = {**least, **plain}
+    return found
+
+
+def _change_queues(c: Connection, given: Settings) -> dict[str, dict[str, Any]]:
+    """Return the changed fields of queues. Raise NotFound."""
+    known = [row.name for row in reads.list_queues(c)]
+    pools = [row.name for row in reads.list_pools(c)] if given.queues else []
+    for name, values in given.queues.items():
+        if name not in known:
+            raise lookup.make_unknown_queue(name, known)
+        if values.get("pool") is not None and values["pool"] not in pools:
+            raise lookup.make_unknown_name("pool", values["pool"], pools)
+    return given.queues
+
+
+def _change_places(
+    c: Connection, given: Settings, pools: Mapping[str, Mapping[str, float]]
+) -> dict[str, Place]:
+    """Return {queue: its pool as a place} with the changes."""
+    found = read_places(c)
+    known = {place.pool: place for place in found.values()}
+    for row in reads.list_pools(c):
+        known.setdefault(row.name, Place(row.name, get_totals(row), read_shared(c)[0]))
+    changed = {
+        name: Place(name, pools.get(name, one.own), {**one.shared, **given.resources})
+        for name, one in known.items()
+    }
+    return {
+        queue: changed[given.queues.get(queue, {}).get("pool", place.pool)]
+        for queue, place in found.items()
+    }
+
+
+def _change_tasks(
+    c: Connection, call: Call, view: DispatchView, given: Settings, places: Mapping[str, Place]
+) -> dict[int, QueuedTask]:
+    """Return the changed tasks by number. Raise Problem as `taskdeck set` does."""
+    found: dict[int, QueuedTask] = {}
+    later = {one.task.number for one in view.later}
+    for ident, values in given.tasks.items():
+        row = lookup.find_task(c, ident)
+        columns = {name: value for name, value in values.items() if name != RESOURCES}
+        actions.make_settable_check(c, values, places)(row)
+        if row.status == TaskStatus.RUNNING:
+            raise Conflict(f"#{row.number} is running: a change applies to its next attempt only.")
+        if row.status != TaskStatus.QUEUED and row.number not in later:
+            call.note(f"#{row.number} is {row.status}: the forecast leaves it out.")
+            continue
+        named = {**parse_named(row.resources), **values.get(RESOURCES, {})}
+        changed: TaskRow = row._replace(**columns, resources=resources.to_text(named))
+        found[row.number] = dispatch_view.to_waiting(c, get_cache(c), changed)
+    return found
+
+
+def _list_tasks(case: Case, before: ViewForecast, after: ViewForecast) -> list[dict[str, Any]]:
+    """Return the rows of waiting, cancelled and new tasks, by their start after the changes."""
+    old, new = _map_tasks(case.before), _map_tasks(case.after)
+    running = {run.number for run in case.before.active}
+    numbers = [n for n in {**new, **old} if n not in running or n in case.cancelled]
+    rows = [
+        {
+            "number": number,
+            "name": (new.get(number) or old[number]).name,
+            "queue": (new.get(number) or old[number]).queue,
+            "is_running": number in running,
+            "change": _describe_change(case, number),
+            "before": _to_times(before.tasks.get(number, UNKNOWN)) if number in old else None,
+            "after": _to_times(after.tasks.get(number, UNKNOWN)) if number in new else None,
+        }
+        for number in numbers
+    ]
+    return sorted(rows, key=_get_order)
+
+
+def _map_tasks(view: DispatchView) -> dict[int, QueuedTask | ActiveRun]:
+    waiting = [task for queue in view.queues for task in queue.waiting]
+    found = [*view.active, *waiting, *(one.task for one in view.later)]
+    return {task.number: task for task in found}
+
+
+def _describe_change(case: Case, number: int) -> str | None:
+    if number >= FIRST_NUMBER:
+        return "new"
+    return "cancelled" if number in case.cancelled else "set" if number in case.changed else None
+
+
+def _to_times(one: TaskForecast) -> dict[str, Any]:
+    return {
+        "start": one.start,
+        "end": one.end,
+        "start_at_most": one.has_bound_start,
+        "end_at_most": one.has_bound_end,
+    }
+
+
+def _get_order(row: Mapping[str, Any]) -> tuple[bool, float, int]:
+    start = (row["after"] or row["before"])["start"]
+    return start is None, start or 0.0, row["number"]
+
+
+def _to_public(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"number": row["number"] if row["number"] < FIRST_NUMBER else None}
+
+
+def _summarize(outcome: ViewForecast, numbers: Sequence[int]) -> dict[str, Any]:
+    mean, longest, unknown = summarize_waits(outcome, numbers)
+    hours: dict[str, float] = {}
+    for pool in outcome.pools:
+        for name, amount in pool.hours.items():
+            hours[name] = hours.get(name, 0.0) + amount
+    return {
+        "tasks": len(numbers),
+        "unknown": unknown,
+        "mean_wait": mean,
+        "longest_wait": longest,
+        "drained_in": outcome.drained_in,
+        "hours": hours,
+        "use": {
+            pool.name: {name: pool.get_ratio(name) for name in pool.totals}
+            for pool in outcome.pools
+        },
+    }

@@ -1,0 +1,190 @@
+"""Supposed settings: `pool.gpu.resources.gpu=10`, `queue.night.capacity=4`, `task.12.priority=5`.
+
+Keys are spelled as in definitions files, and values are checked as by the commands that set them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from app.core.scheduling.resources import check_name, format_named_option
+from app.core.text import units
+from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.errors import Usage
+from app.service.definitions import queues
+from app.service.tasks import actions
+from app.service.tasks.option_values import TOTAL, validate
+
+RESOURCES = "resources"
+FIELDS: Mapping[str, Sequence[str]] = {
+    "pool": ("cpu", "memory", RESOURCES),
+    "queue": ("capacity", "priority", "pool"),
+    "task": ("priority", "queue", "cpu", "memory", "timeout", RESOURCES),
+    "resource": ("total",),
+}
+"""Settings of each kind that change a forecast. `resources` is followed by a name."""
+_SAME = {"total_cpu": "cpu", "total_memory": "memory"}
+"""Spelling in definitions files of settings that commands name otherwise."""
+EXAMPLES = "pool.NAME.cpu=16, pool.NAME.resources.gpu=8, queue.NAME.capacity=4, task.12.priority=5"
+NOT_DONE = "Nothing was changed."
+
+
+class Setting(NamedTuple):
+    """One supposed value: what it belongs to, its field, and the resource of `resources`."""
+
+    kind: str
+    name: str
+    field: str
+    resource: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked values by name: of pools, queues, tasks (as typed) and shared resources."""
+
+    pools: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    queues: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    resources: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def parse_settings(texts: Sequence[str]) -> Settings:
+    """Return the values of `KEY=VALUE` texts. Raise Usage."""
+    found = Settings()
+    known: set[tuple[str, ...]] = set()
+    for text in texts:
+        one = _parse_setting(text)
+        if one[:4] in known:
+            raise Usage(f"{units.quote(text.partition('=')[0])} is given twice. {NOT_DONE}")
+        known.add(one[:4])
+        _add(found, one)
+    return found
+
+
+def _parse_setting(text: str) -> Setting:
+    key, is_given, value = text.partition("=")
+    if not is_given or not key:
+        raise Usage(
+            f"{units.quote(text)} is no setting: write KEY=VALUE. {NOT_DONE}", f"Keys: {EXAMPLES}"
+        )
+    word, _, rest = key.strip().partition(".")
+    kind = word.removesuffix("s")
+    if kind not in FIELDS:
+        near = find_nearest(word, [*FIELDS, *(f"{kind}s" for kind in FIELDS)])
+        raise Usage(
+            f"nothing to suppose is called {units.quote(word)}."
+            f"{f' Nearest: {near}.' if near else ''} {NOT_DONE}",
+            f"Keys: {EXAMPLES}",
+        )
+    name, resource = rest, ""
+    if RESOURCES in FIELDS[kind] and f".{RESOURCES}." in rest:
+        name, _, resource = rest.partition(f".{RESOURCES}.")
+        given = RESOURCES
+    else:
+        name, _, given = rest.rpartition(".")
+    given = _SAME.get(given, given) if kind == "pool" else given
+    if given not in FIELDS[kind] or not name or (given == RESOURCES) is not bool(resource):
+        raise _make_unknown_field(kind, given, key)
+    return Setting(kind, _unquote(name), given, _unquote(resource), value.strip())
+
+
+def _unquote(text: str) -> str:
+    """Return a name without the quotes that TOML needs around dots."""
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _make_unknown_field(kind: str, given: str, key: str) -> Usage:
+    known = [f"{RESOURCES}.NAME" if one == RESOURCES else one for one in FIELDS[kind]]
+    near = find_nearest(given, FIELDS[kind])
+    shown = truncate(sanitize(key), 60)
+    meant = f" Nearest: {near}." if near and near != given else ""
+    return Usage(
+        f'"{shown}" is no setting of a {kind} that a forecast depends on.{meant} {NOT_DONE}',
+        f"Settings of a {kind}: {', '.join(f'{kind}.NAME.{one}' for one in known)}",
+    )
+
+
+def _add(found: Settings, one: Setting) -> None:
+    if one.kind == "resource":
+        found.resources[one.name] = validate("total", TOTAL, one.value)
+        return
+    values = {"pool": found.pools, "queue": found.queues, "task": found.tasks}[one.kind]
+    mine = values.setdefault(one.name, {})
+    parse = actions.parse_field if one.kind == "task" else queues.parse_value
+    if one.field != RESOURCES:
+        mine[one.field] = parse(one.field, _read_value(one))
+        return
+    amount = int(one.value) if one.value.isascii() and one.value.isdigit() else one.value
+    mine.setdefault(RESOURCES, {}).update(parse(RESOURCES, {one.resource: amount}))
+
+
+def _read_value(one: Setting) -> str | None:
+    return None if one.field == "timeout" and one.value == "none" else one.value
+
+
+class SettingStep(NamedTuple):
+    """A verb that would make a change, with the equivalent command; "" if there is none."""
+
+    verb: str
+    args: dict[str, Any]
+    command: tuple[str, ...]
+
+
+def list_options(values: Mapping[str, Any]) -> list[str]:
+    """Return values as options of a command: `--cpu 16 --gpu 10`."""
+    words: list[str] = []
+    for name, value in values.items():
+        if name == RESOURCES:
+            for resource, amount in value.items():
+                words += format_named_option(check_name(resource), amount).split(" ")
+        else:
+            words += [f"--{name.replace('_', '-')}", _format_value(name, value)]
+    return words
+
+
+def _format_value(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if name == "memory":
+        return f"{units.format_number(value)}M"
+    if name == "timeout":
+        return f"{units.format_number(value)}s"
+    return units.format_number(value) if isinstance(value, float) else str(value)
+
+
+def list_steps(found: Settings, descriptions: Mapping[str, str | None]) -> list[SettingStep]:
+    """Return the verbs that make these settings, in the order in which they depend on others.
+
+    `descriptions` are those of the shared resources, which a definition repeats.
+    """
+    steps = [
+        SettingStep(
+            "apply",
+            {
+                "tables": {
+                    "resources": {
+                        name: {"total": total}
+                        | ({"description": said} if (said := descriptions.get(name)) else {})
+                        for name, total in found.resources.items()
+                    }
+                }
+            },
+            (),
+        )
+    ] if found.resources else []  # fmt: skip
+    for kind, values in (("pool", found.pools), ("queue", found.queues)):
+        steps += [
+            SettingStep(
+                f"{kind}.set", {"name": name, **given}, ("taskdeck", kind, "set", name, *words)
+            )
+            for name, given in values.items()
+            if (words := list_options(given))
+        ]
+    return steps + [
+        SettingStep("set", {"ids": [task], "fields": given}, ("taskdeck", "set", task, *words))
+        for task, given in found.tasks.items()
+        if (words := list_options(given))
+    ]
