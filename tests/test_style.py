@@ -67,7 +67,8 @@ COVERING_TESTS = {
     "tests/service/rules/test_levels.py": "service/rules/trails",
     "tests/service/rules/test_replay.py": "service/rules/past",
     "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins,rule_changes}"
-    " service/rules/rule_pass db/queries/checkins cli/commands/checkin",
+    " service/rules/rule_pass db/queries/checkins cli/commands/checkin"
+    " service/schedules/watchers",
     "tests/service/definitions/test_slas.py": "service/rules/zone_hints service/sla_evaluation",
     "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",

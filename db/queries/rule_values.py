@@ -281,7 +281,8 @@ def _judge_tasks(
     succeeded = [row for row in tasks if row[1] == "succeeded" and row[3]]
     ended = max((row[3] for row in succeeded), default=None)
     submitted, number = max(((planned[row[0]], row[7]) for row in succeeded), default=(None, None))
-    ends = [one for row in tasks for one in runs.get(row[0], ())]
+    kept = [row for row in tasks if row[10] is None]
+    ends = [one for row in kept for one in runs.get(row[0], ())]
     failures = sum(
         status in _FAILED_WORDS and (ended is None or end > ended) for end, status, _ in ends
     )
@@ -303,6 +304,17 @@ def _list_failures(task: Any, runs: Iterable[tuple[str, str, int]]) -> list[str]
     is_over = task[1] in _FAILED_WORDS
     failed = [(end, attempt) for end, status, attempt in runs if status in _FAILED_WORDS]
     return [end for end, attempt in failed if is_over or attempt > task[9]]
+
+
+def find_last_deletion(c: Connection) -> str:
+    """Return when a task was last deleted, or "" if none was."""
+    found = "SELECT max(deleted_at) FROM tasks WHERE deleted_at IS NOT NULL"
+    return raw_sql.fetch_value(c, found) or ""
+
+
+def list_deleted_names(c: Connection, after: str) -> list[str]:
+    """Return the names of tasks deleted after a time."""
+    return raw_sql.fetch_column(c, "SELECT DISTINCT name FROM tasks WHERE deleted_at > ?", (after,))
 
 
 def list_names(c: Connection, most: int) -> list[str]:

@@ -53,12 +53,22 @@ class Snapshot(Instances):
         self.levels: dict[Any, Any] = {}
         """Values of queues, pools and so on that another rule has read in this pass."""
         self._names_left = NAMES_AT_ONCE
-        memory.versions.note_names("names", [one.row.name for one in memory.ended.newest])
+        ended = [one.row.name for one in memory.ended.newest]
+        changed = [*ended, *self._list_deleted_names()]
+        memory.versions.note_names("names", changed)
         memory.versions.note_names("starts", [one.row.queue for one in memory.started.newest])
-        for one in memory.ended.newest:
-            if one.row.name in memory.names:
-                memory.names[one.row.name] = (NEVER, memory.names[one.row.name][1])
+        for name in changed:
+            if name in memory.names:
+                memory.names[name] = (NEVER, memory.names[name][1])
         self._forget_baselines()
+
+    def _list_deleted_names(self) -> Sequence[str]:
+        """Return the names of tasks that were deleted since the last pass."""
+        memory, latest = self.memory, rule_values.find_last_deletion(self.c)
+        before, memory.last_deletion = memory.last_deletion, latest
+        if before is None or before == latest:
+            return ()
+        return rule_values.list_deleted_names(self.c, before)
 
     def _forget_baselines(self) -> None:
         """Let the past runs of each template and name with a new end be read again."""

@@ -117,6 +117,8 @@ class Memory:
         self.ended: RunMemory = make_ended_memory()
         self.started: RunMemory = make_started_memory()
         self.names: dict[str, tuple[float, NameFacts]] = {}
+        self.last_deletion: str | None = None
+        """Time of the last deletion of a task, "" without one; None before the first pass."""
         self.known_names: tuple[float, Sequence[str]] = (NEVER, ())
         self.chosen_names: dict[tuple[str, ...] | None, Sequence[str]] = {}
         """Known names that the globs of a rule match."""

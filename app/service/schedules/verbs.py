@@ -21,7 +21,7 @@ from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Usag
 from app.service import name_hints, notifications
 from app.service.context import Call
 from app.service.definitions.templates import require_template
-from app.service.schedules import changes, firing, views
+from app.service.schedules import changes, firing, views, watchers
 from app.service.schedules import rules as schedule_rules
 from app.service.schedules.changes import UNCHANGED, require_schedule
 from app.service.tasks import lookup, number_file
@@ -229,21 +229,26 @@ def _merge(source: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 async def rm(call: Call, *, name: str | None = None, names: Sequence[str] = ()) -> dict[str, Any]:
     """Delete schedules and their records of fire times; their tasks stay.
 
+    Notes name the rules and alerts that are left.
+
     Return {"name"} of one, or of `names` {"done": [{"name"}], "refused", "notes"}.
     """
 
-    def remove(c: Connection, one: str) -> None:
-        require_schedule(c, one)
+    def remove(c: Connection, one: str) -> list[str]:
+        row = require_schedule(c, one)
         changes.remove(c, one, call.by)
+        return watchers.describe_left(c, row)
 
     if name is not None:
-        await call.db.write(remove, name)
+        for note in await call.db.write(remove, name):
+            call.note(note)
         return {"name": name}
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     for one in dict.fromkeys(names):
         try:
-            await call.db.write(remove, one)
+            left = await call.db.write(remove, one)
             total["done"].append({"name": one})
+            total["notes"] += [f"{sanitize(one)}: {note}" for note in left]
         except NotFound as problem:
             total["refused"].append(lookup.make_refusal(problem, one))
     return total

@@ -14,6 +14,8 @@ from app.service import alerts
 from app.service.context import RuntimeHandle
 from app.service.definitions import apply, queues, slas
 from app.service.rules import checkins
+from app.service.schedules import verbs as schedules
+from app.service.tasks import actions
 from db.queries import run_history
 from tests.service.calls import execute_sql
 from tests.service.rules.virtual_home import VirtualHome, make_conditions
@@ -116,6 +118,42 @@ async def test_a_failure_stays_until_the_next_success_of_the_name(home: VirtualH
     await home.run_task("sync", 0)
     await home.advance(10)
     assert [action for _, action in home.take_log()] == ["resolve"]
+
+
+async def test_an_alert_about_deleted_tasks_ends_at_the_next_pass(home: VirtualHome):
+    twice = {"metric": "task.consecutive_failures", "op": ">=", "value": 2}
+    await home.add_rule(make_conditions("task", twice))
+    for _ in range(2):
+        await home.run_task("sync", 3)
+    await home.advance(10)
+    await actions.rm(home.call, ids=["1"])
+    await home.advance(10)
+
+    assert [action for _, action in home.take_log()] == ["fire", "resolve"]
+
+
+async def test_removing_a_schedule_tells_which_rules_and_alerts_are_left(home: VirtualHome):
+    twice = {"metric": "task.consecutive_failures", "op": ">=", "value": 2}
+    late = {"metric": "schedule.seconds_since_success", "op": ">", "value": "1m"}
+    await home.add_rule(make_conditions("task", twice), "row")
+    await home.add_rule(make_conditions("schedule", late, match={"schedule": "s*"}), "late")
+    await slas.create(home.call, name="dl", preset="succeeds-by", value="06:00", task="sync")
+    await schedules.create(home.call, name="sync", every="1h", timezone="UTC", argv=["true"])
+    for _ in range(2):
+        await home.run_task("sync", 3)
+    await home.advance(10)
+    (alert,) = [one for one in await home.list_alerts() if one["sla"] == "row"]
+    notes: list[str] = []
+
+    await schedules.rm(replace(home.call, note=notes.append), name="sync")
+
+    rest = "still names it; to remove the rule: taskdeck sla rm"
+    assert notes == [
+        f"rule dl {rest} dl",
+        f"rule late {rest} late",
+        f"alert {alert['id']} row is about its tasks, which stay; to remove them:"
+        " taskdeck rm --name sync",
+    ]
 
 
 async def test_a_failure_without_success_expires_after_a_day(home: VirtualHome):
