@@ -12,7 +12,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ from app.core.scheduling.resources import make_amounts
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import sanitize
-from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Stopped, Usage
+from app.errors import NOT_SUBMITTED, Conflict, Problem, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
 from app.service import dispatch_view, notifications
 from app.service.context import Call
@@ -43,6 +43,13 @@ from app.service.tasks.batch_dependencies import (
     combine_errors,
     find_dependencies,
     find_parent,
+)
+from app.service.tasks.json_lines import (
+    list_refused,
+    make_empty_problem,
+    make_line_problem,
+    number_lines,
+    parse_line,
 )
 from app.service.tasks.places import Place, read_places, require_fit
 from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
@@ -495,7 +502,7 @@ async def submit_lines(
         staging = await _store_staged(call, iter(lines), origin, first, keep_going)
         spans = await _read_spans(call, staging)
         numbers = [number + at for _, number, count in spans for at in range(count)]
-        return {"numbers": numbers, "spans": spans, "refused": _list_refused(staging.refused)}
+        return {"numbers": numbers, "spans": spans, "refused": list_refused(staging.refused)}
     try:
         stored = await run_resolved(
             call.db,
@@ -531,7 +538,7 @@ async def _submit_file(
         if dry_run:
             return await _check_lines(call, number_lines(file), origin, first)
         staging = await _store_staged(call, number_lines(file), origin, first, keep_going)
-    return {"spans": await _read_spans(call, staging), "refused": _list_refused(staging.refused)}
+    return {"spans": await _read_spans(call, staging), "refused": list_refused(staging.refused)}
 
 
 async def _check_lines(
@@ -548,20 +555,8 @@ async def _check_lines(
         await asyncio.to_thread(check)
     finally:
         staging.stop.set()
-    refused = _list_refused(staging.refused)
+    refused = list_refused(staging.refused)
     return {"numbers": [], "spans": [], "valid": staging.count, "refused": refused}
-
-
-def number_lines(lines: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-    """Yield the lines that are not blank, with their numbers."""
-    return ((n, line) for n, line in enumerate(lines, 1) if line and not line.isspace())
-
-
-def _list_refused(refused: Mapping[int, Problem]) -> list[dict[str, Any]]:
-    return [
-        {"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")}
-        for n, problem in sorted(refused.items())
-    ]
 
 
 @dataclass
@@ -599,7 +594,7 @@ class Staging:
                 self._add_all()
                 self._link()
                 if not self.count and not (self.is_dry_run and self.refused):
-                    raise _make_empty_problem(self.refused)
+                    raise make_empty_problem(self.refused)
                 self.file.sync()
             except BaseException as error:
                 self.file.remove()
@@ -633,7 +628,7 @@ class Staging:
             raise problem
         if not self.keep_going:
             total = self.count + 1 + sum(1 for _ in self.items)
-            raise _make_line_problem(n, problem, total) from None
+            raise make_line_problem(n, problem, total) from None
         self.refused[n] = problem
 
     def _link(self) -> None:
@@ -655,7 +650,7 @@ class Staging:
                 if not one.line:
                     raise combine_errors(list(unknown.values()))
                 if not self.keep_going:
-                    raise _make_line_problem(one.line, unknown[one.at], self.count)
+                    raise make_line_problem(one.line, unknown[one.at], self.count)
                 self.refused[one.line] = unknown[one.at]
         self.count -= len(unknown)
         self.file.link(edges, unknown)
@@ -786,40 +781,6 @@ def _make_too_many_problem(total: int) -> Usage:
     )
 
 
-def parse_line(line: str | bytes) -> TaskSpec | Problem:
-    """Return the task of a JSON line, or its fault."""
-    data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape")
-    try:
-        spec = TaskSpec.model_validate_json(data)
-    except ValidationError as error:
-        return Usage(describe_error(error) if _is_utf8(data) else "is not UTF-8")
-    # One colon follows each key. More colons belong to texts, or a key appears twice.
-    keys = len(spec.model_fields_set) + len(spec.tags) + len(spec.env)
-    twice = _find_duplicate_key(line) if data.count(b":") != keys else None
-    return spec if twice is None else Usage(f"{units.quote(twice)} appears twice")
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _find_duplicate_key(line: str | bytes) -> str | None:
-    """Return a key that occurs twice in an object of valid JSON; pydantic takes the last value."""
-    found: list[str] = []
-
-    def check_keys(pairs: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            found.extend(key for key in keys if keys.count(key) > 1)
-
-    json.loads(line, object_pairs_hook=check_keys, parse_int=str)  # int() refuses long numbers
-    return found[0] if found else None
-
-
 def _store_lines(
     c: Connection,
     parsed: Sequence[tuple[int, TaskSpec | Problem]],
@@ -834,25 +795,17 @@ def _store_lines(
     edges, unknown = batch.find_parents() if keep_going or not stored else ([], {})
     if unknown and not keep_going:
         at = min(unknown)
-        raise _make_line_problem(lines[at], unknown[at], len(parsed))
+        raise make_line_problem(lines[at], unknown[at], len(parsed))
     refused |= {lines[at]: problem for at, problem in unknown.items()}
     if not stored:
         edges = batch.drop_tasks(unknown, edges) if unknown else edges
         if not batch.rows:
-            raise _make_empty_problem(refused)
+            raise make_empty_problem(refused)
         batch.store(edges)
     return {
         "numbers": task_numbers.find_numbers(c, [row["uuid"] for row in batch.rows]),
-        "refused": _list_refused(refused),
+        "refused": list_refused(refused),
     }
-
-
-def _make_empty_problem(refused: Mapping[int, Problem]) -> Usage:
-    """Return the problem of a submission without a good task."""
-    n, problem = min(refused.items(), default=(0, None))
-    return Usage(
-        f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one."
-    )
 
 
 def _fill_from_lines(
@@ -871,18 +824,6 @@ def _fill_from_lines(
             lines.append(n)
         except Problem as problem:
             if not keep_going:
-                raise _make_line_problem(n, problem, len(parsed)) from None
+                raise make_line_problem(n, problem, len(parsed)) from None
             refused[n] = problem
     return lines, refused
-
-
-_NAME_HINT = 'Another line is named by its name: {"name": "a", …}, then {"after": ["a"], …}'
-
-
-def _make_line_problem(n: int, problem: Problem, total: int) -> Problem:
-    """Return a problem with its line number."""
-    none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
-    said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
-    kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
-    hint = _NAME_HINT if problem.message.startswith("no task ") else ""
-    return kind(f"{said}. {none}; --keep-going stores the good ones.", hint)

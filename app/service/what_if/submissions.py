@@ -15,7 +15,7 @@ from app.errors import NOT_SUBMITTED, Problem, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.dispatch_view import RunTimeCache
-from app.service.tasks import submit
+from app.service.tasks import json_lines, submit
 from app.service.tasks.batch_dependencies import DependencyEdge
 from app.service.tasks.places import Place
 from app.service.tasks.resolution import Resolutions
@@ -42,14 +42,14 @@ class NewTasks(NamedTuple):
 
 def parse_lines(text: str) -> list[tuple[int, TaskSpec]]:
     """Return the tasks of JSON lines, with their line numbers. Raise Usage for the first fault."""
-    lines = list(submit.number_lines(text.split("\n")))
+    lines = list(json_lines.number_lines(text.split("\n")))
     if not lines:
         raise Usage("there is no task to submit: no line holds one.")
     if len(lines) > MAX_LINES:
         raise Usage(f"what-if takes at most {MAX_LINES:,} new tasks, not {len(lines):,}.")
     found = list[tuple[int, TaskSpec]]()
     for number, line in lines:
-        spec = submit.parse_line(line)
+        spec = json_lines.parse_line(line)
         if isinstance(spec, Problem):
             raise _make_line_problem(number, spec)
         found.append((number, spec))
