@@ -12,7 +12,7 @@ class TaskRow(NamedTuple):
     """A row of the tasks table. Durations in seconds, memory in MiB.
 
     `notify` says who hears of its end: see `app.core.notifications.notices`. `resources` is, in all
-    rows, the JSON text of {named resource: amount}.
+    rows, the JSON text of {named resource: amount}. `sweep` is that of {swept parameter: text}.
     """
 
     uuid: str
@@ -54,6 +54,20 @@ class TaskRow(NamedTuple):
     early_signal: str | None = None
     output: str | None = None
     stdin: bool = False
+    group_number: int | None = None
+    group_index: int | None = None
+    sweep: str | None = None
+
+
+class GroupRow(NamedTuple):
+    """A row of the groups table."""
+
+    number: int
+    uuid: str
+    name: str
+    submitted_by: str
+    created_at: str
+    max_running: int | None
 
 
 class TaskStateRow(NamedTuple):

@@ -128,6 +128,10 @@ tasks = Table(
     Column("early_signal", String(32)),
     Column("output", Text),
     Column("stdin", Boolean(create_constraint=False)),
+    # No foreign key: SQLite could not drop the column again, for a downgrade.
+    Column("group_number", Integer),
+    Column("group_index", Integer),
+    Column("sweep", Text),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),
@@ -160,10 +164,31 @@ tasks = Table(
     Index("idx_tasks_of_template", "template", sqlite_where=text("template IS NOT NULL")),
     Index("idx_tasks_started", "started_at", sqlite_where=text("started_at IS NOT NULL")),
     Index("idx_tasks_over", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
+    # Tasks of a group by status, counted without their rows, and the latest ends.
+    Index(
+        "idx_tasks_group", "group_number", "status", "ended_at", "deleted_at",
+        sqlite_where=text("group_number IS NOT NULL"),
+    ),
     # Rows to purge.
     Index("idx_tasks_deleted", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
     comment="A submitted command, what it asks for, and its status.",
 )  # fmt: skip
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("uuid", Id, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("submitted_by", Name, nullable=False),
+    *_make_time_columns(),
+    Column("max_running", Integer),
+    CheckConstraint("max_running > 0", name="max_running"),
+    # The group of a submission that is sent twice.
+    Index("idx_groups_uuid", "uuid", unique=True),
+    comment="Tasks that were submitted together, with the UUID of the first one.",
+)
+"""Groups of tasks. People write the number 12 as `g12`."""
 
 instances = Table(
     "instances",

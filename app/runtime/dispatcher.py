@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app import engines, paths
-from app.core import early_signal
+from app.core import early_signal, task_groups
 from app.core.ids import make_uuid7
 from app.core.output_file import expand_pattern
 from app.core.scheduling.devices import make_variables
@@ -549,6 +549,9 @@ class Dispatcher:
             "TASKDECK_TASK": str(task.number),
             "TASKDECK_ATTEMPT": str(run.attempt),
         }
+        if task.group_number is not None:
+            sweep = json.loads(task.sweep) if task.sweep else None
+            env |= task_groups.make_variables(task.group_number, task.group_index, sweep)
         cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd
         if "PWD" in base and "PWD" not in task.env:
             env["PWD"] = cwd  # as a shell that enters the directory of the task

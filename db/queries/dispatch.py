@@ -27,7 +27,7 @@ ACTIVE = (
 )
 STARTABLE = (
     "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace,"
-    " early_signal, output, stdin, name"
+    " early_signal, output, stdin, name, group_number, group_index, sweep"
     " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
 WITH_LIMIT = (

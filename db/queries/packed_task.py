@@ -11,10 +11,12 @@ _TEXT = (
     "uuid", "name", "template", "type", "priority", "timeout", "queue", "cpu", "memory", "retries",
     "retry_delay", "grace", "not_before", "hold", "held_by", "log_limit",
     "notify", "resources", "early_signal", "output", "stdin",
+    "group_index", "sweep",
 )  # fmt: skip
 _JSON = ("parameters", "tags", "launch", "env")
-COMMON_COLUMNS = ("env_id", "umask", "submitted_by")
+COMMON_COLUMNS = ("env_id", "umask", "submitted_by", "group_number")
 """Last columns of a packed task, which are equal in all tasks of a submission."""
+GROUP_IN_COMMON = COMMON_COLUMNS.index("group_number")
 COLUMNS = (*_TEXT, *_JSON, "cwd", *COMMON_COLUMNS)
 NOT_BEFORE, HOLD, CWD, QUEUE = map(COLUMNS.index, ("not_before", "hold", "cwd", "queue"))
 PACKED_WIDTH = len(COLUMNS)

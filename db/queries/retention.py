@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.queries import pending_parents, rollups
+from db.queries import groups, pending_parents, rollups
 from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 
@@ -380,8 +380,11 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
         ],
     )
     removed = [row.uuid for row in task_rows]
+    of_groups = groups.list_of_tasks(c, removed)
     _delete_rows(c, "alerts", "task_id", removed)
     _delete_rows(c, "tasks", "uuid", removed)
+    if of_groups:
+        groups.remove_empty(c, of_groups)
     return RemovedRows(list(runs), {row.uuid: row.bytes for row in task_rows})
 
 

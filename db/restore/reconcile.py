@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
@@ -28,6 +29,7 @@ from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
 from db.queries import (
     counters,
+    groups,
     loads,
     operations,
     pending_parents,
@@ -166,12 +168,13 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
 
 # --- salvage of a damaged database ----------------------------------------------------------
 
-_SALVAGED = (
+_REQUIRED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances",
     "events", "counters", "operations",
     "forgotten", "replicas", "home",
 )  # fmt: skip
-REQUIRED_TABLES = frozenset(_SALVAGED)
+_SALVAGED = (*_REQUIRED, "groups")
+REQUIRED_TABLES = frozenset(_REQUIRED)
 """Tables that every version has and a restore reads."""
 DESCRIPTIVE_COLUMNS = {
     "tasks": ("name", "submitted_by", "held_by", "reason"),
@@ -503,14 +506,15 @@ def _find_common_columns(c: Connection, table: str) -> str:
 
 
 def _copy_rows(
-    c: Connection, table: str, condition: str, instead: tuple[str, str] = ("", "")
+    c: Connection, table: str, condition: str, instead: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Copy missing rows of a table.
 
-    `instead` replaces a quoted column by an expression.
+    `instead` replaces quoted columns by expressions.
     """
-    names = _find_common_columns(c, table)
-    values = names.replace(*instead) if instead[0] else names
+    names = values = _find_common_columns(c, table)
+    for column, expression in instead.items():
+        values = values.replace(column, expression)
     raw_sql.execute_statement(
         c,
         f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE"
@@ -557,6 +561,7 @@ def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
                 " main.slas)",
             )
         _copy_rows(c, table, f"{name} IN ({wanted})")
+    _merge_groups(c)
     _copy_rows(
         c,
         "tasks",
@@ -564,7 +569,10 @@ def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
         " AND EXISTS (SELECT 1 FROM main.queues q WHERE q.name = o.queue)"
         " AND (o.template IS NULL"
         " OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
-        ('"number"', "(SELECT f.number FROM temp.fresh f WHERE f.uuid = o.uuid)"),
+        {
+            '"number"': "(SELECT f.number FROM temp.fresh f WHERE f.uuid = o.uuid)",
+            '"group_number"': _SAME_GROUP if _has_table(c, "old", "groups") else "NULL",
+        },
     )
     _copy_rows(
         c,
@@ -582,6 +590,25 @@ def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
     result.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
 
 
+def _merge_groups(c: Connection) -> None:
+    """Copy the groups of tasks submitted since the backup, and give no number again."""
+    raw_sql.execute_statement(
+        c,
+        "INSERT INTO main.counters (name, value, created_at, updated_at) SELECT name, value, :now,"
+        " :now FROM old.counters WHERE name = :name AND typeof(value) = 'integer' ON CONFLICT"
+        " (name) DO UPDATE SET value = max(value, excluded.value), updated_at = :now",
+        {"name": groups.COUNTER, "now": timestamps.now()},
+    )
+    if _has_table(c, "old", "groups"):
+        of_tasks = "SELECT t.group_number FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
+        _copy_rows(c, "groups", f"typeof(number) = 'integer' AND number IN ({of_tasks})")
+
+
+_SAME_GROUP = (
+    "(SELECT g.number FROM old.groups n JOIN main.groups g ON g.uuid = n.uuid WHERE n.number ="
+    " o.group_number)"
+)
+"""Group of a new task. None if its number belongs to another group of the backup."""
 _NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({_quote_words(WAITING)})"
 _NEW_ENVIRONMENTS = (
     f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITING}) AND sha256 NOT IN (SELECT"

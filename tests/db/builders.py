@@ -31,6 +31,7 @@ def make_task_row(**more: Any) -> dict[str, Any]:
         "umask": 0o022,
         "launch": {"argv": ["true"]}, "log_limit": None, "notify": None, "resources": None,
         "early_signal": None, "output": None, "stdin": None, "submitted_by": "ann",
+        "group_number": None, "group_index": None, "sweep": None,
     } | more  # fmt: skip
 
 

@@ -110,6 +110,19 @@ async def test_the_order_contains_everything_the_keeper_needs(
     }  # fmt: skip
 
 
+async def test_a_run_of_a_group_gets_its_place_and_parameters(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    group = {"argv": ["x"], "indexes": [4], "sweep": {"names": ["lr"], "values": [["0.1"]]}}
+    await submit.submit(call, tasks=[{"argv": ["x"]}], env={}, group=group)
+
+    await dispatcher.run_round()
+
+    ((order,),) = fake_keeper.get_orders("spawn")
+    names = ("TASKDECK_GROUP", "TASKDECK_ARRAY_INDEX", "TASKDECK_PARAM_lr")
+    assert [order["env"][name] for name in names] == ["g1", "4", "0.1"]
+
+
 async def test_a_run_is_committed_before_the_keeper_is_ordered(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, database_path: Path
 ):

@@ -49,7 +49,8 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
     """Submit tasks; with --wait or --follow, exit with the task's code."""
     if args.lines is not None:
         return _submit_lines(session, args)
-    stored = _send(session, args, _make_tasks(args))
+    tasks, group = _make_tasks(args)
+    stored = _send(session, args, tasks, group)
     if args.dry_run:
         return _print_dry_run(args, stored)
     return _print_and_wait(session, args, stored)
@@ -77,13 +78,17 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
         raise
 
 
-def _send(session: CommandContext, args: Args, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _send(
+    session: CommandContext, args: Args, tasks: list[dict[str, Any]], group: dict[str, Any] | None
+) -> list[dict[str, Any]]:
     try:
-        more = (
+        more: dict[str, Any] = (
             {"dry_run": True}
             if args.dry_run
             else {"uuid": make_uuid7(), **({"explain": True} if _wants_position(tasks) else {})}
         )
+        if group is not None:
+            more["group"] = group
         return session.call("submit", tasks=tasks, **context.collect_context(args), **more)
     except Problem as problem:
         raise _improve_error(args, problem) from None
@@ -126,19 +131,27 @@ def _is_program(word: str) -> bool:
     )
 
 
-def _make_tasks(args: Args) -> list[dict[str, Any]]:
-    """Return the tasks described by these words. Raise Usage before anything is sent."""
-    task = {**_parse_work(args), **_collect_settings(args)}
-    if not args.each:
-        if args.nul:
-            raise Usage(f"-0 requires --each. {NOT_SUBMITTED}")
-        return [task]
-    from app.cli.submission.each_line import expand_items
+def _make_tasks(args: Args) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the tasks described by these words, and their group.
 
-    found = expand_items(task, output.read_stdin("lines"), args.nul)
-    if args.follow and len(found) > 1:
-        raise Usage(f"--follow shows a single task, not {len(found):,}. {NOT_SUBMITTED}")
-    return found
+    Raise Usage before anything is sent.
+    """
+    task = {**_parse_work(args), **_collect_settings(args)}
+    if args.nul and not args.each:
+        raise Usage(f"-0 requires --each. {NOT_SUBMITTED}")
+    if not has_group(args):
+        return [task], None
+    from app.cli.submission.expansion import make_group
+
+    tasks, group = make_group(args, task)
+    if args.follow and len(tasks) > 1:
+        raise Usage(f"--follow shows a single task, not {len(tasks):,}. {NOT_SUBMITTED}")
+    return tasks, group
+
+
+def has_group(args: Args) -> bool:
+    """Return True for options that make a group."""
+    return bool(args.each or args.array or args.sweep or args.sweep_file)
 
 
 def _parse_work(args: Args) -> dict[str, Any]:
@@ -331,17 +344,21 @@ def _check_from_alone(args: Args) -> None:
         )
         if getattr(args, key)
     ]
-    if options or args.hold or args.stdin or args.each or args.follow:
+    if options or args.hold or args.stdin or has_group(args) or args.follow:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
 def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
     if args.json or args.jsonl:
-        found = [{"uuid": row["uuid"], "number": row["number"]} for row in stored]
-        output.print_json(found if args.each else found[0], args.jsonl)
+        keys = [key for key in ("uuid", "number", "group") if key in stored[0]]
+        found = [{key: row[key] for key in keys} for row in stored]
+        output.print_json(found if has_group(args) else found[0], args.jsonl)
     else:
         output.write_bytes("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()
+    if "group" in stored[0]:
+        tasks = "1 task" if len(stored) == 1 else f"{len(stored):,} tasks"
+        output.print_message(f"{stored[0]['group']}: {tasks}")
     when = ""
     if args.at is not None and output.is_stderr_terminal():
         from app.cli import time_format as cli_time_format

@@ -16,59 +16,10 @@ from app.errors import NOT_SUBMITTED, NotFound, Storage, Usage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, BinaryIO
-
-PLACEHOLDER = "{}"
+    from typing import BinaryIO
 
 
-def expand_items(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str, Any]]:
-    """Return one task per item of `data`.
-
-    The item replaces `{}` in arguments, parameters, name, tags and output; without `{}`, it is
-    appended to the arguments.
-    """
-    items = _split_items(data, nul)
-    if not items:
-        raise Usage(f"--each read no items from standard input. {NOT_SUBMITTED}")
-    if "argv" in task:
-        return [
-            {**task, "argv": _fill_argv(task["argv"], item), **_make_labels(task, item)}
-            for item in items
-        ]
-    texts = task.get("parameter_texts", ())
-    if not any(PLACEHOLDER in text for _, text in texts):
-        raise Usage(
-            f"--each needs a placeholder for its items. {NOT_SUBMITTED}",
-            "Use {} in a parameter: -p NAME={}",
-        )
-    return [
-        {
-            **task,
-            "parameter_texts": [[key, text.replace(PLACEHOLDER, item)] for key, text in texts],
-            **_make_labels(task, item),
-        }
-        for item in items
-    ]
-
-
-def _make_labels(task: dict[str, Any], item: str) -> dict[str, Any]:
-    """Return name and tags of the task for an item.
-
-    A path contributes its last part, because a name must not contain a slash.
-    """
-    found: dict[str, Any] = {}
-    if PLACEHOLDER in task.get("name", ""):
-        found["name"] = truncate(
-            task["name"].replace(PLACEHOLDER, sanitize(item).rstrip("/").rpartition("/")[2]), 200
-        )
-    if "output" in task:
-        found["output"] = task["output"].replace(PLACEHOLDER, item)
-    if "tags" in task:
-        found["tags"] = {key: text.replace(PLACEHOLDER, item) for key, text in task["tags"].items()}
-    return found
-
-
-def _split_items(data: bytes, nul: bool) -> list[str]:
+def split_items(data: bytes, nul: bool) -> list[str]:
     """Split into non-empty lines, or at NUL bytes."""
     if nul:
         found = data.split(b"\0")
@@ -81,12 +32,6 @@ def _split_items(data: bytes, nul: bool) -> list[str]:
             "For NUL-terminated items: --each -0",
         )
     return [os.fsdecode(line) for line in lines if line]
-
-
-def _fill_argv(argv: list[str], item: str) -> list[str]:
-    if any(PLACEHOLDER in word for word in argv):
-        return [word.replace(PLACEHOLDER, item) for word in argv]
-    return [*argv, item]
 
 
 MAX_TEXT = 16 * 1024

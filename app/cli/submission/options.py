@@ -64,6 +64,18 @@ def parse_signal(text: str) -> str:
     return normalize(text)
 
 
+def _parse_array(text: str) -> list[int]:
+    from app.core.task_groups import parse_array
+
+    return parse_array(text)
+
+
+def _parse_sweep(text: str) -> tuple[str, list[str]]:
+    from app.core.sweeps import parse_sweep
+
+    return parse_sweep(text)
+
+
 def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
     what = parser.add_argument_group("what to run")
@@ -84,13 +96,32 @@ def add_submit_options(parser: Parser) -> None:
     what.add_argument(
         "--each",
         action="store_true",
-        help="one task per line of stdin; replaces {} (also in -n, --tag) or is appended",
+        help="one task per line of stdin; replaces {} (columns: {1} {2}) or is appended",
     )
     what.add_argument(
         "-0",
         dest="nul",
         action="store_true",
         help="with --each: items end with NUL instead of a newline",
+    )
+    what.add_argument(
+        "--array",
+        type=make_type(_parse_array),
+        metavar="LIST",
+        help="one task per index of 1-100, 1,3,7 or 0-10:2; replaces {index}",
+    )
+    what.add_argument(
+        "--sweep",
+        action="append",
+        type=make_type(_parse_sweep),
+        metavar="NAME=V,V",
+        help="one task per value, replaces {NAME}; repeat for all combinations",
+    )
+    what.add_argument(
+        "--sweep-file",
+        type=require_text,
+        metavar="FILE",
+        help="one task per row of a CSV file whose header names the parameters; - is stdin",
     )
     what.add_argument(
         "--from",
@@ -242,6 +273,8 @@ EXAMPLES = """\
   taskdeck submit encode -p input=a.mkv -p output=a.mp4
   taskdeck submit --cpu 2 --memory 4G --timeout 2h --after 41 -- ./train.sh
   ls *.log | taskdeck submit --each -n 'zip {}' -- gzip -k {}
+  taskdeck submit --array 1-100 -- ./train.sh --seed {index}
+  taskdeck submit --sweep lr=0.1,0.01 --sweep bs=32,64 -- ./train.sh {lr} {bs}
   taskdeck submit --from jobs.jsonl
                        {"argv": ["gzip", "-k", "a.log"], "name": "zip", "cpu": 2}
                        {"script": "sort a | uniq > b", "after": ["zip", 41]}

@@ -43,7 +43,7 @@ from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
 from db.errors import Storage
-from db.queries import counters, operations, packed_task, task_numbers, transitions
+from db.queries import counters, groups, operations, packed_task, task_numbers, transitions
 from db.queries.operations import Actor
 
 MAX_BATCH = 1_000_000
@@ -63,11 +63,14 @@ DUTY_SECONDS = 0.5
 class StagedFile:
     """Locked file of the rows of one submission: a header, then lines of up to `PART` rows.
 
-    The header holds the columns that all tasks share, the environment and the author. A row is a
-    packed task (`packed_task.pack_task`) without those columns, and maybe its dependencies.
+    The header holds the columns that all tasks share, the environment, the author, and the name of
+    the `group`. A row is a packed task (`packed_task.pack_task`) without those columns, and maybe
+    its dependencies.
     """
 
-    def __init__(self, home: Path, first: str, by: str, environment: str) -> None:
+    def __init__(
+        self, home: Path, first: str, by: str, environment: str, group: str | None = None
+    ) -> None:
         self.first = first
         self.count = 0
         self.start = 0
@@ -78,6 +81,8 @@ class StagedFile:
         self._author: dict[str, Any] = {"by": by, "environment": environment}
         if isinstance(by, Actor):
             self._author |= {"source": by.source, "origin": by.origin}
+        if group is not None:
+            self._author["group"] = group
         self._file = open_locked(self.path)
         self._part: list[list[Any]] = []
         self._pairs = 0
@@ -249,6 +254,9 @@ def _store_some(c: Connection, path: Path) -> bool:
     with open_regular(str(path)) as file:
         header = json.loads(file.readline())
         transitions.keep_environment(c, header["common"][0], header["environment"])
+        if "group" in header:
+            number = groups.create(c, path.name[:36], header["group"], header["by"], None)
+            header["common"][packed_task.GROUP_IN_COMMON] = number
         file.seek(place)
         end = time.monotonic() + STEP_SECONDS
         while line := file.readline():

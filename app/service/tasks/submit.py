@@ -29,6 +29,7 @@ from app.core.notifications import notices
 from app.core.notifications.channels import NotificationSettings
 from app.core.scheduling.plan import Amounts
 from app.core.scheduling.resources import make_amounts
+from app.core.task_groups import format_group
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -36,7 +37,15 @@ from app.errors import NOT_SUBMITTED, Conflict, Problem, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
 from app.service import dispatch_view, notifications
 from app.service.context import Call
-from app.service.tasks import batch_dependencies, bulk, default_names, lookup, number_file, views
+from app.service.tasks import (
+    batch_dependencies,
+    bulk,
+    default_names,
+    groups,
+    lookup,
+    number_file,
+    views,
+)
 from app.service.tasks.batch_dependencies import (
     DependencyEdge,
     Dependent,
@@ -44,6 +53,7 @@ from app.service.tasks.batch_dependencies import (
     find_dependencies,
     find_parent,
 )
+from app.service.tasks.groups import NewGroup
 from app.service.tasks.json_lines import (
     list_refused,
     make_empty_problem,
@@ -112,6 +122,7 @@ class SubmitBatch:
     env_id: str = field(init=False)
     requests: dict[str, Amounts] = field(default_factory=dict)
     """{queue: the most that a task asks for of each resource}."""
+    group: NewGroup | None = None
     stored: dict[str | int, str | Problem] = field(default_factory=dict[str | int, str | Problem])
     """Uuids of stored tasks, or why there is none, by reference."""
 
@@ -160,7 +171,10 @@ class SubmitBatch:
             "launch": resolved.launch, "log_limit": spec.log_limit,
             "notify": self.origin.find_notice(spec, template),
             "resources": resources.to_text(named), "submitted_by": self.origin.by,
+            "group_number": None, "group_index": None, "sweep": None,
         }  # fmt: skip
+        if self.group is not None:
+            row |= self.group.get_columns(at)
         if spec.references:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))
         return row
@@ -242,6 +256,9 @@ class SubmitBatch:
     def insert(self, edges: Sequence[DependencyEdge]) -> dict[str, int]:
         """Insert all tasks with these dependencies, and return {uuid: number}."""
         transitions.keep_environment(self.c, self.env_id, self.origin.environment)
+        if self.group is not None:
+            number = self.group.create(self.c, self.first, self.origin.by)
+            self.rows = [{**row, "group_number": number} for row in self.rows]
         links = batch_dependencies.list_rows(edges, lambda at: self.rows[at]["uuid"])
         return transitions.submit(self.c, self.rows, links, self.origin.by)
 
@@ -254,13 +271,18 @@ class SubmitBatch:
 
 
 def _fill_batch(
-    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str, resolutions: Resolutions
+    c: Connection,
+    specs: Sequence[TaskSpec],
+    origin: Origin,
+    first: str,
+    resolutions: Resolutions,
+    group: NewGroup | None = None,
 ) -> SubmitBatch:
     """Return a batch with the rows of all tasks.
 
     Raise Problem; for a single task, the problem includes unknown parents.
     """
-    batch = SubmitBatch(c, origin, first, resolutions)
+    batch = SubmitBatch(c, origin, first, resolutions, group=group)
     for spec in specs:
         try:
             batch.add(spec)
@@ -307,28 +329,34 @@ async def submit(
     call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/",
     umask: int = 0o022,
     env: dict[str, str] | None = None, dry_run: bool = False, explain: bool = False,
+    group: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Store all tasks or none, and return their places.
 
     Return no places if many tasks were accepted, but the disk is too full to store them yet. With
     `explain`, add the reason why the first task waits, which costs as much as storing the task.
-    With `dry_run`, return the rows without storing them.
+    With `dry_run`, return the rows without storing them. With `group` (see `groups.GroupSpec`), the
+    tasks become one group, which each place names.
     """
     first = _check_uuid(uuid)
     specs = [_validate(TaskSpec.model_validate, task) for task in tasks]
     if not specs:
         raise Usage("there is no task to submit.")
     origin = Origin(call.by, cwd, umask, env or {}, partial(notifications.get_settings, call))
+    new = groups.parse_group(group, len(specs))
     if dry_run:
         return await run_resolved(
-            call.db, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
+            call.db, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved, new)
         )
     if _is_large(specs):
-        staging = await _store_staged(call, enumerate(specs, 1), origin, first)
-        return await _list_places(call, first) if staging.is_complete else []
+        staging = await _store_staged(call, enumerate(specs, 1), origin, first, group=new)
+        places = await _list_places(call, first) if staging.is_complete else []
+        return await _add_group(call, places, first) if new else places
     try:
         stored = await run_resolved(
-            call.db, specs, lambda resolved: call.db.write(_store, specs, origin, first, resolved)
+            call.db,
+            specs,
+            lambda resolved: call.db.write(_store, specs, origin, first, resolved, new),
         )
     except DiskFull as problem:
         raise problem.with_undone(
@@ -337,11 +365,19 @@ async def submit(
     await number_file.raise_mark(call.home, max(row["number"] for row in stored))
     _note_past(call, specs)
     _note_halted(call)
+    stored = await _add_group(call, stored, first) if new else stored
     return (
         [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]]
         if explain
         else stored
     )
+
+
+async def _add_group(call: Call, places: list[dict[str, Any]], first: str) -> list[dict[str, Any]]:
+    """Return places with the name of their group."""
+    number = await call.db.read(groups.find_number, first)
+    name = {} if number is None else {"group": format_group(number)}
+    return [place | name for place in places]
 
 
 def _is_large(specs: Sequence[TaskSpec]) -> bool:
@@ -432,9 +468,13 @@ def _validate(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
 
 
 def _dry_run(
-    c: Connection, specs: Sequence[TaskSpec], origin: Origin, resolutions: Resolutions
+    c: Connection,
+    specs: Sequence[TaskSpec],
+    origin: Origin,
+    resolutions: Resolutions,
+    group: NewGroup | None,
 ) -> list[dict[str, Any]]:
-    batch = _fill_batch(c, specs, origin, make_uuid7(), resolutions)
+    batch = _fill_batch(c, specs, origin, make_uuid7(), resolutions, group)
     _link(batch)
     return [
         {
@@ -448,9 +488,14 @@ def _dry_run(
 
 
 def _store(
-    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str, resolutions: Resolutions
+    c: Connection,
+    specs: Sequence[TaskSpec],
+    origin: Origin,
+    first: str,
+    resolutions: Resolutions,
+    group: NewGroup | None,
 ) -> list[dict[str, Any]]:
-    batch = _fill_batch(c, specs, origin, first, resolutions)
+    batch = _fill_batch(c, specs, origin, first, resolutions, group)
     # A known uuid means that an earlier call stored the batch and its answer was lost.
     if not bulk.is_known(c, first):
         batch.store(_link(batch))
@@ -570,6 +615,7 @@ class Staging:
     first: str
     keep_going: bool = False
     is_dry_run: bool = False
+    group: NewGroup | None = None
     count: int = 0
     """Number of tasks that are good so far."""
     past: int = 0
@@ -585,11 +631,12 @@ class Staging:
     def run(self) -> None:
         """Write the rows to the disk. Raise Problem; then no file is left."""
         with self.call.db.open_reader() as c:
-            self.batch = SubmitBatch(c, self.origin, self.first)
+            self.batch = SubmitBatch(c, self.origin, self.first, group=self.group)
             self.is_known = bulk.is_known(c, self.first)
             self.file = bulk.StagedFile(
-                self.call.home, self.first, self.origin.by, self.origin.environment
-            )
+                self.call.home, self.first, self.origin.by, self.origin.environment,
+                self.group and self.group.name,
+            )  # fmt: skip
             try:
                 self._add_all()
                 self._link()
@@ -685,9 +732,10 @@ async def _store_staged(
     origin: Origin,
     first: str,
     keep_going: bool = False,
+    group: NewGroup | None = None,
 ) -> Staging:
     """Store a large submission in the steps of `bulk`. Raise Problem."""
-    staging = Staging(call, items, origin, first, keep_going)
+    staging = Staging(call, items, origin, first, keep_going, group=group)
     thread = ThreadPoolExecutor(1, "taskdeck-submit")
     work, is_accepted, stack = thread.submit(staging.run), False, ExitStack()
     stack.enter_context(call.db.announce_large_write())

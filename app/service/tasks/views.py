@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from app import engines
 from app.core.notifications import notices
 from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
+from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
@@ -50,11 +52,23 @@ SAMPLE_SIZE = 200
 def task_to_dict(row: TaskRow) -> dict[str, Any]:
     """Return a task as sent to clients, with secret parameters masked."""
     notice = notices.parse_notice(row.notify)
+    found = row._asdict()
+    del found["group_number"]
     return (
-        row._asdict()
+        found
         | {"notify": notice and notice._asdict(), "resources": dict(parse_named(row.resources))}
+        | format_group_place(row)
         | mask_task(row.parameters, row.launch)
     )
+
+
+def format_group_place(row: TaskRow) -> dict[str, Any]:
+    """Return the place of a task in its group as sent to clients."""
+    sweep = row.sweep and json.loads(row.sweep)
+    return {
+        "group": row.group_number and format_group(row.group_number),
+        "sweep": sweep and schema_secrets.mask_value(sweep),
+    }
 
 
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:

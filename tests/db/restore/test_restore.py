@@ -26,6 +26,7 @@ from db.maintenance import integrity, migrate, quarantine
 from db.queries import (
     counters,
     definitions,
+    groups,
     operations,
     pending_parents,
     reads,
@@ -182,6 +183,41 @@ def test_tasks_submitted_since_are_kept_with_their_dependencies(database_path: P
     with open_transaction(database_path) as made:
         made.submit_task()
     assert max(read_statuses(database_path)) == 4
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_new_tasks_keep_their_group_and_its_number_is_not_given_again(
+    database_path: Path, take_image, whole: bool
+):
+    then = take_image()
+    with open_transaction(database_path) as made:
+        number = groups.create(made.c, "u1", "grid", "ann", None)
+        made.submit_task(group_number=number, group_index=1, sweep='{"lr": "1"}')
+        groups.create(made.c, "u2", "empty", "ann", None)
+    if not whole:
+        overwrite_tables(database_path, "slas")
+
+    then.restore_over()
+
+    found = "SELECT g.number, g.name, t.group_index, t.sweep FROM groups g JOIN tasks t"
+    assert run_query(database_path, found) == [(1, "grid", 1, '{"lr": "1"}')]
+    with open_transaction(database_path) as made:
+        assert groups.create(made.c, "u3", "next", "ann", None) == 3
+
+
+def test_a_group_number_of_the_backup_is_not_taken_by_another_group(
+    database_path: Path, take_image
+):
+    with open_transaction(database_path) as made:
+        groups.create(made.c, "u1", "of the backup", "ann", None)
+    then = take_image()
+    with open_transaction(database_path) as made:
+        made.c.exec_driver_sql("UPDATE groups SET uuid = 'u2'")
+        made.submit_task(group_number=1, group_index=1)
+
+    then.restore_over()
+
+    assert run_query(database_path, "SELECT group_number FROM tasks") == [(None,)]
 
 
 def test_tasks_waiting_for_work_that_ended_since_may_start(database_path: Path, take_image):

@@ -1,0 +1,160 @@
+"""Tasks of a group: one for each line of `--each`, index of `--array`, or row of a sweep.
+
+Placeholders stand in arguments, -p parameters, name, tags and output. A script gets the values as
+variables only, since a value inside its text would be read as shell syntax.
+"""
+
+from __future__ import annotations
+
+from app.cli import output
+from app.core import sweeps
+from app.core.sweeps import fill_placeholders, find_placeholders
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import NOT_SUBMITTED, NotFound, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from app.cli.parser import Args
+    from app.core.sweeps import Row
+
+WAYS = {"each": "--each", "array": "--array", "sweep": "--sweep", "sweep_file": "--sweep-file"}
+"""Options that make a group, by their destination."""
+INDEX = "index"
+"""Placeholder for the index of an array."""
+ITEM = ""
+"""Name of the placeholder `{}`."""
+
+
+def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the tasks of a group, and the group as the verb `submit` takes it. Raise Usage."""
+    ways = [option for name, option in WAYS.items() if getattr(args, name)]
+    if len(ways) > 1:
+        raise Usage(f"{ways[0]} and {ways[1]} cannot be combined. {NOT_SUBMITTED}")
+    group = {key: task[key] for key in ("name", "argv", "script", "template") if key in task}
+    if args.each:
+        rows = _read_items(args)
+        return _expand(task, rows, appends=True), group
+    if args.array:
+        rows = [{INDEX: str(index)} for index in args.array]
+        return _expand(task, rows), group | {"indexes": args.array}
+    try:
+        rows = sweeps.expand_product(args.sweep) if args.sweep else _read_grid(args.sweep_file)
+    except ValueError as error:
+        raise Usage(f"{ways[0]} {error}. {NOT_SUBMITTED}") from None
+    names = list(rows[0])
+    if "template" in task:
+        task = _pass_to_template(task, names)
+    values = [list(row.values()) for row in rows]
+    return _expand(task, rows), group | {"sweep": {"names": names, "values": values}}
+
+
+def _read_items(args: Args) -> list[Row]:
+    from app.cli.submission.each_line import split_items
+
+    items = split_items(output.read_stdin("lines"), args.nul)
+    if not items:
+        raise Usage(f"--each read no items from standard input. {NOT_SUBMITTED}")
+    return [sweeps.split_columns(item) for item in items]
+
+
+def _read_grid(file: str) -> list[Row]:
+    if file == "-":
+        data = output.read_stdin("CSV")
+    else:
+        shown = truncate(sanitize(file), 200)
+        try:
+            with open(file, "rb") as opened:
+                data = opened.read()
+        except FileNotFoundError:
+            raise NotFound(f"{shown} does not exist. {NOT_SUBMITTED}") from None
+        except OSError as error:
+            said = (error.strerror or "unknown").lower()
+            raise Usage(f"{shown} cannot be read: {said}. {NOT_SUBMITTED}") from None
+    return sweeps.parse_grid(data)
+
+
+def _pass_to_template(task: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Pass the swept parameters that no -p mentions to the template, each under its own name."""
+    texts = task.get("parameter_texts", [])
+    used = {name for _, text in texts for name in find_placeholders(text)}
+    return task | {
+        "parameter_texts": [*texts, *([name, f"{{{name}}}"] for name in names if name not in used)]
+    }
+
+
+def _expand(task: dict[str, Any], rows: list[Row], appends: bool = False) -> list[dict[str, Any]]:
+    """Return one task per row. Without a placeholder, `appends` adds the item to the arguments."""
+    work = _find_known(_list_work(task), rows)
+    if "script" in task and work:
+        name = next(iter(work))
+        variable = "TASKDECK_ARRAY_INDEX" if name == INDEX else f"TASKDECK_PARAM_{name}"
+        raise Usage(
+            f"a shell script cannot contain {{{name}}}: quoting would be unsafe.",
+            f'Use the variable: "${variable}". {NOT_SUBMITTED}',
+        )
+    _check_columns(rows, work | _find_known(_list_labels(task), rows))
+    if appends and not work:
+        if "template" in task:
+            raise Usage(
+                f"--each needs a placeholder for its items. {NOT_SUBMITTED}",
+                "Use {} in a parameter: -p NAME={}",
+            )
+        return [
+            {**task, "argv": [*task["argv"], row[ITEM]], **_fill_labels(task, row)} for row in rows
+        ]
+    return [{**task, **_fill_work(task, row), **_fill_labels(task, row)} for row in rows]
+
+
+def _list_work(task: dict[str, Any]) -> list[str]:
+    """Return the texts that decide what runs."""
+    return [
+        *task.get("argv", ()),
+        *(text for _, text in task.get("parameter_texts", ())),
+        *([task["script"]] if "script" in task else ()),
+    ]
+
+
+def _list_labels(task: dict[str, Any]) -> list[str]:
+    return [task.get("name", ""), task.get("output", ""), *task.get("tags", {}).values()]
+
+
+def _find_known(texts: list[str], rows: list[Row]) -> set[str]:
+    """Return the placeholders in texts for which a row has a value."""
+    named = {name for text in texts for name in find_placeholders(text)}
+    return {name for name in named if any(name in row for row in rows)}
+
+
+def _check_columns(rows: list[Row], used: set[str]) -> None:
+    """Raise Usage if only some items have a column that is used."""
+    for name in used:
+        short = next((row for row in rows if name not in row), None)
+        if short is not None:
+            item = truncate(sanitize(short[ITEM]), 40)
+            raise Usage(f'--each: "{item}" has no column {name} for {{{name}}}. {NOT_SUBMITTED}')
+
+
+def _fill_work(task: dict[str, Any], row: Row) -> dict[str, Any]:
+    if "argv" in task:
+        return {"argv": [fill_placeholders(word, row) for word in task["argv"]]}
+    if "parameter_texts" not in task:
+        return {}
+    texts = task["parameter_texts"]
+    return {"parameter_texts": [[key, fill_placeholders(text, row)] for key, text in texts]}
+
+
+def _fill_labels(task: dict[str, Any], row: Row) -> dict[str, Any]:
+    """Return name, output and tags of a task.
+
+    A path contributes its last part to the name, because a name must not contain a slash.
+    """
+    found: dict[str, Any] = {}
+    if "{" in task.get("name", ""):
+        parts = {key: sanitize(value).rstrip("/").rpartition("/")[2] for key, value in row.items()}
+        found["name"] = truncate(fill_placeholders(task["name"], parts), 200)
+    if "output" in task:
+        found["output"] = fill_placeholders(task["output"], row)
+    if "tags" in task:
+        found["tags"] = {key: fill_placeholders(text, row) for key, text in task["tags"].items()}
+    return found

@@ -1,0 +1,138 @@
+"""Sweeps: named parameters with the values of each task, and the placeholders `{name}`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from itertools import product
+from math import prod
+
+from app.core.task_groups import MAX_TASKS
+from app.core.text.sanitize import sanitize, truncate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLACEHOLDER = re.compile(r"\{\}|(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*|[1-9][0-9]*)\}")
+MAX_VALUE = 120_000
+"""Maximum bytes of a value, which Linux passes to a program as one variable."""
+MAX_NAME = 100
+
+Row = dict[str, str]
+"""Values of one task by the name of their placeholder: `""` for an item, `1` for its column."""
+
+
+def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
+    """Return `text` with known placeholders replaced. Others stay, and so does `${lr}`."""
+    if "{" not in text:
+        return text
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1] or "", found[0]), text)
+
+
+def find_placeholders(text: str) -> set[str]:
+    """Return the names in braces in a text."""
+    return {found[1] or "" for found in _PLACEHOLDER.finditer(text)}
+
+
+def parse_sweep(text: str) -> tuple[str, list[str]]:
+    """Return name and values of `lr=0.1,0.01`; values are quoted as CSV. Raise ValueError."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise ValueError(f"must be NAME=VALUE,VALUE, not {_quote(text)}")
+    _check_name(name)
+    try:
+        rows = list(csv.reader([values], skipinitialspace=True, strict=True))
+    except csv.Error:
+        raise ValueError(f"{_quote(name)} has a quote that does not end") from None
+    found = rows[0] if rows else []
+    if not found or "" in found:
+        raise ValueError(f"{_quote(name)} has {'an empty value' if any(found) else 'no values'}")
+    for value in found:
+        _check_value(name, value)
+    return name, found
+
+
+def expand_product(sweeps: Sequence[tuple[str, Sequence[str]]]) -> list[Row]:
+    """Return all combinations; the last parameter changes fastest. Raise ValueError."""
+    names = [name for name, _ in sweeps]
+    _check_unique(names)
+    total = prod(len(values) for _, values in sweeps)
+    if total > MAX_TASKS:
+        raise ValueError(f"has {total:,} combinations; at most {MAX_TASKS:,} are possible")
+    return [dict(zip(names, row, strict=True)) for row in product(*(each for _, each in sweeps))]
+
+
+def parse_grid(data: bytes) -> list[Row]:
+    """Return the rows of a CSV file whose header names the parameters.
+
+    Blank lines do not count. Columns are separated by commas, or by tabs if the header has no
+    comma. Raise ValueError with a part of a sentence.
+    """
+    if b"\0" in data:
+        raise ValueError("contains a NUL byte")
+    text = data.decode("utf-8-sig", "surrogateescape")
+    head = text.lstrip("\r\n").split("\n", 1)[0]
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter="\t" if "\t" in head and "," not in head else ",",
+        strict=True,
+    )  # fmt: skip
+    try:
+        return _read_rows((reader.line_num, row) for row in reader if row)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from None
+
+
+def _read_rows(lines: Iterator[tuple[int, list[str]]]) -> list[Row]:
+    _, header = next(lines, (0, list[str]()))
+    names = [name.strip() for name in header]
+    if not names:
+        raise ValueError("is empty; its first line must name the parameters")
+    for name in names:
+        _check_name(name)
+    _check_unique(names)
+    found: list[Row] = []
+    for line, row in lines:
+        if len(row) != len(names):
+            columns = f"{len(row)} column{'' if len(row) == 1 else 's'}"
+            raise ValueError(f"line {line} has {columns}, the header has {len(names)}")
+        if len(found) == MAX_TASKS:
+            raise ValueError(f"has more than {MAX_TASKS:,} rows")
+        for name, value in zip(names, row, strict=True):
+            _check_value(name, value)
+        found.append(dict(zip(names, row, strict=True)))
+    if not found:
+        raise ValueError("has no row below its header")
+    return found
+
+
+def split_columns(item: str) -> Row:
+    """Return the values of an item: itself, and its columns between spaces or tabs from 1."""
+    words = item.split("\t") if "\t" in item else item.split()
+    return {"": item, **{str(at): word for at, word in enumerate(words, 1)}}
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise ValueError(
+            f"names a parameter {_quote(name)}; a name has letters, digits and _, no digit first"
+        )
+
+
+def _check_unique(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"names {_quote(name)} twice")
+        seen.add(name)
+
+
+def _check_value(name: str, value: str) -> None:
+    if len(value) > MAX_VALUE or "\0" in value:
+        raise ValueError(f"has a value of {_quote(name)} that is too long or contains a NUL byte")
+
+
+def _quote(text: str) -> str:
+    return f'"{truncate(sanitize(text), 40)}"'

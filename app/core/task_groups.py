@@ -1,0 +1,71 @@
+"""Names of groups, indexes of arrays, and the variables that a run of a group gets."""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME = re.compile(r"g([1-9][0-9]{0,17})")
+_SIMILAR = re.compile(r"[gG]#?[0-9]*")
+MAX_TASKS = 1_000_000
+"""Maximum number of tasks of a group."""
+MAX_INDEX = 2**31 - 1
+_RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10})(?::([0-9]{1,10}))?)?")
+
+
+def parse_group(word: str) -> int | None:
+    """Return the number of a group named like `g12`, or None."""
+    found = _NAME.fullmatch(word.strip())
+    return int(found[1]) if found else None
+
+
+def is_similar(word: str) -> bool:
+    """Return True for a word that somebody may have meant as a group: `G12`, `g#12`, `g`."""
+    return _SIMILAR.fullmatch(word.strip()) is not None
+
+
+def format_group(number: int) -> str:
+    """Return the name of a group: `g12`."""
+    return f"g{number}"
+
+
+def make_variables(
+    number: int, index: int | None, sweep: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Return the environment variables of a run of a group."""
+    found = {f"TASKDECK_PARAM_{name}": value for name, value in (sweep or {}).items()}
+    found["TASKDECK_GROUP"] = format_group(number)
+    if index is not None:
+        found["TASKDECK_ARRAY_INDEX"] = str(index)
+    return found
+
+
+def parse_array(text: str) -> list[int]:
+    """Return the indexes of `1-100`, `1,3,7` or `0-10:2`, in ascending order, each once.
+
+    Raise ValueError with a part of a sentence.
+    """
+    if "%" in text:
+        raise ValueError("has %, which is not available yet; a queue limits how many run at once")
+    found: set[int] = set()
+    for part in text.split(","):
+        indexes = _parse_part(part.strip())
+        if len(found) + len(indexes) > MAX_TASKS:
+            raise ValueError(f"has more than {MAX_TASKS:,} indexes")
+        found.update(indexes)
+    return sorted(found)
+
+
+def _parse_part(part: str) -> range:
+    match = _RANGE.fullmatch(part)
+    if match is None:
+        raise ValueError(f'must be such as 1-100, 1,3,7 or 0-10:2, not "{part[:40]}"')
+    low, high = int(match[1]), int(match[2] or match[1])
+    step = int(match[3] or 1)
+    if high < low or step < 1 or high > MAX_INDEX:
+        wrong = "ends before it begins" if high < low else "has a step of 0"
+        raise ValueError(f'{wrong if high <= MAX_INDEX else "is too large"}: "{part[:40]}"')
+    return range(low, high + 1, step)

@@ -1,0 +1,73 @@
+"""Groups: tasks that were submitted together.
+
+A group belongs to the submission whose first task has its UUID, so a submission that is sent twice
+gets one group.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from db import raw_sql, timestamps
+from db.rows import GroupRow
+
+_COLUMNS = ", ".join(GroupRow._fields)
+COUNTER = "group-number"
+"""Counter of the highest number ever given to a group."""
+
+
+def create(c: Connection, uuid: str, name: str, by: str, max_running: int | None) -> int:
+    """Store the group of a submission by the UUID of its first task; return its number.
+
+    A known group keeps its number.
+    """
+    if (known := find_number(c, uuid)) is not None:
+        return known
+    now = timestamps.now()
+    take = (
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, (SELECT"
+        " coalesce(max(number), 0) + 1 FROM groups), :now, :now) ON CONFLICT (name) DO UPDATE SET"
+        " value = max(value + 1, excluded.value), updated_at = :now RETURNING value"
+    )
+    number = raw_sql.fetch_value(c, take, {"name": COUNTER, "now": now})
+    raw_sql.execute_statement(
+        c,
+        "INSERT INTO groups (number, uuid, name, submitted_by, created_at, updated_at, max_running)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (number, uuid, name, by, now, now, max_running),
+    )
+    return number
+
+
+def find_number(c: Connection, uuid: str) -> int | None:
+    """Return the number of the group of a submission, or None."""
+    return raw_sql.fetch_value(c, "SELECT number FROM groups WHERE uuid = ?", (uuid,))
+
+
+def map_groups(c: Connection, numbers: Iterable[int]) -> dict[int, GroupRow]:
+    """Return {number: group} of those that exist."""
+    found = f"SELECT {_COLUMNS} FROM groups WHERE number IN (SELECT value FROM json_each(?))"
+    rows = raw_sql.fetch_rows(c, found, (json.dumps(list(numbers)),))
+    return {row.number: GroupRow._make(row) for row in rows}
+
+
+def list_of_tasks(c: Connection, uuids: Iterable[str]) -> list[int]:
+    """Return the numbers of the groups that hold one of the tasks."""
+    found = (
+        "SELECT DISTINCT group_number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
+        " group_number IS NOT NULL"
+    )
+    return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
+
+
+def remove_empty(c: Connection, numbers: Iterable[int]) -> None:
+    """Delete those of the groups that no task belongs to."""
+    raw_sql.execute_statement(
+        c,
+        "DELETE FROM groups WHERE number IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT"
+        " 1 FROM tasks t WHERE t.group_number = groups.number)",
+        (json.dumps(list(numbers)),),
+    )

@@ -1,0 +1,119 @@
+"""Tests of the tasks that `--each`, `--array` and sweeps make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLACE = {"uuid": "u", "number": 7, "name": "x", "group": "g2"}
+
+
+@pytest.fixture
+def submit(fake_runtime: Any, cli: Any) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs `submit` and returns the arguments of the verb."""
+
+    def run(*words: str, feed: bytes = b"") -> dict[str, Any]:
+        runtime = fake_runtime(submit=[PLACE, PLACE])
+        said = cli("submit", *words, feed=feed)
+        assert (said.code, said.out, said.err) == (0, "7\n7\n", "g2: 2 tasks\n")
+        return runtime.get_last_args("submit")
+
+    return run
+
+
+def list_argv(asked: dict[str, Any]) -> list[str]:
+    return [" ".join(task["argv"]) for task in asked["tasks"]]
+
+
+def test_an_array_has_one_task_per_index(submit):
+    asked = submit("--array", "3,5", "-n", "s{index}", "--", "run", "{index}", "{}")
+
+    assert list_argv(asked) == ["run 3 {}", "run 5 {}"]
+    assert [task["name"] for task in asked["tasks"]] == ["s3", "s5"]
+    assert asked["group"] == {
+        "name": "s{index}",
+        "argv": ["run", "{index}", "{}"],
+        "indexes": [3, 5],
+    }
+
+
+def test_columns_of_lines_have_placeholders(submit):
+    feed = b"a 1\nb\t2\n"
+
+    assert list_argv(submit("--each", "--", "x", "{2}-{1}", feed=feed)) == ["x 1-a", "x 2-b"]
+    assert list_argv(submit("--each", "--", "x", "{9}", feed=feed)) == ["x {9} a 1", "x {9} b\t2"]
+
+
+def test_a_sweep_fills_every_text_of_a_task(submit):
+    asked = submit(
+        *("--sweep", "lr=1,2", "-n", "t-{lr}", "--tag", "lr={lr}", "--output", "o-{lr}-{number}"),
+        *("--", "sh", "-c", "x {lr} ${lr} {bs}"),
+    )
+
+    assert list_argv(asked) == ["sh -c x 1 ${lr} {bs}", "sh -c x 2 ${lr} {bs}"]
+    (_, second) = asked["tasks"]
+    assert (second["name"], second["tags"], second["output"]) == (
+        "t-2",
+        {"lr": "2"},
+        "o-2-{number}",
+    )
+    assert asked["group"]["sweep"] == {"names": ["lr"], "values": [["1"], ["2"]]}
+
+
+def test_a_template_gets_the_swept_parameters_that_it_is_not_given(submit):
+    asked = submit("train", "--sweep", "lr=1,2", "--sweep", "bs=8", "-p", "batch={bs}")
+
+    assert [task["parameter_texts"] for task in asked["tasks"]] == [
+        [["batch", "8"], ["lr", "1"]],
+        [["batch", "8"], ["lr", "2"]],
+    ]
+
+
+def test_a_script_gets_values_as_variables_only(submit):
+    asked = submit("--sweep", "lr=1,2", "-c", 'x "$TASKDECK_PARAM_lr" ${lr}')
+
+    assert asked["tasks"] == [{"script": 'x "$TASKDECK_PARAM_lr" ${lr}'}] * 2
+
+
+def test_a_grid_comes_from_a_file_or_stdin(submit, tmp_path: Path):
+    (tmp_path / "g.csv").write_text("lr\n1\n2\n")
+
+    for words, feed in (([str(tmp_path / "g.csv")], b""), (["-"], b"lr\n1\n2\n")):
+        asked = submit("--sweep-file", *words, "--", "x", "{lr}", feed=feed)
+        assert list_argv(asked) == ["x 1", "x 2"]
+
+
+def test_json_names_the_group_of_each_task(fake_runtime, cli):
+    fake_runtime(submit=[PLACE, PLACE])
+
+    said = cli("submit", "--array", "1-2", "--json", "--", "true")
+
+    assert json.loads(said.out) == [{"uuid": "u", "number": 7, "group": "g2"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "feed", "said"),
+    [
+        (["--array", "5-1", "--", "x"], b"", '--array ends before it begins: "5-1"'),
+        (["--sweep", "lr", "--", "x"], b"", "--sweep must be NAME=VALUE,VALUE"),
+        (["--array", "1-2", "--sweep", "a=1", "--", "x"], b"", "cannot be combined"),
+        (["--sweep", "a=1", "--sweep", "a=2", "--", "x"], b"", '--sweep names "a" twice'),
+        (["--sweep", "a=1", "-c", "x {a}"], b"", 'Use the variable: "$TASKDECK_PARAM_a"'),
+        (["--array", "1", "-c", "x {index}"], b"", 'Use the variable: "$TASKDECK_ARRAY_INDEX"'),
+        (["--each", "--", "x", "{2}"], b"a 1\nb\n", '--each: "b" has no column 2 for {2}'),
+        (["--sweep-file", "-", "--", "x"], b"a\n", "--sweep-file has no row below its header"),
+        (["--sweep-file", "/", "--", "x"], b"", "/ cannot be read: is a directory"),
+        (["--from", "-", "--array", "1"], b"", "--from cannot be combined"),
+    ],
+)
+def test_what_makes_no_group_is_refused_before_any_request(fake_runtime, cli, words, feed, said):
+    runtime = fake_runtime()
+
+    found = cli("submit", *words, feed=feed)
+
+    assert (found.code, found.out) == (2, "") and said in found.err
+    assert runtime.asked == []

@@ -1,0 +1,46 @@
+"""Tests of names of groups, indexes of arrays and variables of runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.core import task_groups
+
+
+@pytest.mark.parametrize(
+    ("text", "indexes"),
+    [
+        ("1-4", [1, 2, 3, 4]),
+        ("7", [7]),
+        ("7,1,3,1", [1, 3, 7]),
+        ("0-10:5", [0, 5, 10]),
+        ("0-1, 8-9", [0, 1, 8, 9]),
+    ],
+)
+def test_an_array_is_a_list_of_indexes_and_ranges(text: str, indexes: list[int]):
+    assert task_groups.parse_array(text) == indexes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "1-", "-1", "5-1", "1-5:0", "1,,2", "0-1000000", "1-9999999999", "1.5", "٣"]
+)
+def test_a_wrong_array_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"^(must|ends|has|is) "):
+        task_groups.parse_array(text)
+
+
+def test_a_name_of_a_group_is_g_and_a_number():
+    assert task_groups.parse_group("g12") == 12
+    assert task_groups.format_group(12) == "g12"
+    for word in ("g", "g0", "g012", "G12", "12", "g1x", "g" + "9" * 19):
+        assert task_groups.parse_group(word) is None
+    assert all(map(task_groups.is_similar, ("G12", "g", "g#12", "g012")))
+    assert not task_groups.is_similar("gzip")
+
+
+def test_a_run_of_a_group_gets_its_place_and_parameters():
+    assert task_groups.make_variables(3, 0, {"lr": "0.1"}) == {
+        "TASKDECK_GROUP": "g3",
+        "TASKDECK_ARRAY_INDEX": "0",
+        "TASKDECK_PARAM_lr": "0.1",
+    }
