@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from app.cli import output
 from app.cli.definition_group import format_page
 from app.cli.parser import LIMIT, Args, Command, Parser, add_json_options, require_text
@@ -129,6 +131,12 @@ def list_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         (f"{sanitize(name)} hours", compare(lambda hours: f"{hours:,.1f}", "hours", name))
         for name in resources
         if name != "memory" and (before["hours"].get(name) or after["hours"].get(name))
+    ]
+    missed = Counter(one["rule"] for one in before["missed"])
+    will_miss = Counter(one["rule"] for one in after["missed"])
+    facts += [
+        ("missed", f"{sanitize(rule)}: {missed[rule]} {_ARROW} {will_miss[rule]} tasks")
+        for rule in sorted(missed | will_miss)
     ]
     for pool, ratios in after["use"].items():
         used = [

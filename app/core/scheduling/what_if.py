@@ -65,8 +65,11 @@ def change_view(view: DispatchView, changes: ViewChanges) -> DispatchView:
 
 def _change_later(one: LaterTask, changes: ViewChanges) -> LaterTask:
     task = changes.tasks.get(one.task.number, one.task)
-    parents = tuple(number for number in one.parents if number not in changes.cancelled)
-    return LaterTask(task, one.due_in, parents)
+    parents, leaders = (
+        tuple(number for number in numbers if number not in changes.cancelled)
+        for numbers in (one.parents, one.leaders)
+    )
+    return replace(one, task=task, parents=parents, leaders=leaders)
 
 
 def _change_queue(

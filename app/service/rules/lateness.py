@@ -92,7 +92,7 @@ class LateCheck:
         if not plan.has_due:
             return
         found = self._find_instances if plan.base == "instance" else self._find_named
-        for late in found(plan, _replace_forecasts(plan.conditions.when), rule_since):
+        for late in found(plan, replace_forecasts(plan.conditions.when), rule_since):
             if late.due > max(self._since, rule_since):
                 yield late
 
@@ -281,12 +281,12 @@ def _judge(
     """Yield how a subject was late just before a time at which it was done."""
     verdict = evaluate(when, values, times, at, explain=False)
     due = verdict.since + plan.timing.wait
-    if verdict.state and due + TOLERANCE < at and _applies(plan, due, at):
+    if verdict.state and due + TOLERANCE < at and is_applied_between(plan, due, at):
         text = f"was due {format_date(due)}, {word} {format_moment(at)}"
         yield Late(subject, verdict.since, due, text)
 
 
-def _applies(plan: RulePlan, since: float, until: float) -> bool:
+def is_applied_between(plan: RulePlan, since: float, until: float) -> bool:
     """Return whether any moment between two times is in the active time of a rule."""
     if active_time.is_active(plan.periods, since):
         return True
@@ -294,14 +294,14 @@ def _applies(plan: RulePlan, since: float, until: float) -> bool:
     return edge is not None and edge < until
 
 
-def _replace_forecasts(node: AnyNodeType) -> AnyNodeType:
+def replace_forecasts(node: AnyNodeType) -> AnyNodeType:
     """Return a condition with the deadlines of its forecasts: the ends are known now."""
     if isinstance(node, ForecastNode):
         form = node.forecast
         deadline = Deadline.model_construct(reference=form.reference, offset=form.offset)
         return DeadlineNode.model_construct(deadline=deadline)
     if isinstance(node, AllNode):
-        return AllNode.model_construct(all=[_replace_forecasts(one) for one in list_parts(node)])
+        return AllNode.model_construct(all=[replace_forecasts(one) for one in list_parts(node)])
     if isinstance(node, AnyNode):
-        return AnyNode.model_construct(any=[_replace_forecasts(one) for one in list_parts(node)])
+        return AnyNode.model_construct(any=[replace_forecasts(one) for one in list_parts(node)])
     return node

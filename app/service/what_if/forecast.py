@@ -27,7 +27,8 @@ from app.service.dispatch_view import get_cache
 from app.service.tasks import actions, lookup, views
 from app.service.tasks.places import Place, get_totals, read_places, read_shared
 from app.service.tasks.resolution import Resolutions, run_resolved
-from app.service.what_if import submissions
+from app.service.what_if import rules, submissions
+from app.service.what_if.rules import Rules, RuleSubject
 from app.service.what_if.settings import (
     RESOURCES,
     Settings,
@@ -61,6 +62,9 @@ class Case:
     cancelled: frozenset[int]
     new: NewTasks
     steps: Sequence[SettingStep]
+    rules: Rules
+    subjects: Mapping[int, RuleSubject]
+    changed_subjects: Mapping[int, RuleSubject]
 
 
 async def forecast_changes(
@@ -78,20 +82,29 @@ async def forecast_changes(
     without the submission.
     """
     case = await _read_case(call, settings, cancel, lines)
-    before = await asyncio.to_thread(forecast_view, case.before, case.horizon)
-    after = await asyncio.to_thread(forecast_view, case.after, case.horizon)
-    tasks = _list_tasks(case, before, after)
-    numbers = [row["number"] for row in tasks]
     return {
         "now": timestamps.now(),
         "halted": views.get_halt_reason(call),
+        **await asyncio.to_thread(_compare, case),
+    }
+
+
+def _compare(case: Case) -> dict[str, Any]:
+    before, after = (
+        forecast_view(case.before, case.horizon), forecast_view(case.after, case.horizon)
+    )  # fmt: skip
+    rows = _list_tasks(case, before, after)
+    numbers = [row["number"] for row in rows]
+    was_missed = _list_missed(case.rules, case.subjects, before, case.before)
+    missed = _list_missed(case.rules, case.changed_subjects, after, case.after)
+    simulated = sum(len(queue.waiting) for queue in case.before.queues) + len(case.before.later)
+    return {
         "waiting": case.waiting,
-        "simulated": sum(len(queue.waiting) for queue in case.before.queues)
-        + len(case.before.later),
+        "simulated": simulated,
         "held": case.new.held,
-        "tasks": [_to_public(row) for row in tasks],
-        "before": _summarize(before, [n for n in numbers if n < FIRST_NUMBER]),
-        "after": _summarize(after, [n for n in numbers if n not in case.cancelled]),
+        "tasks": [_to_public(row) for row in rows],
+        "before": _summarize(before, [n for n in numbers if n < FIRST_NUMBER], was_missed),
+        "after": _summarize(after, [n for n in numbers if n not in case.cancelled], missed),
         "steps": [step._asdict() | {"command": list(step.command)} for step in case.steps],
     }
 
@@ -147,16 +160,44 @@ def _build_case(
     if cancel:
         words = [str(task) for task in cancel]
         steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))
+    after = change_view(view, changes)
+    subjects = _read_subjects(c, view, {})
+    moved = {number: task.queue for number, task in changed.items()}
     return Case(
         view,
-        change_view(view, changes),
+        after,
         Horizon(total, 5 * total),
         waiting,
         frozenset(changed),
         cancelled,
         new,
         steps,
+        rules.read_rules(c),
+        subjects,
+        {
+            **_read_subjects(c, after, moved),
+            **rules.make_new_subjects(c, new.rows, FIRST_NUMBER, view.now or 0.0),
+        },
     )
+
+
+def _read_subjects(
+    c: Connection, view: DispatchView, moved: Mapping[int, str]
+) -> dict[int, RuleSubject]:
+    began = {number: None for number in _map_tasks(view) if number < FIRST_NUMBER}
+    return rules.read_subjects(
+        c, {**began, **{run.number: run.began for run in view.active}}, moved
+    )
+
+
+def _list_missed(
+    known: Rules, subjects: Mapping[int, RuleSubject], found: ViewForecast, view: DispatchView
+) -> list[dict[str, Any]]:
+    missed = rules.list_missed(known, subjects, found.tasks, view.now or 0.0)
+    return [
+        {"rule": name, "number": number if number < FIRST_NUMBER else None}
+        for name, number in missed
+    ]
 
 
 def _find_cancelled(c: Connection, cancel: Sequence[str | int]) -> frozenset[int]:
@@ -289,7 +330,9 @@ def _to_public(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"number": row["number"] if row["number"] < FIRST_NUMBER else None}
 
 
-def _summarize(outcome: ViewForecast, numbers: Sequence[int]) -> dict[str, Any]:
+def _summarize(
+    outcome: ViewForecast, numbers: Sequence[int], missed: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     mean, longest, unknown = summarize_waits(outcome, numbers)
     hours: dict[str, float] = {}
     for pool in outcome.pools:
@@ -301,6 +344,7 @@ def _summarize(outcome: ViewForecast, numbers: Sequence[int]) -> dict[str, Any]:
         "mean_wait": mean,
         "longest_wait": longest,
         "drained_in": outcome.drained_in,
+        "missed": missed,
         "hours": hours,
         "use": {
             pool.name: {name: pool.get_ratio(name) for name in pool.totals}

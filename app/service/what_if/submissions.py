@@ -82,15 +82,15 @@ def make_tasks(
     if unknown:
         at = min(unknown)
         raise _make_line_problem(lines[at][0], unknown[at])
-    parents, held = _find_parents(c, batch.rows, edges)
+    parents, leaders, held = _find_parents(c, batch.rows, edges)
     tasks = [_to_queued(c, cache, row, at) for at, row in enumerate(batch.rows)]
     queued, later = list[QueuedTask](), list[LaterTask]()
     for at, (row, task) in enumerate(zip(batch.rows, tasks, strict=True)):
         due = _get_seconds_until(row["not_before"])
         if at in held:
             continue
-        if due or parents[at]:
-            later.append(LaterTask(task, due, tuple(parents[at])))
+        if due or parents[at] or leaders[at]:
+            later.append(LaterTask(task, due, tuple(parents[at]), tuple(leaders[at])))
         else:
             queued.append(task)
     return NewTasks(tuple(queued), tuple(later), len(held), batch.rows)
@@ -114,29 +114,36 @@ def _to_queued(c: Connection, cache: RunTimeCache, row: Mapping[str, Any], at: i
 
 def _find_parents(
     c: Connection, rows: Sequence[Mapping[str, Any]], edges: Sequence[DependencyEdge]
-) -> tuple[list[list[int]], set[int]]:
-    """Return the numbers of unmet parents by position, and the positions of tasks that stay.
+) -> tuple[list[list[int]], list[list[int]], set[int]]:
+    """Return the numbers of unmet parents, and of those that need only start, by position.
 
-    A task stays if it is held, or if a parent is held or never ends as the task needs it.
+    The third part are the positions of tasks that stay: a task is held, waits for a failure, or
+    has a parent that stays or never ends as the task needs it.
     """
     stored = {e.parent for e in edges if isinstance(e.parent, str)}
     known = {row.uuid: row for row in reads.list_by_uuid(c, list(stored))} if stored else {}
-    parents: list[list[int]] = [[] for _ in rows]
+    parents, leaders = ([list[int]() for _ in rows] for _ in range(2))
     stay = {at for at, row in enumerate(rows) if row["hold"]}
+    stay |= {edge.task for edge in edges if edge.kind == "failure"}
     for edge in edges:
+        unmet = leaders if edge.kind == "start" else parents
         if isinstance(edge.parent, int):
-            parents[edge.task].append(FIRST_NUMBER + edge.parent)
-        elif (row := known[edge.parent]).status not in ENDED:
-            parents[edge.task].append(row.number)
+            unmet[edge.task].append(FIRST_NUMBER + edge.parent)
+            continue
+        row = known[edge.parent]
+        has_begun = edge.kind == "start" and row.status == TaskStatus.RUNNING
+        if row.status not in ENDED and not has_begun:
+            unmet[edge.task].append(row.number)
         elif edge.kind == "success" and row.status != TaskStatus.SUCCEEDED:
             stay.add(edge.task)
     while more := {
         at
-        for at, numbers in enumerate(parents)
-        if at not in stay and any(number - FIRST_NUMBER in stay for number in numbers)
+        for at in range(len(rows))
+        if at not in stay
+        and any(number - FIRST_NUMBER in stay for number in (*parents[at], *leaders[at]))
     }:
         stay |= more
-    return parents, stay
+    return parents, leaders, stay
 
 
 def _get_seconds_until(text: str | None) -> float:

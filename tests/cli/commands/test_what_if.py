@@ -11,6 +11,7 @@ ROW = {"number": 12, "name": "exp", "queue": "q", "is_running": False, "change":
        "before": LATE, "after": TIMES}  # fmt: skip
 SUM = {
     "tasks": 2, "unknown": 0, "mean_wait": 60.0, "longest_wait": 120.0, "drained_in": None,
+    "missed": [{"rule": "nightly", "number": 12}],
     "hours": {"cpu": 4.0, "memory": 9.0}, "use": {"p": {"cpu": 0.5, "memory": None}},
 }  # fmt: skip
 STEP = {
@@ -22,7 +23,7 @@ def make_answer(**also: Any) -> dict[str, Any]:
     return {
         "now": "2026-05-20T12:00:00.000000Z", "halted": None, "waiting": 2, "simulated": 2,
         "held": 0, "tasks": [ROW, ROW | {"number": None, "before": None, "change": "new"}],
-        "before": SUM, "after": SUM | {"mean_wait": 30.0}, "steps": [STEP],
+        "before": SUM, "after": SUM | {"mean_wait": 30.0, "missed": []}, "steps": [STEP],
     } | also  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def test_the_table_compares_starts_and_ends(fake_runtime, cli):
         "longest wait 2m → 2m",
         "all done in – → –",
         "cpu hours 4.0 → 4.0",
+        "missed nightly: 1 → 0 tasks",
         "in use pool p: cpu 50 % → 50 %",
     ]
     assert said.err == ""

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import Conflict, NotFound, Problem, Usage
 from app.service.context import Call
-from app.service.definitions import queues
+from app.service.definitions import queues, slas
 from app.service.registry import VERBS, call_verb
 from tests.service.calls import execute_sql, submit_task
 
@@ -100,6 +100,27 @@ async def test_a_cancel_takes_dependants_along(call: Call):
     found = await suppose(call, cancel=[1])
 
     assert get_starts(found, "after") == {1: None, 2: 0, 3: None}
+
+
+async def test_rules_that_tasks_would_miss_are_counted(call: Call):
+    await fill(call, 2)
+    await submit_task(call, timeout=60, after_start=[2])
+    await slas.create(call, name="wait", preset="starts-within", value="30s")
+    await slas.create(call, name="end", preset="finishes-within", value="90s", task="true")
+    late = {"metric": "instance.queued_seconds", "op": ">", "value": "30s"}
+    await slas.create(call, name="general", conditions={"scope": "instance", "when": late})
+    due = {"deadline": {"reference": "queued_at", "offset": "100s"}}
+    await slas.create(call, name="due", conditions={"scope": "instance", "when": due})
+
+    found = await suppose(call, "queue.default.capacity=2")
+
+    def list_missed(side: str) -> list[str]:
+        return sorted(f"{one['rule']} {one['number']}" for one in found[side]["missed"])
+
+    assert list_missed("before") == [
+        "due 2", "due 3", "end 2", "end 3", "general 2", "general 3", "wait 2", "wait 3",
+    ]  # fmt: skip
+    assert list_missed("after") == ["due 3", "end 3", "general 3", "wait 3"]
 
 
 async def test_a_long_queue_is_simulated_in_part(call: Call, monkeypatch: pytest.MonkeyPatch):
