@@ -144,6 +144,9 @@ class QueuePositionRow(NamedTuple):
     status: str
     front: int
     priority: int
+    created_at: str
+    template: str | None
+    timeout: float | None
 
 
 class TaskListText(NamedTuple):
@@ -247,7 +250,10 @@ class QueueRow(NamedTuple):
 
 
 class PoolRow(NamedTuple):
-    """A row of the pools table. `used_*` is what active runs reserve."""
+    """A row of the pools table. `used_*` is what active runs reserve.
+
+    A `policy` of None is by priority.
+    """
 
     name: str
     total_cpu: float
@@ -262,6 +268,8 @@ class PoolRow(NamedTuple):
     created_at: str
     updated_at: str
     resources: str | None = None
+    policy: str | None = None
+    ageing: float | None = None
 
 
 class TemplateRow(NamedTuple):

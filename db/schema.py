@@ -151,7 +151,11 @@ tasks = Table(
         sqlite_where=text("status = 'queued'"),
     ),
     # Oldest waiting task of a queue, also for SLA rules.
-    Index("idx_tasks_oldest", "queue", "created_at", sqlite_where=text("status = 'queued'")),
+    # Its order is that of pools with another policy, too.
+    Index(
+        "idx_tasks_oldest", "queue", "created_at", "number",
+        sqlite_where=text("status = 'queued'"),
+    ),
     # Tasks that are due.
     Index("idx_tasks_scheduled", "not_before", sqlite_where=text("status = 'scheduled'")),
     Index("idx_tasks_retrying", "retry_at", sqlite_where=text("status = 'retrying'")),
@@ -300,6 +304,8 @@ pools = Table(
     Column("status_by", Name),
     Column("status_at", Time),
     Column("resources", Text),
+    Column("policy", String(16)),
+    Column("ageing", Float),
     CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
     # Foreign key of `slas`.
     Index("idx_pools_sla", "sla_id"),

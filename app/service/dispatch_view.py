@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from app.core.scheduling import run_times
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
+from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.plan import (
     ActiveRun,
     DispatchView,
@@ -27,7 +28,7 @@ from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
-from app.service import gpus
+from app.service import gpus, queue_order
 from app.service.tasks import bulk
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.similar_runs import mask_digits
@@ -189,8 +190,10 @@ def read_view(
     """
     shared, least = read_shared(c)
     pools = tuple(
-        PoolView(row.name, {**least, **get_totals(row)}, row.status) for row in reads.list_pools(c)
+        PoolView(row.name, {**least, **get_totals(row)}, row.status, row.policy or PRIORITY)
+        for row in reads.list_pools(c)
     )
+    policies = {pool.name: pool.policy for pool in pools}
     running = {p.name for p in pools if p.status == "active"}
     counted, names = reads.read_counters_and_submissions(c)
     storing = [bulk.parse_name(name) for name in names]
@@ -209,13 +212,15 @@ def read_view(
         else:
             # The first task of a full queue may have a reservation that other queues must respect.
             size = 1 if is_open and busy[row.pool] > 1 else 0
-        line = dispatch.list_queued(c, row.name, size) if size and total else ()
+        policy = policies[row.pool]
+        line = queue_order.list_first(c, cache, row.name, policy, size) if size and total else ()
         at, held_back = _find_unfinished(line, storing) if storing else (len(line), 0)
-        tasks = tuple(to_waiting(c, cache, task, likely=closed) for task in line[:at])
+        tasks = tuple(to_waiting(c, cache, task, policy, likely=closed) for task in line[:at])
         queues.append(_build_queue(row, tasks, total, held_back))
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
-    later = _read_later(c, cache, ahead) if closed else ()
+    policy_of = {row.name: policies[row.pool] for row, _ in rows}
+    later = _read_later(c, cache, policy_of, ahead) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
     return DispatchView(
         pools, tuple(queues), active, halted, now.timestamp(), later, shared, withheld
@@ -236,8 +241,10 @@ def _find_unfinished(
     return len(line), 0
 
 
-def _read_later(c: Connection, cache: RunTimeCache, limit: int) -> tuple[LaterTask, ...]:
-    """Return the first tasks that wait for a time, a retry or other tasks.
+def _read_later(
+    c: Connection, cache: RunTimeCache, policies: Mapping[str, str], limit: int
+) -> tuple[LaterTask, ...]:
+    """Return the first tasks that wait for a time, a retry or other tasks; `policies` by queue.
 
     A task that waits for a failure is left out: it probably never runs.
     """
@@ -245,7 +252,7 @@ def _read_later(c: Connection, cache: RunTimeCache, limit: int) -> tuple[LaterTa
     rows = [row for status, part in found.items() if status != TaskStatus.HELD for row in part]
     return tuple(
         LaterTask(
-            to_waiting(c, cache, row),
+            to_waiting(c, cache, row, policies[row.queue]),
             max(0.0, state.not_before_in or 0.0, state.retry_in or 0.0),
             tuple(parent.number for parent in state.unmet if parent.kind != "start"),
             tuple(parent.number for parent in state.unmet if parent.kind == "start"),
@@ -273,8 +280,13 @@ def _build_queue(
     )
 
 
-def to_waiting(c: Connection, cache: RunTimeCache, row: Any, *, likely: bool = True) -> QueuedTask:
-    """Convert a row to a waiting task of the plan, with or without likely run times."""
+def to_waiting(
+    c: Connection, cache: RunTimeCache, row: Any, policy: str, *, likely: bool = True
+) -> QueuedTask:
+    """Convert a row to a waiting task of the plan, with or without likely run times.
+
+    `policy` is that of its pool.
+    """
     past = cache.get_past(c, row.template, row.name) if likely else None
     return QueuedTask(
         row.uuid,
@@ -287,6 +299,7 @@ def to_waiting(c: Connection, cache: RunTimeCache, row: Any, *, likely: bool = T
         run_times.estimate_duration(cache.get_usual(c, row.template), row.timeout),
         row.timeout,
         run_times.limit_run_times(past.likely, row.timeout) if past else (),
+        queue_order.compute_task_rank(c, cache, policy, row),
     )
 
 
@@ -349,7 +362,7 @@ def explain_waiting(
     if not asked:
         return {}
     view = view or read_view(c, cache, halted)
-    places = _read_places(c, view, asked)
+    places = _read_places(c, cache, view, asked)
     answers = explain_all(
         view,
         [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)],
@@ -359,19 +372,20 @@ def explain_waiting(
 
 
 def _read_places(
-    c: Connection, view: DispatchView, tasks: Sequence[TaskRow | TaskLineRow]
+    c: Connection, cache: RunTimeCache, view: DispatchView, tasks: Sequence[TaskRow | TaskLineRow]
 ) -> dict[str, int | None]:
     """Return places in the queues: known within the window, counted beyond it."""
     known: dict[str, int | None] = {
         t.uuid: at for queue in view.queues for at, t in enumerate(queue.waiting)
     }
     beyond = [task for task in tasks if task.status == TaskStatus.QUEUED and task.uuid not in known]
+    policies = {pool.name: pool.policy for pool in view.pools}
     for queue in view.queues:
         tasks_of_queue = [task for task in beyond if task.queue == queue.name]
-        if len(tasks_of_queue) == 1:
-            known[tasks_of_queue[0].uuid] = reads.count_before(c, tasks_of_queue[0])
-        elif tasks_of_queue:
-            places = reads.count_before_each(c, queue.name, tasks_of_queue, queue.waiting_total)
+        if tasks_of_queue:
+            places = queue_order.map_places(
+                c, cache, queue.name, policies[queue.pool], tasks_of_queue, queue.waiting_total
+            )
             known |= {task.uuid: places[task.number] for task in tasks_of_queue}
     return {
         task.uuid: known[task.uuid] if task.status == TaskStatus.QUEUED else None for task in tasks

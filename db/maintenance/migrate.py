@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0015"
+HEAD = "0016"
 REVISIONS = (
     "0001",
     "0002",
@@ -48,6 +48,7 @@ REVISIONS = (
     "0013",
     "0014",
     "0015",
+    "0016",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"
@@ -259,7 +260,7 @@ LATER_INDEXES = (
     "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long",
     "idx_tasks_of_template", "idx_tasks_started",
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over", "idx_instances_copies",
-    "idx_groups_uuid", "idx_tasks_group",
+    "idx_groups_uuid", "idx_tasks_group", "idx_tasks_oldest",
 )  # fmt: skip
 """Indexes added by revisions, in order, after those of the first schema.
 

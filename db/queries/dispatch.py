@@ -15,9 +15,11 @@ from db import raw_sql, timestamps
 from db.rows import get_run_limit
 from db.states import ACTIVE_SQL
 
+QUEUED_COLUMNS = (
+    "uuid, number, name, queue, priority, front, cpu, memory, timeout, template, resources"
+)
 QUEUED = (
-    "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template,"
-    " resources FROM tasks WHERE queue = ? AND status = 'queued'"
+    f"SELECT {QUEUED_COLUMNS} FROM tasks WHERE queue = ? AND status = 'queued'"
     " ORDER BY front DESC, priority DESC, number LIMIT ?"
 )
 ACTIVE = (
@@ -54,7 +56,7 @@ WAITING_FOR_RETRY = (
 
 
 def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
-    """Return the first queued tasks of a queue, in start order."""
+    """Return the first queued tasks of a queue, by priority."""
     return raw_sql.fetch_rows(c, QUEUED, (queue, limit))
 
 

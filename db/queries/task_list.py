@@ -6,14 +6,14 @@ Each part follows an index and stops at the limit.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries import reads
+from db.queries import age_order, reads
 from db.queries.reads import LIST_COLUMNS, TaskFilter
 from db.rows import TaskListText
 from db.states import ENDED, WAITING, TaskStatus, as_sql
@@ -112,18 +112,44 @@ def _list_queued(c: Connection, part: _Part, _: Sequence[str], limit: int) -> li
 
 def _list_of_queues(c: Connection, part: _Part, names: Sequence[str], limit: int) -> list[int]:
     """Return the queued tasks of queues with one priority."""
-    index, columns = part.by_name or "INDEXED BY idx_tasks_next", "-front, -priority, number, rowid"
-    ordered = (
-        f"SELECT {columns if len(names) > 1 else 'rowid'} FROM tasks {index} WHERE queue = :place"
-        f" AND status = 'queued' AND {part.where} ORDER BY front DESC, priority DESC, number LIMIT"
-        " :limit"
-    )
-    parts = [
-        raw_sql.fetch_tuples(c, ordered, {**part.values, "place": name, "limit": limit})
+    others = age_order.map_policies(c)
+    by_age = [
+        _list_slice(c, part, name, order, limit)
+        for order in _AGE_ORDERS
         for name in names
+        if name in others
     ]
+    parts = [_list_slice(c, part, name, _NEXT, limit) for name in names if name not in others]
     rows = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
-    return [row[-1] for row in rows]
+    return [row[-1] for row in chain(rows, *by_age)]
+
+
+class _SliceOrder(NamedTuple):
+    """Order of queued tasks of a queue, as an index has it, and which of them."""
+
+    indexed_by: str
+    order: str
+    which: str = "1"
+
+
+_NEXT = _SliceOrder("idx_tasks_next", "front DESC, priority DESC, number")
+_AGE_ORDERS = (
+    _SliceOrder("idx_tasks_next", "front DESC, created_at, number", "front > 0"),
+    _SliceOrder("idx_tasks_oldest", "created_at, number", "front <= 0"),
+)
+"""Orders of a queue whose pool does not go by priority; expected times are not considered."""
+
+
+def _list_slice(
+    c: Connection, part: _Part, queue: str, by: _SliceOrder, limit: int
+) -> Iterable[Any]:
+    index = part.by_name or f"INDEXED BY {by.indexed_by}"
+    return raw_sql.fetch_tuples(
+        c,
+        f"SELECT -front, -priority, number, rowid FROM tasks {index} WHERE queue = :place AND"
+        f" status = 'queued' AND {by.which} AND {part.where} ORDER BY {by.order} LIMIT :limit",
+        {**part.values, "place": queue, "limit": limit},
+    )
 
 
 def _list_due(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:

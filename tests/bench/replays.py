@@ -16,12 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
+from app.core.scheduling.order import FIFO, SHORTEST
 from app.core.scheduling.plan import Amounts
 from app.core.scheduling.replay import (
-    FIFO,
     PERFECT,
     PRIORITY,
-    SHORTEST,
     USER,
     ReplayFigures,
     ReplayOptions,

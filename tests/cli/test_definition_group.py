@@ -177,7 +177,7 @@ def test_definitions_are_listed_as_tables(fake_runtime, cli):
 
     assert rows == {
         "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
-        "pool": ["gpu", "6.0/8", "30.0/32G", "gpu", "1/2", "open", "–"],
+        "pool": ["gpu", "6.0/8", "30.0/32G", "gpu", "1/2", "priority", "open", "–"],
         "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
         "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "ok"],
         "alert": [

@@ -11,6 +11,7 @@ from app.cli.parser import (
     SIZE,
     Args,
     Command,
+    OneOf,
     Parser,
     require_new_name,
     require_one_name,
@@ -19,6 +20,7 @@ from app.cli.parser import (
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.scheduling.devices import format_devices
+from app.core.scheduling.order import POLICIES, PRIORITY, describe_policy
 from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -36,15 +38,16 @@ COLUMNS = [
     Column("CPU RESERVED", ">"),
     Column("MEMORY RESERVED", ">"),
     Column("RESOURCES", least=4),
+    Column("ORDER"),
     Column("STATE"),
     Column("RULE", least=4),
 ]
 FIELDS = (
     "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "resources",
-    "used_resources", "sla", "description",
+    "used_resources", "policy", "sla", "description",
     "created_at", "updated_at",
 )  # fmt: skip
-_OPTIONS = ("cpu", "memory", "sla", "description")
+_OPTIONS = ("cpu", "memory", "policy", "sla", "description")
 
 
 def format_pool_row(pool: dict[str, Any]) -> list[Span]:
@@ -54,6 +57,7 @@ def format_pool_row(pool: dict[str, Any]) -> list[Span]:
         (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
         (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
         (format_named_use(pool) or units.MISSING, ""),
+        (sanitize(pool.get("policy") or PRIORITY), ""),
         styles.format_pool_state(sanitize(pool["status"])),
         (sanitize(pool.get("sla") or units.MISSING), ""),
     ]
@@ -83,6 +87,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved",
         ),
         *((name, f"{amounts} reserved") for name, amounts in _list_named_use(pool)),
+        ("order", describe_policy(pool.get("policy") or PRIORITY)),
         *(("device", _format_device(device)) for device in pool.get("devices") or ()),
         ("sla", pool.get("sla") or ""),
         (
@@ -151,6 +156,7 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
         "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
         "memory": f"memory {units.format_memory(pool['total_memory'])}",
         "resources": f"resources {format_named(pool.get('resources')) or 'none'}",
+        "policy": f"order {describe_policy(pool.get('policy') or PRIORITY)}",
         "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
         "description": f'description "{sanitize(pool.get("description") or "")}"',
     }
@@ -179,6 +185,10 @@ def _add_arguments(parser: Parser) -> None:
         "--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G"
     )
     add_resource_options(parser.add_option, "give out")
+    parser.add_option(
+        "--policy", type=OneOf(*POLICIES), metavar="ORDER",
+        help="order of its tasks: priority (default), fifo or shortest",
+    )  # fmt: skip
     parser.add_option(
         "--sla", type=require_text, metavar="RULE", help="rule for all tasks in the pool"
     )

@@ -14,6 +14,7 @@ from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, make_
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.core.scheduling import job_trace
 from app.core.scheduling import replay as replays
+from app.core.scheduling.order import POLICIES, PRIORITY
 from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -214,7 +215,7 @@ def _describe_policy(answer: dict[str, Any]) -> str:
     lines = [f"{answer['policy']}, {estimates}"]
     if not answer["backfill"]:
         lines[0] += ", no backfill"
-    if answer["policy"] == replays.PRIORITY and not answer["has_priorities"]:
+    if answer["policy"] == PRIORITY and not answer["has_priorities"]:
         lines.append("the trace has no priorities, so tasks start in order of submission")
     if answer["estimates"] == replays.USER and answer["without_estimate"]:
         lines.append(
@@ -236,8 +237,8 @@ def _add_arguments(parser: Parser) -> None:
     )
     parser.add_option(
         "--policy",
-        type=OneOf(*replays.POLICIES),
-        default=replays.PRIORITY,
+        type=OneOf(*POLICIES),
+        default=PRIORITY,
         metavar="NAME",
         help="order of the tasks: priority (default), fifo or shortest",
     )

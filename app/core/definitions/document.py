@@ -27,6 +27,7 @@ from app.core.task_spec import (
     Cpu,
     NameStr,
     Outcome,
+    Policy,
     Priority,
     Resources,
     ResourceTotal,
@@ -73,6 +74,7 @@ class PoolDefinition(Definition):
     total_cpu: Cpu
     total_memory: Size
     resources: Resources | None = None
+    policy: Policy = None
     sla: NameStr | None = None
     description: str | None = None
 

@@ -226,7 +226,7 @@ class _Simulation:
         if ready:
             self._later = [pair for pair in self._later if pair[0] not in ready]
 
-    def _get_sort_key(self, task: QueuedTask) -> tuple[int, tuple[int, int, int]]:
+    def _get_sort_key(self, task: QueuedTask) -> tuple[int, tuple[int, float, int]]:
         return -self._priorities[task.queue], get_sort_key(task)
 
     def _start_tasks(self) -> None:

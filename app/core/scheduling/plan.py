@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
+from app.core.scheduling.order import PRIORITY
+
 # Sums of tenths drift by 1e-15 per step. Nobody requests a millionth of a core or of a MiB.
 EPSILON = 1e-6
 
@@ -32,6 +34,7 @@ class PoolView:
     name: str
     totals: Amounts
     status: str
+    policy: str = PRIORITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class QueuedTask:
     """A task that may start now.
 
     `expected` is the run time in seconds that the plan counts on; None is unbounded. `likely` holds
-    equally likely run times from past runs, for forecasts only. `limit` is the timeout.
+    equally likely run times from past runs, for forecasts only. `limit` is the timeout. `rank`
+    replaces the priority in pools with another policy (see `order`).
     """
 
     uuid: str
@@ -52,11 +56,12 @@ class QueuedTask:
     expected: float | None
     limit: float | None = None
     likely: tuple[float, ...] = ()
+    rank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """A queue with its first waiting tasks, ordered by front, priority and number.
+    """A queue with its first waiting tasks, ordered as by `get_sort_key`.
 
     `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds. If `storing`
     is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored.
@@ -130,6 +135,11 @@ class DispatchView:
     later: tuple[LaterTask, ...] = ()
     shared: Amounts = field(default_factory=dict[str, float])
     withheld: tuple[Withheld, ...] = ()
+
+    def get_policy(self, queue: str) -> str:
+        """Return the policy of the pool of a queue."""
+        pool = next(one.pool for one in self.queues if one.name == queue)
+        return next(one.policy for one in self.pools if one.name == pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +427,7 @@ def _make_part(view: DispatchView, pools: tuple[PoolView, ...]) -> DispatchView:
 
 
 def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
-    """Return the tasks of open queues, by queue priority, front, priority and age."""
+    """Return the tasks of open queues, by queue priority, front, and the policy of their pool."""
     pools = {pool.name: pool for pool in view.pools}
     candidates = [q for q in view.queues if q.waiting and is_open(q, pools[q.pool])]
     if len(candidates) == 1:
@@ -444,9 +454,9 @@ def start_tasks(
     ]
 
 
-def get_sort_key(task: QueuedTask) -> tuple[int, int, int]:
-    """Return the sort key of a task among queues of the same priority."""
-    return -task.front, -task.priority, task.number
+def get_sort_key(task: QueuedTask) -> tuple[int, float, int]:
+    """Return the sort key of a task among queues of the same priority and the same pool."""
+    return -task.front, -task.priority if task.rank is None else task.rank, task.number
 
 
 def is_open(queue: QueueView, pool: PoolView) -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from math import inf
 
 from app.core.dependency_kinds import describe_wait
+from app.core.scheduling.order import PRIORITY, describe_policy
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
@@ -439,6 +440,14 @@ def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
         )
 
 
+def _explain_order(case: WaitingTask) -> Iterator[WaitReason]:
+    """Name the order of a pool that does not go by priority, for tasks behind others."""
+    pool = case.budget.pool
+    if pool.policy != PRIORITY and case.position and case.is_open:
+        name, order = sanitize(pool.name), describe_policy(pool.policy)
+        yield _make_reason("order", f"order of pool {name}: {order}", f"order: {order}")
+
+
 def _explain_behind_start(first: QueuedTask) -> WaitReason:
     return _make_reason("behind", f"behind #{first.number}, which starts now")
 
@@ -507,5 +516,11 @@ GENERAL_CHECKS = (
 )
 """Reasons that apply regardless of free resources, most binding first."""
 
-QUEUED_CHECKS = (_explain_storing, _explain_full_queue, _explain_needs, _explain_position)
+QUEUED_CHECKS = (
+    _explain_storing,
+    _explain_full_queue,
+    _explain_needs,
+    _explain_position,
+    _explain_order,
+)
 """Reasons that apply to queued tasks."""

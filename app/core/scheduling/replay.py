@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import ceil, inf
 
+from app.core.scheduling.order import PRIORITY, compute_rank
 from app.core.scheduling.plan import (
     ActiveRun,
     Amounts,
@@ -21,15 +22,8 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.waiting_line import SortKey, WaitingLine
 
-FIFO, PRIORITY, SHORTEST = POLICIES = ("fifo", "priority", "shortest")
 USER, PERFECT = ESTIMATES = ("user", "perfect")
 
-AGEING = 10.0
-"""Seconds of waiting that weigh as much as one second of expected run time (policy `shortest`).
-
-A task is overtaken only by tasks submitted within ten times its expected run time. So each task
-becomes the first one in the end, and gets the reservation.
-"""
 BRIEF_RUN = 10.0
 """Shorter runs count as 10 seconds in the bounded slowdown."""
 
@@ -194,11 +188,8 @@ class TraceReplay:
 
     def _make_key(self, at: int) -> SortKey:
         job = self.jobs[at]
-        if self.options.policy == PRIORITY:
-            return (-job.priority, at)
-        if self.options.policy == SHORTEST:
-            return (job.submit + AGEING * self._estimate(job), at)
-        return (at,)
+        rank = compute_rank(self.options.policy, job.submit, self._estimate(job))
+        return (-job.priority if rank is None else rank, at)
 
     def _estimate(self, job: TraceJob) -> float:
         return job.run if self.options.estimates == PERFECT or job.limit is None else job.limit

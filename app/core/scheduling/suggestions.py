@@ -9,6 +9,7 @@ from math import ceil, inf
 from typing import Any
 
 from app.core.scheduling.explain import build_context, build_waiting_task
+from app.core.scheduling.order import compute_rank
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
@@ -300,7 +301,7 @@ def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
     roomy = [queue for queue in world.view.queues if _can_start_task(queue, case)]
     roomy.sort(key=lambda queue: queue.pool != case.queue.pool)
     tried = [
-        (*predict_gain(world, world.view, _move_task(world.task, queue)), queue)
+        (*predict_gain(world, world.view, _move_task(world, queue)), queue)
         for queue in roomy[:MAX_TRIALS]
     ]
     better = [(queue.pool != case.queue.pool, worth, gain, queue) for worth, gain, queue in tried
@@ -318,8 +319,13 @@ def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
         yield Suggestion("queue", "another queue", nearest, worth=4)
 
 
-def _move_task(task: QueuedTask, queue: QueueView) -> QueuedTask:
-    return replace(task, queue=queue.name)
+def _move_task(world: WhatIf, queue: QueueView) -> QueuedTask:
+    """Return the task in another queue, as one of the last tasks if its pool has its own policy."""
+    task, policy = world.task, world.view.get_policy(queue.name)
+    if policy == world.view.get_policy(task.queue):
+        return replace(task, queue=queue.name)
+    rank = compute_rank(policy, world.view.now or 0.0, task.expected)
+    return replace(task, queue=queue.name, rank=rank)
 
 
 def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:

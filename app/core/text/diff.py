@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from app.core.json_types import is_object
 from app.core.notifications.notices import format_notice
+from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -26,6 +27,7 @@ _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "r
 "sla_id": "rule", "not_before": "not before",
           "retry_at": "next attempt", "env": "variables", "cwd": "directory",
           "early_signal": "signal"}  # fmt: skip
+_MISSING_VALUES = {"timeout": "no limit", "policy": PRIORITY}
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until", "skipped"})
 """Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}
@@ -140,7 +142,7 @@ def _format_full_value(key: str, value: Any) -> str:
     if key == "resources":
         return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
     if value is None:
-        return "no limit" if key == "timeout" else "none"
+        return _MISSING_VALUES.get(key, "none")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)) and (write := _find_formatter(key)):

@@ -12,18 +12,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.core import task_spec
 from app.core.scheduling import overcommit
+from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.plan import get_sort_key
 from app.core.scheduling.resources import GPU
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
-from app.service import gpus
+from app.service import dispatch_view, gpus, queue_order
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
 from db import host, schema
 from db.engine import Connection
-from db.queries import definitions, dispatch, reads
+from db.queries import age_order, definitions, reads
 from db.queries.resources import parse_named, sum_held, to_text
 from db.rows import QueueRow
 from db.schema import Table
@@ -36,6 +37,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "memory": TypeAdapter(task_spec.Size),
     "resources": TypeAdapter(task_spec.Resources),
     "pool": TypeAdapter(str),
+    "policy": TypeAdapter(task_spec.Policy),
     "description": TypeAdapter(str),
     "sla": TypeAdapter(str),
 }
@@ -74,13 +76,22 @@ async def queue_ls(call: Call) -> list[dict[str, Any]]:
 
 def list_queue_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the queues as sent to clients."""
-    counted, now = reads.read_counters(c), reads.map_queue_facts(c)
+    counted, now = reads.read_counters(c), _map_queue_facts(c)
     return [
         {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0),
         "oldest_at": now[row.name].oldest_at,
          "word": _get_word(row, now[row.name])}
         for row in reads.list_queues(c)
     ]  # fmt: skip
+
+
+def _map_queue_facts(c: Connection) -> dict[str, Any]:
+    """Return {queue: facts for its state}, with the request of the task that starts first."""
+    found = reads.map_queue_facts(c)
+    for queue, policy in age_order.map_policies(c).items():
+        for task in queue_order.list_first(c, dispatch_view.get_cache(c), queue, policy, 1):
+            found[queue] = found[queue]._replace(first_cpu=task.cpu, first_memory=task.memory)
+    return found
 
 
 async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
@@ -95,11 +106,13 @@ async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
 def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         _QUEUE.require_known(c, name)
+    cache, policies = dispatch_view.get_cache(c), age_order.map_policies(c)
+    policy_of = {name: policies.get(name, PRIORITY) for name in names}
     heads = [
-        (row, task)
+        (row, dispatch_view.to_waiting(c, cache, task, policy_of[row.name]))
         for row in reads.list_queues(c)
         if row.name in names
-        for task in dispatch.list_queued(c, row.name, 1)
+        for task in queue_order.list_first(c, cache, row.name, policy_of[row.name], 1)
     ]
     now = reads.map_queue_facts(c)
     closed = {
@@ -227,6 +240,7 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     return [
         {
             **row._asdict(),
+            "policy": row.policy or PRIORITY,
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
             "resources": dict(parse_named(row.resources)),
             "used_resources": held.get(row.name, {}),
@@ -243,12 +257,13 @@ async def pool_create(
     cpu: float | str,
     memory: float | str,
     resources: Any = None,
+    policy: str | None = None,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
     """Create a pool with a number of cores, MiB of memory, and {named resource: amount}."""
     _check_name(name)
-    given = {"cpu": cpu, "memory": memory, "resources": resources, "sla": sla}
+    given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy, "sla": sla}
     values = _parse_values({**given, "description": description})
 
     def create(c: Connection) -> None:
@@ -301,15 +316,17 @@ async def pool_set(
     cpu: Any = None,
     memory: Any = None,
     resources: Any = None,
+    policy: str | None = None,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
     """Change a pool. Active runs keep their resources even if the pool shrinks."""
-    given = {"cpu": cpu, "memory": memory, "resources": resources, "sla": sla}
+    given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy, "sla": sla}
     values = _parse_values({**given, "description": description})
     if not values:
         raise Usage(
-            "nothing to set. Options: --cpu, --memory, --gpu, --resource, --sla or --description."
+            "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy, --sla or"
+            " --description."
         )
 
     def change(c: Connection) -> None:

@@ -35,7 +35,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, Problem, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
-from app.service import dispatch_view, notifications
+from app.service import dispatch_view, notifications, queue_order
 from app.service.context import Call
 from app.service.tasks import (
     batch_dependencies,
@@ -66,7 +66,15 @@ from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
 from db import timestamps
 from db.engine import Connection
 from db.errors import DamagedDatabase, DiskFull, Storage
-from db.queries import definitions, packed_task, reads, resources, task_numbers, transitions
+from db.queries import (
+    age_order,
+    definitions,
+    packed_task,
+    reads,
+    resources,
+    task_numbers,
+    transitions,
+)
 from db.rows import QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
@@ -503,15 +511,22 @@ def _store(
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
     if len(stored) < len(uuids):
         raise Conflict(f"another submission has these uuids. {NOT_SUBMITTED}")
-    counters = reads.read_counters(c)
-    return [_read_place(c, stored[uuid], counters) for uuid in uuids]
+    counters, policies = reads.read_counters(c), age_order.map_policies(c)
+    return [_read_place(c, stored[uuid], counters, policies) for uuid in uuids]
 
 
 def _read_place(
-    c: Connection, row: QueuePositionRow, counters: Mapping[tuple[str, str], int]
+    c: Connection,
+    row: QueuePositionRow,
+    counters: Mapping[tuple[str, str], int],
+    policies: Mapping[str, str],
 ) -> dict[str, Any]:
     total = counters.get((row.queue, "queued"), 0)
-    ahead = total - 1 - reads.count_after(c, row) if row.status == "queued" else None
+    if row.status == "queued" and (policy := policies.get(row.queue)):
+        past = dispatch_view.get_cache(c)
+        ahead = queue_order.map_places(c, past, row.queue, policy, [row], total)[row.number]
+    else:
+        ahead = total - 1 - reads.count_after(c, row) if row.status == "queued" else None
     return _format_place(row, ahead, total)
 
 

@@ -68,8 +68,9 @@ def _build_inputs(
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
     return WhatIf(
-        view, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, run_times, row),
-        why, progress, similar_runs.learn_from_similar(c, row),
+        view, dispatch_view.read_subjects(c, [row])[0],
+        dispatch_view.to_waiting(c, run_times, row, view.get_policy(row.queue)), why, progress,
+        similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
 

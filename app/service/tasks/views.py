@@ -13,6 +13,7 @@ from typing import Any
 
 from app import engines
 from app.core.notifications import notices
+from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
 from app.core.task_groups import format_group
@@ -21,13 +22,13 @@ from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
 from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
-from app.service import dispatch_view, notifications
+from app.service import dispatch_view, notifications, queue_order
 from app.service.context import Call
 from app.service.tasks import lookup, suggestions
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import reads, sla_cursor, task_list
+from db.queries import age_order, reads, sla_cursor, task_list
 from db.queries.resources import parse_devices, parse_named
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus
@@ -314,10 +315,11 @@ def build_task(c: Connection, ident: str | int) -> dict[str, Any]:
     env, added = reads.get_environment(c, row.uuid)
     place = None
     if row.status == TaskStatus.QUEUED:
-        place = {
-            "position": reads.count_before(c, row),
-            "total": reads.read_counters(c).get((row.queue, TaskStatus.QUEUED.value), 0),
-        }
+        total = reads.read_counters(c).get((row.queue, TaskStatus.QUEUED.value), 0)
+        policy = age_order.map_policies(c).get(row.queue, PRIORITY)
+        cache = dispatch_view.get_cache(c)
+        places = queue_order.map_places(c, cache, row.queue, policy, [row], total)
+        place = {"position": places[row.number], "total": total}
     pools = {queue.name: queue.pool for queue in reads.list_queues(c)}
     return {
         **task_to_dict(row),

@@ -16,6 +16,8 @@ from typing import Any
 
 from app.core import metrics
 from app.core.rules import silence_matchers
+from app.core.scheduling.order import POLICIES, describe_policy
+from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
@@ -181,6 +183,10 @@ DESCRIPTION = EditField(
 )
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 STATUS = EditField("status", "State", str, to_text, widget="choice", options=STATES)
+POLICY = EditField(
+    "policy", "Order", str, to_text, "--policy", widget="choice", size=30,
+    options=tuple((policy, describe_policy(policy)) for policy in POLICIES),
+)  # fmt: skip
 NOTIFY = EditField(
     "notify", "Notify", str, to_text, "--notify", widget="pick", size=30, blank=True,
     blank_label="default", hint=notice_model.HINT,
@@ -271,7 +277,7 @@ QUEUE = EditKind(
     ),
     first="capacity",
 )
-POOL = EditKind("pool", (CPU, MEMORY, RESOURCES, DESCRIPTION, STATUS), first="memory")
+POOL = EditKind("pool", (CPU, MEMORY, RESOURCES, POLICY, DESCRIPTION, STATUS), first="memory")
 _DEFAULT_HINTS = {
     "capacity": "at once; empty: the pool's cores",
     "pool": "empty: default",
@@ -291,8 +297,9 @@ NEW_QUEUE = EditKind(
 )
 NEW_POOL = EditKind(
     "pool",
-    (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), RESOURCES, DESCRIPTION),
+    (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), RESOURCES, POLICY, DESCRIPTION),
     first="name",
+    initial={"policy": PRIORITY_POLICY},
 )
 
 ON_TASKS = (

@@ -6,15 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.scheduling.order import AGEING, FIFO, POLICIES, SHORTEST
 from app.core.scheduling.plan import make_plan
 from app.core.scheduling.replay import (
-    AGEING,
     ESTIMATES,
-    FIFO,
     PERFECT,
-    POLICIES,
     PRIORITY,
-    SHORTEST,
     ReplayOptions,
     TraceJob,
     TraceReplay,

@@ -592,7 +592,8 @@ async def test_a_new_pool_needs_a_size():
         await wait_until(pilot, lambda: "✗ Memory is required." in read_screen_text(app))
         await pilot.press("tab", *"8G", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "pool.create"))
-        assert list_calls(found, "pool.create") == [{"name": "big", "cpu": 4.0, "memory": 8192.0}]
+        made = {"name": "big", "cpu": 4.0, "memory": 8192.0, "policy": "priority"}
+        assert list_calls(found, "pool.create") == [made]
 
 
 async def test_a_rule_can_be_created_and_edited():

@@ -1,0 +1,52 @@
+"""Order of the waiting tasks in a pool: its policy.
+
+A policy orders tasks of queues with the same priority. Tasks that somebody moved to the front come
+first under each policy.
+"""
+
+from __future__ import annotations
+
+from app.core.text.units import quote
+
+FIFO, PRIORITY, SHORTEST = POLICIES = ("fifo", "priority", "shortest")
+
+AGEING = 10.0
+"""Seconds of waiting that weigh as much as one second of expected run time (policy `shortest`).
+
+A task is overtaken only by tasks submitted within ten times its expected run time. So each task
+becomes the first one in the end, and gets the reservation.
+"""
+UNKNOWN_RUN = 86400.0
+"""Expected run time in seconds, for the policy `shortest`, of a task of which none is known."""
+
+WEEK = 7 * 86400.0
+"""Default seconds of waiting after which the oldest task of a pool goes first."""
+NEVER = "never"
+
+_WORDS = {FIFO: "first come, first served", PRIORITY: "by priority", SHORTEST: "shortest first"}
+
+
+def describe_policy(policy: str) -> str:
+    """Return the policy in words: `shortest first`."""
+    return _WORDS.get(policy, policy)
+
+
+def check_policy(value: object) -> str | None:
+    """Return a policy as it is stored, None for the default, or raise ValueError."""
+    if value is None or value == PRIORITY:
+        return None
+    if isinstance(value, str) and value in POLICIES:
+        return value
+    raise ValueError(f"must be priority, fifo or shortest, not {quote(str(value))}")
+
+
+def compute_rank(policy: str, submitted: float, expected: float | None) -> float | None:
+    """Return the position of a task under a policy; smaller is earlier, None is by priority.
+
+    `submitted` is in UNIX seconds, `expected` the run time in seconds.
+    """
+    if policy == PRIORITY:
+        return None
+    if policy == FIFO:
+        return submitted
+    return submitted + AGEING * (UNKNOWN_RUN if expected is None else expected)

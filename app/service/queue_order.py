@@ -1,0 +1,77 @@
+"""First waiting tasks of a queue in the order of its pool, and places in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from app.core.scheduling.order import FIFO, PRIORITY, compute_rank
+from app.core.scheduling.run_times import PastRunTimes
+from db import timestamps
+from db.engine import Connection
+from db.queries import age_order, dispatch, reads
+
+LOOKAHEAD = 1000
+"""Tasks of a queue of which the policy `shortest` compares the expected times.
+
+They are the oldest ones: run times are learned while tasks wait, so no stored order would hold.
+"""
+
+
+class PastRuns(Protocol):
+    """Source of the run times of similar tasks."""
+
+    def get_past(self, c: Connection, template: str | None, name: str) -> PastRunTimes | None:
+        """Return the run times of similar tasks, or None."""
+        ...
+
+
+def compute_task_rank(c: Connection, past: PastRuns, policy: str, row: Any) -> float | None:
+    """Return the rank of a task under the policy of its pool."""
+    if policy == PRIORITY:
+        return None
+    expected = None if policy == FIFO else _estimate_run(c, past, row)
+    return compute_rank(policy, timestamps.to_unix(row.created_at), expected)
+
+
+def _estimate_run(c: Connection, past: PastRuns, row: Any) -> float | None:
+    """Return the usual run time of similar tasks, else the timeout, in seconds."""
+    found = past.get_past(c, row.template, row.name)
+    if found is None:
+        return row.timeout
+    median = found.usual.median
+    return median if row.timeout is None else min(median, row.timeout)
+
+
+def list_first(c: Connection, past: PastRuns, queue: str, policy: str, limit: int) -> Sequence[Any]:
+    """Return the first queued tasks of a queue, in the order of its pool."""
+    if policy == PRIORITY:
+        return dispatch.list_queued(c, queue, limit)
+    if policy == FIFO:
+        return age_order.list_queued(c, queue, limit)
+    return _list_shortest(c, past, queue)[:limit]
+
+
+def _list_shortest(c: Connection, past: PastRuns, queue: str) -> list[Any]:
+    """Return the oldest queued tasks, shortest first; each waits less the longer it has waited."""
+    rows = age_order.list_queued(c, queue, LOOKAHEAD)
+    return _sort_by_rank(c, past, rows)
+
+
+def _sort_by_rank(c: Connection, past: PastRuns, rows: Sequence[Any]) -> list[Any]:
+    ranks = {row.number: compute_task_rank(c, past, "shortest", row) or 0.0 for row in rows}
+    return sorted(rows, key=lambda row: (-row.front, ranks[row.number], row.number))
+
+
+def map_places(
+    c: Connection, past: PastRuns, queue: str, policy: str, tasks: Sequence[Any], total: int
+) -> dict[int, int]:
+    """Return {number: tasks before it} for queued tasks of one queue. `total` is its length."""
+    if policy == PRIORITY:
+        if len(tasks) == 1:
+            return {tasks[0].number: reads.count_before(c, tasks[0])}
+        return reads.count_before_each(c, queue, tasks, total)
+    near = list_first(c, past, queue, policy, LOOKAHEAD)
+    found = {row.number: at for at, row in enumerate(near)}
+    far = [task for task in tasks if task.number not in found]
+    return {**(age_order.count_before_each(c, queue, far) if far else {}), **found}

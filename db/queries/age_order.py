@@ -1,0 +1,83 @@
+"""Queued tasks of a queue by the time of their submission, for pools that ignore priorities.
+
+Tasks that somebody moved to the front come first. They are few and read by themselves, so that the
+others follow an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Connection
+
+from db import raw_sql
+from db.queries.dispatch import QUEUED_COLUMNS
+
+_AT_FRONT = (
+    f"SELECT {QUEUED_COLUMNS}, created_at FROM tasks INDEXED BY idx_tasks_next WHERE queue = ?"
+    " AND status = 'queued' AND front > 0 ORDER BY front DESC, created_at, number LIMIT ?"
+)
+OLDEST = (
+    f"SELECT {QUEUED_COLUMNS}, created_at FROM tasks INDEXED BY idx_tasks_oldest WHERE queue = ?"
+    " AND status = 'queued' AND front <= 0 ORDER BY created_at, number LIMIT ?"
+)
+_FRONT_KEYS = (
+    "SELECT number, created_at FROM tasks INDEXED BY idx_tasks_next WHERE queue = ? AND"
+    " status = 'queued' AND front > 0 ORDER BY front DESC, created_at, number"
+)
+_BETWEEN = (
+    "SELECT count(*) FROM tasks INDEXED BY idx_tasks_oldest WHERE queue = ? AND status = 'queued'"
+    " AND (created_at, number) >= (?, ?) AND (created_at, number) < (?, ?)"
+)
+_POLICIES = (
+    "SELECT q.name, p.policy FROM queues q JOIN pools p ON p.name = q.pool"
+    " WHERE p.policy <> 'priority'"
+)
+
+
+class AgedTask(Protocol):
+    """A task with its number and the time of its submission."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def created_at(self) -> str: ...
+
+
+class _Age(NamedTuple):
+    created_at: str
+    number: int
+
+
+def map_policies(c: Connection) -> dict[str, str]:
+    """Return {queue: policy of its pool}, without the queues of pools that go by priority."""
+    return dict(raw_sql.fetch_tuples(c, _POLICIES))
+
+
+def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
+    """Return the first queued tasks of a queue: at the front, then the oldest ones."""
+    first = raw_sql.fetch_rows(c, _AT_FRONT, (queue, limit))
+    left = limit - len(first)
+    return [*first, *raw_sql.fetch_rows(c, OLDEST, (queue, left))] if left else first
+
+
+def count_before_each(c: Connection, queue: str, tasks: Iterable[AgedTask]) -> dict[int, int]:
+    """Return {number: tasks before it} for at least these queued tasks of a queue.
+
+    The order is that of `list_queued`. Tasks are counted step by step, so that all counts together
+    read the index once.
+    """
+    at_front = [_Age(row.created_at, row.number) for row in _list_front_keys(c, queue)]
+    found = {age.number: at for at, age in enumerate(at_front)}
+    before, last = 0, _Age("", 0)
+    for age in sorted({_Age(task.created_at, task.number) for task in tasks}):
+        before += raw_sql.fetch_value(c, _BETWEEN, (queue, *last, *age))
+        last = age
+        younger = sum(one > age for one in at_front)
+        found.setdefault(age.number, before + younger)
+    return found
+
+
+def _list_front_keys(c: Connection, queue: str) -> Sequence[Any]:
+    return raw_sql.fetch_rows(c, _FRONT_KEYS, (queue,))

@@ -1,0 +1,112 @@
+"""Policies of pools, as users see them: what starts, why others wait, lists, undo and files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.errors import Usage
+from app.service import dispatch_view, queue_order
+from app.service.context import Call
+from app.service.definitions import apply, queues
+from app.service.tasks import actions, views
+from app.service.undo import undo
+from tests.service.calls import execute_sql, submit_task
+
+
+async def plan(call: Call) -> list[int]:
+    """Return the numbers of the tasks that would start now."""
+    _, starts = await call.db.write(dispatch_view.plan_starts, dispatch_view.RunTimeCache())
+    return [task.number for task in starts]
+
+
+async def list_places(call: Call, *numbers: int) -> list[int]:
+    return [(await views.show(call, id=number))["place"]["position"] for number in numbers]
+
+
+@pytest.fixture
+async def busy_call(runtime_call: Call) -> Call:
+    """Return a call on a home whose queue starts one of three tasks."""
+    await queues.queue_set(runtime_call, name="default", capacity=1)
+    for timeout, priority in ((600, 0), (30, 0), (900, 7)):
+        await submit_task(runtime_call, timeout=timeout, priority=priority)
+    return runtime_call
+
+
+async def test_a_pool_goes_by_priority_unless_told_otherwise(busy_call: Call):
+    assert (await queues.pool_show(busy_call, name="default"))["policy"] == "priority"
+    assert await plan(busy_call) == [3]
+
+
+@pytest.mark.parametrize(("policy", "order"), [("fifo", [1, 2, 3]), ("shortest", [2, 1, 3])])
+async def test_plan_places_and_reasons_follow_the_policy(
+    busy_call: Call, policy: str, order: list[int]
+):
+    shown = await queues.pool_set(busy_call, name="default", policy=policy)
+
+    assert shown["policy"] == policy
+    assert await plan(busy_call) == order[:1]
+    assert await list_places(busy_call, *order) == [0, 1, 2]
+    line = await queues.queue_line(busy_call, names=["default"])
+    assert line["first"] == (await views.show(busy_call, id=order[0]))["uuid"]
+    first, *others = await views.explain(busy_call, ids=order)
+    words = {"fifo": "first come, first served", "shortest": "shortest first"}[policy]
+    assert "order" not in [reason["code"] for reason in first["reasons"]]
+    assert [why["reasons"][-1]["text"] for why in others] == [f"order of pool default: {words}"] * 2
+
+
+async def test_a_task_moved_to_the_front_starts_first(busy_call: Call):
+    await queues.pool_set(busy_call, name="default", policy="fifo")
+    await actions.front(busy_call, ids=[3])
+
+    assert await plan(busy_call) == [3]
+    assert await list_places(busy_call, 3, 1, 2) == [0, 1, 2]
+    listed = (await views.ls(busy_call, brief=True))["lines"]
+    assert [line[1] for line in json.loads(listed)] == [3, 1, 2]
+
+
+async def test_the_shortest_is_known_from_past_runs_of_the_same_name(
+    runtime_call: Call, worker: Any
+):
+    for number in (1, 2, 3):
+        await submit_task(runtime_call, name="quick")
+        runid = await worker.run(number)
+        await execute_sql(
+            runtime_call, "UPDATE instances SET run_seconds = 2 WHERE runid = ?", runid
+        )
+    await queues.pool_set(runtime_call, name="default", policy="shortest")
+    await queues.queue_set(runtime_call, name="default", capacity=1)
+    await submit_task(runtime_call, name="slow", timeout=60)
+    await submit_task(runtime_call, name="quick")
+
+    assert await plan(runtime_call) == [5]
+
+
+async def test_tasks_far_behind_keep_their_places_by_age(
+    busy_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(queue_order, "LOOKAHEAD", 2)
+    await queues.pool_set(busy_call, name="default", policy="shortest")
+
+    assert await list_places(busy_call, 2, 1, 3) == [0, 1, 2]
+
+
+async def test_a_policy_is_undone_and_exported(busy_call: Call):
+    await queues.pool_set(busy_call, name="default", policy="shortest")
+    text = await apply.export(busy_call)
+    assert 'policy = "shortest"' in text
+    last = await execute_sql(busy_call, "SELECT max(id) FROM operations")
+
+    await undo.undo(busy_call, ids=[last[0][0]])
+
+    assert await plan(busy_call) == [3]
+    assert "policy" not in await apply.export(busy_call)
+    await apply.apply(busy_call, text=text)
+    assert await plan(busy_call) == [2]
+
+
+async def test_an_unknown_policy_is_refused(call: Call):
+    with pytest.raises(Usage, match='policy must be priority, fifo or shortest, not "lifo"'):
+        await queues.pool_set(call, name="default", policy="lifo")
