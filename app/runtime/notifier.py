@@ -23,8 +23,10 @@ from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
 from app.runtime import action_program
 from app.runtime.channel_sender import ChannelSender, SendResult
-from app.service.context import Call
+from app.service.alerts import read_texts
+from app.service.context import Call, RuntimeHandle
 from app.service.rules import acting
+from app.service.rules.levels import AlertText
 from db import statement_timer, timestamps
 from db.engine import Connection
 from db.queries import alerts, deliveries, reads, silences, task_notices
@@ -67,6 +69,8 @@ class DeliveryPlan:
     skip: str | None = None
     outputs: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """{task id: last lines of its log} of failed tasks."""
+    texts: Mapping[int, AlertText] = field(default_factory=dict[int, AlertText])
+    """Present texts of alerts whose message is later than their change."""
 
 
 class Notifier:
@@ -116,10 +120,14 @@ class Notifier:
         """Enqueue and start what is due; return the seconds until something else is."""
         if self._seen is None:
             await self._db.write(task_notices.start_cursor)
-        span, plans, next_at = await self._db.read(_read_work, timestamps.now(), list(self._busy))
+        span, plans, next_at = await self._read_work()
         if await self._follow_events(*span):
-            _, plans, next_at = await self._db.read(_read_work, timestamps.now(), list(self._busy))
+            _, plans, next_at = await self._read_work()
         return self._start_due(plans, next_at)
+
+    async def _read_work(self) -> tuple[tuple[int, int], list[DeliveryPlan], str | None]:
+        busy = list(self._busy)
+        return await self._db.read(_read_work, timestamps.now(), busy, self._call.live)
 
     async def _follow_events(self, stored: int, last: int) -> bool:
         """Enqueue messages about tasks that ended; return True if there is one.
@@ -216,7 +224,11 @@ class Notifier:
         if row.event == "ended":
             outputs = plan.outputs if self._sender.settings.has_output else {}
             return messages.describe_tasks(row.payload, outputs, row.key, self._host)
-        listed = [one for one in row.payload["alerts"] if one["id"] in plan.ids]
+        listed = [
+            one | (plan.texts[one["id"]]._asdict() if one["id"] in plan.texts else {})
+            for one in row.payload["alerts"]
+            if one["id"] in plan.ids
+        ]
         payload = {"ids": list(plan.ids), "alerts": listed or row.payload["alerts"][:1]}
         states = plan.states or {}
         resolved = {number: until for number, (_, until) in states.items()}
@@ -249,17 +261,17 @@ def _describe_failing(count: int, row: DeliveryRow) -> str:
 
 
 def _read_work(
-    c: Connection, now: str, busy: Sequence[str]
+    c: Connection, now: str, busy: Sequence[str], live: RuntimeHandle | None
 ) -> tuple[tuple[int, int], list[DeliveryPlan], str | None]:
     """Return the span of events, what to do with due deliveries, and the time of the next one."""
     span, first = task_notices.read_span(c), deliveries.find_next_time(c)
     if first is None or first > now:
         return span, [], first
     due = deliveries.find_due(c, now, busy, BATCH)
-    return span, [_make_plan(c, row) for row in due], deliveries.find_next_time(c, now)
+    return span, [_make_plan(c, row, live) for row in due], deliveries.find_next_time(c, now)
 
 
-def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
+def _make_plan(c: Connection, row: DeliveryRow, live: RuntimeHandle | None) -> DeliveryPlan:
     if row.event == "ended":
         return DeliveryPlan(row, outputs=_read_outputs(c, row.payload["tasks"]))
     ids = row.payload["ids"]
@@ -270,13 +282,15 @@ def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
     if ends and not ids:
         return DeliveryPlan(row, skip="silenced")
     states = deliveries.map_alert_states(c, ids)
-    if deliveries.is_held(row) or row.repeats:
+    is_later = deliveries.is_held(row) or row.repeats
+    if is_later:
         ids = [number for number in ids if states.get(number, ("",))[0] == "firing"]
     elif row.attempts and row.event == "firing" and not _is_message(row):
         ids = [number for number in ids if states.get(number, ("",))[0] != "resolved"]
     if not ids:
         return DeliveryPlan(row, skip=_explain_end(c, states))
-    return DeliveryPlan(row, ids, states)
+    is_later = row.event == "firing" and (is_later or row.attempts)
+    return DeliveryPlan(row, ids, states, texts=read_texts(c, ids, live) if is_later else {})
 
 
 def _read_outputs(c: Connection, tasks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

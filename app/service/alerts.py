@@ -25,7 +25,7 @@ from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
 from app.service.rules.alert_texts import keep_reason
-from app.service.rules.levels import SHORT, WHILE_DOWN
+from app.service.rules.levels import SHORT, WHILE_DOWN, AlertText
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
@@ -82,6 +82,16 @@ def list_current(
     now = timestamps.utcnow().timestamp()
     found = alerts.list_alerts(c, resolved_since, limit)
     return [_refresh(c, alert, now, live) for alert in found]
+
+
+def read_texts(
+    c: Connection, ids: Sequence[int], live: RuntimeHandle | None
+) -> dict[int, AlertText]:
+    """Return {alert: its present text and value} of as many alerts as a message lists."""
+    now = timestamps.utcnow().timestamp()
+    found = (alerts.find_open_alert(c, number) for number in ids[: deliveries.MAX_LISTED])
+    rows = [_refresh(c, alert, now, live).alert for alert in found if alert is not None]
+    return {row.id: AlertText(row.text, row.value) for row in rows}
 
 
 def get_status(alert: alerts.AlertDetail) -> str:

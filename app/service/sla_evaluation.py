@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core import sla
+from app.core.rules.evaluate import format_date
 from app.errors import Storage
 from app.service import sla_metrics
 from app.service.context import Call
@@ -218,7 +219,10 @@ def _close_alert(alert: alerts.AlertDetail, now: float) -> dict[str, Any]:
     if verdict is None or verdict.done is None:
         return as_it_was | {"resolved_at": timestamps.from_unix(now)}
     as_it_was |= {"resolved_at": timestamps.from_unix(verdict.done)}
-    if not verdict.late:  # The alert reports a failure, and a later attempt succeeded in time.
+    if not verdict.late:
+        # The alert reports a failure, and a later attempt succeeded in time.
+        if alert.task and alert.task.status == TaskStatus.SUCCEEDED:
+            as_it_was["text"] += f"; succeeded {format_date(verdict.done)}"
         return as_it_was
     return as_it_was | {"text": verdict.text,
     "short": verdict.short,

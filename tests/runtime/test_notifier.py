@@ -226,6 +226,10 @@ async def test_a_message_is_repeated_until_somebody_acknowledges(
     assert [row.repeats for row in rows] == [0, 1, 2]
     assert rows[-1].last_error == "acknowledged by ann"
     assert len(set(get_keys(http))) == 2
+    texts = [json.loads(body)["message"].splitlines()[0] for body in http.bodies]
+    assert texts[0].startswith("a late (since") and texts[1].startswith(
+        "a waiting 2h, allowed 30m ("
+    )
 
 
 async def test_a_webhook_and_a_command_get_the_same_data(
@@ -429,7 +433,8 @@ async def test_a_silence_that_has_just_ended_puts_nothing_off(scenario: Scenario
     await scenario.fire("a", "b")
     await scenario.silence_matching(600, task=[glob])
     scenario.clock.advance(2)
-    _, (plan,), _ = await scenario.db.read(notifier_module._read_work, timestamps.now(), [])
+    read_work = notifier_module._read_work
+    _, (plan,), _ = await scenario.db.read(read_work, timestamps.now(), [], None)
     await scenario.db.write(lambda c: silences.remove(c, silences.list_active(c)[0]))
 
     await scenario.db.write(notifier_module._put_off, plan.row)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import cast
 
+from app.core.rules.alert_state import SubjectState
 from app.core.rules.amounts import format_seconds
 from app.core.rules.evaluate import SubjectTimes, evaluate, format_date
 from app.core.rules.rule_plan import RulePlan
@@ -43,6 +44,27 @@ def describe_wait(plan: RulePlan) -> str:
     """Return how long the condition of a rule holds before it fires, or ""."""
     return f" for {format_seconds(plan.timing.wait)}" if plan.timing.wait else ""
 
+
+def describe_success(
+    snapshot: Snapshot, plan: RulePlan, subject: Subject, state: SubjectState
+) -> str:
+    """Return the success that ended an alert: `; succeeded Mon 30 Nov 06:20`, or ""."""
+    if not plan.has_times and not any(ref.metric in _OF_SUCCESS for ref in plan.refs):
+        return ""
+    word, at = "succeeded", None
+    if subject.kind == "task":
+        at = snapshot.find_last_success(subject.name)
+        if at is not None and at == snapshot.checkins.get(subject.name):
+            word = "checked in"
+    elif subject.kind == "schedule":
+        found = snapshot.get_schedule_success(subject.name)
+        at = timestamps.to_unix(found[1]) if found else None
+    return f"; {word} {format_date(at)}" if at is not None and at >= state.since else ""
+
+
+_OF_SUCCESS = (
+    "task.seconds_since_success", "task.consecutive_failures", "schedule.seconds_since_success",
+)  # fmt: skip
 
 # --- reasons ----------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from db.rows import SlaRow
 class Change(NamedTuple):
     """Change of one subject of a rule: its next state, and what happens to the alert.
 
-    `action` is `fire`, `resolve`, `expire`, `escalate` or "".
+    `action` is `fire`, `resolve`, `expire`, `escalate` or "". `alert` has the columns of a new
+    alert, or `end`, what to add to the text of a resolved one.
     """
 
     rule: SlaRow
@@ -69,6 +70,11 @@ def _to_row(change: Change, state: SubjectState) -> RuleStateRow:
     )
 
 
+def _add_end(text: str, end: str) -> str:
+    """Return the text of a resolved alert; one that was done late names its success already."""
+    return text if "succeeded" in text else text + end
+
+
 def _change_alerts(c: Connection, changes: Sequence[Change], now: float) -> None:
     alerts.fire_alerts(c, [change.alert for change in changes if change.action == "fire"])
     ended = [change for change in changes if change.action in ("resolve", "expire")]
@@ -80,7 +86,8 @@ def _change_alerts(c: Connection, changes: Sequence[Change], now: float) -> None
         if alert := live.get(make_fingerprint(change.rule.id, change.subject)):
             rows.append({
                 "key": alert.id, "resolved_at": timestamps.from_unix(now),
-                "text": alert.text, "short": alert.short, "value": alert.value,
+                "text": _add_end(alert.text, change.alert.get("end", "")),
+                "short": alert.short, "value": alert.value,
                 "ending": "expired" if change.action == "expire" else None,
             })  # fmt: skip
     alerts.resolve_alerts(c, rows)

@@ -13,7 +13,7 @@ from app.core.rules.alert_state import FIRING, PENDING, SubjectState
 from app.core.rules.conditions import AnyNodeType, MetricNode
 from app.core.rules.evaluate import SubjectTimes, Verdict, evaluate, make_ref
 from app.core.rules.levels import Level, add_verdict
-from app.service.rules.alert_texts import describe_wait
+from app.service.rules.alert_texts import describe_success, describe_wait
 from app.service.rules.due_times import MAX_LOOKS, DueList, DueTime
 from app.service.rules.home_facts import DAY
 from app.service.rules.lateness import LateCheck
@@ -372,6 +372,8 @@ class RulePass:
             self._due.add(DueTime(step.next_at, key, title))
         self.is_firing |= step.state is not None and step.state.phase == FIRING
         alert = self._make_alert(key, group, step) if step.change else {}
+        if step.change == "resolve" and group and before and self._plan.group == self._plan.base:
+            alert = {"end": describe_success(self._snapshot, self._plan, group.subject, before)}
         return Change(self._rule.row, key, step.state, step.next_at, step.change, alert)
 
     def _step_gone(self, key: str) -> Change:

@@ -183,7 +183,8 @@ async def test_a_failure_in_time_fires_at_once_and_a_successful_retry_resolves_i
     assert (await scenario.evaluate_at(at=3)).resolved == 0
     await scenario.end_at(number, at=4)
     assert (await scenario.evaluate_at(at=5)).resolved == 1
-    assert await scenario.list_alerts() == [(f"#{number}", "resolved", said)]
+    ended = f"{said}; succeeded Wed 25 Nov 10:04"
+    assert await scenario.list_alerts() == [(f"#{number}", "resolved", ended)]
 
 
 @pytest.mark.parametrize(

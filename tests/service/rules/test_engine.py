@@ -132,6 +132,23 @@ async def test_an_alert_about_deleted_tasks_ends_at_the_next_pass(home: VirtualH
     assert [action for _, action in home.take_log()] == ["fire", "resolve"]
 
 
+@pytest.mark.parametrize("is_check_in", [False, True])
+async def test_a_resolved_alert_tells_of_the_success(home: VirtualHome, is_check_in: bool):
+    old = {"metric": "task.seconds_since_success", "op": ">", "value": "1h"}
+    await home.add_rule(make_conditions("task", old, match={"task": "sync"}))
+    await home.advance(HOUR + 10)
+    if is_check_in:
+        await checkins.check_in(home.call, name="sync")
+    else:
+        await home.run_task("sync")
+    await home.advance(10)
+
+    (alert,) = await home.list_alerts()
+    word = "checked in" if is_check_in else "succeeded"
+    assert alert["text"].startswith("no success for 1h (limit 1h): nothing was submitted; ")
+    assert alert["text"].endswith(f"; {word} Mon 30 Nov 01:00:10")
+
+
 async def test_removing_a_schedule_tells_which_rules_and_alerts_are_left(home: VirtualHome):
     twice = {"metric": "task.consecutive_failures", "op": ">=", "value": 2}
     late = {"metric": "schedule.seconds_since_success", "op": ">", "value": "1m"}
