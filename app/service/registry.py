@@ -28,7 +28,7 @@ from app.service.definitions import apply, editor, queues, slas, templates
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
-from app.service.tasks import actions, detail, pages, send, submit, views, wait
+from app.service.tasks import actions, detail, pages, retry, send, submit, views, wait
 from app.service.undo import undo
 from app.service.what_if import forecast
 from db import statement_timer
@@ -71,7 +71,7 @@ VERBS: dict[str, Verb] = {
         "resume": actions.resume,
         "hold": actions.hold,
         "release": actions.release,
-        "retry": actions.retry,
+        "retry": retry.retry,
         "rm": actions.rm,
         "front": actions.front,
         "set": actions.set_,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -105,11 +106,12 @@ def _was_cancelled_with(row: Any, parents: Mapping[str, int]) -> bool:
     )
 
 
+_BROKEN = match_dependencies(BREAKING, "d.kind", "p.status")
 _FAILED_PARENTS = (
     "SELECT t.number, p.number AS parent, p.status FROM dependencies d JOIN tasks t ON t.uuid ="
     " d.task_id JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id IN (SELECT value FROM"
     " json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) AND"
-    f" ({match_dependencies(BREAKING, 'd.kind', 'p.status')}) ORDER BY t.number, p.number"
+    f" ({_BROKEN}) ORDER BY t.number, p.number"
 )
 
 
@@ -120,3 +122,47 @@ def list_failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
     """
     uuids_json = json.dumps(list(uuids))
     return raw_sql.fetch_rows(c, _FAILED_PARENTS, (uuids_json, uuids_json))
+
+
+def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+    """Return {uuid: number of a failed parent} for tasks that need its success."""
+    found = (
+        "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id"
+        f" WHERE d.task_id IN (SELECT value FROM json_each(?)) AND ({_BROKEN}) GROUP BY d.task_id"
+    )
+    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
+
+
+_CANCELLED_WITH = (
+    "SELECT t.uuid, t.number, t.reason, d.parent_id FROM dependencies d JOIN tasks t ON t.uuid ="
+    " d.task_id WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status = 'cancelled'"
+    " AND t.deleted_at IS NULL ORDER BY t.number"
+)
+_PAIRS = (
+    "SELECT task_id, parent_id FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?))"
+)
+
+
+def list_cancelled_with(c: Connection, uuids: Sequence[str]) -> list[str]:
+    """Return all tasks cancelled because of these, directly or not, each after its parents."""
+    level = dict(raw_sql.fetch_rows(c, _NUMBERS, (json.dumps(list(uuids)),)))
+    known, found = {*uuids}, list[str]()
+    while level:
+        rows = raw_sql.fetch_rows(c, _CANCELLED_WITH, (json.dumps(list(level)),))
+        level = {
+            row.uuid: row.number
+            for row in rows
+            if row.uuid not in known
+            and (row.reason or "").startswith(f"parent #{level[row.parent_id]} ")
+        }
+        known |= level.keys()
+        found += level
+    return _put_parents_first(c, found)
+
+
+def _put_parents_first(c: Connection, uuids: Sequence[str]) -> list[str]:
+    order = TopologicalSorter[str]({uuid: () for uuid in uuids})
+    for task, parent in raw_sql.fetch_rows(c, _PAIRS, (json.dumps(list(uuids)),)):
+        order.add(task, parent)
+    chosen = {*uuids}
+    return [uuid for uuid in order.static_order() if uuid in chosen]

@@ -62,6 +62,19 @@ _NEXT = (
 )
 
 
+LEADS = "EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = i.task_id AND d.kind = 'start')"
+"""Condition that other tasks wait for the start of the task of run `i`."""
+
+
+def list_leading(c: Connection, uuids: Sequence[str]) -> list[str]:
+    """Return those of the tasks whose start lets others start."""
+    found = (
+        "SELECT DISTINCT parent_id FROM dependencies WHERE kind = 'start' AND parent_id IN (SELECT"
+        " value FROM json_each(?))"
+    )
+    return raw_sql.fetch_column(c, found, (_list(uuids),))
+
+
 def list_children(c: Connection, parents: Sequence[str], limit: int) -> list[str]:
     """Return at most `limit` children of tasks."""
     return raw_sql.fetch_column(c, _CHILDREN, (json.dumps(list(parents)), limit))

@@ -482,9 +482,9 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     if not events:
         return
     found = (
-        f"SELECT i.runid, i.task_id, t.timeout, {_LEADS} AS leads FROM instances i JOIN tasks t ON"
-        " t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL"
-        " AND +i.status IN ('starting', 'stopping')"
+        f"SELECT i.runid, i.task_id, t.timeout, {pending_parents.LEADS} AS leads FROM instances i"
+        " JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?)) AND"
+        " i.pid IS NULL AND +i.status IN ('starting', 'stopping')"
     )
     known = {
         row.runid: row
@@ -510,18 +510,6 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         stamped,
     )
     propagate_to_children(c, [run.task_id for run in known.values() if run.leads])
-
-
-_LEADS = "EXISTS (SELECT 1 FROM dependencies d WHERE d.parent_id = i.task_id AND d.kind = 'start')"
-
-
-def _list_leading(c: Connection, uuids: Sequence[str]) -> list[str]:
-    """Return those of the tasks whose start lets others start."""
-    found = (
-        "SELECT DISTINCT parent_id FROM dependencies WHERE kind = 'start' AND parent_id IN (SELECT"
-        " value FROM json_each(?))"
-    )
-    return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 
 def _make_start_row(event: dict[str, Any], run: Any) -> dict[str, Any]:
@@ -594,7 +582,7 @@ def record_ends(
         loads.recount_loads(c)
     late = [run.task_id for _, run, verdict in verdicts.values()
             if verdict.retry_in is not None and run.start_time is None]  # fmt: skip
-    propagate_to_children(c, ended_uuids + (_list_leading(c, late) if late else []))
+    propagate_to_children(c, ended_uuids + (pending_parents.list_leading(c, late) if late else []))
     return ended_uuids
 
 
@@ -794,15 +782,6 @@ def _bring_piece_back(
     return cancelled
 
 
-def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
-    """Return {uuid: number of a failed parent} for tasks that need its success."""
-    found = (
-        "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id"
-        f" WHERE d.task_id IN (SELECT value FROM json_each(?)) AND ({_BROKEN}) GROUP BY d.task_id"
-    )
-    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
-
-
 def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:
     """Begin to stop runs; return the ids of the affected runs.
 
@@ -852,8 +831,12 @@ def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
     recompute_waiting_state(c, uuids, by)
 
 
-def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
-    """Run ended tasks again on request. The attempt does not count as a retry."""
+def retry(c: Connection, uuids: Sequence[str], by: str, *, keeps_parents: bool = False) -> None:
+    """Run ended tasks again on request. The attempt does not count as a retry.
+
+    The user accepts failed parents with the request, so they no longer block, unless the tasks keep
+    their parents.
+    """
     rows = [
         {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
         for u in _find_in_states(c, uuids, ENDED)
@@ -866,14 +849,14 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
         "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))",
         (json.dumps(changed_rows),),
     )
-    # The user accepted the failed parents with this request, so they no longer block.
-    raw_sql.execute_statement(
-        c,
-        "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) AND EXISTS"
-        " (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN"
-        f" ({_quote_words(ENDED)}))",
-        (json.dumps(changed_rows),),
-    )
+    if not keeps_parents:
+        raw_sql.execute_statement(
+            c,
+            "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) AND EXISTS"
+            " (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN"
+            f" ({_quote_words(ENDED)}))",
+            (json.dumps(changed_rows),),
+        )
     recompute_waiting_state(c, changed_rows, by)
 
 

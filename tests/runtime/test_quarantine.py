@@ -20,7 +20,7 @@ from app.service import board, operations, registry
 from app.service.context import Call
 from app.service.database.integrity import VALIDATORS
 from app.service.definitions import slas
-from app.service.tasks import actions, submit, views
+from app.service.tasks import actions, retry, submit, views
 from db.maintenance import integrity, quarantine, value_checks
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, run_command, wait_until
@@ -165,7 +165,7 @@ async def test_a_quarantined_environment_is_reported_once_and_again_on_a_start(
 
     await actions.cancel(call, ids=[1])
     await execute_sql(call, "UPDATE tasks SET hold = 0, held_by = NULL")
-    await actions.retry(call, ids=[1])
+    await retry.retry(call, ids=[1])
     await run_all_rounds(dispatcher)
     assert (await show_task(call, 1))["held_by"] == "taskdeck: its environment cannot be read"
     assert integrity.check_database(call.db.path) == []
@@ -179,7 +179,7 @@ async def test_a_retry_does_not_guess_an_unreadable_command(
     await run_all_rounds(dispatcher)
     await actions.cancel(call, ids=[1])
 
-    done = await actions.retry(call, ids=[1])
+    done = await retry.retry(call, ids=[1])
     await run_all_rounds(dispatcher)
 
     (refused,) = done["refused"]

@@ -13,7 +13,7 @@ from app.errors import Usage
 from app.service import board_at, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import queues, slas
-from app.service.tasks import actions
+from app.service.tasks import actions, retry
 from db import timestamps
 from tests.service.calls import execute_sql, submit_task, to_stored_time
 from tests.service.conftest import Worker
@@ -153,7 +153,7 @@ async def test_a_task_retried_later_had_ended_then(call: Call, removed: bool):
         to_stored_time(time.time() - 790),
         number,
     )
-    await actions.retry(call, ids=[str(number)])
+    await retry.retry(call, ids=[str(number)])
     await Worker(call.db).run(number, 4)
     if removed:
         await actions.rm(call, ids=[str(number)])
@@ -178,7 +178,7 @@ async def test_a_task_waiting_again_had_ended_then(call: Call):
         to_stored_time(time.time() - 790),
         number,
     )
-    await actions.retry(call, ids=[str(number)])
+    await retry.retry(call, ids=[str(number)])
 
     then = await read_board(call, 500)
 

@@ -166,6 +166,14 @@ def _get_exit_code(done: dict[str, Any]) -> int:
 def cancel(session: CommandContext, args: Args) -> int:
     """Cancel tasks, or send them a signal."""
     number = parse_signal(args.signal)
+    if args.dry_run:
+        from app.cli import cancel_preview
+
+        return cancel_preview.print_preview(session, args)
+    if number is None and args.ids and not args.yes:
+        from app.cli import cancel_preview
+
+        cancel_preview.confirm_dependants(session, args.ids)
     what = "" if number is None else f"send signal {args.signal} to"
     return _run_task_verb(
         session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what
@@ -345,11 +353,21 @@ def _add_cancel_arguments(parser: Parser) -> None:
         metavar="TIME",
         help="time between TERM and KILL (default: the task's)",
     )
+    parser.add_option(
+        "--dry-run",
+        action="store_true",
+        help="show which tasks, with those that depend on them, would end",
+    )
     _add_ids_or_filters(parser)
 
 
 def _add_retry_arguments(parser: Parser) -> None:
     parser.add_option("--again", action="store_true", help="include succeeded tasks")
+    parser.add_option(
+        "--with-dependents",
+        action="store_true",
+        help="let the tasks that were cancelled with them wait for them again",
+    )
     _add_ids_or_filters(parser)
 
 
@@ -444,9 +462,16 @@ COMMANDS = {
     "release": _make_command("release", "let held tasks start", _add_ids_or_filters),
     "retry": Command(
         "run ended tasks again",
-        partial(_run_task_verb, verb="retry", more=lambda args: {"again": args.again}),
+        partial(
+            _run_task_verb,
+            verb="retry",
+            more=lambda args: (
+                {"again": args.again} | ({"with_dependents": True} if args.with_dependents else {})
+            ),
+        ),
         _add_retry_arguments,
-        "  taskdeck retry 42\n  taskdeck retry --status failed --since 2h",
+        "  taskdeck retry 42\n  taskdeck retry --with-dependents 42\n"
+        "  taskdeck retry --status failed --since 2h",
     ),
     "rm": _make_command("rm", "delete ended tasks", _add_ids_or_filters),
     "set": Command(

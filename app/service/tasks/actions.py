@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from app.core import task_spec
 from app.core.notifications import notices
-from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text import units
 from app.core.text.exit_text import get_signal_name
 from app.core.text.sanitize import find_nearest, sanitize
@@ -35,11 +34,12 @@ from app.service.tasks.apply import (
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.option_values import ATTEMPTS, ENDS, SECONDS, SIGNAL, validate
 from app.service.tasks.places import Place, read_places
+from app.service.tasks.retry import refuse_other_end, refuse_unreadable
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
-from db.queries import dependencies, pending_parents, reads, task_fields, transitions
+from db.queries import reads, task_fields, transitions
 from db.queries.resources import parse_named, to_text
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
@@ -102,22 +102,28 @@ def describe_ended(row: AnyTask, verb: str) -> str:
     )
 
 
-async def preview_cancel(call: Call, *, ids: Sequence[str]) -> dict[str, Any]:
+async def preview_cancel(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Return the tasks that a cancel would end, and the waiting tasks that depend on them.
 
-    Dependants are {number, name}. Unknown ids are left out.
+    Dependants are {number, name}. Unknown ids are in `refused`.
     """
-    return await call.db.read(_read_cancel_preview, ids)
+    return await call.db.read(_read_cancel_preview, ids, select)
 
 
-def _read_cancel_preview(c: Connection, ids: Sequence[str]) -> dict[str, Any]:
-    rows = lookup.resolve(c, ids, None).tasks
+def _read_cancel_preview(c: Connection, ids: Ids, select: Select) -> dict[str, Any]:
+    found = lookup.resolve(c, ids, select)
     return {
-        "tasks": [views.task_to_dict(row) for row in rows],
+        "tasks": [
+            {key: getattr(row, key) for key in ("uuid", "number", "name", "status", "grace")}
+            if select
+            else views.task_to_dict(row)
+            for row in found.tasks
+        ],
         "dependants": [
             {"number": child.number, "name": child.name}
-            for child in reads.list_waiting_dependants(c, get_uuids(rows))
+            for child in reads.list_waiting_dependants(c, get_uuids(found.tasks))
         ],
+        "refused": list(found.refused),
     }
 
 
@@ -323,128 +329,6 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
     )
 
 
-def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
-    """Raise Conflict if parts of a task are unreadable, or if it `lacks_environment`."""
-    unreadable_parts = [
-        *quarantine.find_lost_values(row.launch),
-        *(["environment"] if lacks_environment else []),
-    ]
-    if unreadable_parts:
-        has_ended = row.status in ENDED
-        raise Conflict(
-            f"{format_number(row)} stays {row.status if has_ended else 'held'}: its"
-            f" {' and '.join(unreadable_parts)} cannot be read.",
-            f"Submit it again{'' if has_ended else f', then: taskdeck cancel {row.number}'}. "
-            f"Readable parts: taskdeck show --json {row.number}",
-        )
-
-
-async def retry(
-    call: Call,
-    *,
-    ids: Ids = None,
-    select: Select = None,
-    again: bool = False,
-    ends: dict[str, float] | None = None,
-) -> dict[str, Any]:
-    """Retry ended tasks, successful ones only with `again`.
-
-    `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
-    refused.
-    """
-    expected = validate("ends", ENDS, ends or {})
-    pending = {*await call.db.read(pending_parents.list_uuids)}
-
-    def may(row: AnyTask) -> None:
-        if row.status not in ENDED:
-            raise Conflict(
-                f"{format_number(row)} is {row.status}: only a task that has ended runs again."
-            )
-        if row.uuid in pending:
-            raise Conflict(
-                f"{format_number(row)} has just ended, and its many dependants are still being"
-                " updated.",
-                f"In a few seconds: taskdeck retry {row.number}",
-            )
-        _refuse_other_end(row, expected)
-        if row.status == TaskStatus.SUCCEEDED and not again:
-            raise Conflict(
-                f"{format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
-                f" {row.number}"
-            )
-        refuse_unreadable(row)
-
-    notes: list[str] = []
-
-    def act(c: Connection, rows: list[AnyTask]) -> None:
-        uuids = get_uuids(rows)
-        failed_parents = dependencies.list_failed_parents(c, uuids)
-        transitions.retry(c, uuids, call.by)
-        notes.extend(
-            [
-                *_describe_left_cancelled(rows, *dependencies.list_cancelled_children(c, uuids)),
-                *_describe_failed_parents(failed_parents),
-            ]
-        )
-
-    report = await apply_to_tasks(call, "retry", ids, select, may, act)
-    report["notes"] += notes
-    return report
-
-
-def _refuse_other_end(row: AnyTask, ends: Mapping[str, float]) -> None:
-    """Refuse a task that has ended again since the user confirmed."""
-    if row.uuid in ends and ends[row.uuid] != (
-        timestamps.to_unix(row.ended_at) if row.ended_at else 0.0
-    ):
-        ended = row.status.replace("_", " ")
-        raise Conflict(
-            f"{format_number(row)} has ended again meanwhile ({ended}), so it was left alone:"
-            " check it, then repeat."
-        )
-
-
-_MAX_NAMED = 10
-"""Maximum number of tasks named in a note."""
-
-
-def _describe_left_cancelled(
-    rows: Sequence[AnyTask], numbers: Sequence[int], are_all: bool
-) -> list[str]:
-    """Note the tasks that were cancelled together with these and stay cancelled."""
-    if not numbers:
-        return []
-    named = [str(number) for number in numbers[:_MAX_NAMED]]
-    shown = [f"#{number}" for number in named]
-    if numbers[_MAX_NAMED:]:
-        least = "" if are_all else "at least "
-        shown.append(f"{least}{len(numbers) - _MAX_NAMED:,} more")
-    whom = format_number(rows[0]) if len(rows) == 1 else "them"
-    were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
-    return [
-        f"{_join_with_and(shown)} {were} cancelled with {whom} and {stay} cancelled."
-        f" To run {too} too: taskdeck retry {' '.join(named)}"
-    ]
-
-
-def _join_with_and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
-    """Note the tasks that run although a parent did not succeed."""
-    said = [
-        f"#{row.number} runs anyway: #{row.parent}, which it depends on,"
-        f" {PARENT_ENDINGS[row.status]}."
-        for row in failed_parents[:_MAX_NAMED]
-    ]
-    return said + (
-        [f"and {len(failed_parents) - _MAX_NAMED:,} more like this."]
-        if failed_parents[_MAX_NAMED:]
-        else []
-    )
-
-
 async def rm(
     call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None
 ) -> dict[str, Any]:
@@ -457,7 +341,7 @@ async def rm(
                 f"{format_number(row)} is {row.status}: only a task that has ended can be removed.",
                 f"To end it: taskdeck cancel {row.number}",
             )
-        _refuse_other_end(row, expected)
+        refuse_other_end(row, expected)
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
         task_fields.mark_deleted(c, get_uuids(rows))

@@ -13,7 +13,7 @@ from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks import actions, apply, setting_checks, work
 from app.service.tasks.places import Place, read_places
 from db.engine import Connection
-from db.queries import operations, reads, task_fields, transitions
+from db.queries import dependencies, operations, reads, task_fields, transitions
 from db.queries.operations import Actor
 from db.rows import OperationRow, TaskRow
 from db.states import ACTIVE, ENDED, RunStatus, TaskStatus
@@ -49,7 +49,7 @@ def plan_undo(
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
     facts = UndoFacts(found, apply.read_states(c, list(found.values())).runs,
     operations.map_later(c, rows), read_places(c),
-                  transitions.find_failed_parents(c, cancelled),
+                  dependencies.find_failed_parents(c, cancelled),
                   _read_variables(c, rows, found))  # fmt: skip
     able: list[TaskUndo] = []
     refused: list[tuple[OperationRow, Problem]] = []

@@ -195,6 +195,7 @@ class VerbCaller:
         for name in ("hold", "release", "front", "pause", "resume", "cancel", "retry"):
             await self.call_verb(name, ids=[self.last - 9, 10])
             await self.call_verb(name, select={"queue": "media", "status": ["failed"], "limit": 5})
+        await self.call_verb("retry", ids=[self.last - 9, 10], with_dependents=True)
         await self.call_verb("set", ids=[self.last - 8], fields={"priority": 7})
         await self.call_verb("undo", dry_run=True)
         await self.call_verb("rm", ids=[11])

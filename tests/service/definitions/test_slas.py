@@ -15,7 +15,7 @@ from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
 from app.service.schedules import verbs
-from app.service.tasks import actions, submit
+from app.service.tasks import actions, retry, submit
 from app.service.undo import undo
 from db.queries import alerts as db_alerts
 from db.queries import sla_cursor, transitions
@@ -179,7 +179,7 @@ async def test_a_failure_in_time_fires_at_once_and_a_successful_retry_resolves_i
     assert [(run["late"], run["status"]) for run in await scenario.list_runs()] == [
         (True, "failed")
     ]
-    await actions.retry(scenario.call, ids=[number])
+    await retry.retry(scenario.call, ids=[number])
     assert (await scenario.evaluate_at(at=3)).resolved == 0
     await scenario.end_at(number, at=4)
     assert (await scenario.evaluate_at(at=5)).resolved == 1
@@ -302,7 +302,7 @@ async def test_an_undo_of_a_cancel_opens_its_alerts_again(scenario: SlaScenario)
     early = to_stored_time(START + MINUTE)
     await execute_sql(scenario.call, "UPDATE tasks SET ended_at = ? WHERE number = 3", early)
     await scenario.fail_at(failed, at=1)
-    await actions.retry(scenario.call, ids=[failed])
+    await retry.retry(scenario.call, ids=[failed])
     await scenario.evaluate_at(at=46)
     about = "SELECT id FROM alerts WHERE task_id = (SELECT uuid FROM tasks WHERE number = ?)"
     ((known,),) = await execute_sql(scenario.call, about, waiting)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.service.rules import replay
-from app.service.tasks import actions
+from app.service.tasks import actions, retry
 from db import timestamps
 from db.queries import transitions
 from tests.service.rules.virtual_home import VirtualHome
@@ -59,7 +59,7 @@ async def test_the_alert_of_a_failure_ends_with_the_success_of_a_retry(home: Vir
     await home.add_rule(make())
     task = await home.submit("etl")
     await fail(home, task)
-    await actions.retry(home.call, ids=[1])
+    await retry.retry(home.call, ids=[1])
     await home.advance(60)
     run = await home.start_run(task)
     await home.advance(60)
@@ -216,7 +216,7 @@ async def test_a_failure_before_a_fixed_time_is_told_at_once(home: VirtualHome, 
     await home.add_rule(make_fixed(kind))
     task = await home.submit("etl")
     await fail(home, task)
-    await actions.retry(home.call, ids=[1])
+    await retry.retry(home.call, ids=[1])
     await home.advance(60)
     run = await home.start_run(task)
     await home.advance(60)

@@ -14,7 +14,7 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, apply, pages, submit, views, wait
+from app.service.tasks import actions, apply, pages, retry, submit, views, wait
 from db import raw_sql, timestamps
 from db.queries import dependencies, dispatch, pending_parents, reads, transitions
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
@@ -228,7 +228,7 @@ async def test_a_task_retried_since_it_was_shown_is_left_alone(
     runid = await worker.start(1)
     await actions.cancel(call, ids=[uuid], attempts={uuid: 1})
     await worker.end(runid, 0)
-    await actions.retry(call, ids=[1])
+    await retry.retry(call, ids=[1])
 
     waiting = await actions.cancel(call, ids=[uuid], attempts={uuid: 1}, signal=signal)
     await worker.start(1)
@@ -243,7 +243,7 @@ async def test_a_task_retried_since_it_was_shown_is_left_alone(
     assert [row["number"] for row in meant["done"]] == [1]
 
 
-@pytest.mark.parametrize("verb", [actions.rm, actions.retry])
+@pytest.mark.parametrize("verb", [actions.rm, retry.retry])
 async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(
     call: Call, worker, verb: Any
 ):
@@ -252,7 +252,7 @@ async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(
     for _ in range(2):
         await worker.end(await worker.start(1), 1)
         ends.append(timestamps.to_unix((await views.show(call, id=1))["ended_at"]))
-        await actions.retry(call, ids=[uuid], ends={uuid: ends[-1]})
+        await retry.retry(call, ids=[uuid], ends={uuid: ends[-1]})
     await actions.cancel(call, ids=[1])
 
     left = await verb(call, ids=[uuid], ends={uuid: ends[-1]})
@@ -370,7 +370,7 @@ async def test_a_retry_examines_some_of_many_cancelled_children(
     await submit.submit(call, tasks=[{"argv": ["true"], "name": "parent"}, *[child] * 20])
     await actions.cancel(call, ids=["parent"])
 
-    (note,) = (await actions.retry(call, ids=["parent"]))["notes"]
+    (note,) = (await retry.retry(call, ids=["parent"]))["notes"]
 
     assert "#11 and at least 2 more were cancelled with #1 and stay cancelled." in note
 
@@ -381,11 +381,11 @@ async def test_a_task_whose_children_are_being_updated_is_not_retried_yet(call: 
     await submit.submit(call, tasks=[{"argv": ["true"], "name": "parent"}, *[child] * many])
     await actions.cancel(call, ids=["parent"])
 
-    refused = await actions.retry(call, ids=["parent"])
+    refused = await retry.retry(call, ids=["parent"])
     await call.db.write(transitions.continue_propagation)
     while await call.db.read(pending_parents.has_any):
         await call.db.write(transitions.continue_propagation)
-    done = await actions.retry(call, ids=["parent"])
+    done = await retry.retry(call, ids=["parent"])
 
     said = "#1 has just ended, and its many dependants are still being updated."
     assert list_refusals(refused) == [(1, 4, f"{said} In a few seconds: taskdeck retry 1")]
@@ -396,13 +396,13 @@ async def test_a_failed_task_can_be_retried_a_succeeded_one_only_with_again(call
     for code in (1, 0):
         await worker.run((await submit_task(call))["number"], code)
 
-    done = await actions.retry(call, ids=[1, 2])
+    done = await retry.retry(call, ids=[1, 2])
 
     assert [(row["number"], row["status"]) for row in done["done"]] == [(1, "queued")]
     assert list_refusals(done) == [
         (2, 4, "#2 succeeded. To run it again anyway: taskdeck retry --again 2")
     ]
-    assert (await actions.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
+    assert (await retry.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
 
 
 async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, worker):
@@ -410,12 +410,12 @@ async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, wor
         await submit_task(call, after=parents)
     await worker.run(1, 1)
 
-    alone = await actions.retry(call, ids=[1])
-    with_them = await actions.retry(call, ids=[2, 3, 4])
+    alone = await retry.retry(call, ids=[1])
+    with_them = await retry.retry(call, ids=[2, 3, 4])
 
     assert alone["notes"] == [
         "#2, #3 and #4 were cancelled with #1 and stay cancelled."
-        " To run them too: taskdeck retry 2 3 4"
+        " To run them too: taskdeck retry --with-dependents 1"
     ]
     assert (
         with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
@@ -428,8 +428,8 @@ async def test_a_retry_of_a_child_warns_about_its_failed_parent(call: Call, work
     await worker.run(1, 1)
     await worker.run(3, 1)
 
-    together = await actions.retry(call, ids=[1, 2])
-    alone = await actions.retry(call, ids=[4])
+    together = await retry.retry(call, ids=[1, 2])
+    alone = await retry.retry(call, ids=[4])
 
     assert together["notes"] == []
     assert alone["notes"] == ["#4 runs anyway: #3, which it depends on, has failed."]
@@ -438,7 +438,7 @@ async def test_a_retry_of_a_child_warns_about_its_failed_parent(call: Call, work
 async def test_an_unended_task_is_neither_retried_nor_deleted(call: Call, worker):
     await submit_task(call)
 
-    for verb in (actions.retry, actions.rm):
+    for verb in (retry.retry, actions.rm):
         done = await verb(call, ids=[1])
         assert [(number, code) for number, code, _ in list_refusals(done)] == [(1, 4)]
         assert "#1 is queued: only a task that has ended" in done["refused"][0]["message"]
@@ -813,7 +813,7 @@ async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(
 ):
     await submit_task(runtime_call)
     await worker.run(1, 9)
-    await actions.retry(runtime_call, ids=[1])
+    await retry.retry(runtime_call, ids=[1])
     await actions.cancel(runtime_call, ids=[1])
 
     assert [row["code"] for row in await wait.wait(runtime_call, ids=[1])] == [125]

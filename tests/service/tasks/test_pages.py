@@ -13,7 +13,7 @@ from app.core.filter_query import STATES
 from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.registry import VERBS, call_verb
-from app.service.tasks import actions, apply, submit
+from app.service.tasks import actions, apply, retry, submit
 from app.service.tasks.pages import COLUMNS, browse, review
 from db.engine import open_database
 from tests.db.builders import TaskBuilder
@@ -162,7 +162,7 @@ async def test_a_verb_acts_on_the_tasks_that_the_filter_lists(call: Call):
     done = await actions.cancel(call, select={"filter": "encode !two"})
 
     assert [row["number"] for row in done["done"]] == shown == [1]
-    assert (await actions.retry(call, select={"filter": "status:cancelled"}))["done"][0][
+    assert (await retry.retry(call, select={"filter": "status:cancelled"}))["done"][0][
         "number"
     ] == 1
     assert [

@@ -1,0 +1,81 @@
+"""Tasks that a cancel ends besides those it names: shown by --dry-run, asked for on a terminal."""
+
+from __future__ import annotations
+
+from app.cli import output, selection, styles
+from app.cli.parser import Args, collect_filters
+from app.core.text.sanitize import sanitize
+from app.errors import Usage
+from db.states import ENDED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from app.cli.context import CommandContext
+
+MAX_LISTED = 20
+MAX_NAMED = 5
+"""Maximum number of dependants named in the question."""
+
+
+def print_preview(session: CommandContext, args: Args) -> int:
+    """Print the tasks that a cancel would end; return the code of a cancel that finds no task."""
+    if args.signal:
+        raise Usage("--dry-run shows what a cancel ends; a signal may end nothing.")
+    chosen = collect_filters(args)
+    if bool(args.ids) == bool(chosen):
+        raise Usage("cancel --dry-run takes either tasks or filters.", "List: taskdeck ls")
+    which = (
+        {"ids": args.ids}
+        if args.ids
+        else {"select": selection.add_default_states("cancel", chosen, args)}
+    )
+    found = session.call("cancel.preview", **which)
+    ending = [task for task in found["tasks"] if task["status"] not in ENDED]
+    if args.json or args.jsonl:
+        tasks = [{key: task[key] for key in ("number", "name", "status")} for task in ending]
+        output.print_json({"tasks": tasks, "dependants": found["dependants"]}, args.jsonl)
+    else:
+        _print_tasks(ending, found["dependants"])
+    for refusal in found["refused"]:
+        output.print_note(refusal["message"])
+    codes = {refusal["exit_code"] for refusal in found["refused"]}
+    return 0 if not codes else codes.pop() if len(codes) == 1 and not ending else 1
+
+
+def _print_tasks(ending: Sequence[dict[str, Any]], dependants: Sequence[dict[str, Any]]) -> None:
+    lines = [f"{_format_task(task)}: {styles.format_status(task['status'])}" for task in ending]
+    lines += [f"{_format_task(task)}: depends on them" for task in dependants]
+    for line in lines[:MAX_LISTED]:
+        output.print_line(line)
+    if len(lines) > MAX_LISTED:
+        output.print_line(f"and {len(lines) - MAX_LISTED:,} more")
+    also = f" and {len(dependants):,} that depend on them" if dependants else ""
+    tasks = f"{len(ending):,} task{'' if len(ending) == 1 else 's'}"
+    output.print_message(
+        f"taskdeck: dry run: {tasks}{also} would be cancelled. Nothing was changed."
+    )
+
+
+def confirm_dependants(session: CommandContext, ids: Sequence[str]) -> None:
+    """Ask a person before a cancel that ends more tasks than named. Raise Usage after a no."""
+    if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
+        return
+    found = session.call("cancel.preview", ids=list(ids))
+    if not (dependants := found["dependants"]):
+        return
+    names = ", ".join(map(_format_task, dependants[:MAX_NAMED]))
+    more = f" and {len(dependants) - MAX_NAMED:,} more" if dependants[MAX_NAMED:] else ""
+    depend = "1 task depends" if len(dependants) == 1 else f"{len(dependants):,} tasks depend"
+    them = "it" if len(ids) == 1 else "them"
+    whom = _format_task(found["tasks"][0]) if len(found["tasks"]) == 1 else f"{len(ids):,} tasks"
+    if not output.ask_yes_no(
+        f"Cancel {whom}? {depend} on {them}, to be cancelled too: {names}{more}."
+    ):
+        raise Usage("nothing was changed.")
+
+
+def _format_task(task: dict[str, Any]) -> str:
+    return f"#{task['number']} {sanitize(task['name'])}"

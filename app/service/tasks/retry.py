@@ -1,0 +1,185 @@
+"""Retry of ended tasks, with the tasks that were cancelled because of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from app.core.scheduling.reasons import PARENT_ENDINGS
+from app.errors import Conflict
+from app.service.context import Call
+from app.service.tasks.apply import Ids, Select, apply_to_tasks, format_number, get_uuids, make_note
+from app.service.tasks.lookup import AnyTask
+from app.service.tasks.option_values import ENDS, validate
+from db import timestamps
+from db.engine import Connection
+from db.maintenance import quarantine
+from db.queries import dependencies, pending_parents, transitions
+from db.states import ENDED, TaskStatus
+
+
+async def retry(
+    call: Call,
+    *,
+    ids: Ids = None,
+    select: Select = None,
+    again: bool = False,
+    ends: dict[str, float] | None = None,
+    with_dependents: bool = False,
+) -> dict[str, Any]:
+    """Retry ended tasks, successful ones only with `again`.
+
+    `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
+    refused. With `with_dependents`, the tasks that were cancelled because of these wait for them
+    again, also if these have been retried before.
+    """
+    expected = validate("ends", ENDS, ends or {})
+    pending = {*await call.db.read(pending_parents.list_uuids)}
+    leaders = list[str]()
+
+    def may(row: AnyTask) -> None:
+        if row.status not in ENDED:
+            if with_dependents:
+                leaders.append(row.uuid)
+                raise make_note(f"{format_number(row)} is {row.status} already.")
+            raise Conflict(
+                f"{format_number(row)} is {row.status}: only a task that has ended runs again."
+            )
+        _refuse_pending(row, pending)
+        refuse_other_end(row, expected)
+        if row.status == TaskStatus.SUCCEEDED and not again:
+            raise Conflict(
+                f"{format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
+                f" {row.number}"
+            )
+        refuse_unreadable(row)
+
+    notes: list[str] = []
+
+    def act(c: Connection, rows: list[AnyTask]) -> None:
+        uuids = get_uuids(rows)
+        leaders.extend(uuids)
+        failed_parents = dependencies.list_failed_parents(c, uuids)
+        transitions.retry(c, uuids, call.by)
+        if not with_dependents:
+            cancelled = dependencies.list_cancelled_children(c, uuids)
+            notes.extend(_describe_left_cancelled(rows, *cancelled))
+        notes.extend(_describe_failed_parents(failed_parents))
+
+    report = await apply_to_tasks(call, "retry", ids, select, may, act)
+    report["notes"] += notes
+    if with_dependents and leaders:
+        _add_report(report, await _retry_dependants(call, leaders))
+    return report
+
+
+async def _retry_dependants(call: Call, leaders: Sequence[str]) -> dict[str, Any]:
+    """Let the tasks that were cancelled because of these wait for them again.
+
+    A task with another parent that failed stays cancelled.
+    """
+
+    def may(row: AnyTask) -> None:
+        if row.status != TaskStatus.CANCELLED:
+            raise make_note(f"{format_number(row)} is {row.status} already.")
+        refuse_unreadable(row)
+
+    def act(c: Connection, rows: list[AnyTask]) -> None:
+        transitions.retry(c, get_uuids(rows), call.by, keeps_parents=True)
+
+    uuids = await call.db.read(dependencies.list_cancelled_with, leaders)
+    report = await apply_to_tasks(call, "retry", uuids, None, may, act)
+    back = [row for row in report["done"] if row["status"] != TaskStatus.CANCELLED]
+    left = [f"#{row['number']}" for row in report["done"] if row["status"] == TaskStatus.CANCELLED]
+    if left:
+        are = "stays" if len(left) == 1 else "stay"
+        more = [f"{len(left) - _MAX_NAMED:,} more"] if left[_MAX_NAMED:] else []
+        report["notes"].append(
+            f"{_join_with_and([*left[:_MAX_NAMED], *more])} {are} cancelled: another task that"
+            f" {'it waits' if len(left) == 1 else 'they wait'} for did not succeed."
+        )
+    return {**report, "done": back}
+
+
+def _add_report(report: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key in ("done", "refused", "notes"):
+        report[key] += more[key]
+
+
+def _refuse_pending(row: AnyTask, pending: Set[str]) -> None:
+    if row.uuid in pending:
+        raise Conflict(
+            f"{format_number(row)} has just ended, and its many dependants are still being"
+            " updated.",
+            f"In a few seconds: taskdeck retry {row.number}",
+        )
+
+
+def refuse_other_end(row: AnyTask, ends: Mapping[str, float]) -> None:
+    """Refuse a task that has ended again since the user confirmed."""
+    if row.uuid in ends and ends[row.uuid] != (
+        timestamps.to_unix(row.ended_at) if row.ended_at else 0.0
+    ):
+        ended = row.status.replace("_", " ")
+        raise Conflict(
+            f"{format_number(row)} has ended again meanwhile ({ended}), so it was left alone:"
+            " check it, then repeat."
+        )
+
+
+_MAX_NAMED = 10
+"""Maximum number of tasks named in a note."""
+
+
+def _describe_left_cancelled(
+    rows: Sequence[AnyTask], numbers: Sequence[int], are_all: bool
+) -> list[str]:
+    """Note the tasks that were cancelled together with these and stay cancelled."""
+    if not numbers:
+        return []
+    shown = [f"#{number}" for number in numbers[:_MAX_NAMED]]
+    if numbers[_MAX_NAMED:]:
+        least = "" if are_all else "at least "
+        shown.append(f"{least}{len(numbers) - _MAX_NAMED:,} more")
+    again = " ".join(str(row.number) for row in rows[:_MAX_NAMED])
+    again += " …" if rows[_MAX_NAMED:] else ""
+    whom = format_number(rows[0]) if len(rows) == 1 else "them"
+    were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
+    return [
+        f"{_join_with_and(shown)} {were} cancelled with {whom} and {stay} cancelled."
+        f" To run {too} too: taskdeck retry --with-dependents {again}"
+    ]
+
+
+def _join_with_and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
+    """Note the tasks that run although a parent did not succeed."""
+    said = [
+        f"#{row.number} runs anyway: #{row.parent}, which it depends on,"
+        f" {PARENT_ENDINGS[row.status]}."
+        for row in failed_parents[:_MAX_NAMED]
+    ]
+    return said + (
+        [f"and {len(failed_parents) - _MAX_NAMED:,} more like this."]
+        if failed_parents[_MAX_NAMED:]
+        else []
+    )
+
+
+def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
+    """Raise Conflict if parts of a task are unreadable, or if it `lacks_environment`."""
+    unreadable_parts = [
+        *quarantine.find_lost_values(row.launch),
+        *(["environment"] if lacks_environment else []),
+    ]
+    if unreadable_parts:
+        has_ended = row.status in ENDED
+        raise Conflict(
+            f"{format_number(row)} stays {row.status if has_ended else 'held'}: its"
+            f" {' and '.join(unreadable_parts)} cannot be read.",
+            f"Submit it again{'' if has_ended else f', then: taskdeck cancel {row.number}'}. "
+            f"Readable parts: taskdeck show --json {row.number}",
+        )
