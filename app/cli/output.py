@@ -64,6 +64,15 @@ def open_stdin(what: str) -> BinaryIO:
     return sys.stdin.buffer
 
 
+def read_some_input(most: int) -> bytes:
+    """Return the next bytes of standard input as soon as there are any, b"" at its end.
+
+    A buffered read in a thread would hold a lock that the interpreter needs at its end.
+    """
+    source: Any = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+    return source.read(most) or b""
+
+
 def read_stdin(what: str) -> bytes:
     """Return all of standard input, as `open_stdin` does."""
     return open_stdin(what).read()

@@ -24,6 +24,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "retry": ("task_actions", "run ended tasks again"),
     "rm": ("task_actions", "delete ended tasks"),
     "set": ("task_actions", "change the settings of waiting tasks"),
+    "attach": ("attach", "follow the output of a task and type its input"),
     "send": ("send", "write to the input of a running task"),
     "front": ("task_actions", "move tasks to the front of their queue"),
     "what-if": ("what_if", "forecast waits and ends as if something were changed"),
@@ -67,7 +68,7 @@ SECTIONS = (
         "tasks",
         (
             "submit ls show why logs wait cancel pause resume hold release retry rm set front"
-            " send what-if instances usage"
+            " send attach what-if instances usage"
         ),
     ),
     ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),

@@ -11,6 +11,7 @@ from app.errors import Conflict, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from app.cli.context import CommandContext
@@ -64,21 +65,21 @@ def _format_unread(answer: dict[str, Any]) -> str:
 def _send_input(session: CommandContext, args: Args, task: str) -> dict[str, Any]:
     """Send our own input, as fast as the program reads."""
     answer = session.call("send", id=task)  # before anything is read
-    source: Any = output.open_stdin("the input of the task")
+    output.open_stdin("the input of the task")
     total = 0
-    while data := source.read1(PIECE):
-        answer = _send_piece(session, task, data)
+    while data := output.read_some_input(PIECE):
+        answer = send_piece(session.call, task, data)
         total += len(data)
     if args.eof:
         answer = session.call("send", id=task, eof=True)
     return answer | {"taken": total}
 
 
-def _send_piece(session: CommandContext, task: str, data: bytes) -> dict[str, Any]:
-    """Send some bytes, waiting for the program to read."""
+def send_piece(call: Callable[..., dict[str, Any]], task: str, data: bytes) -> dict[str, Any]:
+    """Send some bytes, waiting for the program to read; return the last answer."""
     began, was_noted = time.monotonic(), False
     while True:
-        answer = session.call("send", id=task, text=data.decode("utf-8", "surrogateescape"))
+        answer = call("send", id=task, text=data.decode("utf-8", "surrogateescape"))
         data = data[answer["taken"] :]
         if not data:
             return answer

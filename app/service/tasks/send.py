@@ -22,6 +22,8 @@ MAX_TEXT = 64 * 1024
 START_SECONDS = 1.0
 """Time for a task to start that was submitted a moment ago."""
 ANSWER_SECONDS = 5.0
+NOT_STARTED = "not-started"
+"""Code of the problem of a task that waits."""
 
 
 class InputState(NamedTuple):
@@ -126,10 +128,12 @@ def _refuse_closed(found: InputState) -> None:
             "With input: taskdeck submit --stdin -- COMMAND",
         )
     if task.status in WAITING or found.status == RunStatus.STARTING:
-        raise Conflict(
+        problem = Conflict(
             f"#{task.number} waits, and its input opens when it starts. Nothing was sent.",
             f"Why it waits: taskdeck why {task.number}",
         )
+        problem.code = NOT_STARTED
+        raise problem
     if found.runid is None:
         raise Conflict(f"#{task.number} has ended. Nothing was sent.")
 
