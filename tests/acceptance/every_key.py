@@ -255,6 +255,7 @@ VISITS = (
         "the log of what failed", LogScreen, LogView, (("F", r"(?m)^› .*✗"), ("l", "no such file"))
     ),
     Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc close"))),
+    Visit("the input of a task", LogScreen, PromptInput, (*LOG, ("i", "send the line"))),
     Visit("the path of a log", LogScreen, PromptInput, (*LOG, ("s", "Save as:"))),
     Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "open the task"))),
     Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),
@@ -565,8 +566,8 @@ def set_up_home(house: AcceptanceHome, client: Client) -> None:
     """Create a template, a rule, and tasks in several states."""
     house.run_ok("apply", "-f", "-", input=DEFINITIONS + POOL_DEFINITION)
     submit_failing(client)
-    submit_script(client, "sweep-06", RUNNING_SCRIPT, queue="gpu", memory=600)
-    submit_script(client, "encode one", RUNNING_SCRIPT, queue="media")
+    submit_script(client, "sweep-06", RUNNING_SCRIPT, queue="gpu", memory=600, stdin=True)
+    submit_script(client, "encode one", RUNNING_SCRIPT, queue="media", stdin=True)
     submit_script(client, "report", "true", after=[2])
     submit_script(client, "later", "true", hold=True)
     restore_schedule(client)

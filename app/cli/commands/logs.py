@@ -156,8 +156,8 @@ def _read_stored(run: dict[str, Any]) -> bytes:
     return stored
 
 
-def _read_last_lines(file: Any, last: int) -> bytes:
-    at, reply = file.seek(0, os.SEEK_END), b""
+def _read_last_lines(file: Any, last: int, end: int | None = None) -> bytes:
+    at, reply = file.seek(0, os.SEEK_END) if end is None else end, b""
     while at and reply.count(b"\n") <= last:
         step = min(at, 1 << 16)
         at = file.seek(at - step)
@@ -219,9 +219,16 @@ class RunFollower:
         self.at = 0
         self.screen = LogPrinter(live=True) if output.is_stdout_terminal() else None
         if last is not None:
-            reply = read_tail(run, last)
-            _write_block(self.screen, reply)
-            self.at = _get_size(self.path)
+            self._print_tail(last)
+
+    def _print_tail(self, last: int) -> None:
+        """Print the last lines and continue exactly behind them, since the log grows meanwhile."""
+        try:
+            with _open_log(self.path) as file:
+                self.at = file.seek(0, os.SEEK_END)
+                _write_block(self.screen, _read_last_lines(file, last, self.at) if last else b"")
+        except FileNotFoundError:
+            pass  # until the program starts
 
     def print_new(self) -> bool:
         """Print new output; return False if there is none."""
@@ -243,13 +250,6 @@ class RunFollower:
             pass
         if self.screen:
             self.screen.end()
-
-
-def _get_size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 def follow(session: CommandContext, ident: Any, last: int | None = None) -> None:

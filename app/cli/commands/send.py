@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from app.cli import definition_group, output
 from app.cli.parser import Args, Command, Parser, add_json_options
-from app.errors import Conflict, Usage
+from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,19 +42,7 @@ def send(session: CommandContext, args: Args) -> int:
 def _send_text(session: CommandContext, args: Args, task: str, text: str) -> dict[str, Any]:
     """Send a text at once. Raise Conflict if the program does not read."""
     text += "" if args.no_newline else "\n"
-    answer = session.call("send", id=task, text=text, eof=args.eof)
-    if answer["taken"] < (size := len(os.fsencode(text))):
-        raise _make_full_error(answer, size)
-    return answer
-
-
-def _make_full_error(answer: dict[str, Any], size: int) -> Conflict:
-    sent = f"Of {size:,} bytes {answer['taken']:,} were sent" if answer["taken"] else "Nothing was"
-    return Conflict(
-        f"the input of #{answer['number']} is full: {_format_unread(answer)} wait unread."
-        f" {sent}{'' if answer['taken'] else ' sent'}.",
-        f"See what it does: taskdeck logs {answer['number']}",
-    )
+    return session.call("send", id=task, text=text, eof=args.eof, whole=True)
 
 
 def _format_unread(answer: dict[str, Any]) -> str:

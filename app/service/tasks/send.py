@@ -34,11 +34,14 @@ class InputState(NamedTuple):
     status: str | None
 
 
-async def send(call: Call, *, id: str | int, text: str = "", eof: bool = False) -> dict[str, Any]:
+async def send(
+    call: Call, *, id: str | int, text: str = "", eof: bool = False, whole: bool = False
+) -> dict[str, Any]:
     """Write a text to the input of a running task, then close the input if `eof`.
 
     Return the bytes that were written and those that the program has not read. Of a text of more
-    than 4 KiB, a part may be written; nothing waits for the program.
+    than 4 KiB, a part may be written; nothing waits for the program. With `whole`, raise Conflict
+    unless all was written.
     """
     data = text.encode("utf-8", "surrogateescape")
     if len(data) > MAX_TEXT:
@@ -53,6 +56,8 @@ async def send(call: Call, *, id: str | int, text: str = "", eof: bool = False) 
                 answer |= await connection.ask({"do": "close"})
     except (OSError, EOFError, TimeoutError):
         raise _make_closed_error(found.task) from None
+    if whole and answer["taken"] < len(data):
+        raise _make_full_error(answer, len(data))
     return answer
 
 
@@ -136,6 +141,15 @@ def _refuse_closed(found: InputState) -> None:
         raise problem
     if found.runid is None:
         raise Conflict(f"#{task.number} has ended. Nothing was sent.")
+
+
+def _make_full_error(answer: dict[str, Any], size: int) -> Conflict:
+    number, taken = answer["number"], answer["taken"]
+    sent = f"Only {taken:,} of {size:,} bytes were sent." if taken else "Nothing was sent."
+    return Conflict(
+        f"the input of #{number} is full: {answer['unread'] / 1024:.0f} KiB wait unread. {sent}",
+        f"See what it does: taskdeck logs {number}",
+    )
 
 
 def _make_closed_error(task: TaskRow) -> Conflict:

@@ -1,4 +1,4 @@
-"""Log prompt: the line below a log for a search text or a file path."""
+"""Log prompt: the line below a log for a search text, a file path or input of the task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widgets import Static
 from app.core.text.sanitize import measure_width
 from app.tui.forms.fields import Entry
 
-PromptKind = Literal["search", "save"]
+PromptKind = Literal["search", "save", "input"]
 
 
 class LogPrompt(Horizontal):
@@ -42,7 +42,7 @@ class LogPrompt(Horizontal):
         super().__init__()
         self.kind: PromptKind = "search"
         self._done = done
-        self._earlier: dict[PromptKind, list[str]] = {"search": [], "save": []}
+        self._earlier: dict[PromptKind, list[str]] = {"search": [], "save": [], "input": []}
         self._before: Widget | None = None
         """Widget that had the focus before."""
 

@@ -1,4 +1,4 @@
-"""Log screen: the output of one attempt, with a line to search or to save the log."""
+"""Log screen: the output of one attempt, with a line to search, to save or to type input."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.times import to_unix_or_none
 from app.tui.actions.question import Answer, Question
+from app.tui.actions.tasks import Request
 from app.tui.deck_app import DeckNode
 from app.tui.logviewer import save
 from app.tui.logviewer.pager import LogPage, format_size_and_lines
@@ -133,13 +134,14 @@ if TYPE_CHECKING:
 
 HINTS = [
     KeyHint("/", "search", "slash", 1), KeyHint("n N", "next", "n", 5),
-    KeyHint("f", "follow", "f", 2),
+    KeyHint("f", "follow", "f", 2), KeyHint("i", "type input", "i", 0),
     KeyHint("w", "wrap", "w", 4), KeyHint("e", "next error", "e", 3), KeyHint("y", "copy", "y", 6),
     KeyHint("x", "cancel", "x", 7),
     KeyHint("s", "save", "s", 9), KeyHint("tab", "attempt", "tab", 8),
 ]  # fmt: skip
 AS_BEFORE = KeyHint("esc", "close", "escape", 0)
 SEARCHING = [KeyHint("↵", "search", "enter", 0), KeyHint("↑", "earlier", "up", 1), AS_BEFORE]
+SENDING = [KeyHint("↵", "send the line", "enter", 0), *SEARCHING[1:]]
 SAVING = [
     KeyHint("↵", "save as written", "enter", 0),
     KeyHint("tab", "complete a folder", "tab", 1),
@@ -159,6 +161,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         Binding("n", "next('next')", "Next match", id="log.next", show=False),
         Binding("N", "next('previous')", "Previous match", id="log.previous", show=False),
         Binding("f", "follow", "Follow", id="log.follow", show=False),
+        Binding("i", "input", "Type input of the task", id="log.input", show=False),
         Binding("w", "wrap", "Wrap", id="log.wrap", show=False),
         Binding("e", "error", "Next error", id="log.error", show=False),
         Binding("y", "take(False)", "Copy the match or what is seen", id="log.copy", show=False),
@@ -206,7 +209,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
 
     def list_keys(self) -> list[KeyHint]:
         if self.prompt.is_open:
-            return SEARCHING if self.prompt.kind == "search" else SAVING
+            return {"search": SEARCHING, "save": SAVING, "input": SENDING}[self.prompt.kind]
         return super().list_keys()
 
     def list_hints(self) -> list[KeyHint]:
@@ -217,6 +220,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         return {
             "n": bool(page.search_text),
             "f": self._is_live,
+            "i": self._is_live and bool(self._answer.get("stdin")),
             "slash": self._run is not None,
             "e": self._run is not None,
             "y": self._run is not None,
@@ -426,6 +430,30 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         super().action_save()
         self.refresh_chrome()
 
+    def action_input(self) -> None:
+        """Open the line whose texts go to the input of the task."""
+        if self._report_missing_log() or self.deck.refuse_changes():
+            return
+        number = self._answer.get("number")
+        if not self._answer.get("stdin"):
+            self.show_message(f"#{number} was submitted without --stdin.", "warn", stays=False)
+        elif not self._is_live:
+            self.show_message(f"#{number} does not run now.", "warn", stays=False)
+        else:
+            self._clear_note()
+            self.query_one(LogView).follow(True)
+            self.prompt.open("input", "Input: ")
+            self.refresh_chrome()
+
+    def _send_input(self, text: str | None) -> None:
+        """Send a line and take the next one; None is the end."""
+        if text is None:
+            return
+        args = {"id": self._answer["number"], "text": f"{text}\n", "whole": True}
+        self.deck.requests.send([Request("send", args, "Sent")])
+        self.prompt.open("input", "Input: ")
+        self.refresh_chrome()
+
     def action_leave(self) -> None:
         """Close the input line, else the screen."""
         if self.prompt.is_open:
@@ -448,6 +476,8 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             self._start_search()
             if text:
                 self._report_missing_log()
+        elif kind == "input":
+            self._send_input(text)
         elif text and text.strip():
             self.save(text.strip())
 

@@ -74,4 +74,6 @@ def test_a_full_input_keeps_nothing_waiting(shared_runtime: RuntimeProcess):
     answer = shared_runtime.call("send", id=task, text="y\n", eof=True)
 
     assert (answer["taken"], answer["unread"], answer["closed"]) == (0, 65536, False)
+    full = f"the input of #{task} is full: 64 KiB wait unread. Nothing was sent."
+    assert full in get_refusal(shared_runtime, task, whole=True)
     shared_runtime.call("cancel", ids=[task])

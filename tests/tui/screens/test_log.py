@@ -15,6 +15,7 @@ from textual.app import App
 from textual.widgets import Input
 
 from app.tui.logviewer.pager import LogPage
+from app.tui.logviewer.prompt import LogPrompt
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.log import LogScreen, _format_tail
@@ -363,6 +364,32 @@ async def test_x_asks_before_cancelling(tmp_path: Path) -> None:
         await pilot.press("y")
         await wait_until(pilot, lambda: answers.list_args("cancel"))
         await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" Cancelled #1042"))
+
+
+async def test_i_sends_lines_to_the_input_until_escape(tmp_path: Path) -> None:
+    run = make_run_row(path=write_log(tmp_path / "x.log", "hello\n"), runid="r1042")
+    row = make_task_row(status="running", number=1042, name="sh")
+    answers = FakeRuntime(log=make_log_answer(row, run) | {"stdin": True}, send={"number": 1042})
+    app = make_deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await wait_until(pilot, lambda: "i type input" in read_screen_line(app, 23))
+        await pilot.press("i", *"hi", "enter", *"by", "enter", "escape")
+        await wait_until(pilot, lambda: len(answers.list_args("send")) == 2)
+
+        sent = [args["text"] for args in answers.list_args("send")]
+        assert sent == ["hi\n", "by\n"]
+        await wait_until(pilot, lambda: "Sent: #1042." in read_screen_line(app, 22))
+        assert not app.screen.query_one(LogPrompt).is_open
+
+
+async def test_i_says_why_a_task_takes_no_input(tmp_path: Path) -> None:
+    app = make_deck(make_runtime(write_log(tmp_path / "x.log", "hello\n")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await wait_until(pilot, lambda: "  hello" in read_screen_lines(app))
+        await pilot.press("i")
+        await wait_until(pilot, lambda: "without --stdin" in read_screen_line(app, 22))
 
 
 async def test_a_refusal_of_the_runtime_is_shown(tmp_path: Path) -> None:
