@@ -168,9 +168,9 @@ tasks = Table(
     Index("idx_tasks_of_template", "template", sqlite_where=text("template IS NOT NULL")),
     Index("idx_tasks_started", "started_at", sqlite_where=text("started_at IS NOT NULL")),
     Index("idx_tasks_over", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
-    # Tasks of a group by status, counted without their rows, and the latest ends.
+    # Tasks of a group by status, and their latest ends.
     Index(
-        "idx_tasks_group", "group_number", "status", "ended_at", "deleted_at",
+        "idx_tasks_group", "group_number", "status", "ended_at",
         sqlite_where=text("group_number IS NOT NULL"),
     ),
     # Rows to purge.
@@ -761,6 +761,11 @@ UPDATE counters SET value = value - 1{}
 WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
 """
 _COUNT_MOVE = _COUNT_DOWN.format(f", {_SET_LATER.format('NEW')}") + _COUNT_UP
+_GROUP_UP, _GROUP_DOWN = (
+    text.replace("'tasks/'", "'groups/'").replace(".queue", ".group_number")
+    for text in (_COUNT_UP, _COUNT_DOWN)
+)
+_GROUP_MOVE = _GROUP_DOWN.format(f", {_SET_LATER.format('NEW')}") + _GROUP_UP
 _MARK_STALE = """
 INSERT INTO stale_texts (number, changes, created_at, updated_at)
 VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
@@ -807,6 +812,18 @@ TRIGGERS = {
         "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks"
         f" WHEN {_ONE_BY_ONE} BEGIN {_COUNT_MOVE} END"
     ),
+    "count_group_insert": (
+        "CREATE TRIGGER count_group_insert AFTER INSERT ON tasks WHEN NEW.group_number IS NOT NULL"
+        f" AND {_ONE_BY_ONE} BEGIN {_GROUP_UP} END"
+    ),
+    "count_group_delete": (
+        "CREATE TRIGGER count_group_delete AFTER DELETE ON tasks WHEN OLD.group_number IS NOT NULL"
+        f" BEGIN {_GROUP_DOWN.format('')} END"
+    ),
+    "count_group_move": (
+        "CREATE TRIGGER count_group_move AFTER UPDATE OF status, deleted_at ON tasks WHEN"
+        f" NEW.group_number IS NOT NULL AND {_ONE_BY_ONE} BEGIN {_GROUP_MOVE} END"
+    ),
     "text_changes": (
         "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
         f"BEGIN {_MARK_STALE.format(row='NEW')} END"
@@ -827,6 +844,6 @@ TRIGGERS = {
     ),
     **{f"touch_{name}": _make_touch_trigger(table) for name, table in metadata.tables.items()},
 }
-"""Count tasks by queue and status, so that no screen counts a million rows. Note changed texts for
-the index. Keep operations append-only, except `undone_by` and whole expired months. Move
+"""Count tasks by queue or group and status, so that no screen counts a million rows. Note changed
+texts for the index. Keep operations append-only, except `undone_by` and whole expired months. Move
 `updated_at` with every change of a row."""

@@ -284,7 +284,14 @@ _COUNTED = (
     "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP"
     " BY 1"
 )
-_KEPT = "SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"
+_COUNTED_OF_GROUPS = (
+    "SELECT 'groups/' || group_number || '/' || status, count(*) FROM tasks WHERE deleted_at IS"
+    " NULL AND group_number IS NOT NULL GROUP BY 1"
+)
+_KEPT = (
+    "SELECT name, value FROM counters WHERE (name LIKE 'tasks/%' OR name LIKE 'groups/%') AND"
+    " value <> 0"
+)
 _NUMBER_COUNTER = (
     "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) ="
     " 'integer'), 0)"
@@ -303,13 +310,15 @@ _KNOWN_NUMBERS = {
 """Numbers of existing and deleted tasks, and numbers in operations. Earlier versions lack some
 tables."""
 _INVALID_COUNTERS = (
-    "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%' ORDER"
-    " BY name"
+    "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%'"
+    " AND name NOT LIKE 'groups/%' ORDER BY name"
 )
 
 
 def _check_counters(c: sqlite3.Connection) -> list[str]:
     counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
+    if "groups" in _list_objects(c, "table"):
+        counted |= dict(c.execute(_COUNTED_OF_GROUPS))
     faults = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name,
              0)]  # fmt: skip
@@ -512,7 +521,8 @@ def _recreate_queues(c: Connection) -> Iterator[str]:
 
 
 def _recount_counters(c: Connection) -> Iterator[str]:
-    counted, kept = dict(raw_sql.fetch_rows(c, _COUNTED)), dict(raw_sql.fetch_rows(c, _KEPT))
+    every = f"{_COUNTED} UNION ALL {_COUNTED_OF_GROUPS}"
+    counted, kept = dict(raw_sql.fetch_rows(c, every)), dict(raw_sql.fetch_rows(c, _KEPT))
     now = timestamps.now()
     for name in sorted({*counted, *kept}):
         was, right = kept.get(name, 0), counted.get(name, 0)

@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
+from db.queries import counters
 from db.rows import GroupRow
 
 _COLUMNS = ", ".join(GroupRow._fields)
+_FOLDER = "groups/"
+"""Folder of the counters of tasks, by group and status."""
 COUNTER = "group-number"
 """Counter of the highest number ever given to a group."""
 
@@ -65,9 +68,17 @@ def list_of_tasks(c: Connection, uuids: Iterable[str]) -> list[int]:
 
 def remove_empty(c: Connection, numbers: Iterable[int]) -> None:
     """Delete those of the groups that no task belongs to."""
-    raw_sql.execute_statement(
+    removed = raw_sql.fetch_column(
         c,
         "DELETE FROM groups WHERE number IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT"
-        " 1 FROM tasks t WHERE t.group_number = groups.number)",
+        " 1 FROM tasks t WHERE t.group_number = groups.number) RETURNING number",
         (json.dumps(list(numbers)),),
     )
+    for number in removed:
+        counters.delete_below(c, f"{_FOLDER}{number}/")
+
+
+def map_counts(c: Connection, number: int) -> dict[str, int]:
+    """Return {status: tasks} of a group, from the kept counters."""
+    found = counters.map_values(c, f"{_FOLDER}{number}/")
+    return {status: count for status, count in found.items() if count}

@@ -88,10 +88,11 @@ def _move_all(
     now, listed = timestamps.now(), json.dumps(list(uuids))
     changes = Counter[str]()
     if len(uuids) >= _GROUP:
-        counted = f"{_COUNT_LISTED} AND +status IN ({allowed}) GROUP BY queue, status"
-        for queue, status, count in raw_sql.fetch_rows(c, counted, (listed,)):
-            changes[f"tasks/{queue}/{status}"] -= count
-            changes[f"tasks/{queue}/{to.value}"] += count
+        counted = f"{_COUNT_LISTED} AND +status IN ({allowed}) GROUP BY queue, group_number, status"
+        for queue, group, status, count in raw_sql.fetch_rows(c, counted, (listed,)):
+            for name in (f"tasks/{queue}", *([f"groups/{group}"] if group else ())):
+                changes[f"{name}/{status}"] -= count
+                changes[f"{name}/{to.value}"] += count
     with counters.count_together(c, changes):
         moved = raw_sql.fetch_column(c, update, (to.value, now, *values.values(), listed))
     if moved:
@@ -148,7 +149,8 @@ def _move(
 
 _LISTED = "(SELECT value FROM json_each(?))"
 _COUNT_LISTED = (
-    f"SELECT queue, status, count(*) FROM tasks WHERE uuid IN {_LISTED} AND deleted_at IS NULL"
+    f"SELECT queue, group_number, status, count(*) FROM tasks WHERE uuid IN {_LISTED} AND"
+    " deleted_at IS NULL"
 )
 
 
@@ -217,6 +219,9 @@ def submit_rows(
         grouped = len(new) - len(new) % _GROUP
         groups = [sum(new[at : at + _GROUP], []) for at in range(0, grouped, _GROUP)]
         changes = Counter(f"tasks/{row[packed_task.QUEUE]}/{row[-3]}" for row in new)
+        changes += Counter(
+            f"groups/{row[packed_task.GROUP]}/{row[-3]}" for row in new if row[packed_task.GROUP]
+        )
         with counters.count_together(c, changes if groups else {}):
             raw_sql.execute_statements(c, _INSERT_GROUP, groups)
             raw_sql.execute_statements(c, _INSERT_TASK, new[grouped:])

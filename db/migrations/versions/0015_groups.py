@@ -13,6 +13,32 @@ down_revision = "0014"
 
 _NOW = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
 _NEXT = "substr({0}, 1, 20) || printf('%06dZ', min(substr({0}, 21, 6) + 1, 999999))"
+_NAME = "'groups/' || {0}.group_number || '/' || {0}.status"
+_LATER = _NEXT.format("updated_at")
+_UP = (
+    "INSERT INTO counters (name, value, created_at, updated_at) SELECT"
+    f" {_NAME.format('NEW')}, 1, NEW.updated_at, NEW.updated_at WHERE NEW.deleted_at IS NULL ON"
+    " CONFLICT (name) DO UPDATE SET value = value + 1, updated_at ="
+    f" max(excluded.updated_at, {_LATER});"
+)
+_DOWN = (
+    "UPDATE counters SET value = value - 1{} WHERE name ="
+    f" {_NAME.format('OLD')} AND OLD.deleted_at IS NULL;"
+)
+_ONE_BY_ONE = "NOT EXISTS (SELECT 1 FROM counters WHERE name = 'counted-together')"
+_TRIGGERS = {
+    "count_group_insert": (
+        f"AFTER INSERT ON tasks WHEN NEW.group_number IS NOT NULL AND {_ONE_BY_ONE} BEGIN {_UP} END"
+    ),
+    "count_group_delete": (
+        f"AFTER DELETE ON tasks WHEN OLD.group_number IS NOT NULL BEGIN {_DOWN.format('')} END"
+    ),
+    "count_group_move": (
+        "AFTER UPDATE OF status, deleted_at ON tasks WHEN NEW.group_number IS NOT NULL AND"
+        f" {_ONE_BY_ONE} BEGIN {_DOWN.format(f', updated_at = max(NEW.updated_at, {_LATER})')}"
+        f" {_UP} END"
+    ),
+}
 
 
 def upgrade() -> None:
@@ -41,13 +67,18 @@ def upgrade() -> None:
     op.create_index(
         "idx_tasks_group",
         "tasks",
-        ["group_number", "status", "ended_at", "deleted_at"],
+        ["group_number", "status", "ended_at"],
         sqlite_where=sa.text("group_number IS NOT NULL"),
     )
+    for name, text in _TRIGGERS.items():
+        op.get_bind().exec_driver_sql(f"CREATE TRIGGER {name} {text}")
 
 
 def downgrade() -> None:
     """Remove them. Tasks stay, without their group."""
+    for name in _TRIGGERS:
+        op.execute(f"DROP TRIGGER {name}")
+    op.execute("DELETE FROM counters WHERE name LIKE 'groups/%' OR name = 'group-number'")
     op.drop_index("idx_tasks_group", table_name="tasks")
     for column in ("sweep", "group_index", "group_number"):
         op.drop_column("tasks", column)

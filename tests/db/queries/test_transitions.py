@@ -474,7 +474,7 @@ def test_many_tasks_are_stored_and_cancelled_by_few_statements(
 
     assert executed.count("INSERT INTO tasks") == 4
     assert executed[submitted:] == [
-        "SELECT queue, status,",
+        "SELECT queue, group_number,",
         "INSERT INTO counters",
         "UPDATE tasks SET",
         "DELETE FROM counters",

@@ -9,7 +9,8 @@ import pytest
 from app.core.ids import make_uuid7
 from app.errors import Usage
 from app.service.context import Call
-from app.service.tasks import bulk, submit, views
+from app.service.tasks import actions, bulk, submit, views
+from db.maintenance.integrity import repair_database
 from db.queries import retention, task_fields
 from tests.service.calls import execute_sql
 
@@ -102,6 +103,27 @@ async def test_a_group_that_does_not_fit_its_tasks_is_refused(call: Call, group:
     with pytest.raises(Usage, match="Nothing was submitted"):
         await submit_group(call, group=group)
     assert await list_places(call) == []
+
+
+async def list_counters(call: Call) -> dict[str, int]:
+    found = "SELECT name, value FROM counters WHERE name LIKE 'groups/%' AND value <> 0"
+    return {row[0]: row[1] for row in await execute_sql(call, found)}
+
+
+@pytest.mark.parametrize("count", [3, MANY])
+async def test_tasks_of_a_group_are_counted_by_status(call: Call, count: int):
+    places = await submit_group(call, count)
+    assert await list_counters(call) == {"groups/1/queued": count}
+
+    await actions.cancel(call, ids=[place["number"] for place in places[: count - 1]])
+    assert await list_counters(call) == {"groups/1/cancelled": count - 1, "groups/1/queued": 1}
+    await actions.rm(call, ids=[places[0]["number"]])
+    assert (await list_counters(call))["groups/1/cancelled"] == count - 2
+
+    await execute_sql(call, "UPDATE counters SET value = 7 WHERE name = 'groups/1/queued'")
+    assert "counter groups/1/queued set from 7 to 1" in await call.db.write(repair_database)
+    await execute_sql(call, "DELETE FROM tasks")
+    assert await list_counters(call) == {}
 
 
 async def test_a_group_goes_with_the_rows_of_its_last_task(call: Call):
