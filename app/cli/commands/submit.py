@@ -47,6 +47,8 @@ _COPIED_OPTIONS = (
 
 def submit_tasks(session: CommandContext, args: Args) -> int:
     """Submit tasks; with --wait or --follow, exit with the task's code."""
+    if args.lines is not None and args.lines.endswith(".toml"):
+        return _submit_workflow(session, args)
     if args.lines is not None:
         return _submit_lines(session, args)
     tasks, group = _make_tasks(args)
@@ -274,6 +276,21 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
     return code or (1 if stored["refused"] else 0)
 
 
+def _submit_workflow(session: CommandContext, args: Args) -> int:
+    from app.cli.submission import workflow_file
+
+    _check_from_alone(args, but=("parameters",))
+    if args.keep_going:
+        raise Usage(f"a workflow is stored as a whole: leave out --keep-going. {NOT_SUBMITTED}")
+    values = {key: value for key, value, _ in args.parameters or ()}
+    tasks = workflow_file.read_tasks(args.lines, values)
+    with workflow_file.name_places(args.lines):
+        stored = _send(session, args, tasks, workflow_file.make_group(args.lines))
+    if args.dry_run:
+        return workflow_file.print_dry_run(args, tasks, stored)
+    return _print_and_wait(session, args, stored)
+
+
 def _print_checked(args: Args, checked: dict[str, Any]) -> int:
     """Print how many lines of a file are valid; return 1 if one is not."""
     valid, refused = checked["valid"], len(checked["refused"])
@@ -330,7 +347,7 @@ def _end_unstored(args: Args) -> int:
     return 0
 
 
-def _check_from_alone(args: Args) -> None:
+def _check_from_alone(args: Args, but: tuple[str, ...] = ()) -> None:
     options = [
         key
         for key in (
@@ -342,7 +359,7 @@ def _check_from_alone(args: Args) -> None:
             "words",
             "command",
         )
-        if getattr(args, key)
+        if key not in but and getattr(args, key)
     ]
     if options or args.hold or args.stdin or has_group(args) or args.follow:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
@@ -352,7 +369,8 @@ def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
     if args.json or args.jsonl:
         keys = [key for key in ("uuid", "number", "group") if key in stored[0]]
         found = [{key: row[key] for key in keys} for row in stored]
-        output.print_json(found if has_group(args) else found[0], args.jsonl)
+        in_list = has_group(args) or args.lines is not None
+        output.print_json(found if in_list else found[0], args.jsonl)
     else:
         output.write_bytes("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()

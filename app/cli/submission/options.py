@@ -128,7 +128,7 @@ def add_submit_options(parser: Parser) -> None:
         dest="lines",
         type=require_text,
         metavar="FILE",
-        help="one task per line of JSON (after may name a line); - is stdin; all or nothing",
+        help="one task per line of JSON (- is stdin), or a workflow: FILE.toml; all or nothing",
     )
     what.add_argument(
         "--keep-going",

@@ -52,13 +52,13 @@ def locate_fault(text: str, fault: str) -> TextPosition | None:
         return _locate_key(text, unknown["key"]) or _locate_table(text, table)
     first = _FIRST.match(rest)
     return (
-        _locate_quoted(text, rest)
+        locate_quoted(text, rest)
         or _locate_key(text, first[0] if first else "")
         or _locate_table(text, table)
     )
 
 
-def _locate_quoted(text: str, message: str) -> TextPosition | None:
+def locate_quoted(text: str, message: str) -> TextPosition | None:
     """Return the position of the first quoted value that occurs exactly once."""
     for value in _VALUE.findall(message):
         found = [match.start() for match in re.finditer(rf"[\"']{re.escape(value)}[\"']", text)]
