@@ -29,7 +29,7 @@ READ_ONLY_VERBS = frozenset({
     "cancel.preview", "db.backups",
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
-    "history", "instances", "log",
+    "history", "instances", "limit.ls", "limit.show", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",
@@ -42,8 +42,8 @@ SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
 """Verbs that carry the uuid of the new task, so a resend is the same submission."""
 
 UNREPEATABLE_VERBS = frozenset({
-    "apply", "db.repair", "definition.set", "front", "notify.test", "pool.create",
-    "pool.rm", "queue.create",
+    "apply", "db.repair", "definition.set", "front", "limit.rm", "limit.set", "notify.test",
+    "pool.create", "pool.rm", "queue.create",
     "queue.rm", "retry", "rm", "schedule.backfill", "schedule.create", "schedule.import",
     "schedule.rm", "schedule.run", "schedule.skip_next", "send", "sla.create", "sla.forget_checkin",
     "sla.rm", "template.create",

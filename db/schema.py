@@ -323,6 +323,19 @@ resources = Table(
     comment="A named resource that all pools share, such as a floating licence.",
 )
 
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("running", Integer),
+    Column("cpu", Float),
+    Column("memory", Float),
+    Column("resources", Text),
+    *_make_time_columns(),
+    Column("description", Text),
+    comment="The most that running tasks of a tag may take together, or of each value of a tag.",
+)
+
 slas = Table(
     "slas",
     metadata,

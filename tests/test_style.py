@@ -36,6 +36,9 @@ COVERING_TESTS = {
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/definitions/test_queues.py": "service/tasks/places db/queries/resources",
+    "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
+    " db/queries/limits",
+    "tests/core/scheduling/test_plan.py": "core/scheduling/amounts",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_import_crontab.py": "cli/user_crontab",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",

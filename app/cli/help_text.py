@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 GROUP_TOPICS = {
     "queue": "states",
     "pool": "states",
+    "limit": "limits",
     "template": "templates",
     "schedule": "schedules",
     "sla": "sla",

@@ -32,6 +32,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "usage": ("usage", "show what tasks used: hours of CPU, memory and GPUs, waits"),
     "queue": ("queues", "manage queues"),
     "pool": ("pools", "manage pools of CPU and memory"),
+    "limit": ("limits", "limit what the running tasks of a tag take together"),
     "template": ("templates", "manage templates"),
     "schedule": ("schedules", "submit tasks at fixed times, as cron does"),
     "sla": ("slas", "manage SLA rules"),
@@ -60,7 +61,8 @@ COMPLETE_COMMAND = "__complete"
 
 ALIASES = {"add": "submit"}
 GROUPS = (
-    "queue", "pool", "template", "schedule", "sla", "alert", "notify", "import", "db", "service",
+    "queue", "pool", "limit", "template", "schedule", "sla", "alert", "notify", "import", "db",
+    "service",
 )  # fmt: skip
 
 SECTIONS = (
@@ -71,7 +73,10 @@ SECTIONS = (
             " send attach what-if instances usage"
         ),
     ),
-    ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),
+    (
+        "definitions",
+        "queue pool limit template schedule sla alert checkin notify apply export import",
+    ),
     (
         "runtime and maintenance",
         "status replay operations undo serve stop service doctor demo db completion help version",
@@ -102,6 +107,7 @@ _FOREIGN_WORDS = {
     "what-if": "whatif forecast simulate",
     "queue ls": "queues",
     "pool ls": "pools",
+    "limit ls": "limits quota quotas",
     "template ls": "templates",
     "schedule ls": "schedules crontab cron",
     "sla ls": "slas rule rules",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 from app.core.scheduling import run_times
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
+from app.core.scheduling.limits import Limits
 from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -23,12 +25,13 @@ from app.core.scheduling.plan import (
     QueuedTask,
     QueueView,
     decide,
+    get_sort_key,
 )
 from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
-from app.service import gpus, queue_order
+from app.service import gpus, limit_view, queue_order
 from app.service.tasks import bulk
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.similar_runs import mask_digits
@@ -36,6 +39,7 @@ from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
 from db.queries import dispatch, reads, run_history
+from db.queries import limits as limit_queries
 from db.queries.resources import parse_named
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
 from db.states import WAITING, RunStatus, TaskStatus
@@ -124,7 +128,7 @@ class RunTimeCache:
             for run in view.active
         )
         later = tuple((one.task, one.parents, one.leaders) for one in view.later)
-        key = (view.pools, view.shared, view.withheld, view.queues, runs, later)
+        key = (view.pools, view.shared, view.withheld, view.limits, view.queues, runs, later)
         last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
             lags = may_lag and bool(runs) and age < 20 * last.cost
@@ -188,7 +192,7 @@ def read_view(
     run times. A window holds four times the free slots of its queue plus `ahead`; with 0 ahead,
     only as many tasks as slots.
     """
-    shared, least = read_shared(c)
+    shared, least, limits = read_shared(c)
     pools = tuple(
         PoolView(row.name, {**least, **get_totals(row)}, row.status, row.policy or PRIORITY)
         for row in reads.list_pools(c)
@@ -201,7 +205,9 @@ def read_view(
         (row, counted.get((row.name, TaskStatus.QUEUED.value), 0)) for row in reads.list_queues(c)
     ]
     busy = Counter(row.pool for row, total in rows if total)
-    runs = dispatch.list_active(c)
+    runs = limit_queries.list_active(c) if limits else dispatch.list_active(c)
+    now = timestamps.utcnow()
+    active = tuple(_build_active(c, cache, row, now, closed, limits) for row in runs)
     loads = Counter(run.queue for run in runs)
     queues: list[QueueView] = []
     for row, total in rows:
@@ -215,16 +221,43 @@ def read_view(
         policy = policies[row.pool]
         line = queue_order.list_first(c, cache, row.name, policy, size) if size and total else ()
         at, held_back = _find_unfinished(line, storing) if storing else (len(line), 0)
-        tasks = tuple(to_waiting(c, cache, task, policy, likely=closed) for task in line[:at])
-        queues.append(_build_queue(row, tasks, total, held_back))
-    now = timestamps.utcnow()
-    active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
+        to_tasks = partial(_to_tasks, c, cache, policy, likely=closed, limits=limits)
+        queue = _build_queue(row, to_tasks(line[:at]), total, held_back)
+        if limits and ahead and is_open and at == size and loads[row.name] < row.capacity:
+            queue = _read_beyond_limits(c, queue, policy, active, limits, size, to_tasks)
+        queues.append(queue)
     policy_of = {row.name: policies[row.pool] for row, _ in rows}
-    later = _read_later(c, cache, policy_of, ahead) if closed else ()
+    later = _read_later(c, cache, policy_of, ahead, limits) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
     return DispatchView(
-        pools, tuple(queues), active, halted, now.timestamp(), later, shared, withheld
+        pools, tuple(queues), active, halted, now.timestamp(), later, shared, withheld, limits
     )
+
+
+def _read_beyond_limits(
+    c: Connection,
+    queue: QueueView,
+    policy: str,
+    active: Sequence[ActiveRun],
+    limits: Limits,
+    size: int,
+    to_tasks: Callable[[Sequence[Any]], tuple[QueuedTask, ...]],
+) -> QueueView:
+    """Return a queue with the tasks beyond its window, if limits stop too many in the window."""
+    line, known = list(queue.waiting), {task.uuid for task in queue.waiting}
+    for _ in range(limit_view.MAX_READS):
+        excluded, startable = limit_view.find_exclusions(limits, active, line)
+        if startable >= size or not excluded:
+            break
+        rows = limit_queries.list_queued(c, queue.name, policy == PRIORITY, size, excluded)
+        more = to_tasks([row for row in rows if row.uuid not in known])
+        line += more
+        known.update(task.uuid for task in more)
+        if not more:
+            break
+    is_longer = len(line) > len(queue.waiting)
+    first_gap = len(queue.waiting) if is_longer else None
+    return replace(queue, waiting=tuple(sorted(line, key=get_sort_key)), first_gap=first_gap)
 
 
 def _find_unfinished(
@@ -242,7 +275,7 @@ def _find_unfinished(
 
 
 def _read_later(
-    c: Connection, cache: RunTimeCache, policies: Mapping[str, str], limit: int
+    c: Connection, cache: RunTimeCache, policies: Mapping[str, str], limit: int, limits: Limits
 ) -> tuple[LaterTask, ...]:
     """Return the first tasks that wait for a time, a retry or other tasks; `policies` by queue.
 
@@ -250,9 +283,10 @@ def _read_later(
     """
     found = reads.list_not_queued(c, limit)
     rows = [row for status, part in found.items() if status != TaskStatus.HELD for row in part]
+    subjects = limit_view.map_subjects(c, limits, [row.uuid for row in rows])
     return tuple(
         LaterTask(
-            to_waiting(c, cache, row, policies[row.queue]),
+            to_waiting(c, cache, row, policies[row.queue], subjects=subjects.get(row.uuid, ())),
             max(0.0, state.not_before_in or 0.0, state.retry_in or 0.0),
             tuple(parent.number for parent in state.unmet if parent.kind != "start"),
             tuple(parent.number for parent in state.unmet if parent.kind == "start"),
@@ -280,8 +314,31 @@ def _build_queue(
     )
 
 
+def _to_tasks(
+    c: Connection,
+    cache: RunTimeCache,
+    policy: str,
+    rows: Sequence[Any],
+    *,
+    likely: bool,
+    limits: Limits,
+) -> tuple[QueuedTask, ...]:
+    """Convert rows to waiting tasks of the plan."""
+    bound = limit_view.map_subjects(c, limits, [row.uuid for row in rows]) if limits else {}
+    return tuple(
+        to_waiting(c, cache, row, policy, likely=likely, subjects=bound.get(row.uuid, ()))
+        for row in rows
+    )
+
+
 def to_waiting(
-    c: Connection, cache: RunTimeCache, row: Any, policy: str, *, likely: bool = True
+    c: Connection,
+    cache: RunTimeCache,
+    row: Any,
+    policy: str,
+    *,
+    likely: bool = True,
+    subjects: tuple[str, ...] = (),
 ) -> QueuedTask:
     """Convert a row to a waiting task of the plan, with or without likely run times.
 
@@ -300,11 +357,12 @@ def to_waiting(
         row.timeout,
         run_times.limit_run_times(past.likely, row.timeout) if past else (),
         queue_order.compute_task_rank(c, cache, policy, row),
+        subjects,
     )
 
 
 def _build_active(
-    c: Connection, cache: RunTimeCache, row: Any, now: datetime, likely: bool
+    c: Connection, cache: RunTimeCache, row: Any, now: datetime, likely: bool, limits: Limits
 ) -> ActiveRun:
     began = timestamps.to_unix(row.start_time) if row.start_time else None
     elapsed = 0.0 if began is None else now.timestamp() - began
@@ -325,6 +383,7 @@ def _build_active(
         limit,
         run_times.limit_run_times(tuple(seconds - elapsed for seconds in times), limit),
         began,
+        limit_view.find_subjects(limits, row),
     )
 
 
@@ -365,7 +424,7 @@ def explain_waiting(
     places = _read_places(c, cache, view, asked)
     answers = explain_all(
         view,
-        [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)],
+        [(subject, places[subject.uuid]) for subject in read_subjects(c, asked, view.limits)],
         partial(cache.forecast, may_lag=may_lag),
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
@@ -376,7 +435,7 @@ def _read_places(
 ) -> dict[str, int | None]:
     """Return places in the queues: known within the window, counted beyond it."""
     known: dict[str, int | None] = {
-        t.uuid: at for queue in view.queues for at, t in enumerate(queue.waiting)
+        t.uuid: at for queue in view.queues for at, t in enumerate(queue.waiting[: queue.first_gap])
     }
     beyond = [task for task in tasks if task.status == TaskStatus.QUEUED and task.uuid not in known]
     policies = {pool.name: pool.policy for pool in view.pools}
@@ -392,15 +451,21 @@ def _read_places(
     }
 
 
-def read_subjects(c: Connection, tasks: Sequence[TaskRow | TaskLineRow]) -> list[TaskState]:
+def read_subjects(
+    c: Connection, tasks: Sequence[TaskRow | TaskLineRow], limits: Limits | None = None
+) -> list[TaskState]:
     """Return the tasks as the explanation needs them, in order."""
+    bound = limit_view.map_subjects(c, limits or {}, [task.uuid for task in tasks])
     parents, now = (
         reads.map_parents(c, [task.uuid for task in tasks if task.status != TaskStatus.QUEUED]),
         timestamps.utcnow(),
     )
     running = any(row.status == TaskStatus.RUNNING for rows in parents.values() for row in rows)
     paused = _find_paused(c) if running else frozenset[int]()
-    return [_build_subject(task, parents.get(task.uuid, ()), now, paused) for task in tasks]
+    return [
+        _build_subject(task, parents.get(task.uuid, ()), now, paused, bound.get(task.uuid, ()))
+        for task in tasks
+    ]
 
 
 def _find_paused(c: Connection) -> frozenset[int]:
@@ -413,6 +478,7 @@ def _build_subject(
     parents: Sequence[ParentRow],
     now: datetime,
     paused: Collection[int],
+    subjects: tuple[str, ...],
 ) -> TaskState:
     due, retry_in = _seconds_until(task.not_before, now), _seconds_until(task.retry_at, now)
     at = (
@@ -428,7 +494,8 @@ def _build_subject(
     make_amounts(task.cpu, task.memory, parse_named(task.resources)),
                    task.held_by if task.hold else None, due, at, retry_in, task.attempts,
                    task.failures, task.retries,
-                   waits_for, (task.held_by or "").startswith(quarantine.HELD_BY))  # fmt: skip
+                   waits_for, (task.held_by or "").startswith(quarantine.HELD_BY),
+                   subjects)  # fmt: skip
 
 
 def _seconds_until(text: str | None, now: datetime) -> float | None:

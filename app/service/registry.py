@@ -24,7 +24,7 @@ from app.service import (
 from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
-from app.service.definitions import apply, editor, queues, slas, templates
+from app.service.definitions import apply, editor, limits, queues, slas, templates
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
@@ -95,6 +95,10 @@ VERBS: dict[str, Verb] = {
         "pool.pause": queues.pool_pause,
         "pool.resume": queues.pool_resume,
         "pool.drain": queues.pool_drain,
+        "limit.ls": limits.ls,
+        "limit.show": limits.show,
+        "limit.set": limits.set_,
+        "limit.rm": limits.rm,
         "template.ls": templates.ls,
         "template.show": templates.show,
         "template.create": templates.create,

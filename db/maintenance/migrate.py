@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0016"
+HEAD = "0017"
 REVISIONS = (
     "0001",
     "0002",
@@ -49,6 +49,7 @@ REVISIONS = (
     "0014",
     "0015",
     "0016",
+    "0017",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

@@ -29,6 +29,16 @@ def to_text(amounts: Mapping[str, float] | None) -> str | None:
     return json.dumps(kept, sort_keys=True) if kept else None
 
 
+class LimitRow(NamedTuple):
+    """The most that running tasks of a tag may take; None is any amount."""
+
+    name: str
+    running: int | None
+    cpu: float | None
+    memory: float | None
+    resources: str | None
+
+
 class SharedResourceRow(NamedTuple):
     """A row of the resources table."""
 
@@ -48,6 +58,28 @@ def list_shared(c: Connection) -> list[SharedResourceRow]:
 def read_totals(c: Connection) -> Mapping[str, int]:
     """Return {resource that all pools share: its total}."""
     return dict(raw_sql.fetch_tuples(c, "SELECT name, total FROM resources"))
+
+
+class Bounds(NamedTuple):
+    """Totals beside those of pools: shared resources, and limits of tags, both by name."""
+
+    shared: Mapping[str, int]
+    limits: Mapping[str, LimitRow]
+
+
+def read_bounds(c: Connection) -> Bounds:
+    """Return what bounds the tasks of all pools together, by one statement."""
+    rows = list(raw_sql.fetch_tuples(c, _BOUNDS))
+    return Bounds(
+        {row[1]: row[2] for row in rows if not row[0]},
+        {row[1]: LimitRow._make(row[1:]) for row in rows if row[0]},
+    )
+
+
+_BOUNDS = (
+    "SELECT 0, name, total, NULL, NULL, NULL FROM resources"
+    " UNION ALL SELECT 1, name, running, cpu, memory, resources FROM limits"
+)
 
 
 def parse_devices(text: str | None) -> list[str]:

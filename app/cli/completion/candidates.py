@@ -140,6 +140,10 @@ def _list_pools(call: Call) -> Candidates:
     return ((row["name"], row.get("description") or row["status"]) for row in call("pool.ls"))
 
 
+def _list_limits(call: Call) -> Candidates:
+    return ((row["name"], row.get("description") or "") for row in call("limit.ls"))
+
+
 def _list_templates(call: Call) -> Candidates:
     rows = (row for row in call("template.ls", brief=True) if not row.get("retired_at"))
     return ((row["name"], row.get("description") or row["engine"]) for row in rows)
@@ -179,6 +183,7 @@ def _list_backups(call: Call) -> Candidates:
 _LISTERS: dict[str, Callable[[Call], Candidates]] = {
     "queue": _list_queues,
     "pool": _list_pools,
+    "limit": _list_limits,
     "template": _list_templates,
     "schedule": _list_schedules,
     "sla": _list_slas,

@@ -86,6 +86,22 @@ class ResourceDefinition(Definition):
     description: str | None = None
 
 
+class LimitDefinition(Definition):
+    """The most that the running tasks of a tag may take together; at least one amount is given."""
+
+    running: Capacity | None = None
+    cpu: Cpu | None = None
+    memory: Size | None = None
+    resources: Resources | None = None
+    description: str | None = None
+
+    @model_validator(mode="after")
+    def _check_amounts(self) -> LimitDefinition:
+        if self.running is self.cpu is self.memory is None and not self.resources:
+            raise ValueError("a limit needs running, cpu, memory or resources")
+        return self
+
+
 class QueueDefinition(Definition):
     """A queue. The default `capacity` is the number of cores of its pool."""
 
@@ -134,6 +150,7 @@ class SlaDefinition(Definition):
 
 KINDS: Mapping[str, type[BaseModel]] = {
     "resources": ResourceDefinition,
+    "limits": LimitDefinition,
     "pools": PoolDefinition,
     "queues": QueueDefinition,
     "templates": TemplateDefinition,

@@ -63,7 +63,15 @@ def build_context(
     ).union(heads)
     starts = {task.uuid: task for task in decision.starts}
     return PlanContext(
-        view, numbers, queues, decision.budgets, decision.slots, starts, holders, forecaster
+        view,
+        numbers,
+        queues,
+        decision.budgets,
+        decision.slots,
+        starts,
+        holders,
+        decision.limits,
+        forecaster,
     )
 
 
@@ -76,7 +84,7 @@ def build_waiting_task(
         context, subject, position, queue, context.budgets[queue.pool], context.holders[queue.pool]
     )
     return (
-        replace(waiting, position=waiting.index)
+        replace(waiting, position=waiting.place)
         if position is None and subject.status == "queued"
         else waiting
     )

@@ -9,8 +9,9 @@ from random import Random
 from typing import NamedTuple
 from zlib import crc32
 
+from app.core.scheduling.amounts import EPSILON
+from app.core.scheduling.limits import LimitBudget
 from app.core.scheduling.plan import (
-    EPSILON,
     ActiveRun,
     DispatchView,
     PoolBudget,
@@ -236,7 +237,9 @@ class _Simulation:
         for run in self._runs:
             slots[run.task.queue] -= 1
             budget_of[run.task.queue].occupy(run.task, run.get_planned_end(self._now))
-        started = start_tasks(self._line, budget_of, slots)
+        limits = self._view.limits
+        budget = LimitBudget(limits, [run.task for run in self._runs]) if limits else None
+        started = start_tasks(self._line, budget_of, slots, budget)
         if not self._is_contended:
             self._note_contention(budgets.values())
         if not started:
@@ -297,11 +300,12 @@ class _RecordedSimulation(_Simulation):
 
 
 def _cut_queues(line: Iterable[QueuedTask], depth: int) -> list[QueuedTask]:
-    """Return the first `depth` tasks of each queue."""
-    counts: dict[str, int] = {}
+    """Return the first `depth` tasks of each queue, and of each limit in it."""
+    counts: dict[object, int] = {}
     kept: list[QueuedTask] = []
     for task in line:
-        counts[task.queue] = counts.get(task.queue, 0) + 1
-        if counts[task.queue] <= depth:
+        key = (task.queue, task.subjects) if task.subjects else task.queue
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= depth:
             kept.append(task)
     return kept

@@ -7,8 +7,9 @@ task of the reserved task's queue takes the last slot of that queue only if its 
 then. The first task of a full queue gets a reservation, too, if a slot is free before the resources
 are.
 
-Pools share nothing but the shared resources. A task that needs one of these must not delay the
-reserved task of another pool. Times are seconds from now as floats.
+Pools share nothing but the shared resources and limits. A task that needs one of these must not
+delay the reserved task of another pool. A task that a limit stops is skipped (see `limits`). Times
+are seconds from now as floats.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,15 +17,11 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple
 
+from app.core.scheduling.amounts import EPSILON, Amounts
+from app.core.scheduling.limits import LimitBudget, Limits
 from app.core.scheduling.order import PRIORITY
 
-# Sums of tenths drift by 1e-15 per step. Nobody requests a millionth of a core or of a MiB.
-EPSILON = 1e-6
-
 ACTIVE = "active"
-
-Amounts = Mapping[str, float]
-"""Amounts of resources by name: `cpu` in cores, `memory` in MiB, the others as integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,8 @@ class QueuedTask:
 
     `expected` is the run time in seconds that the plan counts on; None is unbounded. `likely` holds
     equally likely run times from past runs, for forecasts only. `limit` is the timeout. `rank`
-    replaces the priority in pools with another policy (see `order`).
+    replaces the priority in pools with another policy (see `order`). `subjects` are the tags and
+    the group that limits bound.
     """
 
     uuid: str
@@ -57,6 +55,7 @@ class QueuedTask:
     limit: float | None = None
     likely: tuple[float, ...] = ()
     rank: float | None = None
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ class QueueView:
     """A queue with its first waiting tasks, ordered as by `get_sort_key`.
 
     `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds. If `storing`
-    is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored.
+    is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored. If
+    `first_gap` is not None, tasks that limits stop are left out from that position on.
     """
 
     name: str
@@ -77,6 +77,7 @@ class QueueView:
     paused_by: str | None
     paused_since: float | None
     storing: int = 0
+    first_gap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class ActiveRun:
     limit: float | None = None
     likely: tuple[float, ...] = ()
     began: float | None = None
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class DispatchView:
     The pool of every queue and the queue of every run must be present. `halted` is the reason why
     nothing starts. `now` (UNIX seconds) is used to format dates, and `later` for forecasts.
     `shared` holds the totals of the shared resources: a pool without an amount of its own may use
-    all of it. `withheld` are units of these that nothing gets now.
+    all of it. `withheld` are units of these that nothing gets now. `limits` bound the tasks of tags
+    and groups.
     """
 
     pools: tuple[PoolView, ...]
@@ -135,6 +138,7 @@ class DispatchView:
     later: tuple[LaterTask, ...] = ()
     shared: Amounts = field(default_factory=dict[str, float])
     withheld: tuple[Withheld, ...] = ()
+    limits: Limits = field(default_factory=dict[str, Amounts])
 
     def get_policy(self, queue: str) -> str:
         """Return the policy of the pool of a queue."""
@@ -363,19 +367,12 @@ class DispatchDecision:
     budgets: dict[str, PoolBudget]
     slots: dict[str, int]
     starts: list[QueuedTask]
+    limits: LimitBudget | None
 
 
 def get_known_end(ends_in: float | None) -> float:
     """Return the seconds until a run ends, or inf if unknown or overdue."""
     return inf if ends_in is None or ends_in <= 0 else ends_in
-
-
-def can_fit(need: float, free: float) -> bool:
-    """Return True if `need` is free.
-
-    A need of 0 always fits, even into an overcommitted pool.
-    """
-    return need <= free + EPSILON or need == 0
 
 
 def make_plan(view: DispatchView) -> Plan:
@@ -399,18 +396,36 @@ def decide(view: DispatchView) -> DispatchDecision:
     for run in view.active:
         slots[run.queue] -= 1
         room_of[run.queue].occupy(run, get_known_end(run.ends_in))
-    starts = [] if view.halted is not None else start_tasks(order_tasks(view), room_of, slots)
-    return DispatchDecision(rooms, slots, starts)
+    limits = LimitBudget(view.limits, view.active) if view.limits else None
+    halted = view.halted is not None
+    starts = [] if halted else start_tasks(order_tasks(view), room_of, slots, limits)
+    return DispatchDecision(rooms, slots, starts, limits)
 
 
 def split_view(view: DispatchView) -> list[DispatchView]:
     """Return parts of a view that do not affect each other: a pool each, or pools that share.
 
-    All pools with a queue that can use a shared resource are one part.
+    All pools with a queue that can use a shared resource, or with a task that a limit bounds, are
+    one part.
     """
-    linked = [pool for pool in view.pools if any(pool.totals.get(n, inf) for n in view.shared)]
+    bound = _find_bound_pools(view) if view.limits else ()
+    linked = [
+        pool
+        for pool in view.pools
+        if pool.name in bound or any(pool.totals.get(n, inf) for n in view.shared)
+    ]
     alone = [(pool,) for pool in view.pools if pool not in linked]
     return [_make_part(view, pools) for pools in ([tuple(linked)] if linked else []) + alone]
+
+
+def _find_bound_pools(view: DispatchView) -> set[str]:
+    pool_of = {queue.name: queue.pool for queue in view.queues}
+    tasks = [
+        *(task for queue in view.queues for task in queue.waiting),
+        *view.active,
+        *(one.task for one in view.later),
+    ]
+    return {pool_of[task.queue] for task in tasks if task.subjects}
 
 
 def _make_part(view: DispatchView, pools: tuple[PoolView, ...]) -> DispatchView:
@@ -440,7 +455,10 @@ def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
 
 
 def start_tasks(
-    line: Iterable[QueuedTask], rooms: Mapping[str, PoolBudget], slots: dict[str, int]
+    line: Iterable[QueuedTask],
+    rooms: Mapping[str, PoolBudget],
+    slots: dict[str, int],
+    limits: LimitBudget | None = None,
 ) -> list[QueuedTask]:
     """Return the tasks of the ordered `line` that start now; deduct them from pools and slots.
 
@@ -450,7 +468,7 @@ def start_tasks(
     return [
         task
         for task in line
-        if task.queue not in full and _try_start(task, rooms[task.queue], slots, full)
+        if task.queue not in full and _try_start(task, rooms[task.queue], slots, full, limits)
     ]
 
 
@@ -464,21 +482,40 @@ def is_open(queue: QueueView, pool: PoolView) -> bool:
     return queue.status == ACTIVE and pool.status == ACTIVE
 
 
-def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int], full: set[str]) -> bool:
+def _try_start(
+    task: QueuedTask,
+    room: PoolBudget,
+    slots: dict[str, int],
+    full: set[str],
+    limits: LimitBudget | None,
+) -> bool:
     """Start a task if allowed; reserve resources for the first one that does not fit.
 
-    Add its queue to `full` if the queue has no free slot. Of a full queue only the first task gets
-    here, so only that task may get a reservation.
+    Add its queue to `full` if the queue has no free slot. Of a full queue only the first task that
+    no limit stops gets here, so only that task may get a reservation.
     """
-    free, fits = slots[task.queue], room.has_free(task.needs)
+    free = slots[task.queue]
+    if not task.subjects:
+        limits = None
+    if limits and (lacking := limits.find_lacking(task)):
+        if free >= 1 and room.can_ever_fit(task.needs):
+            limits.add_first(task, lacking)
+        return False
+    fits = room.has_free(task.needs)
     if free < 1:
         full.add(task.queue)
     if not fits and room.backfill is None and room.can_ever_fit(task.needs):
         room.reserve(task, free)
-    if free < 1 or not fits or not _try_backfill(task, room, free):
+        if limits and room.backfill is not None:
+            limits.keep(task, room.backfill.starts_in)
+    if free < 1 or not fits or (limits and not limits.can_admit(task)):
+        return False
+    if not _try_backfill(task, room, free):
         return False
     slots[task.queue] = free - 1
     room.occupy(task, inf if task.expected is None else task.expected)
+    if limits:
+        limits.occupy(task)
     return True
 
 

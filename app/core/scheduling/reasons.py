@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from math import inf
 
 from app.core.dependency_kinds import describe_wait
+from app.core.scheduling.amounts import can_fit
+from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
 from app.core.scheduling.order import PRIORITY, describe_policy
 from app.core.scheduling.plan import (
     ACTIVE,
@@ -14,7 +16,6 @@ from app.core.scheduling.plan import (
     BackfillBudget,
     DispatchView,
     QueuedTask,
-    can_fit,
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format
@@ -84,6 +85,34 @@ class ResourceNeed:
     def is_lacking(self) -> bool:
         """True if the pool has too little free."""
         return not can_fit(self.needs, self.free)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNeed(ResourceNeed):
+    """An amount that a task takes of a limit; `first` is the number of a task that goes first."""
+
+    subject: str = ""
+    first: int | None = None
+
+    @property
+    def code(self) -> str:
+        """Stable code of the reason."""
+        return "limit"
+
+    @property
+    def unit(self) -> str:
+        """Word behind an amount."""
+        return " running" if self.name == RUNNING else f" {sanitize(self.name)}"
+
+    @property
+    def title(self) -> str:
+        """Name of the limit: `limit team=a`, or `g12` for a group."""
+        shown = sanitize(format_subject(self.subject))
+        return shown if shown != self.subject else f"limit {shown}"
+
+    def get_amount(self, run: ActiveRun) -> float:
+        """Return the amount that a run holds."""
+        return 1.0 if self.name == RUNNING else run.needs.get(self.name, 0.0)
 
 
 def find_reasons(case: WaitingTask) -> tuple[WaitReason, ...]:
@@ -212,6 +241,62 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     )
 
 
+def find_limit_stops(case: WaitingTask) -> list[LimitNeed]:
+    """Return the amounts of limits that stop a task, the last one to be free first."""
+    if case.context.limits is None or case.subject.uuid in case.context.starts:
+        return []
+    uses = list_uses(case.context.view.limits, case.subject)
+    needs = [_make_limit_need(case, key, need) for key, need in uses]
+    found = [need for need in needs if need.is_lacking or need.first is not None]
+    return sorted(found, key=lambda need: -_find_sufficient_ends(need)[1])
+
+
+def _make_limit_need(case: WaitingTask, key: LimitKey, need: float) -> LimitNeed:
+    view, plan = case.context.view, case.context.limits
+    held = {run.number: dict(list_uses(view.limits, run)).get(key, 0.0) for run in view.active}
+    runs = [run for run in view.active if held[run.number]]
+    total = get_total(view.limits, key)
+    free = total - sum(held.values())
+    first = plan.firsts.get(key) if plan else None
+    if first is not None and first.uuid == case.subject.uuid:
+        first = None
+    if first is None and plan and can_fit(need, free) and not can_fit(need, plan.get_free(key)):
+        first = [task for task in case.context.starts.values() if key.subject in task.subjects][-1]
+    return LimitNeed(
+        key.resource,
+        need,
+        max(0.0, free),
+        total,
+        sorted(runs, key=lambda run: get_known_end(run.ends_in)),
+        subject=key.subject,
+        first=first and first.number,
+    )
+
+
+def _explain_limits(case: WaitingTask) -> Iterator[WaitReason]:
+    for need in find_limit_stops(case):
+        needs, total, unit = (*map(need.format_amount, (need.needs, need.total)), need.unit)
+        use = f"{need.format_amount(need.total - need.free)} of {total}{unit}"
+        if not can_fit(need.needs, need.total):
+            said = f"{need.title}: needs {needs}{unit}, at most {total}: it can never start"
+            yield _make_reason(need.code, said, f"{need.title}: needs {needs}, at most {total}")
+        elif can_fit(need.needs, need.free) and need.first is not None:
+            yield _make_reason(need.code, f"{need.title}: {use}; #{need.first} goes first",
+                               f"{need.title}: #{need.first} goes first")  # fmt: skip
+        else:
+            runs, _ = _find_sufficient_ends(need)
+            asked = "" if need.name == RUNNING else f"needs {needs}, "
+            ends = f"#{runs[-1].number} ends {_format_end(runs)}" if runs else None
+            yield WaitReason(
+                need.code,
+                _join_parts(f"{need.title}: {asked}{use}", ends or _NO_END),
+                _fit_parts(f"{need.title}: {use}", ends),
+            )
+
+
+_NO_END = "no running task has a known end that frees enough"
+
+
 def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
     needs = [need for need in find_needs(case) if need.is_lacking]
     if case.is_full:  # the reason before names the position
@@ -307,7 +392,7 @@ def _find_sufficient_ends(need: ResourceNeed) -> tuple[list[ActiveRun], float]:
 def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str:
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
-        return "no running task has a known end that frees enough"
+        return _NO_END
     first = (
         f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
         f" {_format_end(runs[:1])}"
@@ -338,6 +423,8 @@ def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task whose queue has a slot: reserved, behind another, or starting."""
     is_reserved = case.budget.backfill and case.budget.backfill.task.uuid == case.subject.uuid
+    if find_limit_stops(case):
+        return
     if (
         (case.is_full and not is_reserved)
         or not case.is_open
@@ -519,6 +606,7 @@ GENERAL_CHECKS = (
 QUEUED_CHECKS = (
     _explain_storing,
     _explain_full_queue,
+    _explain_limits,
     _explain_needs,
     _explain_position,
     _explain_order,

@@ -8,7 +8,9 @@ from dataclasses import replace
 from math import ceil, inf
 from typing import Any
 
+from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.explain import build_context, build_waiting_task
+from app.core.scheduling.limits import RUNNING, find_name, format_subject
 from app.core.scheduling.order import compute_rank
 from app.core.scheduling.plan import (
     ACTIVE,
@@ -18,9 +20,13 @@ from app.core.scheduling.plan import (
     PoolView,
     QueuedTask,
     QueueView,
-    can_fit,
 )
-from app.core.scheduling.reasons import ResourceNeed, find_needs, find_unknown_ends
+from app.core.scheduling.reasons import (
+    ResourceNeed,
+    find_limit_stops,
+    find_needs,
+    find_unknown_ends,
+)
 from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
 from app.core.scheduling.run_stats import (
     REQUEST_MARGIN,
@@ -381,6 +387,41 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
                    worth=worth)  # fmt: skip
 
 
+def _suggest_limit(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+    """Suggest a higher limit of a tag."""
+    for need in find_limit_stops(case)[:1]:
+        name = find_name(world.view.limits, need.subject)
+        if name is None or name != format_subject(name) or not need.is_lacking:
+            return
+        old, new = need.total, need.total + need.needs - need.free
+        higher = {**world.view.limits, name: {**world.view.limits[name], need.name: new}}
+        worth, gain = predict_gain(world, replace(world.view, limits=higher), world.task)
+        was, now = (format_option(need.name, amount) for amount in (old, new))
+        option = ("--running", now) if need.name == RUNNING else _make_option(need.name, new)
+        yield Suggestion(
+            "limit",
+            f"limit {sanitize(name)}: {need.name} {was} → {now}",
+            gain,
+            "limit.set",
+            {"name": name, **_make_limit_args(need.name, new)},
+            ("taskdeck", "limit", "set", name, *option),
+            f"{need.name.capitalize()} {was} → {now}:",
+            (
+                SuggestionUndo(
+                    "limit.set",
+                    {"name": name, **_make_limit_args(need.name, old)},
+                    f"{need.name.capitalize()} {was} again:",
+                ),
+            ),
+            f"limit {name}",
+            worth=worth,
+        )
+
+
+def _make_limit_args(name: str, amount: float) -> dict[str, Any]:
+    return {"running": int(amount)} if name == RUNNING else _make_amount_args({name: amount})
+
+
 def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a larger pool, if the machine has room or the task could never start."""
     pool, needs = case.budget.pool, [need for need in find_needs(case) if need.is_lacking]
@@ -464,7 +505,11 @@ def _make_option(name: str, amount: float) -> Sequence[str]:
 
 def _make_pool_args(pool: str, amounts: Amounts) -> dict[str, Any]:
     """Return pool amounts as verb arguments, without rounding."""
-    args: dict[str, Any] = {"name": pool}
+    return {"name": pool, **_make_amount_args(amounts)}
+
+
+def _make_amount_args(amounts: Amounts) -> dict[str, Any]:
+    args: dict[str, Any] = {}
     if MEMORY in amounts:
         args[MEMORY] = f"{format_number(amounts[MEMORY])}M"
     if CPU in amounts:
@@ -484,9 +529,10 @@ def _compute_required_total(need: ResourceNeed) -> float:
 def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest cancelling the one run that helps most and loses least."""
     lacking = {need.code for need in find_needs(case) if need.is_lacking}
-    if not codes & {"queue-full", *lacking}:
+    if not codes & {"queue-full", "limit", *lacking}:
         return
-    holders = [*case.holders, *(run for need in find_needs(case) for run in need.holders)]
+    needs = [*find_needs(case), *find_limit_stops(case)]
+    holders = [*case.holders, *(run for need in needs for run in need.holders)]
     by_number = {run.number: run for run in holders if _is_blocking(run, case)}
     blocking = list(by_number.values())
     blocking.sort(key=lambda run: (_get_priority(world, run), _get_elapsed(world, run)))
@@ -508,7 +554,8 @@ def _is_blocking(run: ActiveRun, case: WaitingTask) -> bool:
     """Return True if ending this run alone frees the slot and the resources."""
     if case.is_full and (run.queue != case.queue.name or case.load > case.queue.capacity):
         return False
-    return all(can_fit(need.needs, need.free + need.get_amount(run)) for need in find_needs(case))
+    needs = [*find_needs(case), *find_limit_stops(case)]
+    return all(can_fit(need.needs, need.free + need.get_amount(run)) for need in needs)
 
 
 def _format_freed(run: ActiveRun, case: WaitingTask) -> str:
@@ -537,6 +584,7 @@ _GENERATORS = (
     _suggest_run_timeout,
     _suggest_front,
     _suggest_capacity,
+    _suggest_limit,
     _suggest_larger_pool,
     _suggest_cancel,
 )

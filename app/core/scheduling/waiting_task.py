@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.core.scheduling.forecast import Forecast, make_forecast
+from app.core.scheduling.limits import LimitBudget
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
@@ -40,6 +41,7 @@ class TaskState:
 
     Times are in seconds from now. `attempt` counts all attempts; `failures` counts those since the
     last manual retry. `is_quarantined` marks a quarantined task, which a release does not fix.
+    `subjects` are its tags and its group that limits bound.
     """
 
     uuid: str
@@ -58,6 +60,7 @@ class TaskState:
     retries: int
     parents: tuple[ParentTask, ...]
     is_quarantined: bool = False
+    subjects: tuple[str, ...] = ()
 
     @property
     def last_attempt(self) -> int:
@@ -119,6 +122,8 @@ class PlanContext:
     starts: dict[str, QueuedTask]
     holders: dict[str, list[ActiveRun]]
     """Active runs by pool, earliest expected end first."""
+    limits: LimitBudget | None = None
+    """Amounts of limits that the plan leaves."""
     forecaster: Forecaster | None = None
     """Source of forecasts shared by several readers; by default, only these tasks are simulated."""
     forecasts: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
@@ -166,6 +171,12 @@ class WaitingTask:
         return next(
             (i for i, task in enumerate(self.queue.waiting) if task.uuid == self.subject.uuid), None
         )
+
+    @property
+    def place(self) -> int | None:
+        """Place in the queue; None if it is beyond the first tasks, which the view has all."""
+        at, gap = self.index, self.queue.first_gap
+        return None if at is None or (gap is not None and at >= gap) else at
 
     @property
     def load(self) -> int:

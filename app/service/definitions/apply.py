@@ -38,16 +38,18 @@ from app.service.tasks.places import Place, get_totals
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import alerts, definitions, operations, reads, resources, schedules
+from db.queries import limits as limit_queries
 from db.queries.resources import parse_named
 from db.rows import ScheduleRow, TemplateRow
 from db.schema import Table
 
-_ORDER = ("slas", "resources", "pools", "queues", "templates", "calendars", "schedules")
+_ORDER = ("slas", "resources", "limits", "pools", "queues", "templates", "calendars", "schedules")
 """Kinds in order of dependency, referenced ones first."""
 MAX_AT_ONCE = 200
 """Changes stored in one transaction, of at most 0.3 ms each."""
 _TABLES: Mapping[str, Table] = {
     "resources": schema.resources,
+    "limits": schema.limits,
     "pools": schema.pools,
     "queues": schema.queues,
     "templates": schema.templates,
@@ -334,7 +336,7 @@ def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[
             definition, build_definition(kind, definition.model_dump(by_alias=True))
         )
     values = definition.model_dump()
-    if kind == "pools":
+    if kind in ("pools", "limits"):
         values["resources"] = resources.to_text(values["resources"])
     if kind == "slas":
         values["priority"] = values.pop("severity")
@@ -402,6 +404,7 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
         "templates": definitions.list_templates,
         "slas": definitions.list_slas,
         "resources": resources.list_shared,
+        "limits": limit_queries.list_rows,
         "calendars": schedules.list_calendars,
         "schedules": schedules.list_all,
     }
@@ -487,6 +490,6 @@ def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
         return build_source(masked) | {"cwd": row["context"]["cwd"]}
     if kind == "slas":
         row = dict(row) | {"severity": row["priority"]}
-    if kind == "pools":
+    if kind in ("pools", "limits"):
         row = dict(row) | {"resources": parse_named(row["resources"]) or None}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

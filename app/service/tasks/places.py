@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from app.core.scheduling.plan import Amounts
+from app.core.scheduling.amounts import Amounts
+from app.core.scheduling.limits import Limits
 from app.core.scheduling.resources import (
     CPU,
     GPU,
@@ -18,6 +20,7 @@ from app.core.scheduling.resources import (
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Refused
 from app.service import gpus
+from app.service.limit_view import to_limits
 from db import host
 from db.engine import Connection
 from db.queries import reads, resources
@@ -26,11 +29,12 @@ from db.rows import PoolRow
 
 
 class Place(NamedTuple):
-    """A pool: what it has of its own, and what all pools share."""
+    """A pool: what it has of its own, what all pools share, and the limits of tags."""
 
     pool: str
     own: Amounts
     shared: Amounts
+    limits: Limits = MappingProxyType({})
 
 
 def get_totals(row: PoolRow) -> Amounts:
@@ -38,23 +42,30 @@ def get_totals(row: PoolRow) -> Amounts:
     return make_amounts(row.total_cpu, row.total_memory, parse_named(row.resources))
 
 
-def read_shared(c: Connection) -> tuple[Amounts, Amounts]:
-    """Return what all pools share, and what a pool has of its own unless it says more.
+class SharedBounds(NamedTuple):
+    """Amounts that all pools share, own ones of pools that say no more, and limits of tags."""
 
-    The GPUs of the machine bound all pools together.
-    """
-    shared, devices = resources.read_totals(c), gpus.get_devices()
+    shared: Amounts
+    least: Amounts
+    limits: Limits
+
+
+def read_shared(c: Connection) -> SharedBounds:
+    """Return what bounds the tasks of all pools together, such as the GPUs of the machine."""
+    found, devices = resources.read_bounds(c), gpus.get_devices()
+    limits = to_limits(found.limits) if found.limits else {}
     if devices is None:
-        return shared, {}
+        return SharedBounds(found.shared, {}, limits)
+    shared = found.shared
     bound = min(len(devices), shared.get(GPU, len(devices)))
-    return {**shared, GPU: bound}, {} if GPU in shared else {GPU: 0}
+    return SharedBounds({**shared, GPU: bound}, {} if GPU in shared else {GPU: 0}, limits)
 
 
 def read_places(c: Connection) -> dict[str, Place]:
     """Return {queue: its pool as a place}."""
-    shared, least = read_shared(c)
+    shared, least, limits = read_shared(c)
     pools = {
-        row.name: Place(row.name, {**least, **get_totals(row)}, shared)
+        row.name: Place(row.name, {**least, **get_totals(row)}, shared, limits)
         for row in reads.list_pools(c)
     }
     return {row.name: pools[row.pool] for row in reads.list_queues(c)}

@@ -61,6 +61,7 @@ from app.service.tasks.json_lines import (
     number_lines,
     parse_line,
 )
+from app.service.tasks.limit_checks import require_within_limits
 from app.service.tasks.places import Place, read_places, require_fit
 from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
 from db import timestamps
@@ -157,7 +158,9 @@ class SubmitBatch:
             _pick_first(spec.memory, template and template.memory, 0.0),
         )
         named = choose_named(spec, template)
-        self._check_request(queue.name, place, make_amounts(cpu, memory, named))
+        needs = make_amounts(cpu, memory, named)
+        self._check_request(queue.name, place, needs)
+        require_within_limits(place.limits, spec.tags, needs)
         timeout = _pick_first(spec.timeout, template and template.timeout, None)
         if conflict := early_signal.find_conflict(spec.signal, timeout):
             raise Usage(f"{conflict} {NOT_SUBMITTED}", "Give one: --timeout 2h")

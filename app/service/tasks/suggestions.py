@@ -67,10 +67,13 @@ def _build_inputs(
 ) -> WhatIf:
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
+    state = dispatch_view.read_subjects(c, [row], view.limits)[0]
     return WhatIf(
-        view, dispatch_view.read_subjects(c, [row])[0],
-        dispatch_view.to_waiting(c, run_times, row, view.get_policy(row.queue)), why, progress,
-        similar_runs.learn_from_similar(c, row),
+        view, state,
+        dispatch_view.to_waiting(
+            c, run_times, row, view.get_policy(row.queue), subjects=state.subjects
+        ),
+        why, progress, similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
 

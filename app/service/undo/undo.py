@@ -351,6 +351,7 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
         "calendars": lambda: definitions.count_calendar_users(c, name),
         "schedules": dict,
         "resources": dict,
+        "limits": dict,
     }  # fmt: skip
     if table is schema.slas:
         _require_few_alerts(c, stored["id"], name, "rm")

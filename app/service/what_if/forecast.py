@@ -21,7 +21,7 @@ from app.core.scheduling.what_if import (
     summarize_waits,
 )
 from app.errors import Conflict, Usage
-from app.service import dispatch_view
+from app.service import dispatch_view, limit_view
 from app.service.context import Call
 from app.service.dispatch_view import get_cache
 from app.service.tasks import actions, lookup, views
@@ -215,7 +215,7 @@ def _find_cancelled(c: Connection, cancel: Sequence[str | int]) -> frozenset[int
 def _change_pools(c: Connection, given: Settings) -> dict[str, Mapping[str, float]]:
     """Return the totals of the changed pools. Raise NotFound."""
     pools = {row.name: row for row in reads.list_pools(c)}
-    _, least = read_shared(c)
+    least = read_shared(c).least
     found: dict[str, Mapping[str, float]] = {}
     for name, values in given.pools.items():
         if name not in pools:
@@ -250,7 +250,7 @@ def _change_places(
     for row in reads.list_pools(c):
         known.setdefault(row.name, Place(row.name, get_totals(row), read_shared(c)[0]))
     changed = {
-        name: Place(name, pools.get(name, one.own), {**one.shared, **given.resources})
+        name: one._replace(own=pools.get(name, one.own), shared={**one.shared, **given.resources})
         for name, one in known.items()
     }
     return {
@@ -276,7 +276,10 @@ def _change_tasks(
             continue
         named = {**parse_named(row.resources), **values.get(RESOURCES, {})}
         changed: TaskRow = row._replace(**columns, resources=resources.to_text(named))
-        found[row.number] = dispatch_view.to_waiting(c, get_cache(c), changed)
+        policy = view.get_policy(changed.queue)
+        subjects = limit_view.map_subjects(c, view.limits, [row.uuid]).get(row.uuid, ())
+        task = dispatch_view.to_waiting(c, get_cache(c), changed, policy, subjects=subjects)
+        found[row.number] = task
     return found
 
 

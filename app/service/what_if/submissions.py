@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from app.core.ids import make_uuid7
 from app.core.scheduling import run_times
+from app.core.scheduling.limits import Limits, list_subjects
 from app.core.scheduling.plan import LaterTask, QueuedTask
 from app.core.scheduling.resources import make_amounts
 from app.core.task_spec import TaskSpec
@@ -83,7 +84,8 @@ def make_tasks(
         at = min(unknown)
         raise _make_line_problem(lines[at][0], unknown[at])
     parents, leaders, held = _find_parents(c, batch.rows, edges)
-    tasks = [_to_queued(c, cache, row, at) for at, row in enumerate(batch.rows)]
+    limits = next(iter(places.values())).limits
+    tasks = [_to_queued(c, cache, row, at, limits) for at, row in enumerate(batch.rows)]
     queued, later = list[QueuedTask](), list[LaterTask]()
     for at, (row, task) in enumerate(zip(batch.rows, tasks, strict=True)):
         due = _get_seconds_until(row["not_before"])
@@ -96,7 +98,9 @@ def make_tasks(
     return NewTasks(tuple(queued), tuple(later), len(held), batch.rows)
 
 
-def _to_queued(c: Connection, cache: RunTimeCache, row: Mapping[str, Any], at: int) -> QueuedTask:
+def _to_queued(
+    c: Connection, cache: RunTimeCache, row: Mapping[str, Any], at: int, limits: Limits
+) -> QueuedTask:
     past = cache.get_past(c, row["template"], row["name"])
     return QueuedTask(
         row["uuid"],
@@ -109,6 +113,7 @@ def _to_queued(c: Connection, cache: RunTimeCache, row: Mapping[str, Any], at: i
         run_times.estimate_duration(cache.get_usual(c, row["template"]), row["timeout"]),
         row["timeout"],
         run_times.limit_run_times(past.likely, row["timeout"]) if past else (),
+        subjects=list_subjects(limits, row["tags"]),
     )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from app.core.scheduling.amounts import EPSILON
+from app.core.scheduling.limits import Limits
 from app.core.scheduling.plan import (
-    EPSILON,
     ActiveRun,
     DispatchView,
     LaterTask,
@@ -93,6 +94,7 @@ def make_view(
     now: float | None = None,
     later: tuple[LaterTask, ...] = (),
     shared: Mapping[str, int] | None = None,
+    limits: Limits | None = None,
 ) -> DispatchView:
     """Return a view of the parts, with a default pool if there is none."""
     return DispatchView(
@@ -103,6 +105,7 @@ def make_view(
         now=now,
         later=later,
         shared=shared or {},
+        limits=limits or {},
     )
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.plan import (
     ActiveRun,
     DispatchView,
     Plan,
     QueuedTask,
-    can_fit,
     get_sort_key,
     make_plan,
     split_view,
@@ -53,7 +53,7 @@ def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | Queued
     )
 
 
-def get_order(view: DispatchView, task: QueuedTask) -> tuple[int, ...]:
+def get_order(view: DispatchView, task: QueuedTask) -> tuple[float, ...]:
     return (
         -next(queue.priority for queue in view.queues if queue.name == task.queue),
         *get_sort_key(task),

@@ -31,6 +31,7 @@ WANTED_INDEXES = ("idx_alerts_open", "idx_tasks_next", "idx_instances_copies")
 """Partial indexes of which every entry is wanted."""
 SMALL_TABLES = {
     "resources",
+    "limits",
     "up",  # the ancestors of a page of tasks
     "backups",
     "replicas",

@@ -162,6 +162,7 @@ class VerbCaller:
         ]
         at_once = {"conditions": {"preset": "starts-within", "value": "1s"}, "actions": actions}
         await self.call_verb("apply", tables={"slas": {"at-once": at_once}})
+        await self.call_verb("limit.set", name="team=a", running=2, resources={"gpu": 1})
         await self.call_verb("sla.ls")  # evaluates the rules
         await self.call_verb("alert.ack", ids=["at-once"])
         await self.call_verb("alert.silence", ids=["at-once"], until="1h")
@@ -218,6 +219,7 @@ class VerbCaller:
             "definition.check": [
                 {"kind": "queues", "tables": {"queues": {"gpu": {"capacity": 3}}}, "name": "gpu"}
             ],
+            "limit.show": [{"name": "team=a"}],
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
             "queue.line": [{"names": ["gpu", "default"]}, {"names": []}],
