@@ -41,8 +41,8 @@ class ScheduleActions(PageScreen):
         return [
             KeyHint("e", "edit", "e", 3),
             *([turn] if row.state != "ended" else []),
-            KeyHint("r", "run now", "r", 6),
-            *([KeyHint("s", "skip", "s", 9)] if row.next_at is not None else []),
+            KeyHint("r", "run", "r", 6),
+            *([KeyHint("s", "skip", "s", 6)] if row.next_at is not None else []),
             KeyHint("x", "remove", "x", 10),
         ]
 

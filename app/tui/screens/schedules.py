@@ -41,7 +41,7 @@ MAX_TIMELINES = 100
 """Schedules whose timelines are read: those around the cursor."""
 _LAST = float("inf")
 _ORDERS: Mapping[str, Callable[[ScheduleEntry], Any]] = {
-    "next": lambda row: (row.next_at if row.next_at is not None else _LAST, row.name.casefold()),
+    "next": lambda row: (_LAST if row.next_at is None else row.next_at + row.delay, row.name),
     "name": lambda row: row.name.casefold(),
     "last": lambda row: -(row.fires[0].at if row.fires else 0.0),
     "usual": lambda row: -(row.run_seconds or 0.0),
