@@ -257,8 +257,16 @@ def read_names(
     )
     for row in rows:
         tasks[row[6]].append(row)
-    runs: dict[str, list[tuple[str, str, int]]] = {}
     uuids = [row[0] for found in tasks.values() for row in found if row[1] != "succeeded"]
+    runs = _map_ends(c, uuids)
+    fired = [row[0] for name in {*scheduled} & tasks.keys() for row in tasks[name]]
+    fires = map_fire_times(c, fired) if fired else {}
+    return {name: _judge_tasks(found, runs, fires) for name, found in tasks.items()}
+
+
+def _map_ends(c: Connection, uuids: Sequence[str]) -> dict[str, list[tuple[str, str, int]]]:
+    """Return {task: end, status and attempt of its ended runs}."""
+    runs: dict[str, list[tuple[str, str, int]]] = {}
     ends = raw_sql.fetch_tuples(
         c,
         "SELECT i.task_id, i.end_time, i.status, i.attempt FROM json_each(?) u CROSS JOIN"
@@ -268,9 +276,7 @@ def read_names(
     )
     for uuid, ended, status, attempt in ends:
         runs.setdefault(uuid, []).append((ended, status, attempt))
-    fired = [row[0] for name in {*scheduled} & tasks.keys() for row in tasks[name]]
-    fires = map_fire_times(c, fired) if fired else {}
-    return {name: _judge_tasks(found, runs, fires) for name, found in tasks.items()}
+    return runs
 
 
 def _judge_tasks(
@@ -289,7 +295,9 @@ def _judge_tasks(
     last = max(tasks, key=lambda row: row[7], default=None)
     template, queue, tags = (last[4], last[5], last[8]) if last else (None, None, None)
     failed = [
-        (planned[row[0]], end) for row in tasks for end in _list_failures(row, runs.get(row[0], ()))
+        (planned[row[0]], end)
+        for row in tasks
+        for end in _list_failures(row[1], row[9], row[10], runs.get(row[0], ()))
     ]
     failed_submitted, failed_at = max(failed, default=(None, None))
     return NameFacts(
@@ -297,13 +305,15 @@ def _judge_tasks(
     )
 
 
-def _list_failures(task: Any, runs: Iterable[tuple[str, str, int]]) -> list[str]:
+def _list_failures(
+    status: str, retries: int, deleted_at: str | None, runs: Iterable[tuple[str, str, int]]
+) -> list[str]:
     """Return the ends of the runs that failed with no attempt left; a retry may run since."""
-    if task[1] == "cancelled" or task[10] is not None:
+    if status == "cancelled" or deleted_at is not None:
         return []
-    is_over = task[1] in _FAILED_WORDS
-    failed = [(end, attempt) for end, status, attempt in runs if status in _FAILED_WORDS]
-    return [end for end, attempt in failed if is_over or attempt > task[9]]
+    is_over = status in _FAILED_WORDS
+    failed = [(end, attempt) for end, word, attempt in runs if word in _FAILED_WORDS]
+    return [end for end, attempt in failed if is_over or attempt > retries]
 
 
 def find_last_deletion(c: Connection) -> str:
@@ -356,6 +366,24 @@ def find_schedule_success(
         (schedule, MAX_FIRES, before),
     )
     return next(((fire_time, ended) for fire_time, ended in rows), None)
+
+
+def find_schedule_failure(c: Connection, schedule: str) -> tuple[str, str] | None:
+    """Return fire time and end of the latest failure of a schedule without an attempt left."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT t.uuid, t.status, t.retries, t.deleted_at, f.fire_time FROM (SELECT fire_time,"
+        " task_id FROM fires WHERE schedule = ? AND task_id IS NOT NULL ORDER BY fire_time DESC"
+        " LIMIT ?) f CROSS JOIN tasks t ON t.uuid = f.task_id WHERE +t.status <> 'succeeded'",
+        (schedule, MAX_FIRES // 10),
+    )
+    runs = _map_ends(c, [row[0] for row in rows])
+    failed = [
+        (fire_time, end)
+        for uuid, status, retries, deleted_at, fire_time in rows
+        for end in _list_failures(status, retries, deleted_at, runs.get(uuid, ()))
+    ]
+    return max(failed, default=None)
 
 
 def list_missed_fires(c: Connection, since: str) -> list[tuple[str, str]]:

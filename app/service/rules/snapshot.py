@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from app.service import dispatch_view
 from app.service.rules.fire_windows import FindStart, FireWindows
 from app.service.rules.instances import Instances
 from app.service.rules.run_memory import RememberedRun
-from app.service.rules.subjects import NEVER, Memory, Subject, get_age_key
+from app.service.rules.subjects import NEVER, FireEnd, Memory, Subject, get_age_key
 from db import timestamps
 from db.engine import Connection
 from db.queries import rule_values
@@ -68,6 +68,7 @@ class Snapshot(Instances):
         before, memory.last_deletion = memory.last_deletion, latest
         if before is None or before == latest:
             return ()
+        memory.failed_schedules.clear()
         return rule_values.list_deleted_names(self.c, before)
 
     def _forget_baselines(self) -> None:
@@ -287,13 +288,24 @@ class Snapshot(Instances):
 
     def get_schedule_success(self, name: str) -> tuple[str, str] | None:
         """Return fire time and end of the latest success of a schedule."""
-        read_at, found = self.memory.schedules.get(name, (float("-inf"), None))
+        find = rule_values.find_schedule_success
+        return self._remember(self.memory.schedules, name, lambda: find(self.c, name))
+
+    def get_schedule_failure(self, name: str) -> tuple[str, str] | None:
+        """Return fire time and end of the latest failure of a schedule with no attempt left."""
+        find = rule_values.find_schedule_failure
+        return self._remember(self.memory.failed_schedules, name, lambda: find(self.c, name))
+
+    def _remember(
+        self, known: dict[str, tuple[float, FireEnd]], name: str, find: Callable[[], FireEnd]
+    ) -> FireEnd:
+        """Return what is known of a schedule; find it again after a run of the schedule ended."""
+        read_at, found = known.get(name, (NEVER, None))
         is_known = 0 <= self.now - read_at < REREAD_AFTER and name not in self._ended_schedules
         if is_known or read_at == self.now:
             return found
-        found = rule_values.find_schedule_success(self.c, name)
-        self.memory.schedules[name] = (self.now, found)
-        return found
+        known[name] = (self.now, find())
+        return known[name][1]
 
     @cached_property
     def _ended_schedules(self) -> frozenset[str]:

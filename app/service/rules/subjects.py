@@ -15,6 +15,8 @@ from db.queries import rule_values
 from db.queries.rule_values import CandidateRow, NameFacts, RunRow
 from db.states import TaskStatus
 
+FireEnd = tuple[str, str] | None
+"""Fire time and end of a task of a schedule, as stored."""
 NEVER = float("-inf")
 """UNIX time of the last reading of outcomes that must be read now."""
 
@@ -123,7 +125,8 @@ class Memory:
         self.chosen_names: dict[tuple[str, ...] | None, Sequence[str]] = {}
         """Known names that the globs of a rule match."""
         self.tasks: dict[str, Subject] = {}
-        self.schedules: dict[str, tuple[float, tuple[str, str] | None]] = {}
+        self.schedules: dict[str, tuple[float, FireEnd]] = {}
+        self.failed_schedules: dict[str, tuple[float, FireEnd]] = {}
         self.fire_windows: dict[tuple[str, float], tuple[str, float | None]] = {}
         self.instances: Mapping[str, Subject] = {}
         """Waiting and active instances of the last pass, by uuid."""

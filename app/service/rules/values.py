@@ -199,9 +199,12 @@ class SubjectValues:
             )  # fmt: skip
         if kind == "schedule":
             found = self._snapshot.get_schedule_success(self._subject.name)
-            submitted = timestamps.to_unix(found[0]) if found else None
+            failed = self._snapshot.get_schedule_failure(self._subject.name)
             return SubjectTimes(
-                success_submitted=submitted, expected_end=expected, known_since=self._since,
+                success_submitted=timestamps.to_unix(found[0]) if found else None,
+                expected_end=expected, known_since=self._since,
+                failed_at=timestamps.to_unix(failed[1]) if failed else None,
+                failed_submitted=timestamps.to_unix(failed[0]) if failed else None,
                 find_start=self._snapshot.make_start_finder(self._subject),
             )  # fmt: skip
         name = self._subject.labels.task or ""

@@ -99,18 +99,26 @@ async def test_a_backfill_of_earlier_days_does_not_count(home: VirtualHome):
     assert await list_fired(home) == [6.0]
 
 
-async def test_a_failure_of_the_latest_fire_time_is_told_at_once(home: VirtualHome):
+@pytest.mark.parametrize("rule", [BY_SIX, SCHEDULED], ids=["name", "schedule"])
+async def test_a_failure_of_the_latest_fire_time_is_told_at_once(
+    home: VirtualHome, rule: dict[str, Any]
+):
     await schedule(home)
-    await home.add_rule(BY_SIX)
+    await home.add_rule(rule)
     await go(home, 25)
     assert home.log == []
     await go(home, 26.5, code=1)
     assert await list_fired(home) == [26.0]
+    (alert,) = await home.list_alerts()
+    assert alert["text"].startswith("failed Tue 02:00, due Tue 1 Dec 06:00: #")
 
 
-async def test_a_failure_before_a_later_fire_time_is_not_told(home: VirtualHome):
+@pytest.mark.parametrize("rule", [BY_SIX, SCHEDULED], ids=["name", "schedule"])
+async def test_a_failure_before_a_later_fire_time_is_not_told(
+    home: VirtualHome, rule: dict[str, Any]
+):
     await schedule(home, "0 * * * *")
-    await home.add_rule(BY_SIX)
+    await home.add_rule(rule)
     await go(home, 3, code=1)
     await go(home, 7)
     assert await list_fired(home) == []
