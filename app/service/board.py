@@ -47,7 +47,7 @@ from app.core.scheduling.plan import (
     PoolView,
     QueuedTask,
     QueueView,
-    get_sort_key,
+    get_line_key,
     is_open,
     make_budgets,
 )
@@ -534,7 +534,7 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     """
     pools = {pool.name: pool for pool in seen.pools}
     firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
-    firsts.sort(key=lambda pair: (-pair[0].priority, *get_sort_key(pair[1])))
+    firsts.sort(key=lambda pair: get_line_key(pair[1], pair[0].priority))
     startable, blocked = (
         [
             task

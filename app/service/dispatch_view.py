@@ -32,6 +32,7 @@ from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service import gpus, limit_view, queue_order
+from app.service.ageing import AgeingWatch
 from app.service.tasks import bulk
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.similar_runs import mask_digits
@@ -68,6 +69,7 @@ class RunTimeCache:
         )  # fmt: skip
         """Time of the last read, run times by name, and by name without digits."""
         self._forecasts: dict[tuple[str, ...], _CachedForecast] = {}
+        self.ageing = AgeingWatch()
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -193,9 +195,10 @@ def read_view(
     only as many tasks as slots.
     """
     shared, least, limits = read_shared(c)
+    pool_rows = reads.list_pools(c)
     pools = tuple(
         PoolView(row.name, {**least, **get_totals(row)}, row.status, row.policy or PRIORITY)
-        for row in reads.list_pools(c)
+        for row in pool_rows
     )
     policies = {pool.name: pool.policy for pool in pools}
     running = {p.name for p in pools if p.status == "active"}
@@ -209,6 +212,8 @@ def read_view(
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed, limits) for row in runs)
     loads = Counter(run.queue for run in runs)
+    nonempty = [row for row, n in rows if n and row.status == "active" and row.pool in running]
+    aged = cache.ageing.find_first(c, pool_rows, nonempty, runs, now.timestamp())
     queues: list[QueueView] = []
     for row, total in rows:
         is_open = row.status == "active" and row.pool in running
@@ -220,9 +225,15 @@ def read_view(
             size = 1 if is_open and busy[row.pool] > 1 else 0
         policy = policies[row.pool]
         line = queue_order.list_first(c, cache, row.name, policy, size) if size and total else ()
+        first = aged.get(row.name) if line else None
+        if first:
+            line = [first, *(task for task in line if task.uuid != first.uuid)][: len(line)]
         at, held_back = _find_unfinished(line, storing) if storing else (len(line), 0)
         to_tasks = partial(_to_tasks, c, cache, policy, likely=closed, limits=limits)
-        queue = _build_queue(row, to_tasks(line[:at]), total, held_back)
+        tasks = to_tasks(line[:at])
+        if first and tasks:
+            tasks = (replace(tasks[0], aged_since=timestamps.to_unix(first.since)), *tasks[1:])
+        queue = _build_queue(row, tasks, total, held_back)
         if limits and ahead and is_open and at == size and loads[row.name] < row.capacity:
             queue = _read_beyond_limits(c, queue, policy, active, limits, size, to_tasks)
         queues.append(queue)
@@ -445,10 +456,28 @@ def _read_places(
             places = queue_order.map_places(
                 c, cache, queue.name, policies[queue.pool], tasks_of_queue, queue.waiting_total
             )
+            first = queue.waiting[0] if queue.waiting else None
+            if first and first.aged_since is not None:
+                places = _move_behind(c, cache, queue, policies[queue.pool], first, places)
             known |= {task.uuid: places[task.number] for task in tasks_of_queue}
     return {
         task.uuid: known[task.uuid] if task.status == TaskStatus.QUEUED else None for task in tasks
     }
+
+
+def _move_behind(
+    c: Connection,
+    cache: RunTimeCache,
+    queue: QueueView,
+    policy: str,
+    first: QueuedTask,
+    places: Mapping[int, int],
+) -> dict[int, int]:
+    """Return places, by number, after the task that has waited long has left its own place."""
+    rows = reads.list_by_uuid(c, [first.uuid])
+    left = queue_order.map_places(c, cache, queue.name, policy, rows, queue.waiting_total)
+    was = left[first.number]
+    return {number: at + (at < was) for number, at in places.items()}
 
 
 def read_subjects(

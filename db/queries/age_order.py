@@ -6,6 +6,7 @@ others follow an index.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +37,20 @@ _POLICIES = (
 )
 
 
+MAX_OLDEST = 100
+"""Tasks of a queue that are searched for the longest wait: they may be planned or retried."""
+_LONGEST = (
+    f"SELECT {QUEUED_COLUMNS}, created_at, max(created_at, coalesce(not_before, ''),"
+    " coalesce(retry_at, '')) AS since FROM (SELECT * FROM tasks INDEXED BY idx_tasks_oldest WHERE"
+    f" queue = ? AND status = 'queued' ORDER BY created_at, number LIMIT {MAX_OLDEST})"
+    " ORDER BY since, number LIMIT 1"
+)
+_OLDEST_OF_EACH = (
+    "SELECT value, (SELECT min(created_at) FROM tasks WHERE queue = value AND status = 'queued')"
+    " FROM json_each(?)"
+)
+
+
 class AgedTask(Protocol):
     """A task with its number and the time of its submission."""
 
@@ -60,6 +75,21 @@ def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
     first = raw_sql.fetch_rows(c, _AT_FRONT, (queue, limit))
     left = limit - len(first)
     return [*first, *raw_sql.fetch_rows(c, OLDEST, (queue, left))] if left else first
+
+
+def map_oldest(c: Connection, queues: Sequence[str]) -> dict[str, str]:
+    """Return {queue: time of the first submission among its queued tasks}."""
+    rows = raw_sql.fetch_tuples(c, _OLDEST_OF_EACH, (json.dumps(list(queues)),))
+    return {queue: at for queue, at in rows if at is not None}
+
+
+def find_longest(c: Connection, queue: str) -> Any:
+    """Return the queued task that waits longest, with `since`, or None.
+
+    It waits since its submission, its start time or its last retry. Among many tasks, only those
+    submitted first are read.
+    """
+    return next(iter(raw_sql.fetch_rows(c, _LONGEST, (queue,))), None)
 
 
 def count_before_each(c: Connection, queue: str, tasks: Iterable[AgedTask]) -> dict[int, int]:

@@ -24,7 +24,9 @@ QUEUED = (
 )
 ACTIVE = (
     "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template,"
-    " i.runid, i.status, i.deadline, i.resources, i.devices FROM instances i"
+    " i.runid, i.status, i.deadline, i.resources, i.devices, i.pool,"
+    " max(t.created_at, coalesce(t.not_before, ''), coalesce(t.retry_at, '')) AS since"
+    " FROM instances i"
     f" JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 STARTABLE = (

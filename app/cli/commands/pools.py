@@ -13,6 +13,7 @@ from app.cli.parser import (
     Command,
     OneOf,
     Parser,
+    make_type,
     require_new_name,
     require_one_name,
     require_text,
@@ -20,7 +21,14 @@ from app.cli.parser import (
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.scheduling.devices import format_devices
-from app.core.scheduling.order import POLICIES, PRIORITY, describe_policy
+from app.core.scheduling.order import (
+    NEVER,
+    POLICIES,
+    PRIORITY,
+    describe_policy,
+    format_ageing,
+    parse_ageing,
+)
 from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -44,10 +52,10 @@ COLUMNS = [
 ]
 FIELDS = (
     "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "resources",
-    "used_resources", "policy", "sla", "description",
+    "used_resources", "policy", "ageing", "sla", "description",
     "created_at", "updated_at",
 )  # fmt: skip
-_OPTIONS = ("cpu", "memory", "policy", "sla", "description")
+_OPTIONS = ("cpu", "memory", "policy", "ageing", "sla", "description")
 
 
 def format_pool_row(pool: dict[str, Any]) -> list[Span]:
@@ -88,6 +96,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         *((name, f"{amounts} reserved") for name, amounts in _list_named_use(pool)),
         ("order", describe_policy(pool.get("policy") or PRIORITY)),
+        ("ageing", _describe_ageing(pool)),
         *(("device", _format_device(device)) for device in pool.get("devices") or ()),
         ("sla", pool.get("sla") or ""),
         (
@@ -98,6 +107,11 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
     ]
+
+
+def _describe_ageing(pool: dict[str, Any]) -> str:
+    ageing = format_ageing(pool.get("ageing"))
+    return ageing if ageing == NEVER else f"the oldest task goes first after {ageing}"
 
 
 def _format_device(device: dict[str, Any]) -> str:
@@ -157,6 +171,7 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
         "memory": f"memory {units.format_memory(pool['total_memory'])}",
         "resources": f"resources {format_named(pool.get('resources')) or 'none'}",
         "policy": f"order {describe_policy(pool.get('policy') or PRIORITY)}",
+        "ageing": f"ageing {format_ageing(pool.get('ageing'))}",
         "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
         "description": f'description "{sanitize(pool.get("description") or "")}"',
     }
@@ -188,6 +203,10 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_option(
         "--policy", type=OneOf(*POLICIES), metavar="ORDER",
         help="order of its tasks: priority (default), fifo or shortest",
+    )  # fmt: skip
+    parser.add_option(
+        "--ageing", type=make_type(parse_ageing), metavar="TIME",
+        help="the oldest task goes first after this time (default 7d), or never",
     )  # fmt: skip
     parser.add_option(
         "--sla", type=require_text, metavar="RULE", help="rule for all tasks in the pool"

@@ -20,9 +20,11 @@ from app.core.json_types import is_array, is_object
 from app.core.notifications.notices import DEFAULT, NEVER
 from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, FiledSchedule
+from app.core.scheduling.order import format_ageing
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
 from app.core.task_spec import (
+    Ageing,
     Capacity,
     Cpu,
     NameStr,
@@ -75,6 +77,7 @@ class PoolDefinition(Definition):
     total_memory: Size
     resources: Resources | None = None
     policy: Policy = None
+    ageing: Ageing = None
     sla: NameStr | None = None
     description: str | None = None
 
@@ -319,6 +322,7 @@ _FORMATTERS: dict[str, Any] = {
     "total_memory": _format_size,
     "memory": _format_size,
     "timeout": sla.format_seconds,
+    "ageing": format_ageing,
     "severity": sla.get_severity,
     "actions": format_actions,
 }

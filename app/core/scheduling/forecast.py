@@ -17,7 +17,7 @@ from app.core.scheduling.plan import (
     PoolBudget,
     QueuedTask,
     get_known_end,
-    get_sort_key,
+    get_line_key,
     is_open,
     make_budgets,
     order_tasks,
@@ -222,13 +222,13 @@ class _Simulation:
             later for later, parents in self._later if not parents and later.due_in <= self._now
         ]
         for later in ready:
-            insort(self._line, later.task, key=self._get_sort_key)
+            insort(self._line, later.task, key=self._get_line_key)
             self._due[later.task.number] = later.due_in
         if ready:
             self._later = [pair for pair in self._later if pair[0] not in ready]
 
-    def _get_sort_key(self, task: QueuedTask) -> tuple[int, tuple[int, float, int]]:
-        return -self._priorities[task.queue], get_sort_key(task)
+    def _get_line_key(self, task: QueuedTask) -> tuple[bool, int, int, float, int]:
+        return get_line_key(task, self._priorities[task.queue])
 
     def _start_tasks(self) -> None:
         slots = {queue.name: queue.capacity for queue in self._view.queues}

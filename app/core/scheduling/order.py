@@ -1,12 +1,13 @@
-"""Order of the waiting tasks in a pool: its policy.
+"""Order of the waiting tasks in a pool: its policy, and its ageing.
 
 A policy orders tasks of queues with the same priority. Tasks that somebody moved to the front come
-first under each policy.
+first under each policy. The oldest task goes first, before all of these, once it has waited for the
+ageing of the pool: a long time, so that priorities win and still nothing starves.
 """
 
 from __future__ import annotations
 
-from app.core.text.units import quote
+from app.core.text.units import format_duration_setting, parse_duration, quote
 
 FIFO, PRIORITY, SHORTEST = POLICIES = ("fifo", "priority", "shortest")
 
@@ -22,6 +23,7 @@ UNKNOWN_RUN = 86400.0
 WEEK = 7 * 86400.0
 """Default seconds of waiting after which the oldest task of a pool goes first."""
 NEVER = "never"
+"""Word for no such time, which is stored as 0."""
 
 _WORDS = {FIFO: "first come, first served", PRIORITY: "by priority", SHORTEST: "shortest first"}
 
@@ -38,6 +40,31 @@ def check_policy(value: object) -> str | None:
     if isinstance(value, str) and value in POLICIES:
         return value
     raise ValueError(f"must be priority, fifo or shortest, not {quote(str(value))}")
+
+
+def get_ageing(stored: float | None) -> float:
+    """Return the seconds of waiting after which the oldest task goes first; 0 is never."""
+    return WEEK if stored is None else stored
+
+
+def check_ageing(value: object) -> float | None:
+    """Return an ageing as it is stored, None for the default, or raise ValueError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"must be a duration such as 3d, or {NEVER}")
+    seconds = parse_ageing(value if isinstance(value, str) else repr(value))
+    return None if seconds == WEEK else seconds
+
+
+def parse_ageing(text: str) -> float:
+    """Parse an ageing such as `3d` and return seconds; `never` is 0."""
+    return 0.0 if text.lower() == NEVER else parse_duration(text)
+
+
+def format_ageing(stored: float | None) -> str:
+    """Format an ageing as typed: `7d`, `never`."""
+    return format_duration_setting(get_ageing(stored)) if get_ageing(stored) else NEVER
 
 
 def compute_rank(policy: str, submitted: float, expected: float | None) -> float | None:

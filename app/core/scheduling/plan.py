@@ -41,7 +41,8 @@ class QueuedTask:
     `expected` is the run time in seconds that the plan counts on; None is unbounded. `likely` holds
     equally likely run times from past runs, for forecasts only. `limit` is the timeout. `rank`
     replaces the priority in pools with another policy (see `order`). `subjects` are the tags and
-    the group that limits bound.
+    the group that limits bound. `aged_since` is the UNIX time since when the task waits, if it has
+    waited so long that it goes first in its pool.
     """
 
     uuid: str
@@ -56,6 +57,7 @@ class QueuedTask:
     likely: tuple[float, ...] = ()
     rank: float | None = None
     subjects: tuple[str, ...] = ()
+    aged_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,7 +444,10 @@ def _make_part(view: DispatchView, pools: tuple[PoolView, ...]) -> DispatchView:
 
 
 def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
-    """Return the tasks of open queues, by queue priority, front, and the policy of their pool."""
+    """Return the tasks of open queues in order.
+
+    Tasks that have waited long come first, then queue priority, front, and policy decide.
+    """
     pools = {pool.name: pool for pool in view.pools}
     candidates = [q for q in view.queues if q.waiting and is_open(q, pools[q.pool])]
     if len(candidates) == 1:
@@ -450,7 +455,7 @@ def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
     priorities = {queue.name: queue.priority for queue in candidates}
     return sorted(
         (task for queue in candidates for task in queue.waiting),
-        key=lambda task: (-priorities[task.queue], get_sort_key(task)),
+        key=lambda task: get_line_key(task, priorities[task.queue]),
     )
 
 
@@ -472,9 +477,16 @@ def start_tasks(
     ]
 
 
-def get_sort_key(task: QueuedTask) -> tuple[int, float, int]:
-    """Return the sort key of a task among queues of the same priority and the same pool."""
-    return -task.front, -task.priority if task.rank is None else task.rank, task.number
+def get_sort_key(task: QueuedTask) -> tuple[bool, int, float, int]:
+    """Return the sort key of a task in its queue."""
+    rank = -task.priority if task.rank is None else task.rank
+    return task.aged_since is None, -task.front, rank, task.number
+
+
+def get_line_key(task: QueuedTask, priority: int) -> tuple[bool, int, int, float, int]:
+    """Return the sort key of a task among those of all queues; `priority` is that of its queue."""
+    is_young, front, rank, number = get_sort_key(task)
+    return is_young, -priority, front, rank, number
 
 
 def is_open(queue: QueueView, pool: PoolView) -> bool:

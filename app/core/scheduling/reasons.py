@@ -22,6 +22,7 @@ from app.core.scheduling.resources import CPU, MEMORY, choose_format
 from app.core.scheduling.waiting_task import WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
+    format_age,
     format_clock_time,
     format_count,
     format_estimate,
@@ -528,11 +529,34 @@ def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
 
 
 def _explain_order(case: WaitingTask) -> Iterator[WaitReason]:
-    """Name the order of a pool that does not go by priority, for tasks behind others."""
-    pool = case.budget.pool
-    if pool.policy != PRIORITY and case.position and case.is_open:
-        name, order = sanitize(pool.name), describe_policy(pool.policy)
+    """Name the order of a pool that does not go by priority, and the task that goes first by age.
+
+    The first task needs no order.
+    """
+    pool, first = case.budget.pool, _find_aged(case)
+    if not case.is_open:
+        return
+    name, order = sanitize(pool.name), describe_policy(pool.policy)
+    if first is not None and first.uuid == case.subject.uuid:
+        wait = _format_age(case, first)
+        text = f"it waits for {wait}, so it goes first in pool {name}"
+        yield _make_reason("ageing", text, f"first: waits for {wait}")
+    elif first is not None:
+        text = f"#{first.number} goes first: it waits for {_format_age(case, first)}"
+        yield _make_reason("order", f"order of pool {name}: {order}, but {text}", text)
+    elif pool.policy != PRIORITY and case.position:
         yield _make_reason("order", f"order of pool {name}: {order}", f"order: {order}")
+
+
+def _find_aged(case: WaitingTask) -> QueuedTask | None:
+    """Return the task that goes first in the pool because it has waited long."""
+    queues = [queue for queue in case.context.view.queues if queue.pool == case.queue.pool]
+    heads = [queue.waiting[0] for queue in queues if queue.waiting]
+    return next((task for task in heads if task.aged_since is not None), None)
+
+
+def _format_age(case: WaitingTask, task: QueuedTask) -> str:
+    return format_age(max(0.0, (case.context.view.now or 0.0) - (task.aged_since or 0.0)))
 
 
 def _explain_behind_start(first: QueuedTask) -> WaitReason:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from app.core.json_types import is_object
 from app.core.notifications.notices import format_notice
-from app.core.scheduling.order import PRIORITY
+from app.core.scheduling.order import PRIORITY, format_ageing
 from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -141,6 +141,8 @@ def _format_full_value(key: str, value: Any) -> str:
         return format_notice(value)
     if key == "resources":
         return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
+    if key == "ageing" and (value is None or isinstance(value, int | float)):
+        return format_ageing(value)
     if value is None:
         return _MISSING_VALUES.get(key, "none")
     if isinstance(value, bool):

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.core import task_spec
 from app.core.scheduling import overcommit
-from app.core.scheduling.order import PRIORITY
-from app.core.scheduling.plan import get_sort_key
+from app.core.scheduling.order import PRIORITY, get_ageing
+from app.core.scheduling.plan import get_line_key
 from app.core.scheduling.resources import GPU
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
@@ -38,6 +38,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "resources": TypeAdapter(task_spec.Resources),
     "pool": TypeAdapter(str),
     "policy": TypeAdapter(task_spec.Policy),
+    "ageing": TypeAdapter(task_spec.Ageing),
     "description": TypeAdapter(str),
     "sla": TypeAdapter(str),
 }
@@ -119,7 +120,7 @@ def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
         row.name: row.status != "active" or now[row.name].pool_status != "active"
         for row, _ in heads
     }
-    heads.sort(key=lambda head: (closed[head[0].name], -head[0].priority, *get_sort_key(head[1])))
+    heads.sort(key=lambda head: (closed[head[0].name], get_line_key(head[1], head[0].priority)))
     counted = Counter[str]()
     for (queue, status), n in reads.read_counters(c).items():
         counted[status] += n if queue in names and status in WAITING else 0
@@ -241,6 +242,7 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
         {
             **row._asdict(),
             "policy": row.policy or PRIORITY,
+            "ageing": get_ageing(row.ageing),
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
             "resources": dict(parse_named(row.resources)),
             "used_resources": held.get(row.name, {}),
@@ -258,13 +260,14 @@ async def pool_create(
     memory: float | str,
     resources: Any = None,
     policy: str | None = None,
+    ageing: Any = None,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
     """Create a pool with a number of cores, MiB of memory, and {named resource: amount}."""
     _check_name(name)
-    given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy, "sla": sla}
-    values = _parse_values({**given, "description": description})
+    given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy}
+    values = _parse_values({**given, "ageing": ageing, "sla": sla, "description": description})
 
     def create(c: Connection) -> None:
         _POOL.require_new(c, name)
@@ -317,16 +320,17 @@ async def pool_set(
     memory: Any = None,
     resources: Any = None,
     policy: str | None = None,
+    ageing: Any = None,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
     """Change a pool. Active runs keep their resources even if the pool shrinks."""
-    given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy, "sla": sla}
-    values = _parse_values({**given, "description": description})
+    given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy}
+    values = _parse_values({**given, "ageing": ageing, "sla": sla, "description": description})
     if not values:
         raise Usage(
-            "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy, --sla or"
-            " --description."
+            "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy,"
+            " --ageing, --sla or --description."
         )
 
     def change(c: Connection) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from app.core.board import DRAINING
-from app.core.scheduling.plan import DispatchView
+from app.core.scheduling.plan import DispatchView, QueuedTask
 from app.core.scheduling.suggestion import RunProgress, Suggestion, WhatIf
 from app.core.scheduling.suggestions import find_suggestions
 from app.core.scheduling.waiting_task import Explanation
@@ -69,13 +69,25 @@ def _build_inputs(
     host = call.live.get_host() if call.live else None
     state = dispatch_view.read_subjects(c, [row], view.limits)[0]
     return WhatIf(
-        view, state,
-        dispatch_view.to_waiting(
-            c, run_times, row, view.get_policy(row.queue), subjects=state.subjects
-        ),
+        view, state, _find_task(c, run_times, row, view, state.subjects),
         why, progress, similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
+
+
+def _find_task(
+    c: Connection,
+    run_times: dispatch_view.RunTimeCache,
+    row: TaskRow,
+    view: DispatchView,
+    subjects: tuple[str, ...],
+) -> QueuedTask:
+    """Return the task as the plan sees it, also if it is not queued or beyond the view."""
+    policy = view.get_policy(row.queue)
+    found = dispatch_view.to_waiting(c, run_times, row, policy, subjects=subjects)
+    heads = [queue.waiting[0] for queue in view.queues if queue.waiting]
+    aged = next((task.aged_since for task in heads if task.uuid == row.uuid), None)
+    return replace(found, aged_since=aged)
 
 
 def _read_run_progress(c: Connection) -> dict[int, RunProgress]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.core import metrics
 from app.core.rules import silence_matchers
-from app.core.scheduling.order import POLICIES, describe_policy
+from app.core.scheduling.order import POLICIES, describe_policy, format_ageing, parse_ageing
 from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
@@ -187,6 +187,10 @@ POLICY = EditField(
     "policy", "Order", str, to_text, "--policy", widget="choice", size=30,
     options=tuple((policy, describe_policy(policy)) for policy in POLICIES),
 )  # fmt: skip
+AGEING = EditField(
+    "ageing", "Ageing", parse_ageing, format_ageing, "--ageing",
+    hint="the oldest task goes first after this time; or never",
+)  # fmt: skip
 NOTIFY = EditField(
     "notify", "Notify", str, to_text, "--notify", widget="pick", size=30, blank=True,
     blank_label="default", hint=notice_model.HINT,
@@ -277,7 +281,9 @@ QUEUE = EditKind(
     ),
     first="capacity",
 )
-POOL = EditKind("pool", (CPU, MEMORY, RESOURCES, POLICY, DESCRIPTION, STATUS), first="memory")
+POOL = EditKind(
+    "pool", (CPU, MEMORY, RESOURCES, POLICY, AGEING, DESCRIPTION, STATUS), first="memory"
+)
 _DEFAULT_HINTS = {
     "capacity": "at once; empty: the pool's cores",
     "pool": "empty: default",

@@ -12,9 +12,11 @@ from app.core.scheduling.order import (
     POLICIES,
     PRIORITY,
     SHORTEST,
+    check_ageing,
     check_policy,
     compute_rank,
     describe_policy,
+    format_ageing,
 )
 from app.core.scheduling.plan import get_sort_key, make_plan
 from tests.core.scheduling.builders import make_pool, make_queue, make_task, make_view
@@ -59,3 +61,12 @@ def test_unknown_policies_are_refused_by_name():
     with pytest.raises(ValueError, match='must be priority, fifo or shortest, not "best"'):
         check_policy("best")
     assert describe_policy(SHORTEST) == "shortest first"
+
+
+def test_ageings_are_parsed_and_formatted():
+    assert [check_ageing(value) for value in (None, "7d", "2d", "never", 60, 0)] == [
+        None, None, 172800.0, 0.0, 60.0, 0.0,
+    ]  # fmt: skip
+    assert [format_ageing(stored) for stored in (None, 0.0, 172800.0)] == ["7d", "never", "2d"]
+    with pytest.raises(ValueError, match="must be a duration such as 3d, or never"):
+        check_ageing([1])
