@@ -68,6 +68,8 @@ class GroupRow(NamedTuple):
     submitted_by: str
     created_at: str
     max_running: int | None
+    first_number: int
+    """Number that the first task got: the place of the group in a list of tasks."""
 
 
 class TaskStateRow(NamedTuple):

@@ -173,6 +173,11 @@ tasks = Table(
         "idx_tasks_group", "group_number", "status", "ended_at",
         sqlite_where=text("group_number IS NOT NULL"),
     ),
+    # Tasks of no group, for lists that show each group as one row.
+    Index(
+        "idx_tasks_single", "number",
+        sqlite_where=text("group_number IS NULL AND deleted_at IS NULL"),
+    ),
     # Rows to purge.
     Index("idx_tasks_deleted", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
     comment="A submitted command, what it asks for, and its status.",
@@ -187,9 +192,12 @@ groups = Table(
     Column("submitted_by", Name, nullable=False),
     *_make_time_columns(),
     Column("max_running", Integer),
+    Column("first_number", Integer, nullable=False, server_default="0"),
     CheckConstraint("max_running > 0", name="max_running"),
     # The group of a submission that is sent twice.
     Index("idx_groups_uuid", "uuid", unique=True),
+    # Place of a group in a list of tasks.
+    Index("idx_groups_first", "first_number"),
     comment="Tasks that were submitted together, with the UUID of the first one.",
 )
 """Groups of tasks. People write the number 12 as `g12`."""

@@ -86,6 +86,7 @@ COVERING_TESTS = {
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
+    "tests/service/tasks/test_group_views.py": "db/search/folded",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",

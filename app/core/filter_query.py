@@ -4,9 +4,9 @@ All terms must hold; `!` negates a term. A plain word matches part of a row's te
 Quotes keep spaces, colons and `*` literal. Qualifiers: `status:` (a state, several with commas, or
 the groups active, waiting and ended), `queue:` `template:` `by:` (exact, with `*` and `?` as
 wildcards, several with commas), `name:` (the whole name with wildcards, ignoring case), `tag:KEY`
-and `tag:KEY=VALUE`, `since:` and `until:` (time of submission: a duration ago, a day, a time),
-`number:` (`100`, `100-200`, `>100`), `priority:` likewise, and `#42` for a number. Parsing is one
-pass over a bounded line, so no input takes long.
+and `tag:KEY=VALUE`, `group:` (`g12`, several with commas), `since:` and `until:` (time of
+submission: a duration ago, a day, a time), `number:` (`100`, `100-200`, `>100`), `priority:`
+likewise, and `#42` for a number. Parsing is one pass over a bounded line, so no input takes long.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
+from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from db import states
@@ -63,9 +64,9 @@ class QueryTerm(NamedTuple):
     """One condition; `is_negated` negates it.
 
     By `kind`: "word" has `text`, case-folded. "status" has `states`. "queue", "template", "by" and
-    "name" have `patterns`. "tag" has the key as `text`, and `patterns` of its value unless any
-    value matches. "created" (UNIX seconds), "number" and "priority" are in the range `low` <= value
-    < `high`, where None is unbounded.
+    "name" have `patterns`. "group" has `numbers`. "tag" has the key as `text`, and `patterns` of
+    its value unless any value matches. "created" (UNIX seconds), "number" and "priority" are in the
+    range `low` <= value < `high`, where None is unbounded.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class QueryTerm(NamedTuple):
     text: str = ""
     states: tuple[str, ...] = ()
     patterns: tuple[TextPattern, ...] = ()
+    numbers: tuple[int, ...] = ()
     low: float | None = None
     high: float | None = None
 
@@ -106,6 +108,8 @@ class RowFacts(NamedTuple):
     tags: Mapping[str, str] = MappingProxyType({})
     text: str = ""
     """Text searched for plain words."""
+    group: int | None = None
+    """Number of the group."""
 
 
 def fold_case(text: str) -> str:
@@ -132,6 +136,8 @@ def _is_satisfied(term: QueryTerm, facts: RowFacts, folded: str) -> bool:
     if term.kind == "tag":
         value = facts.tags.get(term.text)
         return value is not None and (not term.patterns or _matches_any(term.patterns, value))
+    if term.kind == "group":
+        return facts.group in term.numbers
     value = getattr(facts, term.kind)
     return value is not None and (
         _matches_any(term.patterns, value) if term.patterns else _is_in_range(term, value)
@@ -303,6 +309,15 @@ def _parse_tag(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
     return QueryTerm("tag", no, _join_chars(value[:at]), patterns=(_make_pattern(value[at + 1 :]),))
 
 
+def _parse_group_term(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
+    words = [_join_chars(part).strip() for part in _split_list(value)]
+    found = {word: parse_group(f"g{word.removeprefix('g')}") for word in words}
+    for word, number in found.items():
+        if number is None:
+            raise QueryError(f"group: takes a group such as g12, not {units.quote(word)}.")
+    return QueryTerm("group", no, numbers=tuple(n for n in found.values() if n is not None))
+
+
 _MAX_NUMBER = 2**62
 
 
@@ -375,6 +390,7 @@ QUALIFIERS: Mapping[str, _TermParser] = {
     "template": partial(_parse_list, "template"),
     "by": partial(_parse_list, "by"),
     "tag": _parse_tag,
+    "group": _parse_group_term,
     "since": _parse_since,
     "until": _parse_until,
     "number": partial(_parse_number_term, "number"),
@@ -382,7 +398,7 @@ QUALIFIERS: Mapping[str, _TermParser] = {
 }
 """Parsers by qualifier."""
 
-_LIST_QUALIFIERS = ("status", "queue", "template", "by")
+_LIST_QUALIFIERS = ("status", "queue", "template", "by", "group")
 """Qualifiers that accept comma-separated lists."""
 
 _EXAMPLES = {
@@ -392,6 +408,7 @@ _EXAMPLES = {
     "template": "template:encode",
     "by": "by:ann",
     "tag": "tag:env=prod",
+    "group": "group:g12",
     "since": "since:2h",
     "until": "until:2h",
     "number": "number:100-200",

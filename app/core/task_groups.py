@@ -1,8 +1,11 @@
-"""Names of groups, indexes of arrays, and the variables that a run of a group gets."""
+"""Names of groups, indexes of arrays, variables of a run of a group, and progress of a group."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+from db.states import ENDED, FAILED, WAITING, TaskStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,3 +72,53 @@ def _parse_part(part: str) -> range:
         wrong = "ends before it begins" if high < low else "has a step of 0"
         raise ValueError(f'{wrong if high <= MAX_INDEX else "is too large"}: "{part[:40]}"')
     return range(low, high + 1, step)
+
+
+RATE_WINDOW = 600.0
+"""Seconds over which the rate of a group is measured."""
+_STATUS_ORDER = (
+    TaskStatus.RUNNING, TaskStatus.RETRYING, TaskStatus.QUEUED, TaskStatus.SCHEDULED,
+    TaskStatus.BLOCKED, TaskStatus.HELD,
+)  # fmt: skip
+
+
+class GroupProgress(NamedTuple):
+    """Progress of a group: numbers of tasks, and one status for all.
+
+    `rate` is in ends per minute, `eta` in seconds from now; None while they are unknown.
+    """
+
+    total: int
+    ended: int
+    failed: int
+    running: int
+    waiting: int
+    status: str
+    rate: float | None
+    eta: float | None
+
+
+def measure_progress(counts: Mapping[str, int], ended_lately: int, age: float) -> GroupProgress:
+    """Return the progress of a group from its tasks by status.
+
+    `ended_lately` counts the ends of the last `RATE_WINDOW` seconds; the group is `age` seconds
+    old.
+    """
+    ended, failed, waiting = (
+        sum(counts.get(status, 0) for status in statuses) for statuses in (ENDED, FAILED, WAITING)
+    )
+    running = counts.get(TaskStatus.RUNNING, 0)
+    left = running + waiting
+    minutes = max(1.0, min(RATE_WINDOW, age)) / 60.0
+    rate = ended_lately / minutes if left and ended_lately else None
+    eta = left / rate * 60.0 if rate and running else None
+    status = next((status for status in _STATUS_ORDER if counts.get(status)), None)
+    if status is None:
+        status = (
+            TaskStatus.FAILED
+            if failed
+            else TaskStatus.SUCCEEDED
+            if counts.get(TaskStatus.SUCCEEDED)
+            else TaskStatus.CANCELLED
+        )
+    return GroupProgress(left + ended, ended, failed, running, waiting, status.value, rate, eta)

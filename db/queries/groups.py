@@ -14,18 +14,25 @@ from sqlalchemy import Connection
 from db import raw_sql, timestamps
 from db.queries import counters
 from db.rows import GroupRow
+from db.states import ENDED, TaskStatus
 
 _COLUMNS = ", ".join(GroupRow._fields)
 _FOLDER = "groups/"
 """Folder of the counters of tasks, by group and status."""
 COUNTER = "group-number"
 """Counter of the highest number ever given to a group."""
+STATUS_ORDER = (
+    TaskStatus.FAILED, TaskStatus.TIMED_OUT, TaskStatus.LOST, TaskStatus.RUNNING,
+    TaskStatus.RETRYING, TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.BLOCKED,
+    TaskStatus.HELD, TaskStatus.CANCELLED, TaskStatus.SUCCEEDED,
+)  # fmt: skip
+"""Statuses of the tasks of a group, those that need somebody first."""
 
 
 def create(c: Connection, uuid: str, name: str, by: str, max_running: int | None) -> int:
     """Store the group of a submission by the UUID of its first task; return its number.
 
-    A known group keeps its number.
+    The first task is the next one that gets a number. A known group keeps its number.
     """
     if (known := find_number(c, uuid)) is not None:
         return known
@@ -38,8 +45,9 @@ def create(c: Connection, uuid: str, name: str, by: str, max_running: int | None
     number = raw_sql.fetch_value(c, take, {"name": COUNTER, "now": now})
     raw_sql.execute_statement(
         c,
-        "INSERT INTO groups (number, uuid, name, submitted_by, created_at, updated_at, max_running)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO groups (number, uuid, name, submitted_by, created_at, updated_at, max_running,"
+        " first_number) VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(value), 0) + 1 FROM"
+        " counters WHERE name = 'task-number'))",
         (number, uuid, name, by, now, now, max_running),
     )
     return number
@@ -80,5 +88,45 @@ def remove_empty(c: Connection, numbers: Iterable[int]) -> None:
 
 def map_counts(c: Connection, number: int) -> dict[str, int]:
     """Return {status: tasks} of a group, from the kept counters."""
-    found = counters.map_values(c, f"{_FOLDER}{number}/")
-    return {status: count for status, count in found.items() if count}
+    return map_all_counts(c, [number])[number]
+
+
+def map_all_counts(c: Connection, numbers: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Return {number: {status: tasks}} of groups, from the kept counters."""
+    counts: dict[int, dict[str, int]] = {number: {} for number in numbers}
+    found = (
+        "SELECT j.value, n.name, n.value FROM json_each(?) j CROSS JOIN counters n ON n.name >="
+        f" '{_FOLDER}' || j.value || '/' AND n.name < '{_FOLDER}' || j.value || '0' WHERE n.value"
+        " <> 0"
+    )
+    for number, name, count in raw_sql.fetch_rows(c, found, (json.dumps(list(counts)),)):
+        counts[number][name.rpartition("/")[2]] = count
+    return counts
+
+
+def count_ended_since(c: Connection, numbers: Iterable[int], since: str) -> dict[int, int]:
+    """Return {number: tasks that ended since a time} of groups, 0 left out."""
+    found = (
+        "SELECT t.group_number, count(*) FROM json_each(?) j CROSS JOIN json_each(?) s CROSS JOIN"
+        " tasks t INDEXED BY idx_tasks_group ON t.group_number = j.value AND t.status = s.value AND"
+        " t.ended_at >= ? GROUP BY t.group_number"
+    )
+    given = (json.dumps(list(numbers)), json.dumps(sorted(ENDED)), since)
+    return dict(raw_sql.fetch_rows(c, found, given))
+
+
+def list_member_rowids(c: Connection, number: int, limit: int) -> list[int]:
+    """Return the rowids of tasks of a group: failures first, then active, waiting, other ends.
+
+    Waiting tasks are in the order of their numbers, ended ones begin with the latest.
+    """
+    of_status = (
+        "SELECT rowid AS place FROM tasks INDEXED BY idx_tasks_group WHERE group_number = ? AND"
+        " status = ? AND deleted_at IS NULL ORDER BY ended_at DESC, rowid {} LIMIT ?"
+    )
+    found: list[int] = []
+    for status in STATUS_ORDER:
+        way = "DESC" if status in ENDED else "ASC"
+        given = (number, status.value, limit - len(found))
+        found += raw_sql.fetch_column(c, of_status.format(way), given) if given[2] > 0 else ()
+    return found

@@ -21,6 +21,7 @@ from db.queries import reads
 from db.search import fts
 from db.search.conditions import (
     Condition,
+    GroupCondition,
     PatternCondition,
     RangeCondition,
     StatusCondition,
@@ -433,10 +434,15 @@ def _find_known_sources(
             yield _make_name_source(c, condition.column, _find_names(c, condition))
         elif isinstance(condition, ValueCondition):
             yield _make_name_source(c, condition.column, condition.values)
+        elif isinstance(condition, GroupCondition):
+            yield from _list_few(_find_in_groups(c, condition))
         elif isinstance(condition, RangeCondition) and condition.column == "priority":
-            rowids = _find_in_range(c, condition)
-            if len(rowids) < MAX_LISTED:
-                yield ListSource(rowids), len(rowids)
+            yield from _list_few(_find_in_range(c, condition))
+
+
+def _list_few(rowids: list[int]) -> Iterable[tuple[Source, int]]:
+    if len(rowids) <= MAX_LISTED:
+        yield ListSource(rowids), len(rowids)
 
 
 _TABLES = {"queue": "queues", "template": "templates"}
@@ -470,8 +476,17 @@ def _make_placeholders(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
+def _find_in_groups(c: Connection, wanted: GroupCondition) -> list[int]:
+    """Return the sorted positions of tasks of groups, at most one more than `MAX_LISTED`."""
+    found = (
+        "SELECT rowid AS place FROM tasks INDEXED BY idx_tasks_group WHERE group_number IN"
+        f" ({', '.join('?' * len(wanted.numbers))}) LIMIT {MAX_LISTED + 1}"
+    )
+    return sorted(fetch_rowids(c, found, wanted.numbers))
+
+
 def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
-    """Return the sorted positions of a priority range, at most `MAX_LISTED`."""
+    """Return the sorted positions of a priority range, at most one more than `MAX_LISTED`."""
     low, high = (
         (-LAST if wanted.low is None else wanted.low),
         (LAST if wanted.high is None else wanted.high),
@@ -480,7 +495,7 @@ def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
         fetch_rowids(
             c,
             "SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT"
-            f" {MAX_LISTED}",
+            f" {MAX_LISTED + 1}",
             (low, high),
         )
     )

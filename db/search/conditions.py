@@ -72,6 +72,14 @@ class TagCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupCondition:
+    """The task belongs to one of these groups."""
+
+    numbers: tuple[int, ...]
+    is_negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WordCondition:
     """The indexed text contains this word, which is already lower-cased."""
 
@@ -86,6 +94,7 @@ ColumnCondition = (
     | RangeCondition
     | MissingCondition
     | TagCondition
+    | GroupCondition
 )
 Condition = ColumnCondition | WordCondition
 Sql = tuple[str, list[Any]]
@@ -131,6 +140,8 @@ def _build_positive(condition: ColumnCondition) -> Sql:
             return f"t.{column} IS NULL", []
         case TagCondition(key, globs):
             return _build_tag(key, globs)
+        case GroupCondition(numbers):
+            return f"+t.group_number IN ({_make_placeholders(numbers)})", [*numbers]
 
 
 def _make_placeholders(values: Sequence[Any]) -> str:

@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
 
 TASK_FACTS = RowFacts(
     number=1042, name="encode S02E07.mkv", status="running", run="paused", queue="gpu",
-    template="encode", by="ann", priority=5,
+    template="encode", by="ann", priority=5, group=12,
     created=(NOW - timedelta(hours=1)).timestamp(), tags={"env": "prod", "note": "a b"},
     text="encode S02E07.mkv\nencode\nenv=prod\nnote=a b\nffmpeg -i /srv/in/Größe.mkv",
 )  # fmt: skip
@@ -43,7 +43,8 @@ def is_kept(line: str, facts: RowFacts = TASK_FACTS) -> bool:
         "queue:gpu", "queue:g*", "queue:g?u",
         "queue:media,gpu", "!queue:media", "name:enc*", "name:ENC*mkv", "name:*s02e??.mkv",
         "!name:enc", "template:encode", "by:ann",
-        "by:a*", "tag:env", "tag:env=prod", "tag:env=p*", 'tag:note="a b"', "!tag:env=test",
+        "by:a*", "group:g12", "group:3,g12", "!group:g3",
+        "tag:env", "tag:env=prod", "tag:env=p*", 'tag:note="a b"', "!tag:env=test",
         "!tag:owner", "since:2h", "since:2026-11-25",
         "since:yesterday", "until:30m", "until:2026-11-25", "until:today", "number:1042", "#1042",
         "number:1000-2000", "number:>1041",

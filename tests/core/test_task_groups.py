@@ -1,4 +1,4 @@
-"""Tests of names of groups, indexes of arrays and variables of runs."""
+"""Tests of names of groups, indexes of arrays, variables of runs, and progress."""
 
 from __future__ import annotations
 
@@ -44,3 +44,24 @@ def test_a_run_of_a_group_gets_its_place_and_parameters():
         "TASKDECK_ARRAY_INDEX": "0",
         "TASKDECK_PARAM_lr": "0.1",
     }
+
+
+@pytest.mark.parametrize(
+    ("counts", "ended_lately", "age", "found"),
+    [
+        ({"running": 2, "queued": 6, "failed": 1, "succeeded": 1}, 4, 120, ("running", 2.0, 240)),
+        ({"running": 1, "queued": 9, "succeeded": 90}, 20, 9000, ("running", 2.0, 300)),
+        ({"held": 3, "succeeded": 1}, 1, 60, ("held", 1.0, None)),
+        ({"running": 3}, 0, 60, ("running", None, None)),
+        ({"succeeded": 3, "lost": 1}, 4, 60, ("failed", None, None)),
+        ({"succeeded": 3, "cancelled": 1}, 4, 60, ("succeeded", None, None)),
+        ({"cancelled": 3}, 3, 60, ("cancelled", None, None)),
+    ],
+)
+def test_a_group_has_one_status_a_rate_and_an_expected_end(
+    counts: dict[str, int], ended_lately: int, age: float, found: tuple[object, ...]
+):
+    progress = task_groups.measure_progress(counts, ended_lately, age)
+
+    assert (progress.status, progress.rate, progress.eta) == found
+    assert progress.total == sum(counts.values())

@@ -16,6 +16,7 @@ from app.service.tasks import search_text
 from db import timestamps
 from db.search.conditions import (
     Condition,
+    GroupCondition,
     PatternCondition,
     RangeCondition,
     StatusCondition,
@@ -71,6 +72,8 @@ def _to_condition(term: QueryTerm) -> Condition:
         )
     if term.kind == "tag":
         return TagCondition(term.text, globs, term.is_negated)
+    if term.kind == "group":
+        return GroupCondition(term.numbers, term.is_negated)
     if term.kind == "created":
         return RangeCondition("created_at", _stamp(term.low), _stamp(term.high), term.is_negated)
     if term.kind in ("number", "priority"):

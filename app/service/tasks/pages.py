@@ -10,13 +10,13 @@ from app.core.text.sanitize import find_nearest
 from app.errors import Usage
 from app.service import dispatch_view
 from app.service.context import Call
-from app.service.tasks import lookup
+from app.service.tasks import group_views, lookup
 from app.service.tasks.views import get_halt_reason
 from db.engine import Connection
-from db.queries import reads, sla_cursor
+from db.queries import groups, reads, sla_cursor
 from db.queries.resources import parse_named
 from db.rows import ActiveRunRow
-from db.search import fts
+from db.search import folded, fts
 from db.search import pagination as pages
 from db.search.pagination import ORDERS, PagePosition
 from db.states import WAITING
@@ -25,6 +25,7 @@ TASK_COLUMNS = (
     "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory",
     "resources", "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
+    "group_number", "group_index",
 )  # fmt: skip
 _REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
 """Extra columns for the reasons for waiting."""
@@ -46,7 +47,7 @@ MAX_NAMED = 500
 async def browse(
     call: Call, *, filter: str = "", order: str = "number", down: bool = True,
     at: Sequence[Any] | None = None, way: str = "after",
-    limit: int = 200,
+    limit: int = 200, fold: bool = False, unfold: Sequence[int] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return a page of the tasks that match a filter.
 
@@ -54,8 +55,15 @@ async def browse(
     itself and those after it. Without `at` it holds the first rows, or with `before` the last.
     `total` is None if counting would take too long. If `complete` is false, the search stopped
     early: the rows are correct, and the next page may begin at `stopped`.
+
+    With `fold`, and without a filter, each group is one row of `groups`, at the place of its first
+    task; `unfold` names groups that come with their first tasks.
     """
     position = _check_arguments(order, at, way, limit)
+    if fold and order == "number" and not filter.strip():
+        found = await call.db.read(_read_folded, call, down, position, way, limit, unfold)
+        if found is not None:
+            return found
     return await call.db.read(_read_page, call, filter, order, down, position, way, limit)
 
 
@@ -97,7 +105,7 @@ def _read_page(
         at = PagePosition(at.value, at.number + (1 if down else -1))
     page = pages.read_page(c, selection, order, down, at, direction == "before", limit)
     return {
-        "columns": COLUMNS, "rows": _build_rows(c, call, page.rowids, ORDERS[order].column),
+        "columns": COLUMNS, "rows": build_rows(c, call, page.rowids, ORDERS[order].column),
         "more_before": page.before,
         "more_after": page.after, "total": page.total, "of": sum(reads.count_by_status(c).values()),
         "lag": fts.count_unindexed(c),
@@ -105,7 +113,41 @@ def _read_page(
     }  # fmt: skip
 
 
-def _build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
+MAX_UNFOLDED = 100
+"""Maximum number of tasks of a group that are shown in its place."""
+
+
+def _read_folded(
+    c: Connection,
+    call: Call,
+    down: bool,
+    at: PagePosition | None,
+    way: str,
+    limit: int,
+    unfold: Sequence[int],
+) -> dict[str, Any] | None:
+    """Return a page with groups as rows, or None if there is no group."""
+    if not folded.has_groups(c):
+        return None
+    number = None if at is None else at.number
+    if way == "from" and number is not None:
+        number += 1 if down else -1
+    page = folded.read_page(c, number, down, way == "before", limit)
+    rows = group_views.list_groups(c, page.groups)
+    for row in rows:
+        if row["number"] in unfold:
+            members = groups.list_member_rowids(c, row["number"], MAX_UNFOLDED)
+            row["rows"] = build_rows(c, call, members, "number")
+    return {
+        "columns": COLUMNS, "rows": build_rows(c, call, page.rowids, "number"), "groups": rows,
+        "more_before": page.before, "more_after": page.after, "total": None,
+        "of": sum(reads.count_by_status(c).values()), "lag": fts.count_unindexed(c),
+        "complete": True, "stopped": None,
+    }  # fmt: skip
+
+
+def build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
+    """Return tasks in the form of `COLUMNS`; `at` is the value of the column `order`."""
     found = {
         row.place: row
         for row in pages.fetch_columns(

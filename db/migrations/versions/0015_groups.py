@@ -52,10 +52,12 @@ def upgrade() -> None:
         sa.Column("created_at", sa.String(length=27), nullable=False),
         sa.Column("updated_at", sa.String(length=27), nullable=False),
         sa.Column("max_running", sa.Integer(), nullable=True),
+        sa.Column("first_number", sa.Integer(), nullable=False, server_default="0"),
         sa.CheckConstraint("max_running > 0", name=op.f("ck_groups_max_running")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_groups")),
     )
     op.create_index("idx_groups_uuid", "groups", ["uuid"], unique=True)
+    op.create_index("idx_groups_first", "groups", ["first_number"])
     op.execute(
         "CREATE TRIGGER touch_groups AFTER UPDATE ON groups WHEN NEW.updated_at IS OLD.updated_at"
         f" BEGIN UPDATE groups SET updated_at = max({_NOW}, {_NEXT.format('OLD.updated_at')})"
@@ -70,6 +72,12 @@ def upgrade() -> None:
         ["group_number", "status", "ended_at"],
         sqlite_where=sa.text("group_number IS NOT NULL"),
     )
+    op.create_index(
+        "idx_tasks_single",
+        "tasks",
+        ["number"],
+        sqlite_where=sa.text("group_number IS NULL AND deleted_at IS NULL"),
+    )
     for name, text in _TRIGGERS.items():
         op.get_bind().exec_driver_sql(f"CREATE TRIGGER {name} {text}")
 
@@ -79,7 +87,8 @@ def downgrade() -> None:
     for name in _TRIGGERS:
         op.execute(f"DROP TRIGGER {name}")
     op.execute("DELETE FROM counters WHERE name LIKE 'groups/%' OR name = 'group-number'")
-    op.drop_index("idx_tasks_group", table_name="tasks")
+    for index in ("idx_tasks_single", "idx_tasks_group"):
+        op.drop_index(index, table_name="tasks")
     for column in ("sweep", "group_index", "group_number"):
         op.drop_column("tasks", column)
     op.drop_table("groups")

@@ -1,0 +1,98 @@
+"""Tests of groups as rows of the list of all tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.service.context import Call
+from app.service.tasks import actions
+from app.service.tasks.pages import browse
+from tests.service.calls import execute_sql, submit_task
+from tests.service.tasks.test_groups import submit_group
+
+
+async def submit_mixed(call: Call) -> None:
+    """Submit #1 alone, #2 to #4 as g1, #5 alone, #6 and #7 as g2."""
+    await submit_task(call, name="first")
+    await submit_group(call, 3)
+    await submit_task(call, name="second")
+    await submit_group(call, 2)
+
+
+def list_shown(found: dict[str, Any]) -> list[int | str]:
+    """Return numbers of tasks and names of groups, in the order of the list."""
+    numbers = [row[found["columns"].index("number")] for row in found["rows"]]
+    places = [(number, number) for number in numbers]
+    places += [(row["at"], row["group"]) for row in found["groups"]]
+    return [shown for _, shown in sorted(places, reverse=True)]
+
+
+async def test_each_group_is_one_row_of_the_list(call: Call):
+    await submit_mixed(call)
+
+    found = await browse(call, fold=True)
+
+    assert list_shown(found) == ["g2", 5, "g1", 1]
+    assert not found["more_before"] and not found["more_after"] and found["of"] == 7
+
+
+@pytest.mark.parametrize(
+    ("way", "at", "shown", "more"),
+    [
+        ("after", None, ["g2", 5], (False, True)),
+        ("after", 5, ["g1", 1], (True, False)),
+        ("from", 2, ["g1", 1], (True, False)),
+        ("before", 2, ["g2", 5], (False, True)),
+        ("before", None, ["g1", 1], (True, False)),
+        ("after", 1, [], (True, False)),
+    ],
+)
+async def test_pages_begin_at_tasks_and_groups(
+    call: Call, way: str, at: int | None, shown: list[int | str], more: tuple[bool, bool]
+):
+    await submit_mixed(call)
+
+    place = None if at is None else [at, at]
+    found = await browse(call, fold=True, way=way, at=place, limit=2)
+
+    assert list_shown(found) == shown
+    assert (found["more_before"], found["more_after"]) == more
+
+
+async def test_a_list_without_groups_or_with_a_filter_shows_tasks(call: Call):
+    await submit_task(call, name="first")
+    assert "groups" not in await browse(call, fold=True)
+
+    await submit_group(call, 3)
+    cases: tuple[dict[str, Any], ...] = ({"filter": "true"}, {"order": "name"})
+    for args in cases:
+        found = await browse(call, fold=True, **args)
+        assert "groups" not in found
+    assert len((await browse(call, filter="group:g1"))["rows"]) == 3
+    assert len((await browse(call, filter="!group:1"))["rows"]) == 1
+
+
+async def test_a_group_row_tells_progress_and_its_tasks_failed_first(call: Call):
+    await submit_group(call, 4)
+    ended = "UPDATE tasks SET status = '{}', started_at = created_at, ended_at = created_at"
+    await execute_sql(call, f"{ended.format('succeeded')} WHERE number = 1")
+    await execute_sql(call, f"{ended.format('failed')} WHERE number = 3")
+
+    found = await browse(call, fold=True, unfold=[1])
+
+    (row,) = found["groups"]
+    assert (row["total"], row["ended"], row["failed"], row["waiting"]) == (4, 2, 1, 2)
+    assert row["counts"] == {"failed": 1, "queued": 2, "succeeded": 1}
+    assert row["rate"] == pytest.approx(120) and row["eta"] is None
+    assert [task[found["columns"].index("number")] for task in row["rows"]] == [3, 2, 4, 1]
+
+
+async def test_a_group_of_deleted_tasks_is_not_shown(call: Call):
+    places = await submit_group(call, 2)
+    numbers = [place["number"] for place in places]
+    await actions.cancel(call, ids=numbers)
+    await actions.rm(call, ids=numbers)
+
+    assert list_shown(await browse(call, fold=True)) == []
