@@ -263,7 +263,7 @@ class OneOf:
         raise argparse.ArgumentTypeError(f"must be {known}, not {units.quote(text)}{near}")
 
 
-def add_task_ids(parser: Parser, what: str = "number, uuid or name of a task") -> None:
+def add_task_ids(parser: Parser, what: str = "number, uuid or name of a task, or a group") -> None:
     """Add the task arguments."""
     parser.add_option("ids", nargs="*", metavar="ID", help=what)
 

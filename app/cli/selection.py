@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.cli import output, styles
 from app.core.text.sanitize import sanitize, truncate
+from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Usage
-from db.states import ENDED, WAITING, TaskStatus, list_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,18 +15,6 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
     from app.cli.parser import Args
 
-_WAITING = (TaskStatus.QUEUED.value, *list_states(WAITING - {TaskStatus.QUEUED}))
-DEFAULT_STATES = {
-    "cancel": ("running", *_WAITING),
-    "hold": tuple(state for state in _WAITING if state != "held"),
-    "release": ("held",),
-    "retry": ("failed", "timed_out", "lost"),
-    "rm": list_states(ENDED),
-    "set": ("running", *_WAITING),
-    "front": _WAITING,
-}
-"""Default states by verb. Retry excludes cancelled tasks: people mean failed ones."""
-
 MAX_NAMED = 3
 """Maximum number of tasks named in a question, and of refusals printed."""
 
@@ -34,9 +22,9 @@ MAX_NAMED = 3
 def add_default_states(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
     """Return the filters, with the verb's default states unless states are given."""
     again = ("succeeded",) if getattr(args, "again", False) else ()
-    states = ["running"] if getattr(args, "signal", None) else [*DEFAULT_STATES[verb], *again]
+    states = ["running"] if getattr(args, "signal", None) else [*VERB_STATES[verb], *again]
     if getattr(args, "to_at", None):
-        states = [*_WAITING]
+        states = [*WAITING_STATES]
     if "filter" in chosen:
         named = any(word.startswith("status:") for word in chosen["filter"].split())
         return chosen if named else {"filter": f"{chosen['filter']} status:{','.join(states)}"}
@@ -45,7 +33,7 @@ def add_default_states(verb: str, chosen: dict[str, Any], args: Args) -> dict[st
 
 def format_default_states(verb: str) -> str:
     """Return the default states of a verb in words."""
-    return _format_states(DEFAULT_STATES[verb])
+    return _format_states(VERB_STATES[verb])
 
 
 def _format_states(states: Iterable[str]) -> str:

@@ -7,7 +7,8 @@ gets one group.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -19,6 +20,8 @@ from db.states import ENDED, TaskStatus
 _COLUMNS = ", ".join(GroupRow._fields)
 _FOLDER = "groups/"
 """Folder of the counters of tasks, by group and status."""
+MAX_TASKS = 1_000_000
+"""Maximum number of tasks of a submission, whose UUIDs follow that of the first one."""
 COUNTER = "group-number"
 """Counter of the highest number ever given to a group."""
 STATUS_ORDER = (
@@ -84,6 +87,34 @@ def remove_empty(c: Connection, numbers: Iterable[int]) -> None:
     )
     for number in removed:
         counters.delete_below(c, f"{_FOLDER}{number}/")
+
+
+def list_uuids(c: Connection, number: int, states: Sequence[str] = ()) -> list[str]:
+    """Return the tasks of a group in one of `states`, or in any, by number."""
+    # One row: a driver's row for each of 100,000 tasks takes longer than the query.
+    found = (
+        "SELECT json_group_array(uuid) FROM (SELECT uuid FROM tasks WHERE group_number = ? AND"
+        f" deleted_at IS NULL{' AND status IN (SELECT value FROM json_each(?))' if states else ''}"
+        " ORDER BY number)"
+    )
+    given = (number, json.dumps(list(states))) if states else (number,)
+    return json.loads(raw_sql.fetch_value(c, found, given))
+
+
+def find_limits(c: Connection, numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the first and the last rowid of each group that has tasks.
+
+    The UUIDs of a submission, and its rows, follow one another.
+    """
+    found = "SELECT rowid FROM tasks WHERE uuid BETWEEN ? AND ? ORDER BY uuid {} LIMIT 1"
+    limits: list[tuple[int, int]] = []
+    for row in map_groups(c, numbers).values():
+        between = row.uuid, str(UUID(int=UUID(row.uuid).int + MAX_TASKS - 1))
+        low, high = (
+            raw_sql.fetch_value(c, found.format(order), between) for order in ("ASC", "DESC")
+        )
+        limits += [(low, high)] if low is not None else []
+    return limits
 
 
 def map_counts(c: Connection, number: int) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries import reads
+from db.queries import groups, reads
 from db.search import fts
 from db.search.conditions import (
     Condition,
@@ -434,8 +434,6 @@ def _find_known_sources(
             yield _make_name_source(c, condition.column, _find_names(c, condition))
         elif isinstance(condition, ValueCondition):
             yield _make_name_source(c, condition.column, condition.values)
-        elif isinstance(condition, GroupCondition):
-            yield from _list_few(_find_in_groups(c, condition))
         elif isinstance(condition, RangeCondition) and condition.column == "priority":
             yield from _list_few(_find_in_range(c, condition))
 
@@ -476,15 +474,6 @@ def _make_placeholders(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _find_in_groups(c: Connection, wanted: GroupCondition) -> list[int]:
-    """Return the sorted positions of tasks of groups, at most one more than `MAX_LISTED`."""
-    found = (
-        "SELECT rowid AS place FROM tasks INDEXED BY idx_tasks_group WHERE group_number IN"
-        f" ({', '.join('?' * len(wanted.numbers))}) LIMIT {MAX_LISTED + 1}"
-    )
-    return sorted(fetch_rowids(c, found, wanted.numbers))
-
-
 def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
     """Return the sorted positions of a priority range, at most one more than `MAX_LISTED`."""
     low, high = (
@@ -502,17 +491,27 @@ def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
 
 
 def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, int]:
-    """Return the positions that limit numbers and submission times."""
+    """Return the positions that limit groups, numbers and submission times."""
     low, high = FIRST, LAST
     for condition in conditions:
-        if isinstance(condition, RangeCondition) and not condition.is_negated:
+        if isinstance(condition, RangeCondition | GroupCondition) and not condition.is_negated:
             first, last = (
-                _find_number_limits(c, condition)
+                _find_group_limits(c, condition)
+                if isinstance(condition, GroupCondition)
+                else _find_number_limits(c, condition)
                 if condition.column == "number"
                 else _find_time_limits(c, condition)
             )
             low, high = max(low, first), min(high, last)
     return low, high
+
+
+def _find_group_limits(c: Connection, wanted: GroupCondition) -> tuple[int, int]:
+    """Return the positions that limit the tasks of groups, which were submitted together."""
+    limits = groups.find_limits(c, wanted.numbers)
+    first = min((low for low, _ in limits), default=LAST)
+    last = max((high for _, high in limits), default=FIRST)
+    return max(FIRST, first - 1), min(LAST, last + 1)
 
 
 def _find_number_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:

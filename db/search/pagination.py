@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries import reads
+from db.queries import groups, reads
 from db.search import candidates, fts
 from db.search.candidates import FIRST, LAST
 from db.search.conditions import (
     Condition,
+    GroupCondition,
     MissingCondition,
     RangeCondition,
     StatusCondition,
@@ -600,7 +601,7 @@ def count_matching(c: Connection, conditions: Sequence[Condition]) -> int | None
 def _count_by_status(c: Connection, conditions: Sequence[Condition]) -> dict[str, int] | None:
     """Return matching tasks by status if the kept counters tell, else None."""
     found: dict[str, int] = {}
-    for (queue, status), many in reads.read_counters(c).items():
+    for (queue, status), many in _read_counters(c, conditions).items():
         holds = [_matches_counter(condition, queue, status) for condition in conditions]
         if None in holds:
             return None
@@ -609,10 +610,28 @@ def _count_by_status(c: Connection, conditions: Sequence[Condition]) -> dict[str
     return found
 
 
+def _read_counters(c: Connection, conditions: Sequence[Condition]) -> dict[tuple[str, str], int]:
+    """Return {(queue, status): tasks}; of the only group that the conditions name, if any.
+
+    A group has "" as its queue.
+    """
+    numbers = {
+        number
+        for condition in conditions
+        if isinstance(condition, GroupCondition) and not condition.is_negated
+        for number in condition.numbers
+    }
+    if len(numbers) != 1:
+        return reads.read_counters(c)
+    return {("", status): many for status, many in groups.map_counts(c, min(numbers)).items()}
+
+
 def _matches_counter(condition: Condition, queue: str, status: str) -> bool | None:
+    if isinstance(condition, GroupCondition) and not queue and not condition.is_negated:
+        return True
     if isinstance(condition, StatusCondition) and not condition.runs:
         return (status in condition.tasks) != condition.is_negated
-    if isinstance(condition, ValueCondition) and condition.column == "queue":
+    if isinstance(condition, ValueCondition) and condition.column == "queue" and queue:
         return (queue in condition.values) != condition.is_negated
     return None
 

@@ -34,6 +34,7 @@ from app.cli.submission.options import parse_signal as parse_early_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.core.notifications import notices
 from app.core.scheduling.resources import format_named
+from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
@@ -67,7 +68,7 @@ def _run_task_verb(
     which, confirmed_count = _choose_tasks(session, args, verb, what or verb)
     if not which:
         return 0
-    in_lines = "ids" in which or args.json or args.jsonl
+    in_lines = ("ids" in which and not has_groups(args.ids)) or args.json or args.jsonl
     brief = {"brief": True} if verb == "cancel" and not in_lines else {}
     done = session.call(verb, **which, **brief, **(more(args) if more else {}))
     state = _format_cancel_result if verb == "cancel" and not args.signal else _format_state
@@ -79,9 +80,14 @@ def _run_task_verb(
             args, done, lambda row: f"#{row['number']} {sanitize(row['name'])}: {describe(row)}"
         )
     selection.print_summary(done, lambda row: _summarize(verb, row) or describe(row))
-    if confirmed_count is None and not any(done.values()):
+    if "select" in which and confirmed_count is None and not any(done.values()):
         selection.print_no_match(verb, which["select"])
     return _get_exit_code(done)
+
+
+def has_groups(idents: list[str]) -> bool:
+    """Return True if one of the words names a group."""
+    return any(parse_group(ident) is not None for ident in idents)
 
 
 def _summarize(verb: str, row: dict[str, Any]) -> str:
@@ -364,6 +370,9 @@ def _add_cancel_arguments(parser: Parser) -> None:
 def _add_retry_arguments(parser: Parser) -> None:
     parser.add_option("--again", action="store_true", help="include succeeded tasks")
     parser.add_option(
+        "--failed", action="store_true", help="only tasks that failed, timed out or were lost"
+    )
+    parser.add_option(
         "--with-dependents",
         action="store_true",
         help="let the tasks that were cancelled with them wait for them again",
@@ -453,7 +462,7 @@ COMMANDS = {
         "cancel running or waiting tasks",
         cancel,
         _add_cancel_arguments,
-        "  taskdeck cancel 42\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media"
+        "  taskdeck cancel 42 g12\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media"
         " --status queued",
     ),
     "pause": _make_command("pause", "suspend running tasks", _add_ids_only),
@@ -466,11 +475,13 @@ COMMANDS = {
             _run_task_verb,
             verb="retry",
             more=lambda args: (
-                {"again": args.again} | ({"with_dependents": True} if args.with_dependents else {})
+                {"again": args.again}
+                | ({"with_dependents": True} if args.with_dependents else {})
+                | ({"failed": True} if args.failed else {})
             ),
         ),
         _add_retry_arguments,
-        "  taskdeck retry 42\n  taskdeck retry --with-dependents 42\n"
+        "  taskdeck retry 42 g12\n  taskdeck retry --with-dependents 42\n"
         "  taskdeck retry --status failed --since 2h",
     ),
     "rm": _make_command("rm", "delete ended tasks", _add_ids_or_filters),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 
+MAX_PRINTED = 20
+"""Ends that are printed one by one; more are counted."""
 POLL_INTERVAL = 0.5
 """Seconds between checks for a runtime."""
 
@@ -49,8 +51,10 @@ def _wait_and_print(
 ) -> list[dict[str, Any]]:
     ends = _wait_until_ended(session, idents, timeout)
     if output.is_stderr_terminal():
-        for end in ends[:20]:
+        for end in ends[:MAX_PRINTED] if len(ends) <= MAX_PRINTED else ():
             output.print_message(_format_end(end))
+        if len(ends) > MAX_PRINTED:
+            output.print_message(_count_ends(ends))
     return ends
 
 
@@ -85,6 +89,17 @@ def _format_end(end: dict[str, Any]) -> str:
     return f"#{end['number']} {sanitize(end['name'])}: {styles.format_status(end['status'])}{why}"
 
 
+def _count_ends(ends: list[dict[str, Any]]) -> str:
+    """Return `98 tasks succeeded, 2 failed`."""
+    counts = dict[str, int]()
+    for end in ends:
+        counts[end["status"]] = counts.get(end["status"], 0) + 1
+    (first, many), *others = counts.items()
+    said = [f"{many:,} {'task' if many == 1 else 'tasks'} {styles.format_status(first)}"]
+    said += [f"{count:,} {styles.format_status(status)}" for status, count in others]
+    return ", ".join(said)
+
+
 def _get_exit_code(ends: list[dict[str, Any]]) -> int:
     return next((end["code"] for end in ends if end["code"]), 0)
 
@@ -99,6 +114,7 @@ def _add_arguments(parser: Parser) -> None:
 
 EXAMPLES = """\
   taskdeck wait 42 && echo done
+  taskdeck wait g12                      (all tasks of a group)
   taskdeck wait 42 43 44 --timeout 2h    (exits with the first nonzero code)"""
 
 COMMANDS = {

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 
-from app.cli import output, selection, styles
+from app.cli import output, styles
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
+from app.core.verb_states import VERB_STATES
 from db.states import ENDED, list_states
 
 TYPE_CHECKING = False
@@ -26,13 +27,7 @@ TIMEOUT = 0.5
 """Seconds to wait for candidates."""
 MAX_CANDIDATES = 100
 
-_STATES = {
-    **selection.DEFAULT_STATES,
-    "pause": ("running",),
-    "resume": ("running",),
-    "wait": selection.DEFAULT_STATES["cancel"],
-    "retry": list_states(ENDED),
-}
+_STATES = {**VERB_STATES, "wait": VERB_STATES["cancel"], "retry": list_states(ENDED)}
 """States of the tasks a command applies to; other commands take any task."""
 
 

@@ -16,6 +16,7 @@ from app.core.notifications import notices
 from app.core.text import units
 from app.core.text.exit_text import get_signal_name
 from app.core.text.sanitize import find_nearest, sanitize
+from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
@@ -268,7 +269,7 @@ async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
 
     def starting(c: Connection) -> bool:
         claimed = [run for run in reads.list_running(c) if run.status == RunStatus.STARTING]
-        uuids = {*get_uuids(lookup.resolve(c, ids, select).tasks)} if claimed else ()
+        uuids = {*lookup.resolve_uuids(c, ids, select, ("running",))[0]} if claimed else ()
         return any(run.task_id in uuids for run in claimed)
 
     if call.live is None:
@@ -457,7 +458,8 @@ async def set_(
 
     recorded = work.WORK_FIELDS if changed else RECORDED_FIELDS
     verb = f"set {' '.join(fields)}"
-    report = await apply_to_tasks(call, verb, ids, select, check, act, recorded)
+    states = _choose_states({**values, **changed, **notice})
+    report = await apply_to_tasks(call, verb, ids, select, check, act, recorded, states=states)
     for row in report["done"]:
         row["before"] |= was[row["uuid"]]
         if "env" in row["changes"]:
@@ -472,6 +474,13 @@ async def set_(
             f"start time is {units.format_age(seconds)} in the past: it is ignored."
         )
     return report
+
+
+def _choose_states(changed: Mapping[str, Any]) -> Sequence[str]:
+    """Return the states of the tasks of a group that get new settings."""
+    if changed.keys() <= ALWAYS_SETTABLE:
+        return tuple(TaskStatus)
+    return WAITING_STATES if "not_before" in changed else VERB_STATES["set"]
 
 
 def _mask_pair(old: Any, new: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from app.core.verb_states import VERB_STATES
 from app.errors import Problem
 from app.service.context import Call
 from app.service.tasks import lookup
@@ -66,18 +67,23 @@ class _Work:
 async def apply_to_tasks(
     call: Call, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction,
     fields: Sequence[str] = RECORDED_FIELDS, last_first: bool = False, is_brief: bool = False,
+    states: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
     `fields` are the fields that the action may change; a shorter list takes less time. Many tasks
     take several short transactions, so that starts and ends of runs are stored in between. Only the
     last transaction wakes dispatcher and decks, which look every second anyway. With `last_first`
-    the batches are taken from the end. With `is_brief`, equal results are one row with a count.
+    the batches are taken from the end. With `is_brief`, equal results are one row with a count. Of
+    groups, the tasks in `states` are taken, by default those of the verb.
     """
     work = _Work(call.by, verb, check, act, fields, is_brief)
-    if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= MAX_UNRESOLVED):
+    idents = [ids] if isinstance(ids, (str, int)) else ids or ()
+    has_groups = not select and lookup.has_groups(idents)
+    if not select and not has_groups and len(idents) <= MAX_UNRESOLVED:
         return await call.db.write(_apply, work, ids)
-    uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
+    states = states or VERB_STATES.get(verb.split()[0], ())
+    uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select, states)
     batches = [uuids[at : at + BATCH_SIZE] for at in range(0, len(uuids), BATCH_SIZE)]
     parts: list[dict[str, Any]] = []
     left = batches if last_first else batches[::-1]
@@ -90,10 +96,18 @@ async def apply_to_tasks(
     if len(uuids) >= MANY:
         call.db.trim_later(TRIM_DELAY)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
+    if has_groups and not uuids and not refused:
+        total["notes"].append(_describe_nothing(verb, idents, states))
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():
             total[key] += rows
     return {**total, "done": _merge_counts(total["done"])} if is_brief else total
+
+
+def _describe_nothing(verb: str, idents: Sequence[str | int], states: Sequence[str]) -> str:
+    words = [state.replace("_", " ") for state in states]
+    listed = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return f"nothing to {verb.split()[0]}: no task of {' '.join(map(str, idents))} is {listed}."
 
 
 def _apply(c: Connection, work: _Work, ids: Ids) -> dict[str, Any]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from app.core import task_groups
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
 from app.service.arguments import check_value, parse_since
 from app.service.tasks import filters as filter_lines
 from db.engine import Connection
-from db.queries import counters, definitions, reads, schedules
+from db.queries import counters, definitions, groups, reads, schedules
 from db.queries.task_numbers import SUBMISSIONS
-from db.rows import TaskRow, TaskStateRow
+from db.rows import GroupRow, TaskRow, TaskStateRow
 from db.search import pagination
 from db.states import TaskStatus
 
@@ -50,6 +51,72 @@ def find_tasks(c: Connection, idents: Sequence[str | int]) -> list[TaskRow]:
     return [row for row in found if not isinstance(row, Problem)]
 
 
+def find_all(c: Connection, idents: Sequence[str | int]) -> list[str]:
+    """Return the uuids of the tasks that ids of tasks and groups refer to.
+
+    Raise the first problem.
+    """
+    found = dict[str, None]()
+    for word, part in _split_groups(c, idents):
+        if isinstance(part, Problem):
+            raise part
+        uuids = (
+            groups.list_uuids(c, part.number)
+            if isinstance(part, GroupRow)
+            else [row.uuid for row in find_tasks(c, part)]
+        )
+        if not uuids:
+            raise NotFound(f"{word} has no tasks any more.", "List: taskdeck ls --groups")
+        found |= dict.fromkeys(uuids)
+    return [*found]
+
+
+def find_group(c: Connection, word: str | int) -> GroupRow | None:
+    """Return the group that a word such as `g12` names, or None for any other word.
+
+    Raise NotFound, or Conflict if a task has this name, too.
+    """
+    number = task_groups.parse_group(str(word))
+    if number is None:
+        return None
+    found = groups.map_groups(c, [number]).get(number)
+    named = reads.find_by_name(c, str(word).strip(), 1)
+    if found and named:
+        raise Conflict(
+            f'"{word}" is a group and the name of task #{named[0].number}.',
+            f"Give the number, or for the group: --filter group:{word}",
+        )
+    if found is None and not named:
+        raise NotFound(f'no group "{word}".', "List: taskdeck ls --groups")
+    return found
+
+
+def has_groups(idents: Sequence[str | int]) -> bool:
+    """Return True if one of the words may name a group."""
+    return any(task_groups.parse_group(str(ident)) is not None for ident in idents)
+
+
+def _split_groups(
+    c: Connection, idents: Sequence[str | int]
+) -> Iterator[tuple[str | int, list[str | int] | GroupRow | Problem]]:
+    """Yield each group with its word, or why there is none, and lists of the ids between them."""
+    others: list[str | int] = []
+    for ident in idents:
+        try:
+            found = find_group(c, ident)
+        except Problem as problem:
+            found = problem
+        if found is None:
+            others.append(ident)
+            continue
+        if others:
+            yield "", others
+        others = []
+        yield ident, found
+    if others:
+        yield "", others
+
+
 def look_up(c: Connection, idents: Sequence[str | int]) -> list[TaskRow | Problem]:
     """Return the task of each id, or the problem of `find_task`, from few queries."""
     words = [str(ident).strip() for ident in idents]
@@ -72,13 +139,30 @@ def look_up(c: Connection, idents: Sequence[str | int]) -> list[TaskRow | Proble
 def _choose(
     c: Connection, word: str, known: Mapping[str, TaskRow], uuid: str, is_only: bool
 ) -> TaskRow | Problem:
+    if not uuid and task_groups.parse_group(word) is not None:
+        return _refuse_group(c, word)
     if not is_only:
         found = reads.find_by_name(c, word) or reads.find_by_prefix(c, word.lower())
         return Conflict(_describe_ambiguity(word, found), "Give the number.")
     return known.get(uuid) or _make_not_found(word)
 
 
+def _refuse_group(c: Connection, word: str) -> Problem:
+    """Return the problem of a group where a single task is expected."""
+    try:
+        find_group(c, word)
+    except Problem as problem:
+        return problem
+    hint = f"Its tasks: taskdeck ls {word}"
+    return Conflict(f"{word} is a group, and this takes a single task.", hint)
+
+
 def _make_not_found(word: str) -> NotFound:
+    if task_groups.is_similar(word):
+        return NotFound(
+            f'no task "{truncate(sanitize(word), 60)}". A group is written g12.',
+            "List: taskdeck ls --groups",
+        )
     hint = (
         "Give several numbers one by one (--after may repeat). "
         if _NUMBER_LIST.fullmatch(word)
@@ -130,6 +214,14 @@ def resolve(
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     idents = [ids] if isinstance(ids, (str, int)) else ids
+    if has_groups(idents):
+        uuids, problems = resolve_uuids(c, idents, None)
+        return ResolvedTasks(tuple(_fetch_in_order(c, uuids)), problems)
+    return _resolve_tasks(c, idents)
+
+
+def _resolve_tasks(c: Connection, idents: Sequence[str | int]) -> ResolvedTasks:
+    """Resolve ids of tasks, without duplicates and in order."""
     tasks: dict[str, TaskRow] = {}
     refused = []
     for ident, row in zip(idents, look_up(c, idents), strict=True):
@@ -141,12 +233,15 @@ def resolve(
 
 
 def resolve_uuids(
-    c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None
+    c: Connection,
+    ids: Sequence[str | int] | None,
+    select: dict[str, Any] | None,
+    states: Sequence[str] = (),
 ) -> tuple[list[str], tuple[dict[str, Any], ...]]:
     """Resolve ids or a selection to uuids.
 
     The uuids of a million tasks fit into memory. Tasks changed since `as_of` are included;
-    `recheck` drops them.
+    `recheck` drops them. Of a group only tasks in one of `states` are included.
     """
     selection, _ = _parse_selection(select or {})
     if "filter" in selection:
@@ -156,8 +251,21 @@ def resolve_uuids(
     if selection:
         require_queue(c, selection.get("queue"))
         return reads.list_uuids(c, **to_list_arguments(selection)), ()
-    found = resolve(c, ids, select)
-    return [row.uuid for row in found.tasks], found.refused
+    idents = [ids] if isinstance(ids, (str, int)) else ids or ()
+    if not has_groups(idents):
+        found = resolve(c, ids, select)
+        return [row.uuid for row in found.tasks], found.refused
+    uuids, refused = dict[str, None](), list[dict[str, Any]]()
+    for word, part in _split_groups(c, idents):
+        if isinstance(part, Problem):
+            refused.append(make_refusal(part, word))
+        elif isinstance(part, GroupRow):
+            uuids |= dict.fromkeys(groups.list_uuids(c, part.number, states))
+        else:
+            resolved = _resolve_tasks(c, part)
+            uuids |= dict.fromkeys(row.uuid for row in resolved.tasks)
+            refused += resolved.refused
+    return [*uuids], tuple(refused)
 
 
 def _list_selected(c: Connection, selection: dict[str, Any]) -> list[TaskRow]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from app.core.scheduling.reasons import PARENT_ENDINGS
+from app.core.verb_states import VERB_STATES
 from app.errors import Conflict
 from app.service.context import Call
 from app.service.tasks.apply import Ids, Select, apply_to_tasks, format_number, get_uuids, make_note
@@ -15,7 +16,7 @@ from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import dependencies, pending_parents, transitions
-from db.states import ENDED, TaskStatus
+from db.states import ENDED, FAILED, TaskStatus
 
 
 async def retry(
@@ -26,18 +27,22 @@ async def retry(
     again: bool = False,
     ends: dict[str, float] | None = None,
     with_dependents: bool = False,
+    failed: bool = False,
 ) -> dict[str, Any]:
     """Retry ended tasks, successful ones only with `again`.
 
     `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
     refused. With `with_dependents`, the tasks that were cancelled because of these wait for them
-    again, also if these have been retried before.
+    again, also if these have been retried before. With `failed`, only tasks that failed, timed out
+    or were lost run again; of a group these are the usual ones.
     """
     expected = validate("ends", ENDS, ends or {})
     pending = {*await call.db.read(pending_parents.list_uuids)}
     leaders = list[str]()
 
     def may(row: AnyTask) -> None:
+        if failed and row.status not in FAILED:
+            raise make_note(f"{format_number(row)} is {row.status}, not failed.")
         if row.status not in ENDED:
             if with_dependents:
                 leaders.append(row.uuid)
@@ -66,7 +71,8 @@ async def retry(
             notes.extend(_describe_left_cancelled(rows, *cancelled))
         notes.extend(_describe_failed_parents(failed_parents))
 
-    report = await apply_to_tasks(call, "retry", ids, select, may, act)
+    states = (*VERB_STATES["retry"], *(("succeeded",) if again and not failed else ()))
+    report = await apply_to_tasks(call, "retry", ids, select, may, act, states=states)
     report["notes"] += notes
     if with_dependents and leaders:
         _add_report(report, await _retry_dependants(call, leaders))

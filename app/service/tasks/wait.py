@@ -27,12 +27,12 @@ async def wait(
     A task that cannot proceed by itself is noted once.
     """
     timeout = validate("timeout", SECONDS, timeout)
-    rows = await call.db.read(lookup.find_tasks, ids)
-    if not rows:
+    uuids = await call.db.read(lookup.find_all, ids)
+    if not uuids:
         raise Usage("which tasks? Give numbers.")
-    left = [row.uuid for row in rows]
+    left = uuids
     if call.live is None:
-        if await call.db.read(reads.list_unended, left):
+        if (await call.db.read(_find_unended, left))[0]:
             raise Stopped(
                 "no runtime is running, so no end is recorded.", "Start it: taskdeck serve --detach"
             )
@@ -41,10 +41,9 @@ async def wait(
     try:
         async with asyncio.timeout(timeout):
             async for _ in call.live.watch_changes():
-                going = await call.db.read(reads.list_unended, left)
+                going, left = await call.db.read(_find_unended, left)
                 if not going:
-                    return await call.db.read(_read_outcomes, [row.uuid for row in rows])
-                left = [task.uuid for task in going]
+                    return await call.db.read(_read_outcomes, uuids)
                 _note_stuck(call, going, noted)
     except TimeoutError:
         raise _make_wait_timeout(timeout or 0.0) from None
@@ -59,7 +58,26 @@ def _make_wait_timeout(seconds: float) -> Problem:
     return problem
 
 
+PAGE = 500
+"""Tasks looked at together: each change of any task is a reason to look."""
+MAX_NOTED = 10
+"""Maximum number of notes about tasks that do not proceed."""
+
+
+def _find_unended(c: Connection, uuids: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """Return the first tasks that have not ended, and all that may not have ended."""
+    for at in range(0, len(uuids), PAGE):
+        if going := reads.list_unended(c, uuids[at : at + PAGE]):
+            return going, [*(task.uuid for task in going), *uuids[at + PAGE :]]
+    return [], []
+
+
 def _read_outcomes(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
+    pages = (uuids[at : at + PAGE] for at in range(0, len(uuids), PAGE))
+    return [outcome for page in pages for outcome in _read_page(c, page)]
+
+
+def _read_page(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
     rows = {row.uuid: row for row in reads.list_by_uuid(c, uuids)}
     last = reads.map_last_runs(
         c, [uuid for uuid in uuids if uuid in rows and rows[uuid].status in ENDED]
@@ -101,7 +119,7 @@ def _note_stuck(call: Call, going: Sequence[Any], noted: set[str]) -> None:
         else []
     )
     for said in (*stops, *map(_describe_stuck, going)):
-        if said and said not in noted:
+        if said and said not in noted and len(noted) < MAX_NOTED:
             noted.add(said)
             call.note(said)
 

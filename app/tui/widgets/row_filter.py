@@ -27,7 +27,7 @@ STATES: tuple[tuple[str, RowPredicate], ...] = (
 )
 """State filters that `f` cycles through after "all"."""
 
-TASK_LIST_CONDITIONS = ("template", "by", "tag", "created")
+TASK_LIST_CONDITIONS = ("template", "by", "tag", "created", "group")
 """Conditions that need data missing in the deck's rows; the task list has it."""
 
 

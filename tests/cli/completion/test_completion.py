@@ -88,7 +88,7 @@ def test_zsh_and_fish_scripts_contain_verbs_and_options(cli):
             )
         )
     assert (
-        '"*:number, uuid or name of a task:{_taskdeck_names task:cancel}"' in zsh
+        '"*:number, uuid or name of a task, or a group:{_taskdeck_names task:cancel}"' in zsh
         and "{--queue=,-q}" in zsh
     )
     assert (

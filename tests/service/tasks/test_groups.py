@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from app.core.ids import make_uuid7
-from app.errors import Usage
+from app.errors import Conflict, NotFound, Usage
 from app.service.context import Call
-from app.service.tasks import actions, bulk, submit, views
+from app.service.tasks import actions, bulk, pages, retry, submit, views, wait
 from db.maintenance.integrity import repair_database
 from db.queries import retention, task_fields
-from tests.service.calls import execute_sql
+from tests.service.calls import execute_sql, submit_task
 
 MANY = submit.SMALL_BATCH + 51
 
@@ -138,3 +138,104 @@ async def test_a_group_goes_with_the_rows_of_its_last_task(call: Call):
 
     assert await list_groups(call) == []
     assert (await submit_group(call))[0]["group"] == "g2"
+
+
+# --- groups where verbs take tasks
+
+
+async def test_a_group_names_its_tasks_in_every_verb(call: Call):
+    await submit_group(call, 3)
+
+    for verb, status in ((actions.hold, "held"), (actions.release, "queued")):
+        done = await verb(call, ids=["g1"])
+        assert [(row["number"], row["status"]) for row in done["done"]] == [
+            (number, status) for number in (1, 2, 3)
+        ]
+    assert len((await actions.set_(call, ids=["g1"], fields={"priority": 5}))["done"]) == 3
+    assert len((await actions.front(call, ids=["g1"]))["done"]) == 3
+    assert len((await actions.cancel(call, ids=[2, "g1", "g1"]))["done"]) == 3
+    assert [end["code"] for end in await wait.wait(call, ids=["g1"])] == [125] * 3
+    assert len((await actions.rm(call, ids=["g1"]))["done"]) == 3
+    with pytest.raises(NotFound, match="g1 has no tasks any more"):
+        await wait.wait(call, ids=["g1"])
+
+
+async def test_a_verb_takes_the_tasks_of_a_group_that_it_can_change(call: Call):
+    await submit_group(call, 4)
+    for number, status in ((1, "failed"), (2, "lost"), (3, "cancelled")):
+        change = "UPDATE tasks SET status = ?, ended_at = updated_at WHERE number = ?"
+        await execute_sql(call, change, status, number)
+
+    cancelled = await actions.cancel(call, ids=["g1"])
+    retried = await retry.retry(call, ids=["g1"])
+    nothing = await actions.release(call, ids=["g1"])
+
+    assert [row["number"] for row in cancelled["done"]] == [4] and cancelled["notes"] == []
+    assert [row["number"] for row in retried["done"]] == [1, 2] and retried["refused"] == []
+    assert nothing == {
+        "done": [],
+        "refused": [],
+        "notes": ["nothing to release: no task of g1 is held."],
+    }
+    only = await retry.retry(call, ids=[3], failed=True)
+    assert only["notes"] == ["#3 is cancelled, not failed."]
+
+
+async def test_a_large_group_is_changed_while_others_write(call: Call):
+    await submit_group(call, MANY)
+
+    done = await actions.cancel(call, ids=["g1"], brief=True)
+
+    assert [(row["status"], row["count"]) for row in done["done"]] == [("cancelled", MANY)]
+
+
+async def test_a_wrong_name_of_a_group_is_explained(call: Call):
+    await submit_group(call, 2)
+    await submit_task(call, name="g7")
+
+    done = await actions.cancel(call, ids=["g99", "G1", "g", "g7", "g1"])
+
+    assert [refusal["message"] for refusal in done["refused"]] == [
+        'no group "g99". List: taskdeck ls --groups',
+        'no task "G1". A group is written g12. List: taskdeck ls --groups',
+        'no task "g". A group is written g12. List: taskdeck ls --groups',
+    ]
+    assert [row["number"] for row in done["done"]] == [3, 1, 2]
+    with pytest.raises(Conflict, match="g1 is a group, and this takes a single task"):
+        await views.show(call, id="g1")
+    with pytest.raises(NotFound, match='no group "g99"'):
+        await wait.wait(call, ids=["g99"])
+
+
+async def test_a_name_of_a_task_and_a_group_is_ambiguous(call: Call):
+    await submit_group(call, 1)
+    await submit_task(call, name="g1")
+
+    done = await actions.cancel(call, ids=["g1"])
+
+    assert done["refused"][0]["message"] == (
+        '"g1" is a group and the name of task #2. Give the number, or for the group: --filter'
+        " group:g1"
+    )
+
+
+async def test_a_filter_selects_the_tasks_of_groups(call: Call):
+    await submit_task(call)
+    await submit_group(call, 3)
+    await submit_task(call)
+    await submit_group(call, 2)
+    await actions.cancel(call, ids=[3, 4])
+
+    async def list_numbers(line: str) -> list[int]:
+        found = await pages.browse(call, filter=line)
+        at = found["columns"].index("number")
+        assert (await pages.review(call, filter=line))["total"] == len(found["rows"])
+        return sorted(row[at] for row in found["rows"])
+
+    assert await list_numbers("group:g1") == [2, 3, 4]
+    assert await list_numbers("group:g1,g2 status:queued") == [2, 6, 7]
+    assert await list_numbers("group:g1 !status:queued queue:default") == [3, 4]
+    assert await list_numbers("!group:g1") == [1, 5, 6, 7]
+    assert await list_numbers("group:g9") == []
+    done = await actions.cancel(call, select={"filter": "group:g1 status:queued"})
+    assert [row["number"] for row in done["done"]] == [2]
