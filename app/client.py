@@ -29,7 +29,7 @@ READ_ONLY_VERBS = frozenset({
     "cancel.preview", "db.backups",
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
-    "history", "instances", "limit.ls", "limit.show", "log",
+    "flow", "history", "instances", "limit.ls", "limit.show", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",

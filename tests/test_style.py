@@ -35,6 +35,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_notify.py": "cli/commands/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
+    "tests/service/tasks/test_flow.py": "db/queries/flows",
     "tests/service/definitions/test_queues.py": "service/tasks/places db/queries/resources",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
     " db/queries/limits",

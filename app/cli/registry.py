@@ -29,6 +29,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "front": ("task_actions", "move tasks to the front of their queue"),
     "what-if": ("what_if", "forecast waits and ends as if something were changed"),
     "instances": ("instances", "list runs"),
+    "flow": ("flow", "show tasks in a tree of dependencies, with the critical path"),
     "usage": ("usage", "show what tasks used: hours of CPU, memory and GPUs, waits"),
     "queue": ("queues", "manage queues"),
     "pool": ("pools", "manage pools of CPU and memory"),
@@ -70,7 +71,7 @@ SECTIONS = (
         "tasks",
         (
             "submit ls show why logs wait cancel pause resume hold release retry rm set front"
-            " send attach what-if instances usage"
+            " send attach what-if instances flow usage"
         ),
     ),
     (

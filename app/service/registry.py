@@ -28,7 +28,7 @@ from app.service.definitions import apply, editor, limits, queues, slas, templat
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
-from app.service.tasks import actions, detail, pages, retry, send, submit, views, wait
+from app.service.tasks import actions, detail, flow, pages, retry, send, submit, views, wait
 from app.service.undo import undo
 from app.service.what_if import forecast
 from db import statement_timer
@@ -63,6 +63,7 @@ VERBS: dict[str, Verb] = {
         "instances": views.list_instances,
         "log": views.find_logs,
         "operations": operations.ls,
+        "flow": flow.show_flow,
         "usage": usage.read_usage,
         "undo": undo.undo,
         "cancel": actions.cancel,

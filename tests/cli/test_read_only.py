@@ -8,7 +8,7 @@ from app.cli import registry
 
 READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor",
-    "completion", "help", "replay", "usage", "version", "what-if",
+    "completion", "flow", "help", "replay", "usage", "version", "what-if",
     "queue ls", "queue show", "pool ls", "pool show", "limit ls", "limit show", "template ls",
     "template show", "sla ls",
     "sla show", "alert ls", "alert show", "alert silences", "notify ls", "schedule ls",

@@ -179,6 +179,7 @@ def test_every_reading_command_has_json():
         "wait",
         "logs",
         "instances",
+        "flow",
         "usage",
         "what-if",
         "status",

@@ -212,6 +212,7 @@ class VerbCaller:
             "away": [{"since": time.time() - 3600}],
             "alert.show": [{"id": 1}],
             "cancel.preview": [{"ids": [1, self.last]}],
+            "flow": [{"id": 1}, {"id": self.last}],
             "definition.show": [
                 {"kind": "queues", "name": "gpu"},
                 {"kind": "slas", "name": "starts-within"},
