@@ -86,6 +86,7 @@ class LateCheck:
     def __init__(self, snapshot: Snapshot, since: float) -> None:
         self._snapshot, self._since = snapshot, since
         self._before: dict[str, Success | None] = {}
+        self._done: dict[tuple[str, str], Sequence[Subject]] = {}
 
     def find(self, plan: RulePlan, rule_since: float) -> Iterator[Late]:
         """Yield the subjects that were late under a rule, and are done."""
@@ -224,24 +225,32 @@ class LateCheck:
         if plan.base not in ("task", "schedule") or not self._successes:
             return
         least = _find_least_gap(plan)
-        for subject in self._snapshot.list_matching(plan):
-            successes = self._successes.get((subject.kind, subject.name), ())
-            if successes and subject.key not in self._before:
+        for subject in self._list_done(plan):
+            successes = self._successes[subject.kind, subject.name]
+            if subject.key not in self._before:
                 self._before[subject.key] = self._find_before(subject)
-            before = self._before.get(subject.key)
+            before = self._before[subject.key]
             find_start = self._snapshot.make_start_finder(subject) if plan.has_times else None
             for one in successes:
+                last = before.ended if before else rule_since
+                if one.ended - last < least:  # most of them
+                    before = one
+                    continue
                 times = SubjectTimes(
                     success_submitted=before.submitted if before else None,
                     known_since=rule_since, find_start=find_start,
                 )  # fmt: skip
-                last = before.ended if before else rule_since
-                if one.ended - last < least:
-                    before = one
-                    continue
                 read = _make_reader(one.ended - last)
                 yield from _judge(plan, when, read, times, subject, one.ended, "succeeded")
                 before = one
+
+    def _list_done(self, plan: RulePlan) -> Sequence[Subject]:
+        """Return the names or schedules of a rule that succeeded, once for each match."""
+        key = (plan.base, plan.match_key)
+        if key not in self._done:
+            matching = self._snapshot.list_matching(plan)
+            self._done[key] = [one for one in matching if (one.kind, one.name) in self._successes]
+        return self._done[key]
 
 
 def _group(
