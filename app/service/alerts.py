@@ -133,7 +133,7 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
     word = str(ident).strip()
     alert = alerts.find_open_alert(c, int(word)) if _ALERT_ID.fullmatch(word) else None
     if alert is None:
-        raise NotFound(f'no alert "{truncate(sanitize(word), 60)}".', "List: taskdeck alert ls")
+        alert = _find_only_alert(c, word)
     alert = _refresh(c, alert, timestamps.utcnow().timestamp(), live)
     rule = next((row for row in definitions.list_slas(c) if row.id == alert.alert.sla_id), None)
     labels = db_silences.list_labelled(c, [alert.alert.id])[0].labels._asdict()
@@ -158,6 +158,25 @@ def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> 
             for row in deliveries.list_of_alert(c, alert.alert.sla_id, alert.alert.id)
         ],
     }
+
+
+def _find_only_alert(c: Connection, name: str) -> alerts.AlertDetail:
+    """Return the only open alert of a name. Raise NotFound."""
+    rows, shown = alerts.list_of_rule(c, name), truncate(sanitize(name), 60)
+    if len(rows) > 1:
+        ids = ", ".join(str(row.id) for row in rows[:MAX_ENDED])
+        more = ", …" if len(rows) > MAX_ENDED else ""
+        raise NotFound(f"{shown} has {len(rows)} open alerts: give an id of {ids}{more}.")
+    found = alerts.find_open_alert(c, rows[0].id) if rows else None
+    if found is None:
+        if definitions.find_sla(c, name) is not None:
+            raise NotFound(_describe_quiet(name), "List: taskdeck alert ls --all")
+        raise NotFound(f'no alert "{shown}".', "List: taskdeck alert ls")
+    return found
+
+
+def _describe_quiet(name: str) -> str:
+    return f"no alert of rule {truncate(sanitize(name), 60)} is open."
 
 
 def _find_about(c: Connection, row: AlertRow) -> dict[str, str | None]:
@@ -243,8 +262,8 @@ async def _apply_to_alerts(
 
     Starts and ends go through in between.
     """
-    found, refused = await call.db.read(_resolve, ids)
-    total: dict[str, Any] = {"done": [], "refused": refused, "notes": []}
+    found, refused, quiet = await call.db.read(_resolve, ids)
+    total: dict[str, Any] = {"done": [], "refused": refused, "notes": quiet}
     for at in range(0, len(found), BATCH_SIZE):
         part = await call.db.write(act, call.by, found[at : at + BATCH_SIZE])
         for key, rows in part.items():
@@ -297,20 +316,24 @@ def _unacknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]
     return {"done": [_format_done(row, "firing") for row in acknowledged], "notes": notes}
 
 
-def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[int], list[dict[str, Any]]]:
-    """Resolve ids and rule names to distinct alert ids and refusals."""
+def _resolve(
+    c: Connection, ids: Sequence[str | int]
+) -> tuple[list[int], list[dict[str, Any]], list[str]]:
+    """Resolve ids and rule names to distinct alert ids, refusals, and notes."""
     words = [str(ident).strip() for ident in ids]
     known = _map_alerts(c, words)
     rules, open_names = [row.name for row in definitions.list_slas(c)], alerts.list_open_names(c)
     found: dict[int, None] = {}
-    refused = []
+    refused, quiet = [], []
     for word in dict.fromkeys(words):
         of_rule = alerts.list_of_rule(c, word) if word in open_names else []
         rows = [known[word]] if word in known else of_rule
         found |= dict.fromkeys(row.id for row in rows)
-        if not rows and word not in rules:
+        if not rows and word in rules:
+            quiet.append(_describe_quiet(word))
+        elif not rows:
             refused.append(lookup.make_refusal(_make_not_found(word, rules), word))
-    return list(found), refused
+    return list(found), refused, quiet
 
 
 def _map_alerts(c: Connection, words: Sequence[str]) -> dict[str, AlertRow]:

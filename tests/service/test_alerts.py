@@ -180,7 +180,7 @@ async def test_many_unknown_alerts_are_refused_after_few_queries(call: Call) -> 
         statements: list[str] = []
         driver = cast(sqlite3.Connection, c.connection.driver_connection)
         driver.set_trace_callback(statements.append)
-        found, refused = alerts._resolve(c, ["soon", *unknown])  # pyright: ignore[reportPrivateUsage]
+        found, refused, _ = alerts._resolve(c, ["soon", *unknown])  # pyright: ignore[reportPrivateUsage]
         driver.set_trace_callback(None)
         assert len(found) == 5
         return len(refused), len(statements)
@@ -511,8 +511,21 @@ async def test_an_alert_shows_its_rule_its_task_and_similar_tasks(call: Call) ->
 async def test_an_unknown_alert_is_refused(call: Call) -> None:
     with pytest.raises(NotFound):
         await alerts.show(call, id="77")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match='no alert "soon"'):
         await alerts.show(call, id="soon")
+
+
+async def test_the_name_of_a_rule_shows_its_only_alert(call: Call) -> None:
+    await slas.create(call, name="soon", preset="starts-within", value="30m")
+    with pytest.raises(NotFound, match="no alert of rule soon is open"):
+        await alerts.show(call, id="soon")
+    assert (await alerts.ack(call, ids=["soon"]))["notes"] == ["no alert of rule soon is open."]
+    first = await make_late_task(call)
+    assert (await alerts.show(call, id="soon"))["id"] == first["id"]
+    second = await make_late_task(call)
+    with pytest.raises(NotFound, match="soon has 2 open alerts: give an id") as caught:
+        await alerts.show(call, id="soon")
+    assert caught.value.message.endswith(f" of {first['id']}, {second['id']}.")
 
 
 async def test_an_alert_outlives_its_rule(call: Call) -> None:
