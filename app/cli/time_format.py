@@ -50,10 +50,10 @@ def format_clock(text: str | None, seconds: bool = False, zone: str = "") -> str
         return sanitize(text)
 
 
-def format_future(text: str, zone: str = "") -> str:
+def format_future(text: str, zone: str = "", seconds: bool = False) -> str:
     """Return a future time as `Sat 18:09 (in 23h)`, or an empty string for a past time."""
     left = (to_local(text) - get_local_now()).total_seconds()
-    shown = format_clock(text, zone=zone)
+    shown = format_clock(text, seconds, zone)
     return f"{shown} (in {units.format_upper_bound(left)})" if left > 0 else ""
 
 

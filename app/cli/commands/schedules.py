@@ -86,7 +86,13 @@ def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
 def _format_next(schedule: dict[str, Any]) -> str:
     if schedule["state"] == "paused" and not schedule["paused_until"]:
         return units.MISSING
-    return time_format.format_clock(_get_start(schedule), zone=schedule["zone"])
+    start = _get_start(schedule)
+    return time_format.format_clock(start, _has_seconds(schedule), schedule["zone"])
+
+
+def _has_seconds(schedule: dict[str, Any]) -> bool:
+    """Return True for an interval below a minute, whose times need seconds."""
+    return schedule["kind"] == "every" and float(schedule["expression"]) < 60
 
 
 def _get_start(schedule: dict[str, Any]) -> str | None:
@@ -135,7 +141,8 @@ def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
 def _format_future(schedule: dict[str, Any]) -> str:
     """Return the next fire time in the zone of the schedule, with the time until then."""
     at = _get_start(schedule)
-    return time_format.format_future(at, schedule["zone"]) if at else ""
+    seconds = _has_seconds(schedule)
+    return time_format.format_future(at, schedule["zone"], seconds) if at else ""
 
 
 def _format_state(schedule: dict[str, Any]) -> str:

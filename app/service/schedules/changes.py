@@ -167,9 +167,11 @@ def _find_next(
         return None, None
     rules = schedule_rules.build_rules(row, calendars)
     if must_fire and schedule_rules.find_next(rules, after)[0] is None:
+        is_over = schedule_rules.find_next(rules._replace(excluded=()), after)[0] is None
         only = f"its only time, {sanitize(row.expression)},"
-        ended = only if row.kind == "at" else "its last time"
-        raise Refused(f"the schedule would never fire: {ended} is over. {UNCHANGED}")
+        ended = only if row.kind == "at" else "its last time" if is_over else "each of its times"
+        why = "is over" if is_over else f"is excluded by {sanitize(', '.join(row.exclude))}"
+        raise Refused(f"the schedule would never fire: {ended} {why}. {UNCHANGED}")
     return schedule_rules.find_next_unless_paused(row, rules, after)
 
 

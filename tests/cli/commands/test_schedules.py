@@ -202,6 +202,16 @@ def test_next_is_the_time_with_the_jitter(fake_runtime, cli, utc):
         assert f"{due:%H:%M}" in cli("schedule", *words).out
 
 
+def test_an_interval_below_a_minute_shows_seconds(fake_runtime, cli):
+    due = (datetime.now(UTC) + timedelta(hours=1)).replace(second=20)
+    at = f"{due:%Y-%m-%dT%H:%M:%S}.000000Z"
+    often = SCHEDULE | {"zone": "UTC", "kind": "every", "expression": "10", "due_at": at}
+    fake_runtime(schedule__ls=[often], schedule__show=often)
+
+    for words in (("ls",), ("show", "etl")):
+        assert f"{due:%H:%M}:20" in cli("schedule", *words).out
+
+
 def test_a_paused_schedule_says_until_when(fake_runtime, cli):
     paused = SCHEDULE | {
         "state": "paused", "paused_until": "2999-12-01T01:00:00.000000Z",

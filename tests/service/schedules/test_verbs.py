@@ -31,6 +31,14 @@ async def test_a_new_schedule_is_shown_in_words(desk: ScheduleDesk):
     assert [row["name"] for row in await verbs.ls(desk.call)] == ["s"]
 
 
+async def test_a_time_on_an_excluded_date_says_so(desk: ScheduleDesk):
+    given = {"calendars": {"hol": {"dates": ["2026-12-01"]}}}
+    await registry.call_verb(desk.call, "apply", {"tables": given})
+
+    with pytest.raises(Refused, match="its only time, 2026-12-01T10:00.* is excluded by hol"):
+        await desk.create(at="2026-12-01 10:00", exclude=["hol"])
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "words"),
     [
