@@ -122,6 +122,7 @@ _BY_SCHEDULE = "Repeatedly: taskdeck schedule create NAME --cron EXPR -- COMMAND
 FOREIGN_OPTIONS = {
     "--delay": "Start time: --at 5m",
     "--begin": "Start time: --at 'tomorrow 08:00'",
+    "--template": "A template comes first: taskdeck submit TEMPLATE",
     "--depends": "Dependency: --after N",
     "--dependency": "Dependency: --after N, --after-any, --after-failure or --after-start",
     "--mem": "Memory: --memory 4G",

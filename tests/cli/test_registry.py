@@ -27,6 +27,7 @@ from app.help import list_topics
         (["ls", "--status", "faild"], "Nearest: failed"),
         (["submit", "--sbatch"], "unknown option --sbatch of submit. See: taskdeck submit --help"),
         (["submit", "--delay", "5"], "unknown option --delay of submit. Start time: --at 5m"),
+        (["submit", "--template", "x"], "A template comes first: taskdeck submit TEMPLATE"),
         (["submit", "--cron", "x"], "Repeatedly: taskdeck schedule create NAME"),
         (["ls", "42"], "taskdeck show 42"),
         (["show", "1", "2"], "show which task"),

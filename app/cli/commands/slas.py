@@ -355,8 +355,23 @@ def set_sla(session: CommandContext, args: Args) -> int:
             "See: taskdeck sla set --help",
         )
     answer = session.call("sla.set", name=name, **changes)
-    text = f"rule {sanitize(name)} changed: {sanitize(answer['words'])}"
+    text = f"rule {sanitize(name)} changed: {sanitize(_describe_changes(changes, answer))}"
     return definition_group.print_result(args, answer, text)
+
+
+def _describe_changes(changes: dict[str, Any], answer: dict[str, Any]) -> str:
+    """Return what was changed: `off, severity critical, nobody is notified`, or the condition."""
+    said: list[str] = []
+    if "enabled" in changes:
+        said.append("on" if changes["enabled"] else "off")
+    if "severity" in changes:
+        said.append(f"severity {changes['severity']}")
+    if "notify" in changes:
+        told = [one for one in changes["notify"] if one]
+        said.append(f"notify {', '.join(told)}" if told else "nobody is notified")
+    if changes.keys() - {"enabled", "severity", "notify"}:
+        said.append(str(answer["words"]))
+    return ", ".join(said)
 
 
 def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) -> None:

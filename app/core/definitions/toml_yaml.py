@@ -182,6 +182,8 @@ def _format_parse_error(error: Exception) -> str:
     hint = (
         " (names and texts take no control characters)"
         if what.startswith("Illegal character")
+        else " (this table was closed by { … }: write all of it there, or each key as a line)"
+        if what.startswith("Cannot mutate immutable namespace")
         else ""
     )
     return f"{line}: {truncate(sanitize(what), 120)}{hint}"

@@ -14,6 +14,8 @@ from app.core.text.units import quote
 KEYS = ("rule", "severity", "task", "template", "schedule", "queue", "pool", "tag")
 """Names, and tags, that matchers compare, in the order of commands and forms."""
 SEVERITIES = ("critical", "warning", "info")
+_SHORT = {"crit": "critical", "warn": "warning"}
+"""Severities as lists show them."""
 MAX_GLOBS = 20
 """Globs of one key."""
 MAX_LENGTH = 200
@@ -49,6 +51,8 @@ def _normalize_globs(key: str, given: object) -> list[str]:
         word = glob.strip()
         if key == "tag" and "=" not in word[1:]:
             raise ValueError(f"tag must be NAME=VALUE, such as env=dev, not {quote(word)}.")
+        if key == "severity":
+            word = _SHORT.get(word.lower(), word.lower())
         if key == "severity" and word not in SEVERITIES:
             near = find_nearest(word, SEVERITIES)
             hint = f" Nearest: {near}." if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -30,6 +31,7 @@ MAX_COUNTED = 1000
 MAX_RUNS = 12
 """Latest results shown with a rule."""
 _PRESET_MATCH = ("task", "template", "schedule", "queue", "pool")
+_HELP = "See: taskdeck help sla"
 _ONLY_PRESETS = "goes only with a rule of `taskdeck sla presets`"
 MAX_DELIVERIES = 5
 """Latest deliveries shown with a rule."""
@@ -284,7 +286,10 @@ async def create(
 
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
-            raise Conflict(f"there is a rule {sanitize(name)} already. Nothing was changed.")
+            raise Conflict(
+                f"there is a rule {sanitize(name)} already. Nothing was changed.",
+                f"Change it: taskdeck sla set {sanitize(shlex.quote(name))}",
+            )
         check_match(
             values["conditions"],
             definitions.list_template_names(c),
@@ -501,7 +506,9 @@ def _refuse_options(words: Mapping[str, Any], why: str) -> None:
     for key, word in words.items():
         if word:
             option = "--for" if key == "wait" else f"--{key}"
-            raise Usage(f"{option} {why}. Nothing was changed.", "See: taskdeck help sla")
+            by_pool = key == "pool" and why == _ONLY_PRESETS
+            hint = "For a pool: taskdeck pool set POOL --sla RULE" if by_pool else _HELP
+            raise Usage(f"{option} {why}. Nothing was changed.", hint)
 
 
 def _require_limit(row: SlaRow, preset: str | None) -> None:

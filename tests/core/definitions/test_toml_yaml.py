@@ -126,6 +126,7 @@ def make_yaml_bomb() -> str:
         ("x =", "toml", "at the end: Invalid value"),
         ("a = 1\nb = 1\na = 2\n", "toml", "line 3"),
         ('[queues."a\x7f"]', "toml", "names and texts take no control characters"),
+        ("a = {}\na.b = 1", "toml", "this table was closed by { … }"),
         ("[" * 100_000, "toml", "."),
         ("a: [", "yaml", "line 1"),
         ("a: 1\na: 2", "yaml", "twice"),

@@ -30,6 +30,11 @@ def test_a_tag_has_a_name_and_a_value():
             silence_matchers.normalize_matchers({"tag": wrong})
 
 
+@pytest.mark.parametrize("word", ["warn", "WARN", "warning"])
+def test_a_severity_is_taken_as_lists_show_it(word: str):
+    assert silence_matchers.normalize_matchers({"severity": word}) == {"severity": ["warning"]}
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -896,3 +896,15 @@ async def test_a_schedule_in_an_unknown_zone_does_not_prevent_a_rule(call: Call)
 async def test_an_unknown_queue_of_a_rule_can_be_created(call: Call) -> None:
     with pytest.raises(NotFound, match="Create it: taskdeck queue create gup"):
         await slas.create(call, name="a", preset="queue-wait", queue="gup")
+
+
+async def test_refusals_of_rules_say_what_to_type(scenario: SlaScenario) -> None:
+    await slas.create(scenario.call, name="a b", preset="starts-within", value="1h")
+    with pytest.raises(Conflict) as caught:
+        await slas.create(scenario.call, name="a b", preset="starts-within", value="1h")
+    assert caught.value.hint == "Change it: taskdeck sla set 'a b'"
+    with pytest.raises(Usage) as refused:
+        await slas.create(
+            scenario.call, name="b", preset="starts-within", value="1h", pool="default"
+        )
+    assert refused.value.hint == "For a pool: taskdeck pool set POOL --sla RULE"
