@@ -15,8 +15,22 @@ MAX_LENGTH = 60
 """Characters of a name."""
 _KEYWORDS = frozenset({"if", "then", "else", "do", "while", "{", "!", "exec", "time"})
 _GUARDS = frozenset(
-    {"test", "[", "[[", "cd", ".", "source", "command", "export", "set", "umask", "sleep", "fi"}
-    | {"true", "}", "echo", "mkdir", "for", "done", "which"}
+    {
+        "exit",
+        "test",
+        "[",
+        "[[",
+        "cd",
+        ".",
+        "source",
+        "command",
+        "export",
+        "set",
+        "umask",
+        "sleep",
+        "fi",
+    }
+    | {"true", "}", "echo", "exit", "mkdir", "for", "done", "which"}
 )
 """Programs that prepare the command proper."""
 _WRAPPERS: Mapping[str, str] = {
@@ -27,6 +41,11 @@ _WRAPPERS: Mapping[str, str] = {
 _WRAPPERS_WITH_WORD = frozenset({"bundle", "flock", "timeout"})
 """Programs that take one word of their own before the command that they run."""
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "su", "runuser"})
+_TOOLS = frozenset(
+    {"awk", "cat", "cp", "curl", "date", "echo", "exit", "find", "gzip", "ls", "mv", "rm", "rsync"}
+    | {"scp", "sed", "sort", "ssh", "tar", "touch", "wget", "xargs"}
+)
+"""Programs whose name does not say what a line is for."""
 _INTERPRETER = re.compile(r"(python|perl|ruby|php|node)[0-9.]*")
 _PATH = re.compile(r"[\w./~@+${}-]+")
 _COMMAND_OPTION = re.compile(r"-[a-z]*c")
@@ -41,12 +60,12 @@ def make_names(lines: Iterable[tuple[str, str]]) -> list[str]:
     """Return names for commands with the comments above them.
 
     A comment gives the name if an earlier line runs the same program. A comment also names a
-    program that only runs what its arguments say, as a shell does.
+    program that only runs what its arguments say, as a shell does, and a tool for many purposes.
     """
     names: list[str] = []
     for command, comment in lines:
         name = make_name(command)
-        is_vague = name in names or name in _SHELLS or bool(_INTERPRETER.fullmatch(name))
+        is_vague = name in names or name in _SHELLS | _TOOLS or bool(_INTERPRETER.fullmatch(name))
         names.append((is_vague or name == FALLBACK) and _name_comment(comment) or name)
     return names
 
@@ -59,7 +78,8 @@ def make_name(command: str) -> str:
     """
     commands = list(_split(command))
     name = next((name for words in commands if (name := _name(words))), "")
-    last = next((words[0] for words in reversed(commands) if words and "=" not in words[0]), "")
+    firsts = [words[0] for words in reversed(commands) if words and "=" not in words[0]]
+    last = next((word for word in firsts if word != "exit"), firsts[0] if firsts else "")
     return (name or _clean(_get_stem(last)))[:MAX_LENGTH].rstrip("-") or FALLBACK
 
 

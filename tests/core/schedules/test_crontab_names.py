@@ -40,6 +40,7 @@ from app.core.text.sanitize import find_name_error
         ("sh /opt/z.sh", "z"),
         ("echo 'open quote", "echo"),
         ("cd /tmp", "cd"),
+        ("echo quiet; exit 1", "echo"),
         ("*", "crontab"),
         ("'", "crontab"),
     ],
@@ -80,6 +81,7 @@ def test_a_short_comment_names_what_its_program_does_not(comment, name):
 
     assert make_names(lines) == ["run-parts", name, "x"]
     assert make_names([("sh -x", comment)])[0] in (name, "sh")
+    assert make_names([("find /tmp -delete", comment)])[0] in (name, "find")
 
 
 @pytest.mark.parametrize("command", ["x" * 500, "/ü/ß y", "\x1b[31m", "a\u202eb", ".hidden"])
