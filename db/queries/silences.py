@@ -298,8 +298,12 @@ def put(c: Connection, matchers: Matchers, until: str, by: str, reason: str | No
 
 
 def remove(c: Connection, silence: Silence) -> None:
-    """Remove a silence. What waited for its end is sent now, unless another silence covers it."""
-    c.execute(schema.silences.delete().where(_S.id == silence.id))
+    """End a silence. What waited for its end is sent now, unless another silence covers it.
+
+    The row stays until retention removes it, so that no later silence has the same id.
+    """
+    ended = {"until": timestamps.now()} | _touch()
+    c.execute(update(schema.silences).where(_S.id == silence.id).values(**ended))
     _move_waiting(c, [silence.until], timestamps.now())
 
 

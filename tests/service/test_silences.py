@@ -56,6 +56,19 @@ async def test_a_silence_covers_alerts_that_match_and_later_ones(call: Call):
     assert listed["until"] == row["until"] and listed["sla"] is None
 
 
+@pytest.mark.parametrize("word", ["undo", "unsilence"])
+async def test_the_id_of_an_ended_silence_is_not_used_again(call: Call, word: str):
+    first = await silence(call, rule="a*")
+    if word == "undo":
+        await call_verb(call, "undo", ids=first["operations"])
+    else:
+        await call_verb(call, "alert.unsilence", ids=["s1"])
+    second = await silence(call, rule="a*")
+
+    assert [one["done"][0]["id"] for one in (first, second)] == ["s1", "s2"]
+    assert [row["id"] for row in await silences.ls(call)] == ["s2"]
+
+
 async def test_a_silence_that_matches_nothing_says_so(call: Call):
     done = await silence(call, severity="critical")
 
