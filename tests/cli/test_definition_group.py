@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from app.core.text.sanitize import MASK
 from app.errors import NotFound, Usage
+from app.paths import get_config_path
 from tests.cli.builders import make_past_time
 
 TIMESTAMPS = {"created_at": make_past_time(60), "updated_at": make_past_time(60)}
@@ -540,6 +542,16 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
     assert cli("alert", "silence", "--until", "8h").err.startswith(
         "taskdeck: silence which rule? Example: "
     )
+
+
+def test_channels_of_an_unreadable_file_are_not_called_missing(fake_runtime, cli):
+    fake_runtime(notify__ls={"channels": [], "deliveries": []})
+    assert "no channels yet" in cli("notify", "ls").err
+    path = Path(get_config_path())
+    path.parent.mkdir(parents=True)
+    path.write_text("[channels")
+
+    assert cli("notify", "ls").err.endswith("no channels: config.toml cannot be read\n")
 
 
 def test_set_changes_only_given_sla_values(fake_runtime, cli):

@@ -38,13 +38,22 @@ def list_channels(session: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0
-    empty = "no channels yet; how to make one: taskdeck help notifications"
+    empty = _explain_none()
     definition_group.print_list(args, found["channels"], COLUMNS, _format_row, FIELDS, empty)
     if found["deliveries"] and not args.rows:
         output.print_line("")
         rows = [_format_delivery(one) for one in found["deliveries"]]
         output.print_table(DELIVERY_COLUMNS, rows, args.wide)
     return 0
+
+
+def _explain_none() -> str:
+    from app.config import read
+    from app.paths import get_config_path
+
+    if any(not fault.where for fault in read(get_config_path()).faults):
+        return "no channels: config.toml cannot be read"
+    return "no channels yet; how to make one: taskdeck help notifications"
 
 
 def describe_delivery(row: dict[str, Any]) -> str:
