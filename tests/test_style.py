@@ -105,6 +105,7 @@ COVERING_TESTS = {
     "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
     "tests/runtime/test_output_copier.py": "db/queries/run_outputs",
     "tests/service/test_usage.py": "db/queries/usage",
+    "tests/cli/commands/test_what_if.py": "core/scheduling/what_if_words",
     "tests/service/what_if/test_forecast.py": "service/what_if/{rules,settings,submissions}",
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",
     "tests/runtime/test_restore_advice.py": "home/restore_advice",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from app.cli import output
 from app.cli.definition_group import format_page
 from app.cli.parser import LIMIT, Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Line, Span, format_table
-from app.core.text import units
+from app.core.scheduling import what_if_words as words
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Problem, Usage
 
@@ -31,13 +29,14 @@ COLUMNS = [
     Column(""),
     Column("CHANGE"),
 ]
-_ARROW = "→"
 
 
 def suppose(session: CommandContext, args: Args) -> int:
     """Print the forecast before and after changes; make the changes with --apply."""
     if args.apply and args.submit == "-":
         raise Usage("--apply needs a file for --submit, not standard input. Nothing was changed.")
+    if not (args.set or args.cancel or args.submit):
+        raise Usage("what if what? Give a change.", "Example: --set queue.default.capacity=8")
     lines = {} if args.submit is None else {"lines": _read_lines(args.submit)}
     found = session.call("what_if", settings=args.set or (), cancel=args.cancel or (), **lines)
     if args.json or args.jsonl:
@@ -72,106 +71,23 @@ def _print_forecast(args: Args, found: dict[str, Any]) -> None:
     if rows:
         room = output.get_room(args.wide)
         page += [*format_table(COLUMNS, [format_row(row) for row in rows], room), []]
-    output.print_lines(page + format_page("", list_facts(found))[2:])
+    output.print_lines(page + format_page("", words.list_facts(found))[2:])
     if left := len(found["tasks"]) - len(rows):
         output.print_note(f"{left:,} more tasks; all: --limit 0")
-    for note in list_notes(found):
+    for note in words.list_notes(found):
         output.print_note(note)
 
 
 def format_row(row: dict[str, Any]) -> list[Span]:
     """Return the line of one task: start and end, before and after."""
-    before, after = row["before"], row["after"]
-    is_same = row["change"] is None and before == after
     cells = [
         f"#{row['number']}" if row["number"] is not None else "new",
         sanitize(row["name"]),
         sanitize(row["queue"]),
-        "running" if row["is_running"] else format_time(before, "start"),
-        f"{_ARROW} {format_time(after, 'start')}" if after else "",
-        format_time(before, "end"),
-        f"{_ARROW} {format_time(after, 'end')}" if after else "",
+        *words.format_task_times(row),
         row["change"] or "",
     ]
-    return [(cell, "dim" if is_same else "") for cell in cells]
-
-
-def format_time(times: dict[str, Any] | None, which: str) -> str:
-    """Return a start or end from now on: `12m`, `<2h`, `now`; `–` if unknown, "" if none."""
-    if times is None:
-        return ""
-    seconds = times[which]
-    if seconds is None:
-        return units.MISSING
-    if seconds < 1:
-        return "now"
-    if times[f"{which}_at_most"]:
-        return f"<{units.format_upper_bound(seconds)}"
-    return units.format_age(seconds)
-
-
-def list_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the lines that compare all tasks before and after."""
-    before, after = found["before"], found["after"]
-
-    def compare(form: Any, *path: str) -> str:
-        was, now = before, after
-        for key in path:
-            was, now = was.get(key) or {}, now.get(key) or {}
-        old, new = (units.MISSING if value in (None, {}) else form(value) for value in (was, now))
-        return f"{old} {_ARROW} {new}"
-
-    resources = list(dict.fromkeys([*before["hours"], *after["hours"]]))
-    facts = [
-        ("mean wait", compare(units.format_age, "mean_wait")),
-        ("longest wait", compare(units.format_age, "longest_wait")),
-        ("all done in", compare(units.format_age, "drained_in")),
-    ]
-    facts += [
-        (f"{sanitize(name)} hours", compare(lambda hours: f"{hours:,.1f}", "hours", name))
-        for name in resources
-        if name != "memory" and (before["hours"].get(name) or after["hours"].get(name))
-    ]
-    missed = Counter(one["rule"] for one in before["missed"])
-    will_miss = Counter(one["rule"] for one in after["missed"])
-    facts += [
-        ("missed", f"{sanitize(rule)}: {missed[rule]} {_ARROW} {will_miss[rule]} tasks")
-        for rule in sorted(missed | will_miss)
-    ]
-    for pool, ratios in after["use"].items():
-        used = [
-            f"{sanitize(name)} {compare(_format_share, 'use', pool, name)}"
-            for name, ratio in ratios.items()
-            if ratio or before["use"].get(pool, {}).get(name)
-        ]
-        if used:
-            facts.append(("in use", f"pool {sanitize(pool)}: {', '.join(used)}"))
-    return facts
-
-
-def _format_share(ratio: float) -> str:
-    return f"{100 * ratio:.0f} %"
-
-
-def list_notes(found: dict[str, Any]) -> list[str]:
-    """Return what the forecast leaves out, in words."""
-    notes: list[str] = []
-    if found["simulated"] < found["waiting"]:
-        notes.append(
-            f"simulated the first {found['simulated']:,} of {found['waiting']:,} waiting tasks."
-        )
-    if unknown := found["after"]["unknown"]:
-        few = "1 task has" if unknown == 1 else f"{unknown:,} tasks have"
-        notes.append(
-            f"{few} no expected start after the changes: {units.MISSING}. Similar runs or a"
-            " --timeout would tell it."
-        )
-    if held := found["held"]:
-        few = "1 new task waits" if held == 1 else f"{held:,} new tasks wait"
-        notes.append(f"{few} for a release or for a task that failed, and is left out.")
-    if found["halted"]:
-        notes.append(f"nothing starts: {sanitize(found['halted'])}. The forecast is as if it did.")
-    return notes
+    return [(cell, "dim" if words.is_unchanged(row) else "") for cell in cells]
 
 
 def _apply(session: CommandContext, args: Args, steps: list[dict[str, Any]]) -> int:

@@ -20,7 +20,7 @@ from app.core.scheduling.what_if import (
     forecast_view,
     summarize_waits,
 )
-from app.errors import Conflict, Usage
+from app.errors import Conflict
 from app.service import dispatch_view, limit_view
 from app.service.context import Call
 from app.service.dispatch_view import get_cache
@@ -114,8 +114,6 @@ async def _read_case(
 ) -> Case:
     given = parse_settings(texts)
     if lines is None:
-        if not texts and not cancel:
-            raise Usage("what if what? Give a change.", "Example: --set queue.default.capacity=8")
         return await call.db.read(_build_case, call, given, cancel, (), None)
     specs = await asyncio.to_thread(submissions.parse_lines, lines)
     build = partial(_build_case, call=call, given=given, cancel=cancel, lines=specs)

@@ -167,7 +167,5 @@ async def test_ended_and_unknown_tasks_are_refused(call: Call, worker: Any):
     for args in ({"cancel": [1]}, {"settings": ["task.1.priority=2"]}):
         with pytest.raises(Conflict):
             await call_verb(call, "what_if", args)
-    with pytest.raises(Usage, match="Give a change"):
-        await call_verb(call, "what_if", {})
     with pytest.raises(Usage, match="line 2: there is no option"):
         await suppose(call, lines='{"argv": ["a"]}\n{"argv": ["a"], "que": "x"}')

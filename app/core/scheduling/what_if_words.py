@@ -1,0 +1,105 @@
+"""Words of a what-if answer: times and figures before and after, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.core.text import units
+from app.core.text.sanitize import sanitize
+
+ARROW = "→"
+
+
+def format_time(times: Mapping[str, Any] | None, which: str) -> str:
+    """Return a start or end from now on: `12m`, `<2h`, `now`; `–` if unknown, "" if none."""
+    if times is None:
+        return ""
+    seconds = times[which]
+    if seconds is None:
+        return units.MISSING
+    if seconds < 1:
+        return "now"
+    if times[f"{which}_at_most"]:
+        return f"<{units.format_upper_bound(seconds)}"
+    return units.format_age(seconds)
+
+
+def format_task_times(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return start before, start after with its arrow, end before, and end after."""
+    before, after = row["before"], row["after"]
+    start = "running" if row["is_running"] else format_time(before, "start")
+    new_start, new_end = (
+        f"{ARROW} {format_time(after, which)}" if after else "" for which in ("start", "end")
+    )
+    return start, new_start, format_time(before, "end"), new_end
+
+
+def is_unchanged(row: Mapping[str, Any]) -> bool:
+    """Return True if a task has the same times before and after."""
+    return row["change"] is None and row["before"] == row["after"]
+
+
+def list_facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return labels and texts that compare all tasks before and after, sanitized."""
+    before, after = found["before"], found["after"]
+
+    def compare(form: Callable[[float], str], *path: str) -> str:
+        was, now = before, after
+        for key in path:
+            was, now = was.get(key) or {}, now.get(key) or {}
+        old, new = (units.MISSING if value in (None, {}) else form(value) for value in (was, now))
+        return f"{old} {ARROW} {new}"
+
+    facts = [
+        ("mean wait", compare(units.format_age, "mean_wait")),
+        ("longest wait", compare(units.format_age, "longest_wait")),
+        ("all done in", compare(units.format_age, "drained_in")),
+    ]
+    resources = list(dict.fromkeys([*before["hours"], *after["hours"]]))
+    facts += [
+        (f"{sanitize(name)} hours", compare(lambda hours: f"{hours:,.1f}", "hours", name))
+        for name in resources
+        if name != "memory" and (before["hours"].get(name) or after["hours"].get(name))
+    ]
+    missed = Counter[str](one["rule"] for one in before["missed"])
+    will_miss = Counter[str](one["rule"] for one in after["missed"])
+    facts += [
+        ("missed", f"{sanitize(rule)}: {missed[rule]} {ARROW} {will_miss[rule]} tasks")
+        for rule in sorted(missed | will_miss)
+    ]
+    for pool, ratios in after["use"].items():
+        used = [
+            f"{sanitize(name)} {compare(_format_share, 'use', pool, name)}"
+            for name, ratio in ratios.items()
+            if ratio or before["use"].get(pool, {}).get(name)
+        ]
+        if used:
+            facts.append(("in use", f"pool {sanitize(pool)}: {', '.join(used)}"))
+    return facts
+
+
+def _format_share(ratio: float) -> str:
+    return f"{100 * ratio:.0f} %"
+
+
+def list_notes(found: Mapping[str, Any]) -> list[str]:
+    """Return what the forecast leaves out, in sanitized words."""
+    notes: list[str] = []
+    if found["simulated"] < found["waiting"]:
+        notes.append(
+            f"simulated the first {found['simulated']:,} of {found['waiting']:,} waiting tasks."
+        )
+    if unknown := found["after"]["unknown"]:
+        few = "1 task has" if unknown == 1 else f"{unknown:,} tasks have"
+        notes.append(
+            f"{few} no expected start after the changes: {units.MISSING}. Similar runs or a"
+            " --timeout would tell it."
+        )
+    if held := found["held"]:
+        few = "1 new task waits" if held == 1 else f"{held:,} new tasks wait"
+        notes.append(f"{few} for a release or a failure, and is left out.")
+    if found["halted"]:
+        notes.append(f"nothing starts: {sanitize(found['halted'])}. The forecast is as if it did.")
+    return notes
