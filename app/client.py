@@ -29,12 +29,13 @@ READ_ONLY_VERBS = frozenset({
     "cancel.preview", "db.backups",
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
+    "forecast",
     "flow", "history", "instances", "limit.ls", "limit.show", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",
     "show", "sla.checkins", "sla.history", "sla.ls",
-    "sla.show", "sla.test", "status", "template.ls", "template.show", "usage", "what_if", "why",
+    "sla.show", "sla.test", "status", "template.ls", "template.show", "usage", "why",
 })  # fmt: skip
 """Verbs that change nothing. Without a runtime they are answered from the database."""
 

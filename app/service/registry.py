@@ -78,7 +78,7 @@ VERBS: dict[str, Verb] = {
         "set": actions.set_,
         "send": send.send,
         "wait": wait.wait,
-        "what_if": forecast.forecast_changes,
+        "forecast": forecast.forecast_changes,
         "queue.ls": queues.queue_ls,
         "queue.show": queues.queue_show,
         "queue.line": queues.queue_line,

@@ -95,6 +95,9 @@ class TaskdeckApp(Navigation):
             "Database: size, backups, what cleanup frees",
             id="place.database",
         ),
+        Binding(
+            "I", "what_if", "What if: other amounts, waits before and after", id="place.what-if"
+        ),
     ]
 
     def __init__(

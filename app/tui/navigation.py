@@ -229,6 +229,18 @@ class Navigation(BaseApp):
 
         self.push_screen(DatabaseScreen(self.client_factory))
 
+    def action_what_if(self) -> None:
+        """Open the what-if screen over this one; the marked tasks are supposed to be cancelled."""
+        from app.tui.actions.tasks import list_task_rows
+        from app.tui.screens.task_actions import TaskActions
+        from app.tui.screens.what_if import WhatIfScreen
+
+        if isinstance(self.screen, WhatIfScreen):
+            return
+        marked = self.screen.table.list_marked() if isinstance(self.screen, TaskActions) else ()
+        rows = [row for row in list_task_rows(marked) if not isinstance(row, EndedEntry)]
+        self.push_screen(WhatIfScreen(self.client_factory, rows))
+
     def open_task(self, ident: str) -> None:
         """Open a task by uuid or number."""
         from app.tui.screens.task import TaskScreen

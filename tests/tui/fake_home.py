@@ -10,7 +10,7 @@ from typing import Any
 
 from app.core.definitions import toml_yaml
 from app.service.tasks.pages import COLUMNS
-from tests.tui import boards
+from tests.tui import boards, fake_what_if
 from tests.tui.boards import HOUR, MINUTE, NOW, G
 from tests.tui.fake_runtime import (
     BOARD,
@@ -761,7 +761,7 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
         "sla_show": RULES[0], "history": answer_history,
         "away": AWAY_ANSWER, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg",
         "uuid": ""}],
-        "board_at": _answer_board_at,
+        "board_at": _answer_board_at, "forecast": fake_what_if.answer_what_if,
     }  # fmt: skip
     return FakeRuntime(**(usual | more))
 

@@ -128,6 +128,8 @@ ROUTES: dict[str, Route] = {
     "history-moment": make_key_route("9", "tab", "left"),
     "operations": make_key_route("O"),
     "operation": make_key_route("O", "enter"),
+    "what-if": make_key_route("I"),
+    "what-if-changed": make_key_route(" ", "I", "j", "+", "+"),
     "help": make_key_route("?"),
     "topics": make_key_route("?", "h"),
     "topic": make_key_route("?", "h", "tmux", "enter"),
@@ -173,6 +175,7 @@ CORE_SCREENS = (
     "schedules",
     "schedules-day",
     "operations",
+    "what-if-changed",
     "help",
     "cancel",
 )

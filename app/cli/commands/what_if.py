@@ -38,7 +38,7 @@ def suppose(session: CommandContext, args: Args) -> int:
     if not (args.set or args.cancel or args.submit):
         raise Usage("what if what? Give a change.", "Example: --set queue.default.capacity=8")
     lines = {} if args.submit is None else {"lines": _read_lines(args.submit)}
-    found = session.call("what_if", settings=args.set or (), cancel=args.cancel or (), **lines)
+    found = session.call("forecast", settings=args.set or (), cancel=args.cancel or (), **lines)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     else:
@@ -171,6 +171,6 @@ COMMANDS = {
         "  taskdeck what-if --set queue.night.capacity=4 --set task.12.priority=5 --cancel 13 14\n"
         "  taskdeck what-if --submit jobs.jsonl --json\n"
         "  taskdeck help what-if",
-        asks=lambda args: "submit" if args.apply else "what_if",
+        asks=lambda args: "submit" if args.apply else "forecast",
     )
 }

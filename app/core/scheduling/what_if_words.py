@@ -46,10 +46,10 @@ def list_facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     before, after = found["before"], found["after"]
 
     def compare(form: Callable[[float], str], *path: str) -> str:
-        was, now = before, after
-        for key in path:
-            was, now = was.get(key) or {}, now.get(key) or {}
-        old, new = (units.MISSING if value in (None, {}) else form(value) for value in (was, now))
+        old, new = (
+            units.MISSING if (value := _find(side, path)) is None else form(value)
+            for side in (before, after)
+        )
         return f"{old} {ARROW} {new}"
 
     facts = [
@@ -78,6 +78,16 @@ def list_facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         if used:
             facts.append(("in use", f"pool {sanitize(pool)}: {', '.join(used)}"))
     return facts
+
+
+def _find(side: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
+    """Return a figure of one side of the answer, None if there is none."""
+    value: Any = side
+    for key in path:
+        value = value.get(key)
+        if value is None:
+            return None
+    return value
 
 
 def _format_share(ratio: float) -> str:

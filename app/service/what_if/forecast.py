@@ -1,4 +1,4 @@
-"""Verb `what_if`: waits and ends of tasks before and after supposed changes. It changes nothing."""
+"""Verb `forecast`: waits and ends of tasks before and after changes that are only supposed."""
 
 from __future__ import annotations
 

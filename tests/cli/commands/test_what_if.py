@@ -28,11 +28,11 @@ def make_answer(**also: Any) -> dict[str, Any]:
 
 
 def test_the_table_compares_starts_and_ends(fake_runtime, cli):
-    runtime = fake_runtime(what_if=make_answer())
+    runtime = fake_runtime(forecast=make_answer())
 
     said = cli("what-if", "--set", "pool.p.cpu=2", "--cancel", "13", "14")
 
-    asked = runtime.get_last_args("what_if")
+    asked = runtime.get_last_args("forecast")
     assert (asked["settings"], asked["cancel"]) == (["pool.p.cpu=2"], ["13", "14"])
     lines = [" ".join(line.split()) for line in said.out.splitlines()]
     assert lines[:4] == [
@@ -54,7 +54,7 @@ def test_the_table_compares_starts_and_ends(fake_runtime, cli):
 
 def test_what_is_left_out_is_said_on_stderr(fake_runtime, cli):
     answer = make_answer(waiting=900, held=1, halted="draining", after=SUM | {"unknown": 1})
-    fake_runtime(what_if=answer)
+    fake_runtime(forecast=answer)
 
     said = cli("what-if", "--cancel", "13", "--limit", "1")
 
@@ -67,7 +67,7 @@ def test_apply_makes_the_changes_with_the_usual_verbs(fake_runtime, cli, tmp_pat
     file = tmp_path / "jobs.jsonl"
     file.write_text('{"argv": ["true"]}\n')
     runtime = fake_runtime(
-        **{"what_if": make_answer(), "pool.set": {}, "submit.lines": {"numbers": [7]}}
+        **{"forecast": make_answer(), "pool.set": {}, "submit.lines": {"numbers": [7]}}
     )
 
     said = cli("what-if", "--set", "pool.p.cpu=2", "--submit", str(file), "--apply")
@@ -75,13 +75,13 @@ def test_apply_makes_the_changes_with_the_usual_verbs(fake_runtime, cli, tmp_pat
     assert said.code == 0 and "applied: pool x\n" in said.err and "(1 task)" in said.err
     assert runtime.get_last_args("pool.set") == {"name": "p", "cpu": 2.0}
     assert runtime.get_last_args("submit.lines")["text"] == '{"argv": ["true"]}\n'
-    assert runtime.get_last_args("what_if")["lines"] == '{"argv": ["true"]}\n'
+    assert runtime.get_last_args("forecast")["lines"] == '{"argv": ["true"]}\n'
 
 
 def test_the_first_refusal_tells_what_was_applied(fake_runtime, cli):
     refused = {"done": [], "refused": [{"message": "#9 has ended.", "hint": "Look."}]}
     steps = [STEP, {"verb": "set", "args": {"ids": ["9"]}, "command": ["taskdeck", "set", "9"]}]
-    fake_runtime(**{"what_if": make_answer(steps=steps), "pool.set": {}, "set": refused})
+    fake_runtime(**{"forecast": make_answer(steps=steps), "pool.set": {}, "set": refused})
 
     said = cli("what-if", "--set", "task.9.cpu=2", "--apply")
 
@@ -90,7 +90,7 @@ def test_the_first_refusal_tells_what_was_applied(fake_runtime, cli):
 
 
 def test_files_that_cannot_be_read_are_refused(fake_runtime, cli, tmp_path):
-    fake_runtime(what_if=make_answer())
+    fake_runtime(forecast=make_answer())
 
     assert "Give a change" in cli("what-if").err
     assert cli("what-if", "--submit", str(tmp_path / "no")).code == 3

@@ -237,7 +237,7 @@ class VerbCaller:
             "template.show": [{"name": "encode"}],
             "template.ls": [{}, {"usage": True}],
             "review": [{"filter": "status:failed"}, {"ids": [1, self.last]}],
-            "what_if": [
+            "forecast": [
                 {
                     "settings": ["pool.default.cpu=2", "queue.gpu.capacity=3"],
                     "cancel": [self.last],

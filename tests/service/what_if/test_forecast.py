@@ -1,4 +1,4 @@
-"""Tests of the verb `what_if`: supposed changes are checked, forecast, and change nothing."""
+"""Tests of the verb `forecast`: supposed changes are checked, forecast, and change nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.service.calls import execute_sql, submit_task
 
 
 async def suppose(call: Call, *settings: str, **also: Any) -> dict[str, Any]:
-    return await call_verb(call, "what_if", {"settings": list(settings), **also})
+    return await call_verb(call, "forecast", {"settings": list(settings), **also})
 
 
 async def fill(call: Call, count: int = 3, **spec: Any) -> None:
@@ -166,6 +166,6 @@ async def test_ended_and_unknown_tasks_are_refused(call: Call, worker: Any):
 
     for args in ({"cancel": [1]}, {"settings": ["task.1.priority=2"]}):
         with pytest.raises(Conflict):
-            await call_verb(call, "what_if", args)
+            await call_verb(call, "forecast", args)
     with pytest.raises(Usage, match="line 2: there is no option"):
         await suppose(call, lines='{"argv": ["a"]}\n{"argv": ["a"], "que": "x"}')
