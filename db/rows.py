@@ -236,7 +236,7 @@ def get_run_limit(
 
 
 class QueueRow(NamedTuple):
-    """A row of the queues table."""
+    """A row of the queues table. `open` tells when the queue starts tasks; None is always."""
 
     name: str
     capacity: int
@@ -249,6 +249,7 @@ class QueueRow(NamedTuple):
     status_at: str | None
     created_at: str
     updated_at: str
+    open: str | None
 
 
 class PoolRow(NamedTuple):

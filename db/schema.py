@@ -289,6 +289,7 @@ queues = Table(
     Column("description", Text),
     Column("status_by", Name),
     Column("status_at", Time),
+    Column("open", Text),
     CheckConstraint("capacity >= 0", name="capacity"),
     Index("idx_queues_status", "status"),
     Index("idx_queues_priority", "priority"),

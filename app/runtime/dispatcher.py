@@ -360,7 +360,7 @@ class Dispatcher:
         if events.hello or orders.clock_offset < self._clock_offset - MAX_CLOCK_ADJUSTMENT:
             dispatch.cap_retry_times(c)
         orders.next_due = _queue_due_tasks(c)
-        orders.claimed = [] if self.halted or self.draining else self._claim(c)
+        orders.claimed = [] if self.halted or self.draining else self._claim(c, orders)
         if events.ended or orders.claimed:
             loads.recount_loads(c)
         for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
@@ -446,9 +446,11 @@ class Dispatcher:
         transitions.record_ends(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]
 
-    def _claim(self, c: Connection) -> list[ClaimedRun]:
+    def _claim(self, c: Connection, orders: RoundOrders) -> list[ClaimedRun]:
         """Plan with the free resources and create a run for each startable task."""
         seen, starts = dispatch_view.plan_starts(c, self.run_times)
+        if (opening := dispatch_view.find_next_opening(seen)) is not None:
+            orders.next_due = min(opening, orders.next_due or opening)
         if not starts:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])

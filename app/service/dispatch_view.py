@@ -16,6 +16,7 @@ from app.core.scheduling import run_times
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
 from app.core.scheduling.limits import Limits
+from app.core.scheduling.open_times import Windows, find_opening, is_inside, list_windows
 from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -130,7 +131,10 @@ class RunTimeCache:
             for run in view.active
         )
         later = tuple((one.task, one.parents, one.leaders) for one in view.later)
-        key = (view.pools, view.shared, view.withheld, view.limits, view.queues, runs, later)
+        queues = view.queues
+        if any(queue.windows for queue in queues):  # windows move with the time
+            queues = tuple(replace(queue, windows=None) for queue in queues)
+        key = (view.pools, view.shared, view.withheld, view.limits, queues, runs, later)
         last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
             lags = may_lag and bool(runs) and age < 20 * last.cost
@@ -212,11 +216,19 @@ def read_view(
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed, limits) for row in runs)
     loads = Counter(run.queue for run in runs)
-    nonempty = [row for row, n in rows if n and row.status == "active" and row.pool in running]
+    windows = {
+        row.name: list_windows(row.open, now.timestamp()) if row.open else None for row, _ in rows
+    }
+    opened = {
+        row.name
+        for row, _ in rows
+        if row.status == "active" and row.pool in running and is_inside(windows[row.name])
+    }
+    nonempty = [row for row, n in rows if n and row.name in opened]
     aged = cache.ageing.find_first(c, pool_rows, nonempty, runs, now.timestamp())
     queues: list[QueueView] = []
     for row, total in rows:
-        is_open = row.status == "active" and row.pool in running
+        is_open = row.name in opened
         if closed or (is_open and loads[row.name] < row.capacity):
             free = max(0, row.capacity - loads[row.name])
             size = 4 * free + ahead if ahead else free
@@ -233,7 +245,7 @@ def read_view(
         tasks = to_tasks(line[:at])
         if first and tasks:
             tasks = (replace(tasks[0], aged_since=timestamps.to_unix(first.since)), *tasks[1:])
-        queue = _build_queue(row, tasks, total, held_back)
+        queue = _build_queue(row, tasks, total, held_back, windows[row.name])
         if limits and ahead and is_open and at == size and loads[row.name] < row.capacity:
             queue = _read_beyond_limits(c, queue, policy, active, limits, size, to_tasks)
         queues.append(queue)
@@ -308,7 +320,7 @@ def _read_later(
 
 
 def _build_queue(
-    row: QueueRow, line: tuple[QueuedTask, ...], total: int, storing: int
+    row: QueueRow, line: tuple[QueuedTask, ...], total: int, storing: int, windows: Windows | None
 ) -> QueueView:
     since = timestamps.to_unix(row.status_at) if row.status_at else None
     return QueueView(
@@ -322,6 +334,8 @@ def _build_queue(
         row.status_by,
         since,
         storing,
+        open=row.open,
+        windows=windows,
     )
 
 
@@ -414,6 +428,18 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
         view = read_view(c, cache, closed=False)
         decision = decide(view)
     return view, decision.starts
+
+
+def find_next_opening(view: DispatchView) -> float | None:
+    """Return the UNIX time at which the next closed queue with waiting tasks opens, or None."""
+    found = [
+        opening
+        for queue in view.queues
+        if queue.windows is not None
+        and queue.waiting_total
+        and (opening := find_opening(queue.windows)) is not None
+    ]
+    return min(found) + (view.now or 0.0) if found else None
 
 
 def explain_waiting(

@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0017"
+HEAD = "0018"
 REVISIONS = (
     "0001",
     "0002",
@@ -50,6 +50,7 @@ REVISIONS = (
     "0015",
     "0016",
     "0017",
+    "0018",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

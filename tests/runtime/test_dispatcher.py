@@ -17,6 +17,7 @@ import pytest
 
 from app import paths
 from app.core.ids import make_uuid7
+from app.core.scheduling import open_times
 from app.runtime.dispatcher import GRACE, KEPT_LOG_BYTES, MAX_ENVIRONMENTS, Dispatcher
 from app.service.context import Call
 from app.service.database import journal
@@ -85,6 +86,28 @@ async def test_a_round_starts_only_tasks_that_fit(
         "queued"
     ] * 3
     assert len(fake_keeper.spawned_runs) == 2
+
+
+async def test_a_closed_queue_starts_its_tasks_once_it_opens(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(open_times, "get_local_zone_name", lambda: "UTC")
+    now = datetime(2026, 11, 30, 21, 59, tzinfo=UTC)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: now)
+    wakes: list[float | None] = []
+    monkeypatch.setattr(dispatcher, "_schedule_wake", wakes.append)
+    await queues.queue_set(call, name="default", open="22:00-06:00")
+    await submit_task(call)
+
+    await dispatcher.run_round()
+    assert (fake_keeper.spawned_runs, wakes) == ([], [now.timestamp() + 60])
+    (row,) = await queues.queue_ls(call)
+    assert row["opens_at"] == "2026-11-30T22:00:00.000000Z"
+    assert row["word"].startswith("opens ")
+
+    now += timedelta(minutes=1)
+    await dispatcher.run_round()
+    assert len(fake_keeper.spawned_runs) == 1
 
 
 async def test_the_order_contains_everything_the_keeper_needs(

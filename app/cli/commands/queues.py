@@ -36,9 +36,9 @@ COLUMNS = [
 ]
 FIELDS = (
     "name", "status", "current_load", "capacity", "waiting", "oldest_at", "priority", "pool",
-    "description", "created_at", "updated_at",
+    "description", "created_at", "updated_at", "open", "opens_at",
 )  # fmt: skip
-_OPTIONS = ("capacity", "pool", "priority", "description")
+_OPTIONS = ("capacity", "pool", "priority", "open", "description")
 
 
 def format_queue_row(queue: dict[str, Any]) -> list[Span]:
@@ -63,6 +63,7 @@ def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
         ("running", f"{queue['current_load']} of {queue['capacity']}"),
         ("waiting", _format_waiting(queue)),
         ("priority", str(queue["priority"])),
+        ("open", queue.get("open") or ""),
         ("pool", queue["pool"]),
         (
             "created",
@@ -115,6 +116,7 @@ def _format_changes(args: Args, queue: dict[str, Any]) -> list[str]:
         "capacity": f"{queue['capacity']} at once",
         "pool": f"pool {sanitize(queue['pool'])}",
         "priority": f"priority {queue['priority']}",
+        "open": f"open {queue.get('open') or 'always'}",
         "description": f'description "{sanitize(queue.get("description") or "")}"',
     }
     return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
@@ -145,6 +147,12 @@ def _add_arguments(parser: Parser) -> None:
         help="pool that provides CPU and memory (default: default)",
     )
     parser.add_option("--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
+    parser.add_option(
+        "--open",
+        type=require_text,
+        metavar="HOURS",
+        help="when it starts tasks, in local time: 22:00-06:00, or always (default)",
+    )
     parser.add_option("--description", metavar="TEXT", help="description")
 
 
@@ -155,7 +163,8 @@ COMMANDS = {
         "create a queue",
         create_queue,
         _add_arguments,
-        "  taskdeck queue create media --capacity 2 --priority 10",
+        "  taskdeck queue create media --capacity 2 --priority 10\n"
+        '  taskdeck queue create night --open "mon-fri 18:00-08:00, sat-sun"',
     ),
     "set": Command(
         "change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"

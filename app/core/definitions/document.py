@@ -20,6 +20,7 @@ from app.core.json_types import is_array, is_object
 from app.core.notifications.notices import DEFAULT, NEVER
 from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, FiledSchedule
+from app.core.scheduling.open_times import normalize_open
 from app.core.scheduling.order import format_ageing
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
@@ -111,6 +112,7 @@ class QueueDefinition(Definition):
     pool: NameStr = "default"
     capacity: Capacity | None = None
     priority: Priority = 0
+    open: Annotated[str | None, BeforeValidator(normalize_open)] = None
     description: str | None = None
 
 

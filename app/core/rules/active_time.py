@@ -88,7 +88,7 @@ def parse_clock(value: object) -> int:
 def is_active(periods: Sequence[ActivePeriod], now: float) -> bool:
     """Return whether a rule applies at a UNIX time. Without periods it always does."""
     return not periods or any(
-        begin <= now < end for period in periods for begin, end in _list_spans(period, now)
+        begin <= now < end for period in periods for begin, end in list_spans(period, now)
     )
 
 
@@ -97,14 +97,14 @@ def find_next_change(periods: Sequence[ActivePeriod], now: float) -> float | Non
     edges = [
         edge
         for period in periods
-        for span in _list_spans(period, now)
+        for span in list_spans(period, now)
         for edge in span
         if edge > now
     ]
     return min(edges, default=None)
 
 
-def _list_spans(period: ActivePeriod, now: float) -> list[tuple[float, float]]:
+def list_spans(period: ActivePeriod, now: float) -> list[tuple[float, float]]:
     """Return the periods from yesterday until a week ahead as UNIX times."""
     today = datetime.fromtimestamp(now, UTC).astimezone(period.zone).date()
     days = [today + timedelta(days=ahead) for ahead in range(-1, 8)]

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.limits import LimitBudget
+from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.plan import (
     ActiveRun,
     DispatchView,
@@ -176,13 +177,14 @@ class _Simulation:
         self._view = view
         pools = {pool.name: pool for pool in view.pools}
         self._priorities = {q.name: q.priority for q in view.queues if is_open(q, pools[q.pool])}
-        self._line = _cut_queues(order_tasks(view), horizon.depth)
+        self._line = _cut_queues(order_tasks(view, even_later=True), horizon.depth)
         self._later = [
             (later, dict.fromkeys(later.parents, False) | dict.fromkeys(later.leaders, True))
             for later in view.later
             if later.task.queue in self._priorities
         ]
         """Later tasks and the parents that they wait for; True if a parent need only start."""
+        self._windows = {q.name: q.windows for q in view.queues if q.windows is not None}
         self._due: dict[int, float] = {}
         """Seconds before which a scheduled or retrying task cannot start."""
         self._runs = [_Run(run, 0.0, index) for run in view.active]
@@ -210,11 +212,21 @@ class _Simulation:
                 min(
                     min((run.ends_at for run in self._runs), default=inf),
                     min((one.due_in for one, parents in self._later if not parents), default=inf),
+                    self._find_opening() if self._windows else inf,
                 ),
             )
             if self._now == inf:
                 return
             self._end_runs()
+
+    def _find_opening(self) -> float:
+        """Return when the next queue with waiting tasks opens, or inf."""
+        queues = {task.queue for task in self._line} & self._windows.keys()
+        found = (find_opening(self._windows[name], self._now) for name in queues)
+        return min((at for at in found if at is not None), default=inf)
+
+    def _is_open_now(self, task: QueuedTask) -> bool:
+        return is_inside(self._windows.get(task.queue), self._now)
 
     def _admit_later(self) -> None:
         """Add the tasks that now join their queues."""
@@ -239,7 +251,8 @@ class _Simulation:
             budget_of[run.task.queue].occupy(run.task, run.get_planned_end(self._now))
         limits = self._view.limits
         budget = LimitBudget(limits, [run.task for run in self._runs]) if limits else None
-        started = start_tasks(self._line, budget_of, slots, budget)
+        line = [t for t in self._line if self._is_open_now(t)] if self._windows else self._line
+        started = start_tasks(line, budget_of, slots, budget)
         if not self._is_contended:
             self._note_contention(budgets.values())
         if not started:

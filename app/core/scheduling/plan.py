@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from app.core.scheduling.amounts import EPSILON, Amounts
 from app.core.scheduling.limits import LimitBudget, Limits
+from app.core.scheduling.open_times import Windows, is_inside
 from app.core.scheduling.order import PRIORITY
 
 ACTIVE = "active"
@@ -66,7 +67,8 @@ class QueueView:
 
     `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds. If `storing`
     is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored. If
-    `first_gap` is not None, tasks that limits stop are left out from that position on.
+    `first_gap` is not None, tasks that limits stop are left out from that position on. `open` tells
+    when the queue starts tasks, `windows` the same for the next week; None is always.
     """
 
     name: str
@@ -80,6 +82,8 @@ class QueueView:
     paused_since: float | None
     storing: int = 0
     first_gap: int | None = None
+    open: str | None = None
+    windows: Windows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,13 +447,18 @@ def _make_part(view: DispatchView, pools: tuple[PoolView, ...]) -> DispatchView:
     )
 
 
-def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
+def order_tasks(view: DispatchView, even_later: bool = False) -> Sequence[QueuedTask]:
     """Return the tasks of open queues in order.
 
-    Tasks that have waited long come first, then queue priority, front, and policy decide.
+    Tasks that have waited long come first, then queue priority, front, and policy decide. With
+    `even_later`, also return those of queues that open at a later time.
     """
     pools = {pool.name: pool for pool in view.pools}
-    candidates = [q for q in view.queues if q.waiting and is_open(q, pools[q.pool])]
+    candidates = [
+        q
+        for q in view.queues
+        if q.waiting and is_open(q, pools[q.pool]) and (even_later or is_inside(q.windows))
+    ]
     if len(candidates) == 1:
         return candidates[0].waiting
     priorities = {queue.name: queue.priority for queue in candidates}
@@ -490,7 +499,7 @@ def get_line_key(task: QueuedTask, priority: int) -> tuple[bool, int, int, float
 
 
 def is_open(queue: QueueView, pool: PoolView) -> bool:
-    """Return True if queue and pool are active."""
+    """Return True if queue and pool are active; the queue may open at a later time."""
     return queue.status == ACTIVE and pool.status == ACTIVE
 
 

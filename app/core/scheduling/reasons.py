@@ -8,6 +8,7 @@ from math import inf
 from app.core.dependency_kinds import describe_wait
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
+from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.order import PRIORITY, describe_policy
 from app.core.scheduling.plan import (
     ACTIVE,
@@ -212,6 +213,17 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
     if pool.status != ACTIVE:
         state = f"pool {sanitize(pool.name)} is {sanitize(pool.status)}"
         yield _make_reason("pool-paused", f"{state}: it starts nothing new", state)
+
+
+def _explain_window(case: WaitingTask) -> Iterator[WaitReason]:
+    """Explain a task of a queue that opens at a later time."""
+    if case.is_open and not is_inside(case.queue.windows):
+        opening, now = find_opening(case.queue.windows), case.context.view.now
+        when = f"in {format_estimate(opening or 0.0)}"
+        if now is not None and opening is not None:
+            at, today = (datetime.fromtimestamp(unix, UTC) for unix in (now + opening, now))
+            when = f"at {format_clock_time(at, today)}"
+        yield _make_reason("queue-window", f"queue {sanitize(case.queue.name)} opens {when}")
 
 
 def _explain_storing(case: WaitingTask) -> Iterator[WaitReason]:
@@ -424,7 +436,7 @@ def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task whose queue has a slot: reserved, behind another, or starting."""
     is_reserved = case.budget.backfill and case.budget.backfill.task.uuid == case.subject.uuid
-    if find_limit_stops(case):
+    if find_limit_stops(case) or not is_inside(case.queue.windows):
         return
     if (
         (case.is_full and not is_reserved)
@@ -628,6 +640,7 @@ GENERAL_CHECKS = (
 """Reasons that apply regardless of free resources, most binding first."""
 
 QUEUED_CHECKS = (
+    _explain_window,
     _explain_storing,
     _explain_full_queue,
     _explain_limits,

@@ -11,6 +11,7 @@ from typing import Any
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.explain import build_context, build_waiting_task
 from app.core.scheduling.limits import RUNNING, find_name, format_subject
+from app.core.scheduling.open_times import ALWAYS, is_inside
 from app.core.scheduling.order import compute_rank
 from app.core.scheduling.plan import (
     ACTIVE,
@@ -340,6 +341,7 @@ def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
     return (
         queue.name != case.queue.name and queue.status == ACTIVE and room.pool.status == ACTIVE
         and case.context.slots[queue.name] >= 1 and room.has_free(mine.needs)
+        and is_inside(queue.windows)
     )  # fmt: skip
 
 
@@ -385,6 +387,22 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
                    (SuggestionUndo("queue.set", {"name": name, "capacity": old},
                    f"Capacity {old} again:"),), f"queue {name}",
                    worth=worth)  # fmt: skip
+
+
+def _suggest_opening(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+    """Suggest opening a queue at all times."""
+    if "queue-window" in codes:
+        name = case.queue.name
+        opened = replace_queue(world.view, name, windows=None, open=None)
+        worth, gain = predict_gain(world, opened, world.task)
+        yield Suggestion(
+            "open", f"open queue {sanitize(name)} now", f"at all times, until you set it; {gain}",
+            "queue.set", {"name": name, "open": ALWAYS},
+            ("taskdeck", "queue", "set", name, "--open", ALWAYS), "Opened",
+            (SuggestionUndo("queue.set", {"name": name, "open": case.queue.open},
+                            "Open as before:"),),
+            f"queue {name}", worth=min(worth, 2),
+        )  # fmt: skip
 
 
 def _suggest_limit(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -584,6 +602,7 @@ _GENERATORS = (
     _suggest_run_timeout,
     _suggest_front,
     _suggest_capacity,
+    _suggest_opening,
     _suggest_limit,
     _suggest_larger_pool,
     _suggest_cancel,

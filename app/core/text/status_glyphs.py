@@ -45,8 +45,9 @@ QUEUES: dict[str, StatusGlyph] = {
     "paused": ("‖", '"', "paused", "warn"),
     "draining": ("▽", "v", "draining", "warn"),
     "pool off": ("✗", "X", "pool off", "warn"),
+    "opens": ("◔", "@", "opens", "dim"),
 }
-"""Queues, by state word."""
+"""Queues, by state word; a closed one has `opens 22:00`."""
 
 SCHEDULES: dict[str, StatusGlyph] = {
     "active": ("◔", "@", "active", ""),

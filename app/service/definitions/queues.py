@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from app.core import task_spec
 from app.core.scheduling import overcommit
+from app.core.scheduling.open_times import find_opening, is_inside, list_windows, normalize_open
 from app.core.scheduling.order import PRIORITY, get_ageing
 from app.core.scheduling.plan import get_line_key
 from app.core.scheduling.resources import GPU
@@ -22,7 +23,7 @@ from app.service import dispatch_view, gpus, queue_order
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
-from db import host, schema
+from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import age_order, definitions, reads
 from db.queries.resources import parse_named, sum_held, to_text
@@ -37,6 +38,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "memory": TypeAdapter(task_spec.Size),
     "resources": TypeAdapter(task_spec.Resources),
     "pool": TypeAdapter(str),
+    "open": TypeAdapter(Annotated[str | None, BeforeValidator(normalize_open)]),
     "policy": TypeAdapter(task_spec.Policy),
     "ageing": TypeAdapter(task_spec.Ageing),
     "description": TypeAdapter(str),
@@ -76,13 +78,14 @@ async def queue_ls(call: Call) -> list[dict[str, Any]]:
 
 
 def list_queue_dicts(c: Connection) -> list[dict[str, Any]]:
-    """Return the queues as sent to clients."""
+    """Return the queues as sent to clients; `opens_at` is set while a queue is closed."""
     counted, now = reads.read_counters(c), _map_queue_facts(c)
     return [
         {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0),
-        "oldest_at": now[row.name].oldest_at,
-         "word": _get_word(row, now[row.name])}
+        "oldest_at": now[row.name].oldest_at, "opens_at": opens_at,
+         "word": _get_word(row, now[row.name], opens_at)}
         for row in reads.list_queues(c)
+        for opens_at in (_find_opening(row) if row.open else None,)
     ]  # fmt: skip
 
 
@@ -93,6 +96,14 @@ def _map_queue_facts(c: Connection) -> dict[str, Any]:
         for task in queue_order.list_first(c, dispatch_view.get_cache(c), queue, policy, 1):
             found[queue] = found[queue]._replace(first_cpu=task.cpu, first_memory=task.memory)
     return found
+
+
+def _find_opening(row: QueueRow) -> str | None:
+    """Return the stored time at which a closed queue opens, None while it is open."""
+    now = timestamps.utcnow().timestamp()
+    windows = list_windows(row.open or "", now)
+    opening = None if is_inside(windows) else find_opening(windows)
+    return None if opening is None else timestamps.from_unix(now + opening)
 
 
 async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
@@ -130,12 +141,15 @@ def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _get_word(row: QueueRow, now: Any) -> str:
-    """Return the state of a queue: open, full, no room, paused, draining or pool off."""
+def _get_word(row: QueueRow, now: Any, opens_at: str | None) -> str:
+    """Return the state of a queue: open, full, no room, paused, draining, pool off or opens …."""
     if now.pool_status != "active":
         return "pool off"
     if row.status != "active":
         return row.status
+    if opens_at is not None:
+        at = timestamps.parse_time(opens_at)
+        return f"opens {units.format_clock_time(at, timestamps.utcnow())}"
     if row.current_load >= row.capacity:
         return "full"
     waits = now.first_cpu is not None
@@ -154,6 +168,7 @@ async def queue_create(
     capacity: Any = None,
     pool: str | None = None,
     priority: Any = None,
+    open: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
     """Create a queue.
@@ -164,9 +179,10 @@ async def queue_create(
     values = {
         "pool": "default",
         **_parse_values(
-            {"capacity": capacity, "pool": pool, "priority": priority, "description": description}
+            {"capacity": capacity, "pool": pool, "priority": priority, "open": open,
+             "description": description}
         ),
-    }
+    }  # fmt: skip
 
     def create(c: Connection) -> None:
         _QUEUE.require_new(c, name)
@@ -206,14 +222,18 @@ async def queue_set(
     capacity: Any = None,
     pool: str | None = None,
     priority: Any = None,
+    open: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
-    """Change a queue."""
+    """Change a queue. `open` tells when it starts tasks, such as `22:00-06:00` or `always`."""
     values = _parse_values(
-        {"capacity": capacity, "pool": pool, "priority": priority, "description": description}
-    )
+        {"capacity": capacity, "pool": pool, "priority": priority, "open": open,
+         "description": description}
+    )  # fmt: skip
     if not values:
-        raise Usage("nothing to set. Options: --capacity, --priority, --pool or --description.")
+        raise Usage(
+            "nothing to set. Options: --capacity, --priority, --pool, --open or --description."
+        )
 
     def change(c: Connection) -> None:
         _QUEUE.require_known(c, name)

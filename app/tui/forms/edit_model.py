@@ -16,6 +16,7 @@ from typing import Any
 
 from app.core import metrics
 from app.core.rules import silence_matchers
+from app.core.scheduling.open_times import ALWAYS, normalize_open
 from app.core.scheduling.order import POLICIES, describe_policy, format_ageing, parse_ageing
 from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
 from app.core.text import units
@@ -104,6 +105,10 @@ def format_duration(seconds: float | None) -> str:
 def parse_limit(word: str) -> float | None:
     """Parse a timeout. An empty text, `none` and `-` mean no limit."""
     return None if not word or word.lower() in NO_LIMIT else units.parse_positive_duration(word)
+
+
+def _parse_open(word: str) -> str:
+    return normalize_open(word) or ALWAYS
 
 
 def make_int_parser(low: int, high: int) -> Callable[[str], int]:
@@ -276,6 +281,15 @@ QUEUE = EditKind(
         ),
         EditField("pool", "Pool", str, to_text, "--pool", widget="pick", size=20),
         PRIORITY,
+        EditField(
+            "open",
+            "Open",
+            _parse_open,
+            lambda text: text or ALWAYS,
+            "--open",
+            size=30,
+            hint="22:00-06:00, always",
+        ),
         DESCRIPTION,
         STATUS,
     ),
@@ -288,6 +302,7 @@ _DEFAULT_HINTS = {
     "capacity": "at once; empty: the pool's cores",
     "pool": "empty: default",
     "priority": "higher first; empty: 0",
+    "open": "22:00-06:00; empty: always",
 }
 """Defaults of a new queue, shown in empty fields."""
 NEW_QUEUE = EditKind(

@@ -20,7 +20,7 @@ _WIDE = (
     TableColumn("WAIT", 5, 7, right=True, fits=True, gap=2),
     TableColumn("OLDEST", 6, right=True, drop=4),
     TableColumn("LAST 30m", 10, drop=1),
-    TableColumn("STATE", 10),
+    TableColumn("STATE", 10, 17, fits=True),
 )
 _NARROW = (
     TableColumn("", 12, 28, fits=True, grow=1, floor=10, gap=0, cut="middle"),
@@ -35,7 +35,7 @@ _NARROW = (
 
 def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
     """Return the cells of a queue, the same on narrow and wide terminals."""
-    sign = QUEUES.get(queue.word, UNKNOWN)
+    sign = QUEUES.get("opens" if queue.word.startswith("opens ") else queue.word, UNKNOWN)
     oldest = units.MISSING if queue.oldest_at is None else units.format_age(now - queue.oldest_at)
     # None for a past minute without a runtime
     load = units.MISSING if queue.load is None else queue.load

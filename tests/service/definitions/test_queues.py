@@ -38,6 +38,22 @@ async def test_the_default_capacity_of_a_queue_is_the_cores_of_its_pool(call: Ca
     ]
 
 
+async def test_the_hours_of_a_queue_are_stored_exported_and_undone(call: Call):
+    await queues.queue_create(call, name="night", open="mon-fri 18:00-8:00, sat-sun")
+
+    row = await queues.queue_set(call, name="night", open="always")
+
+    assert row["open"] is row["opens_at"] is None
+    await undo.undo(call, ids=[(await log.ls(call))[0]["id"]])
+    row = await queues.queue_show(call, name="night")
+    assert row["open"] == "mon-fri 18:00-08:00, sat-sun"
+    text = await apply.export(call)
+    assert 'open = "mon-fri 18:00-08:00, sat-sun"' in text
+    assert {one["change"] for one in (await apply.apply(call, text=text))["changes"]} == {"same"}
+    with pytest.raises(Usage, match="open must be hours such as 22:00-06:00"):
+        await queues.queue_set(call, name="night", open="22:00")
+
+
 async def test_a_capacity_above_the_cores_of_the_pool_is_noted(
     runtime_call: Call, caller_notes: list[str]
 ):

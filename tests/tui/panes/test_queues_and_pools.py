@@ -281,6 +281,16 @@ async def test_w_on_an_empty_row_shows_its_usage(pane: str, key: str, says: str)
         await wait_until(pilot, lambda: says in read_screen_text(app))
 
 
+async def test_a_closed_queue_shows_when_it_opens():
+    closed = boards.QUEUES[2]._replace(word="opens 22:00")
+    async with open_deck_at("1", "queue:etl", boards.busy()._replace(queues=(closed,))) as (
+        pilot,
+        app,
+        _,
+    ):
+        await wait_until(pilot, lambda: "◔ opens 22:00" in read_screen_text(app))
+
+
 async def test_w_on_an_empty_paused_queue_says_who_paused_it():
     paused = boards.QUEUES[2]._replace(status="paused", word="paused", paused_by="ann")
     async with open_deck_at("1", "queue:etl", boards.busy()._replace(queues=(paused,))) as (
