@@ -14,7 +14,7 @@ _PAIR = 2 * array("Q").itemsize
 
 
 class LogPart(StrEnum):
-    """What of a log is shown or copied."""
+    """A part of a log."""
 
     ALL = "all"
     OUTPUT = "output"

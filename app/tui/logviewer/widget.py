@@ -21,7 +21,7 @@ from app.tui.logviewer.source import LogSource
 from app.tui.widgets.strips import StripWidget
 
 ERROR, ERROR_WITHOUT_COLOUR = Style(color="red"), Style(underline=True)
-"""Styles of error output that is told apart. Colours of the program win."""
+"""Styles of marked error output, below the colours of the program."""
 EMPTY_LIVE, EMPTY = "No output yet.", "No output."
 
 
