@@ -37,7 +37,6 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/tasks/test_flow.py": "db/queries/flows",
     "tests/service/definitions/test_queues.py": "service/tasks/places db/queries/resources",
-    "tests/service/tasks/test_send.py": "service/companions",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
     " db/queries/limits",
     "tests/core/scheduling/test_plan.py": "core/scheduling/amounts",
@@ -88,6 +87,7 @@ COVERING_TESTS = {
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
+    "tests/tui/screens/test_filter_actions.py": "tui/rows/groups",
     "tests/service/tasks/test_group_views.py": "db/search/folded",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",

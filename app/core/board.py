@@ -278,6 +278,28 @@ class EndedEntry(NamedTuple):
         return self.uuid
 
 
+class GroupEntry(NamedTuple):
+    """A group of tasks: numbers of its tasks, and one status for all.
+
+    `rate` is in ends per minute, `eta` in seconds from now; None while they are unknown.
+    """
+
+    number: int
+    name: str
+    status: str
+    total: int
+    ended: int
+    failed: int
+    running: int
+    waiting: int
+    rate: float | None = None
+    eta: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"group:{self.number}"
+
+
 class AlertEntry(NamedTuple):
     """An alert of the board: an SLA rule that fired for one object.
 

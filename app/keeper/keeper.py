@@ -918,10 +918,7 @@ class SpawnRequest:
     Raise ValueError, KeyError or TypeError if it is malformed.
     """
 
-    __slots__ = (
-        *("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early"),
-        *("companion", "input", "errors"),
-    )
+    __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early", "input")
 
     def __init__(self, ask: dict[str, Any]) -> None:
         self.run = parse_run_id(ask)
@@ -935,9 +932,7 @@ class SpawnRequest:
         self.timeout = None if ask.get("timeout") is None else parse_seconds(ask["timeout"])
         self.grace = parse_seconds(ask["grace"])
         self.early = parse_early(ask.get("early"))
-        self.companion = None if ask.get("companion") is None else to_bytes(ask["companion"])
-        self.input = bool(ask.get("input"))
-        self.errors = None if ask.get("errors") is None else to_bytes(ask["errors"])
+        self.input = None if ask.get("input") is None else to_bytes(ask["input"])
         if not self.argv or not self.argv[0]:
             raise ValueError("argv is empty")
 
@@ -1901,15 +1896,15 @@ class Keeper(Supervisor):
             return self.handle_log_error(launch, error)
         streams = {1: log, 2: log}
         try:
-            if launch.companion is not None:
-                streams |= start_companion(launch.companion, log, launch.input, launch.errors)
+            if launch.input is not None:
+                streams[0] = start_companion(launch.input)
             self.start_run(launch, streams)
         except OSError as error:  # of the companion
             self.report_failure(launch.run, "no-process", describe_fork_error(error))
         finally:
             if launch.run not in self.journal.runs:
                 delete_empty_log(launch.log, log)
-            for fd in {log, *streams.values()}:
+            for fd in set(streams.values()):
                 os.close(fd)
 
     def handle_log_error(self, launch: SpawnRequest, error: Exception) -> None:

@@ -30,7 +30,7 @@ from app.tui.logviewer.widget import LogView
 from app.tui.screens.dialogs.while_away import WhileAwayScreen
 from app.tui.style import Look
 from tests.screenshots import fixed_environment
-from tests.tui import boards, fake_home
+from tests.tui import boards, fake_groups, fake_home
 from tests.tui.fake_runtime import UUID, FakeRuntime
 from tests.tui.recording_runtime import Clock
 from tests.tui.screen_text import read_screen_lines
@@ -90,6 +90,7 @@ ROUTES: dict[str, Route] = {
     "deck-marks": make_key_route(" ", " ", " "),
     "deck-an-hour-ago": make_key_route(";"),
     "tasks": make_key_route("5"),
+    "tasks-unfolded": make_key_route("5", "m"),
     "tasks-filter": make_key_route("5", "/", "status:failed"),
     "tasks-none": make_key_route("5", "/", "zzz", "enter"),
     "task-running": make_task_route(1042),
@@ -144,6 +145,8 @@ ROUTES: dict[str, Route] = {
     "cancel": make_key_route("x"),
     "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
+GROUP_SCREENS = ("tasks-unfolded",)
+"""Screens of the home with groups only."""
 RULE_SCREENS = ("rule", "rule-deadline", "rule-forecast", "rule-several")
 """Screens of the home with rules of the general form only."""
 ONE_SIZE_ONLY = (
@@ -181,7 +184,9 @@ CORE_SCREENS = (
 )
 """Screens of each day, drawn at the large size, too."""
 OTHER_SCREENS = tuple(
-    screen for screen in ROUTES if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS, *CORE_SCREENS)
+    screen
+    for screen in ROUTES
+    if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS, *GROUP_SCREENS, *CORE_SCREENS)
 )
 SMALL_SCREENS = (
     *CORE_SCREENS,
@@ -236,6 +241,14 @@ TOURS = (
     SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
     SnapshotTour("rules", fake_home.make_rules_home, ("alerts", "rule")),
     SnapshotTour("rules", fake_home.make_rules_home, RULE_SCREENS[1:], USUAL_SIZES),
+    SnapshotTour("groups", fake_groups.make_groups_home, GROUP_SCREENS, SIZES),
+    SnapshotTour(
+        "groups-ascii",
+        fake_groups.make_groups_home,
+        ("tasks-unfolded",),
+        USUAL_SIZES,
+        Look(plain=True, ascii=True, colour=False),
+    ),
     SnapshotTour("scheduled", _make_runtime_factory(boards.scheduled), ("deck",)),
     SnapshotTour("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
     SnapshotTour("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),

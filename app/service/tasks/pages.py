@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from app.core.schema import secrets as schema_secrets
 from app.core.text.sanitize import find_nearest
 from app.errors import Usage
 from app.service import dispatch_view
@@ -25,7 +26,7 @@ TASK_COLUMNS = (
     "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory",
     "resources", "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
-    "group_number", "group_index",
+    "group_number", "group_index", "sweep",
 )  # fmt: skip
 _REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
 """Extra columns for the reasons for waiting."""
@@ -170,6 +171,7 @@ def _build_row(row: Any, run: ActiveRunRow | None, why: WaitNote, order: str) ->
     parsed = {
         "tags": json.loads(row.tags) if row.tags != "{}" else {},
         "resources": dict(parse_named(row.resources)),
+        "sweep": schema_secrets.mask_value(json.loads(row.sweep)) if row.sweep else None,
     }
     return [
         *(parsed[name] if name in parsed else getattr(row, name) for name in TASK_COLUMNS),

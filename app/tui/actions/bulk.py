@@ -34,18 +34,29 @@ def list_commands(statuses: Collection[str]) -> list[str]:
     return [verb for verb in able if verb != "release" or "hold" not in able]
 
 
-def confirm_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Question | None:
+def choose_toggle(statuses: Collection[str]) -> str:
+    """Return "hold" if one of the tasks in these states can be held, else "release"."""
+    return "release" if {*_COMMANDS["hold"][2]}.isdisjoint(statuses) else "hold"
+
+
+def confirm_all(
+    verb: str, words: str, found: Mapping[str, Any], look: Look, about: str = ""
+) -> Question | None:
     """Build the confirmation for a command; None if it applies to no task.
 
-    `found` is the reply of `review`.
+    `found` is the reply of `review`. `about` names the tasks, instead of the filter.
     """
     title, _, states = _COMMANDS[verb]
     able = {status: n for status, n in found["statuses"].items() if status in states and n}
     total = sum(able.values())
     if not total:
         return None
-    body: list[list[Span]] = [[(f"{title}: {total:,} of {found['total']:,} that match.", "")]]
-    body.append([(look.cut(look.sanitize(f"filter  {words or 'all tasks'}"), 66), "dim")])
+    which = f"tasks of {about}" if about else "that match."
+    body: list[list[Span]] = [
+        [(look.cut(f"{title}: {total:,} of {found['total']:,} {which}", 66), "")]
+    ]
+    if not about:
+        body.append([(look.cut(look.sanitize(f"filter  {words or 'all tasks'}"), 66), "dim")])
     body += [[], *(_format_count(status, n, verb, look) for status, n in able.items())]
     names = [_format_task(task, look) for task in found["first"] if task["status"] in able]
     beyond = total - len(names)

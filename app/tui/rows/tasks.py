@@ -14,7 +14,7 @@ from app.core.times import to_unix_or_none
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.time_format import format_age_ago, format_wall_time
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
-from app.tui.widgets.table_parts import TableGrid, TableSection
+from app.tui.widgets.table_parts import TableGrid
 from db.states import ACTIVE, WAITING
 
 BrowseRow = Mapping[str, Any]
@@ -26,6 +26,8 @@ class TaskListRow:
 
     facts: BrowseRow
     line: RunningEntry | NextEntry | EndedEntry
+    is_member: bool = False
+    """True if the row follows the row of its group."""
 
     @property
     def key(self) -> str:
@@ -41,12 +43,14 @@ class TaskListRow:
         return self.facts["run"] or self.facts["status"]
 
 
-def make_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[TaskListRow, ...]:
+def make_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], is_member: bool = False
+) -> tuple[TaskListRow, ...]:
     """Return the rows of a `browse` answer."""
-    return tuple(_make_row(dict(zip(columns, row, strict=True))) for row in rows)
+    return tuple(_make_row(dict(zip(columns, row, strict=True)), is_member) for row in rows)
 
 
-def _make_row(facts: dict[str, Any]) -> TaskListRow:
+def _make_row(facts: dict[str, Any], is_member: bool) -> TaskListRow:
     names = ("uuid", "number", "name", "queue")
     common: Any = {name: facts[name] for name in names} | {"priority": facts["priority"] or 0}
     if facts["status"] in WAITING:
@@ -71,7 +75,7 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
             ended_at=to_unix_or_none(facts["ended_at"]) or 0.0,
             how=facts["reason"] or "",
         )
-    return TaskListRow(facts, line)
+    return TaskListRow(facts, line, is_member)
 
 
 class ColumnChoice(NamedTuple):
@@ -211,6 +215,13 @@ _GLYPH = TableColumn("", 1, 10, fits=True)
 _NAME = TableColumn("NAME", 18, 64, fits=True, floor=18, grow=1, cut="middle")
 
 
+def format_member(row: TaskListRow) -> str:
+    """Return what tells a task from the others of its group: `  [7] lr=0.1 bs=32`, or its name."""
+    swept = " ".join(f"{name}={value}" for name, value in (row.facts.get("sweep") or {}).items())
+    index = row.facts.get("group_index")
+    return f"  {'' if index is None else f'[{index}] '}{swept or row.facts['name']}"
+
+
 def make_grid(chosen: Sequence[str]) -> TableGrid:
     """Return the grid of the chosen columns, after number, glyph and name."""
     shown = [COLUMNS[name] for name in chosen if name in COLUMNS]
@@ -220,13 +231,8 @@ def make_grid(chosen: Sequence[str]) -> TableGrid:
         begin = (
             Cell(str(row.number)),
             Cell(look.glyph(sign), sign.style),
-            Cell(look.sanitize(row.facts["name"])),
+            Cell(look.sanitize(row.facts["name"] if not row.is_member else format_member(row))),
         )
         return (*begin, *(choice.cell(row, look, now) for choice in shown))
 
     return TableGrid((_ID, _GLYPH, _NAME, *(choice.column for choice in shown)), cells)
-
-
-def make_section(chosen: Sequence[str]) -> TableSection:
-    """Return the table section with the chosen columns."""
-    return TableSection("tasks", make_grid(chosen))

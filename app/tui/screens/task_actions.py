@@ -35,8 +35,8 @@ from app.tui.actions.confirmations import (
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
 from app.tui.data.list_rows import PoolTableRow, has_subject
-from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.dialogs.choice import ChoiceScreen
+from app.tui.screens.filter_actions import FilterActions, list_groups, make_group_filter
 from app.tui.state.row_changes import RECENT, RowChanges
 from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.widgets.banner import needs_room
@@ -57,7 +57,7 @@ SUBMITTED_DELAY = 1.0
 """Seconds after which a submitted task that is not listed is reported as such."""
 
 
-class TaskActions(AlertSubjects, Screen[None]):
+class TaskActions(FilterActions, Screen[None]):
     """Base of screens with actions on rows.
 
     The screen provides `table` and `changes`.
@@ -175,9 +175,13 @@ class TaskActions(AlertSubjects, Screen[None]):
 
     def action_pause(self) -> None:
         """Pause, continue, hold or release, whichever applies to the rows."""
+        if self.act_on_groups("hold", self.table.list_selected()):
+            return
         self._perform(lambda: action_tasks.toggle_rows(self._get_rows()))
 
     def action_front(self) -> None:
+        if self.act_on_groups("front", self.table.list_selected()):
+            return
         self._perform(
             lambda: action_tasks.move_to_front(action_tasks.list_task_rows(self._get_rows()))
         )
@@ -237,6 +241,8 @@ class TaskActions(AlertSubjects, Screen[None]):
 
     def action_cancel(self) -> None:
         """Cancel tasks; ask first if one is running or other tasks depend on one."""
+        if self.act_on_groups("cancel", self.table.list_selected()):
+            return
         try:
             rows = action_tasks.list_unfinished(action_tasks.list_task_rows(self._get_rows()))
         except NotApplicableError as unfit:
@@ -260,7 +266,12 @@ class TaskActions(AlertSubjects, Screen[None]):
         )
 
     def action_again(self) -> None:
-        """Run tasks again; ask first for succeeded tasks and for more than one."""
+        """Run tasks again; ask first for succeeded tasks and for more than one.
+
+        Of a group, those that failed run again.
+        """
+        if self.act_on_groups("retry", self.table.list_selected()):
+            return
         self._confirm_and_perform(
             lambda rows: action_tasks.retry_tasks(rows, self.deck.pending.retries),
             confirm_retry,
@@ -275,6 +286,8 @@ class TaskActions(AlertSubjects, Screen[None]):
     def action_delete(self) -> None:
         if queues_pools.list_places(self.table.list_selected()):
             self._delete_places()
+            return
+        if self.act_on_groups("rm", self.table.list_selected()):
             return
         self._confirm_and_perform(action_tasks.delete_tasks, confirm_delete)
 
@@ -346,7 +359,9 @@ class TaskActions(AlertSubjects, Screen[None]):
             self.deck.requests.show_not_applicable(unfit)
 
     def action_edit_again(self) -> None:
-        """Open the submit form, filled from the task."""
+        """Open the submit form, filled from the task; of a group, retry those that failed."""
+        if self.act_on_groups("retry", [self.table.item]):
+            return
         rows = action_tasks.list_task_rows([self.table.item])
         if self.deck.refuse_changes():
             return
@@ -399,6 +414,8 @@ class TaskActions(AlertSubjects, Screen[None]):
             self._open_pool(event.item.pool)
         elif isinstance(event.item, ComingEntry):
             self.deck.open_schedule(event.item.name)
+        elif groups := list_groups([event.item]):
+            self.deck.open_tasks(make_group_filter(groups), returns=True)
         elif _is_openable(event.item):
             self.open_alert(event.item)
         elif uuid := _find_task_uuid(event.item):
@@ -515,6 +532,7 @@ def can_open(row: Any) -> bool:
     return (
         isinstance(row, (QueueEntry, PoolTableRow, ComingEntry))
         or _is_openable(row)
+        or bool(list_groups([row]))
         or _find_task_uuid(row) is not None
     )
 

@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 
 from app.core import filter_query
 from app.core.text import units
-from app.tui.actions.bulk import MAX_REVIEWED, build_requests, confirm_all, list_commands
+from app.tui.actions.bulk import list_commands
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError
+from app.tui.rows import groups as row_groups
 from app.tui.rows import tasks as row_tasks
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -71,6 +72,7 @@ class TasksScreen(ListScreen, TaskActions):
         Binding("V", "views", "Saved views: filter, order, columns by a name", id="tasks.views"),
         Binding("asterisk", "mark_all", "Mark all that the filter shows", id="tasks.mark-all"),
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
+        Binding("m", "members", "Members of a group: unfold, fold", id="tasks.members"),
     ]
 
     def __init__(
@@ -99,6 +101,8 @@ class TasksScreen(ListScreen, TaskActions):
         """Order to restore when the filter that brought the current order is cleared."""
         self._shown_order = ""
         self._shown_words = words
+        self._unfolded: dict[int, None] = {}
+        """Numbers of the unfolded groups."""
         self._narrowed = False
         """True if the filter changed since the marks were last compared with the rows."""
 
@@ -111,10 +115,10 @@ class TasksScreen(ListScreen, TaskActions):
         return [name for name in names if isinstance(name, str) and name in row_tasks.COLUMNS]
 
     def list_sections(self) -> Sequence[TableSection]:
-        return [row_tasks.make_section(self.chosen_columns)]
+        return [row_groups.make_section(self.chosen_columns)]
 
     def make_table(self) -> PagedTable:
-        return PagedTable(row_tasks.make_section(self.chosen_columns), id="list")
+        return PagedTable(row_groups.make_section(self.chosen_columns), id="list")
 
     @property
     def all_marked(self) -> bool:
@@ -130,7 +134,7 @@ class TasksScreen(ListScreen, TaskActions):
         return self.query_one(PagedTable)
 
     def find_completions(self, text: str) -> Sequence[str]:
-        rows = self.paged.rows
+        rows = self._list_tasks()
         known = {
             name: sorted({str(row.facts[fact]) for row in rows if row.facts[fact]})
             for name, fact in _NAMES
@@ -145,6 +149,10 @@ class TasksScreen(ListScreen, TaskActions):
             },
         )
 
+    def _list_tasks(self) -> list[row_tasks.TaskListRow]:
+        """Return the tasks that were read, without groups."""
+        return [row for row in self.paged.rows if isinstance(row, row_tasks.TaskListRow)]
+
     def list_row_hints(self) -> list[KeyHint]:
         """Return the deck's hints and those of the list."""
         item = self.table.item
@@ -154,6 +162,10 @@ class TasksScreen(ListScreen, TaskActions):
             else []
         )
         mark += [KeyHint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
+        if isinstance(item, row_groups.GroupListRow):
+            mark.insert(0, KeyHint("m", "unfold" if item.tasks is None else "fold", "m", 3))
+        elif isinstance(item, row_tasks.TaskListRow) and item.is_member:
+            mark.insert(0, KeyHint("m", "fold", "m", 9))
         rest = [
             KeyHint("n", "new", "n", 3),
             *mark,
@@ -169,7 +181,7 @@ class TasksScreen(ListScreen, TaskActions):
         """Return the states of the matching tasks if all are held, else their possible states."""
         table = self.paged
         if not (table.more_before or table.more_after):
-            return {row.facts["status"] for row in table.rows}
+            return {row.facts["status"] for row in self._list_tasks()}
         return filter_query.find_possible_states(
             filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC))
         )
@@ -229,13 +241,15 @@ class TasksScreen(ListScreen, TaskActions):
             self.read(lambda client: client.call("browse", args), self._apply_answer)
 
     def _make_args(self, direction: str) -> dict[str, Any]:
-        rows = self.paged.rows
+        rows = row_groups.list_folded(self.paged.rows)
         args: dict[str, Any] = {
             "filter": self.words,
             "order": self.order,
             "down": self.down,
             "limit": PAGE_SIZE,
         }
+        if not self.words.strip() and self.order == "number":
+            args |= {"fold": True, "unfold": [*self._unfolded]}
         if direction == "last":
             return args | {"way": "before"}
         if direction == "here" and (at := self._find_cursor_position()):
@@ -255,6 +269,8 @@ class TasksScreen(ListScreen, TaskActions):
         row = self.paged.item
         if row is None or self.order not in ("number", self._shown_order):
             return None
+        if not self.words.strip() and row.facts.get("group_number") is not None:
+            return None  # the task is behind the row of its group
         return [row.number, row.number] if self.order == "number" else _get_position(row)
 
     def _apply_answer(self, answer: Mapping[str, Any]) -> None:
@@ -288,12 +304,16 @@ class TasksScreen(ListScreen, TaskActions):
             super().settle()
 
     def _show_rows(self, direction: str, answer: Mapping[str, Any]) -> None:
-        table, rows = self.paged, row_tasks.make_rows(answer["columns"], answer["rows"])
+        table = self.paged
+        rows, known = (
+            row_groups.make_list_rows(answer, self.down),
+            row_groups.list_folded(table.rows),
+        )
         before, after = answer["more_before"], answer["more_after"]
         if direction == "before":
-            rows, after = (*rows, *table.rows), table.more_after
+            rows, after = (*rows, *known), table.more_after
         elif direction == "after":
-            rows, before = (*table.rows, *rows), table.more_before
+            rows, before = (*known, *rows), table.more_before
         if direction in RESET_WAYS and (
             direction != "here" or table.cursor not in [row.key for row in rows]
         ):
@@ -308,9 +328,11 @@ class TasksScreen(ListScreen, TaskActions):
                 if direction == "before"
                 else (rows[-MAX_ROWS:], True, after)
             )
+        rows = row_groups.list_shown(rows)
         self.total, self._is_complete = answer["total"], answer["complete"]
-        self.deck.pending.drop_applied_priorities({row.key: row.line.priority for row in rows})
-        self.changes.record_states([(row.key, row.status) for row in rows], self.ticks)
+        tasks = [row for row in rows if isinstance(row, row_tasks.TaskListRow)]
+        self.deck.pending.drop_applied_priorities({row.key: row.line.priority for row in tasks})
+        self.changes.record_states([(row.key, row.status) for row in tasks], self.ticks)
         self._update_title(answer["of"])
         table.show_rows(rows, before, after, at_end=direction == "last")
         self.refresh_chrome()
@@ -399,7 +421,7 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _set_columns(self, names: Sequence[str]) -> None:
         self.deck.memory.put("tasks.columns", list(names))
-        self.paged.set_section(row_tasks.make_section(names))
+        self.paged.set_section(row_groups.make_section(names))
 
     # Saved views
 
@@ -507,6 +529,25 @@ class TasksScreen(ListScreen, TaskActions):
         self._refresh_title()
         table.redraw()
 
+    # Groups
+
+    def action_members(self) -> None:
+        """Unfold the group under the cursor, or fold the group of the task there."""
+        row = self.table.item
+        if isinstance(row, row_tasks.TaskListRow) and row.is_member:
+            number = row.facts["group_number"]
+            self.paged.go_to_row(f"group:{number}")
+        elif isinstance(row, row_groups.GroupListRow):
+            number = row.line.number
+        else:
+            self.show_message("m shows the tasks of a group; there is none here.", "warn")
+            return
+        if number in self._unfolded:
+            del self._unfolded[number]
+        else:
+            self._unfolded[number] = None
+        self._request_rows("again")
+
     def _refresh_title(self) -> None:
         self._update_title(self._total_tasks)
         self.paged.redraw()
@@ -568,52 +609,27 @@ class TasksScreen(ListScreen, TaskActions):
             act()
 
     def action_cancel(self) -> None:
-        self._review_all("cancel") if self.all_marked else super().action_cancel()
+        self.review_filter("cancel", self.words) if self.all_marked else super().action_cancel()
 
     def action_again(self) -> None:
-        self._review_all("retry") if self.all_marked else super().action_again()
+        self.review_filter("retry", self.words) if self.all_marked else super().action_again()
 
     def action_delete(self) -> None:
-        self._review_all("rm") if self.all_marked else super().action_delete()
+        self.review_filter("rm", self.words) if self.all_marked else super().action_delete()
 
     def action_pause(self) -> None:
-        self._review_all("hold") if self.all_marked else super().action_pause()
+        self.review_filter("hold", self.words) if self.all_marked else super().action_pause()
 
     def action_front(self) -> None:
-        self._review_all("front") if self.all_marked else super().action_front()
+        self.review_filter("front", self.words) if self.all_marked else super().action_front()
 
-    def _review_all(self, verb: str) -> None:
-        """Ask before an action on all matching tasks, naming its effect."""
-        if self.deck.refuse_changes():
-            return
-        words = self.words
-        self.call(
-            "review",
-            {"filter": words, "first": MAX_REVIEWED},
-            lambda found: self._ask_about_all(verb, words, found),
-        )
-
-    def _ask_about_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
-        if self.app.screen is not self:
-            self.show_message("The answer came late, so nothing was done. Press again.", "warn")
-            return
-        if verb == "hold" and not set(found["statuses"]) - {"held"}:
-            verb = "release"
-        question = confirm_all(verb, words, found, self.look)
-        if question is None:
-            self.show_message("The action applies to none of the matching tasks.", "warn")
-        else:
-            self.app.push_screen(
-                ChoiceScreen(question),
-                lambda key: self._send_for_all(verb, words, found) if key else None,
-            )
-
-    def _send_for_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
+    def send_for_filter(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         self.all_marked = False
-        self.deck.requests.send(build_requests(verb, words, found))
+        self.paged.clear_marks()
+        super().send_for_filter(verb, words, found)
         self._refresh_title()
 
 
-def _get_position(row: row_tasks.TaskListRow) -> list[Any]:
+def _get_position(row: row_groups.ListRow) -> list[Any]:
     """Return the position of a page that begins with this row."""
     return [row.facts["at"], row.number]

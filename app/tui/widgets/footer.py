@@ -11,6 +11,7 @@ from app.core.board import (
     AlertEntry,
     ComingEntry,
     EndedEntry,
+    GroupEntry,
     NextEntry,
     PoolEntry,
     QueueEntry,
@@ -112,7 +113,7 @@ def list_deck_hints(
 READ_ONLY_KEYS = frozenset({
     "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape",
     "tab", "left", "right", "up", "b", "i",
-    "o", "V", "comma", "full_stop", "0",
+    "o", "V", "m", "comma", "full_stop", "0",
 })  # fmt: skip
 """Keys that change nothing; `n` is the next match in a log."""
 HISTORY_HINTS = [
@@ -138,6 +139,8 @@ def list_row_hints(item: Any) -> list[KeyHint]:
         return [KeyHint("↵", "schedule", "enter", 1), KeyHint("p", "pause schedule", "p", 7)]
     if isinstance(item, AlertEntry):
         return _list_alert_hints(item)
+    if isinstance(item, GroupEntry):
+        return _list_group_hints(item)
     if isinstance(item, QueueEntry):
         resume = item.status != "active"
         return [
@@ -169,6 +172,17 @@ def list_subject_hints(alert: AlertEntry) -> list[KeyHint]:
     ]  # fmt: skip
 
 
+def _list_group_hints(group: GroupEntry) -> list[KeyHint]:
+    hold = "release" if group.status == "held" else "hold"
+    active, waiting = group.running + group.waiting, group.waiting
+    return [
+        KeyHint("↵", "open", "enter", 1),
+        *([KeyHint("x", f"cancel {active:,}", "x", 2)] if active else []),
+        *([KeyHint("p", f"{hold} {waiting:,}", "p", 7)] if waiting else []),
+        *([KeyHint("r", f"retry {group.failed:,} failed", "r", 5)] if group.failed else []),
+    ]
+
+
 def _list_task_hints(item: Any) -> list[KeyHint]:
     opening, why = KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6)
     if isinstance(item, RunningEntry):
@@ -197,7 +211,7 @@ def _list_task_hints(item: Any) -> list[KeyHint]:
 def _list_mark_hints(item: Any) -> list[KeyHint]:
     return (
         [KeyHint("space", "mark", "space", 10)]
-        if isinstance(item, (RunningEntry, NextEntry, EndedEntry, LingeringRow))
+        if isinstance(item, (RunningEntry, NextEntry, EndedEntry, LingeringRow, GroupEntry))
         else []
     )
 

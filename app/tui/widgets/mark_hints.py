@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.core.board import (
+    AlertEntry,
+    EndedEntry,
+    GroupEntry,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
+)
 from app.core.text import units
 from app.tui.actions.tasks import get_underlying_row, plan_toggles
 from app.tui.data.list_rows import PoolTableRow, RuleRow
@@ -19,7 +27,22 @@ MARK_HINT = KeyHint("space", "mark", "space", 10)
 def list_marked_hints(rows: Sequence[Any]) -> list[KeyHint]:
     """Return the hints for marked rows with counts; commands for a single row are omitted."""
     rows = [get_underlying_row(row) for row in rows]
-    return [*_list_task_hints(rows), *_list_place_hints(rows), UNMARK_HINT]
+    return [
+        *_list_task_hints(rows), *_list_place_hints(rows), *_list_group_hints(rows), UNMARK_HINT
+    ]  # fmt: skip
+
+
+def _list_group_hints(rows: Sequence[Any]) -> list[KeyHint]:
+    """Return the hints for groups, with the numbers of their tasks."""
+    groups = [row for row in rows if isinstance(row, GroupEntry)]
+    waiting = sum(group.waiting for group in groups)
+    active = waiting + sum(group.running for group in groups)
+    held = all(group.status == "held" for group in groups)
+    return [
+        *_make_hint("x", "cancel", "x", 2, active),
+        *_make_hint("p", "release" if held else "hold", "p", 7, waiting),
+        *_make_hint("r", "retry failed", "r", 3, sum(group.failed for group in groups)),
+    ]
 
 
 def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:

@@ -67,7 +67,14 @@ class ManyTasksRuntime(RecordingRuntime):
         return [one for one in rows if _matches(meant, one["number"])] if meant else rows
 
     def browse(
-        self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after"
+        self,
+        filter: str,
+        order: str,
+        down: bool,
+        limit: int,
+        at: Any = None,
+        way: str = "after",
+        **fold: Any,
     ) -> dict[str, Any]:
         found = [make_row(n) for n in range(self.newest, 0, -1)]
         if filter:

@@ -1,0 +1,141 @@
+"""Rows of groups: a bar with the outcomes of the tasks, in the place of other columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from app.core.board import GroupEntry
+from app.core.task_groups import format_group
+from app.core.text import units
+from app.core.text.sanitize import measure_width
+from app.tui.rows.tasks import TaskListRow, make_grid, make_rows
+from app.tui.style import STATES, UNKNOWN, Look
+from app.tui.widgets.table_columns import Cell, Cells
+from app.tui.widgets.table_parts import TableGrid, TableSection
+
+BAR_CELLS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GroupListRow:
+    """Group of a list: its values by the names of `browse`, and its tasks if it is unfolded."""
+
+    facts: Mapping[str, Any]
+    line: GroupEntry
+    tasks: tuple[TaskListRow, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.line.key
+
+    @property
+    def number(self) -> int:
+        """Place of the group in the order of task numbers."""
+        return self.facts["at"]
+
+    @property
+    def status(self) -> str:
+        return self.line.status
+
+
+ListRow = TaskListRow | GroupListRow
+
+
+def make_list_rows(answer: Mapping[str, Any], down: bool) -> tuple[ListRow, ...]:
+    """Return the tasks and groups of a `browse` answer, in the order of the list."""
+    tasks = make_rows(answer["columns"], answer["rows"])
+    if not answer.get("groups"):
+        return tasks
+    groups = [make_group_row(facts, answer["columns"]) for facts in answer["groups"]]
+    return tuple(sorted((*tasks, *groups), key=lambda row: row.number, reverse=down))
+
+
+def make_group_row(facts: Mapping[str, Any], columns: Sequence[str]) -> GroupListRow:
+    """Return the row of a group; `columns` are those of its tasks, if it comes with them."""
+    rows = facts.get("rows")
+    tasks = None if rows is None else make_rows(columns, rows, is_member=True)
+    return GroupListRow(facts, make_entry(facts), tasks)
+
+
+def make_entry(facts: Mapping[str, Any]) -> GroupEntry:
+    """Return the entry of a group from its values by name."""
+    return GroupEntry(**{name: facts[name] for name in GroupEntry._fields})
+
+
+def list_shown(rows: Sequence[ListRow]) -> tuple[ListRow, ...]:
+    """Return the rows with the tasks of unfolded groups behind their group."""
+    shown = list[ListRow]()
+    for row in rows:
+        shown.append(row)
+        if isinstance(row, GroupListRow):
+            shown += row.tasks or ()
+    return tuple(shown)
+
+
+def list_folded(rows: Sequence[ListRow]) -> list[ListRow]:
+    """Return the rows without the tasks that stand behind their group."""
+    return [row for row in rows if isinstance(row, GroupListRow) or not row.is_member]
+
+
+class ProgressCell(NamedTuple):
+    """A bar, `37/100`, and the outcomes for which there is room."""
+
+    group: GroupEntry
+    hidden: int = 0
+    """Number of tasks that an unfolded group does not show."""
+
+    def draw(self, look: Look, cells: int) -> str:
+        group = self.group
+        bar = "" if look.plain else look.draw_bar(group.ended, group.total, BAR_CELLS) + " "
+        text = f"{bar}{group.ended:,}/{group.total:,}"
+        for part in list_outcomes(group, self.hidden):
+            if measure_width(text) + 2 + measure_width(part) <= cells:
+                text += f"  {look.adapt_text(part)}"
+        return look.cut(text, cells)
+
+
+def list_outcomes(group: GroupEntry, hidden: int = 0) -> list[str]:
+    """Return what is known about the tasks of a group, the most important part first."""
+    return [
+        *([f"{hidden:,} more: enter"] if hidden else []),
+        *([f"{group.failed:,} failed"] if group.failed else []),
+        *([f"{group.running:,} run"] if group.running else []),
+        *([f"{group.waiting:,} wait"] if group.waiting else []),
+        *([f"{units.format_estimate(group.eta)} left"] if group.eta is not None else []),
+        *([f"{format_rate(group.rate)}"] if group.rate is not None else []),
+    ]
+
+
+def format_rate(rate: float) -> str:
+    """Return ends per minute, or per hour if they are rare: `4.1/min`."""
+    return f"{rate:.1f}/min" if rate >= 1 else f"{rate * 60:.0f}/h"
+
+
+def make_group_cells(row: GroupListRow, look: Look, columns: int) -> Cells:
+    """Return the cells of a group; its progress takes the place of `columns` columns."""
+    group = row.line
+    sign = STATES.get(group.status, UNKNOWN)
+    fold = (">" if look.ascii else "▸") if row.tasks is None else ("v" if look.ascii else "▾")
+    hidden = group.total - len(row.tasks) if row.tasks else 0
+    style = "warn" if group.failed else ""
+    return (
+        Cell(format_group(group.number)),
+        Cell(look.glyph(sign), sign.style),
+        Cell(f"{fold} {look.sanitize(group.name)}"),
+        *(Cell(ProgressCell(group, hidden), style, columns - at) for at in range(columns)),
+    )
+
+
+def make_section(chosen: Sequence[str]) -> TableSection:
+    """Return the table section of tasks and groups, with the chosen columns of tasks."""
+    grid = make_grid(chosen)
+    count = len(grid.columns) - 3
+
+    def cells(row: ListRow, look: Look, now: float) -> Cells:
+        if isinstance(row, GroupListRow):
+            return make_group_cells(row, look, count)
+        return grid.cells(row, look, now)
+
+    return TableSection("tasks", TableGrid(grid.columns, cells))

@@ -1,0 +1,91 @@
+"""Actions on all tasks of a filter or of groups, which the runtime counts before they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from app.core.board import GroupEntry
+from app.core.task_groups import format_group
+from app.tui.actions.bulk import MAX_REVIEWED, build_requests, choose_toggle, confirm_all
+from app.tui.actions.tasks import get_underlying_row
+from app.tui.screens.alert_subjects import AlertSubjects
+from app.tui.screens.dialogs.choice import ChoiceScreen
+
+FAILED_ONLY = "status:failed,timed-out,lost"
+"""Tasks of a group that a retry means."""
+MIXED_MARKS = "Both groups and single tasks are marked: act on one kind, then on the other."
+
+
+def list_groups(rows: Sequence[Any]) -> list[GroupEntry]:
+    """Return the groups among rows of any list."""
+    return [row for row in map(get_underlying_row, rows) if isinstance(row, GroupEntry)]
+
+
+def make_group_filter(groups: Sequence[GroupEntry]) -> str:
+    """Return the filter for the tasks of groups."""
+    return f"group:{','.join(format_group(group.number) for group in groups)}"
+
+
+class FilterActions(AlertSubjects):
+    """Base of screens with actions on all tasks of a filter."""
+
+    def review_filter(self, verb: str, words: str, about: str = "") -> None:
+        """Ask before an action on all tasks that match, naming its effect.
+
+        `about` names the tasks in the question, instead of the filter.
+        """
+        if not self.deck.refuse_changes():
+            self.read_then_open(
+                lambda client: client.call("review", {"filter": words, "first": MAX_REVIEWED}),
+                partial(self._ask_about_all, verb, words, about),
+            )
+
+    def _ask_about_all(
+        self,
+        verb: str,
+        words: str,
+        about: str,
+        found: Mapping[str, Any] | None,
+        error: Exception | None,
+    ) -> None:
+        if error or found is None:
+            self.deck.show_message(self.look.sanitize(str(error)), "warn")
+            return
+        if self.app.screen is not self:
+            self.deck.show_message(
+                "The answer came late, so nothing was done. Press again.", "warn"
+            )
+            return
+        verb = choose_toggle(found["statuses"]) if verb == "hold" else verb
+        question = confirm_all(verb, words, found, self.look, about)
+        if question is None:
+            which = f"tasks of {about}" if about else "matching tasks"
+            self.deck.show_message(f"The action applies to none of the {which}.", "warn")
+        else:
+            self.app.push_screen(
+                ChoiceScreen(question),
+                lambda key: self.send_for_filter(verb, words, found) if key else None,
+            )
+
+    def send_for_filter(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
+        """Send the confirmed action."""
+        self.deck.requests.send(build_requests(verb, words, found))
+
+    def act_on_groups(self, verb: str, rows: Sequence[Any]) -> bool:
+        """Review an action on the tasks of the groups among `rows`; return False without one."""
+        groups = list_groups(rows)
+        if not groups:
+            return False
+        if len(groups) < len(rows):
+            self.deck.show_message(MIXED_MARKS, "warn")
+            return True
+        words = make_group_filter(groups)
+        about = (
+            self.look.sanitize(f"{format_group(groups[0].number)} {groups[0].name}")
+            if len(groups) == 1
+            else f"{len(groups):,} groups"
+        )
+        self.review_filter(verb, f"{words} {FAILED_ONLY}" if verb == "retry" else words, about)
+        return True
