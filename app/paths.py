@@ -252,9 +252,22 @@ def get_log_path(home: str | Path, runid: str) -> str:
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
-def get_input_path(home: str | Path, runid: str) -> str:
-    """Return the path of the socket by which a run gets what users send to its input."""
-    return f"{home}/run/input/{runid}.sock"
+def get_companion_path(home: str | Path, runid: str) -> str:
+    """Return the path of the socket of the companion of a run."""
+    return f"{home}/run/companions/{runid}.sock"
+
+
+def get_index_path(log: str) -> str:
+    """Return the path of the index of the error output in a log."""
+    return f"{log.removesuffix('.log')}.err"
+
+
+def delete_log(home: str | Path, runid: str) -> None:
+    """Delete the log of a run, and its index first. Raise OSError."""
+    log = get_log_path(home, runid)
+    with suppress(FileNotFoundError):
+        os.unlink(get_index_path(log))
+    os.unlink(log)
 
 
 NOT_REGULAR_ERRORS = frozenset({errno.ELOOP, errno.ENXIO})

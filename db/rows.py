@@ -54,6 +54,10 @@ class TaskRow(NamedTuple):
     early_signal: str | None = None
     output: str | None = None
     stdin: bool = False
+    split: bool = False
+    error: str | None = None
+    retry_on_oom: str | None = None
+    oom_memory: float | None = None
     group_number: int | None = None
     group_index: int | None = None
     sweep: str | None = None
@@ -299,6 +303,8 @@ class TemplateRow(NamedTuple):
     created_at: str
     updated_at: str
     resources: str | None = None
+    signal: str | None = None
+    retry_on_oom: str | None = None
 
 
 class SlaRow(NamedTuple):

@@ -132,6 +132,10 @@ tasks = Table(
     Column("group_number", Integer),
     Column("group_index", Integer),
     Column("sweep", Text),
+    Column("split", Boolean(create_constraint=False)),
+    Column("error", Text),
+    Column("retry_on_oom", String(64)),
+    Column("oom_memory", Float),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),
@@ -234,6 +238,7 @@ instances = Table(
     Column("resources", Text),
     Column("devices", Text),
     Column("copy_to", OsText),
+    Column("copy_error_to", OsText),
     Index("idx_instances_task", "task_id"),
     Index("idx_instances_status", "status"),
     Index("idx_instances_time", "start_time"),
@@ -244,6 +249,9 @@ instances = Table(
     ),
     # Logs that are still to be copied to a file of the user.
     Index("idx_instances_copies", "runid", sqlite_where=text("copy_to IS NOT NULL")),
+    Index(
+        "idx_instances_error_copies", "runid", sqlite_where=text("copy_error_to IS NOT NULL")
+    ),
     # Cleanup by end time.
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
     # Runs at a past moment: long ones may have started much earlier.
@@ -271,6 +279,8 @@ templates = Table(
     Column("notify", Name),
     Column("notify_on", String(8)),
     Column("resources", Text),
+    Column("signal", String(32)),
+    Column("retry_on_oom", String(64)),
     # Foreign key of `queues`.
     Index("idx_templates_queue", "queue"),
     comment="A reusable definition of tasks, with the JSON Schema of its parameters.",

@@ -37,6 +37,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/tasks/test_flow.py": "db/queries/flows",
     "tests/service/definitions/test_queues.py": "service/tasks/places db/queries/resources",
+    "tests/service/tasks/test_send.py": "service/companions",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
     " db/queries/limits",
     "tests/core/scheduling/test_plan.py": "core/scheduling/amounts",

@@ -133,7 +133,6 @@ FOREIGN_OPTIONS = {
     "--job-name": "Name: --name NAME",
     "--label": "Name: --name NAME",
     "--group": "Mark tasks: --tag group=NAME",
-    "--error": "One log holds both streams. To copy it to a file: --output FILE",
     "--nice": "Order: --priority N",
     "--walltime": "Limit: --timeout 2h",
     "--cron": _BY_SCHEDULE,

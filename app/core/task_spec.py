@@ -169,7 +169,9 @@ class TaskSpec(BaseModel):
     log_limit: Size | None = None
     signal: EarlySignalText = None
     output: Annotated[OsStr, AfterValidator(check_pattern)] | None = None
+    error: Annotated[OsStr, AfterValidator(check_pattern)] | None = None
     stdin: bool = False
+    split: bool = False
     notify: NameStr | None = None
     notify_on: Outcome | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from app import config
+from app.core.notifications.addresses import find_refused_address
 from app.core.text.sanitize import sanitize
 from app.health.finding import Finding, quote_word
 from app.paths import get_config_path
@@ -31,5 +32,14 @@ def check_settings(
         yield Finding("config", odd, "broken", cure)
     if not found.faults and not odd and os.path.exists(path):
         yield Finding("config", sanitize(path))
+    notifications = found.notifications
+    for channel in notifications.channels.values():
+        refused = find_refused_address(channel.webhook, notifications.allow_private)
+        if refused:
+            text = (
+                f"channel {sanitize(channel.name)} cannot be reached: {refused} is a private"
+                f' address; to allow it: [actions] allow_private = ["{refused}"]'
+            )
+            yield Finding("config", text, "broken", cure)
     for text in config.find_short_retention(found.maintenance):
         yield Finding("config", text, "hint", cure)

@@ -1,17 +1,25 @@
-"""Companion of one run: the process that holds the run's standard input open.
+"""Companion of one run: a process that holds the run's input open and marks its error output.
 
-The keeper starts it as `python -I -S companion.py SOCKET INODE LISTENER INPUT` before the program:
-a path and the inode of its socket, and the numbers of two inherited descriptors. The companion is
-no process of the run. It ignores the signals that the keeper ignores, so the input stays open over
-the death of runtime, keeper and guard. The companion ends by itself once nobody can read the input
-any more, or after the request to close it. The program sees the end of its input in both cases.
+The keeper starts it before the program as `python -I -S companion.py SOCKET INODE LISTENER INPUT
+ERRORS LOG INDEX`: the path and inode of its socket, and the numbers of inherited descriptors, -1
+for none. The companion is no process of the run. It ignores the signals that the keeper ignores,
+and works on over the death of runtime, keeper and guard. It ends by itself once nobody can read
+the input nor write to the error output, whoever in the run kept them.
+
+* The input is a pipe. The program sees its end after the request to close it, or never.
+* The error output is a pipe, too, appended to the log as it comes. The program writes its other
+  output to the log itself. The index says which parts of the log came through the companion:
+  pairs of 64-bit numbers, offset and length. A last pair with the length 0 says that a part may
+  begin at this offset and is not known yet. If the companion is killed, the program gets SIGPIPE.
 
 The wire format is JSON lines, one answer for each request:
 
     {"do": "write", "text": …}   {"taken": bytes written, "unread": bytes that wait in the pipe}
     {"do": "close"}              {"closed": true}
+    {"do": "drain"}              {"drained": true}: what was written so far is in the log
 
-A write takes all of at most 4 KiB or nothing, and maybe a part of more. It never waits.
+A write takes all of at most 4 KiB or nothing, and maybe a part of more. It never waits. A write to
+a closed input is answered by {"closed": true}.
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ import json
 import os
 import select
 import socket
+import struct
 import sys
 import termios
 
@@ -31,28 +40,45 @@ if TYPE_CHECKING:
 
 MAX_REQUEST = 1024 * 1024  # bytes of one request
 ACCEPTED = 16  # connections at a time
+BLOCK = 64 * 1024  # bytes read from the error output at once
+RETRY_DELAY = 1.0  # seconds between two tries to write to a full disk
+LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+PAIR = struct.Struct("=QQ")
 
 
 # --- the keeper's side ------------------------------------------------------------------
 
 
-def start_companion(path: bytes) -> int:
+def start_companion(path: bytes, log: int, has_input: bool, index: bytes | None) -> dict[int, int]:
     """Start the companion of a run that is about to start.
 
-    Return the end of the pipe that becomes the run's standard input. Raise OSError.
+    `index` is the path of the index, if error output is to be marked. Return the ends of pipes
+    that become the run's streams, by number. Raise OSError.
     """
     listener, inode = make_listener(path)
+    streams, given = dict[int, int](), [-1, -1, -1, -1]
     with listener:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
-            os.set_blocking(writing, False)
-            spawn_companion(path, inode, (listener.fileno(), writing))
+            if has_input:
+                streams[0], given[0] = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(given[0], False)
+            if index is not None:
+                given[1], streams[2] = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(given[1], False)
+                # a description of its own, whose position the program does not move
+                given[2] = os.open(f"/proc/self/fd/{log}", LOG_FLAGS)
+                flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+                given[3] = os.open(index, flags, 0o600)
+            spawn_companion(path, inode, [listener.fileno(), *given])
         except BaseException:
-            os.close(reading)
+            for fd in streams.values():
+                os.close(fd)
             raise
         finally:
-            os.close(writing)
-        return reading
+            for fd in given:
+                if fd >= 0:
+                    os.close(fd)
+        return streams
 
 
 def make_listener(path: bytes) -> tuple[socket.socket, int]:
@@ -77,54 +103,153 @@ def make_listener(path: bytes) -> tuple[socket.socket, int]:
         os.close(at)
 
 
-def spawn_companion(path: bytes, inode: int, descriptors: tuple[int, ...]) -> None:
+def spawn_companion(path: bytes, inode: int, descriptors: list[int]) -> None:
     """Start the program of this file with descriptors, in the session of the keeper."""
     words = [sys.executable, "-I", "-S", __file__, path, str(inode), *map(str, descriptors)]
     for fd in descriptors:
-        os.set_inheritable(fd, True)
+        if fd >= 0:
+            os.set_inheritable(fd, True)
     try:
         os.posix_spawn(sys.executable, words, {}, setsigmask=())
     finally:
         for fd in descriptors:
-            os.set_inheritable(fd, False)
+            if fd >= 0:
+                os.set_inheritable(fd, False)
 
 
 # --- the companion ----------------------------------------------------------------------
 
 
-class Companion:
-    """The input of one run, and the connections of those who send."""
+class MarkedLog:
+    """The log as the companion writes it: the error output, with its parts in the index."""
 
-    def __init__(self, path: bytes, inode: int, listener: socket.socket, pipe: int) -> None:
-        self.path, self.inode, self.listener, self.pipe = path, inode, listener, pipe
+    def __init__(self, log: int, index: int) -> None:
+        self.log, self.index = log, index
+        self.begin = self.end = 0  # the last part
+        self.at = 0  # position in the index behind the last part
+        self.pending = b""  # what a full disk did not take
+
+    def write(self, data: bytes) -> None:
+        """Append to the log and mark the part; keep what does not fit now in `pending`."""
+        self.pending += data
+        try:
+            while self.pending:
+                self.put(self.at, os.fstat(self.log).st_size, 0)
+                written = os.write(self.log, self.pending)
+                self.pending = self.pending[written:]
+                self.mark(os.lseek(self.log, 0, os.SEEK_CUR), written)
+        except OSError:
+            pass  # the next try follows
+
+    def mark(self, end: int, length: int) -> None:
+        """Store a part that ends at an offset; the kernel moved the position there."""
+        if self.end and end - length == self.end:
+            self.end = end
+            self.put(self.at - PAIR.size, self.begin, self.end - self.begin)
+            os.ftruncate(self.index, self.at)
+        else:
+            self.begin, self.end = end - length, end
+            self.put(self.at, self.begin, length)
+            self.at += PAIR.size
+
+    def put(self, at: int, offset: int, length: int) -> None:
+        """Write a pair of the index."""
+        os.pwrite(self.index, PAIR.pack(offset, length), at)
+
+
+class Companion:
+    """The streams of one run, and the connections of those who ask."""
+
+    def __init__(
+        self,
+        path: bytes,
+        inode: int,
+        listener: socket.socket,
+        pipe: int,
+        errors: int,
+        marked: MarkedLog,
+    ) -> None:
+        self.path, self.inode, self.listener = path, inode, listener
+        self.pipe, self.errors, self.marked = pipe, errors, marked
         self.clients: dict[int, tuple[socket.socket, bytearray]] = {}
-        self.is_open = True
         self.poll = select.poll()
-        self.poll.register(pipe, 0)  # reports only that no reader is left
         self.poll.register(listener, select.POLLIN)
+        if pipe >= 0:
+            self.poll.register(pipe, 0)  # reports only that no reader is left
+        if errors >= 0:
+            self.poll.register(errors, select.POLLIN)
+
+    @property
+    def is_needed(self) -> bool:
+        """True while a stream is open, or error output waits for space."""
+        return self.pipe >= 0 or self.errors >= 0 or bool(self.marked.pending)
 
     def run(self) -> None:
-        """Serve until the input is closed."""
-        while self.is_open:
-            for fd, _ in self.poll.poll():
-                if fd == self.pipe:
-                    self.close_input()
-                elif fd == self.listener.fileno():
-                    self.accept()
-                else:
-                    self.serve(fd)
+        """Serve until both streams are closed."""
+        while self.is_needed:
+            wait = RETRY_DELAY * 1000 if self.marked.pending else None
+            for fd, _ in self.poll.poll(wait):
+                self.handle(fd)
+            if self.marked.pending:
+                self.marked.write(b"")
+                self.watch_errors()
+        self.remove_socket()
+
+    def handle(self, fd: int) -> None:
+        """Handle a descriptor that is ready."""
+        if fd == self.pipe:
+            self.close_input()
+        elif fd == self.errors:
+            self.copy_errors()
+        elif fd == self.listener.fileno():
+            self.accept()
+        elif fd in self.clients:
+            self.serve(fd)
+
+    def copy_errors(self) -> int:
+        """Copy some error output to the log; return the number of bytes."""
+        try:
+            data = os.read(self.errors, BLOCK)
+        except BlockingIOError:
+            return 0
+        if data:
+            self.marked.write(data)
+            self.watch_errors()
+        else:
+            self.poll.unregister(self.errors)
+            os.close(self.errors)
+            self.errors = -1
+        return len(data)
+
+    def drain(self) -> bool:
+        """Copy the error output that was written so far; return False if the disk is full."""
+        left = count_unread(self.errors) if self.errors >= 0 else 0
+        while left > 0 and not self.marked.pending:
+            left -= self.copy_errors()
+        return not self.marked.pending
+
+    def watch_errors(self) -> None:
+        """Read more only if the disk took what was read."""
+        if self.errors >= 0:
+            self.poll.modify(self.errors, 0 if self.marked.pending else select.POLLIN)
 
     def close_input(self) -> None:
-        """Remove the socket, then let the program see the end of its input."""
-        if not self.is_open:
+        """Let the program see the end of its input; without a stream, remove the socket before."""
+        if self.pipe < 0:
             return
-        self.is_open = False
+        pipe, self.pipe = self.pipe, -1
+        if not self.is_needed:
+            self.remove_socket()
+        self.poll.unregister(pipe)
+        os.close(pipe)
+
+    def remove_socket(self) -> None:
+        """Remove the socket, unless another companion has put its own there."""
         try:
             if os.stat(self.path).st_ino == self.inode:
                 os.unlink(self.path)
         except OSError:
-            pass  # removed with the home
-        os.close(self.pipe)
+            pass  # removed already
 
     def accept(self) -> None:
         """Accept a connection; the oldest makes room."""
@@ -143,13 +268,11 @@ class Companion:
 
     def serve(self, fd: int) -> None:
         """Answer the complete requests of a connection."""
-        if fd not in self.clients:
-            return
         client, unread = self.clients[fd]
         try:
             data = client.recv(65536)
             unread += data
-            while b"\n" in unread and self.is_open:
+            while b"\n" in unread:
                 line, _, rest = unread.partition(b"\n")
                 unread[:] = rest
                 client.sendall(json.dumps(self.answer(json.loads(line))).encode() + b"\n")
@@ -160,10 +283,12 @@ class Companion:
 
     def answer(self, ask: dict[str, Any]) -> dict[str, Any]:
         """Do a request and return its answer."""
-        if ask["do"] == "close":
+        if ask["do"] == "drain":
+            return {"drained": self.drain()}
+        data = b"" if ask["do"] == "close" else ask["text"].encode("utf-8", "surrogateescape")
+        if ask["do"] == "close" or self.pipe < 0:
             self.close_input()
             return {"closed": True}
-        data = ask["text"].encode("utf-8", "surrogateescape")
         try:
             taken = os.write(self.pipe, data) if data else 0
         except BlockingIOError:
@@ -178,10 +303,12 @@ def count_unread(pipe: int) -> int:
     return count[0]
 
 
-def main(path: str, inode: str, listener: str, pipe: str) -> None:
-    """Hold the input of a run until it is closed."""
-    waiting = socket.socket(fileno=int(listener))
-    Companion(os.fsencode(path), int(inode), waiting, int(pipe)).run()
+def main(path: str, inode: str, *numbers: str) -> None:
+    """Serve the streams of a run until they are closed."""
+    listener, pipe, errors, log, index = map(int, numbers)
+    waiting = socket.socket(fileno=listener)
+    marked = MarkedLog(log, index)
+    Companion(os.fsencode(path), int(inode), waiting, pipe, errors, marked).run()
 
 
 if __name__ == "__main__":

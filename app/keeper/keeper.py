@@ -918,7 +918,10 @@ class SpawnRequest:
     Raise ValueError, KeyError or TypeError if it is malformed.
     """
 
-    __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early", "input")
+    __slots__ = (
+        *("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early"),
+        *("companion", "input", "errors"),
+    )
 
     def __init__(self, ask: dict[str, Any]) -> None:
         self.run = parse_run_id(ask)
@@ -932,7 +935,9 @@ class SpawnRequest:
         self.timeout = None if ask.get("timeout") is None else parse_seconds(ask["timeout"])
         self.grace = parse_seconds(ask["grace"])
         self.early = parse_early(ask.get("early"))
-        self.input = None if ask.get("input") is None else to_bytes(ask["input"])
+        self.companion = None if ask.get("companion") is None else to_bytes(ask["companion"])
+        self.input = bool(ask.get("input"))
+        self.errors = None if ask.get("errors") is None else to_bytes(ask["errors"])
         if not self.argv or not self.argv[0]:
             raise ValueError("argv is empty")
 
@@ -1896,15 +1901,15 @@ class Keeper(Supervisor):
             return self.handle_log_error(launch, error)
         streams = {1: log, 2: log}
         try:
-            if launch.input is not None:
-                streams[0] = start_companion(launch.input)
+            if launch.companion is not None:
+                streams |= start_companion(launch.companion, log, launch.input, launch.errors)
             self.start_run(launch, streams)
         except OSError as error:  # of the companion
             self.report_failure(launch.run, "no-process", describe_fork_error(error))
         finally:
             if launch.run not in self.journal.runs:
                 delete_empty_log(launch.log, log)
-            for fd in set(streams.values()):
+            for fd in {log, *streams.values()}:
                 os.close(fd)
 
     def handle_log_error(self, launch: SpawnRequest, error: Exception) -> None:

@@ -490,7 +490,9 @@ class Dispatcher:
         if keeper is None:
             return
         self._environments |= orders.environments
-        self.copier.runs |= {run.runid for run in orders.claimed if run.task.output}
+        self.copier.runs |= {
+            run.runid for run in orders.claimed if run.task.output or run.task.error
+        }
         for run in orders.claimed:
             self._spawn_run(keeper, run)
         while len(self._environments) > MAX_ENVIRONMENTS:
@@ -569,7 +571,7 @@ class Dispatcher:
             "timeout": task.timeout,
             "early": _build_early(task.early_signal),
             "grace": task.grace,
-            "input": paths.get_input_path(self.home, run.runid) if task.stdin else None,
+            **_build_streams(self.home, run.runid, task),
         }
 
     def _send_signals(
@@ -638,11 +640,24 @@ class Dispatcher:
 
 def _make_copy(task: Any) -> dict[str, Any]:
     """Return the column of the path to which the log of the next run is copied, if there is one."""
-    if task.output is None:
+    patterns = {"copy_to": task.output, "copy_error_to": task.error}
+    if not any(patterns.values()):
         return {}
     cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd
-    path = expand_pattern(task.output, cwd, task.number, task.name, task.attempts + 1)
-    return {"copy_to": to_os_text(path)}
+    return {
+        column: to_os_text(expand_pattern(text, cwd, task.number, task.name, task.attempts + 1))
+        for column, text in patterns.items()
+        if text is not None
+    }
+
+
+def _build_streams(home: Path, runid: str, task: Any) -> dict[str, Any]:
+    """Return what the keeper needs for an input, or to mark error output, if a task asks."""
+    if not (task.stdin or task.split):
+        return {}
+    index = paths.get_index_path(paths.get_log_path(home, runid)) if task.split else None
+    companion = paths.get_companion_path(home, runid)
+    return {"companion": companion, "input": bool(task.stdin), "errors": index}
 
 
 def _build_early(text: str | None) -> list[float] | None:

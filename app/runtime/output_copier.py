@@ -1,8 +1,9 @@
 """Copies of the logs of runs to the files that their users named.
 
 The log stays the whole truth, so a full disk or a missing folder costs nothing but the copy. A file
-is an exact copy of the log of its run, written in place while the run writes: a copy that a crash
-interrupted begins again. Files are opened with the rights of the user, and only regular files.
+is an exact copy of the log of its run, or of its output or error output alone, written in place
+while the run writes: a copy that a crash interrupted begins again. Files are opened with the rights
+of the user, and only regular files.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from app import paths
+from app import log_parts, paths
 from app.core.text.sanitize import sanitize, truncate
+from app.log_parts import LogPart
+from app.service import companions
 from db.engine import Database, WatchedRead
 from db.queries import run_outputs
 from db.queries.run_outputs import OutputCopy
@@ -40,7 +43,8 @@ class OutputCopier:
         self._home = home
         self._copies = WatchedRead(db, run_outputs.list_copies)
         self._lock = asyncio.Lock()
-        self._offsets: dict[str, int] = {}
+        self._places: dict[tuple[str, str], tuple[int, int]] = {}
+        """By run and column: how far the log was read and the file written."""
         self.runs: set[str] = set()
         """Runs with a copy, as far as known."""
 
@@ -54,12 +58,16 @@ class OutputCopier:
             ended = await asyncio.to_thread(self._copy_all, copies, TURN_SECONDS)
         if ended:
             await self._db.write(run_outputs.finish_copies, ended)
-            for runid, _ in ended:
-                self.runs.discard(runid)
-                self._offsets.pop(runid, None)
+            for copy, _ in ended:
+                self.runs.discard(copy.runid)
+                self._places.pop((copy.runid, copy.column), None)
 
     async def copy_ends(self, runids: Collection[str]) -> None:
-        """Copy the rest of runs that ended, so that who waits for an end finds the file whole."""
+        """Copy the rest of runs that ended, so that who waits for an end finds the file whole.
+
+        The error output of a run may still be on its way to the log; wait for it briefly.
+        """
+        await companions.drain(self._home, runids)
         if self.runs.isdisjoint(runids):
             return
         copies = [copy for copy in await self._db.read(run_outputs.list_copies)
@@ -69,9 +77,9 @@ class OutputCopier:
 
     def _copy_all(
         self, copies: Sequence[OutputCopy], seconds: float
-    ) -> list[tuple[str, str | None]]:
+    ) -> list[tuple[OutputCopy, str | None]]:
         """Copy for a while; return the copies of ended runs that are over, with their problems."""
-        ended: list[tuple[str, str | None]] = []
+        ended: list[tuple[OutputCopy, str | None]] = []
         for copy in copies:
             try:
                 is_whole, problem = self._copy(copy, time.monotonic() + seconds), None
@@ -82,13 +90,14 @@ class OutputCopier:
             if is_whole and not copy.is_active:
                 if problem:
                     log.warning("run %s: %s", copy.runid, problem)
-                ended.append((copy.runid, problem))
+                ended.append((copy, problem))
         return ended
 
     def _copy(self, copy: OutputCopy, end: float) -> bool:
         """Copy a log until the time is up; return True if nothing is left. Raise OSError."""
+        log_path = paths.get_log_path(self._home, copy.runid)
         try:
-            source = paths.open_regular_descriptor(paths.get_log_path(self._home, copy.runid))
+            source = paths.open_regular_descriptor(log_path)
         except FileNotFoundError:
             return True  # removed by retention, or not yet there
         try:
@@ -97,19 +106,40 @@ class OutputCopier:
             os.close(source)
             raise
         try:
-            at = self._offsets.get(copy.runid, 0)
-            os.lseek(target, at, os.SEEK_SET)
-            while sent := os.sendfile(target, source, at, PIECE):
-                at += sent
-                self._offsets[copy.runid] = at
-                if time.monotonic() > end:
-                    return False
-            if os.fstat(target).st_size > at:
-                os.ftruncate(target, at)  # what an earlier file held
-            return True
+            return self._copy_pieces(copy, log_path, source, target, end)
         finally:
             os.close(target)
             os.close(source)
+
+    def _copy_pieces(
+        self, copy: OutputCopy, log_path: str, source: int, target: int, end: float
+    ) -> bool:
+        key, part = (copy.runid, copy.column), _choose_part(copy)
+        at, written = self._places.get(key, (0, 0))
+        size = os.fstat(source).st_size
+        index = log_parts.ErrorIndex() if part == LogPart.ALL else log_parts.read_index(log_path)
+        if not copy.is_active:
+            index = index._replace(limit=None)  # nobody writes any more
+        os.lseek(target, written, os.SEEK_SET)
+        for piece in log_parts.list_pieces(part, index, at, size):
+            at = piece.start
+            while at < piece.stop and (
+                sent := os.sendfile(target, source, at, min(PIECE, piece.stop - at))
+            ):
+                at, written = at + sent, written + sent
+                self._places[key] = at, written
+                if time.monotonic() > end:
+                    return False
+        self._places[key] = max(at, log_parts.find_known_end(part, index, size)), written
+        if os.fstat(target).st_size > written:
+            os.ftruncate(target, written)  # what an earlier file held
+        return True
+
+
+def _choose_part(copy: OutputCopy) -> LogPart:
+    if copy.column == "copy_error_to":
+        return LogPart.ERROR
+    return LogPart.OUTPUT if copy.is_split else LogPart.ALL
 
 
 def open_target(path: str, umask: int) -> int:

@@ -19,9 +19,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
+
+from app.core.notifications.addresses import find_real_address, is_allowed
 
 THREADS = 8
 """Messages sent at the same time, each to another target."""
@@ -203,27 +205,6 @@ def _find_addresses(host: str, port: int | None, allowed: Sequence[str]) -> Iter
             f'{host} {what}; to allow it: [actions] allow_private = ["{real}"] in config.toml'
         )
     yield from may
-
-
-def is_allowed(address: str, networks: Sequence[Any]) -> bool:
-    """Return True if an address is public, or in one of the networks."""
-    real = find_real_address(address)
-    return any(real.version == one.version and real in one for one in networks) or (
-        real.is_global and not real.is_multicast
-    )
-
-
-_NAT64 = ip_network("64:ff9b::/96")
-
-
-def find_real_address(address: str) -> IPv4Address | IPv6Address:
-    """Return the address that a packet reaches in the end: an IPv6 address may contain IPv4."""
-    found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv4Address):
-        return found
-    if found in _NAT64:
-        return IPv4Address(int(found) & 0xFFFFFFFF)
-    return found.ipv4_mapped or found.sixtofour or (found.teredo or (0, found))[1]
 
 
 def _find_system_error(error: BaseException) -> str:

@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0018"
+HEAD = "0019"
 REVISIONS = (
     "0001",
     "0002",
@@ -51,6 +51,7 @@ REVISIONS = (
     "0016",
     "0017",
     "0018",
+    "0019",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"
@@ -264,6 +265,7 @@ LATER_INDEXES = (
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over", "idx_instances_copies",
     "idx_groups_uuid", "idx_groups_first", "idx_tasks_group", "idx_tasks_single",
     "idx_tasks_oldest",
+    "idx_instances_error_copies",
 )  # fmt: skip
 """Indexes added by revisions, in order, after those of the first schema.
 

@@ -10,7 +10,8 @@ from typing import Any
 _TEXT = (
     "uuid", "name", "template", "type", "priority", "timeout", "queue", "cpu", "memory", "retries",
     "retry_delay", "grace", "not_before", "hold", "held_by", "log_limit",
-    "notify", "resources", "early_signal", "output", "stdin",
+    "notify", "resources", "early_signal", "output", "stdin", "split",
+    "error", "retry_on_oom",
     "group_index", "sweep",
 )  # fmt: skip
 _JSON = ("parameters", "tags", "launch", "env")

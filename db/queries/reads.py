@@ -92,8 +92,9 @@ _TASKS_BY_UUID = (
     f"SELECT {', '.join(TaskRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
     " AND deleted_at IS NULL"
 )
-_PARAMETERS, _TAGS, _LAUNCH, _HOLD, _PINNED, _STDIN, _CWD = map(
-    TaskRow._fields.index, ("parameters", "tags", "launch", "hold", "pinned", "stdin", "cwd")
+_PARAMETERS, _TAGS, _LAUNCH, _HOLD, _PINNED, _STDIN, _SPLIT, _CWD = map(
+    TaskRow._fields.index,
+    ("parameters", "tags", "launch", "hold", "pinned", "stdin", "split", "cwd"),
 )
 _BOOLEANS = {0: False, 1: True}
 
@@ -105,7 +106,8 @@ def _make_task(row: Sequence[Any]) -> TaskRow:
         found[at] = {} if found[at] == "{}" else json.loads(found[at])
     for at in (_HOLD, _PINNED):
         found[at] = _BOOLEANS[found[at]]
-    found[_STDIN] = bool(found[_STDIN])
+    for at in (_STDIN, _SPLIT):
+        found[at] = bool(found[at])
     if isinstance(found[_CWD], bytes):
         found[_CWD] = os.fsdecode(found[_CWD])
     return TaskRow._make(found)

@@ -13,34 +13,42 @@ from db.states import ACTIVE_SQL
 
 
 class OutputCopy(NamedTuple):
-    """A run whose log is still to be copied to `path`."""
+    """A run whose log, or only one part of it, is still to be copied to `path`."""
 
     runid: str
     path: str
     umask: int
     is_active: bool
+    column: str
+    """Column of the path: `copy_to` or `copy_error_to`."""
+    is_split: bool
+    """True if the error output has a file of its own."""
 
 
-COPIES = (
-    f"SELECT i.runid, i.copy_to, t.umask, i.status IN {ACTIVE_SQL} FROM instances i JOIN tasks t ON"
-    " t.uuid = i.task_id WHERE i.copy_to IS NOT NULL"
+COLUMNS = ("copy_to", "copy_error_to")
+COPIES = tuple(
+    f"SELECT i.runid, i.{column}, t.umask, i.status IN {ACTIVE_SQL}, '{column}', t.error IS NOT"
+    f" NULL FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.{column} IS NOT NULL"
+    for column in COLUMNS
 )
 
 
 def list_copies(c: Connection) -> list[OutputCopy]:
     """Return the copies that are not complete."""
     return [
-        OutputCopy(runid, os.fsdecode(path), umask, bool(active))
-        for runid, path, umask, active in raw_sql.fetch_tuples(c, COPIES)
+        OutputCopy(runid, os.fsdecode(path), umask, bool(active), column, bool(split))
+        for query in COPIES
+        for runid, path, umask, active, column, split in raw_sql.fetch_tuples(c, query)
     ]
 
 
-def finish_copies(c: Connection, ended: Sequence[tuple[str, str | None]]) -> None:
+def finish_copies(c: Connection, ended: Sequence[tuple[OutputCopy, str | None]]) -> None:
     """Mark copies as complete or, with a reason, as given up; the run shows the reason."""
     now = timestamps.now()
-    raw_sql.execute_statements(
-        c,
-        "UPDATE instances SET copy_to = NULL, reason = CASE WHEN ?1 IS NULL THEN reason ELSE"
-        " coalesce(reason || '; ', '') || ?1 END, updated_at = ?2 WHERE runid = ?3",
-        [(reason, now, runid) for runid, reason in ended],
-    )
+    for column in COLUMNS:
+        raw_sql.execute_statements(
+            c,
+            f"UPDATE instances SET {column} = NULL, reason = CASE WHEN ?1 IS NULL THEN reason ELSE"
+            " coalesce(reason || '; ', '') || ?1 END, updated_at = ?2 WHERE runid = ?3",
+            [(reason, now, copy.runid) for copy, reason in ended if copy.column == column],
+        )

@@ -1146,7 +1146,8 @@ _DEFINITION_TABLES = {
 _USER_COLUMNS = (
     "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace",
     "tags", "parameters", "launch", "log_limit", "notify",
-    "resources", "early_signal", "output", "stdin",
+    "resources", "early_signal", "output", "stdin", "split",
+    "error", "retry_on_oom",
     "pinned", "hold", "front", "not_before", "deleted_at",
 )  # fmt: skip
 """Columns of a task that users set."""

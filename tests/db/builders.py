@@ -30,7 +30,8 @@ def make_task_row(**more: Any) -> dict[str, Any]:
         "hold": False, "held_by": None, "tags": {}, "env_id": None, "env": None, "cwd": "/",
         "umask": 0o022,
         "launch": {"argv": ["true"]}, "log_limit": None, "notify": None, "resources": None,
-        "early_signal": None, "output": None, "stdin": None, "submitted_by": "ann",
+        "early_signal": None, "output": None, "stdin": None, "split": None, "error": None,
+        "retry_on_oom": None, "submitted_by": "ann",
         "group_number": None, "group_index": None, "sweep": None,
     } | more  # fmt: skip
 

@@ -53,3 +53,16 @@ def test_a_suspiciously_short_retention_is_a_hint(config_path: Path):
         "[retention] keeps only 1 minute (m is minutes, d is days)",
         "[retention.queue.x] keeps only 1 second (s is seconds, d is days)",
     ]  # fmt: skip
+
+
+def test_a_webhook_to_a_private_address_is_broken(config_path: Path):
+    channel = '[channels.chat]\nwebhook = "http://localhost:8065/x"\n'
+    config_path.write_text(channel)
+    (_, found) = check_settings()
+    assert (found.state, found.text) == (
+        "broken",
+        "channel chat cannot be reached: 127.0.0.1 is a private address; to allow it: [actions]"
+        ' allow_private = ["127.0.0.1"]',
+    )
+    config_path.write_text(f'{channel}[actions]\nallow_private = ["127.0.0.0/8"]\n')
+    assert [one.state for one in check_settings()] == ["well"]

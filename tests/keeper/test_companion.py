@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import uuid
 from typing import Any
 
 import pytest
 
+from app.log_parts import LogPart, list_pieces, read_index
 from tests.keeper.keeper_home import KeeperHome
 from tests.runtime_process import is_alive, wait_until
 
@@ -18,8 +20,23 @@ READER = 'while read -r line; do echo "got $line"; done; echo end'
 
 def start(home: KeeperHome, *argv: str) -> tuple[str, str]:
     """Start a run with an input; return its id and the path of its socket."""
-    path = os.fspath(home.path / "run" / "input" / "one.sock")
-    return home.spawn(*argv, input=path), path
+    path = os.fspath(home.path / "run" / "companions" / "one.sock")
+    return home.spawn(*argv, companion=path, input=True), path
+
+
+def start_split(home: KeeperHome, script: str, **more: Any) -> tuple[str, str]:
+    """Start a shell script whose error output is marked."""
+    run = str(uuid.uuid4())
+    log, path = home.get_log_path(run), os.fspath(home.path / "run" / "companions" / run[:8])
+    index = os.fspath(log.with_suffix(".err"))
+    home.spawn("sh", "-c", script, run=run, companion=path, errors=index, **more)
+    return run, path
+
+
+def read_errors(home: KeeperHome, run: str) -> bytes:
+    log = home.get_log_path(run)
+    text, index = log.read_bytes(), read_index(str(log))
+    return b"".join(text[p.start : p.stop] for p in list_pieces(LogPart.ERROR, index, 0, len(text)))
 
 
 def ask(path: str, **request: Any) -> dict[str, Any]:
@@ -79,8 +96,8 @@ def test_nonsense_closes_only_its_own_connection(shared_home: KeeperHome):
 
 
 def test_a_run_that_cannot_start_leaves_no_companion(shared_home: KeeperHome):
-    path = os.fspath(shared_home.path / "run" / "input" / "none.sock")
-    assert shared_home.run_to_end("/nowhere/at-all", input=path)["code"] == 127
+    path = os.fspath(shared_home.path / "run" / "companions" / "none.sock")
+    assert shared_home.run_to_end("/nowhere/at-all", companion=path, input=True)["code"] == 127
 
     wait_until(lambda: not os.path.exists(path), "the end of the companion")
 
@@ -93,3 +110,40 @@ def test_a_signal_to_the_group_of_the_keeper_leaves_the_input_open(shared_home: 
 
     wait_for_log(shared_home, run, "got still\n")
     assert is_alive(shared_home.hello["pid"])
+
+
+def test_error_output_is_marked_in_the_one_log_over_the_death_of_all(keeper_home: KeeperHome):
+    run, path = start_split(
+        keeper_home, "echo out; echo err >&2; read -r go; echo end; echo failed >&2", input=True
+    )
+    wait_until(lambda: read_errors(keeper_home, run) == b"err\n", "the error output")
+    assert keeper_home.get_log_path(run).read_text() == "out\nerr\n"
+
+    keeper_home.kill_both()
+    ask(path, do="write", text="go\n")
+    wait_until(lambda: not os.path.exists(path), "the end of the companion")
+
+    assert read_errors(keeper_home, run) == b"err\nfailed\n"
+    assert sorted(keeper_home.get_log_path(run).read_text().split()) == [
+        "end", "err", "failed", "out"
+    ]  # fmt: skip
+
+
+def test_a_drain_copies_what_a_run_wrote_although_a_daemon_keeps_the_pipe(shared_home: KeeperHome):
+    loop = "i=0; while [ $i -lt 500 ]; do echo line $i >&2; i=$((i+1)); done"
+    run, path = start_split(shared_home, f"setsid -f sleep 60; {loop}", wait=False)
+    shared_home.wait_for_event("ended", run)
+
+    assert ask(path, do="drain") == {"drained": True}
+
+    assert read_errors(shared_home, run).splitlines() == [b"line %d" % n for n in range(500)]
+
+
+def test_parts_that_follow_one_another_are_one_entry_of_the_index(shared_home: KeeperHome):
+    run, path = start_split(shared_home, "echo a >&2; echo b >&2; echo out; sleep 60")
+    wait_until(lambda: read_errors(shared_home, run) == b"a\nb\n", "both lines")
+
+    index = read_index(str(shared_home.get_log_path(run)))
+
+    assert len(index.starts) <= 2 and index.limit is None
+    assert os.path.exists(path)

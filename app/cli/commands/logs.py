@@ -15,6 +15,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.core.text import log_rows, units
 from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
 from app.errors import Refused, Usage
+from app.log_parts import LogPart, find_known_end, list_pieces, read_index
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -41,8 +42,12 @@ def show_logs(session: CommandContext, args: Args) -> int:
     if args.follow:
         if args.json or args.jsonl or args.attempt:
             raise Usage("-f cannot be combined with --json or --attempt.")
-        return _follow_until_interrupt(session, args.ids[0], args.tail)
+        return _follow_until_interrupt(session, args.ids[0], args.tail, args.part)
     reply = session.call("log", id=args.ids[0], attempt=args.attempt)
+    if args.part != LogPart.ALL:
+        _refuse_joined(reply)
+        _print_parts(reply, args)
+        return 0
     if args.json or args.jsonl:
         output.print_json(_add_texts(reply), args.jsonl)
         return 0
@@ -50,9 +55,61 @@ def show_logs(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _follow_until_interrupt(session: CommandContext, ident: str, last: int | None) -> int:
+def _refuse_joined(reply: dict[str, Any]) -> None:
+    """Raise Refused if the streams of a task were not told apart."""
+    if not reply.get("split"):
+        raise Refused(
+            f"the log of #{reply['number']} does not tell output and error output apart.",
+            "For the next task: taskdeck submit --split -- COMMAND",
+        )
+
+
+def _print_parts(reply: dict[str, Any], args: Args) -> None:
+    """Print one part of the logs, also as JSON."""
+    texts = [_read_part(run, args.part, args.tail) for run in reply["runs"]]
+    if args.json or args.jsonl:
+        runs = [
+            {**run, "text": text.decode("utf-8", "replace")}
+            for run, text in zip(reply["runs"], texts, strict=True)
+        ]
+        output.print_json({**reply, "runs": runs}, args.jsonl)
+        return
+    for text in texts:
+        screen = LogPrinter() if output.is_stdout_terminal() else None
+        _write_block(screen, text)
+        if screen:
+            screen.end()
+
+
+def _read_part(run: dict[str, Any], part: LogPart, last: int | None) -> bytes:
+    """Return one part of a log, or its last lines. Without the file, nothing is known."""
     try:
-        follow(session, ident, last)
+        with _open_log(run["path"]) as file:
+            size = file.seek(0, os.SEEK_END)
+            index = read_index(run["path"])
+            if run["status"] in ENDED:
+                index = index._replace(limit=None)
+            text = b"".join(_read_piece(file, p) for p in list_pieces(part, index, 0, size))
+    except FileNotFoundError:
+        return b""
+    return text if last is None else _keep_last_lines(text, last)
+
+
+def _read_piece(file: BinaryIO, piece: range) -> bytes:
+    file.seek(piece.start)
+    return file.read(len(piece))
+
+
+def _keep_last_lines(text: bytes, last: int) -> bytes:
+    lines = text.splitlines(keepends=True)
+    return b"".join(lines[-last:]) if last else b""
+
+
+def _follow_until_interrupt(
+    session: CommandContext, ident: str, last: int | None, part: LogPart
+) -> int:
+    try:
+        follow(session, ident, last, part)
     except KeyboardInterrupt:
         output.print_note(f"the task continues. To follow again: taskdeck logs -f {ident}")
         raise
@@ -213,7 +270,8 @@ class LogPrinter:
 class RunFollower:
     """Reader of the growing log of one run."""
 
-    def __init__(self, run: dict[str, Any], last: int | None) -> None:
+    def __init__(self, run: dict[str, Any], last: int | None, part: LogPart) -> None:
+        self.part = part
         self.attempt: int = run["attempt"]
         self.path: str = run["path"]
         self.at = 0
@@ -226,7 +284,12 @@ class RunFollower:
         try:
             with _open_log(self.path) as file:
                 self.at = file.seek(0, os.SEEK_END)
-                _write_block(self.screen, _read_last_lines(file, last, self.at) if last else b"")
+                if self.part == LogPart.ALL:
+                    text = _read_last_lines(file, last, self.at) if last else b""
+                else:
+                    text = self._read_part(file, 0, self.at)
+                    text = _keep_last_lines(text, last)
+                _write_block(self.screen, text)
         except FileNotFoundError:
             pass  # until the program starts
 
@@ -234,15 +297,25 @@ class RunFollower:
         """Print new output; return False if there is none."""
         try:
             with _open_log(self.path) as file:
-                file.seek(self.at)
-                data = file.read(BLOCK_SIZE)
+                before = self.at
+                if self.part == LogPart.ALL:
+                    data = _read_piece(file, range(self.at, self.at + BLOCK_SIZE))
+                    self.at += len(data)
+                else:
+                    size = min(file.seek(0, os.SEEK_END), self.at + BLOCK_SIZE)
+                    data = self._read_part(file, self.at, size)
         except FileNotFoundError:
             return False
-        self.at += len(data)
         if data:
             _write_block(self.screen, data)
             output.flush()
-        return bool(data)
+        return self.at > before
+
+    def _read_part(self, file: BinaryIO, at: int, size: int) -> bytes:
+        """Return one part of the log from `at` on, and move on as far as it is known."""
+        index = read_index(self.path)
+        self.at = max(at, find_known_end(self.part, index, size))
+        return b"".join(_read_piece(file, p) for p in list_pieces(self.part, index, at, size))
 
     def finish(self) -> None:
         """Print all remaining output."""
@@ -252,19 +325,23 @@ class RunFollower:
             self.screen.end()
 
 
-def follow(session: CommandContext, ident: Any, last: int | None = None) -> None:
+def follow(
+    session: CommandContext, ident: Any, last: int | None = None, part: LogPart = LogPart.ALL
+) -> None:
     """Print the output of a task, attempt after attempt, until the task has ended."""
     follower: RunFollower | None = None
     last_reason, pause = "", READ_INTERVAL
     while True:
         reply = session.call("log", id=ident, attempt="all")
+        if part != LogPart.ALL:
+            _refuse_joined(reply)
         new_runs = [
             run for run in reply["runs"] if follower is None or run["attempt"] > follower.attempt
         ]
-        if follower is None and new_runs and reply["status"] in ENDED:
+        if follower is None and new_runs and reply["status"] in ENDED and part == LogPart.ALL:
             return _print_last_run(new_runs[-1], last)
         for run in new_runs[-1:] if follower is None else new_runs:
-            follower = _start_follower(follower, run, last)
+            follower = _start_follower(follower, run, last, part)
             last = None
         if reply["status"] in ENDED:
             break
@@ -282,11 +359,13 @@ def _print_last_run(run: dict[str, Any], last: int | None) -> None:
     _print_log(run, last)
 
 
-def _start_follower(now: RunFollower | None, run: dict[str, Any], last: int | None) -> RunFollower:
+def _start_follower(
+    now: RunFollower | None, run: dict[str, Any], last: int | None, part: LogPart
+) -> RunFollower:
     if now:
         now.finish()
     _print_attempt(run)
-    return RunFollower(run, last)
+    return RunFollower(run, last, part)
 
 
 def _print_attempt(run: dict[str, Any]) -> None:
@@ -336,6 +415,18 @@ def _add_arguments(parser: Parser) -> None:
         metavar="N",
         help="show only the last N lines",
     )
+    for option, part, what in (
+        ("--stderr", LogPart.ERROR, "only the error output"),
+        ("--stdout", LogPart.OUTPUT, "all but the error output"),
+    ):
+        parser.add_option(
+            option,
+            dest="part",
+            action="store_const",
+            const=part,
+            default=LogPart.ALL,
+            help=f"show {what}, of a task submitted with --split",
+        )
     add_json_options(parser)
 
 

@@ -124,6 +124,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
         *_format_command(task),
         ("in", sanitize(task["cwd"])),
         ("output", sanitize(task.get("output") or "")),
+        ("error", sanitize(task.get("error") or "")),
         ("input", f"taskdeck send {task['number']} TEXT" if task.get("stdin") else ""),
         ("template", _format_template(task)),
         (

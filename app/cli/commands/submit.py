@@ -37,6 +37,7 @@ _COPIED_OPTIONS = (
     "log_limit",
     "signal",
     "output",
+    "error",
     "notify",
     "notify_on",
     *AFTER_FIELDS,
@@ -245,8 +246,7 @@ def _collect_settings(args: Args) -> dict[str, Any]:
         found["tags"] = dict(args.tags)
     if args.hold:
         found["hold"] = True
-    if args.stdin:
-        found["stdin"] = True
+    found |= {name: True for name in ("stdin", "split") if getattr(args, name)}
     if args.parameters and not args.words:
         raise Usage(f"-p requires a template. {NOT_SUBMITTED}")
     return found
@@ -361,7 +361,7 @@ def _check_from_alone(args: Args, but: tuple[str, ...] = ()) -> None:
         )
         if key not in but and getattr(args, key)
     ]
-    if options or args.hold or args.stdin or has_group(args) or args.follow:
+    if options or args.hold or args.stdin or args.split or has_group(args) or args.follow:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
@@ -469,6 +469,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
         "signal": task.get("early_signal"),
         "output": task.get("output") and sanitize(task["output"]),
+        "error": task.get("error") and sanitize(task["error"]),
         "log limit": args.log_limit is not None and units.format_memory(task["log_limit"]),
         "notify": task.get("notify") and sanitize(task["notify"].strip()),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
@@ -476,7 +477,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     return (
         [f"{word} {wish}" for word, wish in settings.items() if wish]
         + (["held"] if task.get("hold") else [])
-        + (["stdin"] if task.get("stdin") else [])
+        + [name for name in ("stdin", "split") if task.get(name)]
     )
 
 

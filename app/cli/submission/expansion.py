@@ -117,7 +117,8 @@ def _list_work(task: dict[str, Any]) -> list[str]:
 
 
 def _list_labels(task: dict[str, Any]) -> list[str]:
-    return [task.get("name", ""), task.get("output", ""), *task.get("tags", {}).values()]
+    files = (task.get("output", ""), task.get("error", ""))
+    return [task.get("name", ""), *files, *task.get("tags", {}).values()]
 
 
 def _find_known(texts: list[str], rows: list[Row]) -> set[str]:
@@ -153,8 +154,9 @@ def _fill_labels(task: dict[str, Any], row: Row) -> dict[str, Any]:
     if "{" in task.get("name", ""):
         parts = {key: sanitize(value).rstrip("/").rpartition("/")[2] for key, value in row.items()}
         found["name"] = truncate(fill_placeholders(task["name"], parts), 200)
-    if "output" in task:
-        found["output"] = fill_placeholders(task["output"], row)
+    for name in ("output", "error"):
+        if name in task:
+            found[name] = fill_placeholders(task[name], row)
     if "tags" in task:
         found["tags"] = {key: fill_placeholders(text, row) for key, text in task["tags"].items()}
     return found

@@ -254,6 +254,17 @@ def _add_settings(group: Any) -> None:
         help="copy the output to a file, too: train-{number}.log (also {name}, {attempt})",
     )
     add(
+        "--error",
+        type=require_text,
+        metavar="FILE",
+        help="copy the error output alone to this file, and the rest to that of --output",
+    )
+    add(
+        "--split",
+        action="store_true",
+        help="tell output and error output apart in the log (--error does so, too)",
+    )
+    add(
         "--stdin",
         action="store_true",
         help="keep the standard input open for taskdeck send (default: /dev/null)",

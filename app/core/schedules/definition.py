@@ -32,7 +32,7 @@ KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot
 TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
     "memory", "resources", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
-    "signal", "output",
+    "signal", "output", "error",
     "notify", "notify_on",
 )  # fmt: skip
 _DURATION_KEYS = ("timeout", "retry_delay", "grace")
@@ -148,6 +148,7 @@ class ScheduleDefinition(BaseModel):
     log_limit: Any = None
     signal: Any = None
     output: Any = None
+    error: Any = None
     notify: Any = None
     notify_on: Any = None
 

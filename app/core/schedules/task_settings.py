@@ -24,6 +24,7 @@ _FORMATS: Mapping[str, Callable[[Any], str]] = {
     "log_limit": units.format_memory,
     "signal": str,
     "output": str,
+    "error": str,
     "notify": str,
     "notify_on": str,
 }

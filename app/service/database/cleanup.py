@@ -496,7 +496,7 @@ def _delete_logs(home: Path, runids: Sequence[str]) -> list[str]:
     done = []
     for runid in runids:
         try:
-            os.unlink(paths.get_log_path(home, runid))
+            paths.delete_log(home, runid)
         except FileNotFoundError:
             pass
         except OSError:

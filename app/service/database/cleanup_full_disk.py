@@ -93,6 +93,6 @@ def _delete_logs(c: Connection, home: Path, runids: Sequence[str]) -> FreedSpace
         with suppress(OSError):
             found = os.lstat(path)
             if found.st_dev == disk:
-                os.unlink(path)
+                paths.delete_log(home, runid)
                 freed.add(FreedSpace(1, found.st_blocks * BLOCK_BYTES))
     return freed

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import socket
 from typing import Any, NamedTuple
 
-from app import paths
 from app.errors import Conflict, Refused
+from app.service.companions import CompanionConnection
 from app.service.context import Call
 from app.service.tasks import lookup
 from db.engine import Connection
@@ -49,9 +46,11 @@ async def send(
     found = await _wait_for_start(call, id)
     answer = {"number": found.task.number, "taken": 0, "unread": 0, "closed": False}
     try:
-        async with asyncio.timeout(ANSWER_SECONDS), InputConnection(call, found) as connection:
+        async with asyncio.timeout(ANSWER_SECONDS), _connect(call, found) as connection:
             if data:
                 answer |= await connection.ask({"do": "write", "text": text})
+                if answer["closed"]:
+                    raise EOFError
             if eof and answer["taken"] == len(data):
                 answer |= await connection.ask({"do": "close"})
     except (OSError, EOFError, TimeoutError):
@@ -61,40 +60,9 @@ async def send(
     return answer
 
 
-class InputConnection:
-    """Connection to the companion of a run, which holds the input."""
-
-    def __init__(self, call: Call, found: InputState) -> None:
-        assert found.runid is not None
-        self._path = paths.get_input_path(call.home, found.runid)
-
-    async def __aenter__(self) -> InputConnection:
-        """Connect, whatever the length of the path. Raise OSError."""
-        folder, name = os.path.split(self._path)
-        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.setblocking(False)
-            sock.connect(f"/proc/self/fd/{at}/{name}")
-            self._reader, self._writer = await asyncio.open_unix_connection(sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-        finally:
-            os.close(at)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        self._writer.close()
-
-    async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and return its answer. Raise OSError or EOFError."""
-        self._writer.write(json.dumps(request).encode() + b"\n")
-        line = await self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError
-        return json.loads(line)
+def _connect(call: Call, found: InputState) -> CompanionConnection:
+    assert found.runid is not None
+    return CompanionConnection(call.home, found.runid)
 
 
 async def _wait_for_start(call: Call, ident: str | int) -> InputState:

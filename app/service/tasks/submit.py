@@ -171,6 +171,8 @@ class SubmitBatch:
             "parameters": resolved.parameters, "priority": spec.priority,
             "timeout": timeout, "early_signal": spec.signal,
             "output": spec.output, "stdin": spec.stdin or None,
+            "split": spec.split or spec.error is not None or None, "error": spec.error,
+            "retry_on_oom": None,
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace,

@@ -523,7 +523,7 @@ def build_logs(
     )
     return {
         "number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status,
-        "stdin": row.stdin,
+        "stdin": row.stdin, "split": row.split,
         "why": reasons.reasons[0].text if reasons and reasons.reasons else None,
         "runs": [_format_run_log(call.home, run, kept[run.runid]) for run in chosen],
     }  # fmt: skip

@@ -17,7 +17,7 @@ _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
     ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
-    ("signal", "--signal"), ("output", "--output"),
+    ("signal", "--signal"), ("output", "--output"), ("error", "--error"),
     ("log_limit", "--log-limit"), ("notify", "--notify"), ("notify_on", "--notify-on"),
     ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
@@ -51,6 +51,7 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
     ]
     words += ["--hold"] if spec.get("hold") else []
     words += ["--stdin"] if spec.get("stdin") else []
+    words += ["--split"] if spec.get("split") and not spec.get("error") else []
     return words + _build_parameter_words(spec) + _build_command_words(spec)
 
 
@@ -125,6 +126,7 @@ def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
     }
     resources["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
     resources |= {"signal": task.get("early_signal"), "output": task.get("output")}
+    resources |= {"error": task.get("error")}
     resources["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
     resources["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
     resources["resources"] = task.get("resources") or None

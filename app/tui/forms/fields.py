@@ -511,13 +511,15 @@ class DropDown(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
     async def action_open(self) -> None:
         """Open the list of options."""
         if self._options:
-            await self.app.push_screen(
-                PickScreen(self._options, self.value, lambda: self.region), self._apply_selection
-            )
+            pick = PickScreen(self._options, self.value, lambda: self.region)
 
-    def _apply_selection(self, value: str | None) -> None:
-        if value is not None:
-            self.choose(value)
+            def apply(value: str | None) -> None:
+                if value is not None:
+                    self.choose(value)
+                if pick.goes_on:
+                    self.screen.focus_next()
+
+            await self.app.push_screen(pick, apply)
 
     async def on_click(self) -> None:
         await self.action_open()
@@ -535,10 +537,46 @@ class DropDown(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
         )
 
 
-class PickList(DocumentView):
-    """The options of a drop-down. A choice takes effect before later keys are handled."""
+class PickList(TypeToSelect, QueuedInput, DocumentView):
+    """The options of a drop-down. A choice takes effect before later keys are handled.
+
+    A letter that begins an option goes there, all others have their usual meaning.
+    """
 
     ONE_CLICK = True
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(id="pick-list")
+        self._options = options
+
+    def list_options(self) -> Options:
+        return self._options
+
+    def get_value(self) -> str:
+        return self.cursor[1:]
+
+    def choose(self, value: str) -> None:
+        self._move_to(f"={value}")
+        self.action_go(0)
+
+    async def handle_input(self, event: KeyInput) -> None:
+        """Handle a letter as typing to select; pass on other keys."""
+        if not (isinstance(event, events.Key) and self._goes_to_option(event)):
+            await super().handle_input(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """Handle letters on screens without a key queue."""
+        if self._goes_to_option(event):
+            event.stop()
+            event.prevent_default()
+
+    def _goes_to_option(self, event: events.Key) -> bool:
+        letter = event.character or ""
+        is_word = event.time - self._prefix_at < WORD_TIMEOUT
+        begins = [letter, *([f"{self._prefix}{letter}"] if is_word else [])]
+        labels = [text for _, label in self._options for text in (label, label.casefold())]
+        is_known = any(label.startswith(word) for label in labels for word in begins)
+        return bool(letter.strip()) and is_known and self.handle_letter(event)
 
     def action_open(self) -> None:
         """Select the option under the cursor."""
@@ -552,7 +590,8 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
     BOX = "#pick-box"
     CSS_PATH = "../styles/form.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "Close", id="pick.leave", show=False)
+        Binding("escape,q", "dismiss(None)", "Close", id="pick.leave", show=False),
+        Binding("tab", "take", "Select, and go to the next field", id="pick.take", show=False),
     ]
 
     def __init__(self, options: Options, value: str, field: Callable[[], Region]) -> None:
@@ -561,10 +600,17 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         self._options = options
         self._value = value
         self._field = field
+        self.goes_on = False
+        """True if the next field gets the focus."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="pick-box"):
-            yield PickList(id="pick-list")
+            yield PickList(self._options)
+
+    def action_take(self) -> None:
+        """Select the option under the cursor, and let the field pass on the focus."""
+        self.goes_on = True
+        self.query_one(PickList).action_open()
 
     def on_mount(self) -> None:
         doc = self.query_one(PickList)

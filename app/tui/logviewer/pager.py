@@ -44,6 +44,8 @@ class LogPage:
     """
 
     rows: tuple[Strip, ...] = ()
+    errors: frozenset[int] = frozenset()
+    """Rows whose lines begin with error output, as far as known."""
     size: int = 0
     lines: int | None = None
     line: int | None = None
@@ -401,6 +403,7 @@ class LogPager:
         counted = self._index.done
         return LogPage(
             rows=tuple(self._draw_row(place) for place in places),
+            errors=self._find_errors(places),
             size=self.lines.size,
             lines=self._index.total if counted else None,
             line=self._index.find_number(places[-1][0]) if counted and places else None,
@@ -416,6 +419,10 @@ class LogPager:
             note=self._note,
             notes=self._notes,
         )
+
+    def _find_errors(self, places: Sequence[RowPlace]) -> frozenset[int]:
+        source = self.lines.source
+        return frozenset(n for n, (start, _) in enumerate(places) if source.is_error(start))
 
     def copy_text(self, everything: bool) -> tuple[str, str]:
         """Return the text that `y` or `Y` copies, and its name.

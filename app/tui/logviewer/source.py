@@ -13,6 +13,7 @@ from typing import Protocol
 
 from app import paths
 from app.core.text.log_rows import CURSOR_UP, find_group_starts
+from app.log_parts import ErrorIndex, read_index
 
 BLOCK = 256 * 1024
 """Bytes read at a time when scanning the whole log."""
@@ -36,6 +37,10 @@ class LogSource(Protocol):
         """Return the bytes from `start` to `end`, fewer at the end of the log."""
         ...
 
+    def is_error(self, offset: int) -> bool:
+        """Return True if the byte at an offset is known as error output."""
+        ...
+
     def describe_change(self) -> str:
         """Return a note if the file was deleted or replaced, else ""."""
         ...
@@ -57,9 +62,17 @@ class FileSource:
         self._fd = paths.open_regular_descriptor(path)
         found = os.fstat(self._fd)
         self._id = (found.st_dev, found.st_ino)
+        self._index: tuple[int, ErrorIndex] = (-1, ErrorIndex())
+        """The error output and the size of the log at which it was read."""
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
+
+    def is_error(self, offset: int) -> bool:
+        size = self.size()
+        if size != self._index[0]:
+            self._index = size, read_index(self._path)
+        return self._index[1].has(offset)
 
     def read(self, start: int, end: int) -> bytes:
         return os.pread(self._fd, max(0, end - start), start)
@@ -87,6 +100,9 @@ class TextSource:
 
     def read(self, start: int, end: int) -> bytes:
         return self._data[start:end]
+
+    def is_error(self, offset: int) -> bool:
+        return False
 
     def describe_change(self) -> str:
         return ""

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import ClassVar, Literal
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events, on, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -19,6 +20,8 @@ from app.tui.logviewer.reader import LogReader, PagerCommand, ResizeCommand
 from app.tui.logviewer.source import LogSource
 from app.tui.widgets.strips import StripWidget
 
+ERROR, ERROR_WITHOUT_COLOUR = Style(color="red"), Style(underline=True)
+"""Styles of marked error output, below the colours of the program."""
 EMPTY_LIVE, EMPTY = "No output yet.", "No output."
 
 
@@ -218,9 +221,12 @@ class LogView(StripWidget, can_focus=True):
                 [look.strip([(look.adapt_text(EMPTY_LIVE if self._live else EMPTY), "dim")], room)]
             )
             return
-        self.draw(
-            [_to_supported(row, look.utf8).adjust_cell_length(room) for row in self.page.rows]
-        )
+        mark = ERROR if look.colour else ERROR_WITHOUT_COLOUR
+        rows = [
+            row.apply_style(mark) if n in self.page.errors else row
+            for n, row in enumerate(self.page.rows)
+        ]
+        self.draw([_to_supported(row, look.utf8).adjust_cell_length(room) for row in rows])
 
     def on_resize(self) -> None:
         size = self.size  # the event's size includes the padding

@@ -321,6 +321,8 @@ def build_definition(facts: TaskContext) -> Section:
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
     if task.get("output"):
         pairs.append(("output", own(task["output"])))
+    if task.get("error"):
+        pairs.append(("error", own(task["error"])))
     if task.get("stdin"):
         pairs.append(("input", f"taskdeck send {task['number']} TEXT"))
     pairs.append(("requests", facts.look.adapt_text(_format_request(facts))))

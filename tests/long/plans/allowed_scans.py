@@ -26,6 +26,7 @@ WANTED_INDEXES = {
         "its entries are the waiting tasks in their order, which are wanted up to a limit"
     ),
     "idx_instances_copies": "its entries are the logs still to be copied, which are wanted",
+    "idx_instances_error_copies": "its entries are the logs still to be copied, which are wanted",
     "idx_instances_active": "its entries are the runs under way, which are wanted",
 }
 """Partial indexes whose entries are all wanted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,23 @@ async def test_cut_lines_are_marked_in_ascii_too(look: Look) -> None:
         app.view.toggle_wrap()
         app.view.action_end()
         await wait_until(pilot, lambda: read_rows(app)[-1].startswith("~ 34K more in this line"))
+
+
+async def test_error_output_that_is_told_apart_is_red(tmp_path: Path) -> None:
+    (tmp_path / "x.log").write_text("out\nerr\n\x1b[32mgreen\n")
+    (tmp_path / "x.err").write_bytes(array("Q", [4, 15]).tobytes())
+    app = LogApp()
+    async with app.run_test(size=(40, 6)) as pilot:
+        app.view.open_log(FileSource(str(tmp_path / "x.log")))
+        await wait_until(pilot, lambda: "green" in read_screen_lines(app)[2])
+
+        styles = {
+            segment.text.strip(): str(segment.style)
+            for line in read_screen_segments(app)
+            for segment in line
+        }
+
+        assert len({styles["out"], styles["err"], styles["green"]}) == 3
 
 
 async def test_an_idle_deck_does_not_poll_for_output(tmp_path: Path) -> None:

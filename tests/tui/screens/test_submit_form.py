@@ -309,6 +309,16 @@ async def test_one_click_selects_in_a_drop_down_list() -> None:
         assert app.screen.query_one("#queue", DropDown).value == "media"
 
 
+async def test_letters_and_tab_select_in_an_open_list_and_go_on() -> None:
+    app = make_deck(make_form_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
+        await pilot.press("tab", "tab", "tab", "enter", *"me", "tab", "7")
+        await wait_until(pilot, lambda: app.screen.query_one("#priority", Input).value == "7")
+        assert app.screen.query_one("#queue", DropDown).value == "media"
+
+
 async def test_letters_select_an_item_and_later_keys_reach_the_next_field() -> None:
     app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:

@@ -178,8 +178,10 @@ _TITLES = {
     "place": "Places",
     "table": "In a list",
     "alert": "On an alert",
+    "schedule": "On a schedule",
 }
-_FIRST, _LAST = ("task", "place", "alert"), ("table", "app")
+_FIRST = ("task", "schedule", "template", "operation", "place", "alert")
+_LAST = ("table", "app")
 """Groups listed first, for the current row, and last, for keys that work everywhere."""
 
 

@@ -37,6 +37,15 @@ def test_the_search_looks_at_keys_descriptions_and_headings():
     assert find_groups(groups, "nothing") == []
 
 
+@pytest.mark.unit
+def test_keys_of_the_row_come_before_those_of_places():
+    found = [Binding("x", "act", "x", id=f"{group}.x") for group in ("app", "place", "schedule")]
+
+    titles = [group.title for group in list_key_groups(found)]
+
+    assert titles[:2] == ["On a schedule", "Places"]
+
+
 async def test_slash_searches_the_keys_and_esc_shows_all_again():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
