@@ -30,7 +30,7 @@ READ_ONLY_VERBS = frozenset({
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
     "forecast",
-    "flow", "history", "instances", "limit.ls", "limit.show", "log",
+    "flow", "group.ls", "group.show", "history", "instances", "limit.ls", "limit.show", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",

@@ -52,7 +52,8 @@ COVERING_TESTS = {
     "tests/cli/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
     " cli/commands/{queues,slas,templates}",
     "tests/cli/commands/test_demo.py": "cli/demo/workload",
-    "tests/cli/commands/test_show.py": "cli/commands/{instances,why} core/text/left_text",
+    "tests/cli/commands/test_show.py": "cli/group_format cli/commands/{instances,why}"
+    " core/text/left_text",
     "tests/cli/status/test_watch.py": "cli/status/line cli/commands/status",
     "tests/cli/commands/test_submit.py": "cli/submission/*",
     "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",

@@ -28,7 +28,18 @@ from app.service.definitions import apply, editor, limits, queues, slas, templat
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
-from app.service.tasks import actions, detail, flow, pages, retry, send, submit, views, wait
+from app.service.tasks import (
+    actions,
+    detail,
+    flow,
+    group_views,
+    pages,
+    retry,
+    send,
+    submit,
+    views,
+    wait,
+)
 from app.service.undo import undo
 from app.service.what_if import forecast
 from db import statement_timer
@@ -58,6 +69,8 @@ VERBS: dict[str, Verb] = {
         "browse": pages.browse,
         "review": pages.review,
         "show": views.show,
+        "group.ls": group_views.ls,
+        "group.show": group_views.show,
         "about": detail.read_detail,
         "why": views.explain,
         "instances": views.list_instances,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from db import raw_sql, timestamps
 from db.queries import counters
 from db.rows import GroupRow
-from db.states import ENDED, TaskStatus
+from db.states import ENDED, FAILED, TaskStatus
 
 _COLUMNS = ", ".join(GroupRow._fields)
 _FOLDER = "groups/"
@@ -144,6 +144,46 @@ def count_ended_since(c: Connection, numbers: Iterable[int], since: str) -> dict
     )
     given = (json.dumps(list(numbers)), json.dumps(sorted(ENDED)), since)
     return dict(raw_sql.fetch_rows(c, found, given))
+
+
+def list_numbers(c: Connection, limit: int, since: str | None = None) -> list[int]:
+    """Return the numbers of groups, newest first; a limit of 0 means all.
+
+    `since` leaves out groups whose tasks have all ended, if none has changed since that time.
+    """
+    if since is None:
+        found = "SELECT number FROM groups ORDER BY number DESC LIMIT ?"
+        return raw_sql.fetch_column(c, found, (limit or -1,))
+    found = (
+        "SELECT name, updated_at FROM counters WHERE name >= 'groups/' AND name < 'groups0' AND"
+        " value <> 0"
+    )
+    parts = [(name.split("/"), at) for name, at in raw_sql.fetch_rows(c, found)]
+    numbers = {int(part[1]) for part, at in parts if part[2] not in ENDED or at >= since}
+    return sorted(numbers, reverse=True)[: limit or None]
+
+
+def list_first_uuids(c: Connection, number: int, status: str, limit: int) -> list[str]:
+    """Return the first tasks of a group in a status, by number."""
+    found = (
+        "SELECT uuid FROM tasks WHERE group_number = ? AND status = ? AND deleted_at IS NULL ORDER"
+        " BY number LIMIT ?"
+    )
+    return raw_sql.fetch_column(c, found, (number, status, limit))
+
+
+def find_first_failure(c: Connection, number: int) -> str | None:
+    """Return the task of a group that failed first, or None."""
+    first = (
+        "SELECT ended_at, uuid FROM tasks INDEXED BY idx_tasks_group WHERE group_number = ? AND"
+        " status = ? AND deleted_at IS NULL AND ended_at IS NOT NULL ORDER BY ended_at LIMIT 1"
+    )
+    rows = [
+        tuple(row)
+        for status in sorted(FAILED)
+        for row in raw_sql.fetch_rows(c, first, (number, status.value))
+    ]
+    return min(rows)[1] if rows else None
 
 
 def list_member_rowids(c: Connection, number: int, limit: int) -> list[int]:

@@ -32,8 +32,26 @@ class _Part(NamedTuple):
     values: dict[str, Any]
     by_name: str
     wanted: TaskFilter
+    is_folded: bool = False
+
+    def build(self, columns: str, rest: str) -> str:
+        """Return a query of `columns` with the rest behind FROM, up to :limit.
+
+        A folded one leaves out the tasks of groups. It looks at no more than `MAX_EXAMINED`, so
+        100,000 tasks of a group before the others cost some 15 ms.
+        """
+        if not self.is_folded:
+            return f"SELECT {columns} FROM tasks {rest} LIMIT :limit"
+        names = [f"k{at}" for at in range(columns.count(",") + 1)]
+        inner = ", ".join(f"{c} AS {k}" for c, k in zip(columns.split(","), names, strict=True))
+        return (
+            f"SELECT {', '.join(names)} FROM (SELECT {inner}, group_number FROM tasks {rest} LIMIT"
+            f" {MAX_EXAMINED}) WHERE group_number IS NULL LIMIT :limit"
+        )
 
 
+MAX_EXAMINED = 20_000
+"""Tasks of a part that a list without tasks of groups looks at."""
 _LISTED = (
     f"SELECT json_group_array(json_array({', '.join(f't.{name}' for name in LIST_COLUMNS)})),"
     " count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
@@ -45,24 +63,31 @@ _WAITING = (
 
 
 def list_as_text(
-    c: Connection, *, limit: int = 0, waiting: int = 0, **conditions: Unpack[TaskFilter]
+    c: Connection,
+    *,
+    limit: int = 0,
+    waiting: int = 0,
+    fold: bool = False,
+    **conditions: Unpack[TaskFilter],
 ) -> TaskListText:
     """Return matching tasks as JSON text, in the order of `list_rowids`, and the first `waiting`.
 
     SQLite builds the text, six times as fast as by way of Python objects.
     """
-    rowids = json.dumps(list_rowids(c, limit=limit, **conditions))
+    rowids = json.dumps(list_rowids(c, limit=limit, fold=fold, **conditions))
     ((lines, count),) = raw_sql.fetch_tuples(c, _LISTED, (rowids,))
     return TaskListText(lines, count, raw_sql.fetch_column(c, _WAITING, (rowids, waiting)))
 
 
-def list_rowids(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[int]:
-    """Return the rowids of matching tasks. A limit of 0 means all.
+def list_rowids(
+    c: Connection, *, limit: int = 0, fold: bool = False, **conditions: Unpack[TaskFilter]
+) -> list[int]:
+    """Return the rowids of matching tasks, with `fold` of those of no group. 0 means no limit.
 
     Running tasks: the latest start first. Queued ones: as the dispatcher takes them. Retrying and
     scheduled ones: by their time. Blocked and held ones: oldest first. Ended ones: newest first.
     """
-    part = _build_part(conditions)
+    part = _build_part(conditions)._replace(is_folded=fold)
     found: list[int] = []
     for statuses, read in _PARTS:
         chosen = [word for word in statuses if word in (conditions.get("statuses") or statuses)]
@@ -91,8 +116,11 @@ def _build_part(conditions: TaskFilter) -> _Part:
 def _list_running(c: Connection, part: _Part, _: Sequence[str], limit: int) -> list[int]:
     return raw_sql.fetch_column(
         c,
-        f"SELECT rowid FROM tasks {part.by_name} WHERE status = 'running' AND {part.where} ORDER"
-        " BY started_at DESC, number DESC LIMIT :limit",
+        part.build(
+            "rowid",
+            f"{part.by_name} WHERE status = 'running' AND {part.where} ORDER BY started_at DESC,"
+            " number DESC",
+        ),
         {**part.values, "limit": limit},
     )
 
@@ -146,8 +174,11 @@ def _list_slice(
     index = part.by_name or f"INDEXED BY {by.indexed_by}"
     return raw_sql.fetch_tuples(
         c,
-        f"SELECT -front, -priority, number, rowid FROM tasks {index} WHERE queue = :place AND"
-        f" status = 'queued' AND {by.which} AND {part.where} ORDER BY {by.order} LIMIT :limit",
+        part.build(
+            "-front, -priority, number, rowid",
+            f"{index} WHERE queue = :place AND status = 'queued' AND {by.which} AND {part.where}"
+            f" ORDER BY {by.order}",
+        ),
         {**part.values, "place": queue, "limit": limit},
     )
 
@@ -159,8 +190,10 @@ def _list_due(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -
     index = part.by_name or f"INDEXED BY idx_tasks_{status}"
     return raw_sql.fetch_column(
         c,
-        f"SELECT rowid FROM tasks {index} WHERE status = '{status}' AND {due} > '' AND"
-        f" {part.where} ORDER BY {due} LIMIT :limit",
+        part.build(
+            "rowid",
+            f"{index} WHERE status = '{status}' AND {due} > '' AND {part.where} ORDER BY {due}",
+        ),
         {**part.values, "limit": limit},
     )
 
@@ -169,8 +202,9 @@ def _list_oldest(c: Connection, part: _Part, statuses: Sequence[str], limit: int
     (status,) = statuses
     return raw_sql.fetch_column(
         c,
-        f"SELECT rowid FROM tasks {part.by_name} WHERE status = '{status}' AND {part.where} ORDER"
-        " BY rowid LIMIT :limit",
+        part.build(
+            "rowid", f"{part.by_name} WHERE status = '{status}' AND {part.where} ORDER BY rowid"
+        ),
         {**part.values, "limit": limit},
     )
 
@@ -184,8 +218,10 @@ def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int)
         listed = ", ".join(f"'{word}'" for word in statuses)
         return raw_sql.fetch_column(
             c,
-            f"SELECT rowid FROM tasks {part.by_name} WHERE +status IN ({listed}) AND {part.where}"
-            " ORDER BY number DESC LIMIT :limit",
+            part.build(
+                "rowid",
+                f"{part.by_name} WHERE +status IN ({listed}) AND {part.where} ORDER BY number DESC",
+            ),
             {**part.values, "limit": limit},
         )
     since = part.wanted.get("recent") or ""
@@ -194,8 +230,11 @@ def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int)
         for status in statuses
         for row in raw_sql.fetch_rows(
             c,
-            f"SELECT ended_at, number, rowid FROM tasks WHERE status = '{status}' AND ended_at >="
-            f" :since AND {part.where} ORDER BY ended_at DESC LIMIT :limit",
+            part.build(
+                "ended_at, number, rowid",
+                f"WHERE status = '{status}' AND ended_at >= :since AND {part.where} ORDER BY"
+                " ended_at DESC",
+            ),
             {"since": since, "limit": limit},
         )
     ]

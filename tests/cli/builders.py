@@ -53,6 +53,17 @@ def make_list_answer(tasks: list[dict[str, Any]], total: int, of: int) -> dict[s
     return {"tasks": tasks, "lines": JsonText(lines), "notes": notes, "total": total, "of": of}
 
 
+def make_group(number: int, status: str, **more: Any) -> dict[str, Any]:
+    """Build a group of 100 tasks, 37 of which have ended, as the runtime sends it."""
+    return {
+        "group": f"g{number}", "number": number, "name": "grid \x1b[2J", "submitted_by": "ann",
+        "created_at": make_past_time(300), "max_running": None, "status": status,
+        "counts": {"failed": 2, "succeeded": 35, "queued": 59, "running": 4},
+        "total": 100, "ended": 37, "failed": 2, "running": 0, "waiting": 63,
+        "rate": None, "eta": None, "failure": None, **more,
+    }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class JsonText:
     """JSON within JSON, encoded when answered."""

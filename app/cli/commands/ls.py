@@ -1,4 +1,4 @@
-"""`taskdeck ls`: list what runs, then what waits, then what ended.
+"""`taskdeck ls`: list what runs, then what waits, then what ended. A group is one line.
 
 JSON and TSV list the newest task first: a script relies on numbers, not on states. The count goes
 to stderr, so that a truncated list is never silent.
@@ -11,7 +11,7 @@ import json
 import time
 from argparse import SUPPRESS
 
-from app.cli import output, styles, time_format
+from app.cli import group_format, output, styles, time_format
 from app.cli.parser import (
     LIMIT,
     Args,
@@ -23,6 +23,7 @@ from app.cli.parser import (
     explain_wildcards,
 )
 from app.cli.table_layout import Column, Span
+from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -61,12 +62,10 @@ FIELDS = (
 
 def list_tasks(session: CommandContext, args: Args) -> int:
     """List matching tasks; without filters, active ones and those ended in 24 hours."""
+    _take_group(args)
     chosen = collect_filters(args)
-    if args.words:
-        raise Usage(
-            "ls takes filters, not names.",
-            "For one task: taskdeck show 42. By name: taskdeck ls --name NAME",
-        )
+    if args.groups:
+        return _list_groups(session, args)
     if explanation := explain_wildcards(chosen):
         output.print_note(explanation)
     recent = not chosen and args.limit is None
@@ -75,11 +74,47 @@ def list_tasks(session: CommandContext, args: Args) -> int:
     if "filter" in chosen:
         return _list_filtered(session, args, limit)
     whole = _has_whole_tasks(args)
-    reply = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
+    fold = {} if whole or args.rows or args.tasks or chosen else {"fold": True}
+    reply = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole, **fold)
     tasks = reply["tasks"] if whole else json.loads(reply["lines"])
     _print_tasks(args, tasks, reply)
     _print_count(args, len(tasks), reply)
     _warn_stale(session, {task["status"] if whole else task[3] for task in tasks})
+    return 0
+
+
+def _take_group(args: Args) -> None:
+    """Turn a word such as `g12` into a filter. Raise Usage for other words."""
+    if not args.words:
+        return
+    if any(parse_group(word) is None for word in args.words):
+        raise Usage(
+            "ls takes filters and groups such as g12, not names.",
+            "For one task: taskdeck show 42. By name: taskdeck ls --name NAME",
+        )
+    others = collect_filters(args)
+    if others.keys() - {"filter"} or args.groups:
+        raise Usage(
+            "a group cannot be combined with options, but with words of a filter.",
+            f"Use: taskdeck ls {args.words[0]} --filter 'status:failed'",
+        )
+    args.filter = f"group:{','.join(args.words)} {args.filter or ''}".rstrip()
+
+
+def _list_groups(session: CommandContext, args: Args) -> int:
+    """List groups instead of tasks."""
+    if collect_filters(args) or args.tasks or args.rows:
+        raise Usage("--groups goes with --limit, --json and --jsonl only.")
+    limit = DEFAULT_LIMIT if args.limit is None else args.limit
+    found = session.call("group.ls", limit=limit)
+    if args.json or args.jsonl:
+        output.print_json(found, args.jsonl)
+    elif found:
+        now = time.time()
+        rows = [group_format.format_row(group, now) for group in found]
+        output.print_table(group_format.COLUMNS, rows, args.wide)
+    else:
+        output.print_message("no groups. Submit one: taskdeck submit --array 1-10 -- COMMAND")
     return 0
 
 
@@ -170,20 +205,60 @@ def _print_tasks(args: Args, tasks: list[Any], reply: dict[str, Any]) -> None:
         output.print_rows(FIELDS, [[task[field] for field in FIELDS] for task in tasks], "tsv")
     elif args.rows:
         output.print_rows(FIELDS, [task[1:2] for task in tasks], "name")
-    elif tasks:
+    elif tasks or reply.get("groups"):
+        now = time.time()
+        rows = TaskRowFormatter(reply["notes"], now).format_rows(tasks)
+        statuses = [task[3] for task in tasks]
         output.print_table(
-            COLUMNS, TaskRowFormatter(reply["notes"], time.time()).format_rows(tasks), args.wide
+            COLUMNS, _insert_groups(rows, statuses, reply.get("groups", ()), now), args.wide
         )
+
+
+_STATE_ORDER = ("running", "queued", "retrying", "scheduled", "blocked", "held")
+
+
+def _rank_status(status: str) -> int:
+    return _STATE_ORDER.index(status) if status in _STATE_ORDER else len(_STATE_ORDER)
+
+
+def _insert_groups(
+    rows: list[list[Span]], statuses: list[str], groups: Sequence[dict[str, Any]], now: float
+) -> list[list[Span]]:
+    """Return the lines with each group before the tasks of its state."""
+    if not groups:
+        return rows
+    placed = [
+        *((_rank_status(group["status"]), group_format.format_task_row(group, now))
+          for group in groups),
+        *((_rank_status(status), row) for status, row in zip(statuses, rows, strict=True)),
+    ]  # fmt: skip
+    return [row for _, row in sorted(placed, key=lambda one: one[0])]
 
 
 def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
     """Print the number of tasks listed, unless all matching tasks are shown."""
+    if reply.get("groups"):
+        return output.print_message(_count_folded(shown, reply))
     chosen, total = collect_filters(args), reply["total"]
     more = bool(reply.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
         order = "newest first" if _has_whole_tasks(args) else "running first"
         text = format_count(shown, total, reply["of"], chosen, order)
         output.print_message(output.add_home_option(text))
+
+
+def _count_folded(shown: int, reply: dict[str, Any]) -> str:
+    """Return `5 tasks and 2 groups of 1,300 tasks. Tasks of a group: taskdeck ls g12. …`."""
+    groups = reply["groups"]
+    tasks = f"{shown:,} task{'' if shown == 1 else 's'} and " if shown else ""
+    many = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}"
+    in_groups = sum(group["total"] for group in groups)
+    left = reply["total"] - shown - in_groups
+    more = f", and {left:,} more" if left > 0 else ""
+    return (
+        f"{tasks}{many} of {in_groups:,} task{'' if in_groups == 1 else 's'}{more}. Tasks of a"
+        f" group: taskdeck ls {groups[0]['group']}. All: --tasks"
+    )
 
 
 def format_count(
@@ -304,6 +379,10 @@ _MISSING = (units.MISSING, "")
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument("words", nargs="*", metavar="", help=SUPPRESS)
     add_filters(parser)
+    parser.add_option("--tasks", action="store_true", help="list the tasks of groups one by one")
+    parser.add_option(
+        "--groups", action="store_true", help="list all groups (g12) with their progress"
+    )
     parser.add_option(
         "--limit",
         type=LIMIT,
@@ -315,6 +394,7 @@ def _add_arguments(parser: Parser) -> None:
 
 
 EXAMPLES = """\
+  taskdeck ls g12
   taskdeck ls --status failed --since 2h
   taskdeck ls --queue gpu --limit 0 --json
   taskdeck ls --status failed -o name | xargs -r taskdeck retry"""

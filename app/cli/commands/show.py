@@ -10,6 +10,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.notifications.notices import describe_recipient
 from app.core.scheduling.resources import list_named
+from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
@@ -20,7 +21,7 @@ from app.core.text.sanitize import (
     sanitize_lines,
     truncate,
 )
-from app.errors import Usage
+from app.errors import NotFound, Problem, Usage
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -47,12 +48,29 @@ def show_task(session: CommandContext, args: Args) -> int:
     """Show one task."""
     if len(args.ids) != 1:
         raise Usage("show which task? Give its number, uuid or name.", "List: taskdeck ls")
+    if parse_group(args.ids[0]) is not None:
+        try:
+            return _show_group(session, args)
+        except Problem as problem:
+            if problem.exit_code != NotFound.exit_code or "no group" not in problem.message:
+                raise  # else a task may have this name
     task = session.call("show", id=args.ids[0])
     if args.json or args.jsonl:
         output.print_json(task, args.jsonl)
         return 0
     task |= _query_wait(session, task)
     output.print_lines(_format_page(task, get_last_lines(task), output.get_room(args.wide)))
+    return 0
+
+
+def _show_group(session: CommandContext, args: Args) -> int:
+    from app.cli.group_format import format_page
+
+    group = session.call("group.show", id=args.ids[0])
+    if args.json or args.jsonl:
+        output.print_json(group, args.jsonl)
+    else:
+        output.print_lines(format_page(group, time.time()))
     return 0
 
 
@@ -145,6 +163,11 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             ),
         ),
         ("before", ", ".join(_format_other_task(c) for c in task.get("children") or ())),
+        ("group", f"{task['group']}, index {task['group_index']}" if task.get("group") else ""),
+        (
+            "sweep",
+            " ".join(f"{k}={_format_parameter(v)}" for k, v in (task.get("sweep") or {}).items()),
+        ),
         (
             "tags",
             " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items()),

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 def explain_tasks(session: CommandContext, args: Args) -> int:
     """Explain the given tasks, or all that wait."""
     reply = session.call("why", ids=args.ids)
+    is_counted = isinstance(reply, dict)
     if args.json or args.jsonl:
-        output.print_json(reply[0] if len(args.ids) == 1 and not args.jsonl else reply, args.jsonl)
+        single = len(args.ids) == 1 and not args.jsonl and not is_counted
+        output.print_json(reply[0] if single else reply, args.jsonl)
         return 0
     output.print_lines(
         _format_groups(reply)
-        if not args.ids
+        if is_counted
         else [line for one in reply for line in _format_task(one)][1:]
     )
     return 0
@@ -168,7 +170,7 @@ def _format_reason(number: int, text: str) -> list[Line]:
 
 def _add_arguments(parser: Parser) -> None:
     add_task_ids(
-        parser, "number, uuid or name of a task; none: all waiting tasks, grouped by reason"
+        parser, "number, uuid or name of a task, or a group; none: all waiting tasks, by reason"
     )
     add_json_options(parser)
 
@@ -178,7 +180,7 @@ COMMANDS = {
         "explain why tasks wait and when they may start",
         explain_tasks,
         _add_arguments,
-        "  taskdeck why 42\n  taskdeck why",
+        "  taskdeck why 42\n  taskdeck why g12\n  taskdeck why",
         usage="[OPTION …] [ID …]",
     )
 }

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from app.core.task_groups import RATE_WINDOW, format_group, measure_progress
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import NotFound
+from app.service.context import Call
+from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import groups
+from db.queries import groups, reads
 from db.rows import GroupRow
+
+RECENT = timedelta(hours=24)
 
 
 def list_groups(c: Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
@@ -28,6 +35,34 @@ def list_groups(c: Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
         for number in numbers
         if number in found
     ]
+
+
+async def ls(call: Call, *, limit: int = 0, recent: bool = False) -> list[dict[str, Any]]:
+    """Return the groups, newest first; `recent` leaves out those that ended more than a day ago."""
+
+    def read(c: Connection) -> list[dict[str, Any]]:
+        since = timestamps.format_time(timestamps.utcnow() - RECENT) if recent else None
+        found = list_groups(c, groups.list_numbers(c, limit, since))
+        return [group for group in found if group["total"]]
+
+    return await call.db.read(read)
+
+
+async def show(call: Call, *, id: str) -> dict[str, Any]:
+    """Return a group with its progress, and `failure`, the task that failed first, or None."""
+    return await call.db.read(_read_group, id)
+
+
+def _read_group(c: Connection, ident: str) -> dict[str, Any]:
+    group = lookup.find_group(c, ident)
+    if group is None:
+        raise NotFound(f'no group "{truncate(sanitize(ident), 60)}".', "List: taskdeck ls --groups")
+    (found,) = list_groups(c, [group.number])
+    uuid = groups.find_first_failure(c, group.number)
+    rows = reads.list_by_uuid(c, [uuid]) if uuid else []
+    told = ("number", "name", "status", "reason", "ended_at")
+    failure = next(({name: getattr(row, name) for name in told} for row in rows), None)
+    return {**found, "failure": failure}
 
 
 def _to_dict(

@@ -87,8 +87,12 @@ def find_group(c: Connection, word: str | int) -> GroupRow | None:
             f"Give the number, or for the group: --filter group:{word}",
         )
     if found is None and not named:
-        raise NotFound(f'no group "{word}".', "List: taskdeck ls --groups")
+        raise _make_no_group(word)
     return found
+
+
+def _make_no_group(word: str | int) -> NotFound:
+    return NotFound(f'no group "{word}".', "List: taskdeck ls --groups")
 
 
 def has_groups(idents: Sequence[str | int]) -> bool:
@@ -305,11 +309,14 @@ def parse_selection_filter(c: Connection, text: str) -> pagination.TaskSelection
 def parse_filter(c: Connection, text: str) -> pagination.TaskSelection:
     """Parse a filter line.
 
-    Raise Usage for an invalid line, and NotFound for an unknown queue.
+    Raise Usage for an invalid line, and NotFound for an unknown queue or group.
     """
     query = filter_lines.parse_line(text)
     for name in filter_lines.get_queue_names(query):
         require_queue(c, name)
+    numbers = {number for term in query.terms for number in term.numbers}
+    for number in sorted(numbers - groups.map_groups(c, numbers).keys() if numbers else ()):
+        raise _make_no_group(task_groups.format_group(number))
     return filter_lines.to_conditions(query)
 
 

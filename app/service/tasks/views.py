@@ -24,14 +24,14 @@ from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
 from app.service import dispatch_view, notifications, queue_order
 from app.service.context import Call
-from app.service.tasks import lookup, suggestions
+from app.service.tasks import group_views, lookup, suggestions
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import age_order, reads, sla_cursor, task_list
+from db.queries import age_order, groups, reads, sla_cursor, task_list
 from db.queries.resources import parse_devices, parse_named
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
-from db.states import ACTIVE, ENDED, WAITING, TaskStatus
+from db.states import ACTIVE, ENDED, WAITING, TaskStatus, list_states
 
 RECENT = timedelta(hours=24)
 MAX_EXPLAINED = 100
@@ -156,17 +156,21 @@ async def ls(
     call: Call, *, status: Sequence[str] | str = (), queue: str | None = None,
     name: str | None = None, tag: dict[str, str] | None = None,
     since: float | str | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
+    fold: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Return tasks, newest first, and `as_of`, the last known event.
 
     `recent` leaves out tasks that ended more than a day ago. With `brief`, return only the
     displayed columns, in the order of `task_list`: `lines` is the JSON text of a list of lists
-    (columns in `reads.LIST_COLUMNS`), and `notes` holds the values of `NOTES` by uuid.
+    (columns in `reads.LIST_COLUMNS`), and `notes` holds the values of `NOTES` by uuid. With `fold`
+    too, `groups` holds the groups, if any, and `lines` the tasks of no group.
     """
     query = lookup.to_list_arguments(
         {"status": status, "queue": queue, "name": name, "tag": tag, "since": since}
     )
-    return await call.db.read(_ls_brief if brief else _ls, call, query, limit, recent)
+    if brief:
+        return await call.db.read(_ls_brief, call, query, limit, recent, fold)
+    return await call.db.read(_ls, call, query, limit, recent)
 
 
 def _ls(
@@ -183,12 +187,19 @@ def _ls(
 
 
 def _ls_brief(
-    c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
+    c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool, fold: bool
 ) -> dict[str, Any]:
     query = _build_query(c, query, recent)
-    brief = task_list.list_as_text(c, **query, limit=limit, waiting=MAX_EXPLAINED)
+    numbers = groups.list_numbers(c, limit, query["recent"]) if fold else []
+    brief = task_list.list_as_text(
+        c, **query, limit=limit, waiting=MAX_EXPLAINED, fold=bool(numbers)
+    )
     notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting))
-    return {"lines": brief.lines, "notes": notes} | _count_matches(c, query, limit, brief.found)
+    found = {"lines": brief.lines, "notes": notes}
+    if not numbers:
+        return found | _count_matches(c, query, limit, brief.found)
+    found["groups"] = group_views.list_groups(c, numbers)
+    return found | _count_matches(c, query, 1, 1)
 
 
 def _build_query(c: Connection, query: dict[str, Any], recent: bool) -> dict[str, Any]:
@@ -346,8 +357,19 @@ def _read_last_lines(c: Connection, row: TaskRow, lines: int = 4) -> list[str]:
 
 
 async def explain(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
-    """Explain why tasks wait; without ids count all waiting tasks by reason."""
-    return await call.db.read(explain_tasks if ids else _group_reasons, call, ids)
+    """Explain why tasks wait. Without ids, or for a group, count the waiting tasks by reason."""
+    return await call.db.read(_explain, call, ids)
+
+
+def _explain(c: Connection, call: Call, ids: Sequence[str | int]) -> Any:
+    if not ids:
+        return _group_reasons(c, call, _sample_all(c))
+    if not lookup.has_groups(ids) or (group := lookup.find_group(c, ids[0])) is None:
+        return explain_tasks(c, call, ids)
+    if len(ids) > 1:
+        raise Usage("why takes one group, or tasks.", f"For the group: taskdeck why {ids[0]}")
+    reasons = _group_reasons(c, call, _sample_group(c, group.number))
+    return {"group": format_group(group.number), "name": group.name, **reasons}
 
 
 def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
@@ -416,12 +438,26 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
     return {"code": "running", "text": text, "short": text}
 
 
-def _group_reasons(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, Any]:
-    """Count all waiting tasks by their first reason.
+Sample = tuple[Sequence[TaskRow | TaskLineRow], int]
+"""Some waiting tasks that are alike, and the number of all of them."""
 
-    Tasks beyond the sample count like the last one sampled.
-    """
-    counts, lines = reads.read_counters(c), {}
+
+def _sample_group(c: Connection, number: int) -> list[Sample]:
+    """Return the first waiting tasks of a group, by status."""
+    counts = groups.map_counts(c, number)
+    found: list[Sample] = []
+    for status in list_states(WAITING):
+        if status in counts:
+            uuids = groups.list_first_uuids(c, number, status, SAMPLE_SIZE)
+            rows = sorted(reads.list_by_uuid(c, uuids), key=lambda row: row.number)
+            found.append((rows, counts[status]))
+    return found
+
+
+def _sample_all(c: Connection) -> list[Sample]:
+    """Return the first queued tasks of each queue, and other waiting tasks by status."""
+    counts = reads.read_counters(c)
+    lines: dict[Any, Sample] = {}
     for queue in reads.list_queues(c):
         lines[queue.name] = (
             reads.list_queued(c, queue.name, SAMPLE_SIZE),
@@ -432,21 +468,29 @@ def _group_reasons(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[
             rows,
             sum(n for (_, found), n in counts.items() if found == status.value),
         )
-    looked = [row for rows, _ in lines.values() for row in rows]
+    return [*lines.values()]
+
+
+def _group_reasons(c: Connection, call: Call, lines: Sequence[Sample]) -> dict[str, Any]:
+    """Count waiting tasks by their first reason.
+
+    Tasks beyond the sample count like the last one sampled.
+    """
+    looked = [row for rows, _ in lines for row in rows]
     answers = dispatch_view.explain_waiting(
         c, dispatch_view.get_cache(c), looked, get_halt_reason(call)
     )
     counted: dict[str, int] = {}
-    for rows, total in lines.values():
+    for rows, total in lines:
         for at, row in enumerate(rows, 1):
             text = _format_group(row, answers[row.uuid])
             counted[text] = counted.get(text, 0) + (
                 1 if at < len(rows) else 1 + max(0, total - len(rows))
             )
-    groups = [
+    found = [
         {"text": text, "count": n} for text, n in sorted(counted.items(), key=lambda item: -item[1])
     ]
-    return {"groups": groups, "total": sum(counted.values()), "explained": len(looked)}
+    return {"groups": found, "total": sum(counted.values()), "explained": len(looked)}
 
 
 _GROUPED = {

@@ -14,7 +14,7 @@ import pytest
 from app.cli.commands.ls import FIELDS as LISTED
 from app.core.text.sanitize import measure_width
 from tests.acceptance.terminal import Terminal
-from tests.cli.builders import make_list_answer, make_past_time, make_run, make_task
+from tests.cli.builders import make_group, make_list_answer, make_past_time, make_run, make_task
 from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 
@@ -90,11 +90,59 @@ def test_ls_prints_the_expected_table(fake_runtime, cli):
     )
 
 
+def test_a_group_is_one_line_before_the_tasks_of_its_state(fake_runtime, cli):
+    groups = [make_group(12, "running", running=4, rate=12.4, eta=300.0), make_group(11, "failed")]
+    tasks = [make_task(1, "a", "queued"), make_task(2, "b", "succeeded", started=9, ended=5)]
+    runtime = fake_runtime(ls={**make_list_answer(tasks, 2, 1204), "groups": groups})
+
+    said = cli("ls")
+
+    assert [line.split()[0] for line in said.out.splitlines()[1:]] == ["g12", "1", "g11", "2"]
+    assert "g12  ● running    grid ␛[2J" in said.out
+    assert "37/100, 2 failed, 4 running, 12/min, ~5m left" in said.out
+    assert said.err == (
+        "2 tasks and 2 groups of 200 tasks. Tasks of a group: taskdeck ls g12. All: --tasks\n"
+    )
+    for words in (["--tasks"], ["-o", "name"], ["--json"], ["--queue", "q"]):
+        cli("ls", *words)
+        assert "fold" not in runtime.get_last_args("ls")
+
+
+def test_groups_are_listed_on_request(fake_runtime, cli):
+    groups = [make_group(12, "running", running=4, rate=0.42, eta=30.0)]
+    runtime = fake_runtime(group__ls=groups)
+
+    line = cli("ls", "--groups").out.splitlines()[1]
+    assert " ".join(line.split()) == "g12 ● running grid ␛[2J 5m 37/100 2 4 0.42/min ~30s"
+    assert json.loads(cli("ls", "--groups", "--json").out)[0]["group"] == "g12"
+    assert runtime.get_last_args("group.ls") == {"limit": 100}
+    assert "goes with --limit" in cli("ls", "--groups", "--status", "failed").err
+
+
+def test_a_group_as_argument_is_a_filter(fake_runtime, cli):
+    runtime = fake_runtime(browse=make_pages(make_sample_tasks()))
+
+    cli("ls", "g12", "g13", "--filter", "encode", "--json")
+
+    assert runtime.get_last_args("browse")["filter"] == "group:g12,g13 encode"
+    for words, said in (
+        (["g12", "--status", "failed"], "cannot be combined with options"),
+        (["g12", "42"], "ls takes filters and groups such as g12, not names"),
+    ):
+        found = cli("ls", *words)
+        assert found.code == 2 and said in found.err
+
+
 def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime, cli):
     runtime = fake_runtime(ls=make_list_answer([], 0, 5))
 
     cli("ls")
-    assert runtime.get_last_args("ls") == {"limit": 100, "recent": True, "brief": True}
+    assert runtime.get_last_args("ls") == {
+        "limit": 100,
+        "recent": True,
+        "brief": True,
+        "fold": True,
+    }
     cli(
         "ls",
         "--status",

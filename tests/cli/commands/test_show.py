@@ -10,7 +10,8 @@ import pytest
 
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width
-from tests.cli.builders import make_past_time, make_run, make_task
+from app.errors import NotFound
+from tests.cli.builders import make_group, make_past_time, make_run, make_task
 from tests.cli.terminal_command import run_on_terminal
 
 THUMBS = {
@@ -27,6 +28,53 @@ THUMBS = {
                   make_run(2, "failed", exit_code=1, run_seconds=3.2, cpu_seconds=2.9, max_rss=84.0,
                   log_bytes=2150)],
 }  # fmt: skip
+
+
+def test_show_prints_the_progress_of_a_group(fake_runtime, cli):
+    failure = {
+        "number": 7,
+        "name": "a\x1b[2J",
+        "status": "failed",
+        "reason": "exit 1",
+        "ended_at": make_past_time(60),
+    }
+    fake_runtime(
+        group__show=make_group(12, "running", rate=12.0, eta=90.0, failure=failure, max_running=8)
+    )
+
+    assert cli("show", "g12").out.splitlines() == [
+        "g12 grid ␛[2J  ● running",
+        "",
+        "  done         37/100 (37%)",
+        "  tasks        2 failed, 35 succeeded, 59 queued, 4 running",
+        "  rate         12/min, ~1m left",
+        "  at once      8",
+        "  first failed #7 a␛[2J failed 1m ago: exit 1",
+        "  submitted    5m ago by ann",
+        "",
+        "  taskdeck ls g12",
+        "  taskdeck retry --failed g12",
+        "  taskdeck wait g12",
+        "  taskdeck cancel g12",
+    ]
+    assert json.loads(cli("show", "g12", "--json").out)["failure"]["number"] == 7
+
+
+def test_a_task_named_like_a_group_is_shown(fake_runtime, cli):
+    fake_runtime(group__show=NotFound('no group "g12".'), show=THUMBS)
+
+    assert "#1048 thumbs S02" in cli("show", "g12").out
+
+
+def test_why_counts_the_reasons_of_a_group(fake_runtime, cli):
+    groups = [
+        {"text": "wait for queue media (full)", "count": 12},
+        {"text": "are held", "count": 1},
+    ]
+    fake_runtime(why={"group": "g12", "name": "x", "groups": groups, "total": 13, "explained": 13})
+
+    assert cli("why", "g12").out == "12 wait for queue media (full)\n 1 is held\n"
+    assert json.loads(cli("why", "g12", "--json").out)["group"] == "g12"
 
 
 def test_show_prints_the_runs_of_a_task(fake_runtime, cli):

@@ -213,6 +213,8 @@ class VerbCaller:
             "alert.show": [{"id": 1}],
             "cancel.preview": [{"ids": [1, self.last]}],
             "flow": [{"id": 1}, {"id": self.last}],
+            "group.ls": [{}, {"recent": True}],
+            "group.show": [{"id": "g1"}],
             "definition.show": [
                 {"kind": "queues", "name": "gpu"},
                 {"kind": "slas", "name": "starts-within"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from app.errors import NotFound, Usage
 from app.service.context import Call
-from app.service.tasks import actions
+from app.service.tasks import actions, group_views, views
 from app.service.tasks.pages import browse
 from tests.service.calls import execute_sql, submit_task
 from tests.service.tasks.test_groups import submit_group
@@ -96,3 +98,78 @@ async def test_a_group_of_deleted_tasks_is_not_shown(call: Call):
     await actions.rm(call, ids=numbers)
 
     assert list_shown(await browse(call, fold=True)) == []
+
+
+# --- ls, show and why
+
+
+async def test_a_list_of_tasks_has_groups_instead_of_their_tasks(call: Call):
+    await submit_mixed(call)
+    plain = await views.ls(call, brief=True, recent=True)
+
+    found = await views.ls(call, brief=True, recent=True, fold=True)
+
+    assert [line[1] for line in json.loads(found["lines"])] == [1, 5]
+    assert [(group["group"], group["total"]) for group in found["groups"]] == [("g2", 2), ("g1", 3)]
+    assert found["total"] == plain["total"] == 7 and "groups" not in plain
+
+
+async def test_without_groups_a_folded_list_is_the_usual_one(call: Call):
+    await submit_task(call)
+
+    assert await views.ls(call, brief=True, fold=True) == await views.ls(call, brief=True)
+
+
+async def test_single_tasks_of_every_state_stay_in_a_folded_list(call: Call):
+    await submit_mixed(call)
+    changes = (
+        "status = 'running', started_at = created_at",
+        "status = 'succeeded', ended_at = created_at",
+        "status = 'scheduled', not_before = created_at",
+        "hold = 1, status = 'held'",
+    )
+    for number, change in enumerate(changes, 8):
+        await submit_task(call)
+        await execute_sql(call, f"UPDATE tasks SET {change} WHERE number = ?", number)
+
+    found = await views.ls(call, brief=True, fold=True)
+
+    assert [line[1] for line in json.loads(found["lines"])] == [8, 1, 5, 10, 11, 9]
+
+
+async def test_ended_groups_leave_the_usual_list_after_a_day(call: Call):
+    await submit_mixed(call)
+    await actions.cancel(call, ids=["g1"])
+    await execute_sql(call, "UPDATE counters SET updated_at = '2020' WHERE name LIKE 'groups/%'")
+
+    assert [group["group"] for group in await group_views.ls(call, recent=True)] == ["g2"]
+    assert [group["group"] for group in await group_views.ls(call)] == ["g2", "g1"]
+    await actions.rm(call, ids=["g1"])
+    assert [group["group"] for group in await group_views.ls(call)] == ["g2"]
+
+
+async def test_a_group_shows_its_first_failure(call: Call):
+    await submit_mixed(call)
+    assert (await group_views.show(call, id="g1"))["failure"] is None
+    for number, status, at in ((2, "failed", "2026-02"), (3, "lost", "2026-01")):
+        change = "UPDATE tasks SET status = ?, ended_at = ?, reason = 'x' WHERE number = ?"
+        await execute_sql(call, change, status, at, number)
+
+    found = await group_views.show(call, id="g1")
+
+    assert (found["total"], found["failed"], found["status"]) == (3, 2, "queued")
+    assert (found["failure"]["number"], found["failure"]["status"]) == (3, "lost")
+    with pytest.raises(NotFound, match='no group "g9"'):
+        await group_views.show(call, id="g9")
+
+
+async def test_why_counts_the_reasons_of_one_group(call: Call):
+    await submit_mixed(call)
+    await actions.hold(call, ids=[2])
+
+    found = await views.explain(call, ids=["g1"])
+
+    assert (found["group"], found["total"]) == ("g1", 3)
+    assert sum(group["count"] for group in found["groups"]) == 3
+    with pytest.raises(Usage, match="why takes one group, or tasks"):
+        await views.explain(call, ids=["g1", 2])

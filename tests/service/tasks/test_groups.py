@@ -236,6 +236,7 @@ async def test_a_filter_selects_the_tasks_of_groups(call: Call):
     assert await list_numbers("group:g1,g2 status:queued") == [2, 6, 7]
     assert await list_numbers("group:g1 !status:queued queue:default") == [3, 4]
     assert await list_numbers("!group:g1") == [1, 5, 6, 7]
-    assert await list_numbers("group:g9") == []
+    with pytest.raises(NotFound, match='no group "g9"'):
+        await list_numbers("!group:g9")
     done = await actions.cancel(call, select={"filter": "group:g1 status:queued"})
     assert [row["number"] for row in done["done"]] == [2]
