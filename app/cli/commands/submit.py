@@ -52,11 +52,24 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
         return _submit_workflow(session, args)
     if args.lines is not None:
         return _submit_lines(session, args)
+    command = _read_batch_script(session, args)
     tasks, group = _make_tasks(args)
+    if command is not None:
+        tasks = [{**task, "argv": command} for task in tasks]
     stored = _send(session, args, tasks, group)
     if args.dry_run:
         return _print_dry_run(args, stored)
     return _print_and_wait(session, args, stored)
+
+
+def _read_batch_script(session: CommandContext, args: Args) -> list[str] | None:
+    """Apply the options of a script with #SBATCH lines; return its command, None for no such."""
+    if not args.words or args.script is not None or not os.path.isfile(args.words[0]):
+        return None
+    from app.cli.submission import batch_script
+
+    text = batch_script.read_script(args.words[0])
+    return None if text is None else batch_script.apply_script(session, args, text)
 
 
 def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, Any]]) -> int:

@@ -64,7 +64,8 @@ def parse_signal(text: str) -> str:
     return normalize(text)
 
 
-def _parse_array(text: str) -> list[int]:
+def parse_array(text: str) -> list[int]:
+    """Return the indexes of `1-100`. Raise ValueError."""
     from app.core.task_groups import parse_array
 
     return parse_array(text)
@@ -80,7 +81,10 @@ def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
     what = parser.add_argument_group("what to run")
     what.add_argument(
-        "words", nargs="*", metavar="TEMPLATE", help="template to run; a command goes after --"
+        "words",
+        nargs="*",
+        metavar="TEMPLATE",
+        help="template, or file with #SBATCH lines; a command goes after --",
     )
     what.add_argument(
         "-c", dest="script", metavar="SCRIPT", help="shell script; - reads it from stdin"
@@ -106,7 +110,7 @@ def add_submit_options(parser: Parser) -> None:
     )
     what.add_argument(
         "--array",
-        type=make_type(_parse_array),
+        type=make_type(parse_array),
         metavar="LIST",
         help="one task per index of 1-100, 1,3,7 or 0-10:2; replaces {index}",
     )

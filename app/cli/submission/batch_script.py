@@ -1,0 +1,145 @@
+"""Slurm's batch scripts: `taskdeck submit script.sh` reads their `#SBATCH` lines.
+
+The text of a shell script is stored with the task, as Slurm does. Options of the command line win.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from app.cli import output
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import NOT_SUBMITTED, Problem, Refused, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.cli.context import CommandContext
+    from app.cli.parser import Args
+    from app.core.slurm.translation import Translation
+
+_SHELLS = ("sh", "bash", "dash", "ksh", "zsh")
+MAX_SCRIPT = 120_000
+"""Maximum bytes of a script that is stored; Linux passes no longer argument to a program."""
+MAX_NAMED = 10
+_VARIABLES = (
+    'export SLURM_JOB_ID="$TASKDECK_TASK" SLURM_JOBID="$TASKDECK_TASK";'
+    ' [ -z "${TASKDECK_ARRAY_INDEX-}" ] || export SLURM_ARRAY_JOB_ID="$TASKDECK_TASK"'
+    ' SLURM_ARRAY_TASK_ID="$TASKDECK_ARRAY_INDEX";'
+)
+"""Shell text that takes the place of the first line, so that line numbers stay."""
+
+
+def read_script(path: str) -> str | None:
+    """Return the text of a file that has #SBATCH lines, else None."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    return os.fsdecode(data) if b"\n#SBATCH" in data or data.startswith(b"#SBATCH") else None
+
+
+def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
+    """Set the options that the script has and the command line lacks; return its command.
+
+    Tell on stderr what each line became. Raise Problem with all lines that are refused.
+    """
+    from app.core.slurm.header import read_header
+    from app.core.slurm.translation import translate
+
+    if args.each:
+        raise Usage(f"a batch script takes --array or --sweep, not --each. {NOT_SUBMITTED}")
+    path, *words = [*args.words, *(args.command or ())]
+    shown, header = truncate(sanitize(path), 200), read_header(text)
+    given = {name for name, value in vars(args).items() if value}
+    found = translate(header, given, os.environ.get("USER", "user"))
+    _complete(session, args, found)
+    if found.faults:
+        raise _make_problem(shown, sorted(found.faults))
+    for name, value in found.settings.items():
+        setattr(args, name, value)
+    args.resources = [*found.resources.items(), *(args.resources or ())] or None
+    args.tags = [*found.tags.items(), *(args.tags or ())] or None
+    args.name = args.name or os.path.basename(path)
+    args.env = [*_list_variables(args), *found.env, *(args.env or ())]
+    for told in found.told:
+        output.print_note(f"{shown}: {sanitize(told)}")
+    if header.unread:
+        lines = ", ".join(map(str, header.unread[:MAX_NAMED]))
+        output.print_note(
+            f"{shown}: #SBATCH after the first command is not read, as in Slurm: line {lines}"
+        )
+    args.words, args.command = [], ["sh", path]  # the caller replaces it
+    if args.output and not args.array:
+        args.output = args.output.replace("{index}", "0")
+    return _make_command(path, text, words, shown)
+
+
+def _complete(session: CommandContext, args: Args, found: Translation) -> None:
+    """Parse what only options of submit can parse, and check queue and channel."""
+    from app.cli.submission.options import parse_array, parse_at
+
+    for name, parse in (("array", parse_array), ("at", parse_at)):
+        try:
+            if name in found.settings:
+                found.settings[name] = parse(found.settings[name])
+        except ValueError as error:
+            found.faults.append((found.lines[name], f"{name} {error}"))
+    queue = found.settings.get("queue")
+    names = [row["name"] for row in session.call("queue.ls")] if queue else []
+    if queue and queue not in names:
+        found.faults.append(
+            (
+                found.lines["queue"],
+                f"--partition={sanitize(queue)} is refused: there is no such queue. Queues:"
+                f" {', '.join(map(sanitize, names))}; choose one with -q",
+            )
+        )
+    if found.settings.get("notify_on") in ("failed", "ended"):
+        channels = session.call("notify.ls")["channels"]
+        usual = next((one["name"] for one in channels if one["default"]), None)
+        if usual is None:
+            found.faults.append(
+                (
+                    found.lines["notify_on"],
+                    "--mail-type is refused: there is no default channel. Choose one: --notify"
+                    " NAME, or --notify-on never; see: taskdeck help notifications",
+                )
+            )
+
+
+def _list_variables(args: Args) -> list[tuple[str, str]]:
+    """Return the variables of Slurm that do not change from run to run."""
+    cores = str(max(1, int(args.cpu or 1)))
+    found = {
+        "SLURM_JOB_NAME": args.name, "SLURM_CPUS_PER_TASK": cores, "SLURM_CPUS_ON_NODE": cores,
+        "SLURM_NTASKS": "1", "SLURM_NPROCS": "1", "SLURM_NNODES": "1", "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_SUBMIT_DIR": os.getcwd(),
+    }  # fmt: skip
+    return list(found.items())
+
+
+def _make_command(path: str, text: str, words: list[str], shown: str) -> list[str]:
+    """Return the command that runs the script: its text in its shell, or else its file."""
+    first, _, rest = text.partition("\n")
+    try:
+        shell = shlex.split(first[2:]) if first.startswith("#!") else ["/bin/sh"]
+    except ValueError:
+        shell = []
+    if not shell:
+        raise Usage(f"{shown} line 1: names no interpreter. {NOT_SUBMITTED}")
+    names = [os.path.basename(word) for word in shell[:2]]
+    is_shell = names[0] in _SHELLS or (names[0] == "env" and names[-1] in _SHELLS)
+    body = f"{_VARIABLES}\n{rest}" if first.startswith("#!") else f"{_VARIABLES}\n{text}"
+    if is_shell and len(os.fsencode(body)) <= MAX_SCRIPT:
+        return [*shell, "-c", body, path, *words]
+    output.print_note(f"{shown}: its file is read when the task starts, so keep it.")
+    return [*shell, os.path.abspath(path), *words]
+
+
+def _make_problem(shown: str, faults: list[tuple[int, str]]) -> Problem:
+    said = [f"line {line}: {text.rstrip('.')}" for line, text in faults[:MAX_NAMED]]
+    more = [f"and {len(faults) - MAX_NAMED} more"] if faults[MAX_NAMED:] else []
+    kind = Refused if any(" is refused: " in text for _, text in faults) else Usage
+    return kind(f"{shown} {'; '.join([*said, *more])}. {NOT_SUBMITTED}")

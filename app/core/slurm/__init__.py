@@ -1,0 +1,1 @@
+"""Options of Slurm's batch scripts, and their translation."""

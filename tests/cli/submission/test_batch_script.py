@@ -1,0 +1,97 @@
+"""`taskdeck submit script.sh` with #SBATCH lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """\
+#!/bin/bash -l
+#SBATCH -c 2 --time=10 -o %x-%a.out
+#SBATCH -p night
+set -e
+echo "{index}"
+#SBATCH --nodes=4
+"""
+STORED = [
+    {"uuid": "u7", "number": 7, "name": "job.sh", "queue": "night", "status": "queued"},
+]  # fmt: skip
+QUEUES = [{"name": "default"}, {"name": "night"}]
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "job.sh"
+    path.write_text(SCRIPT)
+    return path
+
+
+def test_the_text_runs_in_its_shell_with_the_options_of_its_lines(fake_runtime, cli, script):
+    runtime = fake_runtime(submit=STORED, queue__ls=QUEUES)
+
+    said = cli("submit", "job.sh", "a", "--", "b c")
+
+    (task,) = runtime.get_last_args("submit")["tasks"]
+    shell, text, words = task["argv"][:3], task["argv"][3], task["argv"][4:]
+    assert (said.code, said.out, shell) == (0, "7\n", ["/bin/bash", "-l", "-c"])
+    assert words == ["job.sh", "a", "b c"] and text.split("\n")[1:] == SCRIPT.split("\n")[1:]
+    assert "SLURM_JOB_ID" in text.split("\n")[0]
+    del task["argv"]
+    assert task == {
+        "name": "job.sh", "cpu": 2, "timeout": 600.0, "output": "{name}-0.out", "queue": "night",
+    }  # fmt: skip
+    assert runtime.get_last_args("submit")["env"]["SLURM_CPUS_PER_TASK"] == "2"
+    assert "job.sh: -c 2 → --cpu 2" in said.err and "not read, as in Slurm: line 6" in said.err
+
+
+def test_options_of_the_command_line_win(fake_runtime, cli, script):
+    runtime = fake_runtime(submit=STORED)
+
+    said = cli("submit", "-q", "fast", "--cpu", "8", "-n", "x", "job.sh")
+
+    (task,) = runtime.get_last_args("submit")["tasks"]
+    assert (task["queue"], task["cpu"], task["name"], task["timeout"]) == ("fast", 8, "x", 600.0)
+    assert "job.sh: -p night (the command line decides)" in said.err
+
+
+def test_an_array_replaces_nothing_in_the_script(fake_runtime, cli, script):
+    runtime = fake_runtime(submit=STORED)
+
+    cli("submit", "-q", "fast", "--array", "1-2", "job.sh")
+
+    sent = runtime.get_last_args("submit")
+    assert [task["output"] for task in sent["tasks"]] == ["{name}-1.out", "{name}-2.out"]
+    assert all('echo "{index}"' in task["argv"][3] for task in sent["tasks"])
+    assert sent["group"]["indexes"] == [1, 2]
+
+
+def test_all_refused_lines_are_named_at_once(fake_runtime, cli, script):
+    fake_runtime(queue__ls=QUEUES[:1], notify__ls={"channels": []})
+    script.write_text(SCRIPT.replace("set -e", "#SBATCH --exclusive --mail-type=END\nset -e"))
+
+    said = cli("submit", "job.sh")
+
+    told = " ".join(said.err.split())
+    assert said.code == 4 and "job.sh line 3: --partition=night is refused: there is no" in told
+    assert "Queues: default; choose one with -q; line 4: --exclusive is refused:" in told
+    assert "line 4: --mail-type is refused: there is no default channel." in told
+
+
+def test_a_script_of_another_language_runs_from_its_file(fake_runtime, cli, script):
+    runtime = fake_runtime(submit=STORED)
+    script.write_text("#!/usr/bin/env python3\n#SBATCH -c 2\nprint()\n")
+
+    said = cli("submit", "job.sh")
+
+    (task,) = runtime.get_last_args("submit")["tasks"]
+    assert task["argv"] == ["/usr/bin/env", "python3", str(script)]
+    assert "its file is read when the task starts" in said.err
+
+
+def test_a_script_without_such_lines_is_no_batch_script(fake_runtime, cli, script):
+    fake_runtime(submit=STORED)
+    script.write_text("#!/bin/sh\nls\n")
+
+    assert "SBATCH" not in cli("submit", "./job.sh").err
