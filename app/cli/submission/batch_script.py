@@ -71,8 +71,9 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
             f"{shown}: #SBATCH after the first command is not read, as in Slurm: line {lines}"
         )
     args.words, args.command = [], ["sh", path]  # the caller replaces it
-    if args.output and not args.array:
-        args.output = args.output.replace("{index}", "0")
+    for name in () if args.array else ("output", "error"):
+        if pattern := getattr(args, name):
+            setattr(args, name, pattern.replace("{index}", "0"))
     return _make_command(path, text, words, shown)
 
 

@@ -142,10 +142,9 @@ class _Translator:
 
     def set_error(self, text: str) -> str:
         output = self.options.get("output")
-        if output is None:
-            shown = self.set("output", values.translate_pattern(text, self.user))
-            return f"{shown} (one file for both streams)"
-        return "(--output has both streams)"
+        if output is not None and output.value == text:
+            return "(--output has both streams)"
+        return self.set("error", values.translate_pattern(text, self.user))
 
     def set_mail(self, text: str) -> str:
         types = values.parse_mail_types(text)
@@ -166,7 +165,7 @@ class _Translator:
 _FIELDS: dict[str, Sequence[str]] = {
     "job-name": ("name",), "cpus-per-task": ("cpu",), "cpus-per-gpu": ("cpu",),
     "mincpus": ("cpu",), "mem": ("memory",), "mem-per-cpu": ("memory",),
-    "mem-per-gpu": ("memory",), "time": ("timeout",), "output": ("output",), "error": ("output",),
+    "mem-per-gpu": ("memory",), "time": ("timeout",), "output": ("output",), "error": ("error",),
     "array": ("array", "sweep", "sweep_file", "each"), "partition": ("queue",), "chdir": ("cwd",),
     "dependency": ("after", "after_any", "after_failure", "after_start"),
     "signal": ("signal",), "begin": ("at",), "nice": ("priority",), "priority": ("priority",),

@@ -17,13 +17,14 @@ def translate_lines(*options: str, given: set[str] | None = None) -> Translation
 def test_options_become_settings_of_submit():
     found = translate_lines(
         "-J train -c 4", "--mem-per-cpu=1G", "-t 1:00:00", "--gres=gpu:2", "-p gpu",
-        "-d afterok:3", "-o %x.out -e %x.err", "--account=abc", "--nice=5", "--export=ALL,A=1",
+        "-d afterok:3", "-o %x.out -e %x-%a.err", "--account=abc", "--nice=5", "--export=ALL,A=1",
         "--signal=USR1@60", "--mail-type=FAIL", "--hold", "--array=1-3", "--chdir=/srv",
     )  # fmt: skip
 
     assert found.settings == {
         "name": "train", "cpu": 4, "memory": 4096.0, "timeout": 3600.0, "queue": "gpu",
-        "after": ["3"], "output": "{name}.out", "priority": -5, "signal": "USR1@60s",
+        "after": ["3"], "output": "{name}.out",
+        "error": "{name}-{index}.err", "priority": -5, "signal": "USR1@60s",
         "notify_on": "failed", "hold": True, "array": "1-3", "cwd": "/srv",
     }  # fmt: skip
     assert (found.resources, found.tags, found.env) == (
@@ -37,6 +38,10 @@ def test_options_become_settings_of_submit():
         "--mem-per-cpu=1G → --memory 4096M",
     ]
     assert found.lines["memory"] == 3 and found.faults == []
+
+
+def test_the_same_file_keeps_both_streams_together():
+    assert translate_lines("-o x.log", "-e x.log").settings == {"output": "x.log"}
 
 
 def test_gpus_scale_memory_and_cores():
