@@ -140,6 +140,7 @@ COVERING_TESTS = {
     "tests/tui/forms/test_submit_draft.py": "tui/forms/submit_calls",
     "tests/tui/logviewer/test_pager.py": "tui/logviewer/{layout,search,source}",
     "tests/tui/logviewer/test_widget.py": "tui/logviewer/{prompt,reader}",
+    "tests/tui/screens/test_usage.py": "tui/pages/usage",
     "tests/tui/screens/test_what_if.py": "tui/actions/what_if tui/pages/what_if",
     "tests/tui/panes/test_queues_and_pools.py": "tui/actions/queues_pools tui/panes/pools",
     "tests/tui/screens/deck/test_deck_keys.py": "tui/{app,app_host,base_app,deck_app,key_dispatch}"

@@ -22,9 +22,10 @@ KINDS = ("queue", "template", "user")
 async def read_usage(call: Call, *, by: str = "queue", since: Any = "30d") -> dict[str, Any]:
     """Return what runs used since a past time, by queue, template, user or `tag:KEY`.
 
-    The result is {by, since, rows, total}. A task counts once, in the period in which its latest
-    attempt ended or runs; its hours and those of its earlier attempts count where they passed.
-    Cores, memory and GPUs are those reserved; `cpu_used_hours` are measured.
+    The result is {by, since, complete_since, rows, total}. A task counts once, in the period in
+    which its latest attempt ended or runs; its hours and those of its earlier attempts count where
+    they passed. Cores, memory and GPUs are those reserved; `cpu_used_hours` are measured. After
+    `complete_since` no run is missing; None if cleanup removed no run of the period.
     """
     group, tag = _parse_group(by)
     begin, now = parse_since(since) or "", timestamps.now()
@@ -36,8 +37,11 @@ async def read_usage(call: Call, *, by: str = "queue", since: Any = "30d") -> di
     merged = _merge(sums)
     rows = sorted(merged.values(), key=lambda one: (-one.core_seconds, one.name or "", one.runs))
     total = _add_all(None, rows)
+    removed = await call.db.read(store.find_removed_until)
     return {
-        "by": by, "since": begin, "rows": [_to_row(one) for one in rows], "total": _to_row(total),
+        "by": by, "since": begin,
+        "complete_since": removed if removed and removed > begin else None,
+        "rows": [_to_row(one) for one in rows], "total": _to_row(total),
     }  # fmt: skip
 
 

@@ -95,6 +95,7 @@ class TaskdeckApp(Navigation):
             "Database: size, backups, what cleanup frees",
             id="place.database",
         ),
+        Binding("U", "go('usage')", "Usage: hours of CPU and GPUs by whom", id="place.usage"),
         Binding(
             "I", "what_if", "What if: other amounts, waits before and after", id="place.what-if"
         ),

@@ -36,6 +36,7 @@ KEY_ACTIONS = {
     "9": "go('history')",
     "O": "go('operations')",
     "B": "go('database')",
+    "U": "go('usage')",
 }
 """Actions of keys that go to places, other than those of the deck and its panes."""
 
@@ -228,6 +229,12 @@ class Navigation(BaseApp):
         from app.tui.screens.database import DatabaseScreen
 
         self.push_screen(DatabaseScreen(self.client_factory))
+
+    def open_usage(self) -> None:
+        """Open the usage of a period."""
+        from app.tui.screens.usage import UsageScreen
+
+        self.push_screen(UsageScreen(self.client_factory))
 
     def action_what_if(self) -> None:
         """Open the what-if screen over this one; the marked tasks are supposed to be cancelled."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.queries import groups, pending_parents, rollups
+from db.queries import groups, pending_parents, rollups, usage
 from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 
@@ -369,6 +369,7 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
         "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)",
         [(r, now, now) for r in runs],
     )
+    usage.note_removal(c, list(runs))
     _delete_rows(c, "instances", "runid", list(runs))
     task_rows = _delete_dependencies(c, _find_without_runs(c, {*runs.values(), *tasks}))
     last = {task: runid for runid, task in sorted(runs.items())}

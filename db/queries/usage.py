@@ -6,11 +6,14 @@ before the period does not count.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from db import raw_sql
+from db import raw_sql, timestamps
+from db.queries import counters
 from db.states import ACTIVE_SQL
 
 PAGE = 20_000
@@ -84,6 +87,27 @@ def sum_ended(
 def sum_active(c: Connection, group: str, tag: str, since: str, now: str) -> list[UsageSum]:
     """Return the sums of the active runs until now."""
     return _query(c, group, _ACTIVE, {"since": since, "now": now, "tag": tag})
+
+
+REMOVED_UNTIL = "usage/removed-until"
+"""Counter: the latest end of a run that cleanup removed, in microseconds of UNIX time."""
+_LAST_END = "SELECT max(end_time) FROM instances WHERE runid IN (SELECT value FROM json_each(?))"
+
+
+def note_removal(c: Connection, runids: Sequence[str]) -> None:
+    """Record that these runs are about to be removed, so that sums may lack them."""
+    last = raw_sql.fetch_value(c, _LAST_END, (json.dumps(list(runids)),)) if runids else None
+    if last is None:
+        return
+    until = round(timestamps.to_unix(last) * 1e6)
+    if until > (counters.read_value(c, REMOVED_UNTIL) or 0):
+        counters.set_value(c, REMOVED_UNTIL, until)
+
+
+def find_removed_until(c: Connection) -> str | None:
+    """Return the time after which no run that ended has been removed, None if none ever was."""
+    until = counters.read_value(c, REMOVED_UNTIL)
+    return timestamps.from_unix(until / 1e6) if until else None
 
 
 def _query(c: Connection, group: str, chosen: str, parameters: dict[str, Any]) -> list[UsageSum]:

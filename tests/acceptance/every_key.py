@@ -51,6 +51,7 @@ from app.tui.screens.submit_form import SubmitScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.screens.tasks import TasksScreen
 from app.tui.screens.templates import TemplatesScreen
+from app.tui.screens.usage import UsageScreen
 from app.tui.screens.what_if import WhatIfScreen
 from app.tui.widgets.document import DocumentView
 from app.tui.widgets.filter_input import FilterInput
@@ -324,6 +325,7 @@ VISITS = (
         DocumentView,
         ((":", "a command, a queue"), ("database\r", "Slow statements")),
     ),
+    Visit("usage", UsageScreen, DocumentView, (("U", r"(?s)Usage.*By queue"),)),
     Visit("what if", WhatIfScreen, DocumentView, (("I", r"(?s)What if.*Before and after"),)),
     Visit("operations", OperationsScreen, Table, (("O", r"(?s)\A *O Operations.*▌"),)),
     Visit(

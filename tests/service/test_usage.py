@@ -11,6 +11,7 @@ from app.errors import Usage
 from app.service import usage
 from app.service.context import Call
 from db import timestamps
+from db.queries import retention
 from db.queries import usage as store
 from tests.service.calls import execute_sql, submit_task
 
@@ -123,3 +124,18 @@ async def test_a_home_without_runs_has_no_usage(call: Call):
     found = await usage.read_usage(call)
 
     assert found["rows"] == [] and found["total"]["tasks"] == 0
+
+
+async def test_figures_say_since_when_no_run_is_missing(call: Call):
+    for _ in range(2):
+        await submit_task(call)
+    await add_run(call, 1, 1, began=10, ended=9)
+    await add_run(call, 2, 1, began=5, ended=3)
+    await execute_sql(call, "UPDATE tasks SET status = 'succeeded', ended_at = ?", at(3))
+    assert (await usage.read_usage(call))["complete_since"] is None
+
+    await call.db.write(retention.remove_runs, ["1-1"])
+    await call.db.write(retention.remove_runs, [])
+
+    assert (await usage.read_usage(call))["complete_since"] == at(9)
+    assert (await usage.read_usage(call, since="8h"))["complete_since"] is None

@@ -762,6 +762,7 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
         "away": AWAY_ANSWER, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg",
         "uuid": ""}],
         "board_at": _answer_board_at, "forecast": fake_what_if.answer_what_if,
+        "usage": fake_what_if.answer_usage,
     }  # fmt: skip
     return FakeRuntime(**(usual | more))
 

@@ -53,3 +53,26 @@ def _make_side(share: float, missed: list[dict[str, Any]]) -> dict[str, Any]:
         "drained_in": 9000 * share, "missed": missed, "hours": {"cpu": 12.5, "gpu": 4.0},
         "use": {"main": {"cpu": 0.4, "gpu": None}, "gpu": {"cpu": 0.3, "gpu": 0.9}},
     }  # fmt: skip
+
+
+def answer_usage(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the usage of three groups; runs of the first days are removed."""
+    names = {"queue": ("gpu", "media", "default"), "user": ("ann", "bob", "taskdeck")}
+    rows = [
+        _make_usage_row(name, 1200 / 10**at, at)
+        for at, name in enumerate(names.get(args["by"], ("vision", "audio", None)))
+    ]
+    return {
+        "by": args["by"], "since": "2026-10-26T09:00:00.000000Z", "rows": rows,
+        "complete_since": None if args["since"] == "1d" else "2026-11-01T10:00:00.000000Z",
+        "total": _make_usage_row(None, 1332, 0),
+    }  # fmt: skip
+
+
+def _make_usage_row(name: str | None, tasks: float, at: int) -> dict[str, Any]:
+    return {
+        "name": name, "tasks": int(tasks), "runs": int(tasks * 1.1), "failed": 4 - at,
+        "run_hours": tasks / 4, "cpu_hours": tasks, "cpu_used_hours": tasks / 2,
+        "memory_gib_hours": tasks * 4, "gpu_hours": tasks / 3, "mean_wait": 75.0 + at,
+        "longest_wait": 7200.0,
+    }  # fmt: skip

@@ -129,6 +129,7 @@ ROUTES: dict[str, Route] = {
     "history-moment": make_key_route("9", "tab", "left"),
     "operations": make_key_route("O"),
     "operation": make_key_route("O", "enter"),
+    "usage": make_key_route("U"),
     "what-if": make_key_route("I"),
     "what-if-changed": make_key_route(" ", "I", "j", "+", "+"),
     "help": make_key_route("?"),

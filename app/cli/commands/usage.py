@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import output
+from app.cli import output, time_format
 from app.cli.parser import AGE, Args, Command, Parser, add_row_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text import units
@@ -40,6 +40,10 @@ def show_usage(session: CommandContext, args: Args) -> int:
         output.print_table(columns, [_format_row(row) for row in [*rows, *total]], args.wide)
     else:
         output.print_message("no runs in this time")
+    if since := found["complete_since"]:
+        output.print_note(
+            f"complete since {time_format.format_clock(since)}: cleanup removed older runs."
+        )
     return 0
 
 

@@ -13,7 +13,9 @@ NONE = ROW | {"name": None, "mean_wait": None, "longest_wait": None}
 
 
 def test_usage_prints_a_line_for_each_group_and_the_sum(fake_runtime, cli):
-    runtime = fake_runtime(usage={"by": "tag:exp", "rows": [ROW, NONE], "total": ROW})
+    runtime = fake_runtime(
+        usage={"by": "tag:exp", "complete_since": None, "rows": [ROW, NONE], "total": ROW}
+    )
 
     lines = cli("usage", "--by", "tag:exp", "--since", "7d").out.splitlines()
 
@@ -25,15 +27,22 @@ def test_usage_prints_a_line_for_each_group_and_the_sum(fake_runtime, cli):
 
 
 def test_usage_prints_rows_for_programs(fake_runtime, cli):
-    answer = {"by": "queue", "rows": [ROW], "total": ROW}
+    answer = {
+        "by": "queue",
+        "complete_since": "2026-05-19T10:00:00.000000Z",
+        "rows": [ROW],
+        "total": ROW,
+    }
     fake_runtime(usage=answer)
 
     assert json.loads(cli("usage", "--json").out) == answer
     assert cli("usage", "-o", "tsv").out.splitlines()[1].split("\t")[:3] == ["lr", "1200", "1300"]
-    assert cli("usage", "--by", "queue").out.count("all ") == 0
+    said = cli("usage", "--by", "queue")
+    assert said.out.count("all ") == 0
+    assert "complete since" in said.err and "cleanup removed older runs" in said.err
 
 
 def test_usage_without_runs_says_so(fake_runtime, cli):
-    fake_runtime(usage={"by": "queue", "rows": [], "total": ROW})
+    fake_runtime(usage={"by": "queue", "complete_since": None, "rows": [], "total": ROW})
 
     assert cli("usage").err == "no runs in this time\n"
