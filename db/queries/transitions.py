@@ -858,9 +858,8 @@ def retry(c: Connection, uuids: Sequence[str], by: str, *, keeps_parents: bool =
     if not keeps_parents:
         raw_sql.execute_statement(
             c,
-            "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) AND EXISTS"
-            " (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN"
-            f" ({_quote_words(ENDED)}))",
+            "DELETE FROM dependencies AS d WHERE task_id IN (SELECT value FROM json_each(?)) AND"
+            f" EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = d.parent_id AND ({_BROKEN}))",
             (json.dumps(changed_rows),),
         )
     recompute_waiting_state(c, changed_rows, by)
