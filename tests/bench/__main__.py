@@ -25,6 +25,7 @@ from tests.bench import (
     latency,
     log_view,
     memory,
+    rounds,
     rules,
     schedules,
     screens,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
     "search": lambda house, _: search.measure(house),
     "memory": memory.measure,
     "rules": rules.measure,
+    "rounds": rounds.measure,
     "schedules": lambda house, _: schedules.measure(house),
     "data": backups.measure,
 }
@@ -71,7 +73,7 @@ def _arguments() -> argparse.Namespace:
         nargs="*",
         help=(
             "commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory,"
-            " rules, schedules, data; all when none is named"
+            " rules, rounds, schedules, data; all when none is named"
         ),
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list")
