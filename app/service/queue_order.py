@@ -11,10 +11,11 @@ from db import timestamps
 from db.engine import Connection
 from db.queries import age_order, dispatch, reads
 
-LOOKAHEAD = 1000
-"""Tasks of a queue of which the policy `shortest` compares the expected times.
+LOOKAHEAD = 500
+"""Tasks of a pool of which the policy `shortest` compares the expected times.
 
-They are the oldest ones: run times are learned while tasks wait, so no stored order would hold.
+They are the oldest ones: run times are learned while tasks wait, so no stored order would hold. The
+waiting queues of a pool share them.
 """
 
 
@@ -43,18 +44,23 @@ def _estimate_run(c: Connection, past: PastRuns, row: Any) -> float | None:
     return median if row.timeout is None else min(median, row.timeout)
 
 
-def list_first(c: Connection, past: PastRuns, queue: str, policy: str, limit: int) -> Sequence[Any]:
-    """Return the first queued tasks of a queue, in the order of its pool."""
+def list_first(
+    c: Connection, past: PastRuns, queue: str, policy: str, limit: int, most: int | None = None
+) -> Sequence[Any]:
+    """Return the first queued tasks of a queue, in the order of its pool.
+
+    The policy `shortest` compares at most so many.
+    """
     if policy == PRIORITY:
         return dispatch.list_queued(c, queue, limit)
     if policy == FIFO:
         return age_order.list_queued(c, queue, limit)
-    return _list_shortest(c, past, queue)[:limit]
+    return _list_shortest(c, past, queue, most or LOOKAHEAD)[:limit]
 
 
-def _list_shortest(c: Connection, past: PastRuns, queue: str) -> list[Any]:
+def _list_shortest(c: Connection, past: PastRuns, queue: str, most: int) -> list[Any]:
     """Return the oldest queued tasks, shortest first; each waits less the longer it has waited."""
-    rows = age_order.list_queued(c, queue, LOOKAHEAD)
+    rows = age_order.list_queued(c, queue, most)
     return _sort_by_rank(c, past, rows)
 
 

@@ -95,7 +95,7 @@ def _add_queues(c: Connection, queues: int) -> None:
     for number in range(queues):
         c.exec_driver_sql(
             "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at)"
-            " SELECT ?1, 1000, status, priority, pool, created_at, updated_at FROM queues"
+            " SELECT ?1, 16, status, priority, pool, created_at, updated_at FROM queues"
             " WHERE name = 'default'",
             (f"q{number}",),
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from app.service import board, dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import pages, views
+from app.service.tasks import pages, submit, views
 from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view
 from tests.service.calls import execute_sql, submit_task
 
@@ -126,3 +128,36 @@ def test_a_busy_board_reuses_a_forecast_and_why_does_not():
 
     assert cache.forecast(after, may_lag=True).may_start == made.may_start
     assert set(cache.forecast(after).may_start) == {1, 2}
+
+
+async def plan(call: Call) -> list[int]:
+    """Return the numbers of the tasks that would start now."""
+    _, starts = await call.db.write(dispatch_view.plan_starts, dispatch_view.RunTimeCache())
+    return [task.number for task in starts]
+
+
+async def test_a_round_starts_all_that_fit_although_it_reads_few_at_first(
+    runtime_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dispatch_view, "MAX_DEPTH", 3)
+    await queues.pool_set(runtime_call, name="default", cpu=20)
+    await queues.queue_set(runtime_call, name="default", capacity=20)
+    await queues.queue_create(runtime_call, name="low", capacity=20, priority=-1)
+    tasks = [{"argv": ["true"], "queue": "low" if at % 2 else "default"} for at in range(50)]
+    await submit.submit(runtime_call, tasks=tasks, env={})
+
+    assert await plan(runtime_call) == list(range(1, 40, 2))
+
+
+async def test_reasons_follow_the_depth_of_a_round(
+    runtime_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dispatch_view, "MAX_DEPTH", 3)
+    await queues.pool_set(runtime_call, name="default", cpu=2)
+    await queues.queue_set(runtime_call, name="default", capacity=9)
+    for cpu in (1, 2, 2, 2, 1):
+        await submit_task(runtime_call, cpu=cpu, timeout=60)
+
+    assert await plan(runtime_call) == [1]
+    (why,) = await views.explain(runtime_call, ids=[5])
+    assert "starting-soon" not in {reason["code"] for reason in why["reasons"]}

@@ -68,7 +68,8 @@ class QueueView:
     `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds. If `storing`
     is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored. If
     `first_gap` is not None, tasks that limits stop are left out from that position on. `open` tells
-    when the queue starts tasks, `windows` the same for the next week; None is always.
+    when the queue starts tasks, `windows` the same for the next week; None is always. A round looks
+    at the first `depth` tasks; None is all.
     """
 
     name: str
@@ -84,6 +85,7 @@ class QueueView:
     first_gap: int | None = None
     open: str | None = None
     windows: Windows | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,8 +406,17 @@ def decide(view: DispatchView) -> DispatchDecision:
         room_of[run.queue].occupy(run, get_known_end(run.ends_in))
     limits = LimitBudget(view.limits, view.active) if view.limits else None
     halted = view.halted is not None
-    starts = [] if halted else start_tasks(order_tasks(view), room_of, slots, limits)
+    line = () if halted else order_tasks(_cut_depths(view))
+    starts = start_tasks(line, room_of, slots, limits)
     return DispatchDecision(rooms, slots, starts, limits)
+
+
+def _cut_depths(view: DispatchView) -> DispatchView:
+    """Return the view with the tasks that a round looks at."""
+    if all(queue.depth is None or len(queue.waiting) <= queue.depth for queue in view.queues):
+        return view
+    cut = (replace(queue, waiting=queue.waiting[: queue.depth]) for queue in view.queues)
+    return replace(view, queues=tuple(cut))
 
 
 def split_view(view: DispatchView) -> list[DispatchView]:

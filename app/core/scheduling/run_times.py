@@ -58,7 +58,9 @@ def estimate_duration(past: DurationStats | None, limit: float | None) -> float 
     The timeout applies until history is available. The 95th percentile is used instead of the
     median, so that a backfilled task rarely delays a reservation.
     """
-    return _min_known(past.p95 if past else None, limit)
+    if past is None or limit is None:  # in the hot path of a round
+        return limit if past is None else past.p95
+    return min(past.p95, limit)
 
 
 def estimate_remaining(
