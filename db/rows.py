@@ -101,6 +101,7 @@ class TaskStateRow(NamedTuple):
     template: str | None
     resources: str | None
     early_signal: str | None
+    retry_on_oom: str | None
     hold: bool
     pinned: bool
 

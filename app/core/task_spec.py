@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.core import early_signal
+from app.core import early_signal, oom_retry
 from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.notifications.notices import NEVER, OUTCOMES
 from app.core.output_file import check_pattern
@@ -124,6 +124,9 @@ def _check_early_signal(value: Any) -> str | None:
 EarlySignalText = Annotated[str | None, BeforeValidator(_check_early_signal)]
 
 
+OomRetryText = Annotated[str | None, BeforeValidator(oom_retry.normalize)]
+
+
 def _check_outcome(value: str) -> str:
     if value not in (*OUTCOMES, NEVER):
         raise ValueError(f"must be {', '.join(OUTCOMES)} or {NEVER}, not {units.quote(value)}")
@@ -169,6 +172,7 @@ class TaskSpec(BaseModel):
     log_limit: Size | None = None
     signal: EarlySignalText = None
     output: Annotated[OsStr, AfterValidator(check_pattern)] | None = None
+    retry_on_oom: OomRetryText = None
     error: Annotated[OsStr, AfterValidator(check_pattern)] | None = None
     stdin: bool = False
     split: bool = False

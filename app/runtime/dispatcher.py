@@ -28,6 +28,7 @@ from app.core.scheduling.devices import make_variables
 from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
 from app.runtime.keeper_client import KeeperClient
+from app.runtime.oom_kills import OomKills
 from app.runtime.output_copier import OutputCopier
 from app.runtime.quarantine import Quarantine
 from app.runtime.run_verdict import judge_run
@@ -142,6 +143,7 @@ class Dispatcher:
         self.run_times = dispatch_view.RunTimeCache()
         self.quarantine = Quarantine(db)
         self.copier = OutputCopier(db, home)
+        self.oom_kills = OomKills()
         self._run_limits = WatchedRead(db, dispatch.map_run_limits)
         self.halted: str | None = None
         self.draining = False
@@ -350,7 +352,7 @@ class Dispatcher:
         if events.overdue:
             transitions.stop(c, events.overdue, "timeout", transitions.SYSTEM)
         if events.ended:
-            ends = [self._attach_log(event) for event in events.ended]
+            ends = [self.oom_kills.add_kill(self._attach_log(event)) for event in events.ended]
             transitions.record_ends(c, ends, orders.judge_end, recount=False)
         if events.hello is not None:
             orders.unknown = self._resolve_lost_runs(c, events.hello, orders.judge_end)
@@ -490,6 +492,7 @@ class Dispatcher:
         if keeper is None:
             return
         self._environments |= orders.environments
+        self.oom_kills.note_starts(run.runid for run in orders.claimed if run.task.retry_on_oom)
         self.copier.runs |= {
             run.runid for run in orders.claimed if run.task.output or run.task.error
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.core.oom_retry import choose_memory, describe_retry, is_out_of_memory, parse_oom_retry
 from app.core.scheduling.retry import compute_retry_delay
 from app.core.text.exit_text import format_exit
 from app.core.text.sanitize import sanitize
@@ -35,8 +36,29 @@ def judge_run(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
     retries = run.retries if end.get("again", True) and not cancelled else 0
     retry_in = compute_retry_delay(run.failures + 1, retries, run.retry_delay, status.value)
     reason = _format_reason(status, run, end)
+    if run.retry_on_oom and is_out_of_memory(end, run.memory, bool(stop_reason)):
+        return _judge_out_of_memory(run, end, reason or "", retry_in)
     # Program and folder names in the keeper's record may contain any bytes.
     return RunVerdict(status, None if reason is None else sanitize(reason), retry_in)
+
+
+def _judge_out_of_memory(
+    run: RunFacts, end: dict[str, Any], reason: str, retry_in: float | None
+) -> RunVerdict:
+    """Return the verdict on a run that was killed for memory: a retry with more, once."""
+    used = (end.get("maxrss") or 0) / 1024
+    before = max(run.memory, used)
+    rule = parse_oom_retry(run.retry_on_oom or "")
+    memory = choose_memory(rule, run.memory, used, run.pool_memory)
+    if run.oom_memory is not None:
+        note = f"out of memory again at {format_memory(before)}"
+    elif memory is None:
+        limit = f"its limit {format_memory(rule.most)}" if rule.most else "the pool"
+        note = f"out of memory at {format_memory(before)}, and {limit} allows no more"
+    else:
+        note, retry_in = describe_retry(before, memory), run.retry_delay
+    memory = None if run.oom_memory is not None else memory
+    return RunVerdict(RunStatus.FAILED, f"{reason}; {note}", retry_in, memory, memory and before)
 
 
 def _find_status(run: RunFacts, end: dict[str, Any]) -> RunStatus:

@@ -12,6 +12,7 @@ from math import inf
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from app.core.oom_retry import find_note as find_oom_note
 from app.core.scheduling import run_times
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
@@ -587,7 +588,7 @@ def _build_subject(
                    task.held_by if task.hold else None, due, at, retry_in, task.attempts,
                    task.failures, task.retries,
                    waits_for, (task.held_by or "").startswith(quarantine.HELD_BY),
-                   subjects)  # fmt: skip
+                   subjects, find_oom_note(task.reason))  # fmt: skip
 
 
 def _seconds_until(text: str | None, now: datetime) -> float | None:

@@ -31,7 +31,8 @@ ACTIVE = (
 )
 STARTABLE = (
     "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace,"
-    " early_signal, output, stdin, split, error, name, group_number, group_index, sweep"
+    " early_signal, output, stdin, split, error, retry_on_oom, name, group_number, group_index,"
+    " sweep"
     " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
 WITH_LIMIT = (

@@ -17,6 +17,10 @@ class RunVerdict:
     status: RunStatus
     reason: str | None
     retry_in: float | None = None
+    memory: float | None = None
+    """MiB to reserve from now on, after a run that was killed for memory."""
+    ran_out_of: float | None = None
+    """MiB that were not enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,12 @@ class RunFacts:
     deadline: str | None
     overtaken: int = 0
     """True if a later run of the task is active. Then only that run's end counts."""
+    memory: float = 0.0
+    retry_on_oom: str | None = None
+    oom_memory: float | None = None
+    """MiB that were not enough, if the task was retried with more memory before."""
+    pool_memory: float | None = None
+    """MiB of the pool, if the task may be retried with more memory."""
 
 
 Judge = Callable[[RunFacts, dict[str, Any]], RunVerdict]

@@ -542,7 +542,9 @@ _OVERTAKEN = f"""(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o
 _ENDING = f"""
 SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures,
   t.retry_delay, t.timeout, t.log_limit,
-  i.start_time, i.queue, i.deadline, {_OVERTAKEN}
+  i.start_time, i.queue, i.deadline, {_OVERTAKEN}, i.memory, t.retry_on_oom, t.oom_memory,
+  CASE WHEN t.retry_on_oom IS NOT NULL THEN (SELECT p.total_memory FROM queues q JOIN pools p
+    ON p.name = q.pool WHERE q.name = t.queue) END
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
 WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
 """
@@ -629,12 +631,19 @@ def _end_tasks(
     """
     ended_uuids: list[str] = []
     retrying = [
-        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
+        (verdict, {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
         "started_at": timestamps.from_unix(get_start_time(run, event)),
-         "retry_at": timestamps.from_unix(event["at"] + verdict.retry_in)}
+         "retry_at": timestamps.from_unix(event["at"] + verdict.retry_in)})
         for run, verdict, event in ends if verdict.retry_in is not None
     ]  # fmt: skip
-    changed_rows = move_tasks(c, TaskStatus.RETRYING, retrying, SYSTEM)
+    usual = [row for verdict, row in retrying if verdict.memory is None]
+    changed_rows = move_tasks(c, TaskStatus.RETRYING, usual, SYSTEM)
+    larger = [
+        {**row, "failures": row["failures"] - 1, "memory": verdict.memory,
+         "oom_memory": verdict.ran_out_of}
+        for verdict, row in retrying if verdict.memory is not None
+    ]  # fmt: skip
+    changed_rows += move_tasks(c, TaskStatus.RETRYING, larger, SYSTEM) if larger else []
     recompute_waiting_state(c, [row["uuid"] for row in changed_rows], SYSTEM)
     for status in {verdict.status for _, verdict, _ in ends}:
         rows = [
@@ -844,7 +853,14 @@ def retry(c: Connection, uuids: Sequence[str], by: str, *, keeps_parents: bool =
     their parents.
     """
     rows = [
-        {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
+        {
+            "uuid": u,
+            "ended_at": None,
+            "reason": None,
+            "retry_at": None,
+            "failures": 0,
+            "oom_memory": None,
+        }  # fmt: skip
         for u in _find_in_states(c, uuids, ENDED)
     ]
     changed_rows = [

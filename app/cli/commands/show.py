@@ -232,6 +232,8 @@ def _format_parameter(value: Any) -> str:
 
 def _format_request(task: dict[str, Any]) -> str:
     memory = units.format_memory(task["memory"]) if task.get("memory") else "none"
+    if task.get("oom_memory"):
+        memory += f" (ran out of {units.format_memory(task['oom_memory'])})"
     limit = units.format_duration_setting(task["timeout"]) if task.get("timeout") else "none"
     limit += f" ({task['early_signal']})" if task.get("early_signal") else ""
     tries = (
@@ -239,6 +241,7 @@ def _format_request(task: dict[str, Any]) -> str:
         if task["retries"]
         else "retries 0"
     )
+    tries += f"   on oom {task['retry_on_oom']}" if task.get("retry_on_oom") else ""
     named = "".join(f"{part}   " for part in list_named(task.get("resources")))
     cpu = f"cpu {units.format_number(task['cpu'])}"
     return f"{cpu}   memory {memory}   {named}timeout {limit}   {tries}"

@@ -29,7 +29,7 @@ from app.cli.parser import (  # fmt: skip
     parse_pair,
     require_text,
 )
-from app.cli.submission.options import parse_at
+from app.cli.submission.options import parse_at, parse_oom
 from app.cli.submission.options import parse_signal as parse_early_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.core.notifications import notices
@@ -210,7 +210,7 @@ def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
     fields = (
         {
-            key[3:]: None if value == NONE and key in ("to_timeout", "to_signal") else value
+            key[3:]: None if value == NONE and key in _REMOVABLE else value
             for key, value in vars(args).items()
             if key.startswith("to_") and value is not None
         }
@@ -284,6 +284,7 @@ def _format_change(name: str, before: Any, after: Any) -> str:
     return f"{name.replace('_', '-')} {old} → {new}"
 
 
+_REMOVABLE = ("to_timeout", "to_signal", "to_retry_on_oom")
 NOW = "now"
 """Value of --at that removes the start time."""
 NONE = "none"
@@ -296,6 +297,10 @@ def _parse_at(text: str) -> str:
 
 def _parse_timeout(text: str) -> float | str:
     return NONE if text.strip().lower() == NONE else units.parse_positive_duration(text)
+
+
+def _parse_oom(text: str) -> str:
+    return NONE if text.strip().lower() == NONE else parse_oom(text)
 
 
 def _parse_signal(text: str) -> str:
@@ -403,6 +408,13 @@ def _add_set_arguments(parser: Parser) -> None:
         type=make_type(_parse_signal),
         metavar="SIG@TIME",
         help="signal before the timeout: USR1@5m; none: remove it",
+    )
+    add(
+        "--retry-on-oom",
+        dest="to_retry_on_oom",
+        type=make_type(_parse_oom),
+        metavar="FACTOR[,max=SIZE]",
+        help="retry once with more memory after a kill for memory; none: do not",
     )
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")

@@ -12,10 +12,12 @@ from app.cli.parser import (
     Command,
     OneOf,
     Parser,
+    make_type,
     require_new_name,
     require_one_name,
     require_text,
 )
+from app.cli.submission.options import parse_oom, parse_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.notifications.notices import describe_default_notice
@@ -27,6 +29,7 @@ from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from app.cli.context import CommandContext
@@ -42,12 +45,13 @@ COLUMNS = [
 ]
 FIELDS = (
     "name", "engine", "queue", "cpu", "memory", "resources", "timeout",
-    "retries", "notify", "notify_on",
+    "retries", "signal", "retry_on_oom", "notify", "notify_on",
     "description", "parameters", "retired_at", "created_at",
     "updated_at",
 )  # fmt: skip
 _DEFAULTS = (
-    "queue", "cpu", "memory", "timeout", "retries", "notify", "notify_on", "description",
+    "queue", "cpu", "memory", "timeout", "retries", "signal", "retry_on_oom", "notify",
+    "notify_on", "description",
 )  # fmt: skip
 ENGINES = ("exec", "shell", "python")
 
@@ -90,6 +94,8 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("resources", format_named(template.get("resources"))),
         ("retries", "" if template.get("retries") is None else str(template["retries"])),
+        ("signal", template.get("signal") or ""),
+        ("retry on oom", template.get("retry_on_oom") or ""),
         ("tells", describe_default_notice(template.get("notify"), template.get("notify_on"))),
         ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
         (
@@ -217,6 +223,15 @@ def set_template(session: CommandContext, args: Args) -> int:
     )
 
 
+def _parse_or_none(parse: Callable[[str], str]) -> Any:
+    return make_type(lambda text: NONE if text.strip().lower() == NONE else parse(text))
+
+
+NONE = "none"
+"""Value that removes a setting."""
+_SIGNAL, _OOM_RETRY = _parse_or_none(parse_signal), _parse_or_none(parse_oom)
+
+
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
     run = parser.add_argument_group("how it runs (one of script, callable, and a command after --)")
@@ -243,6 +258,14 @@ def _add_arguments(parser: Parser) -> None:
     add_resource_options(usual.add_argument)
     usual.add_argument("--timeout", "-t", type=DURATION, metavar="TIME")
     usual.add_argument("--retries", type=RETRIES, metavar="N")
+    usual.add_argument(
+        "--signal", type=_SIGNAL, metavar="SIG@TIME",
+        help="signal before the timeout: USR1@5m; none: remove it",
+    )  # fmt: skip
+    usual.add_argument(
+        "--retry-on-oom", type=_OOM_RETRY, metavar="FACTOR[,max=SIZE]",
+        help="retry once with more memory after a kill for memory; none: remove it",
+    )  # fmt: skip
     usual.add_argument(
         "--notify", type=require_text, metavar="CHANNEL",
         help="tell a channel when a task ends; none: nobody; default: as in config.toml",

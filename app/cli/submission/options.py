@@ -77,6 +77,13 @@ def _parse_sweep(text: str) -> tuple[str, list[str]]:
     return parse_sweep(text)
 
 
+def parse_oom(text: str) -> str:
+    """Return a retry with more memory in its stored form. Raise ValueError."""
+    from app.core.oom_retry import parse_oom_retry
+
+    return str(parse_oom_retry(text))
+
+
 def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
     what = parser.add_argument_group("what to run")
@@ -256,6 +263,12 @@ def _add_settings(group: Any) -> None:
         type=require_text,
         metavar="FILE",
         help="copy the output to a file, too: train-{number}.log (also {name}, {attempt})",
+    )
+    add(
+        "--retry-on-oom",
+        type=make_type(parse_oom),
+        metavar="FACTOR[,max=SIZE]",
+        help="retry once with more memory after a kill for memory: 1.5,max=64G",
     )
     add(
         "--error",

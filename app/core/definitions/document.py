@@ -28,7 +28,9 @@ from app.core.task_spec import (
     Ageing,
     Capacity,
     Cpu,
+    EarlySignalText,
     NameStr,
+    OomRetryText,
     Outcome,
     Policy,
     Priority,
@@ -134,6 +136,8 @@ class TemplateDefinition(Definition):
     memory: Size | None = None
     resources: Resources | None = None
     retries: Retries | None = None
+    signal: EarlySignalText = None
+    retry_on_oom: OomRetryText = None
     notify: Annotated[NameStr | None, BeforeValidator(_omit_default)] = None
     notify_on: Outcome | None = None
 

@@ -32,7 +32,7 @@ KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot
 TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
     "memory", "resources", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
-    "signal", "output", "error",
+    "signal", "output", "error", "retry_on_oom",
     "notify", "notify_on",
 )  # fmt: skip
 _DURATION_KEYS = ("timeout", "retry_delay", "grace")
@@ -149,6 +149,7 @@ class ScheduleDefinition(BaseModel):
     signal: Any = None
     output: Any = None
     error: Any = None
+    retry_on_oom: Any = None
     notify: Any = None
     notify_on: Any = None
 

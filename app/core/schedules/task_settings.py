@@ -25,6 +25,7 @@ _FORMATS: Mapping[str, Callable[[Any], str]] = {
     "signal": str,
     "output": str,
     "error": str,
+    "retry_on_oom": str,
     "notify": str,
     "notify_on": str,
 }

@@ -190,7 +190,8 @@ def _explain_retry(case: WaitingTask) -> Iterator[WaitReason]:
         wait = format_estimate(subject.retry_in)
         yield _make_reason(
             "retry",
-            f"{attempt} may start in {wait}; the last one did not succeed",
+            f"{attempt} may start in {wait}; "
+            + (subject.oom_note or "the last one did not succeed"),
             f"{attempt} in {wait}",
         )
 

@@ -61,6 +61,8 @@ class TaskState:
     parents: tuple[ParentTask, ...]
     is_quarantined: bool = False
     subjects: tuple[str, ...] = ()
+    oom_note: str = ""
+    """Note on the memory of the next attempt, after a run that was killed for memory."""
 
     @property
     def last_attempt(self) -> int:

@@ -408,6 +408,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "grace": TypeAdapter(task_spec.Duration),
     "name": TypeAdapter(task_spec.NameStr),
     "signal": TypeAdapter(task_spec.EarlySignalText),
+    "retry_on_oom": TypeAdapter(task_spec.OomRetryText),
     "pinned": TypeAdapter(bool),
     "at": TypeAdapter(str),
     "notify": TypeAdapter(task_spec.NameStr),

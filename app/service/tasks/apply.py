@@ -36,7 +36,7 @@ MAX_UNRESOLVED = 50
 RECORDED_FIELDS = (
     "status", "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries",
     "retry_delay", "grace", "name", "not_before", "retry_at", "notify",
-    "resources", "pinned", "early_signal",
+    "resources", "pinned", "early_signal", "retry_on_oom",
 )  # fmt: skip
 """Fields that verbs change, with the status first."""
 _FLAGS = ("hold", "pinned")

@@ -162,17 +162,19 @@ class SubmitBatch:
         self._check_request(queue.name, place, needs)
         require_within_limits(place.limits, spec.tags, needs)
         timeout = _pick_first(spec.timeout, template and template.timeout, None)
-        if conflict := early_signal.find_conflict(spec.signal, timeout):
+        signal = _pick_first(spec.signal, template and template.signal, None)
+        if conflict := early_signal.find_conflict(signal, timeout):
             raise Usage(f"{conflict} {NOT_SUBMITTED}", "Give one: --timeout 2h")
         row = {
             "uuid": make_following_id(self.first, at),
             "name": spec.name or default_names.make_default_name(spec, resolved.launch),
             "template": spec.template, "type": resolved.kind,
             "parameters": resolved.parameters, "priority": spec.priority,
-            "timeout": timeout, "early_signal": spec.signal,
+            "timeout": timeout, "early_signal": signal,
             "output": spec.output, "stdin": spec.stdin or None,
             "split": spec.split or spec.error is not None or None, "error": spec.error,
-            "retry_on_oom": None,
+            "retry_on_oom":
+                _pick_first(spec.retry_on_oom, template and template.retry_on_oom, None),
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace,

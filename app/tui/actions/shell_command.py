@@ -18,6 +18,7 @@ _OPTIONS = (
     ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
     ("signal", "--signal"), ("output", "--output"), ("error", "--error"),
+    ("retry_on_oom", "--retry-on-oom"),
     ("log_limit", "--log-limit"), ("notify", "--notify"), ("notify_on", "--notify-on"),
     ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
@@ -126,7 +127,7 @@ def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
     }
     resources["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
     resources |= {"signal": task.get("early_signal"), "output": task.get("output")}
-    resources |= {"error": task.get("error")}
+    resources |= {name: task.get(name) for name in ("error", "retry_on_oom")}
     resources["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
     resources["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
     resources["resources"] = task.get("resources") or None

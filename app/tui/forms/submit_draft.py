@@ -131,7 +131,7 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
 
 _HIDDEN_FIELDS: tuple[tuple[str, Any], ...] = (
     ("tags", {}), ("grace", 5.0), ("log_limit", None), ("output", None), ("stdin", False),
-    ("split", False), ("error", None),
+    ("split", False), ("error", None), ("retry_on_oom", None),
 )  # fmt: skip
 """Task fields missing in the form, with their defaults."""
 

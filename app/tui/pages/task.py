@@ -368,6 +368,8 @@ def _build_pair(facts: TaskContext, name: str, text: str, target: str) -> Iterat
 def _format_request(facts: TaskContext) -> str:
     task = facts.task
     memory = units.format_memory(task["memory"]) if task["memory"] else "none"
+    if task.get("oom_memory"):
+        memory += f" (ran out of {units.format_memory(task['oom_memory'])})"
     limit = units.format_duration_setting(task["timeout"]) if task["timeout"] else "none"
     limit += f" ({task['early_signal']})" if task.get("early_signal") else ""
     every = (
@@ -377,6 +379,7 @@ def _format_request(facts: TaskContext) -> str:
     return (
         f"cpu {units.format_number(task['cpu'])}   memory {memory}   {named}timeout {limit}"
         f"   retries {task['retries']}{every}"
+        + (f"   on oom {task['retry_on_oom']}" if task.get("retry_on_oom") else "")
     )
 
 
