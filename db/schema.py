@@ -200,6 +200,8 @@ groups = Table(
     CheckConstraint("max_running > 0", name="max_running"),
     # The group of a submission that is sent twice.
     Index("idx_groups_uuid", "uuid", unique=True),
+    # Groups of which only some tasks may run at once.
+    Index("idx_groups_limited", "number", sqlite_where=text("max_running IS NOT NULL")),
     # Place of a group in a list of tasks.
     Index("idx_groups_first", "first_number"),
     comment="Tasks that were submitted together, with the UUID of the first one.",

@@ -46,20 +46,22 @@ def make_variables(
     return found
 
 
-def parse_array(text: str) -> list[int]:
+def parse_array(text: str) -> tuple[list[int], int | None]:
     """Return the indexes of `1-100`, `1,3,7` or `0-10:2`, in ascending order, each once.
 
-    Raise ValueError with a part of a sentence.
+    The second result is how many may run at once, as in `1-100%8`. Raise ValueError with a part of
+    a sentence.
     """
-    if "%" in text:
-        raise ValueError("has %, which is not available yet; a queue limits how many run at once")
+    listed, percent, most = text.partition("%")
+    if percent and not (most.isascii() and most.isdigit() and 0 < int(most[:9]) == int(most)):
+        raise ValueError(f'must have the tasks that run at once after %, not "{most[:40]}"')
     found: set[int] = set()
-    for part in text.split(","):
+    for part in listed.split(","):
         indexes = _parse_part(part.strip())
         if len(found) + len(indexes) > MAX_TASKS:
             raise ValueError(f"has more than {MAX_TASKS:,} indexes")
         found.update(indexes)
-    return sorted(found)
+    return sorted(found), int(most) if percent else None
 
 
 def _parse_part(part: str) -> range:

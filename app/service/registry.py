@@ -71,6 +71,7 @@ VERBS: dict[str, Verb] = {
         "show": views.show,
         "group.ls": group_views.ls,
         "group.show": group_views.show,
+        "group.set": group_views.set_,
         "about": detail.read_detail,
         "why": views.explain,
         "instances": views.list_instances,

@@ -263,7 +263,8 @@ LATER_INDEXES = (
     "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long",
     "idx_tasks_of_template", "idx_tasks_started",
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over", "idx_instances_copies",
-    "idx_groups_uuid", "idx_groups_first", "idx_tasks_group", "idx_tasks_single",
+    "idx_groups_uuid", "idx_groups_first", "idx_groups_limited", "idx_tasks_group",
+    "idx_tasks_single",
     "idx_tasks_oldest",
     "idx_instances_error_copies",
 )  # fmt: skip

@@ -89,6 +89,15 @@ def remove_empty(c: Connection, numbers: Iterable[int]) -> None:
         counters.delete_below(c, f"{_FOLDER}{number}/")
 
 
+def set_limit(c: Connection, number: int, max_running: int | None) -> None:
+    """Set how many tasks of a group may run at once; None removes the limit."""
+    raw_sql.execute_statement(
+        c,
+        "UPDATE groups SET max_running = ?, updated_at = ? WHERE number = ?",
+        (max_running, timestamps.now(), number),
+    )
+
+
 def list_uuids(c: Connection, number: int, states: Sequence[str] = ()) -> list[str]:
     """Return the tasks of a group in one of `states`, or in any, by number."""
     # One row: a driver's row for each of 100,000 tasks takes longer than the query.

@@ -15,20 +15,21 @@ from db.states import WAITING, as_sql
 
 MAX_EXCLUSIONS = 50
 """Conditions of one statement; more are left out, since the plan skips these tasks, too."""
-_ACTIVE = ACTIVE.replace(" FROM", ", i.tags FROM", 1)
+_ACTIVE = ACTIVE.replace(" FROM", ", i.tags, t.group_number FROM", 1)
 _COLUMNS = ("cpu", "memory")
 
 
 class Exclusion(NamedTuple):
     """Tasks with a tag that ask for more than an amount: of CPU, memory or a named resource.
 
-    Without a resource, all tasks with the tag.
+    Without a resource, all tasks with the tag. With a `group`, all tasks of this group.
     """
 
     key: str
     value: str
     resource: str | None
     above: float
+    group: int | None = None
 
 
 def list_rows(c: Connection) -> list[Any]:
@@ -38,7 +39,7 @@ def list_rows(c: Connection) -> list[Any]:
 
 
 def list_active(c: Connection) -> list[Any]:
-    """Return the active runs as `dispatch.list_active`, with their tags as JSON."""
+    """Return the active runs as `dispatch.list_active`, with their tags as JSON and group."""
     return raw_sql.fetch_rows(c, _ACTIVE)
 
 
@@ -56,6 +57,8 @@ def list_queued(
 
 
 def _build_exclusion(one: Exclusion) -> tuple[str, tuple[Any, ...]]:
+    if one.group is not None:
+        return "group_number IS ?", (one.group,)
     # As `json.dumps` writes it. The text cannot be a part of a value, whose quotes are escaped.
     tag = "instr(tags, ?)", f"{json.dumps(one.key)}: {json.dumps(one.value)}"
     if one.resource is None:
@@ -86,7 +89,10 @@ def list_waiting_with_tag(c: Connection, key: str) -> list[TaggedTask]:
     return [TaggedTask._make(row) for row in raw_sql.fetch_tuples(c, found, {"key": key})]
 
 
-def map_tags(c: Connection, uuids: Sequence[str]) -> dict[str, str]:
-    """Return {uuid: tags as JSON} of tasks."""
-    found = "SELECT uuid, tags FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
-    return dict(raw_sql.fetch_tuples(c, found, (json.dumps(list(uuids)),)))
+def map_tags(c: Connection, uuids: Sequence[str]) -> dict[str, tuple[str, int | None]]:
+    """Return {uuid: its tags as JSON, and its group} of tasks."""
+    found = (
+        "SELECT uuid, tags, group_number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
+    )
+    rows = raw_sql.fetch_tuples(c, found, (json.dumps(list(uuids)),))
+    return {uuid: (tags, group) for uuid, tags, group in rows}

@@ -61,10 +61,14 @@ def read_totals(c: Connection) -> Mapping[str, int]:
 
 
 class Bounds(NamedTuple):
-    """Totals beside those of pools: shared resources, and limits of tags, both by name."""
+    """Totals beside those of pools: shared resources and limits of tags, both by name.
+
+    `groups` has the most running tasks of each group that has queued ones.
+    """
 
     shared: Mapping[str, int]
     limits: Mapping[str, LimitRow]
+    groups: Mapping[int, int]
 
 
 def read_bounds(c: Connection) -> Bounds:
@@ -72,13 +76,17 @@ def read_bounds(c: Connection) -> Bounds:
     rows = list(raw_sql.fetch_tuples(c, _BOUNDS))
     return Bounds(
         {row[1]: row[2] for row in rows if not row[0]},
-        {row[1]: LimitRow._make(row[1:]) for row in rows if row[0]},
+        {row[1]: LimitRow._make(row[1:]) for row in rows if row[0] == 1},
+        {row[1]: row[2] for row in rows if row[0] == 2},
     )
 
 
 _BOUNDS = (
     "SELECT 0, name, total, NULL, NULL, NULL FROM resources"
     " UNION ALL SELECT 1, name, running, cpu, memory, resources FROM limits"
+    " UNION ALL SELECT 2, number, max_running, NULL, NULL, NULL FROM groups g WHERE max_running IS"
+    " NOT NULL AND EXISTS (SELECT 1 FROM tasks t WHERE t.group_number = g.number AND t.status ="
+    " 'queued')"
 )
 
 

@@ -18,11 +18,30 @@ from app.core import task_groups
     ],
 )
 def test_an_array_is_a_list_of_indexes_and_ranges(text: str, indexes: list[int]):
-    assert task_groups.parse_array(text) == indexes
+    assert task_groups.parse_array(text) == (indexes, None)
+    assert task_groups.parse_array(f"{text}%8") == (indexes, 8)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "1-", "-1", "5-1", "1-5:0", "1,,2", "0-1000000", "1-9999999999", "1.5", "٣"]
+    "text",
+    [
+        "",
+        "a",
+        "1-",
+        "-1",
+        "5-1",
+        "1-5:0",
+        "1,,2",
+        "0-1000000",
+        "1-9999999999",
+        "1.5",
+        "٣",
+        "1%",
+        "1%0",
+        "1%x",
+        "%8",
+        "1%9999999999",
+    ],
 )
 def test_a_wrong_array_is_refused(text: str):
     with pytest.raises(ValueError, match=r"^(must|ends|has|is) "):

@@ -22,7 +22,7 @@ from app.runtime.dispatcher import GRACE, KEPT_LOG_BYTES, MAX_ENVIRONMENTS, Disp
 from app.service.context import Call
 from app.service.database import journal
 from app.service.definitions import queues, templates
-from app.service.tasks import actions, number_file, submit, views
+from app.service.tasks import actions, group_views, number_file, submit, views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull
@@ -144,6 +144,31 @@ async def test_a_run_of_a_group_gets_its_place_and_parameters(
     ((order,),) = fake_keeper.get_orders("spawn")
     names = ("TASKDECK_GROUP", "TASKDECK_ARRAY_INDEX", "TASKDECK_PARAM_lr")
     assert [order["env"][name] for name in names] == ["g1", "4", "0.1"]
+
+
+@pytest.mark.parametrize("count", [4, 260])
+async def test_only_some_tasks_of_a_group_run_at_once(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, count: int
+):
+    await queues.queue_set(call, name="default", capacity=8)
+    await queues.pool_set(call, name="default", cpu=8)
+    group = {"argv": ["x"], "max_running": 2}
+    await submit.submit(call, tasks=[{"argv": ["x"]}] * count, env={}, group=group)
+    await submit_task(call)
+
+    await dispatcher.run_round()
+    await dispatcher.run_round()
+    started = [order["env"]["TASKDECK_TASK"] for (order,) in fake_keeper.get_orders("spawn")]
+    assert started == ["1", "2", str(count + 1)]
+    (answer,) = await views.explain(call, ids=[3])
+    assert any("group g1: 2 of 2 running" in reason["text"] for reason in answer["reasons"])
+
+    await group_views.set_(call, id="g1", max_running=3)
+    await dispatcher.run_round()
+    assert len(fake_keeper.get_orders("spawn")) == 4
+    await group_views.set_(call, id="g1", max_running=None)
+    await dispatcher.run_round()
+    assert len(fake_keeper.get_orders("spawn")) == min(8, count + 1)
 
 
 async def test_a_run_is_committed_before_the_keeper_is_ordered(

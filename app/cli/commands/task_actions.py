@@ -217,6 +217,9 @@ def set_fields(session: CommandContext, args: Args) -> int:
         | _collect_work(args)
         | collect_resources(args)
     )
+    most = fields.pop("max_running", None)
+    if most is not None:
+        return _set_groups(session, args, fields, most)
     if not fields:
         raise Usage(
             "set what? Give an option: --priority 5, --queue gpu, --memory 11G, …",
@@ -228,6 +231,24 @@ def set_fields(session: CommandContext, args: Args) -> int:
     return _run_task_verb(
         session, args, "set", lambda _: {"fields": fields}, f"set {what} on", _format_changes
     )
+
+
+def _set_groups(session: CommandContext, args: Args, fields: dict[str, Any], most: Any) -> int:
+    """Set how many tasks of groups may run at once."""
+    numbers = [parse_group(ident) for ident in args.ids]
+    if not numbers or None in numbers or fields or collect_filters(args):
+        raise Usage(
+            "--max-running goes with groups, and with no other option. Nothing was changed.",
+            "For example: taskdeck set g12 --max-running 4",
+        )
+    found = [session.call("group.set", id=ident, max_running=most) for ident in args.ids]
+    if args.json or args.jsonl:
+        output.print_json(found, args.jsonl)
+        return 0
+    for group in found:
+        was, now = (group[key] or "any" for key in ("was", "max_running"))
+        output.print_line(f"{group['group']} {sanitize(group['name'])}: at once {was} → {now}")
+    return 0
 
 
 def _collect_work(args: Args) -> dict[str, Any]:
@@ -429,6 +450,13 @@ def _add_set_arguments(parser: Parser) -> None:
     add("-c", dest="script", metavar="SCRIPT", help="new shell script; - reads it from stdin")
     add("--cwd", "-C", type=require_text, metavar="DIR", help="new working directory")
     add("--env", action="append", type=parse_pair, metavar="N=V", help="set a variable; repeatable")
+    add(
+        "--max-running",
+        dest="to_max_running",
+        type=make_type(units.parse_int, 0, 100_000),
+        metavar="N",
+        help="tasks of a group that run at once; 0: any number",
+    )
     add("--name", "-n", dest="to_name", type=parse_new_name, metavar="NAME")
     add(
         "--notify",

@@ -37,8 +37,10 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
         rows = _read_items(args)
         return _expand(task, rows, appends=True), group
     if args.array:
-        rows = [{INDEX: str(index)} for index in args.array]
-        return _expand(task, rows), group | {"indexes": args.array}
+        indexes, most = args.array
+        rows = [{INDEX: str(index)} for index in indexes]
+        limit = {} if most is None else {"max_running": most}
+        return _expand(task, rows), group | {"indexes": indexes} | limit
     try:
         rows = sweeps.expand_product(args.sweep) if args.sweep else _read_grid(args.sweep_file)
     except ValueError as error:

@@ -64,11 +64,11 @@ def parse_signal(text: str) -> str:
     return normalize(text)
 
 
-def parse_array(text: str) -> list[int]:
-    """Return the indexes of `1-100`. Raise ValueError."""
-    from app.core.task_groups import parse_array
+def parse_array(text: str) -> tuple[list[int], int | None]:
+    """Return the indexes of `1-100%8`, and how many may run at once. Raise ValueError."""
+    from app.core import task_groups
 
-    return parse_array(text)
+    return task_groups.parse_array(text)
 
 
 def _parse_sweep(text: str) -> tuple[str, list[str]]:
@@ -119,7 +119,7 @@ def add_submit_options(parser: Parser) -> None:
         "--array",
         type=make_type(parse_array),
         metavar="LIST",
-        help="one task per index of 1-100, 1,3,7 or 0-10:2; replaces {index}",
+        help="one task per index of 1-100, 1,3,7 or 0-10:2; replaces {index}; %%8: 8 at once",
     )
     what.add_argument(
         "--sweep",

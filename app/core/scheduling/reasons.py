@@ -108,9 +108,9 @@ class LimitNeed(ResourceNeed):
 
     @property
     def title(self) -> str:
-        """Name of the limit: `limit team=a`, or `g12` for a group."""
+        """Name of the limit: `limit team=a`, or `group g12`."""
         shown = sanitize(format_subject(self.subject))
-        return shown if shown != self.subject else f"limit {shown}"
+        return f"{'limit' if shown == self.subject else 'group'} {shown}"
 
     def get_amount(self, run: ActiveRun) -> float:
         """Return the amount that a run holds."""

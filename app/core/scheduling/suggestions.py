@@ -406,38 +406,50 @@ def _suggest_opening(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
 
 
 def _suggest_limit(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """Suggest a higher limit of a tag."""
+    """Suggest a higher limit of a tag or group."""
     for need in find_limit_stops(case)[:1]:
         name = find_name(world.view.limits, need.subject)
-        if name is None or name != format_subject(name) or not need.is_lacking:
+        if name is None or not need.is_lacking:
             return
+        shown = format_subject(name)
+        verb, make_args = (
+            ("limit.set", _make_limit_args) if shown == name else ("group.set", _make_group_args)
+        )
+        kind = verb.partition(".")[0]
         old, new = need.total, need.total + need.needs - need.free
         higher = {**world.view.limits, name: {**world.view.limits[name], need.name: new}}
         worth, gain = predict_gain(world, replace(world.view, limits=higher), world.task)
         was, now = (format_option(need.name, amount) for amount in (old, new))
         option = ("--running", now) if need.name == RUNNING else _make_option(need.name, new)
+        command = ("limit", "set", name, *option)
+        if kind == "group":
+            command = ("set", shown, "--max-running", now)
         yield Suggestion(
             "limit",
-            f"limit {sanitize(name)}: {need.name} {was} → {now}",
+            f"{kind} {sanitize(shown)}: {need.name} {was} → {now}",
             gain,
-            "limit.set",
-            {"name": name, **_make_limit_args(need.name, new)},
-            ("taskdeck", "limit", "set", name, *option),
+            verb,
+            make_args(shown, need.name, new),
+            ("taskdeck", *command),
             f"{need.name.capitalize()} {was} → {now}:",
             (
                 SuggestionUndo(
-                    "limit.set",
-                    {"name": name, **_make_limit_args(need.name, old)},
-                    f"{need.name.capitalize()} {was} again:",
+                    verb, make_args(shown, need.name, old), f"{need.name.capitalize()} {was} again:"
                 ),
             ),
-            f"limit {name}",
+            f"{kind} {shown}",
             worth=worth,
         )
 
 
-def _make_limit_args(name: str, amount: float) -> dict[str, Any]:
-    return {"running": int(amount)} if name == RUNNING else _make_amount_args({name: amount})
+def _make_limit_args(limit: str, name: str, amount: float) -> dict[str, Any]:
+    return {"name": limit} | (
+        {"running": int(amount)} if name == RUNNING else _make_amount_args({name: amount})
+    )
+
+
+def _make_group_args(group: str, name: str, amount: float) -> dict[str, Any]:
+    return {"id": group, "max_running": int(amount)}
 
 
 def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:

@@ -63,13 +63,18 @@ DUTY_SECONDS = 0.5
 class StagedFile:
     """Locked file of the rows of one submission: a header, then lines of up to `PART` rows.
 
-    The header holds the columns that all tasks share, the environment, the author, and the name of
-    the `group`. A row is a packed task (`packed_task.pack_task`) without those columns, and maybe
-    its dependencies.
+    The header holds the columns that all tasks share, the environment, the author, and name and
+    limit of the `group`. A row is a packed task (`packed_task.pack_task`) without those columns,
+    and maybe its dependencies.
     """
 
     def __init__(
-        self, home: Path, first: str, by: str, environment: str, group: str | None = None
+        self,
+        home: Path,
+        first: str,
+        by: str,
+        environment: str,
+        group: tuple[str, int | None] | None = None,
     ) -> None:
         self.first = first
         self.count = 0
@@ -255,7 +260,8 @@ def _store_some(c: Connection, path: Path) -> bool:
         header = json.loads(file.readline())
         transitions.keep_environment(c, header["common"][0], header["environment"])
         if "group" in header:
-            number = groups.create(c, path.name[:36], header["group"], header["by"], None)
+            name, most = header["group"]
+            number = groups.create(c, path.name[:36], name, header["by"], most)
             header["common"][packed_task.GROUP_IN_COMMON] = number
         file.seek(place)
         end = time.monotonic() + STEP_SECONDS

@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from app.core.task_groups import RATE_WINDOW, format_group, measure_progress
+from app.core.task_spec import MAX_CAPACITY
 from app.core.text.sanitize import sanitize, truncate
-from app.errors import NotFound
+from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import groups, reads
+from db.queries import groups, operations, reads
 from db.rows import GroupRow
 
 RECENT = timedelta(hours=24)
@@ -51,6 +52,28 @@ async def ls(call: Call, *, limit: int = 0, recent: bool = False) -> list[dict[s
 async def show(call: Call, *, id: str) -> dict[str, Any]:
     """Return a group with its progress, and `failure`, the task that failed first, or None."""
     return await call.db.read(_read_group, id)
+
+
+async def set_(call: Call, *, id: str, max_running: int | None) -> dict[str, Any]:
+    """Set how many tasks of a group may run at once; None or 0 removes the limit.
+
+    Running tasks stay. Return the group, and the limit before as `was`.
+    """
+    if type(max_running) is not int and max_running is not None:
+        raise Usage("max_running must be a whole number. Nothing was changed.")
+    if max_running and not 0 < max_running <= MAX_CAPACITY:
+        raise Usage(f"max_running must be 0 to {MAX_CAPACITY:,}. Nothing was changed.")
+
+    def write(c: Connection) -> dict[str, Any]:
+        was, most = _read_group(c, id), max_running or None
+        if was["max_running"] != most:
+            groups.set_limit(c, was["number"], most)
+            key = "max_running"
+            what = f"group {was['group']}"
+            operations.record(c, call.by, "set", what, {key: was[key]}, {key: most})
+        return {**was, "max_running": most, "was": was["max_running"]}
+
+    return await call.db.write(write)
 
 
 def _read_group(c: Connection, ident: str) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.core import task_groups
 from app.core.sweeps import MAX_VALUE
-from app.core.task_spec import NameStr, OsStr, TaskSpec, describe_error
+from app.core.task_spec import MAX_CAPACITY, NameStr, OsStr, TaskSpec, describe_error
 from app.errors import NOT_SUBMITTED, Usage
 from app.service.tasks import default_names
 from db.engine import Connection
 from db.queries import groups
 
 Index = Annotated[int, Field(ge=0, le=task_groups.MAX_INDEX)]
+MaxRunning = Annotated[int, Field(ge=1, le=MAX_CAPACITY)]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
 Value = Annotated[str, Field(max_length=MAX_VALUE)]
 
@@ -45,6 +46,7 @@ class GroupSpec(BaseModel):
     template: str | None = None
     indexes: list[Index] | None = None
     sweep: SweepSpec | None = None
+    max_running: MaxRunning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class NewGroup:
     name: str
     indexes: Sequence[int]
     sweeps: Sequence[str] | None
+    max_running: int | None = None
 
     def get_columns(self, at: int) -> dict[str, Any]:
         """Return the columns of the task at a position that tell its place in the group."""
@@ -62,7 +65,7 @@ class NewGroup:
 
     def create(self, c: Connection, first: str, by: str) -> int:
         """Store the group of the submission with the first uuid; return its number."""
-        return groups.create(c, first, self.name, by, None)
+        return groups.create(c, first, self.name, by, self.max_running)
 
 
 def find_number(c: Connection, first: str) -> int | None:
@@ -92,7 +95,7 @@ def parse_group(given: dict[str, Any] | None, count: int) -> NewGroup | None:
     sweeps = (
         None if rows is None else [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
     )
-    return NewGroup(_make_name(spec), indexes, sweeps)
+    return NewGroup(_make_name(spec), indexes, sweeps, spec.max_running)
 
 
 def _make_name(spec: GroupSpec) -> str:

@@ -53,7 +53,7 @@ class SharedBounds(NamedTuple):
 def read_shared(c: Connection) -> SharedBounds:
     """Return what bounds the tasks of all pools together, such as the GPUs of the machine."""
     found, devices = resources.read_bounds(c), gpus.get_devices()
-    limits = to_limits(found.limits) if found.limits else {}
+    limits = to_limits(found.limits, found.groups) if found.limits or found.groups else {}
     if devices is None:
         return SharedBounds(found.shared, {}, limits)
     shared = found.shared

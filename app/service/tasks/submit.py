@@ -657,7 +657,7 @@ class Staging:
             self.is_known = bulk.is_known(c, self.first)
             self.file = bulk.StagedFile(
                 self.call.home, self.first, self.origin.by, self.origin.environment,
-                self.group and self.group.name,
+                self.group and (self.group.name, self.group.max_running),
             )  # fmt: skip
             try:
                 self._add_all()

@@ -58,6 +58,9 @@ def upgrade() -> None:
     )
     op.create_index("idx_groups_uuid", "groups", ["uuid"], unique=True)
     op.create_index("idx_groups_first", "groups", ["first_number"])
+    op.create_index(
+        "idx_groups_limited", "groups", ["number"], sqlite_where=sa.text("max_running IS NOT NULL")
+    )
     op.execute(
         "CREATE TRIGGER touch_groups AFTER UPDATE ON groups WHEN NEW.updated_at IS OLD.updated_at"
         f" BEGIN UPDATE groups SET updated_at = max({_NOW}, {_NEXT.format('OLD.updated_at')})"

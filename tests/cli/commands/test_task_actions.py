@@ -28,6 +28,17 @@ def make_refusal(code, message):
     return {"id": "9", "number": None, "code": "x", "exit_code": code, "message": message}
 
 
+def test_a_group_gets_another_limit_by_set(fake_runtime, cli):
+    group = {"group": "g12", "name": "grid", "was": None, "max_running": 4}
+    runtime = fake_runtime(group__set=group)
+
+    assert cli("set", "g12", "--max-running", "4").out == "g12 grid: at once any → 4\n"
+    assert runtime.get_last_args("group.set") == {"id": "g12", "max_running": 4}
+    for words in (["42"], ["g12", "--priority", "5"], [], ["--named", "x", "--yes"]):
+        said = cli("set", *words, "--max-running", "4")
+        assert said.code == 2 and "--max-running goes with groups" in said.err
+
+
 def test_each_task_gets_a_line(fake_runtime, cli):
     runtime = fake_runtime(cancel=make_bulk_answer(1, 2))
 

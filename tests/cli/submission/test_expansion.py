@@ -41,6 +41,14 @@ def test_an_array_has_one_task_per_index(submit):
     }
 
 
+def test_an_array_can_limit_how_many_run_at_once(submit):
+    assert submit("--array", "1-2%8", "--", "x")["group"] == {
+        "argv": ["x"],
+        "indexes": [1, 2],
+        "max_running": 8,
+    }
+
+
 def test_columns_of_lines_have_placeholders(submit):
     feed = b"a 1\nb\t2\n"
 

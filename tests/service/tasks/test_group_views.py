@@ -11,7 +11,7 @@ from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import actions, group_views, views
 from app.service.tasks.pages import browse
-from tests.service.calls import execute_sql, submit_task
+from tests.service.calls import execute_sql, list_operations, submit_task
 from tests.service.tasks.test_groups import submit_group
 
 
@@ -161,6 +161,34 @@ async def test_a_group_shows_its_first_failure(call: Call):
     assert (found["failure"]["number"], found["failure"]["status"]) == (3, "lost")
     with pytest.raises(NotFound, match='no group "g9"'):
         await group_views.show(call, id="g9")
+
+
+@pytest.mark.parametrize("change", [None, 0])
+async def test_the_limit_of_a_group_is_set_and_removed(call: Call, change: int | None):
+    await submit_group(call, 2, group={"argv": ["x"], "max_running": 8})
+
+    found = await group_views.set_(call, id="g1", max_running=4)
+    assert (found["was"], found["max_running"]) == (8, 4)
+    await group_views.set_(call, id="g1", max_running=change)
+
+    assert (await group_views.show(call, id="g1"))["max_running"] is None
+    assert (await list_operations(call))[1:] == [("set", "group g1")] * 2
+    for wrong in (-1, 1.5, True, "4", 10**6):
+        with pytest.raises(Usage):
+            await group_views.set_(call, id="g1", max_running=wrong)  # type: ignore[arg-type]
+
+
+async def test_why_tells_the_limit_of_a_group_and_the_command_to_raise_it(
+    runtime_call: Call, worker: Any
+):
+    await submit_group(runtime_call, 2, group={"argv": ["x"], "max_running": 1})
+    await worker.start(1)
+
+    (answer,) = await views.explain(runtime_call, ids=[2])
+
+    assert answer["reasons"][0]["text"].startswith("group g1: 1 of 1 running")
+    commands = [" ".join(cure["command"]) for cure in answer["cures"]]
+    assert "taskdeck set g1 --max-running 2" in commands
 
 
 async def test_why_counts_the_reasons_of_one_group(call: Call):
