@@ -224,6 +224,7 @@ class ActiveRunRow(NamedTuple):
     priority: int
     template: str | None
     timeout: float | None
+    resources: str | None = None
 
 
 def get_run_limit(

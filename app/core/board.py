@@ -207,6 +207,8 @@ class RunningEntry(NamedTuple):
     """Text shown instead of the last output, such as "paused by ann"."""
     at_most: bool = False
     """True if `left` derives from the timeout only, for lack of past runs."""
+    holds: Mapping[str, int] | None = None
+    """Named resources that the run holds; None for none, and on a board of the past."""
 
     @property
     def key(self) -> str:

@@ -484,6 +484,7 @@ def _build_running_line(
         run.timeout, left, run.cpu, run.memory,
         run.priority, *(use or (None, None)), read_last_output(call, run.runid),
         _describe_state(run), past is None and left is not None,
+        dict(resources.parse_named(run.resources)) or None,
     )  # fmt: skip
 
 

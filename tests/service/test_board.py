@@ -304,6 +304,7 @@ async def test_pools_and_status_show_named_resources(runtime_call: Call, worker)
 
     assert found.pools[0].resources == (ResourceUse("gpu", 4, 3),)
     assert found.resources == (ResourceUse("license.matlab", 2, 1),)
+    assert found.running[0].holds == {"gpu": 3, "license.matlab": 1}
     assert Board.from_dict(json.loads(json.dumps(found.as_dict()))) == found
     assert status["resources"] == [{"name": "license.matlab", "total": 2, "used": 1}]
 

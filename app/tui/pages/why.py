@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from app.core.board import RunningEntry
+from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.tui.actions.tasks import Request
@@ -14,6 +15,8 @@ from app.tui.pages.task_facts import TaskContext
 from app.tui.widgets.document import DocRow, Section, wrap_text
 
 _MAX_HOLDERS = 3
+_OF_POOL = ("pool-paused",)
+"""Reasons about a pool that are not about a resource of it."""
 _TITLE_CELLS = (14, 28)
 """Minimum and maximum cells of suggestion titles."""
 _MAX_TITLE_LINES = 3
@@ -79,18 +82,21 @@ def _build_reason(facts: TaskContext, number: int, reason: Mapping[str, Any]) ->
     yield DocRow(((f"{number} ", "bold"), (first, "")))
     for text in more:
         yield DocRow(((f"  {text}", ""),))
-    if reason["code"] in ("pool-memory", "pool-cpu"):
-        yield from _build_holders(facts, reason["code"] == "pool-memory")
+    kind, _, name = reason["code"].partition("-")
+    if kind in ("pool", "shared") and reason["code"] not in _OF_POOL:
+        yield from _build_holders(facts, name, kind == "shared")
 
 
-def _build_holders(facts: TaskContext, of_memory: bool) -> Iterator[DocRow]:
-    """Yield the runs that hold the pool, the one that ends first on top."""
-    for n, line in enumerate(_list_pool_runs(facts)[:_MAX_HOLDERS]):
-        holds = (
-            units.format_memory(line.memory)
-            if of_memory
-            else f"{units.format_number(line.cpu)} cpu"
-        )
+def _build_holders(facts: TaskContext, resource: str, is_shared: bool) -> Iterator[DocRow]:
+    """Yield the runs that hold a resource, the one that ends first on top."""
+    holders = [
+        (line, amount)
+        for line in _list_holders(facts, is_shared)
+        if (amount := _get_amount(line, resource)) or resource in (CPU, MEMORY)
+    ]
+    unit = "" if resource == MEMORY else f" {facts.look.sanitize(resource)}"
+    for n, (line, amount) in enumerate(holders[:_MAX_HOLDERS]):
+        holds = f"{format_amount(resource, amount)}{unit}"
         end = _format_end(line)
         room = max(12, min(25, facts.room - 43))
         name = facts.look.cut(
@@ -112,12 +118,18 @@ def _format_end(line: RunningEntry) -> str:
     )
 
 
-def _list_pool_runs(facts: TaskContext) -> list[RunningEntry]:
+def _get_amount(line: RunningEntry, resource: str) -> float:
+    plain = {CPU: line.cpu, MEMORY: line.memory}
+    return plain[resource] if resource in plain else (line.holds or {}).get(resource, 0)
+
+
+def _list_holders(facts: TaskContext, is_shared: bool) -> list[RunningEntry]:
+    """Return the runs of the task's pool, of all pools for a shared resource."""
     if facts.board is None:
         return []
     pools = {queue.name: queue.pool for queue in facts.board.queues}
     pool = pools.get(facts.task["queue"])
-    lines = [line for line in facts.board.running if pools.get(line.queue) == pool]
+    lines = [line for line in facts.board.running if is_shared or pools.get(line.queue) == pool]
     return sorted(
         lines, key=lambda line: float("inf") if line.left is None or line.left < 0 else line.left
     )

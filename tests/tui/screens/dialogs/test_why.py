@@ -18,6 +18,10 @@ from tests.tui.fake_runtime import (
 )
 from tests.tui.screen_text import read_screen_lines
 
+LACKS_GPUS = WHY | {
+    "reasons": [{"code": "pool-gpu", "text": "needs 2 gpu of pool gpu, 1 free", "short": ""}]
+}
+
 
 async def test_a_waiting_task_shows_reasons_holders_and_expected_start() -> None:
     """Show state, expected start, two numbered reasons, and the holders of pool gpu."""
@@ -157,3 +161,19 @@ async def test_a_loading_dialog_says_so() -> None:
         answered.set()
         await wait_until(pilot, lambda: any("1 needs" in line for line in read_screen_lines(app)))
         assert not any("loading" in line for line in read_screen_lines(app))
+
+
+async def test_holders_of_a_named_resource_are_named_with_what_they_hold() -> None:
+    answers = FakeRuntime(show=make_task_row(), why=[LACKS_GPUS])
+    first, *others = answers.board.running
+    first = first._replace(holds={"gpu": 3})
+    answers.board = answers.board._replace(running=(first, *others))
+    app = make_deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_why("1049")
+        await wait_until(
+            pilot, lambda: any("held by" in line for line in read_screen_lines(app)[8:])
+        )
+        (line,) = (line for line in read_screen_lines(app)[8:] if "held by" in line)
+        assert f"#{first.number}" in line and "3 gpu" in line
+        assert not any("0 gpu" in line for line in read_screen_lines(app)[8:])
