@@ -58,7 +58,7 @@ def _build_row(facts: TaskContext, line: Mapping[str, Any]) -> DocRow:
         )
     sign = STATES.get(line["status"], UNKNOWN)
     word = line["status"] if line["status"] == "removed" else sign.word
-    kind = KIND_WORDS[line["kind"]]
+    kind = KIND_WORDS.get(line["kind"]) or facts.look.sanitize(line["kind"])
     name_at = f"{begin}{line['number']:>{0 if depth else 5}} {facts.look.glyph(sign)} "
     room = max(8, min(42, facts.room // 2) - measure_width(name_at))
     name = pad(facts.look.cut(facts.look.sanitize(line["name"]), room, "middle"), room)
