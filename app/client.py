@@ -32,7 +32,7 @@ READ_ONLY_VERBS = frozenset({
     "forecast",
     "flow", "group.ls", "group.show", "history", "instances", "limit.ls", "limit.show", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
-    "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
+    "queue.show", "review", "right_size", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",
     "show", "sla.checkins", "sla.history", "sla.ls",
     "sla.show", "sla.test", "status", "template.ls", "template.show", "usage", "why",

@@ -208,6 +208,8 @@ def parse_signal(text: str | None) -> int | None:
 
 def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
+    if args.right_size:
+        return _set_right_sizes(session, args)
     fields = (
         {
             key[3:]: None if value == NONE and key in _REMOVABLE else value
@@ -249,6 +251,23 @@ def _set_groups(session: CommandContext, args: Args, fields: dict[str, Any], mos
         was, now = (group[key] or "any" for key in ("was", "max_running"))
         output.print_line(f"{group['group']} {sanitize(group['name'])}: at once {was} → {now}")
     return 0
+
+
+def _set_right_sizes(session: CommandContext, args: Args) -> int:
+    """Set the requests of waiting tasks by what similar runs used. Raise Usage."""
+    from app.cli.right_size import set_right_sizes
+
+    if any(name.startswith("to_") and value is not None for name, value in vars(args).items()):
+        raise Usage("--right-size takes no other settings. Nothing was changed.")
+
+    def report(args: Args, done: dict[str, Any]) -> int:
+        return report_results(
+            args,
+            done,
+            lambda row: f"#{row['number']} {sanitize(row['name'])}: {_format_changes(row)}",
+        )
+
+    return set_right_sizes(session, args, report)
 
 
 def _collect_work(args: Args) -> dict[str, Any]:
@@ -430,6 +449,21 @@ def _add_set_arguments(parser: Parser) -> None:
         metavar="SIG@TIME",
         help="signal before the timeout: USR1@5m; none: remove it",
     )
+    add(
+        "--right-size",
+        dest="right_size",
+        action="store_const",
+        const="both",
+        help="set cpu and memory of waiting tasks by what similar runs used; shown first",
+    )
+    for name in ("cpu", "memory"):
+        add(
+            f"--right-size-{name}",
+            dest="right_size",
+            action="store_const",
+            const=name,
+            help=f"the same for {name} alone",
+        )
     add(
         "--retry-on-oom",
         dest="to_retry_on_oom",

@@ -246,6 +246,7 @@ class VerbCaller:
                     "lines": '{"argv": ["true"], "after": ["work 7"]}',
                 }
             ],
+            "right_size": [{"ids": [self.last, 5]}],
             "why": [{}, {"ids": [self.last - 1, 5]}],
             "operations": [
                 {},
