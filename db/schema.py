@@ -387,7 +387,7 @@ dependencies = Table(
     Column("parent_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
     Column("kind", String(8), nullable=False),
     *_make_time_columns(),
-    CheckConstraint("kind IN ('success', 'any', 'failure', 'start')", name="kind"),
+    CheckConstraint("kind IN ('success', 'any', 'failure', 'failures', 'start')", name="kind"),
     # Children of an ended task.
     Index("idx_dependencies_parent", "parent_id"),
     # Parents whose start lets children start, looked up at each start.

@@ -110,11 +110,13 @@ SATISFYING: dict[str, frozenset[TaskStatus]] = {
     "success": frozenset({TaskStatus.SUCCEEDED}),
     "any": ENDED,
     "failure": ENDED - {TaskStatus.SUCCEEDED},
+    "failures": ENDED,
     "start": ENDED | {TaskStatus.RUNNING, TaskStatus.RETRYING},
 }
 """Statuses of a parent that satisfy a dependency, by its kind.
 
-A parent that retries has started. A task with an unsatisfied dependency waits.
+A parent that retries has started. A task with an unsatisfied dependency waits. Dependencies of kind
+`failures` on several parents need the end of all, and one of them without success.
 """
 BREAKING: dict[str, frozenset[TaskStatus]] = {
     "success": ENDED - {TaskStatus.SUCCEEDED},

@@ -10,10 +10,15 @@ AFTER_FIELDS = {
 }
 """Kinds by the field that names the parents; the option has `-` instead of `_`."""
 
+FAILURES = "failures"
+"""Kind of the dependencies on several tasks of which at least one fails."""
+ON_FAILURE = ("failure", FAILURES)
+
 KIND_WORDS = {
     "success": "only after a success",
     "any": "however it ends",
     "failure": "only after a failure",
+    FAILURES: "only if one of these fails",
     "start": "once it has started",
 }
 
@@ -22,4 +27,6 @@ def describe_wait(kind: str, parent: str) -> str:
     """Return when a task may start: `after #4 name`."""
     if kind == "failure":
         return f"only if {parent} fails"
+    if kind == FAILURES:
+        return f"only if {parent} or another fails"
     return f"waits for {parent} to start" if kind == "start" else f"after {parent}"

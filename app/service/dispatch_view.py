@@ -12,6 +12,7 @@ from math import inf
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from app.core.dependency_kinds import ON_FAILURE
 from app.core.oom_retry import find_note as find_oom_note
 from app.core.scheduling import run_times
 from app.core.scheduling.explain import explain_all
@@ -338,7 +339,7 @@ def _read_later(
             tuple(parent.number for parent in state.unmet if parent.kind == "start"),
         )
         for row, state in zip(rows, read_subjects(c, rows), strict=True)
-        if not state.held_by and all(parent.kind != "failure" for parent in state.unmet)
+        if not state.held_by and all(p.kind not in ON_FAILURE for p in state.unmet)
     )
 
 

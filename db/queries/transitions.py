@@ -288,8 +288,12 @@ SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
   EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
     WHERE d.task_id = t.uuid AND NOT ({match_dependencies(SATISFYING, "d.kind", "p.status")})
   ) AS blocked,
-  (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
-    WHERE d.task_id = t.uuid AND ({_BROKEN})) AS broken
+  coalesce(
+    (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
+      WHERE d.task_id = t.uuid AND ({_BROKEN})),
+    (SELECT iif(min(p.status = 'succeeded'), max(p.number), NULL) FROM dependencies d
+      JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid AND d.kind = 'failures')
+  ) AS broken
 FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))
   AND +t.status IN ({_quote_words(WAITING)})
 """
@@ -875,7 +879,8 @@ def retry(c: Connection, uuids: Sequence[str], by: str, *, keeps_parents: bool =
         raw_sql.execute_statement(
             c,
             "DELETE FROM dependencies AS d WHERE task_id IN (SELECT value FROM json_each(?)) AND"
-            f" EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = d.parent_id AND ({_BROKEN}))",
+            f" EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = d.parent_id AND ({_BROKEN} OR"
+            " d.kind = 'failures' AND p.status = 'succeeded'))",
             (json.dumps(changed_rows),),
         )
     recompute_waiting_state(c, changed_rows, by)

@@ -192,7 +192,7 @@ def _add_settings(group: Any) -> None:
         action="append",
         type=require_text,
         metavar="ID",
-        help="start when this task has succeeded; repeatable",
+        help="start when this task, or all of a group, has succeeded; repeatable",
     )
     add(
         "--after-any",

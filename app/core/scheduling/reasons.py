@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 
-from app.core.dependency_kinds import describe_wait
+from app.core.dependency_kinds import ON_FAILURE, describe_wait
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
 from app.core.scheduling.open_times import find_opening, is_inside
@@ -173,7 +173,7 @@ def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
         name = f"#{parent.number} {sanitize(parent.name)}"
         wait = describe_wait(parent.kind, name)
         text = (
-            f"{wait}{'; it' if parent.kind in ('failure', 'start') else ', which'}"
+            f"{wait}{'; it' if parent.kind in (*ON_FAILURE, 'start') else ', which'}"
             f" {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
         )
         yield _make_reason(

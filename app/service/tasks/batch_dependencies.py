@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from app.core.dependency_kinds import FAILURES, ON_FAILURE
 from app.core.task_spec import TaskSpec
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Usage
@@ -24,8 +25,11 @@ MAX_PARENTS = 5_000
 """Maximum number of tasks that a task waits for; storing them takes some 40 ms."""
 _NUMBER = re.compile(r"#?[0-9]+")
 
-FindTask = Callable[[str | int], str]
-"""Function that returns the uuid of a stored task, or raises Problem."""
+FindTasks = Callable[[str | int], list[str]]
+"""Function that returns the uuids of a stored task, or of the tasks of a group.
+
+Raises Problem.
+"""
 
 
 class DependencyEdge(NamedTuple):
@@ -62,7 +66,7 @@ def is_name(reference: str | int) -> bool:
 def find_dependencies(
     dependents: Sequence[Dependent],
     positions_by_name: Mapping[str, Sequence[int]],
-    find_task: FindTask,
+    find_tasks: FindTasks,
 ) -> tuple[list[DependencyEdge], dict[int, Problem]]:
     """Return the dependencies, and the problems by task position.
 
@@ -78,7 +82,7 @@ def find_dependencies(
         rejected = list[int]()
         for at in pending:
             edges, missing = _find_edges(
-                by_position[at], positions_by_name, good, unknown, find_task
+                by_position[at], positions_by_name, good, unknown, find_tasks
             )
             if len(edges) > MAX_PARENTS:
                 raise _make_too_many_parents(by_position[at], len(edges))
@@ -111,7 +115,7 @@ def _find_edges(
     positions_by_name: Mapping[str, Sequence[int]],
     good: dict[str, Sequence[int]],
     rejected: Container[int],
-    find_task: FindTask,
+    find_tasks: FindTasks,
 ) -> tuple[list[DependencyEdge], list[Problem]]:
     """Return the dependencies of one task, and the problems of its unknown parents.
 
@@ -120,18 +124,17 @@ def _find_edges(
     """
     edges, missing = list[DependencyEdge](), list[Problem]()
     for kind, reference in task.references:
-        inner = _find_in_batch(positions_by_name, good, reference, task.at, find_task)
+        inner = _find_in_batch(positions_by_name, good, reference, task.at, find_tasks)
         if any(at in rejected for at in inner):
-            named = [at for at in good[str(reference)] if at not in rejected]
-            good[str(reference)], inner = named, [at for at in named if at != task.at]
-        edges += [
-            DependencyEdge(task.at, parent, kind)
-            for parent in inner or find_parent(find_task, reference, missing)
-        ]
+            kept = [at for at in good[str(reference)] if at not in rejected]
+            good[str(reference)], inner = kept, [at for at in kept if at != task.at]
+        parents = inner or find_parents(find_tasks, reference, missing)
+        named = FAILURES if kind == "failure" and len(parents) > 1 else kind
+        edges += [DependencyEdge(task.at, parent, named) for parent in parents]
     return (_merge_edges(task, edges, missing) if len(task.references) > 1 else edges), missing
 
 
-_WEAKEST_FIRST = ("start", "any", "failure", "success")
+_WEAKEST_FIRST = ("start", "any", FAILURES, "failure", "success")
 
 
 def _merge_edges(
@@ -141,7 +144,7 @@ def _merge_edges(
     found = dict[int | str, DependencyEdge]()
     for edge in edges:
         known = found.setdefault(edge.parent, edge)
-        if {known.kind, edge.kind} == {"success", "failure"}:
+        if "success" in (pair := {known.kind, edge.kind}) and pair & {*ON_FAILURE}:
             problems.append(
                 Usage(
                     f'"{sanitize(task.name)}" would wait for both the success and the failure of'
@@ -158,7 +161,7 @@ def _find_in_batch(
     good: Mapping[str, Sequence[int]],
     reference: str | int,
     at: int,
-    find_task: FindTask,
+    find_tasks: FindTasks,
 ) -> Sequence[int]:
     """Return the batch tasks that a reference names.
 
@@ -170,7 +173,7 @@ def _find_in_batch(
     if not named or len(named) > 1 or named[0] != at:
         return [i for i in good.get(str(reference), ()) if i != at]
     try:
-        find_task(reference)
+        find_tasks(reference)
     except NotFound:
         return named
     except Problem:
@@ -178,10 +181,10 @@ def _find_in_batch(
     return []
 
 
-def find_parent(find_task: FindTask, reference: str | int, missing: list[Problem]) -> list[str]:
-    """Return the uuid of the referenced stored task; append a problem to `missing`."""
+def find_parents(find_tasks: FindTasks, reference: str | int, missing: list[Problem]) -> list[str]:
+    """Return the uuids of the referenced stored tasks; append a problem to `missing`."""
     try:
-        return [find_task(reference)]
+        return find_tasks(reference)
     except Problem as problem:
         missing.append(problem)
         return []

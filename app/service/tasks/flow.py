@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.scheduling.critical_path import PathTask, arrange_tree, find_critical_path
-from app.core.task_groups import format_group, parse_group
-from app.core.text.sanitize import sanitize
-from app.errors import NotFound
+from app.core.task_groups import format_group
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import lookup
@@ -34,20 +32,17 @@ async def show_flow(call: Call, *, id: str | int) -> dict[str, Any]:
 
 
 def _read_flow(c: Connection, ident: str | int) -> dict[str, Any]:
-    number = parse_group(str(ident))
+    group = lookup.find_group(c, ident)
     about: dict[str, Any] = {"group": None, "name": None}
-    if number is None:
+    rows = list[FlowRow]()
+    if group is None:
         row = lookup.find_task(c, ident)
-        number, about["name"] = row.group_number, row.name
-        rows = [] if number else flows.list_connected(c, row.uuid, MAX_TASKS + 1)
-    else:
-        rows = []
-    if number is not None:
-        group = groups.map_groups(c, [number]).get(number)
-        if group is None:
-            raise NotFound(f'no group "{sanitize(str(ident))}".', "List: taskdeck ls")
-        about |= {"group": format_group(number), "name": group.name}
-        rows = flows.list_group(c, number, MAX_TASKS + 1)
+        about["name"] = row.name
+        group = groups.map_groups(c, [row.group_number or 0]).get(row.group_number or 0)
+        rows = [] if group else flows.list_connected(c, row.uuid, MAX_TASKS + 1)
+    if group is not None:
+        about |= {"group": format_group(group.number), "name": group.name}
+        rows = flows.list_group(c, group.number, MAX_TASKS + 1)
     shown = rows[:MAX_TASKS]
     return {
         **about,

@@ -51,7 +51,7 @@ from app.service.tasks.batch_dependencies import (
     Dependent,
     combine_errors,
     find_dependencies,
-    find_parent,
+    find_parents,
 )
 from app.service.tasks.groups import NewGroup
 from app.service.tasks.json_lines import (
@@ -132,7 +132,7 @@ class SubmitBatch:
     requests: dict[str, Amounts] = field(default_factory=dict)
     """{queue: the most that a task asks for of each resource}."""
     group: NewGroup | None = None
-    stored: dict[str | int, str | Problem] = field(default_factory=dict[str | int, str | Problem])
+    stored: dict[str | int, list[str] | Problem] = field(default_factory=dict)
     """Uuids of stored tasks, or why there is none, by reference."""
 
     def __post_init__(self) -> None:
@@ -203,11 +203,11 @@ class SubmitBatch:
                 name: max(needs.get(name, 0.0), known.get(name, 0.0)) for name in {**known, **needs}
             }
 
-    def find_uuid(self, reference: str | int) -> str:
-        """Return the uuid of a stored task, looked up once. Raise Problem."""
+    def find_uuids(self, reference: str | int) -> list[str]:
+        """Return the uuids of a stored task or group, looked up once. Raise Problem."""
         if reference not in self.stored:
             try:
-                self.stored[reference] = lookup.find_task(self.c, reference).uuid
+                self.stored[reference] = lookup.find_all(self.c, [reference])
             except Problem as problem:
                 self.stored[reference] = problem
         found = self.stored[reference]
@@ -220,7 +220,7 @@ class SubmitBatch:
         positions: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             positions.setdefault(row["name"], []).append(at)
-        return find_dependencies(self.dependents, positions, self.find_uuid)
+        return find_dependencies(self.dependents, positions, self.find_uuids)
 
     def check_again(self, c: Connection) -> None:
         """Raise the problem if the definitions that the tasks use have changed meanwhile."""
@@ -304,7 +304,7 @@ def _fill_batch(
         except Problem as problem:
             found = [problem]
             for _, reference in spec.references if len(specs) == 1 else ():
-                find_parent(batch.find_uuid, reference, found)
+                find_parents(batch.find_uuids, reference, found)
             raise combine_errors(found) from None
     return batch
 
@@ -712,7 +712,7 @@ class Staging:
             if batch_dependencies.is_name(reference)
         }
         edges, unknown = find_dependencies(
-            dependents, self.file.find_positions(wanted), self.batch.find_uuid
+            dependents, self.file.find_positions(wanted), self.batch.find_uuids
         )
         for one in dependents if unknown else ():
             if one.at in unknown:

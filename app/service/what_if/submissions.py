@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from app.core.dependency_kinds import ON_FAILURE
 from app.core.ids import make_uuid7
 from app.core.scheduling import run_times
 from app.core.scheduling.limits import Limits, list_subjects
@@ -129,7 +130,7 @@ def _find_parents(
     known = {row.uuid: row for row in reads.list_by_uuid(c, list(stored))} if stored else {}
     parents, leaders = ([list[int]() for _ in rows] for _ in range(2))
     stay = {at for at, row in enumerate(rows) if row["hold"]}
-    stay |= {edge.task for edge in edges if edge.kind == "failure"}
+    stay |= {edge.task for edge in edges if edge.kind in ON_FAILURE}
     for edge in edges:
         unmet = leaders if edge.kind == "start" else parents
         if isinstance(edge.parent, int):

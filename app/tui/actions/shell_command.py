@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.dependency_kinds import AFTER_FIELDS
+from app.core.dependency_kinds import AFTER_FIELDS, FAILURES
 from app.core.scheduling.resources import format_named_option
 from app.core.schema.parameters import parse_typed
 from app.core.text.sanitize import sanitize
@@ -95,7 +95,11 @@ def build_repeat_words(task: Mapping[str, Any]) -> list[str]:
     """
     parents = task.get("parents") or ()
     after = {
-        field: [parent["number"] for parent in parents if parent["kind"] == kind]
+        field: [
+            parent["number"]
+            for parent in parents
+            if ("failure" if parent["kind"] == FAILURES else parent["kind"]) == kind
+        ]
         for field, kind in AFTER_FIELDS.items()
     }
     return build_submit_words(

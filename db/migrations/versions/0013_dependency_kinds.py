@@ -14,12 +14,12 @@ down_revision = "0012"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
 _NEXT = "substr({0}, 1, 20) || printf('%06dZ', min(substr({0}, 21, 6) + 1, 999999))"
 _COLUMNS = "task_id, parent_id, kind, created_at, updated_at"
-_WITH_FAILURE = "uuid IN (SELECT task_id FROM dependencies WHERE kind = 'failure')"
+_WITH_FAILURE = "uuid IN (SELECT task_id FROM dependencies WHERE kind IN ('failure', 'failures'))"
 
 
 def upgrade() -> None:
     """Allow the kinds, and find the parents whose start counts by an index."""
-    _rebuild("kind IN ('success', 'any', 'failure', 'start')")
+    _rebuild("kind IN ('success', 'any', 'failure', 'failures', 'start')")
     op.create_index(
         "idx_dependencies_start",
         "dependencies",
@@ -34,7 +34,9 @@ def downgrade() -> None:
         "UPDATE tasks SET status = 'held', hold = 1, held_by = 'taskdeck' WHERE status IN"
         f" ('scheduled', 'blocked', 'held', 'queued', 'retrying') AND {_WITH_FAILURE}"
     )
-    op.execute("UPDATE dependencies SET kind = 'any' WHERE kind IN ('failure', 'start')")
+    op.execute(
+        "UPDATE dependencies SET kind = 'any' WHERE kind IN ('failure', 'failures', 'start')"
+    )
     _rebuild("kind IN ('success', 'any')")
 
 

@@ -173,6 +173,29 @@ def test_a_retried_parent_does_not_change_a_branch_that_was_not_needed(
     assert [builder.read_status(one) for one in (parent, child)] == ["queued", "cancelled"]
 
 
+@pytest.mark.parametrize(
+    ("codes", "status"),
+    [((0, 0), "cancelled"), ((1, 0), "queued"), ((0, 1), "queued"), ((1, None), "blocked")],
+)
+def test_the_failure_of_one_of_several_is_known_when_all_have_ended(
+    connection: Connection, builder: TaskBuilder, codes: tuple[int | None, ...], status: str
+):
+    parents = [builder.submit_task() for _ in codes]
+    row = make_task_row()
+    links = [{"task_id": row["uuid"], "parent_id": one, "kind": "failures"} for one in parents]
+    transitions.submit(connection, [row], links, "ann")
+
+    for parent, code in zip(parents, codes, strict=True):
+        if code is not None:
+            builder.complete_run(parent, code)
+
+    assert builder.read_status(row["uuid"]) == status
+    if status == "cancelled":
+        assert builder.read_row(row["uuid"]).reason == "parent #2 succeeded"
+        transitions.retry(connection, [row["uuid"]], "ann")
+        assert builder.read_status(row["uuid"]) == "queued"
+
+
 def test_many_children_of_a_start_are_updated_in_short_transactions(
     connection: Connection, builder: TaskBuilder
 ):

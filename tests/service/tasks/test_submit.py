@@ -800,6 +800,23 @@ async def test_the_strictest_of_several_waits_for_one_parent_counts(call: Call):
         await submit_task(call, after=[1], after_failure=["first"])
 
 
+async def test_a_task_may_wait_for_a_group(call: Call):
+    await submit.submit(call, tasks=[{"argv": ["a"]}] * 2, group={"name": "pair"})
+
+    after = await submit_task(call, after=["g1"])
+    failed = await submit_task(call, after_failure=["g1"], after_start=[after["number"]])
+
+    found = [(await show_task(call, one["number"]))["parents"] for one in (after, failed)]
+    assert [[(p["number"], p["kind"]) for p in parents] for parents in found] == [
+        [(1, "success"), (2, "success")],
+        [(1, "failures"), (2, "failures"), (3, "start")],
+    ]
+    with pytest.raises(NotFound, match='no group "g7"'):
+        await submit_task(call, after_any=["g7"])
+    with pytest.raises(Usage, match="both the success and the failure"):
+        await submit_task(call, after=[1], after_failure=["g1"])
+
+
 async def test_a_line_may_wait_for_the_failure_and_the_start_of_others(call: Call):
     await submit_json_lines(
         call,
@@ -1032,9 +1049,9 @@ async def test_a_long_chain_without_its_first_line_is_refused_in_one_pass(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     looked: list[object] = []
-    usual = submit.lookup.find_task
+    usual = submit.lookup.find_all
     monkeypatch.setattr(
-        submit.lookup, "find_task", lambda c, ident: looked.append(ident) or usual(c, ident)
+        submit.lookup, "find_all", lambda c, ident: looked.append(ident) or usual(c, ident)
     )
     chain = [
         {"argv": ["x"], "name": f"t{n}", "after": ["gone" if not n else f"t{n - 1}"]}
