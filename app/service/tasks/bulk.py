@@ -43,7 +43,15 @@ from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
 from db.errors import Storage
-from db.queries import counters, groups, operations, packed_task, task_numbers, transitions
+from db.queries import (
+    counters,
+    environments,
+    groups,
+    operations,
+    packed_task,
+    task_numbers,
+    transitions,
+)
 from db.queries.operations import Actor
 
 MAX_BATCH = 1_000_000
@@ -258,7 +266,7 @@ def _store_some(c: Connection, path: Path) -> bool:
         return False
     with open_regular(str(path)) as file:
         header = json.loads(file.readline())
-        transitions.keep_environment(c, header["common"][0], header["environment"])
+        environments.keep_environment(c, header["common"][0], header["environment"])
         if "group" in header:
             name, most = header["group"]
             number = groups.create(c, path.name[:36], name, header["by"], most)

@@ -70,6 +70,7 @@ from db.errors import DamagedDatabase, DiskFull, Storage
 from db.queries import (
     age_order,
     definitions,
+    environments,
     packed_task,
     reads,
     resources,
@@ -270,7 +271,7 @@ class SubmitBatch:
 
     def insert(self, edges: Sequence[DependencyEdge]) -> dict[str, int]:
         """Insert all tasks with these dependencies, and return {uuid: number}."""
-        transitions.keep_environment(self.c, self.env_id, self.origin.environment)
+        environments.keep_environment(self.c, self.env_id, self.origin.environment)
         if self.group is not None:
             number = self.group.create(self.c, self.first, self.origin.by)
             self.rows = [{**row, "group_number": number} for row in self.rows]

@@ -26,6 +26,7 @@ from db.maintenance import integrity, migrate, quarantine
 from db.queries import (
     counters,
     definitions,
+    environments,
     groups,
     operations,
     pending_parents,
@@ -1881,7 +1882,7 @@ BREAK_ENVIRONMENT = "UPDATE environments SET variables = '{' WHERE sha256 = 'e3'
 
 def _submit_with_environment(made: TaskBuilder, sha256: str) -> str:
     uuid = made.submit_task()
-    transitions.keep_environment(made.c, sha256, '{"A": "1"}')
+    environments.keep_environment(made.c, sha256, '{"A": "1"}')
     made.c.exec_driver_sql("UPDATE tasks SET env_id = ? WHERE uuid = ?", (sha256, uuid))
     return uuid
 
