@@ -122,7 +122,7 @@ COVERING_TESTS = {
     "tests/service/schedules/test_verbs.py": "service/schedules/changes",
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
     "tests/service/tasks/test_submit.py": "service/tasks/{default_names,json_lines,number_file}"
-    " db/queries/{environments,run_history}",
+    " service/tasks/start_times db/queries/{environments,run_history}",
     "tests/service/tasks/test_groups.py": "core/verb_states db/queries/groups",
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",

@@ -20,7 +20,7 @@ from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
-from app.service.tasks import lookup, setting_checks, submit, views, work
+from app.service.tasks import lookup, setting_checks, start_times, views, work
 from app.service.tasks.apply import (
     RECORDED_FIELDS,
     Ids,
@@ -437,7 +437,7 @@ async def set_(
         raise Usage("nothing to set. Options: --priority, --queue, --cpu, --memory, --timeout, …")
     if "at" in values:
         values["not_before"] = (
-            None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
+            None if (at := values.pop("at")) == NOW else start_times.parse_start_time(at)
         )
     if "signal" in values:
         values["early_signal"] = values.pop("signal")
@@ -469,7 +469,7 @@ async def set_(
     if (
         report["done"]
         and (at := values.get("not_before"))
-        and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE
+        and (seconds := start_times.get_seconds_since(at)) > start_times.PAST_TOLERANCE
     ):
         report["notes"].append(
             f"start time is {units.format_age(seconds)} in the past: it is ignored."

@@ -31,7 +31,6 @@ from app.core.scheduling.plan import Amounts
 from app.core.scheduling.resources import make_amounts
 from app.core.task_groups import format_group
 from app.core.task_spec import TaskSpec, describe_error
-from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, Problem, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
@@ -44,6 +43,7 @@ from app.service.tasks import (
     groups,
     lookup,
     number_file,
+    start_times,
     views,
 )
 from app.service.tasks.batch_dependencies import (
@@ -64,7 +64,6 @@ from app.service.tasks.json_lines import (
 from app.service.tasks.limit_checks import require_within_limits
 from app.service.tasks.places import Place, read_places, require_fit
 from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
-from db import timestamps
 from db.engine import Connection
 from db.errors import DamagedDatabase, DiskFull, Storage
 from db.queries import (
@@ -179,7 +178,7 @@ class SubmitBatch:
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace,
-            "not_before": None if spec.at is None else parse_start_time(spec.at),
+            "not_before": None if spec.at is None else start_times.parse_start_time(spec.at),
             "hold": spec.hold, "held_by": self.origin.by if spec.hold else None, "tags": spec.tags,
             "env_id": self.env_id, "env": spec.env or None,
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
@@ -330,14 +329,6 @@ def _pick_first(given: Any, usual: Any, default: Any) -> Any:
     return given if given is not None else default if usual is None else usual
 
 
-def parse_start_time(at: str | int | float) -> str:
-    """Return a start time as stored. Raise Usage."""
-    try:
-        return timestamps.format_time(units.parse_time(str(at), timestamps.utcnow()))
-    except (ValueError, OverflowError) as error:
-        raise Usage(f"at {error}") from None
-
-
 # --- verbs ------------------------------------------------------------------------------
 
 
@@ -379,7 +370,7 @@ async def submit(
             "The task was not accepted." if len(specs) == 1 else "No task was accepted."
         ) from None
     await number_file.raise_mark(call.home, max(row["number"] for row in stored))
-    _note_past(call, specs)
+    start_times.note_past(call, specs)
     _note_halted(call)
     stored = await _add_group(call, stored, first) if new else stored
     return (
@@ -400,40 +391,6 @@ def _is_large(specs: Sequence[TaskSpec]) -> bool:
     """Return True for tasks that would take too long in one transaction."""
     dependencies = sum(len(spec.references) for spec in specs)
     return len(specs) > SMALL_BATCH or dependencies > bulk.MAX_PAIRS
-
-
-PAST_TOLERANCE = 5.0
-"""Seconds by which a start time may be past without a note: it lay in the future when typed."""
-
-
-def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
-    """Note start times in the past.
-
-    Such tasks are stored all the same, because scripts use past times.
-    """
-    past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
-    excess = [
-        (spec, past[spec.at])
-        for spec in specs
-        if spec.at is not None and past[spec.at] > PAST_TOLERANCE
-    ]
-    if len(specs) > 1 and excess:
-        return _note_many_past(call, len(excess))
-    for spec, seconds in excess:
-        then = "it is ignored" if spec.hold or spec.references else "starting now"
-        call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
-
-
-def _note_many_past(call: Call, count: int) -> None:
-    call.note(f"the start time of {count:,} of these tasks is past: they do not wait for it.")
-
-
-def get_seconds_since(at: str | int | float) -> float:
-    """Return the seconds since a start time, 0 for an invalid one."""
-    now = timestamps.utcnow()
-    with suppress(ValueError, OverflowError):
-        return (now - units.parse_time(str(at), now)).total_seconds()
-    return 0.0
 
 
 def _note_halted(call: Call) -> None:
@@ -583,7 +540,7 @@ async def submit_lines(
         raise problem.with_undone("No task was accepted.") from None
     await number_file.raise_mark(call.home, max(stored["numbers"]))
     refused = {row["line"] for row in stored["refused"]}
-    _note_past(
+    start_times.note_past(
         call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused]
     )
     _note_halted(call)
@@ -688,7 +645,7 @@ class Staging:
             if not self.is_known:
                 self.file.add(packed_task.pack_task(row))
             if spec.at is not None:
-                self.past += get_seconds_since(spec.at) > PAST_TOLERANCE
+                self.past += start_times.get_seconds_since(spec.at) > start_times.PAST_TOLERANCE
             self.count += 1
             if self.count > bulk.MAX_BATCH:
                 raise _make_too_many_problem(self.count + sum(1 for _ in self.items))
@@ -788,7 +745,7 @@ async def _store_staged(
             staging.close()
         call.db.trim_later(TRIM_DELAY)
     if staging.past:
-        _note_many_past(call, staging.past)
+        start_times.note_many_past(call, staging.past)
     _note_halted(call)
     return staging
 

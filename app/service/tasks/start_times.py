@@ -1,0 +1,55 @@
+"""Start times of tasks: as stored, and notes on those in the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from app.core.task_spec import TaskSpec
+from app.core.text import units
+from app.errors import Usage
+from app.service.context import Call
+from db import timestamps
+
+
+def parse_start_time(at: str | int | float) -> str:
+    """Return a start time as stored. Raise Usage."""
+    try:
+        return timestamps.format_time(units.parse_time(str(at), timestamps.utcnow()))
+    except (ValueError, OverflowError) as error:
+        raise Usage(f"at {error}") from None
+
+
+PAST_TOLERANCE = 5.0
+"""Seconds by which a start time may be past without a note: it lay in the future when typed."""
+
+
+def note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
+    """Note start times in the past.
+
+    Such tasks are stored all the same, because scripts use past times.
+    """
+    past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
+    excess = [
+        (spec, past[spec.at])
+        for spec in specs
+        if spec.at is not None and past[spec.at] > PAST_TOLERANCE
+    ]
+    if len(specs) > 1 and excess:
+        return note_many_past(call, len(excess))
+    for spec, seconds in excess:
+        then = "it is ignored" if spec.hold or spec.references else "starting now"
+        call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
+
+
+def note_many_past(call: Call, count: int) -> None:
+    """Note that many start times are in the past."""
+    call.note(f"the start time of {count:,} of these tasks is past: they do not wait for it.")
+
+
+def get_seconds_since(at: str | int | float) -> float:
+    """Return the seconds since a start time, 0 for an invalid one."""
+    now = timestamps.utcnow()
+    with suppress(ValueError, OverflowError):
+        return (now - units.parse_time(str(at), now)).total_seconds()
+    return 0.0
