@@ -10,10 +10,12 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from app.core.rules import rule_plan
+from app.core import sla
+from app.core.rules import catalog, rule_plan
+from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from db.engine import Connection
-from db.queries import alerts, checkins, definitions, known_names, reads, schedules
+from db.queries import alerts, checkins, definitions, known_names, reads, resources, schedules
 from db.rows import ScheduleRow
 
 MAX_SHOWN = 60
@@ -31,7 +33,28 @@ def describe_rule_hints(
     words = {kind: _to_list(match.get(kind)) for kind in ("task", "schedule", "pool")}
     tags = match.get("tags") or match.get("tag") or {}
     words["tag"] = [f"{key}={value}" for key, value in tags.items()]
-    return describe_hints(c, words, planned)
+    return describe_hints(c, words, planned) + _describe_resources(c, conditions)
+
+
+def _describe_resources(c: Connection, conditions: Mapping[str, Any]) -> list[str]:
+    """Return hints about metrics of named resources that no pool has."""
+    if not sla.is_general(conditions):
+        return []
+    named = {
+        name
+        for ref in rule_plan.make_plan(conditions).refs
+        if (name := catalog.find_resource(ref.metric)) and name not in (CPU, MEMORY)
+    }
+    if not named:
+        return []
+    known = {*resources.read_totals(c)}
+    for pool in reads.list_pools(c):
+        known.update(resources.parse_named(pool.resources))
+    return [
+        f"no pool has {truncate(sanitize(name), MAX_SHOWN)} so far."
+        + _format_nearest(name, [*sorted(known), CPU, MEMORY])
+        for name in sorted(named - known)
+    ]
 
 
 def describe_hints(

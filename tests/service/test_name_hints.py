@@ -149,3 +149,15 @@ async def test_apply_takes_actions_and_names_of_the_same_file(call: Call, notes:
         "schedules.etl: there is no program /no/such so far.",
         *["slas.act: commands are off; to allow them: [actions] command = true in config.toml."],
     ]
+
+
+async def test_a_rule_on_a_resource_that_no_pool_has_is_stored_with_a_hint(
+    call: Call, notes: list[str]
+):
+    await call_verb(call, "pool.set", name="default", resources={"gpu": 2})
+    for metric in ("gpu", "gpus"):
+        when = {"metric": f"pool.{metric}_ratio", "op": ">", "value": 0.9}
+        conditions = {"scope": "pool", "when": when}
+        await call_verb(call, "sla.create", name=metric, conditions=conditions)
+
+    assert notes == ["no pool has gpus so far. Nearest: gpu"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 SECONDS, RATIO, MIB, COUNT, HOURS, RATE = "seconds", "ratio", "mib", "count", "hours", "rate"
@@ -23,7 +24,31 @@ class Metric(NamedTuple):
     sentence: str = ""
 
 
-METRICS = {
+POOL_PATTERN = r"^pool\.[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*_ratio$"
+"""Metrics of named resources of pools, such as `pool.gpu_ratio`."""
+_POOL_METRIC = re.compile(POOL_PATTERN)
+
+
+def find_resource(metric: object) -> str | None:
+    """Return the named resource that a metric of pools measures: `gpu` of `pool.gpu_ratio`."""
+    if not isinstance(metric, str) or not _POOL_METRIC.fullmatch(metric):
+        return None
+    return metric.removeprefix("pool.").removesuffix("_ratio")
+
+
+class MetricTable(dict[str, Metric]):
+    """Metrics by name. It also has those of named resources, but lists the others only."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or find_resource(name) is not None
+
+    def __missing__(self, name: str) -> Metric:
+        if (resource := find_resource(name)) is None:
+            raise KeyError(name)
+        return Metric(RATIO, f"{resource} reserved")
+
+
+METRICS = MetricTable({
     "instance.run_seconds": Metric(SECONDS, "running", True),
     "instance.queued_seconds": Metric(SECONDS, "queued", True),
     "instance.lateness_seconds": Metric(SECONDS, "late by", True),
@@ -57,7 +82,7 @@ METRICS = {
     "taskdeck.slow_queries": Metric(COUNT, "slow statements in an hour"),
     "taskdeck.backup_age_seconds": Metric(SECONDS, "backup age", True),
     "taskdeck.replica_lag_seconds": Metric(SECONDS, "replica age", True),
-}
+})  # fmt: skip
 """All metrics by name."""
 
 ENDED_RUN_METRICS = ("instance.exit_code",)
@@ -82,6 +107,16 @@ SHARES = tuple(
     if metric.unit == RATIO and name not in ("instance.cpu_ratio", "queue.load_ratio")
 )
 """Ratios that are never above 1."""
+
+
+def is_share(metric: str) -> bool:
+    """Return whether a metric is a ratio that is never above 1."""
+    return metric in SHARES or find_resource(metric) is not None
+
+
+def has_rate(metric: str) -> bool:
+    """Return whether `rate_over` can measure the change of a metric."""
+    return metric in RATE_METRICS or find_resource(metric) is not None
 
 
 def get_family(metric: str) -> str:

@@ -225,10 +225,16 @@ class Baseline(Form):
     factor: Annotated[float, Field(gt=0, le=1000)]
 
 
+_METRIC_NAMES: dict[str, Any] = {
+    "type": "string",
+    "anyOf": [{"enum": list(catalog.METRICS)}, {"pattern": catalog.POOL_PATTERN}],
+}
+
+
 class MetricNode(Form):
     """Comparison of a metric with a value, or with a baseline."""
 
-    metric: Annotated[str, WithJsonSchema({"enum": list(catalog.METRICS)})]
+    metric: Annotated[str, WithJsonSchema(_METRIC_NAMES)]
     op: Annotated[
         Literal[">", ">=", "<", "<=", "==", "!="],
         WithJsonSchema({"enum": [*OPERATORS, *_OPERATOR_ALIASES]}),
@@ -288,7 +294,7 @@ class MetricNode(Form):
             raise ValueError('.window: needs a stat, such as stat = "p95"')
         if self.rate_over is not None and catalog.get_family(self.metric) in ("task", "schedule"):
             raise ValueError(f".rate_over: does not apply to {self.metric}")
-        if self.rate_over is not None and self.metric not in catalog.RATE_METRICS:
+        if self.rate_over is not None and not catalog.has_rate(self.metric):
             raise ValueError(
                 ".rate_over: of instance metrics, only instance.attempt (restarts) has one; use"
                 " stat and window"
@@ -331,7 +337,7 @@ def _parse_value(metric: str, values: Mapping[Any, Any]) -> float:
     """Return the limit in the unit of the metric."""
     unit = catalog.COUNT if values.get("stat") == "count" else catalog.METRICS[metric].unit
     value = amounts.parse_amount(unit, values["value"])
-    if metric in catalog.SHARES and values.get("stat") not in ("count", "sum") and abs(value) > 1:
+    if catalog.is_share(metric) and values.get("stat") not in ("count", "sum") and abs(value) > 1:
         typed = str(values["value"])
         raise ValueError(f"must be a ratio of at most 1, such as 0.9 or 90%, not {quote(typed)}")
     return value
@@ -679,4 +685,7 @@ def _name_nearest_metric(word: object) -> str:
         return f". Nearest: {near}"
     tails = {name.partition(".")[2]: name for name in catalog.METRICS}
     near = find_nearest(text.rpartition(".")[2], tails)
-    return f". Nearest: {tails[near]}" if near else ". See: taskdeck help sla"
+    if near:
+        return f". Nearest: {tails[near]}"
+    ratio = f"{text}_ratio"
+    return f". Nearest: {ratio}" if ratio in catalog.METRICS else ". See: taskdeck help sla"

@@ -77,7 +77,9 @@ def _list_conditions(is_nested: bool) -> Iterable[dict[str, Any]]:
     windowed = is_one_of(catalog.WINDOW_METRICS)
     yield {"if": has("window"), "then": {"anyOf": [has("stat"), windowed]}}
     yield {"if": has("baseline"), "then": is_one_of(BASELINE_METRICS)}
-    yield {"if": has("rate_over"), "then": is_one_of(catalog.RATE_METRICS)}
+    named = place("metric", {"pattern": catalog.POOL_PATTERN})
+    rated = {"anyOf": [is_one_of(catalog.RATE_METRICS), named]}
+    yield {"if": has("rate_over"), "then": rated}
     for metric in catalog.METRICS:
         stats = list_stats(metric)
         if stats != STATS:
@@ -88,7 +90,7 @@ def _list_conditions(is_nested: bool) -> Iterable[dict[str, Any]]:
     yield {"if": counted, "then": {"properties": {"value": amounts.make_schema(catalog.COUNT)}}}
     summed = place("stat", {"enum": ["count", "sum"]})
     yield {
-        "if": {"allOf": [is_one_of(catalog.SHARES), {"not": summed}]},
+        "if": {"allOf": [{"anyOf": [is_one_of(catalog.SHARES), named]}, {"not": summed}]},
         "then": {"properties": {"value": amounts.make_schema(catalog.RATIO, 1)}},
     }
     units = {metric: one.unit for metric, one in catalog.METRICS.items()}

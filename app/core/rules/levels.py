@@ -248,10 +248,10 @@ def describe_brief(conditions: object, value: float | None, limit: float | None)
     Return None without a single metric.
     """
     when = conditions.get("when") if is_object(conditions) else None
-    metric = catalog.METRICS.get(str(when.get("metric"))) if is_object(when) else None
-    if not is_object(when) or metric is None or value is None or limit is None:
+    name = str(when.get("metric")) if is_object(when) else ""
+    if not is_object(when) or name not in catalog.METRICS or value is None or limit is None:
         return None
-    unit = catalog.COUNT if when.get("stat") == "count" else metric.unit
+    unit = catalog.COUNT if when.get("stat") == "count" else catalog.METRICS[name].unit
     shown = amounts.format_value(unit, value), amounts.format_amount(unit, limit)
     op = str(when.get("op"))
     if op not in (">", "<"):  # `3 >= 3` is hard to read

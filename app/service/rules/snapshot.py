@@ -21,7 +21,7 @@ from app.service.rules.run_memory import RememberedRun
 from app.service.rules.subjects import NEVER, FireEnd, Memory, Subject, get_age_key
 from db import timestamps
 from db.engine import Connection
-from db.queries import rule_values
+from db.queries import resources, rule_values
 from db.queries.rule_values import NameFacts, RunRow
 from db.rows import PoolRow, ScheduleRow
 from db.states import TaskStatus
@@ -357,6 +357,21 @@ class Snapshot(Instances):
             else self.schedule_names.get(subject.name, ())
         )  # fmt: skip
         return self._windows.make_finder([self.schedules[name] for name in sorted(names)])
+
+    @cached_property
+    def _named_use(self) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, int]]:
+        """Return what runs hold of named resources by pool, and what all pools share."""
+        return resources.sum_held(self.c), resources.read_totals(self.c)
+
+    def find_share(self, pool: str, resource: str) -> float | None:
+        """Return the reserved share of a named resource of a pool; None if it has none.
+
+        A pool without an amount of its own may use all of a shared one.
+        """
+        held, shared = self._named_use
+        own = resources.parse_named(self.pools[pool].resources)
+        total = own.get(resource, shared.get(resource, 0))
+        return held.get(pool, {}).get(resource, 0) / total if total else None
 
     # --- forecasts -------------------------------------------------------------------------
 

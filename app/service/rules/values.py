@@ -334,12 +334,18 @@ def _get_age(since: str, now: float) -> float:
     return max(0.0, now - timestamps.to_unix(since))
 
 
+_POOL_COLUMNS = ("cpu_ratio", "memory_ratio")
+
+
 def _read_pool(
     snapshot: Snapshot, ref: MetricRef, name: str, subject: str, since: float
 ) -> Reading:
     row = snapshot.pools.get(subject)
     if row is None:
         return NO_DATA
+    if (resource := catalog.find_resource(ref.metric)) and name not in _POOL_COLUMNS:
+        share = snapshot.find_share(subject, resource)
+        return NO_DATA if share is None else Reading(share)
     used, total = (
         (row.used_cpu, row.total_cpu)
         if name == "cpu_ratio"

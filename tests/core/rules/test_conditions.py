@@ -64,6 +64,10 @@ WORDS = [
                                 "value": "250ms"},
                                {"metric": "taskdeck.db_size_mib", "op": ">", "value": "1500M"}]}),
      "Taskdeck: wait for the database over 0.25s or database over 1500M"),
+    (make("pool", {"metric": "pool.license.matlab_ratio", "op": ">=", "value": "90%"}),
+     "every pool: license.matlab reserved at least 90%"),
+    (make("pool", {"metric": "pool.gpu_ratio", "rate_over": "10m", "op": ">", "value": 0.5}),
+     "every pool: change of gpu reserved in 10m over 50%"),
 ]  # fmt: skip
 
 
@@ -96,6 +100,8 @@ REFUSED = [
     (make("queue", {**DEPTH, "window": "5m"}), "when.window: needs a stat", ""),
     (make("queue", RUN), "", ""),
     (make("host", DEPTH), "conditions.scope: host has no queue metrics; use scope queue", ""),
+    (make("pool", {"metric": "pool.gpu_ratio", "op": ">", "value": 8}), "at most 1", ""),
+    (make("pool", {"metric": "pool.gpu", "op": ">", "value": 8}), "unknown metric", "Nearest"),
     (make("pool", {"metric": "pool.cpu_ratio", "op": ">", "value": 1}, match={"task": "a"}),
      "conditions.match.task: pools can be selected only by pool", ""),
     (make("queue", DEPTH, for_each="instance"), "for_each: a queue has no instance", ""),

@@ -203,6 +203,24 @@ async def test_a_rule_of_a_pool_covers_the_queues_of_the_pool(home: VirtualHome)
     assert [alert["object"] for alert in await home.list_alerts()] == ["queue train"]
 
 
+async def test_a_rule_watches_what_is_reserved_of_a_named_resource(home: VirtualHome):
+    await apply.apply(home.call, text='[resources."license.matlab"]\ntotal = 2\n')
+    await queues.pool_set(home.call, name="default", resources={"gpu": 4})
+    for metric in ("gpu", "license.matlab", "tape"):
+        when = {"metric": f"pool.{metric}_ratio", "op": ">", "value": 0.6}
+        await home.add_rule(make_conditions("pool", when), name=metric)
+    run = await home.start_run(await home.submit(resources={"gpu": 3, "license.matlab": 2}))
+    await home.run_pass()
+    firing = [alert["text"] for alert in await home.list_alerts()]
+    assert sorted(firing) == [
+        "gpu reserved 75% (limit 60%)",
+        "license.matlab reserved 100% (limit 60%)",
+    ]
+    await home.end_run(run)
+    await home.advance(5)
+    assert [alert["status"] for alert in await home.list_alerts()] == ["resolved", "resolved"]
+
+
 async def test_a_pool_cannot_use_a_rule_about_the_host(home: VirtualHome):
     await home.add_rule(
         make_conditions("host", {"metric": "host.cpu_ratio", "op": ">", "value": 0.9})

@@ -119,7 +119,7 @@ class VirtualHome:
             transitions.claim(c, [{
                 "uuid": row.uuid, "runid": runid, "queue": row.queue, "pool": "default",
                 "cpu": row.cpu, "memory": row.memory, "tags": json.dumps(row.tags),
-                "attempt": row.attempts + 1,
+                "attempt": row.attempts + 1, "resources": row.resources,
             } for row, runid in zip(rows, runids, strict=True)])  # fmt: skip
             started = {"pid": 4242, "ticks": 17, "at": self.now, "boot": "b" * 36}
             transitions.record_starts(c, [{"run": runid, **started} for runid in runids])
