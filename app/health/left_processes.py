@@ -51,6 +51,9 @@ def find_left_processes(
     """
     children = _list_children(supervisors)
     others = children - {*supervisors, *known}
+    if others:
+        own = {found.session for pid in supervisors if (found := keeper.read_process(pid))}
+        others = {pid for pid in others if not _is_companion(pid, own)}
     if not others:
         return []
     runs = _read_living_runs(home)
@@ -59,6 +62,12 @@ def find_left_processes(
     looks = [_read_left(pid, runs, owners, least) for pid in sorted(others - runs.keys())]
     found = [one for one in looks if isinstance(one, LeftProcess)]
     return found if None not in looks else found or _find_hopping(supervisors, owners, least)
+
+
+def _is_companion(pid: int, sessions: set[int]) -> bool:
+    """Return True for a process in the session of keeper and guard, where no job can be."""
+    found = keeper.read_process(pid)
+    return found is not None and found.session in sessions
 
 
 def _list_children(supervisors: Collection[int]) -> set[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.health.left_processes import find_left_processes
 from app.log_parts import LogPart, list_pieces, read_index
 from tests.keeper.keeper_home import KeeperHome
 from tests.runtime_process import is_alive, wait_until
@@ -147,3 +148,14 @@ def test_parts_that_follow_one_another_are_one_entry_of_the_index(shared_home: K
 
     assert len(index.starts) <= 2 and index.limit is None
     assert os.path.exists(path)
+
+
+def test_a_companion_is_no_process_that_a_job_left(shared_home: KeeperHome):
+    run, _ = start_split(shared_home, "sleep 60")
+    pids = [shared_home.hello[who] for who in ("pid", "guard")]
+
+    left = find_left_processes(os.fspath(shared_home.path), pids)
+
+    assert [process for process in left if process.name != "sleep"] == []
+    shared_home.send("stop", run=run, reason="cancel", grace=0)
+    assert shared_home.wait_for_event("ended", run)["left"] == 0

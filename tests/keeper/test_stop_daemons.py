@@ -21,7 +21,7 @@ USER = 65534
 START_AS_USER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-import keeper
+from app.keeper import keeper
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 keeper.libc.prctl(4, 1, 0, 0, 0)
 sys.exit(keeper.main(os.fsencode(sys.argv[2])))
@@ -54,7 +54,7 @@ class UserKeeperHome(KeeperHome):
     prefix: tuple[str, ...] = ()
 
     def start_keeper(self) -> int:
-        folder = os.path.dirname(keeper.__file__)
+        folder = os.path.abspath(f"{keeper.__file__}/../../..")
         command = [sys.executable, "-I", "-S", "-c", START_AS_USER, folder, self.path]
         command = [*self.prefix, *command]
         return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
