@@ -31,6 +31,7 @@ READ_ONLY_VERBS = frozenset({
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
     "forecast",
     "flow", "group.ls", "group.show", "history", "instances", "limit.ls", "limit.show", "log",
+    "logs",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "right_size", "schedule.ls", "schedule.preview_import", "schedule.show",
     "schedule.timeline",

@@ -52,6 +52,7 @@ COVERING_TESTS = {
     "tests/cli/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
     " cli/commands/{queues,slas,templates}",
     "tests/cli/commands/test_demo.py": "cli/demo/workload",
+    "tests/cli/commands/test_logs.py": "cli/several_logs",
     "tests/cli/commands/test_show.py": "cli/group_format cli/commands/{instances,why}"
     " core/text/left_text",
     "tests/cli/status/test_watch.py": "cli/status/line cli/commands/status",

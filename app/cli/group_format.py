@@ -130,5 +130,5 @@ def _list_next_commands(group: dict[str, Any]) -> list[str]:
     if group["failed"]:
         words.append(f"retry --failed {word}")
     if group["ended"] < group["total"]:
-        words += [f"wait {word}", f"cancel {word}"]
+        words += [f"logs -f {word}", f"wait {word}", f"cancel {word}"]
     return [f"  {program} {line}" for line in words]

@@ -195,6 +195,32 @@ def find_first_failure(c: Connection, number: int) -> str | None:
     return min(rows)[1] if rows else None
 
 
+def list_ended_after(
+    c: Connection, numbers: Sequence[int], after: str, limit: int
+) -> list[tuple[str, str]]:
+    """Return (end, uuid) of the tasks of groups that ended after a time, the earliest first."""
+    of_status = (
+        "SELECT ended_at, uuid FROM tasks INDEXED BY idx_tasks_group WHERE group_number = ? AND"
+        " status = ? AND ended_at > ? AND deleted_at IS NULL ORDER BY ended_at LIMIT ?"
+    )
+    rows = [
+        (row[0], row[1])
+        for number in numbers
+        for status in sorted(ENDED)
+        for row in raw_sql.fetch_rows(c, of_status, (number, status.value, after, limit))
+    ]
+    return sorted(rows)[:limit]
+
+
+def list_started(c: Connection, numbers: Sequence[int]) -> list[str]:
+    """Return the tasks of groups that run or wait for another attempt."""
+    found = (
+        "SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t INDEXED BY idx_tasks_group ON"
+        " t.group_number = j.value AND t.status IN ('running', 'retrying')"
+    )
+    return raw_sql.fetch_column(c, found, (json.dumps(list(numbers)),))
+
+
 def list_member_rowids(c: Connection, number: int, limit: int) -> list[int]:
     """Return the rowids of tasks of a group: failures first, then active, waiting, other ends.
 

@@ -134,7 +134,8 @@ def test_the_overview_names_every_command_and_option_once(cli):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("logs", "[OPTION …] ID"),
+        ("show", "[OPTION …] ID"),
+        ("logs", "[OPTION …] ID …"),
         ("instances", "[OPTION …] [ID …]"),
         ("pause", "[OPTION …] ID …"),
         ("cancel", "[OPTION …] (ID … | FILTER …)"),

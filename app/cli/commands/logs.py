@@ -12,6 +12,7 @@ import time
 from app import paths
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids, make_type
+from app.core.task_groups import parse_group
 from app.core.text import log_rows, units
 from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
 from app.errors import Refused, Usage
@@ -37,8 +38,10 @@ no wake-ups."""
 
 def show_logs(session: CommandContext, args: Args) -> int:
     """Show the output of a task; with -f, follow it until the task has ended."""
-    if len(args.ids) != 1:
-        raise Usage("logs of which task? Give one number.", "List: taskdeck ls")
+    if not args.ids:
+        raise Usage("logs of which task? Give a number or group.", "List: taskdeck ls")
+    if len(args.ids) > 1 or parse_group(args.ids[0]) is not None:
+        return _show_several(session, args)
     if args.follow:
         if args.json or args.jsonl or args.attempt:
             raise Usage("-f cannot be combined with --json or --attempt.")
@@ -52,6 +55,24 @@ def show_logs(session: CommandContext, args: Args) -> int:
         output.print_json(_add_texts(reply), args.jsonl)
         return 0
     _print_runs(reply, args.tail)
+    return 0
+
+
+def _show_several(session: CommandContext, args: Args) -> int:
+    """Show the output of several tasks or of groups, each line with the number of its task."""
+    if args.json or args.jsonl or args.attempt or args.part != LogPart.ALL:
+        raise Usage(
+            "logs of several tasks go with -f and --tail only.",
+            f"For one task: taskdeck logs NUMBER. Numbers: taskdeck ls {args.ids[0]}",
+        )
+    from app.cli.several_logs import print_logs
+
+    try:
+        print_logs(session, args.ids, args.follow, args.tail)
+    except KeyboardInterrupt:
+        words = " ".join(args.ids)
+        output.print_note(f"the tasks continue. To follow again: taskdeck logs -f {words}")
+        raise
     return 0
 
 
@@ -433,6 +454,7 @@ def _add_arguments(parser: Parser) -> None:
 EXAMPLES = """\
   taskdeck logs 42
   taskdeck logs -f 42
+  taskdeck logs -f g12                   (a group: each line with its number)
   taskdeck logs --tail 20 --attempt 2 42"""
 
 COMMANDS = {
@@ -441,7 +463,7 @@ COMMANDS = {
         show_logs,
         _add_arguments,
         EXAMPLES,
-        usage="[OPTION …] ID",
+        usage="[OPTION …] ID …",
         asks=lambda _: "log",
     )
 }

@@ -361,6 +361,7 @@ COMMANDS = {
         "show one task in detail",
         show_task,
         _add_arguments,
-        "  taskdeck show 42\n  taskdeck show 42 --json",
+        "  taskdeck show 42\n  taskdeck show g12\n  taskdeck show 42 --json",
+        usage="[OPTION …] ID",
     )
 }

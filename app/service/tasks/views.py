@@ -569,11 +569,12 @@ def build_logs(
         "number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status,
         "stdin": row.stdin, "split": row.split,
         "why": reasons.reasons[0].text if reasons and reasons.reasons else None,
-        "runs": [_format_run_log(call.home, run, kept[run.runid]) for run in chosen],
+        "runs": [format_run_log(call.home, run, kept[run.runid]) for run in chosen],
     }  # fmt: skip
 
 
-def _format_run_log(home: Path, run: InstanceRow, stored_log: str | None) -> dict[str, Any]:
+def format_run_log(home: Path, run: InstanceRow, stored_log: str | None) -> dict[str, Any]:
+    """Return a run with the path of its log, and the part that the database keeps."""
     columns = (
         "runid",
         "attempt",

@@ -223,3 +223,64 @@ def test_a_task_that_never_ran_says_so(fake_runtime, cli):
 
 def test_follow_and_json_are_exclusive(cli):
     assert cli("logs", "-f", "--json", "7").code == 2
+
+
+# --- several tasks
+
+
+def make_logs(folder, status, text, **more):
+    """Build the answer about #3 and #12, whose logs lie in `folder`."""
+    tasks = []
+    for number in (3, 12):
+        path = folder / f"{number}.log"
+        path.write_bytes(text)
+        run = {"runid": f"r{number}", "attempt": 1, "status": status, "path": str(path), "logs": ""}
+        tasks.append({"number": number, "name": "x", "status": status, "runs": [run]})
+    return {"tasks": tasks, "after": None, "more": False, "left": 0, **more}
+
+
+def test_each_line_of_several_logs_has_its_number(fake_runtime, cli, tmp_path):
+    runtime = fake_runtime(logs=make_logs(tmp_path, "succeeded", b"a\n10%\r20%\n\xff"))
+
+    said = cli("logs", "g12", "3")
+
+    assert said.out.encode("utf-8", "surrogateescape").count(b"| 10%\r20%\n") == 2
+    assert said.out.startswith("#3 | a\n#3 | 10%")
+    assert runtime.get_last_args("logs") == {"ids": ["g12", "3"], "after": None}
+
+
+def test_several_logs_are_followed_until_all_tasks_ended(fake_runtime, cli, tmp_path):
+    one = make_logs(tmp_path, "running", b"a\nb", left=2, after="x")
+    runtime = fake_runtime(logs=AnswerSequence([one, make_logs(tmp_path, "failed", b"a\nb")]))
+
+    assert cli("logs", "-f", "g12").out == "#3 | a\n#12 | a\n#3 | b\n#12 | b\n"
+    assert runtime.get_last_args("logs")["after"] == "x"
+    fake_runtime(logs=make_logs(tmp_path, "failed", b"a\nb\n"))
+    assert cli("logs", "g12", "--tail", "1").out == "#3 | b\n#12 | b\n"
+
+
+def test_the_stored_end_replaces_a_log_that_is_gone(fake_runtime, cli, tmp_path):
+    answer = make_logs(tmp_path, "failed", b"")
+    for task in answer["tasks"]:
+        task["runs"][0] |= {"path": str(tmp_path / "gone"), "logs": "kept"}
+    fake_runtime(logs=answer)
+
+    assert cli("logs", "g12").out == "#3 | kept\n#12 | kept\n"
+
+
+@pytest.mark.process
+def test_several_logs_on_a_terminal_are_sanitized(fake_runtime, home, tmp_path):
+    fake_runtime(logs=make_logs(tmp_path, "failed", b"a\x1b[2Jb\n"))
+
+    out = run_on_terminal(home, "logs", "g12")
+
+    assert b"#3 | a" in out and b"\x1b[2J" not in out
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--attempt", "1"]])
+def test_several_logs_take_few_options(fake_runtime, cli, words):
+    fake_runtime()
+
+    said = cli("logs", "g12", *words)
+
+    assert said.code == 2 and "go with -f and --tail only" in said.err

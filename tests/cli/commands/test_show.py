@@ -54,6 +54,7 @@ def test_show_prints_the_progress_of_a_group(fake_runtime, cli):
         "",
         "  taskdeck ls g12",
         "  taskdeck retry --failed g12",
+        "  taskdeck logs -f g12",
         "  taskdeck wait g12",
         "  taskdeck cancel g12",
     ]

@@ -191,6 +191,10 @@ class VerbCaller:
         )
         first = made[0]["number"] if made else self.last
         await self.call_verb("submit", tasks=[task | {"after": [first]}], uuid="1" * 8, **given)
+        group = {"argv": ["true"], "max_running": 1}
+        await self.call_verb("submit", tasks=[task] * 3, group=group, **given)
+        await self.call_verb("group.set", id="g1", max_running=2)
+        await self.call_verb("hold", ids=["g1"])
         await self.call_verb("front", ids=[first])
         await self.call_verb("wait", ids=[first], timeout=2)
         for name in ("hold", "release", "front", "pause", "resume", "cancel", "retry"):
@@ -213,6 +217,7 @@ class VerbCaller:
             "alert.show": [{"id": 1}],
             "cancel.preview": [{"ids": [1, self.last]}],
             "flow": [{"id": 1}, {"id": self.last}],
+            "logs": [{"ids": ["g1"]}, {"ids": ["g1", 1], "after": "2026-01-01T00:00:00.000000Z"}],
             "group.ls": [{}, {"recent": True}],
             "group.show": [{"id": "g1"}],
             "definition.show": [

@@ -1,0 +1,68 @@
+"""The verb `logs`: the runs of several tasks or groups, in pages, for `taskdeck logs g12`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from app.errors import Usage
+from app.service.context import Call
+from app.service.tasks import lookup, views
+from db import timestamps
+from db.engine import Connection
+from db.queries import groups, reads
+from db.rows import TaskRow
+from db.states import ENDED
+
+PAGE = 200
+"""Ended tasks of one answer."""
+OVERLAP = timedelta(seconds=5)
+"""An end is stored some time after it, so ends of these seconds are returned again."""
+
+
+async def list_logs(
+    call: Call, *, ids: Sequence[str | int], after: str | None = None
+) -> dict[str, Any]:
+    """Return the running tasks with their runs, and those that ended after a time.
+
+    `after` is the one of the answer before. `more` is true if further tasks have ended, `left`
+    counts the tasks that have not. Tasks named by number are in each answer.
+    """
+    if after is not None and not timestamps.is_time(after):
+        raise Usage("after must be the time of the answer before.")
+    return await call.db.read(_read_logs, call, ids, after or "")
+
+
+def _read_logs(c: Connection, call: Call, ids: Sequence[str | int], after: str) -> dict[str, Any]:
+    found = {ident: lookup.find_group(c, ident) for ident in ids}
+    numbers = [group.number for group in found.values() if group is not None]
+    singles = lookup.find_tasks(c, [ident for ident, group in found.items() if group is None])
+    ended = groups.list_ended_after(c, numbers, after, PAGE)
+    uuids = [*(uuid for _, uuid in ended), *groups.list_started(c, numbers)]
+    rows = reads.list_by_uuid(c, uuids) if uuids else []
+    rows = {row.uuid: row for row in [*singles, *rows]}
+    counts = groups.map_all_counts(c, numbers).values()
+    left = sum(n for found in counts for status, n in found.items() if status not in ENDED)
+    is_full = len(ended) == PAGE
+    return {
+        "tasks": [_build(c, call, rows[uuid]) for uuid in dict.fromkeys([*rows])],
+        "after": _move_on(ended[-1][0], is_full) if ended else after or None,
+        "more": is_full,
+        "left": left + sum(row.status not in ENDED for row in singles),
+    }
+
+
+def _move_on(last: str, is_full: bool) -> str:
+    if is_full:
+        return last
+    return timestamps.format_time(timestamps.parse_time(last) - OVERLAP)
+
+
+def _build(c: Connection, call: Call, row: TaskRow) -> dict[str, Any]:
+    kept = reads.map_logs(c, row.uuid)
+    runs = [
+        views.format_run_log(call.home, run, kept[run.runid])
+        for run in reads.list_runs(c, row.uuid)
+    ]
+    return {"number": row.number, "name": row.name, "status": row.status, "runs": runs}
