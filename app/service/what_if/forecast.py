@@ -199,13 +199,16 @@ def _list_missed(
 
 
 def _find_cancelled(c: Connection, cancel: Sequence[str | int]) -> frozenset[int]:
-    """Return the numbers of tasks and of those that depend on their success. Raise Problem."""
+    """Return the numbers of tasks and of those that depend on their success. Raise Problem.
+
+    A word may name a group. Tasks that have ended are left alone, if others are left.
+    """
     if not cancel:
         return frozenset()
-    rows = lookup.find_tasks(c, cancel)
-    for row in rows:
-        if row.status in ENDED:
-            raise Conflict(actions.describe_ended(row, "cancel"))
+    known = [*reads.map_states(c, lookup.find_all(c, cancel)).values()]
+    rows = [row for row in known if row.status not in ENDED]
+    if not rows:
+        raise Conflict(actions.describe_ended(known[0], "cancel"))
     dependants = reads.list_waiting_dependants(c, [row.uuid for row in rows])
     return frozenset(row.number for row in (*rows, *dependants))
 

@@ -11,6 +11,7 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service.context import Call
 from app.service.definitions import queues, slas
 from app.service.registry import VERBS, call_verb
+from app.service.tasks import submit
 from tests.service.calls import execute_sql, submit_task
 
 
@@ -121,6 +122,18 @@ async def test_rules_that_tasks_would_miss_are_counted(call: Call):
         "due 2", "due 3", "end 2", "end 3", "general 2", "general 3", "wait 2", "wait 3",
     ]  # fmt: skip
     assert list_missed("after") == ["due 3", "end 3", "general 3", "wait 3"]
+
+
+async def test_a_cancel_takes_a_group(call: Call, worker: Any):
+    await queues.queue_set(call, name="default", capacity=1)
+    lines = [{"argv": ["true"], "timeout": 60} for _ in range(3)]
+    group = await submit.submit(call, tasks=lines, group={"argv": ["true"]}, env={})
+    await submit_task(call, timeout=60)
+    await worker.run(1)
+
+    found = await suppose(call, cancel=[group[0]["group"]])
+
+    assert get_starts(found, "after") == {2: None, 3: None, 4: 0}
 
 
 async def test_a_long_queue_is_simulated_in_part(call: Call, monkeypatch: pytest.MonkeyPatch):
