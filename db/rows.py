@@ -139,6 +139,9 @@ class TaskLineRow(NamedTuple):
     ended_at: str | None
     reason: str | None
     resources: str | None
+    group_number: int | None
+    group_index: int | None
+    sweep: str | None
 
 
 class QueuePositionRow(NamedTuple):
@@ -225,6 +228,9 @@ class ActiveRunRow(NamedTuple):
     template: str | None
     timeout: float | None
     resources: str | None = None
+    group_number: int | None = None
+    group_index: int | None = None
+    sweep: str | None = None
 
 
 def get_run_limit(

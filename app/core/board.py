@@ -209,6 +209,9 @@ class RunningEntry(NamedTuple):
     """True if `left` derives from the timeout only, for lack of past runs."""
     holds: Mapping[str, int] | None = None
     """Named resources that the run holds; None for none, and on a board of the past."""
+    group: int | None = None
+    member: str = ""
+    """What tells the task from the others of its group, such as `lr=0.1 bs=32` or `[7]`."""
 
     @property
     def key(self) -> str:
@@ -237,6 +240,9 @@ class NextEntry(NamedTuple):
     starts_at: float | None = None
     expected_in: tuple[float, float] | None = None
     repeats: bool = False
+    group: int | None = None
+    """Group of the task; the board has only the first waiting task of each group."""
+    member: str = ""
 
     @property
     def key(self) -> str:
@@ -274,6 +280,8 @@ class EndedEntry(NamedTuple):
     ended_at: float
     how: str
     priority: int = 0
+    group: int | None = None
+    member: str = ""
 
     @property
     def key(self) -> str:
@@ -402,6 +410,8 @@ class Board(NamedTuple):
     """Resources that all pools share, by name; empty on a board of the past."""
     devices: tuple[DeviceEntry, ...] = ()
     """GPUs as the runtime last saw them; empty without a runtime or a pool with GPUs."""
+    groups: tuple[GroupEntry, ...] = ()
+    """Groups of the waiting and ended tasks of the board, by number."""
     running: tuple[RunningEntry, ...] = ()
     next: tuple[NextEntry, ...] = ()
     coming: tuple[ComingEntry, ...] = ()
@@ -426,6 +436,7 @@ _ROW_TYPES: dict[str, type] = {
     "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry,
     "coming": ComingEntry, "ended": EndedEntry, "alerts": AlertEntry,
     "largest": DiskUsageEntry, "resources": ResourceUse, "devices": DeviceEntry,
+    "groups": GroupEntry,
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {
     "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction,
@@ -438,7 +449,7 @@ def _to_dict(row: Any) -> dict[str, Any]:
 
 
 def _value_to_dict(name: str, value: Any) -> Any:
-    if name in _ROW_TYPES:
+    if name in _ROW_TYPES and is_list_or_tuple(value):
         return tuple(_to_dict(line) for line in value)
     return _to_dict(value) if name in _RECORD_TYPES and value is not None else value
 

@@ -35,6 +35,13 @@ def format_group(number: int) -> str:
     return f"g{number}"
 
 
+def format_member(index: int | None, sweep: Mapping[str, str] | None) -> str:
+    """Return what tells a task from the others of its group: `lr=0.1 bs=32`, `[7]` or ""."""
+    if sweep:
+        return " ".join(f"{name}={value}" for name, value in sweep.items())
+    return "" if index is None else f"[{index}]"
+
+
 def make_variables(
     number: int, index: int | None, sweep: Mapping[str, str] | None
 ) -> dict[str, str]:

@@ -55,7 +55,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
-from app.service import alerts, dispatch_view, gpus, sla_evaluation
+from app.service import alerts, board_groups, dispatch_view, gpus, sla_evaluation
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
@@ -220,6 +220,7 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
     before = {} if call.live else samples.map_last_measures(c)
     runtime, host = _read_runtime_and_host(c, call)
     held, shared = resources.sum_held(c), resources.read_totals(c)
+    waiting, over = tuple(_build_next_lines(c, line)), tuple(_build_ended_lines(c, now))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=runtime, host=host,
         database=get_database_state(call), lock=_get_lock(call, now),
@@ -237,8 +238,8 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         for row in reads.list_pools(c)),
         resources=list_shared_resources(held, shared), devices=_list_devices(gpus.map_holders(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
-        next=tuple(_build_next_lines(c, line)), coming=tuple(_build_coming_lines(c, now)),
-        ended=tuple(_build_ended_lines(c, now)),
+        groups=board_groups.list_entries(c, (row.group for row in (*waiting, *over))),
+        next=waiting, coming=tuple(_build_coming_lines(c, now)), ended=over,
         alerts=tuple(_build_alert_lines(c, now, call.live)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
@@ -485,6 +486,7 @@ def _build_running_line(
         run.priority, *(use or (None, None)), read_last_output(call, run.runid),
         _describe_state(run), past is None and left is not None,
         dict(resources.parse_named(run.resources)) or None,
+        **board_groups.get_place(run),
     )  # fmt: skip
 
 
@@ -539,7 +541,7 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     startable, blocked = (
         [
             task
-            for queue, task in firsts
+            for queue, task in board_groups.keep_first_members(c, firsts)
             if _needs_action(queue, pools[queue.pool], task, seen.shared) is so
         ][:SHOWN_NEXT]
         for so in (False, True)
@@ -547,17 +549,27 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     spare = max(8, SHOWN_NEXT - len(startable))
     others = reads.list_not_queued(c, spare)
     chosen = (startable, blocked[:spare])
+    behind = board_groups.map_behind_groups(c, seen)
     rows = {
         row.uuid: row
-        for row in reads.list_lines(c, [task.uuid for part in chosen for task in part])
+        for row in reads.list_lines(c, [*(task.uuid for part in chosen for task in part), *behind])
     }
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(TaskStatus.HELD)
-    tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
+    tasks = board_groups.drop_followers([
+        *queued, *(rows[uuid] for uuid in behind if uuid in rows),
+        *(row for part in others.values() for row in part), *later, *held,
+    ])  # fmt: skip
+    known = [task for task in tasks if task.uuid not in behind]
     why = dispatch_view.explain_waiting(
-        c, dispatch_view.get_cache(c), tasks, seen.halted, seen, may_lag=True
+        c, dispatch_view.get_cache(c), known, seen.halted, seen, may_lag=True
     )
-    return [_build_next_line(task, why[task.uuid]) for task in tasks]
+    return [
+        _build_next_line(task, why[task.uuid])
+        if task.uuid in why
+        else board_groups.build_behind_line(task, behind[task.uuid])
+        for task in tasks
+    ]
 
 
 def _needs_action(queue: QueueView, pool: PoolView, task: QueuedTask, shared: Amounts) -> bool:
@@ -581,6 +593,7 @@ def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
         task.uuid, task.number, task.name, task.queue, task.status,
         timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
         first.short, task.priority, task.front, why.starts_in, at, why.expected_in,
+        **board_groups.get_place(task),
     )  # fmt: skip
 
 
@@ -597,7 +610,10 @@ def _build_ended_lines(c: Connection, now: datetime) -> Iterable[EndedEntry]:
     )
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)
     runs = reads.map_last_runs(c, [row.uuid for row in rows])
-    return [build_ended_line(row, runs.get(row.uuid)) for row in rows]
+    return [
+        build_ended_line(row, runs.get(row.uuid))._replace(**board_groups.get_place(row))
+        for row in rows
+    ]
 
 
 def build_ended_line(row: TaskRow | TaskLineRow, run: Any) -> EndedEntry:

@@ -236,3 +236,41 @@ def list_member_rowids(c: Connection, number: int, limit: int) -> list[int]:
         given = (number, status.value, limit - len(found))
         found += raw_sql.fetch_column(c, of_status.format(way), given) if given[2] > 0 else ()
     return found
+
+
+def has_any(c: Connection) -> bool:
+    """Return True if there is a group."""
+    return raw_sql.fetch_value(c, "SELECT 1 FROM groups LIMIT 1") is not None
+
+
+def map_numbers(c: Connection, uuids: Iterable[str]) -> dict[str, int]:
+    """Return {uuid: number of the group} of those tasks that belong to one."""
+    found = (
+        "SELECT uuid, group_number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
+        " group_number IS NOT NULL"
+    )
+    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
+
+
+def list_queued_behind(c: Connection, queue: str, number: int, limit: int) -> list[str]:
+    """Return the first queued tasks of a queue behind the last one of a group, by priority."""
+    last = raw_sql.fetch_rows(
+        c,
+        "SELECT front, priority, number FROM tasks INDEXED BY idx_tasks_group WHERE group_number ="
+        " ? AND status = 'queued' ORDER BY ended_at DESC, rowid DESC LIMIT 1",
+        (number,),
+    )
+    found: list[str] = []
+    for holds, count in (
+        ("front = ? AND priority = ? AND number > ?", 3),
+        ("front = ? AND priority < ?", 2),
+        ("front < ?", 1),
+    ):
+        if last and len(found) < limit:
+            behind = (
+                f"SELECT uuid FROM tasks WHERE queue = ? AND status = 'queued' AND {holds} ORDER BY"
+                " front DESC, priority DESC, number LIMIT ?"
+            )
+            given = (queue, *last[0][:count], limit - len(found))
+            found += raw_sql.fetch_column(c, behind, given)
+    return found

@@ -582,7 +582,9 @@ def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
     )
 
 
-_OF_TASK = {"number", "name", "priority", "template", "timeout"}
+_OF_TASK = {
+    "number", "name", "priority", "template", "timeout", "group_number", "group_index", "sweep"
+}  # fmt: skip
 _RUNNING = (
     "SELECT"
     f" {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)},"

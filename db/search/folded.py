@@ -30,11 +30,6 @@ class FoldedPage(NamedTuple):
     after: bool
 
 
-def has_groups(c: Connection) -> bool:
-    """Return True if there is a group."""
-    return raw_sql.fetch_value(c, "SELECT 1 FROM groups LIMIT 1") is not None
-
-
 def read_page(c: Connection, at: int | None, down: bool, back: bool, limit: int) -> FoldedPage:
     """Return up to `limit` rows after a number, or before it if `back`.
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.core.board import Board
 from app.service.tasks.pages import COLUMNS
-from tests.tui import fake_home
+from app.tui.rows.groups import make_entry
+from tests.tui import boards, fake_home
 from tests.tui.boards import MINUTE, NOW
 from tests.tui.fake_home import format_timestamp
 from tests.tui.fake_runtime import UUID, FakeRuntime
@@ -73,6 +75,34 @@ def answer_browse(args: Mapping[str, Any]) -> Row:
     return found | {"groups": groups, "total": None, "of": 240}
 
 
+def make_board() -> Board:
+    """Return the busy board with the sweep: it runs, waits, and two of its tasks failed."""
+    busy = boards.busy()
+    running = (
+        boards.make_running(1102, "train", "gpu", 40 * MINUTE, None, None, (1.9, 2),
+        (1.2 * boards.G, 2 * boards.G), "epoch 3")._replace(group=12, member="lr=0.3 bs=96"),
+    )  # fmt: skip
+    waiting = boards.make_waiting(
+        1105, "train", "gpu", "queued", 45 * MINUTE, "queue gpu is full (8 of 8); first of 55",
+        "1st of 55; queue full 8/8", 6 * MINUTE,
+    )._replace(group=12, member="lr=0.2 bs=96")  # fmt: skip
+    ended = [
+        boards.make_ended(number, "train", "gpu", status, at * MINUTE, how)._replace(
+            group=12, member=member
+        )
+        for number, status, at, how, member in (
+            (1107, "succeeded", 1, "succeeded in 30m", "lr=0.4 bs=64"),
+            (1101, "failed", 3, "failed, exit 1 after 36m: no CUDA device", "lr=0.2 bs=64"),
+            (1100, "failed", 4, "failed, exit 1 after 37m: no CUDA device", "lr=0.1 bs=32"),
+        )
+    ]
+    return busy._replace(
+        groups=(make_entry(SWEEP),), running=(*busy.running, *running),
+        next=(busy.next[0], waiting, *busy.next[1:]), ended=(*ended, *busy.ended),
+        waiting_total=busy.waiting_total + 55,
+    )  # fmt: skip
+
+
 def make_groups_home(folder: Path) -> FakeRuntime:
     """Return the runtime of a busy home with two groups."""
     review = fake_home.REVIEW | {
@@ -83,4 +113,6 @@ def make_groups_home(folder: Path) -> FakeRuntime:
             for index in range(4)
         ],
     }  # fmt: skip
-    return fake_home.make_busy_home(folder, browse=answer_browse, review=review)
+    runtime = fake_home.make_busy_home(folder, browse=answer_browse, review=review)
+    runtime.board = make_board()
+    return runtime

@@ -146,7 +146,7 @@ ROUTES: dict[str, Route] = {
     "cancel": make_key_route("x"),
     "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
-GROUP_SCREENS = ("tasks-unfolded",)
+GROUP_SCREENS = ("tasks-unfolded", "deck")
 """Screens of the home with groups only."""
 RULE_SCREENS = ("rule", "rule-deadline", "rule-forecast", "rule-several")
 """Screens of the home with rules of the general form only."""
@@ -187,7 +187,7 @@ CORE_SCREENS = (
 OTHER_SCREENS = tuple(
     screen
     for screen in ROUTES
-    if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS, *GROUP_SCREENS, *CORE_SCREENS)
+    if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS, "tasks-unfolded", *CORE_SCREENS)
 )
 SMALL_SCREENS = (
     *CORE_SCREENS,

@@ -128,7 +128,7 @@ def _read_folded(
     unfold: Sequence[int],
 ) -> dict[str, Any] | None:
     """Return a page with groups as rows, or None if there is no group."""
-    if not folded.has_groups(c):
+    if not groups.has_any(c):
         return None
     number = None if at is None else at.number
     if way == "from" and number is not None:

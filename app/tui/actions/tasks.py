@@ -20,7 +20,7 @@ from app.core.board import (
     RunningEntry,
 )
 from app.core.text.sanitize import truncate_middle
-from app.tui.data.list_rows import LingeringRow, PoolTableRow
+from app.tui.data.list_rows import EndedMembers, LingeringRow, PoolTableRow
 
 TaskRow = RunningEntry | NextEntry | EndedEntry
 
@@ -53,9 +53,10 @@ def get_underlying_row(row: Any) -> Any:
 def list_task_rows(rows: Iterable[Any]) -> list[TaskRow]:
     """Return the lines of the rows that are tasks; a lingering row counts as ended."""
     return [
-        row
+        task
         for row in map(get_underlying_row, rows)
-        if isinstance(row, (RunningEntry, NextEntry, EndedEntry))
+        for task in (row.tasks if isinstance(row, EndedMembers) else (row,))
+        if isinstance(task, (RunningEntry, NextEntry, EndedEntry))
     ]
 
 

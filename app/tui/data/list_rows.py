@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from app.core.board import AlertEntry, EndedEntry, PoolEntry, ResourceUse, RunningEntry
+from app.core.board import (
+    AlertEntry,
+    EndedEntry,
+    GroupEntry,
+    NextEntry,
+    PoolEntry,
+    ResourceUse,
+    RunningEntry,
+)
 from app.tui.style import STATES, UNKNOWN
 
 
@@ -40,6 +49,60 @@ class LingeringRow(NamedTuple):
     @property
     def key(self) -> str:
         return self.running.key
+
+
+class WaitingGroup(NamedTuple):
+    """Group of the deck, with the first of its waiting tasks."""
+
+    line: GroupEntry
+    first: NextEntry
+
+    @property
+    def key(self) -> str:
+        return self.line.key
+
+
+class EndedMembers(NamedTuple):
+    """Tasks of a group that ended in the same way one after another, the latest first."""
+
+    group: GroupEntry
+    tasks: tuple[EndedEntry, ...]
+
+    @property
+    def key(self) -> str:
+        """Key of the row: the earliest task stays while later ones come."""
+        return f"ended:{self.tasks[-1].uuid}"
+
+    @property
+    def number(self) -> int:
+        return self.tasks[0].number
+
+    @property
+    def status(self) -> str:
+        return self.tasks[0].status
+
+
+def fold_waiting(
+    rows: Sequence[NextEntry], groups: Sequence[GroupEntry]
+) -> tuple[NextEntry | WaitingGroup, ...]:
+    """Return the waiting rows with groups in the place of the tasks that stand for them."""
+    known = {group.number: group for group in groups}
+    return tuple(
+        row if (group := known.get(row.group or 0)) is None else WaitingGroup(group, row)
+        for row in rows
+    )
+
+
+def fold_ended(
+    rows: Sequence[EndedEntry], groups: Sequence[GroupEntry]
+) -> tuple[EndedEntry | EndedMembers, ...]:
+    """Return the ended rows, with runs of equal ends of a group as one row."""
+    known = {group.number: group for group in groups}
+    folded = list[EndedEntry | EndedMembers]()
+    for (number, _), run in groupby(rows, key=lambda row: (row.group, row.status)):
+        tasks, group = tuple(run), known.get(number or 0)
+        folded += tasks if group is None or len(tasks) == 1 else (EndedMembers(group, tasks),)
+    return tuple(folded)
 
 
 def has_subject(alert: AlertEntry) -> bool:

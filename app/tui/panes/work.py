@@ -11,7 +11,13 @@ from typing import Any
 
 from app.core.board import Board, ComingEntry, EndedEntry, NextEntry, RunningEntry
 from app.core.text.sanitize import sanitize, truncate_middle
-from app.tui.data.list_rows import LingeringRow
+from app.tui.data.list_rows import (
+    EndedMembers,
+    LingeringRow,
+    WaitingGroup,
+    fold_ended,
+    fold_waiting,
+)
 from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION, mark_repeated_reasons
 from app.tui.style import Span
 from app.tui.widgets.table import NO_MATCH, Table
@@ -68,7 +74,11 @@ class WorkPane(Table):
             f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         )
         at, waiting_row = self._find_position(self.cursor), self._find_waiting_row()
-        waits = board.next if self.keep else mark_repeated_reasons(board.next)
+        if self.keep:
+            waits = board.next
+        else:
+            waits = fold_waiting(mark_repeated_reasons(board.next), board.groups)
+            ended = fold_ended(ended, board.groups)
         self.show({"running": running, "next": (*waits, *board.coming), "ended": ended})
         if self._cursor_row_expired and view.rows:
             self._replace_cursor(min(at or 0, len(view.rows) - 1))
@@ -92,11 +102,11 @@ class WorkPane(Table):
 
     def _make_running_tail(self, view: SectionView) -> list[Wordings]:
         """Return which rows are visible, if not all are."""
-        return self._format_visible(view, len(view.rows), "{} of {}")
+        return self._format_visible(view, sum(map(_count_tasks, view.rows)), "{} of {}")
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """Return which waiting rows are visible; the board has only the first ones."""
-        waiting = sum(isinstance(row, NextEntry) for row in view.rows)
+        waiting = sum(map(_count_waiting, view.rows))
         total = waiting if self.keep else max(self._waiting_total, waiting)
         return self._format_visible(view, total, "{} of {}", "{1}")
 
@@ -105,7 +115,7 @@ class WorkPane(Table):
         return [*self._make_running_tail(view), *([(self._today,)] if self._today else [])]
 
     def _format_visible(self, view: SectionView, total: int, *wordings: str) -> list[Wordings]:
-        shown = sum(not isinstance(row, ComingEntry) for row in view.list_visible())
+        shown = sum(map(_count_tasks, view.list_visible()))
         if shown >= total:
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)
@@ -168,7 +178,21 @@ class WorkPane(Table):
 
     @property
     def _is_on_ended(self) -> bool:
-        return isinstance(self.item, EndedEntry)
+        return isinstance(self.item, (EndedEntry, EndedMembers))
+
+
+def _count_waiting(row: Any) -> int:
+    """Return the number of waiting tasks that a row shows."""
+    return row.line.waiting if isinstance(row, WaitingGroup) else int(isinstance(row, NextEntry))
+
+
+def _count_tasks(row: Any) -> int:
+    """Return the number of tasks that a row shows."""
+    if isinstance(row, WaitingGroup):
+        return row.line.waiting
+    return (
+        len(row.tasks) if isinstance(row, EndedMembers) else int(not isinstance(row, ComingEntry))
+    )
 
 
 def divide_lines(lines: int, running: int, waiting: int) -> list[tuple[int, int]]:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.board import ComingEntry, EndedEntry, NextEntry, RunningEntry
+from app.core.board import ComingEntry, EndedEntry, GroupEntry, NextEntry, RunningEntry
+from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import measure_width
-from app.tui.data.list_rows import LingeringRow, format_end
+from app.tui.data.list_rows import EndedMembers, LingeringRow, WaitingGroup, format_end
+from app.tui.rows.groups import list_outcomes
 from app.tui.style import STATES, UNKNOWN, Look, Sign, get_load_style
 from app.tui.time_format import format_age_ago, format_elapsed, format_wall_time
 from app.tui.widgets.table_columns import BarCell, Cell, Cells, TableColumn
@@ -70,7 +72,30 @@ def _get_sign(status: str) -> Sign:
 
 def _make_head_cells(row: Any, status: str, look: Look) -> tuple[Cell, Cell, Cell]:
     sign = _get_sign(status)
-    return Cell(str(row.number)), Cell(look.glyph(sign), sign.style), Cell(look.sanitize(row.name))
+    name = f"{row.name} {row.member}".rstrip()
+    return Cell(str(row.number)), Cell(look.glyph(sign), sign.style), Cell(look.sanitize(name))
+
+
+def _make_group_head(group: GroupEntry, status: str, look: Look) -> tuple[Cell, Cell, Cell]:
+    """Return the first cells of a group, or of tasks of it."""
+    sign = _get_sign(status)
+    return (
+        Cell(format_group(group.number)),
+        Cell(look.glyph(sign), sign.style),
+        Cell(look.sanitize(group.name)),
+    )
+
+
+def _make_group_cell(row: WaitingGroup, look: Look) -> Cell:
+    """Return the outcomes of a group, then why its first task waits."""
+    parts = list_outcomes(row.line)
+    why = row.first.why_short or row.first.why
+    return Cell(look.adapt_text("  ".join(parts)) + look.sanitize(f"  {why}"))
+
+
+def _make_end_of_members(row: EndedMembers, look: Look) -> Cell:
+    cell = _make_end_cell(row.tasks[0], look)
+    return Cell(f"{len(row.tasks):,} tasks; the last {cell.text}", cell.style)
 
 
 def _get_elapsed(row: RunningEntry, now: float) -> float | None:
@@ -236,7 +261,7 @@ def _make_coming_reason(row: ComingEntry, look: Look) -> Cell:
     return Cell(look.sanitize(f"schedule: {row.words}"), "dim")
 
 
-def make_next_cells(row: NextEntry | ComingEntry, look: Look, now: float) -> Cells:
+def make_next_cells(row: NextEntry | ComingEntry | WaitingGroup, look: Look, now: float) -> Cells:
     """Return the cells of a waiting row, or of a coming fire time."""
     if isinstance(row, ComingEntry):
         return (
@@ -245,6 +270,14 @@ def make_next_cells(row: NextEntry | ComingEntry, look: Look, now: float) -> Cel
             Cell(""),
             Cell(format_wall_time(row.fires_at, now), "dim"),
             _make_coming_reason(row, look),
+        )
+    if isinstance(row, WaitingGroup):
+        return (
+            *_make_group_head(row.line, row.first.status, look),
+            Cell(look.sanitize(row.first.queue)),
+            Cell(units.format_age(now - row.first.since)),
+            _make_start_cell(row.first, now, look),
+            _make_group_cell(row, look),
         )
     waits = Cell(units.format_age(now - row.since))
     return (
@@ -256,13 +289,21 @@ def make_next_cells(row: NextEntry | ComingEntry, look: Look, now: float) -> Cel
     )
 
 
-def make_narrow_next_cells(row: NextEntry | ComingEntry, look: Look, now: float) -> Cells:
+def make_narrow_next_cells(
+    row: NextEntry | ComingEntry | WaitingGroup, look: Look, now: float
+) -> Cells:
     """Return the cells for 80 columns, with the short reason."""
     if isinstance(row, ComingEntry):
         return (
             *_make_coming_head(row, look),
             Cell(format_wall_time(row.fires_at, now), "dim"),
             _make_coming_reason(row, look),
+        )
+    if isinstance(row, WaitingGroup):
+        return (
+            *_make_group_head(row.line, row.first.status, look),
+            _make_start_cell(row.first, now, look),
+            _make_group_cell(row, look),
         )
     return (
         *_make_head_cells(row, row.status, look),
@@ -278,8 +319,15 @@ def _make_end_cell(row: EndedEntry, look: Look) -> Cell:
     )
 
 
-def make_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
+def make_ended_cells(row: EndedEntry | EndedMembers, look: Look, now: float) -> Cells:
     """Return the cells of an ended row."""
+    if isinstance(row, EndedMembers):
+        return (
+            *_make_group_head(row.group, row.status, look),
+            Cell(look.sanitize(row.tasks[0].queue)),
+            Cell(format_age_ago(row.tasks[0].ended_at, now)),
+            _make_end_of_members(row, look),
+        )
     return (
         *_make_head_cells(row, row.status, look),
         Cell(look.sanitize(row.queue)),
@@ -288,8 +336,14 @@ def make_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
     )
 
 
-def make_narrow_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
+def make_narrow_ended_cells(row: EndedEntry | EndedMembers, look: Look, now: float) -> Cells:
     """Return the cells of an ended row for 80 columns."""
+    if isinstance(row, EndedMembers):
+        return (
+            *_make_group_head(row.group, row.status, look),
+            Cell(format_age_ago(row.tasks[0].ended_at, now)),
+            _make_end_of_members(row, look),
+        )
     return (
         *_make_head_cells(row, row.status, look),
         Cell(format_age_ago(row.ended_at, now)),

@@ -34,7 +34,7 @@ from app.tui.actions.confirmations import (
 )
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
-from app.tui.data.list_rows import PoolTableRow, has_subject
+from app.tui.data.list_rows import EndedMembers, PoolTableRow, WaitingGroup, has_subject
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.filter_actions import FilterActions, list_groups, make_group_filter
 from app.tui.state.row_changes import RECENT, RowChanges
@@ -414,6 +414,10 @@ class TaskActions(FilterActions, Screen[None]):
             self._open_pool(event.item.pool)
         elif isinstance(event.item, ComingEntry):
             self.deck.open_schedule(event.item.name)
+        elif isinstance(event.item, EndedMembers):
+            words = make_group_filter([event.item.group])
+            state = event.item.status.replace("_", "-")
+            self.deck.open_tasks(f"{words} status:{state}", returns=True)
         elif groups := list_groups([event.item]):
             self.deck.open_tasks(make_group_filter(groups), returns=True)
         elif _is_openable(event.item):
@@ -454,6 +458,8 @@ class TaskActions(FilterActions, Screen[None]):
             self.open_alert(self.table.item, "w")
         elif places := queues_pools.list_places([self.table.item]):
             self._explain_place(places[0])
+        elif isinstance(self.table.item, WaitingGroup):
+            self.deck.open_why(self.table.item.first.uuid)
         elif uuid := self._require_task_uuid("w explains the state"):
             self.deck.open_why(uuid)
 

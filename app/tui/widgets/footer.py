@@ -17,7 +17,13 @@ from app.core.board import (
     QueueEntry,
     RunningEntry,
 )
-from app.tui.data.list_rows import LingeringRow, PoolTableRow, has_subject
+from app.tui.data.list_rows import (
+    EndedMembers,
+    LingeringRow,
+    PoolTableRow,
+    WaitingGroup,
+    has_subject,
+)
 from app.tui.message_fit import fit_message
 from app.tui.style import Look, Span
 from app.tui.widgets.strips import StripWidget
@@ -134,13 +140,14 @@ def keep_read_only_hints(hints: Sequence[KeyHint]) -> list[KeyHint]:
 
 def list_row_hints(item: Any) -> list[KeyHint]:
     """Return the hints of commands on a row."""
+    why = [KeyHint("w", "why", "w", 6)] if isinstance(item, WaitingGroup) else []
     item = getattr(item, "line", item)
     if isinstance(item, ComingEntry):
         return [KeyHint("↵", "schedule", "enter", 1), KeyHint("p", "pause schedule", "p", 7)]
     if isinstance(item, AlertEntry):
         return _list_alert_hints(item)
     if isinstance(item, GroupEntry):
-        return _list_group_hints(item)
+        return [*_list_group_hints(item), *why]
     if isinstance(item, QueueEntry):
         resume = item.status != "active"
         return [
@@ -203,15 +210,18 @@ def _list_task_hints(item: Any) -> list[KeyHint]:
             KeyHint("p", hold, "p", 7),
             KeyHint("t", "to front", "t", 9),
         ]
-    if isinstance(item, (EndedEntry, LingeringRow)):
+    if isinstance(item, (EndedEntry, EndedMembers, LingeringRow)):
         return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("r", "retry", "r", 8)]
     return []
+
+
+_MARKABLE = (RunningEntry, NextEntry, EndedEntry, LingeringRow, GroupEntry, EndedMembers)
 
 
 def _list_mark_hints(item: Any) -> list[KeyHint]:
     return (
         [KeyHint("space", "mark", "space", 10)]
-        if isinstance(item, (RunningEntry, NextEntry, EndedEntry, LingeringRow, GroupEntry))
+        if isinstance(getattr(item, "line", item), _MARKABLE)
         else []
     )
 

@@ -16,7 +16,7 @@ from app.core.board import (
 )
 from app.core.text import units
 from app.tui.actions.tasks import get_underlying_row, plan_toggles
-from app.tui.data.list_rows import PoolTableRow, RuleRow
+from app.tui.data.list_rows import EndedMembers, PoolTableRow, RuleRow
 from app.tui.widgets.footer import KeyHint
 
 _ACTIVE = (RunningEntry, NextEntry)
@@ -26,7 +26,10 @@ MARK_HINT = KeyHint("space", "mark", "space", 10)
 
 def list_marked_hints(rows: Sequence[Any]) -> list[KeyHint]:
     """Return the hints for marked rows with counts; commands for a single row are omitted."""
-    rows = [get_underlying_row(row) for row in rows]
+    lines = [get_underlying_row(row) for row in rows]
+    rows = [
+        one for row in lines for one in (row.tasks if isinstance(row, EndedMembers) else (row,))
+    ]
     return [
         *_list_task_hints(rows), *_list_place_hints(rows), *_list_group_hints(rows), UNMARK_HINT
     ]  # fmt: skip

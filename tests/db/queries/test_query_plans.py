@@ -28,7 +28,7 @@ from tests.db import bulk_data
 MAX_STEPS = 20_000
 """SQLite virtual machine steps, about half a millisecond; a few rows stay below."""
 WANTED_INDEXES = (
-    *("idx_alerts_open", "idx_tasks_next"),
+    *("idx_alerts_open", "idx_tasks_next", "idx_groups_limited"),
     *("idx_instances_copies", "idx_instances_error_copies"),
 )
 """Partial indexes of which every entry is wanted."""
@@ -52,6 +52,7 @@ LIMITED_CLAUSES = (
     "ORDER BY operations.id DESC",
     "ORDER BY tasks.number DESC",
     "ORDER BY instances.runid DESC",
+    "SELECT 1 FROM groups LIMIT 1",
 )
 """Clauses that walk along an index and stop at their limit."""
 COUNTING_STATEMENTS = (

@@ -10,8 +10,8 @@ from textual.pilot import Pilot
 from app.core.board import Board, EndedEntry, RunningEntry
 from app.tui.app import TaskdeckApp
 from app.tui.panes.work import WorkPane
-from tests.tui import boards
-from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
+from tests.tui import boards, fake_groups
+from tests.tui.recording_runtime import is_fed, make_recorded_deck, post_keys, wait_for
 from tests.tui.screen_text import read_screen_lines
 
 pytestmark = pytest.mark.usefixtures("utc")
@@ -238,3 +238,20 @@ async def test_a_filter_shows_no_coming_fire_times():
         await pilot.press("slash", *"backup", "enter")
         await wait_for(pilot, lambda: not find_lines(app, "schedule: every"))
         assert find_lines(app, "backup /home")
+
+
+async def test_a_group_is_one_waiting_row_and_one_row_for_equal_ends():
+    app, runtime = make_recorded_deck(fake_groups.make_board())
+    async with app.run_test(size=(120, 40)) as pilot:
+        lines = await show(pilot, runtime.board)
+
+        assert any("g12 ○ train" in line and "2 failed  8 run  55 wait" in line for line in lines)
+        assert any("g12 ✗ train" in line and "2 tasks; the last failed" in line for line in lines)
+        assert any("1102 ● train lr=0.3 bs=96" in line for line in lines)
+        assert sum("train" in line for line in lines) == 4
+
+        assert app.deck is not None
+        app.deck.query_one(WorkPane).go_to_row("group:12")
+        post_keys(app, "x")
+        await wait_for(pilot, lambda: bool(runtime.list_args("review")))
+        assert runtime.list_args("review")[0]["filter"] == "group:g12"
