@@ -1,7 +1,7 @@
 """Process supervisor: the keeper, parent of all runs, and the guard above it.
 
-Start it as `python -I -S keeper.py HOME`. The file uses only the standard library, so that it stays
-small and outlives upgrades.
+Start it as `python -I -S keeper.py HOME`. File and neighbours use only the standard library, so
+that the process stays small and outlives upgrades.
 
 Two processes run this code. The guard is the keeper's parent. Guard and keeper are subreapers from
 their first instruction and share the lock, the listening socket and the journal by fork. When one
@@ -59,6 +59,7 @@ if __name__ == "__main__":  # as a program, the file finds its neighbours by its
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from app.keeper.companion import start_companion
+from app.keeper.programs import StartError, find_program, format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -893,23 +894,9 @@ Streams = dict[int, int]
 """Descriptors of a run by number: 1 and 2, and 0 unless it is /dev/null."""
 
 
-class StartError(Exception):
-    """A program cannot be started. `code` is the exit code of a shell."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code, self.reason = code, reason
-
-
 def to_bytes(text: str) -> bytes:
     """Return a wire string as bytes."""
     return text.encode("utf-8", "surrogateescape")
-
-
-def format_bytes(value: bytes, most: int = 120) -> str:
-    """Return bytes as text for a message, truncated if long."""
-    text = value.decode("utf-8", "surrogateescape")
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class SpawnRequest:
@@ -1070,64 +1057,6 @@ def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, streams: S
         setsid=True,
         setsigmask=(),
         setsigdef=EVERY_SIGNAL,
-    )
-
-
-def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
-    """Find a program on the run's own PATH. Raise StartError."""
-    if b"/" in name:
-        return check_program(name)
-    path = env.get(b"PATH", os.fsencode(os.defpath))
-    folders = [folder or b"." for folder in path.split(b":")]
-    places = [folder + b"/" + name for folder in folders]
-    files = [place for place in places if os.path.isfile(place)]
-    for place in files:
-        if os.access(place, os.X_OK):
-            return place
-    if files:
-        raise StartError(126, f"not executable: {format_bytes(files[0])}")
-    raise StartError(
-        127,
-        f'no program "{format_bytes(name)}" in PATH'
-        f" ({format_bytes(path, 60)}){suggest_program(name, folders)}",
-    )
-
-
-def check_program(program: bytes) -> bytes:
-    """Check a program given by path. Raise StartError."""
-    if not os.path.lexists(program):
-        raise StartError(127, f"no such file: {format_bytes(program)}")
-    if not os.path.isfile(program) or not os.access(program, os.X_OK):
-        raise StartError(126, f"not executable: {format_bytes(program)}")
-    return program
-
-
-def suggest_program(name: bytes, folders: list[bytes]) -> str:
-    """Return a hint with the first program one typing error away, or ""."""
-    close = generate_near_names(name)
-    for folder in folders:
-        try:
-            names = sorted(close.intersection(os.listdir(folder)))
-        except OSError:
-            continue
-        for found in names:
-            if os.access(folder + b"/" + found, os.X_OK):
-                return f". Nearest: {format_bytes(found)}"
-    return ""
-
-
-def generate_near_names(name: bytes) -> set[bytes]:
-    """Return all names one typing error away: a letter missing, added, wrong or swapped."""
-    if not 1 < len(name) <= 64:
-        return set()
-    letters = [bytes([c]) for c in b"abcdefghijklmnopqrstuvwxyz0123456789-_.+"]
-    splits = [(name[:i], name[i:]) for i in range(len(name) + 1)]
-    missing = {a + b[1:] for a, b in splits if b}
-    swapped = {a + b[1:2] + b[:1] + b[2:] for a, b in splits if len(b) > 1}
-    return (
-        missing
-        | swapped
-        | {a + c + rest for a, b in splits for c in letters for rest in (b, b[1:])}
     )
 
 
