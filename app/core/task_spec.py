@@ -180,6 +180,11 @@ class TaskSpec(BaseModel):
     notify_on: Outcome | None = None
 
     @property
+    def has_references(self) -> bool:
+        """True if the task waits for others. Faster than to list them."""
+        return bool(self.after or self.after_any or self.after_failure or self.after_start)
+
+    @property
     def references(self) -> list[tuple[str, TaskReference]]:
         """The tasks that this task waits for, each with the kind of the dependency."""
         return [(kind, one) for field, kind in AFTER_FIELDS.items() for one in getattr(self, field)]

@@ -48,7 +48,7 @@ def test_a_workflow_fails_and_is_retried_from_the_failed_step(acceptance_home: A
 def test_an_array_of_a_batch_script_runs_with_its_variables(acceptance_home: AcceptanceHome):
     house = acceptance_home
     (house.work / "job.sh").write_text(
-        "#!/bin/bash\n#SBATCH -J part -a 3-4 -o %x-%a.txt\n"
+        "#!/bin/bash\n#SBATCH -J part -a 3-4%1 -o %x-%a.txt\n"
         'echo "$SLURM_ARRAY_TASK_ID $SLURM_JOB_NAME $1"\n'
     )
 

@@ -38,7 +38,7 @@ def note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     if len(specs) > 1 and excess:
         return note_many_past(call, len(excess))
     for spec, seconds in excess:
-        then = "it is ignored" if spec.hold or spec.references else "starting now"
+        then = "it is ignored" if spec.hold or spec.has_references else "starting now"
         call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
 
 

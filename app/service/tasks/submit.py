@@ -190,7 +190,7 @@ class SubmitBatch:
         }  # fmt: skip
         if self.group is not None:
             row |= self.group.get_columns(at)
-        if spec.references:
+        if spec.has_references:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))
         return row
 
@@ -389,7 +389,7 @@ async def _add_group(call: Call, places: list[dict[str, Any]], first: str) -> li
 
 def _is_large(specs: Sequence[TaskSpec]) -> bool:
     """Return True for tasks that would take too long in one transaction."""
-    dependencies = sum(len(spec.references) for spec in specs)
+    dependencies = sum(len(spec.references) for spec in specs if spec.has_references)
     return len(specs) > SMALL_BATCH or dependencies > bulk.MAX_PAIRS
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -365,14 +365,14 @@ async def test_a_full_disk_tells_whether_tasks_were_accepted(
 async def test_tasks_behind_the_same_stored_task_look_it_up_once(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
-    find_task, asked = lookup.find_task, list[str | int]()
+    find_all, asked = lookup.find_all, list[str | int]()
 
-    def count(c: Any, reference: str | int) -> Any:
-        asked.append(reference)
-        return find_task(c, reference)
+    def count(c: Any, references: Sequence[str | int]) -> Any:
+        asked.extend(references)
+        return find_all(c, references)
 
     await submit_task(call, name="setup")
-    monkeypatch.setattr(lookup, "find_task", count)
+    monkeypatch.setattr(lookup, "find_all", count)
     bad = make_text(after=["gone"])
 
     found = await submit.submit_lines(call, text=make_text(after=["setup"]) + bad, keep_going=True)
