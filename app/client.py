@@ -33,7 +33,8 @@ READ_ONLY_VERBS = frozenset({
     "flow", "group.ls", "group.show", "history", "instances", "limit.ls", "limit.show", "log",
     "logs",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
-    "queue.show", "review", "right_size", "schedule.ls", "schedule.preview_import", "schedule.show",
+    "queue.show", "reserve.ls", "review", "right_size", "schedule.ls", "schedule.preview_import",
+    "schedule.show",
     "schedule.timeline",
     "show", "sla.checkins", "sla.history", "sla.ls",
     "sla.show", "sla.test", "status", "template.ls", "template.show", "usage", "why",
@@ -45,7 +46,7 @@ SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
 
 UNREPEATABLE_VERBS = frozenset({
     "apply", "db.repair", "definition.set", "front", "limit.rm", "limit.set", "notify.test",
-    "pool.create", "pool.rm", "queue.create",
+    "pool.create", "pool.rm", "reserve.create", "reserve.rm", "queue.create",
     "queue.rm", "retry", "rm", "schedule.backfill", "schedule.create", "schedule.import",
     "schedule.rm", "schedule.run", "schedule.skip_next", "send", "sla.create", "sla.forget_checkin",
     "sla.rm", "template.create",

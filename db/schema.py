@@ -288,6 +288,25 @@ templates = Table(
     comment="A reusable definition of tasks, with the JSON Schema of its parameters.",
 )
 
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("pool", Name, ForeignKey("pools.name"), nullable=False),
+    Column("tag", Name, nullable=False),
+    Column("begins_at", Time, nullable=False),
+    Column("ends_at", Time, nullable=False),
+    Column("cpu", Float),
+    Column("memory", Float),
+    Column("resources", Text),
+    *_make_time_columns(),
+    Column("description", Text),
+    CheckConstraint("begins_at < ends_at", name="ends_at"),
+    # Foreign key of `pools`.
+    Index("idx_bookings_pool", "pool"),
+    comment="Amounts of a pool that only the tasks of a tag get, from a time to a time.",
+)
+
 queues = Table(
     "queues",
     metadata,

@@ -40,6 +40,7 @@ COVERING_TESTS = {
     "tests/service/tasks/test_send.py": "service/companions",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
     " db/queries/limits",
+    "tests/service/definitions/test_bookings.py": "db/queries/bookings",
     "tests/core/scheduling/test_plan.py": "core/scheduling/amounts",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_import_crontab.py": "cli/user_crontab",

@@ -12,6 +12,7 @@ GROUP_TOPICS = {
     "queue": "states",
     "pool": "states",
     "limit": "limits",
+    "reserve": "limits",
     "template": "templates",
     "schedule": "schedules",
     "sla": "sla",

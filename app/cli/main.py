@@ -202,6 +202,8 @@ def _run_named_command(session: CommandContext, words: list[str]) -> int:
         return _print_text(format_group_help(verb, found))
     if not rest:
         raise Usage(f"{verb} needs a command: {' '.join(found)}.", f"See: taskdeck {verb} --help")
+    if rest[0][:1] == "-" and "add" in found:  # `reserve --pool gpu …`
+        rest = ["add", *rest]
     if rest[0] not in found:
         raise registry.make_unknown_in_group_error(verb, rest[0], found)
     return _run_command(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])

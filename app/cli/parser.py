@@ -445,7 +445,7 @@ def require_new_name(args: Args, what: str) -> str:
 
 def name_kind(group: str) -> str:
     """Return the word for what a group of commands manages."""
-    return "rule" if group == "sla" else group
+    return {"sla": "rule", "reserve": "reservation"}.get(group, group)
 
 
 def require_one_name(args: Args, what: str) -> str:

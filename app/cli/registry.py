@@ -34,6 +34,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "queue": ("queues", "manage queues"),
     "pool": ("pools", "manage pools of CPU and memory"),
     "limit": ("limits", "limit what the running tasks of a tag take together"),
+    "reserve": ("reserve", "reserve amounts of a pool for a tag, from a time to a time"),
     "template": ("templates", "manage templates"),
     "schedule": ("schedules", "submit tasks at fixed times, as cron does"),
     "sla": ("slas", "manage SLA rules"),
@@ -62,8 +63,8 @@ COMPLETE_COMMAND = "__complete"
 
 ALIASES = {"add": "submit"}
 GROUPS = (
-    "queue", "pool", "limit", "template", "schedule", "sla", "alert", "notify", "import", "db",
-    "service",
+    "queue", "pool", "limit", "reserve", "template", "schedule", "sla", "alert", "notify", "import",
+    "db", "service",
 )  # fmt: skip
 
 SECTIONS = (
@@ -76,7 +77,7 @@ SECTIONS = (
     ),
     (
         "definitions",
-        "queue pool limit template schedule sla alert checkin notify apply export import",
+        "queue pool limit reserve template schedule sla alert checkin notify apply export import",
     ),
     (
         "runtime and maintenance",

@@ -15,13 +15,15 @@ from weakref import WeakKeyDictionary
 from app.core.dependency_kinds import ON_FAILURE
 from app.core.oom_retry import find_note as find_oom_note
 from app.core.scheduling import run_times
+from app.core.scheduling.bookings import Booking, list_bounds
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
-from app.core.scheduling.limits import Limits
+from app.core.scheduling.limits import LimitBudget, Limits
 from app.core.scheduling.open_times import Windows, find_opening, is_inside, list_windows
 from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.plan import (
     ActiveRun,
+    Amounts,
     DispatchView,
     LaterTask,
     PoolView,
@@ -36,6 +38,7 @@ from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service import gpus, limit_view, queue_order
 from app.service.ageing import AgeingWatch
+from app.service.limit_view import TagBounds
 from app.service.tasks import bulk
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.similar_runs import mask_digits
@@ -145,7 +148,8 @@ class RunTimeCache:
         queues = view.queues
         if any(queue.windows for queue in queues):  # windows move with the time
             queues = tuple(replace(queue, windows=None) for queue in queues)
-        key = (view.pools, view.shared, view.withheld, view.limits, queues, runs, later)
+        booked = tuple((one.name, round(now + one.begins_in)) for one in view.bookings)
+        key = (view.pools, view.shared, view.withheld, view.limits, booked, queues, runs, later)
         last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
             lags = may_lag and bool(runs) and age < 20 * last.cost
@@ -214,7 +218,7 @@ def read_view(
     only as many tasks as slots. A round reads no more than the depth of a queue, or what `deeper`
     says.
     """
-    shared, least, limits = read_shared(c)
+    shared, least, limits, booked = read_shared(c)
     pool_rows = reads.list_pools(c)
     pools = tuple(
         PoolView(row.name, {**least, **get_totals(row)}, row.status, row.policy or PRIORITY)
@@ -228,9 +232,11 @@ def read_view(
         (row, counted.get((row.name, TaskStatus.QUEUED.value), 0)) for row in reads.list_queues(c)
     ]
     busy = Counter(row.pool for row, total in rows if total)
-    runs = limit_queries.list_active(c) if limits else dispatch.list_active(c)
     now = timestamps.utcnow()
-    active = tuple(_build_active(c, cache, row, now, closed, limits) for row in runs)
+    bookings = limit_view.to_bookings(booked, now.timestamp())
+    bounds = limit_view.make_bounds(limits, bookings)
+    runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
+    active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
     loads = Counter(run.queue for run in runs)
     windows = {
         row.name: list_windows(row.open, now.timestamp()) if row.open else None for row, _ in rows
@@ -244,6 +250,7 @@ def read_view(
     aged = cache.ageing.find_first(c, pool_rows, nonempty, runs, now.timestamp())
     shares = Counter(row.pool for row in nonempty if loads[row.name] < row.capacity)
     queues: list[QueueView] = []
+    pool_of = {row.name: row.pool for row, _ in rows}
     for row, total in rows:
         is_open = row.name in opened
         share = max(1, shares[row.pool])
@@ -264,35 +271,59 @@ def read_view(
         if first:
             line = [first, *(task for task in line if task.uuid != first.uuid)][: len(line)]
         at, held_back = _find_unfinished(line, storing) if storing else (len(line), 0)
-        to_tasks = partial(_to_tasks, c, cache, policy, likely=closed, limits=limits)
+        to_tasks = partial(_to_tasks, c, cache, policy, likely=closed, bounds=bounds)
         tasks = to_tasks(line[:at])
         if first and tasks:
             tasks = (replace(tasks[0], aged_since=timestamps.to_unix(first.since)), *tasks[1:])
         queue = _build_queue(row, tasks, total, held_back, windows[row.name], depth)
-        if limits and ahead and is_open and at == size and loads[row.name] < row.capacity:
-            queue = _read_beyond_limits(c, queue, policy, active, limits, size, to_tasks)
+        make_budget = partial(_make_budget, limits, bookings, pools, shared, active, pool_of)
+        if bounds and ahead and is_open and at == size and loads[row.name] < row.capacity:
+            queue = _read_beyond_bounds(c, queue, policy, make_budget, size, to_tasks)
         queues.append(queue)
     policy_of = {row.name: policies[row.pool] for row, _ in rows}
-    later = _read_later(c, cache, policy_of, ahead, limits) if closed else ()
+    later = _read_later(c, cache, policy_of, ahead, bounds) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
     return DispatchView(
-        pools, tuple(queues), active, halted, now.timestamp(), later, shared, withheld, limits
+        pools,
+        tuple(queues),
+        active,
+        halted,
+        now.timestamp(),
+        later,
+        shared,
+        withheld,
+        limits,
+        bookings,
     )
 
 
-def _read_beyond_limits(
+def _make_budget(
+    limits: Limits,
+    bookings: Sequence[Booking],
+    pools: Sequence[PoolView],
+    shared: Amounts,
+    active: Sequence[ActiveRun],
+    pool_of: Mapping[str, str],
+) -> LimitBudget:
+    """Return what active runs leave of limits and beside bookings."""
+    budget = LimitBudget(limits, list_bounds(bookings, pools, shared))
+    for run in active:
+        budget.occupy(run, pool_of[run.queue])
+    return budget
+
+
+def _read_beyond_bounds(
     c: Connection,
     queue: QueueView,
     policy: str,
-    active: Sequence[ActiveRun],
-    limits: Limits,
+    make_budget: Callable[[], LimitBudget],
     size: int,
     to_tasks: Callable[[Sequence[Any]], tuple[QueuedTask, ...]],
 ) -> QueueView:
-    """Return a queue with the tasks beyond its window, if limits stop too many in the window."""
+    """Return a queue with the tasks beyond its window, if too many in the window are stopped."""
     line, known = list(queue.waiting), {task.uuid for task in queue.waiting}
     for _ in range(limit_view.MAX_READS):
-        excluded, startable = limit_view.find_exclusions(limits, active, line)
+        excluded, startable = limit_view.find_exclusions(make_budget(), queue.pool, line)
         if startable >= size or not excluded:
             break
         rows = limit_queries.list_queued(c, queue.name, policy == PRIORITY, size, excluded)
@@ -322,7 +353,11 @@ def _find_unfinished(
 
 
 def _read_later(
-    c: Connection, cache: RunTimeCache, policies: Mapping[str, str], limit: int, limits: Limits
+    c: Connection,
+    cache: RunTimeCache,
+    policies: Mapping[str, str],
+    limit: int,
+    bounds: TagBounds | None,
 ) -> tuple[LaterTask, ...]:
     """Return the first tasks that wait for a time, a retry or other tasks; `policies` by queue.
 
@@ -330,7 +365,7 @@ def _read_later(
     """
     found = reads.list_not_queued(c, limit)
     rows = [row for status, part in found.items() if status != TaskStatus.HELD for row in part]
-    subjects = limit_view.map_subjects(c, limits, [row.uuid for row in rows])
+    subjects = limit_view.map_subjects(c, bounds, [row.uuid for row in rows])
     return tuple(
         LaterTask(
             to_waiting(c, cache, row, policies[row.queue], subjects=subjects.get(row.uuid, ())),
@@ -376,12 +411,12 @@ def _to_tasks(
     rows: Sequence[Any],
     *,
     likely: bool,
-    limits: Limits,
+    bounds: TagBounds | None,
 ) -> tuple[QueuedTask, ...]:
     """Convert rows to waiting tasks of the plan."""
-    bound = limit_view.map_subjects(c, limits, [row.uuid for row in rows]) if limits else {}
+    found = limit_view.map_subjects(c, bounds, [row.uuid for row in rows])
     return tuple(
-        to_waiting(c, cache, row, policy, likely=likely, subjects=bound.get(row.uuid, ()))
+        to_waiting(c, cache, row, policy, likely=likely, subjects=found.get(row.uuid, ()))
         for row in rows
     )
 
@@ -417,7 +452,12 @@ def to_waiting(
 
 
 def _build_active(
-    c: Connection, cache: RunTimeCache, row: Any, now: datetime, likely: bool, limits: Limits
+    c: Connection,
+    cache: RunTimeCache,
+    row: Any,
+    now: datetime,
+    likely: bool,
+    bounds: TagBounds | None,
 ) -> ActiveRun:
     began = timestamps.to_unix(row.start_time) if row.start_time else None
     elapsed = 0.0 if began is None else now.timestamp() - began
@@ -438,7 +478,7 @@ def _build_active(
         limit,
         run_times.limit_run_times(tuple(seconds - elapsed for seconds in times), limit),
         began,
-        limit_view.find_subjects(limits, row),
+        bounds.find_subjects(row.tags, row.group_number) if bounds else (),
     )
 
 
@@ -470,7 +510,7 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
 
 
 def find_next_opening(view: DispatchView) -> float | None:
-    """Return the UNIX time at which the next closed queue with waiting tasks opens, or None."""
+    """Return the UNIX time at which a queue with waiting tasks opens or a booking ends, or None."""
     found = [
         opening
         for queue in view.queues
@@ -478,7 +518,14 @@ def find_next_opening(view: DispatchView) -> float | None:
         and queue.waiting_total
         and (opening := find_opening(queue.windows)) is not None
     ]
+    if any(queue.waiting_total for queue in view.queues):
+        found += [one.ends_in for one in view.bookings]
     return min(found) + (view.now or 0.0) if found else None
+
+
+def get_bounds(view: DispatchView) -> TagBounds | None:
+    """Return what concerns the tags of tasks in a view."""
+    return limit_view.make_bounds(view.limits, view.bookings)
 
 
 def explain_waiting(
@@ -500,7 +547,7 @@ def explain_waiting(
     places = _read_places(c, cache, view, asked)
     answers = explain_all(
         view,
-        [(subject, places[subject.uuid]) for subject in read_subjects(c, asked, view.limits)],
+        [(subject, places[subject.uuid]) for subject in read_subjects(c, asked, get_bounds(view))],
         partial(cache.forecast, may_lag=may_lag),
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
@@ -546,10 +593,10 @@ def _move_behind(
 
 
 def read_subjects(
-    c: Connection, tasks: Sequence[TaskRow | TaskLineRow], limits: Limits | None = None
+    c: Connection, tasks: Sequence[TaskRow | TaskLineRow], bounds: TagBounds | None = None
 ) -> list[TaskState]:
     """Return the tasks as the explanation needs them, in order."""
-    bound = limit_view.map_subjects(c, limits or {}, [task.uuid for task in tasks])
+    bound = limit_view.map_subjects(c, bounds, [task.uuid for task in tasks])
     parents, now = (
         reads.map_parents(c, [task.uuid for task in tasks if task.status != TaskStatus.QUEUED]),
         timestamps.utcnow(),

@@ -1,4 +1,4 @@
-"""Limits as the dispatch plan takes them, and the tags of tasks and runs that they bound."""
+"""Limits and bookings as the dispatch plan takes them, and the tags of tasks that they concern."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import NamedTuple
 
+from app.core.scheduling.bookings import Booking, BookingKey
 from app.core.scheduling.limits import (
     RUNNING,
+    BoundKey,
     LimitBudget,
-    LimitKey,
     Limits,
     format_subject,
     list_subjects,
     make_group_subject,
 )
-from app.core.scheduling.plan import ActiveRun, Amounts, QueuedTask
-from app.core.scheduling.resources import CPU, MEMORY
+from app.core.scheduling.plan import Amounts, QueuedTask
+from app.core.scheduling.resources import CPU, MEMORY, make_amounts
 from app.core.task_groups import parse_group
+from db import timestamps
 from db.engine import Connection
 from db.queries import limits as queries
 from db.queries.limits import Exclusion
-from db.queries.resources import LimitRow, parse_named
+from db.queries.resources import BookingRow, LimitRow, parse_named
 
 EMPTY: Mapping[int, int] = MappingProxyType({})
 MAX_READS = 4
@@ -44,15 +46,43 @@ def to_limits(rows: Mapping[str, LimitRow], groups: Mapping[int, int] = EMPTY) -
     return {name: to_amounts(row) for name, row in rows.items()} | of_groups
 
 
-def find_subjects(limits: Limits, row: Any) -> tuple[str, ...]:
-    """Return the tags of a task or run that limits bound, and its group; its tags are JSON."""
-    return _list_subjects(limits, row.tags, row.group_number) if limits else ()
+class TagBounds(NamedTuple):
+    """Limits of tags and groups, and the tags that have bookings."""
+
+    limits: Limits
+    booked: frozenset[str]
+
+    def find_subjects(self, tags: str, group: int | None) -> tuple[str, ...]:
+        """Return the tags and the group of a task that limits bound or bookings are for.
+
+        The tags are JSON.
+        """
+        found = list_subjects(self.limits, _parse_tags(tags), self.booked)
+        subject = make_group_subject(group) if group else ""
+        return (*found, subject) if subject in self.limits else found
 
 
-def _list_subjects(limits: Limits, tags: str, group: int | None) -> tuple[str, ...]:
-    found = list_subjects(limits, _parse_tags(tags))
-    subject = make_group_subject(group) if group else ""
-    return (*found, subject) if subject in limits else found
+def make_bounds(limits: Limits, bookings: Sequence[Booking]) -> TagBounds | None:
+    """Return what concerns tags, None for nothing."""
+    booked = frozenset(one.tag for one in bookings)
+    return TagBounds(limits, booked) if limits or booked else None
+
+
+def to_bookings(rows: Sequence[BookingRow], now: float) -> tuple[Booking, ...]:
+    """Return bookings as the plan takes them; `now` is in UNIX seconds."""
+    return tuple(
+        Booking(
+            row.name,
+            row.pool,
+            row.tag,
+            {name: amount for name, amount in make_amounts(
+                row.cpu or 0.0, row.memory or 0.0, parse_named(row.resources)
+            ).items() if amount},
+            timestamps.to_unix(row.begins_at) - now,
+            timestamps.to_unix(row.ends_at) - now,
+        )
+        for row in rows
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -60,33 +90,46 @@ def _parse_tags(text: str) -> Mapping[str, str]:
     return json.loads(text)
 
 
-def map_subjects(c: Connection, limits: Limits, uuids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return {uuid: the tags of a task that limits bound, and its group}."""
-    found = queries.map_tags(c, uuids) if limits else {}
-    return {uuid: _list_subjects(limits, *pair) for uuid, pair in found.items()}
+def map_subjects(
+    c: Connection, bounds: TagBounds | None, uuids: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return {uuid: the tags and the group of a task that limits bound or bookings are for}."""
+    if bounds is None:
+        return {}
+    return {uuid: bounds.find_subjects(*pair) for uuid, pair in queries.map_tags(c, uuids).items()}
 
 
 def find_exclusions(
-    limits: Limits, runs: Sequence[ActiveRun], line: Sequence[QueuedTask]
+    budget: LimitBudget, pool: str, line: Sequence[QueuedTask]
 ) -> tuple[list[Exclusion], int]:
-    """Return which further tasks limits stop if the tasks of a line start, and how many may."""
-    budget, stopped = LimitBudget(limits, runs), set[LimitKey]()
+    """Return which further tasks of a pool are stopped if those of a line start, and how many do.
+
+    The budget is what active runs leave.
+    """
+    stopped = set[BoundKey]()
     startable = 0
     for task in line:
-        lacking = budget.find_lacking(task)
+        lacking = budget.find_lacking(task, pool)
         if lacking:
-            budget.add_first(task, lacking)
+            budget.add_first(task, pool, lacking)
             stopped.update(lacking)
         else:
-            budget.occupy(task)
+            budget.occupy(task, pool)
             startable += 1
     stopped.update(budget.list_exhausted())
-    return [_to_exclusion(budget, key) for key in sorted(stopped)], startable
+    return [_to_exclusion(budget, key) for key in stopped if _concerns(key, pool)], startable
 
 
-def _to_exclusion(budget: LimitBudget, key: LimitKey) -> Exclusion:
-    if (group := parse_group(format_subject(key.subject))) is not None:
-        return Exclusion("", "", None, 0.0, group)
-    name, _, value = key.subject.partition("=")
+def _concerns(key: BoundKey, pool: str) -> bool:
+    return not isinstance(key, BookingKey) or key.pool in (None, pool)
+
+
+def _to_exclusion(budget: LimitBudget, key: BoundKey) -> Exclusion:
     above = 0.0 if key in budget.firsts else max(0.0, budget.get_free(key))
-    return Exclusion(name, value, None if key.resource == RUNNING else key.resource, above)
+    if isinstance(key, BookingKey):
+        bound = budget.get_bound(key)
+        return Exclusion((), tuple(sorted(bound.tags)), key.resource, above, bound.begins_in)
+    resource = None if key.resource == RUNNING else key.resource
+    if (group := parse_group(format_subject(key.subject))) is not None:
+        return Exclusion((), (), resource, above, group=group)
+    return Exclusion((key.subject,), (), resource, above)

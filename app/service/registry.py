@@ -24,7 +24,7 @@ from app.service import (
 from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
-from app.service.definitions import apply, editor, limits, queues, slas, templates
+from app.service.definitions import apply, bookings, editor, limits, queues, slas, templates
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
@@ -115,6 +115,9 @@ VERBS: dict[str, Verb] = {
         "pool.pause": queues.pool_pause,
         "pool.resume": queues.pool_resume,
         "pool.drain": queues.pool_drain,
+        "reserve.ls": bookings.ls,
+        "reserve.create": bookings.create,
+        "reserve.rm": bookings.rm,
         "limit.ls": limits.ls,
         "limit.show": limits.show,
         "limit.set": limits.set_,

@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0019"
+HEAD = "0020"
 REVISIONS = (
     "0001",
     "0002",
@@ -52,6 +52,7 @@ REVISIONS = (
     "0017",
     "0018",
     "0019",
+    "0020",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

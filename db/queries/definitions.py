@@ -253,8 +253,11 @@ def count_queue_users(c: Connection, name: str) -> dict[str, int]:
 
 
 def count_pool_users(c: Connection, name: str) -> dict[str, int]:
-    """Count the queues of a pool."""
-    return {"queue": _count_rows(c, schema.queues, "pool", name)}
+    """Count the queues of a pool, and its reservations."""
+    return {
+        "queue": _count_rows(c, schema.queues, "pool", name),
+        "reservation": _count_rows(c, schema.bookings, "pool", name),
+    }
 
 
 def count_template_users(c: Connection, name: str) -> dict[str, int]:

@@ -20,15 +20,17 @@ _COLUMNS = ("cpu", "memory")
 
 
 class Exclusion(NamedTuple):
-    """Tasks with a tag that ask for more than an amount: of CPU, memory or a named resource.
+    """Tasks that ask for more than an amount: of CPU, memory or a named resource.
 
-    Without a resource, all tasks with the tag. With a `group`, all tasks of this group.
+    They have all tags `tags`, none of the tags `without`, and a timeout longer than `longer_than`
+    seconds, or none. With a `group`, they are of this group. Without a resource, all such tasks.
     """
 
-    key: str
-    value: str
+    tags: tuple[str, ...]
+    without: tuple[str, ...]
     resource: str | None
     above: float
+    longer_than: float | None = None
     group: int | None = None
 
 
@@ -57,16 +59,26 @@ def list_queued(
 
 
 def _build_exclusion(one: Exclusion) -> tuple[str, tuple[Any, ...]]:
+    parts: list[tuple[str, tuple[Any, ...]]] = [
+        *(("instr(tags, ?) > 0", (_to_json(tag),)) for tag in one.tags),
+        *(("instr(tags, ?) = 0", (_to_json(tag),)) for tag in one.without),
+    ]
     if one.group is not None:
-        return "group_number IS ?", (one.group,)
-    # As `json.dumps` writes it. The text cannot be a part of a value, whose quotes are escaped.
-    tag = "instr(tags, ?)", f"{json.dumps(one.key)}: {json.dumps(one.value)}"
-    if one.resource is None:
-        return tag[0], (tag[1],)
+        parts.append(("group_number IS ?", (one.group,)))
     if one.resource in _COLUMNS:
-        return f"{tag[0]} AND {one.resource} > ?", (tag[1], one.above)
-    path = json.dumps(one.resource)
-    return f"{tag[0]} AND coalesce(resources ->> ?, 0) > ?", (tag[1], f"$.{path}", one.above)
+        parts.append((f"{one.resource} > ?", (one.above,)))
+    elif one.resource is not None:
+        path = f"$.{json.dumps(one.resource)}"
+        parts.append(("coalesce(resources ->> ?, 0) > ?", (path, one.above)))
+    if one.longer_than is not None:
+        parts.append(("(timeout IS NULL OR timeout > ?)", (one.longer_than,)))
+    return " AND ".join(text for text, _ in parts), tuple(v for _, values in parts for v in values)
+
+
+def _to_json(tag: str) -> str:
+    """Return a tag as `json.dumps` stores it: no value contains it, since quotes are escaped."""
+    key, _, value = tag.partition("=")
+    return f"{json.dumps(key)}: {json.dumps(value)}"
 
 
 class TaggedTask(NamedTuple):

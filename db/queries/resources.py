@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from db import raw_sql
+from db import raw_sql, timestamps
 from db.states import ACTIVE_SQL
 
 
@@ -39,6 +39,20 @@ class LimitRow(NamedTuple):
     resources: str | None
 
 
+class BookingRow(NamedTuple):
+    """A booking that has not ended."""
+
+    name: str
+    running: None
+    cpu: float | None
+    memory: float | None
+    resources: str | None
+    pool: str
+    tag: str
+    begins_at: str
+    ends_at: str
+
+
 class SharedResourceRow(NamedTuple):
     """A row of the resources table."""
 
@@ -61,7 +75,7 @@ def read_totals(c: Connection) -> Mapping[str, int]:
 
 
 class Bounds(NamedTuple):
-    """Totals beside those of pools: shared resources and limits of tags, both by name.
+    """Totals beside those of pools: shared resources, limits of tags by name, and bookings.
 
     `groups` has the most running tasks of each group that has queued ones.
     """
@@ -69,24 +83,29 @@ class Bounds(NamedTuple):
     shared: Mapping[str, int]
     limits: Mapping[str, LimitRow]
     groups: Mapping[int, int]
+    bookings: Sequence[BookingRow]
 
 
 def read_bounds(c: Connection) -> Bounds:
     """Return what bounds the tasks of all pools together, by one statement."""
-    rows = list(raw_sql.fetch_tuples(c, _BOUNDS))
+    rows = list(raw_sql.fetch_tuples(c, _BOUNDS, (timestamps.now(),)))
     return Bounds(
-        {row[1]: row[2] for row in rows if not row[0]},
-        {row[1]: LimitRow._make(row[1:]) for row in rows if row[0] == 1},
+        {row[1]: row[2] for row in rows if row[0] == 0},
+        {row[1]: LimitRow._make(row[1:6]) for row in rows if row[0] == 1},
         {row[1]: row[2] for row in rows if row[0] == 2},
+        [BookingRow._make(row[1:]) for row in rows if row[0] == 3],
     )
 
 
+_NONE = "NULL, NULL, NULL, NULL"
 _BOUNDS = (
-    "SELECT 0, name, total, NULL, NULL, NULL FROM resources"
-    " UNION ALL SELECT 1, name, running, cpu, memory, resources FROM limits"
-    " UNION ALL SELECT 2, number, max_running, NULL, NULL, NULL FROM groups g WHERE max_running IS"
-    " NOT NULL AND EXISTS (SELECT 1 FROM tasks t WHERE t.group_number = g.number AND t.status ="
-    " 'queued')"
+    f"SELECT 0, name, total, NULL, NULL, NULL, {_NONE} FROM resources"
+    f" UNION ALL SELECT 1, name, running, cpu, memory, resources, {_NONE} FROM limits"
+    f" UNION ALL SELECT 2, number, max_running, NULL, NULL, NULL, {_NONE} FROM groups g"
+    " WHERE max_running IS NOT NULL AND EXISTS (SELECT 1 FROM tasks t WHERE t.group_number ="
+    " g.number AND t.status = 'queued')"
+    " UNION ALL SELECT 3, name, NULL, cpu, memory, resources, pool, tag, begins_at, ends_at"
+    " FROM bookings WHERE ends_at > ?"
 )
 
 

@@ -139,6 +139,10 @@ def _list_limits(call: Call) -> Candidates:
     return ((row["name"], row.get("description") or "") for row in call("limit.ls"))
 
 
+def _list_reservations(call: Call) -> Candidates:
+    return ((row["name"], f"pool {row['pool']} for {row['tag']}") for row in call("reserve.ls"))
+
+
 def _list_templates(call: Call) -> Candidates:
     rows = (row for row in call("template.ls", brief=True) if not row.get("retired_at"))
     return ((row["name"], row.get("description") or row["engine"]) for row in rows)
@@ -179,6 +183,7 @@ _LISTERS: dict[str, Callable[[Call], Candidates]] = {
     "queue": _list_queues,
     "pool": _list_pools,
     "limit": _list_limits,
+    "reserve": _list_reservations,
     "template": _list_templates,
     "schedule": _list_schedules,
     "sla": _list_slas,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from app.core.scheduling.amounts import EPSILON
-from app.core.scheduling.limits import LimitBudget
+from app.core.scheduling.bookings import find_next_end
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -21,6 +21,7 @@ from app.core.scheduling.plan import (
     get_line_key,
     is_open,
     make_budgets,
+    make_limit_budget,
     order_tasks,
     start_tasks,
 )
@@ -139,12 +140,12 @@ def _choose_seed(task: ActiveRun | QueuedTask) -> int:
 class _Run:
     """A simulated run: its end, and the ends that the plan counts on, one after the other."""
 
-    __slots__ = ("task", "ends_at", "planned", "is_bounded")
+    __slots__ = ("task", "ends_at", "planned", "is_bounded", "limit_at")
 
     def __init__(self, task: ActiveRun | QueuedTask, now: float, index: int) -> None:
         """Start a run now, or continue an active one at 0."""
         limit = inf if task.limit is None else now + task.limit
-        self.task = task
+        self.task, self.limit_at = task, limit
         self.is_bounded = not task.likely
         """True if only the limit of the run is known."""
         if task.likely:
@@ -156,6 +157,11 @@ class _Run:
         else:
             self.ends_at = limit
             self.planned = (limit,)
+
+    def get_latest_end(self, now: float) -> float:
+        """Return the seconds until the timeout, inf without one."""
+        left = self.limit_at - now
+        return left if left > 0 else inf
 
     def get_planned_end(self, now: float) -> float:
         """Return the seconds until the planned end, inf if unknown or overdue."""
@@ -213,6 +219,7 @@ class _Simulation:
                     min((run.ends_at for run in self._runs), default=inf),
                     min((one.due_in for one, parents in self._later if not parents), default=inf),
                     self._find_opening() if self._windows else inf,
+                    find_next_end(self._view.bookings, self._now),
                 ),
             )
             if self._now == inf:
@@ -249,8 +256,11 @@ class _Simulation:
         for run in self._runs:
             slots[run.task.queue] -= 1
             budget_of[run.task.queue].occupy(run.task, run.get_planned_end(self._now))
-        limits = self._view.limits
-        budget = LimitBudget(limits, [run.task for run in self._runs]) if limits else None
+        budget = make_limit_budget(self._view, self._now)
+        if budget:
+            for run in self._runs:
+                pool = budget_of[run.task.queue].pool.name
+                budget.occupy(run.task, pool, run.get_latest_end(self._now))
         line = [t for t in self._line if self._is_open_now(t)] if self._windows else self._line
         started = start_tasks(line, budget_of, slots, budget)
         if not self._is_contended:

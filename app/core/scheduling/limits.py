@@ -6,15 +6,17 @@ else. Only tasks that need the same amount of the same limit wait behind it, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
 from app.core.scheduling.amounts import Amounts, can_fit
+from app.core.scheduling.bookings import BookingBound, BookingKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from app.core.scheduling.plan import ActiveRun, QueuedTask
+    from app.core.scheduling.bookings import Bounded
+    from app.core.scheduling.plan import QueuedTask
     from app.core.scheduling.waiting_task import TaskState
 
 RUNNING = "running tasks"
@@ -31,6 +33,8 @@ class LimitKey(NamedTuple):
     resource: str
 
 
+BoundKey = LimitKey | BookingKey
+"""One amount that tasks share: of a limit, or beside bookings."""
 LimitUses = list[tuple[LimitKey, float]]
 """Amounts that a task takes of limits."""
 
@@ -53,13 +57,15 @@ def find_name(limits: Limits, subject: str) -> str | None:
     return key if key in limits else None
 
 
-def list_subjects(limits: Limits, tags: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the tags of a task that a limit bounds, as `KEY=VALUE`."""
+def list_subjects(
+    limits: Limits, tags: Mapping[str, str], booked: Container[str] = ()
+) -> tuple[str, ...]:
+    """Return the tags of a task, as `KEY=VALUE`, that a limit bounds or a booking is for."""
     found = (f"{key}={value}" for key, value in tags.items())
-    return tuple(one for one in found if find_name(limits, one) is not None)
+    return tuple(one for one in found if one in booked or find_name(limits, one) is not None)
 
 
-def list_uses(limits: Limits, task: ActiveRun | QueuedTask | TaskState) -> LimitUses:
+def list_uses(limits: Limits, task: Bounded | TaskState) -> LimitUses:
     """Return what a task takes of each limit that bounds it."""
     return [use for subject in task.subjects for use in _list_uses_of(limits, subject, task.needs)]
 
@@ -92,58 +98,87 @@ def get_total(limits: Limits, key: LimitKey) -> float:
 
 
 class LimitBudget:
-    """Amounts that tasks may still take of limits during planning."""
+    """Amounts of limits, and beside bookings, that tasks may still take during planning."""
 
-    def __init__(self, limits: Limits, runs: Iterable[ActiveRun | QueuedTask] = ()) -> None:
-        """Begin with what active runs leave."""
-        self.limits = limits
-        self.firsts: dict[LimitKey, QueuedTask] = {}
+    def __init__(self, limits: Limits, beside: Sequence[BookingBound] = ()) -> None:
+        """Begin with the whole amounts; `beside` are bounds of tasks without the booked tags."""
+        self.limits, self.beside = limits, beside
+        self.firsts: dict[BoundKey, QueuedTask] = {}
         """The first task that each exhausted amount stops; later ones wait behind it."""
-        self._free: dict[LimitKey, float] = {}
-        self._kept: dict[LimitKey, tuple[float, float]] = {}
+        self._totals = {bound.key: bound.total for bound in beside}
+        self._free: dict[BoundKey, float] = {}
+        self._kept: dict[BoundKey, tuple[float, float]] = {}
         """Amounts that reserved tasks will take, and the seconds until the first of them starts."""
-        for run in runs:
-            self.occupy(run)
 
-    def get_free(self, key: LimitKey) -> float:
+    def bounds(self, task: QueuedTask) -> bool:
+        """Return True if a limit or a booking may stop the task."""
+        return bool(task.subjects or self.beside)
+
+    def list_uses(
+        self, task: Bounded, pool: str, until: float | None = None
+    ) -> list[tuple[BoundKey, float]]:
+        """Return what a task takes of each limit and beside each booking, within its timeout.
+
+        `until` is in seconds, from the timeout if it is None.
+        """
+        found: list[tuple[BoundKey, float]] = [*list_uses(self.limits, task)]
+        if self.beside:
+            if until is None:
+                until = inf if task.limit is None or task.limit <= 0 else task.limit
+            found += [
+                (bound.key, need)
+                for bound in self.beside
+                if (need := bound.get_need(task, pool, until)) > 0
+            ]
+        return found
+
+    def get_total(self, key: BoundKey) -> float:
+        """Return the whole of an amount."""
+        return self._totals[key] if isinstance(key, BookingKey) else get_total(self.limits, key)
+
+    def get_bound(self, key: BookingKey) -> BookingBound:
+        """Return the bound of a set of bookings."""
+        return next(bound for bound in self.beside if bound.key == key)
+
+    def get_free(self, key: BoundKey) -> float:
         """Return what is free of an amount."""
-        return self._free[key] if key in self._free else get_total(self.limits, key)
+        return self._free[key] if key in self._free else self.get_total(key)
 
-    def occupy(self, task: ActiveRun | QueuedTask) -> None:
+    def occupy(self, task: Bounded, pool: str, until: float | None = None) -> None:
         """Deduct what a run takes."""
-        for key, need in list_uses(self.limits, task):
+        for key, need in self.list_uses(task, pool, until):
             self._free[key] = self.get_free(key) - need
 
-    def find_lacking(self, task: QueuedTask) -> list[LimitKey]:
+    def find_lacking(self, task: QueuedTask, pool: str) -> list[BoundKey]:
         """Return the amounts that stop a task: too little is free, or an earlier task waits."""
         return [
             key
-            for key, need in list_uses(self.limits, task)
+            for key, need in self.list_uses(task, pool)
             if not can_fit(need, self.get_free(key)) or self.firsts.get(key, task) is not task
         ]
 
-    def add_first(self, task: QueuedTask, lacking: Iterable[LimitKey]) -> None:
-        """Let later tasks wait behind a stopped one, unless it needs more than the limit."""
-        needs = dict(list_uses(self.limits, task))
+    def add_first(self, task: QueuedTask, pool: str, lacking: Iterable[BoundKey]) -> None:
+        """Let later tasks wait behind a stopped one, unless it needs more than the whole."""
+        needs = dict(self.list_uses(task, pool))
         for key in lacking:
-            if can_fit(needs[key], get_total(self.limits, key)):
+            if can_fit(needs[key], self.get_total(key)):
                 self.firsts.setdefault(key, task)
 
-    def list_exhausted(self) -> list[LimitKey]:
+    def list_exhausted(self) -> list[BoundKey]:
         """Return the amounts of which nothing is free."""
         return [key for key, free in self._free.items() if not can_fit(1e-3, free)]
 
-    def keep(self, task: QueuedTask, starts_in: float) -> None:
+    def keep(self, task: QueuedTask, pool: str, starts_in: float) -> None:
         """Keep what a task with a reservation will take."""
-        for key, need in list_uses(self.limits, task):
+        for key, need in self.list_uses(task, pool):
             kept, soonest = self._kept.get(key, (0.0, inf))
             self._kept[key] = kept + need, min(soonest, starts_in)
 
-    def can_admit(self, task: QueuedTask) -> bool:
+    def can_admit(self, task: QueuedTask, pool: str) -> bool:
         """Return True if a task delays no reserved one: enough is left, or it ends in time."""
         return all(
             can_fit(need + kept, self.get_free(key))
             or (task.limit is not None and task.limit <= soonest < inf)
-            for key, need in (list_uses(self.limits, task) if self._kept else ())
+            for key, need in (self.list_uses(task, pool) if self._kept else ())
             for kept, soonest in (self._kept.get(key, (-inf, inf)),)
         )

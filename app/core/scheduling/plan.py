@@ -18,6 +18,7 @@ from math import inf
 from typing import NamedTuple
 
 from app.core.scheduling.amounts import EPSILON, Amounts
+from app.core.scheduling.bookings import Booking, list_bounds
 from app.core.scheduling.limits import LimitBudget, Limits
 from app.core.scheduling.open_times import Windows, is_inside
 from app.core.scheduling.order import PRIORITY
@@ -135,7 +136,7 @@ class DispatchView:
     nothing starts. `now` (UNIX seconds) is used to format dates, and `later` for forecasts.
     `shared` holds the totals of the shared resources: a pool without an amount of its own may use
     all of it. `withheld` are units of these that nothing gets now. `limits` bound the tasks of tags
-    and groups.
+    and groups, `bookings` keep amounts for tags.
     """
 
     pools: tuple[PoolView, ...]
@@ -147,6 +148,7 @@ class DispatchView:
     shared: Amounts = field(default_factory=dict[str, float])
     withheld: tuple[Withheld, ...] = ()
     limits: Limits = field(default_factory=dict[str, Amounts])
+    bookings: tuple[Booking, ...] = ()
 
     def get_policy(self, queue: str) -> str:
         """Return the policy of the pool of a queue."""
@@ -404,11 +406,21 @@ def decide(view: DispatchView) -> DispatchDecision:
     for run in view.active:
         slots[run.queue] -= 1
         room_of[run.queue].occupy(run, get_known_end(run.ends_in))
-    limits = LimitBudget(view.limits, view.active) if view.limits else None
+    limits = make_limit_budget(view)
+    if limits:
+        for run in view.active:
+            limits.occupy(run, room_of[run.queue].pool.name)
     halted = view.halted is not None
     line = () if halted else order_tasks(_cut_depths(view))
     starts = start_tasks(line, room_of, slots, limits)
     return DispatchDecision(rooms, slots, starts, limits)
+
+
+def make_limit_budget(view: DispatchView, now: float = 0.0) -> LimitBudget | None:
+    """Return the amounts of limits and beside bookings at a time, None without any."""
+    bookings = view.bookings
+    beside = list_bounds(bookings, view.pools, view.shared, now) if bookings else ()
+    return LimitBudget(view.limits, beside) if view.limits or beside else None
 
 
 def _cut_depths(view: DispatchView) -> DispatchView:
@@ -455,6 +467,7 @@ def _make_part(view: DispatchView, pools: tuple[PoolView, ...]) -> DispatchView:
         queues=queues,
         active=tuple(run for run in view.active if run.queue in known),
         later=tuple(one for one in view.later if one.task.queue in known),
+        bookings=tuple(one for one in view.bookings if one.pool in names),
     )
 
 
@@ -527,11 +540,12 @@ def _try_start(
     no limit stops gets here, so only that task may get a reservation.
     """
     free = slots[task.queue]
-    if not task.subjects:
+    pool = room.pool.name
+    if limits and not limits.bounds(task):
         limits = None
-    if limits and (lacking := limits.find_lacking(task)):
+    if limits and (lacking := limits.find_lacking(task, pool)):
         if free >= 1 and room.can_ever_fit(task.needs):
-            limits.add_first(task, lacking)
+            limits.add_first(task, pool, lacking)
         return False
     fits = room.has_free(task.needs)
     if free < 1:
@@ -539,15 +553,15 @@ def _try_start(
     if not fits and room.backfill is None and room.can_ever_fit(task.needs):
         room.reserve(task, free)
         if limits and room.backfill is not None:
-            limits.keep(task, room.backfill.starts_in)
-    if free < 1 or not fits or (limits and not limits.can_admit(task)):
+            limits.keep(task, pool, room.backfill.starts_in)
+    if free < 1 or not fits or (limits and not limits.can_admit(task, pool)):
         return False
     if not _try_backfill(task, room, free):
         return False
     slots[task.queue] = free - 1
     room.occupy(task, inf if task.expected is None else task.expected)
     if limits:
-        limits.occupy(task)
+        limits.occupy(task, pool)
     return True
 
 

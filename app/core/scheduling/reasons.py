@@ -7,6 +7,7 @@ from math import inf
 
 from app.core.dependency_kinds import ON_FAILURE, describe_wait
 from app.core.scheduling.amounts import can_fit
+from app.core.scheduling.bookings import BookingBound, BookingKey
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.order import PRIORITY, describe_policy
@@ -19,7 +20,7 @@ from app.core.scheduling.plan import (
     QueuedTask,
     get_known_end,
 )
-from app.core.scheduling.resources import CPU, MEMORY, choose_format
+from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
 from app.core.scheduling.waiting_task import WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
@@ -219,12 +220,9 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
 def _explain_window(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task of a queue that opens at a later time."""
     if case.is_open and not is_inside(case.queue.windows):
-        opening, now = find_opening(case.queue.windows), case.context.view.now
-        when = f"in {format_estimate(opening or 0.0)}"
-        if now is not None and opening is not None:
-            at, today = (datetime.fromtimestamp(unix, UTC) for unix in (now + opening, now))
-            when = f"at {format_clock_time(at, today)}"
-        yield _make_reason("queue-window", f"queue {sanitize(case.queue.name)} opens {when}")
+        when = _format_moment(case, find_opening(case.queue.windows) or 0.0)
+        text = f"opens {when}" if when.startswith("in ") else f"opens at {when}"
+        yield _make_reason("queue-window", f"queue {sanitize(case.queue.name)} {text}")
 
 
 def _explain_storing(case: WaitingTask) -> Iterator[WaitReason]:
@@ -309,6 +307,50 @@ def _explain_limits(case: WaitingTask) -> Iterator[WaitReason]:
 
 
 _NO_END = "no running task has a known end that frees enough"
+
+
+def find_booking_stops(case: WaitingTask) -> list[BookingBound]:
+    """Return the totals beside bookings that stop a task of the view, one for each resource."""
+    plan = case.context.limits
+    if plan is None or not plan.beside or case.subject.uuid in case.context.starts:
+        return []
+    task = next((one for one in case.queue.waiting if one.uuid == case.subject.uuid), None)
+    lacking = plan.find_lacking(task, case.queue.pool) if task else ()
+    found = {key.resource: key for key in reversed(lacking) if isinstance(key, BookingKey)}
+    return [plan.get_bound(key) for key in found.values()]
+
+
+def _explain_bookings(case: WaitingTask) -> Iterator[WaitReason]:
+    view, plan = case.context.view, case.context.limits
+    for bound in find_booking_stops(case):
+        booked = [one for one in view.bookings if one.name in bound.key.names]
+        name, tags = bound.key.resource, sanitize(", ".join(sorted(bound.tags)))
+        amount = format_amount(name, sum(one.needs[name] for one in booked))
+        what = f"{amount} {sanitize(name)}"
+        when = f"until {_format_moment(case, min(one.ends_in for one in booked))}"
+        hint = None
+        if bound.begins_in > 0:
+            when = f"from {_format_moment(case, bound.begins_in)}"
+            if case.budget.has_free(case.subject.needs) and not case.is_full:
+                hint = f"a timeout below {format_age(bound.begins_in)} would let it start now"
+        first = plan.firsts.get(bound.key) if plan else None
+        behind = (
+            f"#{first.number} goes first" if first and first.uuid != case.subject.uuid else None
+        )
+        yield _make_reason(
+            "booked",
+            _join_parts(f"{what} are reserved for {tags} {when}", behind or hint),
+            f"{what} reserved for {tags} {when}",
+        )
+
+
+def _format_moment(case: WaitingTask, seconds: float) -> str:
+    """Format a time in seconds from now: `Mon 09:00`."""
+    now = case.context.view.now
+    if now is None:
+        return f"in {format_estimate(seconds)}"
+    at, today = (datetime.fromtimestamp(unix, UTC) for unix in (now + seconds, now))
+    return format_clock_time(at, today)
 
 
 def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
@@ -437,7 +479,7 @@ def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task whose queue has a slot: reserved, behind another, or starting."""
     is_reserved = case.budget.backfill and case.budget.backfill.task.uuid == case.subject.uuid
-    if find_limit_stops(case) or not is_inside(case.queue.windows):
+    if find_limit_stops(case) or find_booking_stops(case) or not is_inside(case.queue.windows):
         return
     if (
         (case.is_full and not is_reserved)
@@ -645,6 +687,7 @@ QUEUED_CHECKS = (
     _explain_storing,
     _explain_full_queue,
     _explain_limits,
+    _explain_bookings,
     _explain_needs,
     _explain_position,
     _explain_order,

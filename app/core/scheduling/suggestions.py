@@ -24,6 +24,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.reasons import (
     ResourceNeed,
+    find_booking_stops,
     find_limit_stops,
     find_needs,
     find_unknown_ends,
@@ -389,6 +390,21 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
                    worth=worth)  # fmt: skip
 
 
+def _suggest_early_end(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+    """Suggest a timeout that ends the task before a booking begins."""
+    begins_in = min((bound.begins_in for bound in find_booking_stops(case)), default=0.0)
+    limit = begins_in * RESERVATION_SHARE // 60 * 60
+    usual = world.past.usual if world.past else None
+    if limit < 60 or (usual and usual.p95 * REQUEST_MARGIN > limit):
+        return
+    shorter = replace(world.task, limit=limit, expected=min(world.task.expected or inf, limit))
+    worth, gain = predict_gain(world, world.view, shorter)
+    if worth < 2:
+        text = f"longer runs are stopped before the reservation begins; {gain}"
+        suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
+        yield add_field_change(world, suggestion, {"timeout": world.task.limit}, {"timeout": limit})
+
+
 def _suggest_opening(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest opening a queue at all times."""
     if "queue-window" in codes:
@@ -614,6 +630,7 @@ _GENERATORS = (
     _suggest_run_timeout,
     _suggest_front,
     _suggest_capacity,
+    _suggest_early_end,
     _suggest_opening,
     _suggest_limit,
     _suggest_larger_pool,

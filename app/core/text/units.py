@@ -25,6 +25,11 @@ _MIN_YEAR, _MAX_YEAR = 1000, 9000
 """Four-digit years, with room to convert time zones and to add a limit."""
 _NUMERIC = frozenset("0123456789.eE+-")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAY_NAMES = frozenset(
+    name
+    for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+    for name in (day, day[:3])
+)
 _ORDINALS = (
     "first",
     "second",
@@ -118,8 +123,9 @@ def parse_int(text: str, low: int, high: int) -> int:
 def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
     """Parse a time and return an aware datetime.
 
-    Accepts ISO format, `23:30` (its next occurrence), `today 02:00`, `tomorrow 02:00`, or a
-    duration from `now`. A time without offset is wall time in `zone`, or local time.
+    Accepts ISO format, `23:30` (its next occurrence), `today 02:00`, `tomorrow 02:00`, `mon 09:00`
+    (the next Monday), or a duration from `now`. A time without offset is wall time in `zone`, or
+    local time.
     """
     word = text.strip().lower()
     try:
@@ -127,7 +133,7 @@ def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
             _parse_iso(word, zone)
             if word[4:5] == "-"
             else _parse_clock_time(word, now, zone)
-            if ":" in word or word[:2] == "to"
+            if ":" in word or word[:2] == "to" or word.partition(" ")[0] in _DAY_NAMES
             else None
         )
         found = found or _parse_delay(word, now)
@@ -442,14 +448,19 @@ def _parse_iso(word: str, zone: tzinfo | None = None) -> datetime:
 
 
 def _parse_clock_time(word: str, now: datetime, zone: tzinfo | None) -> datetime:
-    """Parse `23:30`, `today 23:30`, `tomorrow` or `tomorrow 02:00` as wall time."""
+    """Parse `23:30`, `today 23:30`, `tomorrow`, `tomorrow 02:00` or `mon 09:00` as wall time."""
     from datetime import datetime, time, timedelta
 
-    day, _, hour = word.partition(" ") if word[:2] == "to" else ("", "", word)
-    if day not in ("", "today", "tomorrow"):
-        raise ValueError(word)
+    day, _, hour = word.partition(" ") if word[:1].isalpha() else ("", "", word)
     today = now.astimezone(zone).date()
     at = time.fromisoformat(hour.zfill(5)) if hour else time()
+    if day[:3].title() in _WEEKDAYS and day in _DAY_NAMES:
+        ahead = (_WEEKDAYS.index(day[:3].title()) - today.weekday()) % 7
+        found = resolve_local_time(datetime.combine(today + timedelta(days=ahead), at), zone)
+        again = today + timedelta(days=ahead + 7)
+        return found if found > now else resolve_local_time(datetime.combine(again, at), zone)
+    if day not in ("", "today", "tomorrow"):
+        raise ValueError(word)
     found = resolve_local_time(
         datetime.combine(today + timedelta(days=day == "tomorrow"), at), zone
     )

@@ -36,9 +36,10 @@ def list_limit_dicts(c: Connection) -> list[dict[str, Any]]:
     rows = [row._asdict() for row in queries.list_rows(c)]
     limits: Limits = {row["name"]: {} for row in rows}
     used: dict[str, dict[str, dict[str, Any]]] = {row["name"]: {} for row in rows}
+    bounds = limit_view.TagBounds(limits, frozenset())
     for run in queries.list_active(c) if rows else ():
         needs = make_amounts(run.cpu, run.memory, parse_named(run.resources))
-        for subject in limit_view.find_subjects(limits, run):
+        for subject in bounds.find_subjects(run.tags, None):
             _add_use(used[find_name(limits, subject) or ""], subject, needs)
     return [
         row | {"resources": dict(parse_named(row["resources"])), "used": used[row["name"]]}

@@ -25,7 +25,7 @@ from app.service.definitions import slas
 from app.service.tasks import lookup
 from db import host, schema, timestamps
 from db.engine import Connection
-from db.queries import age_order, definitions, reads
+from db.queries import age_order, bookings, definitions, reads
 from db.queries.resources import parse_named, sum_held, to_text
 from db.rows import QueueRow
 from db.schema import Table
@@ -408,6 +408,8 @@ async def _rm(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
 
     def remove(c: Connection) -> None:
         kind.require_known(c, name)
+        if kind is _POOL:
+            bookings.remove_ended(c)
         lookup.require_unused(c, kind.word, name, kind.users(c, name))
         definitions.remove(c, kind.table, name, call.by)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from app.service.limit_view import to_limits
 from db import host
 from db.engine import Connection
 from db.queries import reads, resources
-from db.queries.resources import parse_named
+from db.queries.resources import BookingRow, parse_named
 from db.rows import PoolRow
 
 
@@ -43,11 +43,12 @@ def get_totals(row: PoolRow) -> Amounts:
 
 
 class SharedBounds(NamedTuple):
-    """Amounts that all pools share, own ones of pools that say no more, and limits of tags."""
+    """Amounts that all pools share, own ones of pools that say no more, limits, and bookings."""
 
     shared: Amounts
     least: Amounts
     limits: Limits
+    bookings: Sequence[BookingRow]
 
 
 def read_shared(c: Connection) -> SharedBounds:
@@ -55,15 +56,16 @@ def read_shared(c: Connection) -> SharedBounds:
     found, devices = resources.read_bounds(c), gpus.get_devices()
     limits = to_limits(found.limits, found.groups) if found.limits or found.groups else {}
     if devices is None:
-        return SharedBounds(found.shared, {}, limits)
+        return SharedBounds(found.shared, {}, limits, found.bookings)
     shared = found.shared
     bound = min(len(devices), shared.get(GPU, len(devices)))
-    return SharedBounds({**shared, GPU: bound}, {} if GPU in shared else {GPU: 0}, limits)
+    least = {} if GPU in shared else {GPU: 0}
+    return SharedBounds({**shared, GPU: bound}, least, limits, found.bookings)
 
 
 def read_places(c: Connection) -> dict[str, Place]:
     """Return {queue: its pool as a place}."""
-    shared, least, limits = read_shared(c)
+    shared, least, limits, _ = read_shared(c)
     pools = {
         row.name: Place(row.name, {**least, **get_totals(row)}, shared, limits)
         for row in reads.list_pools(c)

@@ -352,6 +352,7 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
         "schedules": dict,
         "resources": dict,
         "limits": dict,
+        "bookings": dict,
     }  # fmt: skip
     if table is schema.slas:
         _require_few_alerts(c, stored["id"], name, "rm")

@@ -278,7 +278,8 @@ def _change_tasks(
         named = {**parse_named(row.resources), **values.get(RESOURCES, {})}
         changed: TaskRow = row._replace(**columns, resources=resources.to_text(named))
         policy = view.get_policy(changed.queue)
-        subjects = limit_view.map_subjects(c, view.limits, [row.uuid]).get(row.uuid, ())
+        bounds = dispatch_view.get_bounds(view)
+        subjects = limit_view.map_subjects(c, bounds, [row.uuid]).get(row.uuid, ())
         task = dispatch_view.to_waiting(c, get_cache(c), changed, policy, subjects=subjects)
         found[row.number] = task
     return found

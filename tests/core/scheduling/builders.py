@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.core.scheduling.amounts import EPSILON
+from app.core.scheduling.bookings import Booking
 from app.core.scheduling.limits import Limits
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -95,6 +96,7 @@ def make_view(
     later: tuple[LaterTask, ...] = (),
     shared: Mapping[str, int] | None = None,
     limits: Limits | None = None,
+    bookings: Sequence[Booking] = (),
 ) -> DispatchView:
     """Return a view of the parts, with a default pool if there is none."""
     return DispatchView(
@@ -106,6 +108,7 @@ def make_view(
         later=later,
         shared=shared or {},
         limits=limits or {},
+        bookings=tuple(bookings),
     )
 
 

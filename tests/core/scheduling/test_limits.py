@@ -146,16 +146,19 @@ def limited_views(draw: st.DrawFn) -> DispatchView:
 @given(limited_views())
 def test_a_plan_exceeds_no_limit_and_stops_no_task_without_need(view: DispatchView):
     decision = decide(view)
-    held, budget = LimitBudget(view.limits, view.active), decision.limits
+    held, budget = LimitBudget(view.limits), decision.limits
+    pools = {queue.name: queue.pool for queue in view.queues}
+    for run in view.active:
+        held.occupy(run, pools[run.queue])
 
     for task in decision.starts:
         uses = list_uses(view.limits, task)
         assert all(can_fit(need, held.get_free(key)) for key, need in uses)
-        held.occupy(task)
+        held.occupy(task, pools[task.queue])
     for queue in view.queues:
         for task in queue.waiting:
             if budget and task not in decision.starts:
-                first = [budget.firsts.get(key) for key in budget.find_lacking(task)]
+                first = [budget.firsts.get(key) for key in budget.find_lacking(task, queue.pool)]
                 assert task.subjects or not first
                 assert all(one is None or one not in decision.starts for one in first)
     assert make_plan(view) == make_plan(view)
@@ -170,7 +173,7 @@ def test_tasks_without_limits_start_as_if_the_stopped_ones_were_absent(view: Dis
         task.uuid
         for queue in view.queues
         for task in queue.waiting
-        if budget and task not in decision.starts and budget.find_lacking(task)
+        if budget and task not in decision.starts and budget.find_lacking(task, queue.pool)
         and not any(find.task.uuid == task.uuid for room in decision.budgets.values()
                     if (find := room.backfill))
     }  # fmt: skip

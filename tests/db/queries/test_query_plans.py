@@ -35,6 +35,7 @@ WANTED_INDEXES = (
 SMALL_TABLES = {
     "resources",
     "limits",
+    "bookings",
     "up",  # the ancestors of a page of tasks
     "backups",
     "replicas",

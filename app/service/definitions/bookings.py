@@ -1,0 +1,182 @@
+"""Booking verbs: amounts of a pool that only the tasks of a tag get, from a time to a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.core import task_spec
+from app.core.scheduling.amounts import Amounts, can_fit
+from app.core.scheduling.bookings import MAX_OVERLAPPING
+from app.core.scheduling.resources import format_amount, make_amounts
+from app.core.text import units
+from app.core.text.sanitize import find_name_error, sanitize
+from app.errors import Conflict, Refused, Usage
+from app.service.context import Call
+from app.service.tasks import lookup
+from app.service.tasks.places import get_totals, read_shared
+from db import schema, timestamps
+from db.engine import Connection
+from db.queries import bookings as queries
+from db.queries import definitions, known_names, reads
+from db.queries.resources import parse_named, to_text
+
+UNCHANGED = "Nothing was reserved."
+_FIELDS: Mapping[str, TypeAdapter[Any]] = {
+    "cpu": TypeAdapter(task_spec.Cpu),
+    "memory": TypeAdapter(task_spec.Size),
+    "resources": TypeAdapter(task_spec.Resources),
+}
+
+
+async def ls(call: Call) -> list[dict[str, Any]]:
+    """Return the bookings that have not ended, by their begin."""
+    return await call.db.read(list_booking_dicts)
+
+
+def list_booking_dicts(c: Connection) -> list[dict[str, Any]]:
+    """Return the bookings that have not ended, as sent to clients."""
+    return [
+        row._asdict() | {"resources": dict(parse_named(row.resources))}
+        for row in queries.list_rows(c)
+    ]
+
+
+async def create(
+    call: Call,
+    *,
+    pool: str,
+    tag: str,
+    begin: str,
+    end: str,
+    name: str | None = None,
+    cpu: Any = None,
+    memory: Any = None,
+    resources: Any = None,
+    description: str | None = None,
+) -> dict[str, Any]:
+    """Book amounts of a pool for the tasks of a tag `KEY=VALUE`.
+
+    `end` is the first such time after `begin`. Without a name it is the first of r1, r2, … that is
+    free. Raise Refused if the pool has too little beside other bookings.
+    """
+    first, last = _parse_times(begin, end)
+    key, _, value = tag.partition("=")
+    if not key.strip() or not value or find_name_error(tag.replace("/", "_")):
+        raise Usage(f"tag must be KEY=VALUE, such as team=a, not {units.quote(tag)}. {UNCHANGED}")
+    if name is not None and (wrong := find_name_error(name)):
+        raise Usage(f"name {wrong}. {UNCHANGED}")
+    given = {"cpu": cpu, "memory": memory, "resources": resources}
+    values = {key: _parse_amount(key, one) for key, one in given.items() if one is not None}
+    if not _to_amounts(values):
+        raise Usage(f"nothing to reserve. Give --cpu, --memory, --gpu or --resource. {UNCHANGED}")
+    row = {
+        "pool": pool, "tag": tag, "cpu": values.get("cpu") or None,
+        "memory": values.get("memory") or None, "resources": to_text(values.get("resources")),
+        "begins_at": timestamps.format_time(first), "ends_at": timestamps.format_time(last),
+        "description": description,
+    }  # fmt: skip
+    stored, known = await call.db.write(_store, name, row, _to_amounts(values), call.by)
+    if tag not in known:
+        call.note(f"no recent task has the tag {sanitize(tag)}.")
+    return next(one for one in await ls(call) if one["name"] == stored)
+
+
+def _parse_times(begin: str, end: str) -> tuple[datetime, datetime]:
+    """Return begin and end. Raise Usage for times in the past or in the wrong order."""
+    now = timestamps.utcnow()
+    first = _parse_time("from", begin, now)
+    last = _parse_time("to", end, max(first, now))
+    for label, at in (("to", last), ("from", first)):
+        if (now - at).total_seconds() > 60:
+            said = f"{label} is in the past: {units.format_clock_time(at, now)}. {UNCHANGED}"
+            raise Usage(said, "From this moment on: --from now")
+    if last <= first:
+        raise Usage(f"to must be later than from. {UNCHANGED}")
+    return first, last
+
+
+def _parse_time(label: str, text: str, now: datetime) -> datetime:
+    try:
+        return now if text.strip().lower() == "now" else units.parse_time(text, now)
+    except ValueError as error:
+        raise Usage(f"{label} {error}. {UNCHANGED}") from None
+
+
+def _parse_amount(name: str, value: Any) -> Any:
+    try:
+        return _FIELDS[name].validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{name} {task_spec.describe_error(error)}. {UNCHANGED}") from None
+
+
+def _to_amounts(values: Mapping[str, Any]) -> Amounts:
+    found = make_amounts(
+        values.get("cpu") or 0.0, values.get("memory") or 0.0, values.get("resources")
+    )
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def _store(
+    c: Connection, name: str | None, row: dict[str, Any], needs: Amounts, by: str
+) -> tuple[str, Sequence[str]]:
+    """Store a booking; return its name and the tags that recent tasks have."""
+    queries.remove_ended(c)
+    others = queries.list_rows(c)
+    taken = {one.name for one in others}
+    if name in taken:
+        raise Conflict(f"there is a reservation {sanitize(name or '')} already. {UNCHANGED}")
+    name = name or next(f"r{n}" for n in range(1, len(taken) + 2) if f"r{n}" not in taken)
+    _require_room(c, row, needs, [one for one in others if one.pool == row["pool"]])
+    definitions.create(c, schema.bookings, name, row, by)
+    return name, known_names.list_recent_tags(c)
+
+
+def _require_room(
+    c: Connection, row: Mapping[str, Any], needs: Amounts, others: Sequence[Any]
+) -> None:
+    """Raise Refused if a pool has less than this at a time, beside its other bookings."""
+    pools = {pool.name: pool for pool in reads.list_pools(c)}
+    if row["pool"] not in pools:
+        raise lookup.make_unknown_name("pool", row["pool"], list(pools))
+    bounds, pool = read_shared(c), sanitize(row["pool"])
+    totals = {**bounds.shared, **bounds.least, **get_totals(pools[row["pool"]])}
+    same = [
+        one for one in others if one.begins_at < row["ends_at"] and row["begins_at"] < one.ends_at
+    ]
+    for at in sorted({max(one.begins_at, row["begins_at"]) for one in same} | {row["begins_at"]}):
+        beside = [one for one in same if one.begins_at <= at < one.ends_at]
+        if len(beside) >= MAX_OVERLAPPING:
+            raise Refused(
+                f"pool {pool} has {len(beside)} reservations at a time already, the maximum."
+                f" {UNCHANGED}"
+            )
+        for name, need in needs.items():
+            held = sum(_to_amounts(_parse_row(one)).get(name, 0.0) for one in beside)
+            if not can_fit(need, totals.get(name, 0.0) - held):
+                whole = totals.get(name, 0.0)
+                total = f"{format_amount(name, whole)} {sanitize(name)}"
+                is_held = held and can_fit(need, whole)
+                rest = f", and {format_amount(name, held)} are reserved then" if is_held else ""
+                said = f"pool {pool} has {total} in all{rest}. {UNCHANGED}"
+                raise Refused(said, "See: taskdeck reserve ls")
+
+
+def _parse_row(row: Any) -> dict[str, Any]:
+    return {"cpu": row.cpu, "memory": row.memory, "resources": parse_named(row.resources)}
+
+
+async def rm(call: Call, *, name: str) -> dict[str, Any]:
+    """Delete a booking; what it kept is free at once."""
+
+    def remove(c: Connection) -> None:
+        if definitions.get_row(c, schema.bookings, name) is None:
+            names = [row.name for row in queries.list_rows(c)]
+            raise lookup.make_unknown_name("reservation", name, names)
+        definitions.remove(c, schema.bookings, name, call.by)
+
+    await call.db.write(remove)
+    return {"name": name}

@@ -1,0 +1,110 @@
+"""Bookings of a pool for a tag: made, refused, listed, undone, and their effect on starts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import dispatch_view
+from app.service.context import Call
+from app.service.definitions import bookings, queues
+from app.service.tasks import submit, views
+from app.service.undo import undo
+from db import timestamps
+from tests.service.calls import execute_sql, submit_task
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)  # a Friday
+GPUS = {"pool": "default", "tag": "team=a", "begin": "2h", "end": "5h", "resources": {"gpu": 3}}
+
+
+@pytest.fixture(autouse=True)
+async def four_gpus(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(timestamps, "utcnow", lambda: NOW)
+    await queues.pool_set(call, name="default", resources={"gpu": 4}, cpu=8)
+    await queues.queue_set(call, name="default", capacity=8)
+
+
+async def list_starts(call: Call) -> list[int]:
+    view, starts = await call.db.read(dispatch_view.plan_starts, dispatch_view.RunTimeCache())
+    return [task.number for task in starts]
+
+
+async def test_a_booking_ends_after_its_begin(call: Call):
+    row = await bookings.create(call, **GPUS | {"begin": "mon 09:00", "end": "fri 18:00"})
+
+    begin, end = (timestamps.parse_time(row[key]).astimezone() for key in ("begins_at", "ends_at"))
+    assert row["name"] == "r1" and (end - begin).days == 4
+    assert (begin.weekday(), begin.hour, end.weekday(), end.hour) == (0, 9, 4, 18)
+
+
+@pytest.mark.parametrize(
+    "given, problem, text",
+    [({"begin": "2026-11-27T11:00+00:00"}, Usage, "from is in the past"),
+     ({"end": "2026-11-27T11:00+00:00"}, Usage, "to is in the past"),
+     ({"end": "2026-11-27T13:00+00:00"}, Usage, "to must be later than from"),
+     ({"begin": "soon"}, Usage, "from must be a time"), ({"tag": "team"}, Usage, "KEY=VALUE"),
+     ({"pool": "gpus"}, NotFound, 'no pool "gpus"'), ({"resources": {}}, Usage, "nothing to"),
+     ({"resources": {"gpu": 5}}, Refused, "pool default has 4 gpu in all. Nothing was reserved"),
+     ({"resources": {"gpu": 2}}, Refused, "4 gpu in all, and 3 are reserved then"),
+     ({"name": "r1", "resources": {"gpu": 1}}, Conflict, "there is a reservation r1 already")],
+)  # fmt: skip
+async def test_a_wrong_booking_is_refused(
+    call: Call, given: dict[str, Any], problem: type[Problem], text: str
+):
+    await bookings.create(call, **GPUS)
+
+    with pytest.raises(problem, match=text):
+        await bookings.create(call, **GPUS | given)
+
+    assert len(await bookings.ls(call)) == 1
+
+
+async def test_an_ended_booking_is_cleaned_up_and_its_name_is_free(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await bookings.create(call, **GPUS)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: NOW.replace(hour=20))
+    assert await bookings.ls(call) == []
+
+    row = await bookings.create(call, **GPUS)
+
+    assert row["name"] == "r1"
+    assert await execute_sql(call, "SELECT count(*) FROM bookings") == [(1,)]
+
+
+async def test_a_booking_is_removed_and_undone(call: Call):
+    await bookings.create(call, **GPUS)
+    await bookings.rm(call, name="r1")
+    ((last,),) = await execute_sql(call, "SELECT max(id) FROM operations")
+
+    await undo.undo(call, ids=[last])
+
+    assert (await bookings.ls(call))[0]["resources"] == {"gpu": 3}
+    with pytest.raises(Refused, match="1 queue .*1 reservation"):
+        await queues.pool_rm(call, name="default")
+
+
+async def test_tasks_of_the_tag_start_beside_a_long_line_of_others(call: Call):
+    await bookings.create(call, **GPUS)
+    other = {"argv": ["true"], "resources": {"gpu": 1}}
+    await submit.submit(call, tasks=[other] * 150, env={})
+    await submit_task(call, resources={"gpu": 1}, timeout="1h")
+    await submit_task(call, resources={"gpu": 2}, tags={"team": "a"})
+
+    assert await list_starts(call) == [1, 151, 152]
+
+
+async def test_why_tells_a_booking_and_what_would_help(runtime_call: Call):
+    await bookings.create(runtime_call, **GPUS)
+    await submit_task(runtime_call, resources={"gpu": 2})
+
+    (answer,) = await views.explain(runtime_call, ids=[1])
+
+    reason = answer["reasons"][0]
+    assert reason["code"] == "booked"
+    assert reason["text"].startswith("3 gpu are reserved for team=a from ")
+    assert reason["text"].endswith("a timeout below 2h would let it start now")
+    assert ["taskdeck", "set", "1", "--timeout", "6480s"] in [c["command"] for c in answer["cures"]]
