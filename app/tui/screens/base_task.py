@@ -29,6 +29,9 @@ class SingleRow:
     def list_selected(self) -> list[TaskRow]:
         return [self.item] if self.item else []
 
+    def list_marked(self) -> list[TaskRow]:
+        return []
+
     def clear_marks(self) -> bool:
         return False
 
