@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"g([1-9][0-9]{0,17})")
 _SIMILAR = re.compile(r"[gG]#?[0-9]*")
-MAX_TASKS = 1_000_000
-"""Maximum number of tasks of a group."""
+MAX_TASKS = 100_000
+"""Maximum number of tasks of a group, whose tasks are sent in one message."""
 MAX_INDEX = 2**31 - 1
 _RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10})(?::([0-9]{1,10}))?)?")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from app.cli import output
 from app.core import sweeps
 from app.core.sweeps import fill_placeholders, find_placeholders
+from app.core.task_groups import MAX_TASKS
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Usage
 
@@ -58,6 +59,11 @@ def _read_items(args: Args) -> list[Row]:
     items = split_items(output.read_stdin("lines"), args.nul)
     if not items:
         raise Usage(f"--each read no items from standard input. {NOT_SUBMITTED}")
+    if len(items) > MAX_TASKS:
+        raise Usage(
+            f"--each read {len(items):,} items; at most {MAX_TASKS:,} are possible.",
+            f"Use JSON lines instead: taskdeck submit --from FILE. {NOT_SUBMITTED}",
+        )
     return [sweeps.split_columns(item) for item in items]
 
 

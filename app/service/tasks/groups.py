@@ -77,6 +77,9 @@ def parse_group(given: dict[str, Any] | None, count: int) -> NewGroup | None:
     """Return the group of `count` tasks, or None without one. Raise Usage."""
     if given is None:
         return None
+    if count > task_groups.MAX_TASKS:
+        most = f"at most {task_groups.MAX_TASKS:,} are possible"
+        raise Usage(f"group: {count:,} tasks are too many; {most}. {NOT_SUBMITTED}")
     try:
         spec = GroupSpec.model_validate(given)
     except ValidationError as error:

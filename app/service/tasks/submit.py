@@ -346,7 +346,7 @@ async def submit(
     tasks become one group, which each place names.
     """
     first = _check_uuid(uuid)
-    specs = [_validate(TaskSpec.model_validate, task) for task in tasks]
+    specs = await _validate_all(tasks)
     if not specs:
         raise Usage("there is no task to submit.")
     origin = Origin(call.by, cwd, umask, env or {}, partial(notifications.get_settings, call))
@@ -378,6 +378,16 @@ async def submit(
         if explain
         else stored
     )
+
+
+async def _validate_all(tasks: Sequence[dict[str, Any]]) -> list[TaskSpec]:
+    """Return the checked tasks, and let others go on between parts of them."""
+    specs: list[TaskSpec] = []
+    for at in range(0, len(tasks), SMALL_BATCH):
+        part = tasks[at : at + SMALL_BATCH]
+        specs += [_validate(TaskSpec.model_validate, task) for task in part]
+        await asyncio.sleep(0)
+    return specs
 
 
 async def _add_group(call: Call, places: list[dict[str, Any]], first: str) -> list[dict[str, Any]]:

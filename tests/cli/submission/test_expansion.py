@@ -107,6 +107,8 @@ def test_json_names_the_group_of_each_task(fake_runtime, cli):
     ("words", "feed", "said"),
     [
         (["--array", "5-1", "--", "x"], b"", '--array ends before it begins: "5-1"'),
+        (["--array", "1-1000000", "--", "x"], b"", "--array has more than 100,000 indexes"),
+        (["--each", "--", "x"], b"a\n" * 100_001, "--each read 100,001 items; at most 100,000"),
         (["--sweep", "lr", "--", "x"], b"", "--sweep must be NAME=VALUE,VALUE"),
         (["--array", "1-2", "--sweep", "a=1", "--", "x"], b"", "cannot be combined"),
         (["--sweep", "a=1", "--sweep", "a=2", "--", "x"], b"", '--sweep names "a" twice'),
