@@ -402,9 +402,24 @@ _RELATED = (
 )
 
 
+_FAILED_ONE = (
+    "SELECT d.task_id FROM json_each(:tasks) j CROSS JOIN dependencies d ON d.parent_id = j.value"
+    " JOIN tasks p ON p.uuid = d.parent_id WHERE +d.kind = 'failures' AND p.status <> 'succeeded'"
+)
+
+
 def _delete_dependencies(c: Connection, tasks: Sequence[Any]) -> list[Any]:
-    """Delete a batch of the dependencies of tasks; return the tasks without any left."""
+    """Delete a batch of the dependencies of tasks; return the tasks without any left.
+
+    A task that waits for the failure of one of several then waits only for the end of the others.
+    """
     given = {"tasks": json.dumps([row.uuid for row in tasks])}
+    raw_sql.execute_statement(
+        c,
+        "UPDATE dependencies SET kind = 'any', updated_at = :now WHERE task_id IN"
+        f" ({_FAILED_ONE}) AND kind = 'failures'",
+        given | {"now": timestamps.now()},
+    )
     raw_sql.execute_statement(
         c,
         f"DELETE FROM dependencies WHERE rowid IN ({_DEPENDENCIES})",

@@ -596,3 +596,22 @@ def test_missed_fire_times_expire_although_tasks_stay_forever(connection: Connec
     prune_all(connection, make_rules())
 
     assert len(schedules.list_fires(connection, ["s"], 9)["s"]) == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "cancelled"), (1, "queued")])
+def test_a_removed_failure_of_one_of_several_still_counts(
+    connection: Connection, builder: TaskBuilder, code: int, status: str
+):
+    other = builder.submit_task()
+    first, runid = add_ended_task(builder, 99.0, code)
+    row = make_task_row()
+    links = [
+        {"task_id": row["uuid"], "parent_id": one, "kind": "failures"} for one in (first, other)
+    ]
+    transitions.submit(connection, [row], links, "ann")
+
+    retention.remove_runs(connection, [runid])
+    builder.complete_run(other)
+
+    assert reads.list_by_uuid(connection, [first]) == []
+    assert builder.read_status(row["uuid"]) == status
