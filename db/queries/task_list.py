@@ -93,7 +93,29 @@ def list_rowids(
         chosen = [word for word in statuses if word in (conditions.get("statuses") or statuses)]
         if chosen and not (limit and len(found) >= limit):
             found += read(c, part, chosen, limit - len(found) if limit else _ALL)
+    if fold and not (limit and len(found) >= limit):
+        known = {*found}
+        more = _list_single(c, part, limit - len(found) if limit else _ALL)
+        found += [rowid for rowid in more if rowid not in known]
     return found
+
+
+def _list_single(c: Connection, part: _Part, limit: int) -> list[int]:
+    """Return tasks of no group that have not ended, which many tasks of a group may hide.
+
+    None if no group has so many tasks in one state. Only the newest tasks are looked at.
+    """
+    counts = "SELECT max(value) FROM counters WHERE name >= 'groups/' AND name < 'groups0'"
+    if (raw_sql.fetch_value(c, counts) or 0) < MAX_EXAMINED:
+        return []
+    return raw_sql.fetch_column(
+        c,
+        "SELECT place FROM (SELECT rowid AS place, status FROM tasks INDEXED BY idx_tasks_single"
+        f" WHERE group_number IS NULL AND deleted_at IS NULL AND {part.where} ORDER BY number DESC"
+        f" LIMIT {MAX_EXAMINED}) WHERE status = 'running' OR status IN {as_sql(WAITING)} LIMIT"
+        " :limit",
+        {**part.values, "limit": limit},
+    )
 
 
 def _build_part(conditions: TaskFilter) -> _Part:

@@ -21,6 +21,7 @@ from tests.bench import (
     commands,
     deck,
     drain,
+    groups,
     idle,
     latency,
     log_view,
@@ -36,6 +37,7 @@ from tests.bench.figures import Figure, format_json, format_table
 PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
     "commands": lambda house, _: commands.measure(house),
     "bulk": lambda house, _: bulk.measure(house),
+    "groups": lambda house, _: groups.measure(house),
     "drain": lambda house, _: drain.measure(house),
     "latency": lambda house, _: latency.measure(house),
     "adoption": lambda house, _: adoption.measure(house),

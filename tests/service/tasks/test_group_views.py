@@ -11,6 +11,7 @@ from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import actions, group_views, views
 from app.service.tasks.pages import browse
+from db.queries import task_list
 from tests.service.calls import execute_sql, list_operations, submit_task
 from tests.service.tasks.test_groups import submit_group
 
@@ -135,6 +136,20 @@ async def test_single_tasks_of_every_state_stay_in_a_folded_list(call: Call):
     found = await views.ls(call, brief=True, fold=True)
 
     assert [line[1] for line in json.loads(found["lines"])] == [8, 1, 5, 10, 11, 9]
+
+
+async def test_many_tasks_of_a_group_hide_no_waiting_task(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(task_list, "MAX_EXAMINED", 3)
+    await submit_group(call, 4)
+    await submit_task(call)
+    await submit_task(call)
+    await actions.hold(call, ids=[6])
+
+    found = await views.ls(call, brief=True, fold=True, limit=9)
+
+    assert sorted(line[1] for line in json.loads(found["lines"])) == [5, 6]
 
 
 async def test_ended_groups_leave_the_usual_list_after_a_day(call: Call):
