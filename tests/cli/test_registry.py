@@ -34,7 +34,7 @@ from app.help import list_topics
         (["show", "--wide=3", "1"], "--wide takes no value"),
         (["wait"], "wait for which task?"),
         (["cancel"], "cancel which task? Give a number, or filters"),
-        (["pause"], "pause which task? Give a number."),
+        (["pause"], "pause which task? Give a number, or filters"),
         (["cancel", "--signal", "KIL", "1"], "Nearest: KILL"),
         (["set", "42"], "set what?"),
         (["completion", "bsh"], "Nearest: bash"),
@@ -137,7 +137,7 @@ def test_the_overview_names_every_command_and_option_once(cli):
         ("show", "[OPTION …] ID"),
         ("logs", "[OPTION …] ID …"),
         ("instances", "[OPTION …] [ID …]"),
-        ("pause", "[OPTION …] ID …"),
+        ("pause", "[OPTION …] (ID … | FILTER …)"),
         ("cancel", "[OPTION …] (ID … | FILTER …)"),
     ],
 )

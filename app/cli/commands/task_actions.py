@@ -376,11 +376,6 @@ def _format_value(key: str, value: Any) -> str:
     return units.format_memory(value) if key == "memory" else sanitize(str(value))
 
 
-def _add_ids_only(parser: Parser) -> None:
-    add_task_ids(parser)
-    add_json_options(parser)
-
-
 def _add_ids_or_filters(parser: Parser) -> None:
     add_task_ids(parser)
     _add_selectors(parser)
@@ -539,8 +534,8 @@ COMMANDS = {
         "  taskdeck cancel 42 g12\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media"
         " --status queued",
     ),
-    "pause": _make_command("pause", "suspend running tasks", _add_ids_only),
-    "resume": _make_command("resume", "continue paused tasks", _add_ids_only),
+    "pause": _make_command("pause", "suspend running tasks", _add_ids_or_filters),
+    "resume": _make_command("resume", "continue paused tasks", _add_ids_or_filters),
     "hold": _make_command("hold", "keep waiting tasks from starting", _add_ids_or_filters),
     "release": _make_command("release", "let held tasks start", _add_ids_or_filters),
     "retry": Command(

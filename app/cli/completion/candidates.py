@@ -122,6 +122,9 @@ def _list_tasks(verb: str, words: list[str], call: Call) -> Candidates:
         number = str(line[1])
         if number not in words[:-1]:
             yield number, f"{line[2]}, {styles.format_status(line[3])}"
+    for group in call("group.ls", recent=True, limit=MAX_CANDIDATES):
+        if group["group"] not in words[:-1]:
+            yield group["group"], f"{group['name']}, {group['ended']}/{group['total']}"
 
 
 def _list_queues(call: Call) -> Candidates:

@@ -14,7 +14,7 @@ from app.cli import registry
 from app.cli.commands.completion import build_script
 from app.cli.completion import candidates
 from tests.acceptance.terminal import Terminal
-from tests.cli.builders import make_list_answer, make_task
+from tests.cli.builders import make_group, make_list_answer, make_task
 
 TASKS = [make_task(1042, "nightly etl", "running"), make_task(7, "\x1b[2Jevil", "held")]
 QUEUES = [
@@ -116,18 +116,24 @@ def list_candidates(cli, kind, *line, shell="fish"):
     return [tuple(row.split("\t")) for row in said.out.splitlines()]
 
 
+GROUP = ("g12", "grid ␛[2J, 37/100")
+
+
 def test_task_numbers_come_with_names(fake_runtime, cli):
-    runtime = fake_runtime(ls=make_list_answer(TASKS, 2, 2))
+    runtime = fake_runtime(ls=make_list_answer(TASKS, 2, 2), group__ls=[make_group(12, "running")])
 
     assert list_candidates(cli, "task:cancel", "cancel", "") == [
         ("1042", "nightly etl, running"),
         ("7", "␛[2Jevil, held"),
+        GROUP,
     ]
     assert (
         "succeeded" not in runtime.get_last_args("ls")["status"]
         and "held" in runtime.get_last_args("ls")["status"]
     )
-    assert list_candidates(cli, "task:cancel", "cancel", "1042", "") == [("7", "␛[2Jevil, held")]
+    assert list_candidates(cli, "task:cancel", "cancel", "1042", "g12", "") == [
+        ("7", "␛[2Jevil, held")
+    ]
     assert list_candidates(cli, "task:show", "show", "10") == [("1042", "nightly etl, running")]
     assert "status" not in runtime.get_last_args("ls")
 
@@ -233,6 +239,7 @@ def bash(fake_runtime, home: Path, tmp_path):
     """Yield an interactive bash with the completion loaded, in a folder with a file."""
     fake_runtime(
         ls=make_list_answer(TASKS, 2, 2),
+        group__ls=[],
         queue__ls=QUEUES,
         template__show=ENCODE,
         template__ls=[{"name": "encode", "engine": "shell"}],

@@ -47,6 +47,7 @@ def shell(request, fake_runtime, home, tmp_path):
     )
     fake_runtime(
         ls=tasks,
+        group__ls=[],
         queue__ls=queues,
         template__show=ENCODE,
         template__ls=[{"name": "encode", "engine": "shell"}],
