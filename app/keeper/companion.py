@@ -117,6 +117,26 @@ def spawn_companion(path: bytes, inode: int, descriptors: list[int]) -> None:
                 os.set_inheritable(fd, False)
 
 
+def remove_dead_sockets(folder: bytes) -> None:
+    """Remove the sockets of companions that were killed, or that ran before a restart."""
+    try:
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return  # no task ever had a companion
+    try:
+        for name in map(os.fsencode, os.listdir(at)):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.setblocking(False)
+                try:
+                    client.connect(b"/proc/self/fd/%d/%s" % (at, name))
+                except ConnectionRefusedError:
+                    os.unlink(name, dir_fd=at)
+                except OSError:
+                    pass  # it is busy
+    finally:
+        os.close(at)
+
+
 # --- the companion ----------------------------------------------------------------------
 
 

@@ -58,7 +58,7 @@ import time
 if __name__ == "__main__":  # as a program, the file finds its neighbours by itself
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
-from app.keeper.companion import start_companion
+from app.keeper.companion import remove_dead_sockets, start_companion
 from app.keeper.programs import StartError, find_program, format_bytes
 
 TYPE_CHECKING = False
@@ -2087,6 +2087,7 @@ def claim_home(home: bytes) -> SharedState:
     os.dup2(log, 2)
     os.close(log)
     journal = os.open(JOURNAL, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=run)
+    remove_dead_sockets(home + b"/run/companions")
     boot = read_file("/proc/sys/kernel/random/boot_id").decode().strip()
     return SharedState(listener, Journal(journal, boot))
 

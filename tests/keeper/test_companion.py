@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,11 @@ def test_an_input_stays_open_over_the_death_of_keeper_and_guard(keeper_home: Kee
     keeper_home.kill_one("pid")
     ask(path, do="write", text="two\n")
     keeper_home.kill_both()
+    dead = Path(path).with_name("dead.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(dead))
+    keeper_home.restart()
+    assert not dead.exists()
     ask(path, do="write", text="three\n")
     wait_for_log(keeper_home, run, "got one\ngot two\ngot three\n")
 
