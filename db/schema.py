@@ -684,6 +684,7 @@ samples = Table(
     Column("measured_cpu", Float),
     Column("measured_memory", Float),
     *_make_time_columns(),
+    Column("resources", Text),
     # Latest 30 minutes of samples; cleanup.
     Index("idx_samples_minute", "minute"),
     comment="Counts and use of a queue or pool in a minute.",

@@ -173,7 +173,7 @@ class PoolEntry(NamedTuple):
     cpu_history: tuple[float, ...] = ()
     memory_history: tuple[float, ...] = ()
     resources: tuple[ResourceUse, ...] = ()
-    """Named resources of the pool itself, by name; empty on a board of the past."""
+    """Named resources of the pool itself, by name."""
 
     @property
     def key(self) -> str:

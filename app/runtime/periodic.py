@@ -49,7 +49,7 @@ from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine, slow_queries
 from db.maintenance.integrity import describe_missing_default
-from db.queries import alerts, loads, operations, reads, samples, schedules, transitions
+from db.queries import alerts, loads, operations, reads, resources, samples, schedules, transitions
 
 log = logging.getLogger(__name__)
 
@@ -519,9 +519,10 @@ def _take_sample(
         "waiting": counted.get((q.name, "queued"), 0),
          **dict(zip(samples.COUNT_COLUMNS, tallies.get(q.name, (0, 0, 0)), strict=True)),
          "used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None,
-         "created_at": now, "updated_at": now}
+         "resources": None, "created_at": now, "updated_at": now}
         for q in reads.list_queues(c)
     ]  # fmt: skip
+    held = resources.sum_held(c)
     measured: dict[str, tuple[float, float]] = {}
     for run in reads.list_active(c):
         cpu, memory = measured.get(run.pool, (0.0, 0.0))
@@ -532,7 +533,8 @@ def _take_sample(
         "ended": 0, "failed": 0,
          "used_cpu": p.used_cpu, "used_memory": p.used_memory,
          "measured_cpu": measured.get(p.name, (0.0, 0.0))[0],
-         "measured_memory": measured.get(p.name, (0.0, 0.0))[1], "created_at": now,
+         "measured_memory": measured.get(p.name, (0.0, 0.0))[1],
+         "resources": resources.to_text(held.get(p.name)), "created_at": now,
          "updated_at": now}
         for p in reads.list_pools(c)
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from app.core.board import (
     NextEntry,
     PoolEntry,
     QueueEntry,
+    ResourceUse,
     RunningEntry,
     RuntimeFacts,
     get_midnight,
@@ -39,6 +40,7 @@ from app.service.context import Call
 from db import timestamps
 from db.engine import Connection
 from db.queries import operations, reads, retention, state_at
+from db.queries.resources import parse_named
 from db.states import ACTIVE, ENDED, WAITING
 
 DAY = timedelta(days=1)
@@ -258,6 +260,7 @@ class PastState:
                 name, cpu, memory, *used, row["status"], *measured,  # type: ignore[arg-type]
                 self.trend.get_shares(name, "measured_cpu", cpu, measured[0]),
                 self.trend.get_shares(name, "measured_memory", memory, measured[1]),
+                _list_named(row["resources"], sample.resources if sample else None),
             )  # fmt: skip
 
     def _build_running_line(self, row: Any, states: Mapping[str, str]) -> RunningEntry:
@@ -337,6 +340,15 @@ class PastState:
             self.now.timestamp(),
         )
         return (verdict.text, verdict.short) if verdict.late else (row.text, row.short)
+
+
+def _list_named(totals: str | None, used: str | None) -> tuple[ResourceUse, ...]:
+    """Return the named resources of a pool itself, and what runs held of them."""
+    held = parse_named(used)
+    return tuple(
+        ResourceUse(name, total, held.get(name, 0))
+        for name, total in sorted(parse_named(totals).items())
+    )
 
 
 def count_not_queued(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:

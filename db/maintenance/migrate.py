@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0020"
+HEAD = "0021"
 REVISIONS = (
     "0001",
     "0002",
@@ -53,6 +53,7 @@ REVISIONS = (
     "0018",
     "0019",
     "0020",
+    "0021",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

@@ -19,6 +19,7 @@ _LEVEL_COLUMNS = (
     "used_memory",
     "measured_cpu",
     "measured_memory",
+    "resources",
     "created_at",
     "updated_at",
 )

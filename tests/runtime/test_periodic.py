@@ -444,6 +444,18 @@ async def test_each_minute_adds_one_row_per_queue_and_pool(
     assert {tuple(row) for row in rows} == {("queue", "default"), ("pool", "default")}
 
 
+async def test_a_sample_holds_what_runs_hold_of_named_resources(
+    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    await start_one_run(call, dispatcher, fake_keeper)
+    await execute_sql(call, "UPDATE instances SET resources = ?", '{"gpu": 3}')
+
+    await duties.store_sample()
+
+    rows = await execute_sql(call, "SELECT kind, resources FROM samples ORDER BY kind")
+    assert [tuple(row) for row in rows] == [("pool", '{"gpu": 3}'), ("queue", None)]
+
+
 async def test_starts_and_ends_of_a_minute_are_in_its_row(
     call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.core.board import Board
+from app.core.board import Board, ResourceUse
 from app.core.text import units
 from app.errors import Usage
 from app.service import board_at, sla_evaluation
@@ -229,6 +229,16 @@ async def test_queues_and_pools_match_the_samples(call: Call):
     assert (queue.load, queue.waiting, queue.oldest_at) == (3, 7, None) and sum(queue.starts) >= 25
     assert (pool.used_cpu, pool.measured_cpu, pool.measured_memory) == (2.0, 1.5, 256.0)
     assert then.counts == {"running": 3, "queued": 7} and then.runtime.state == "past"
+
+
+async def test_named_resources_are_those_of_the_sample(call: Call):
+    await queues.pool_set(call, name="default", resources={"gpu": 4, "tape": 1})
+    await execute_sql(call, "UPDATE operations SET created_at = '2020-01-01T00:00:00.000000Z'")
+    await execute_sql(call, "UPDATE samples SET resources = ?", '{"gpu": 3, "license": 1}')
+
+    (pool,) = (await read_board(call, 600)).pools
+
+    assert pool.resources == (ResourceUse("gpu", 4, 3), ResourceUse("tape", 1, 0))
 
 
 async def test_later_changes_of_settings_are_reverted(call: Call):
