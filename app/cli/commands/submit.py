@@ -82,7 +82,11 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
         return _end_unstored(args)
     try:
         _print_numbers(args, stored)
-        if args.follow:
+        if args.follow and len(stored) > 1:
+            from app.cli.several_logs import print_logs
+
+            print_logs(session, [stored[0]["group"]], True, None)
+        elif args.follow:
             from app.cli.commands.logs import follow
 
             follow(session, stored[0]["number"])
@@ -160,10 +164,7 @@ def _make_tasks(args: Args) -> tuple[list[dict[str, Any]], dict[str, Any] | None
         return [task], None
     from app.cli.submission.expansion import make_group
 
-    tasks, group = make_group(args, task)
-    if args.follow and len(tasks) > 1:
-        raise Usage(f"--follow shows a single task, not {len(tasks):,}. {NOT_SUBMITTED}")
-    return tasks, group
+    return make_group(args, task)
 
 
 def has_group(args: Args) -> bool:

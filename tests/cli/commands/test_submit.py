@@ -275,7 +275,6 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["--each", "-c", "gzip {}"], b"a\n", 2,
         "--each cannot insert items into a shell script"),
         (["--each", "greet"], b"a\n", 2, "-p NAME={}"),
-        (["--each", "--follow", "--", "echo"], b"a\nb\n", 2, "--follow shows a single task"),
         (["-0", "--", "true"], b"", 2, "-0 requires --each"),
         (["--from", "no-such-file"], b"", 3, "no-such-file does not exist"),
         (["--from", "/"], b"", 2, "/ cannot be read: is a directory"),

@@ -95,6 +95,19 @@ def test_a_grid_comes_from_a_file_or_stdin(submit, tmp_path: Path):
         assert list_argv(asked) == ["x 1", "x 2"]
 
 
+def test_follow_shows_the_output_of_the_whole_group(fake_runtime, cli, tmp_path):
+    (tmp_path / "7.log").write_bytes(b"hi\n")
+    run = {"runid": "r", "status": "succeeded", "path": str(tmp_path / "7.log"), "logs": ""}
+    logs = {"tasks": [{"number": 7, "runs": [run]}], "after": None, "more": False, "left": 0}
+    end = {"number": 7, "name": "x", "status": "failed", "code": 3, "reason": "exit 3"}
+    runtime = fake_runtime(submit=[PLACE, PLACE], logs=logs, wait=[end, end])
+
+    said = cli("submit", "--array", "1-2", "--follow", "--", "true")
+
+    assert (said.code, said.out) == (3, "7\n7\n#7 | hi\n")
+    assert runtime.get_last_args("logs")["ids"] == ["g2"]
+
+
 def test_json_names_the_group_of_each_task(fake_runtime, cli):
     fake_runtime(submit=[PLACE, PLACE])
 
