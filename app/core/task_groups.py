@@ -126,8 +126,8 @@ def measure_progress(counts: Mapping[str, int], ended_lately: int, age: float) -
         status = (
             TaskStatus.FAILED
             if failed
-            else TaskStatus.SUCCEEDED
-            if counts.get(TaskStatus.SUCCEEDED)
             else TaskStatus.CANCELLED
+            if counts.get(TaskStatus.CANCELLED)
+            else TaskStatus.SUCCEEDED
         )
     return GroupProgress(left + ended, ended, failed, running, waiting, status.value, rate, eta)

@@ -161,7 +161,7 @@ class BoardCache:
             return last._replace(
                 at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call),
                 database=get_database_state(call), lock=_get_lock(call, now),
-                devices=_list_devices({}),  # a board is kept only while nothing runs
+                devices=_make_devices(gpus.list_devices({}, len(last.devices))),  # nothing runs
             )  # fmt: skip
         found = await call.db.read(read_board, call, seen)
         if _changes_with_time(found) or _TODAY.is_cached or _UNSEEN.is_cached:
@@ -219,7 +219,7 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
     before = {} if call.live else samples.map_last_measures(c)
     runtime, host = _read_runtime_and_host(c, call)
-    held, shared = resources.sum_held(c), resources.read_totals(c)
+    pools, held, shared = reads.list_pools(c), resources.sum_held(c), resources.read_totals(c)
     waiting, over = tuple(_build_next_lines(c, line)), tuple(_build_ended_lines(c, now))
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=runtime, host=host,
@@ -235,8 +235,9 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.list_queue_dicts(c)),
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
         before.get(row.name), list_pool_resources(row, held, shared))
-        for row in reads.list_pools(c)),
-        resources=list_shared_resources(held, shared), devices=_list_devices(gpus.map_holders(c)),
+        for row in pools),
+        resources=list_shared_resources(held, shared),
+        devices=_make_devices(gpus.read_devices(c, pools, shared)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
         groups=board_groups.list_entries(c, (row.group for row in (*waiting, *over))),
         next=waiting, coming=tuple(_build_coming_lines(c, now)), ended=over,
@@ -245,10 +246,9 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
     )  # fmt: skip
 
 
-def _list_devices(holders: Mapping[str, int]) -> tuple[DeviceEntry, ...]:
+def _make_devices(found: Iterable[Mapping[str, Any]]) -> tuple[DeviceEntry, ...]:
     return tuple(
-        DeviceEntry(d["number"], d["name"], d["run"], d["trouble"], **d["measures"])
-        for d in gpus.list_devices(holders)
+        DeviceEntry(d["number"], d["name"], d["run"], d["trouble"], **d["measures"]) for d in found
     )
 
 

@@ -16,6 +16,7 @@ from app.core.scheduling.plan import DispatchView, QueuedTask, Withheld
 from app.core.scheduling.resources import GPU
 from db.engine import Connection
 from db.queries import dispatch, resources
+from db.rows import PoolRow
 
 FRESH = 1.0
 """Seconds for which a look at the GPUs holds for a claim."""
@@ -55,19 +56,28 @@ def list_withheld(held: Iterable[str | None]) -> tuple[Withheld, ...]:
     return tuple(Withheld(GPU, text) for text in rules.list_withheld(found, names))
 
 
-def map_holders(c: Connection) -> dict[str, int]:
-    """Return {device: number of the task that holds it}."""
-    if not get_devices():
-        return {}
-    return {
+def read_devices(
+    c: Connection, pools: Iterable[PoolRow], shared: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Return the GPUs with their holders; nothing in a home without GPUs in a pool."""
+    named = [shared, *(resources.parse_named(pool.resources) for pool in pools)]
+    if not (total := sum(amounts.get(GPU, 0) for amounts in named)):
+        return []
+    holders = {
         name: run.number
         for run in dispatch.list_active(c)
         for name in resources.parse_devices(run.devices)
     }
+    return list_devices(holders, total)
 
 
-def list_devices(holders: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the GPUs as sent to clients: `run` is the number of the task, `trouble` in words."""
+def list_devices(holders: Mapping[str, int], total: int) -> list[dict[str, Any]]:
+    """Return the GPUs as sent to clients: `run` is the number of the task, `trouble` in words.
+
+    Without a driver they are the indices of `total` devices, and those that runs hold.
+    """
+    indices = {*range(total), *(int(name) for name in holders if name.isdigit())}
+    found = get_devices() or tuple(Device(number, str(number), "") for number in sorted(indices))
     return [
         {
             **device._asdict(),
@@ -75,7 +85,7 @@ def list_devices(holders: Mapping[str, int]) -> list[dict[str, Any]]:
             "run": next((holders[name] for name in device.names & holders.keys()), None),
             "trouble": device.describe_trouble(),
         }
-        for device in get_devices() or ()
+        for device in found
     ]
 
 

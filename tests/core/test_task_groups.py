@@ -73,7 +73,8 @@ def test_a_run_of_a_group_gets_its_place_and_parameters():
         ({"held": 3, "succeeded": 1}, 1, 60, ("held", 1.0, None)),
         ({"running": 3}, 0, 60, ("running", None, None)),
         ({"succeeded": 3, "lost": 1}, 4, 60, ("failed", None, None)),
-        ({"succeeded": 3, "cancelled": 1}, 4, 60, ("succeeded", None, None)),
+        ({"succeeded": 3, "cancelled": 1}, 4, 60, ("cancelled", None, None)),
+        ({"succeeded": 3}, 3, 60, ("succeeded", None, None)),
         ({"cancelled": 3}, 3, 60, ("cancelled", None, None)),
     ],
 )

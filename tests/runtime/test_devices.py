@@ -57,6 +57,11 @@ def test_two_pools_never_share_an_index(gpus: RuntimeProcess):
     assert told[one] == "<0|PCI_BUS_ID|0>"
     assert sorted(told.values())[1:] == ["<1,2|PCI_BUS_ID|1,2>", "<3|PCI_BUS_ID|3>"]
     assert list_devices(gpus, one, two, three) == [["0"], ["1", "2"], ["3"]]
+    holders = [int(one), int(two), int(two), int(three)]
+    shown = [device["run"] for device in gpus.call("board")["devices"]]
+    assert shown[:4] == holders and not any(shown[4:])
+    pool = next(pool for pool in gpus.call("pool.ls") if pool["devices"])
+    assert [device["run"] for device in pool["devices"]] == shown
     end_all(gpus, "pools", one, two, three)
 
 

@@ -118,9 +118,10 @@ def _format_device(device: dict[str, Any]) -> str:
     """Return `0 NVIDIA H100 GPU-5f2c81d0: #42, 62%, 40.0/80G, 61°C`, or why no run gets it."""
     who = f"#{device['run']}" if device["run"] else ""
     state = "; ".join(filter(None, (who, device["trouble"]))) or "free"
-    # AMD's devices have no name but their index.
+    # AMD's devices, and those without a driver, have no name but their index.
     names = dict.fromkeys((str(device["number"]), device["name"], format_devices([device["uuid"]])))
-    return sanitize(f"{' '.join(names)}: {', '.join((state, *_list_measures(device['measures'])))}")
+    shown = " ".join(filter(None, names))
+    return sanitize(f"{shown}: {', '.join((state, *_list_measures(device['measures'])))}")
 
 
 def _list_measures(found: dict[str, float | None]) -> Iterator[str]:

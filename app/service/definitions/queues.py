@@ -26,7 +26,7 @@ from app.service.tasks import lookup
 from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import age_order, bookings, definitions, reads
-from db.queries.resources import parse_named, sum_held, to_text
+from db.queries.resources import parse_named, read_totals, sum_held, to_text
 from db.rows import QueueRow
 from db.schema import Table
 from db.states import WAITING
@@ -257,7 +257,8 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
-    held, devices = sum_held(c), gpus.list_devices(gpus.map_holders(c))
+    rows, held = reads.list_pools(c), sum_held(c)
+    devices = gpus.read_devices(c, rows, read_totals(c))
     return [
         {
             **row._asdict(),
@@ -268,7 +269,7 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
             "used_resources": held.get(row.name, {}),
             "devices": devices if parse_named(row.resources).get(GPU) else [],
         }
-        for row in reads.list_pools(c)
+        for row in rows
     ]
 
 

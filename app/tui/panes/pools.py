@@ -256,13 +256,17 @@ def make_device_lines(
 
 
 def _make_device_line(device: DeviceEntry, names: Mapping[int, str], look: Look) -> list[Span]:
-    """Return a line such as `gpu 0   62%   40.0/80G  61°C  #1042 resnet`."""
+    """Return a line such as `gpu 0   62%   40.0/80G  61°C  #1042 resnet`.
+
+    Without a driver nothing is measured.
+    """
     use = units.MISSING if device.use is None else f"{device.use:.0%}"
     heat = "" if device.temperature is None else f"{device.temperature:.0f}°C"
     memory = ""
     if device.used_memory is not None and device.total_memory is not None:
         memory = units.format_memory_pair(device.used_memory, device.total_memory)
-    figures = look.adapt_text(f"{use:>5} {memory:>10} {heat:>5}  ")
+    is_measured = memory or heat or device.use is not None
+    figures = look.adapt_text(f"{use:>5} {memory:>10} {heat:>5}  ") if is_measured else ""
     who = "" if device.run is None else f"#{device.run} {names.get(device.run, '')}".rstrip()
     trouble = (device.trouble or "").removeprefix(f"GPU {device.number} is ")
     state = "  ".join(filter(None, (who, trouble))) or "free"
