@@ -70,7 +70,7 @@ async def set_(call: Call, *, id: str, max_running: int | None) -> dict[str, Any
             groups.set_limit(c, was["number"], most)
             key = "max_running"
             what = f"group {was['group']}"
-            operations.record(c, call.by, "set", what, {key: was[key]}, {key: most})
+            operations.record(c, call.by, "group set", what, {key: was[key]}, {key: most})
         return {**was, "max_running": most, "was": was["max_running"]}
 
     return await call.db.write(write)

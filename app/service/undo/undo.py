@@ -14,6 +14,7 @@ from typing import Any
 
 from app.core import sla
 from app.core.definitions.document import TemplateDefinition
+from app.core.task_groups import parse_group
 from app.core.text import diff
 from app.core.text.diff import parse_task_number
 from app.core.text.sanitize import sanitize
@@ -28,7 +29,7 @@ from app.service.tasks.places import read_places
 from app.service.undo import tasks
 from db import differences, schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations, reads, schedules, silences
+from db.queries import alerts, definitions, groups, operations, reads, schedules, silences
 from db.queries.operations import Actor
 from db.rows import OperationRow
 from db.schema import Table
@@ -273,6 +274,8 @@ def _make_step(c: Connection, row: OperationRow) -> UndoStep:
         raise _make_refusal(c, row)
     if row.verb.startswith("alert "):
         return _make_alert_step(c, row)
+    if row.verb == "group set":
+        return _make_group_step(c, row)
     kind, _, verb = row.verb.partition(" ")
     table = schema.metadata.tables.get(f"{kind}s")
     if table is None or not row.object.startswith(f"{kind} "):
@@ -287,6 +290,22 @@ def _make_step(c: Connection, row: OperationRow) -> UndoStep:
 
 def _describe_change_since(c: Connection, row: OperationRow, touched: set[str]) -> str:
     return describe_later_change(operations.map_later(c, [row]).get(row.object, ()), row, touched)
+
+
+def _make_group_step(c: Connection, row: OperationRow) -> UndoStep:
+    """Return the step that restores how many tasks of a group run at once."""
+    number = parse_group(row.object.removeprefix("group ")) or 0
+    found, most = groups.map_groups(c, [number]).get(number), (row.before or {}).get("max_running")
+    if found is None:
+        raise Refused(f"{sanitize(row.object)} no longer exists.")
+    if how := _describe_change_since(c, row, {"max_running"}):
+        raise make_has_changed(sanitize(row.object), how)
+
+    def act(c: Connection, by: Actor) -> None:
+        groups.set_limit(c, number, most)
+        operations.record(c, by, "undo", row.object, row.after, row.before)
+
+    return UndoStep(row, act)
 
 
 # --- definitions --------------------------------------------------

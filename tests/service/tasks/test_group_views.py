@@ -11,6 +11,7 @@ from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import actions, group_views, views
 from app.service.tasks.pages import browse
+from app.service.undo import undo
 from db.queries import task_list
 from tests.service.calls import execute_sql, list_operations, submit_task
 from tests.service.tasks.test_groups import submit_group
@@ -187,10 +188,23 @@ async def test_the_limit_of_a_group_is_set_and_removed(call: Call, change: int |
     await group_views.set_(call, id="g1", max_running=change)
 
     assert (await group_views.show(call, id="g1"))["max_running"] is None
-    assert (await list_operations(call))[1:] == [("set", "group g1")] * 2
+    assert (await list_operations(call))[1:] == [("group set", "group g1")] * 2
     for wrong in (-1, 1.5, True, "4", 10**6):
         with pytest.raises(Usage):
             await group_views.set_(call, id="g1", max_running=wrong)  # type: ignore[arg-type]
+
+
+async def test_a_changed_limit_of_a_group_is_undone(call: Call):
+    await submit_group(call, 2, group={"argv": ["x"], "max_running": 8})
+    for most in (4, 2):
+        await group_views.set_(call, id="g1", max_running=most)
+    rows = await execute_sql(call, "SELECT id FROM operations WHERE verb = 'group set' ORDER BY id")
+    (first,), (second,) = rows
+
+    assert (await undo.undo(call, ids=[first]))["done"] == []
+    assert (await undo.undo(call, ids=[second]))["done"]
+
+    assert (await group_views.show(call, id="g1"))["max_running"] == 4
 
 
 async def test_why_tells_the_limit_of_a_group_and_the_command_to_raise_it(
