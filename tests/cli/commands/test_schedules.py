@@ -131,12 +131,15 @@ def test_a_script_is_read_from_stdin(fake_runtime, cli):
 
 
 def test_every_setting_of_submit_is_one_of_schedules():
-    """Left out are options about one submission: its time, its parents, and waiting for it."""
+    """Left out are options about one submission: its time, its parents, and waiting for it.
+
+    Streams of a schedule's tasks are set in its file, since `--output` is the format there.
+    """
     submit = list_options(add_submit_options)
     single = {
         "--0", "--after", "--after-any", "--after-failure", "--after-start", "--at", "--dry-run",
         "--each", "--follow", "--from", "--hold", "--json", "--jsonl", "--keep-going", "--wait",
-        "--array", "--sweep", "--sweep-file",
+        "--array", "--sweep", "--sweep-file", "--stdin", "--split", "--error",
     }  # fmt: skip
 
     for word in ("create", "set"):
