@@ -24,7 +24,7 @@ from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.notifications.notices import NEVER, OUTCOMES
 from app.core.output_file import check_pattern
 from app.core.scheduling.order import check_ageing, check_policy
-from app.core.scheduling.resources import MAX_AMOUNT, check_named
+from app.core.scheduling.resources import GPU, MAX_AMOUNT, check_named
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -157,6 +157,8 @@ class TaskSpec(BaseModel):
     cpu: Cpu | None = None
     memory: Size | None = None
     resources: Resources | None = None
+    gpu: ResourceTotal | None = None
+    """Short for `gpu` in `resources`."""
     retries: Retries | None = None
     retry_delay: Duration = 1.0
     grace: Duration = 5.0
@@ -192,6 +194,10 @@ class TaskSpec(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
         self._check_kind()
+        if self.gpu is not None:
+            if self.resources and GPU in self.resources:
+                raise ValueError("gpu and resources.gpu are the same: leave out one")
+            object.__setattr__(self, "resources", {**(self.resources or {}), GPU: self.gpu})
         if self.env or self.tags:
             self._check_keys()
         if self.notify is not None and self.notify_on == NEVER:

@@ -83,6 +83,13 @@ def test_an_unknown_option_suggests_the_nearest():
     assert validate_error(qqqqqqq=1) == 'there is no option "qqqqqqq"'
 
 
+def test_gpu_is_short_for_a_named_resource():
+    spec = TaskSpec.model_validate({"argv": ["a"], "gpu": 2, "resources": {"tape": 1}})
+
+    assert spec.resources == {"gpu": 2, "tape": 1}
+    assert "leave out one" in validate_error(gpu=2, resources={"gpu": 1})
+
+
 def test_the_position_of_an_invalid_item_is_named():
     assert validate_error(argv=["a", 5]).startswith("argv.1 must be text")
 

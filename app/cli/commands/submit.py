@@ -123,10 +123,26 @@ def _improve_error(args: Args, problem: Problem) -> Problem:
         and problem.exit_code == NotFound.exit_code
         and problem.message.startswith("no template")
     ):
-        return _make_program_error(words) or (
-            _make_shell_text_error(words[0]) if _is_shell_text(words[0]) else problem
+        return (
+            _make_program_error(words)
+            or _make_script_error(words)
+            or (_make_shell_text_error(words[0]) if _is_shell_text(words[0]) else problem)
         )
     return problem
+
+
+def _make_script_error(words: list[str]) -> Problem | None:
+    """Return what is wrong with a word that names a script, or None."""
+    word, shown = words[0], truncate(sanitize(words[0]), 120)
+    if os.path.isfile(word):
+        from shlex import join
+
+        line = f"taskdeck submit -- bash {truncate(sanitize(join(words)), 200)}"
+        return NotFound(f'"{shown}" is a file without #SBATCH lines.', f"To run it: {line}")
+    if "/" in word or word.endswith((".sh", ".bash", ".sbatch", ".slurm")):
+        hint = f"A name without / is a template: taskdeck template ls. {NOT_SUBMITTED}"
+        return NotFound(f'the script "{shown}" does not exist.', hint)
+    return None
 
 
 def _improve_usage_error(words: list[str], usage: Usage) -> Problem:

@@ -294,6 +294,29 @@ def test_invalid_arguments_are_refused_before_any_request(
     assert runtime.asked == []
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "job.txt",
+            '"job.txt" is a file without #SBATCH lines. To run it: taskdeck submit -- bash',
+        ),
+        ("./missing", 'the script "./missing" does not exist.'),
+        ("jobb.sbatch", 'the script "jobb.sbatch" does not exist.'),
+    ],
+)
+def test_a_script_mistaken_for_a_template_is_named(
+    fake_runtime, cli, tmp_path, monkeypatch, word, said
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.txt").write_text("echo\n")
+    fake_runtime(submit=NotFound(f'no template "{word}".', "List: taskdeck template ls"))
+
+    found = cli("submit", word)
+
+    assert found.code == 3 and said in found.err
+
+
 def test_a_program_mistaken_for_a_template_gets_a_suggestion(fake_runtime, cli):
     fake_runtime(submit=NotFound('no template "sh".', "List: taskdeck template ls"))
 
