@@ -92,7 +92,7 @@ COVERING_TESTS = {
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
     "tests/tui/screens/test_filter_actions.py": "tui/rows/groups",
-    "tests/service/tasks/test_group_views.py": "db/search/folded",
+    "tests/service/tasks/test_group_views.py": "db/search/folded service/tasks/group_page",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",

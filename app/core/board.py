@@ -304,6 +304,7 @@ class GroupEntry(NamedTuple):
     waiting: int
     rate: float | None = None
     eta: float | None = None
+    max_running: int | None = None
 
     @property
     def key(self) -> str:

@@ -112,6 +112,10 @@ class DeckApp(AppHost, Protocol):
         """Open a task by uuid or number."""
         ...
 
+    def open_group(self, number: int) -> None:
+        """Open a group by its number."""
+        ...
+
     def open_log(self, ident: str) -> None:
         """Open the log of a task."""
         ...

@@ -254,6 +254,12 @@ class Navigation(BaseApp):
 
         self.push_screen(TaskScreen(self.client_factory, ident))
 
+    def open_group(self, number: int) -> None:
+        """Open a group by its number."""
+        from app.tui.screens.group import GroupScreen
+
+        self.push_screen(GroupScreen(self.client_factory, number))
+
     def open_log(self, ident: str) -> None:
         """Open the log of a task."""
         from app.tui.screens.log import LogScreen

@@ -113,6 +113,13 @@ def make_groups_home(folder: Path) -> FakeRuntime:
             for index in range(4)
         ],
     }  # fmt: skip
-    runtime = fake_home.make_busy_home(folder, browse=answer_browse, review=review)
+    members = [make_member(index) for index in range(8)]
+    page = {
+        "group": SWEEP | {"max_running": 8}, "names": ["lr", "bs"], "columns": list(COLUMNS),
+        "rows": [[row[name] for name in COLUMNS] for row in members],
+    }  # fmt: skip
+    runtime = fake_home.make_busy_home(
+        folder, browse=answer_browse, review=review, group_tasks=page
+    )
     runtime.board = make_board()
     return runtime

@@ -51,7 +51,7 @@ async def ls(call: Call, *, limit: int = 0, recent: bool = False) -> list[dict[s
 
 async def show(call: Call, *, id: str) -> dict[str, Any]:
     """Return a group with its progress, and `failure`, the task that failed first, or None."""
-    return await call.db.read(_read_group, id)
+    return await call.db.read(read_group, id)
 
 
 async def set_(call: Call, *, id: str, max_running: int | None) -> dict[str, Any]:
@@ -65,7 +65,7 @@ async def set_(call: Call, *, id: str, max_running: int | None) -> dict[str, Any
         raise Usage(f"max_running must be 0 to {MAX_CAPACITY:,}. Nothing was changed.")
 
     def write(c: Connection) -> dict[str, Any]:
-        was, most = _read_group(c, id), max_running or None
+        was, most = read_group(c, id), max_running or None
         if was["max_running"] != most:
             groups.set_limit(c, was["number"], most)
             key = "max_running"
@@ -76,7 +76,8 @@ async def set_(call: Call, *, id: str, max_running: int | None) -> dict[str, Any
     return await call.db.write(write)
 
 
-def _read_group(c: Connection, ident: str) -> dict[str, Any]:
+def read_group(c: Connection, ident: str) -> dict[str, Any]:
+    """Return a group as `show` does. Raise NotFound."""
     group = lookup.find_group(c, ident)
     if group is None:
         raise NotFound(f'no group "{truncate(sanitize(ident), 60)}".', "List: taskdeck ls --groups")

@@ -14,11 +14,13 @@ from app.core.board import (
     AlertEntry,
     ComingEntry,
     EndedEntry,
+    GroupEntry,
     NextEntry,
     PoolEntry,
     QueueEntry,
     RunningEntry,
 )
+from app.core.task_groups import format_group
 from app.core.text.sanitize import truncate_middle
 from app.tui.data.list_rows import EndedMembers, LingeringRow, PoolTableRow
 
@@ -272,6 +274,27 @@ def change_priority(rows: Sequence[TaskRow], by: int, pending: dict[str, int]) -
             )
         )
     return requests
+
+
+def set_group_priority(group: GroupEntry, priority: int) -> Request:
+    """Set the priority of the tasks of a group that have not ended."""
+    args = {"ids": [format_group(group.number)], "fields": {"priority": priority}}
+    return Request("set", args, f"Priority {priority}:")
+
+
+def set_group_limit(group: GroupEntry, most: int) -> Request:
+    """Set how many tasks of a group may run at once; 0 removes the limit."""
+    name = format_group(group.number)
+    undo, change = (
+        Request(
+            "group.set",
+            {"id": name, "max_running": count},
+            f"At most {count:,} at once:" if count else "Any number at once:",
+            object=f"{name} {group.name}",
+        )
+        for count in (group.max_running or 0, most)
+    )
+    return change._replace(undo=(undo,))
 
 
 def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:

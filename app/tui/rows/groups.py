@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from app.core.board import GroupEntry
 from app.core.task_groups import format_group
 from app.core.text import units
-from app.core.text.sanitize import measure_width
+from app.core.text.sanitize import measure_width, sanitize, truncate
+from app.core.times import to_unix_or_none
 from app.tui.rows.tasks import TaskListRow, make_grid, make_rows
 from app.tui.style import STATES, UNKNOWN, Look
-from app.tui.widgets.table_columns import Cell, Cells
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
 
 BAR_CELLS = 10
@@ -128,14 +129,58 @@ def make_group_cells(row: GroupListRow, look: Look, columns: int) -> Cells:
     )
 
 
-def make_section(chosen: Sequence[str]) -> TableSection:
-    """Return the table section of tasks and groups, with the chosen columns of tasks."""
+def make_section(chosen: Sequence[str], names: Sequence[str] = ()) -> TableSection:
+    """Return the table section of tasks and groups, with the chosen columns of tasks.
+
+    Columns of the swept parameters in `names` stand before them.
+    """
     grid = make_grid(chosen)
-    count = len(grid.columns) - 3
+    swept = tuple(_make_swept_column(name, at) for at, name in enumerate(names))
+    columns = (*grid.columns[:3], *swept, *grid.columns[3:])
+    count = len(columns) - 3
 
     def cells(row: ListRow, look: Look, now: float) -> Cells:
         if isinstance(row, GroupListRow):
             return make_group_cells(row, look, count)
-        return grid.cells(row, look, now)
+        found = grid.cells(row, look, now)
+        values = row.facts.get("sweep") or {}
+        between = (Cell(look.sanitize(values.get(name, ""))) for name in names)
+        return (*found[:3], *between, *found[3:])
 
-    return TableSection("tasks", TableGrid(grid.columns, cells))
+    return TableSection("tasks", TableGrid(columns, cells))
+
+
+def _make_swept_column(name: str, at: int) -> TableColumn:
+    """Return the column of a parameter; on a narrow terminal the last ones go first."""
+    head = truncate(sanitize(name), 12)
+    return TableColumn(head, max(4, len(head)), 16, right=True, fits=True, drop=max(1, 8 - at))
+
+
+def sort_members(
+    rows: Sequence[TaskListRow], order: str, down: bool, now: float
+) -> list[TaskListRow]:
+    """Return tasks of a group in an order: "number", "time", or a swept parameter.
+
+    Numbers come before other texts, and tasks without a value last.
+    """
+
+    def rank(row: TaskListRow) -> tuple[int, float, str]:
+        value = _get_sort_value(row, order, now)
+        if value is None:
+            return 0, 0.0, ""
+        try:
+            return (2 if down else 1), float(value), ""
+        except ValueError:
+            return (1 if down else 2), 0.0, str(value)
+
+    known = [row for row in rows if rank(row)[0]]
+    return [*sorted(known, key=rank, reverse=down), *(row for row in rows if not rank(row)[0])]
+
+
+def _get_sort_value(row: TaskListRow, order: str, now: float) -> str | float | None:
+    if order == "number":
+        return row.number
+    if order == "time":
+        began, ended = (to_unix_or_none(row.facts[name]) for name in ("started_at", "ended_at"))
+        return None if began is None else (ended or now) - began
+    return (row.facts.get("sweep") or {}).get(order)

@@ -225,13 +225,18 @@ class ListScreen(PageScreen):
 
     # Order
 
+    def list_orders(self) -> Sequence[tuple[str, str, str]]:
+        """Return the orders that `o` offers now."""
+        return self.ORDERS
+
     def action_order(self) -> None:
         """Ask for the order; choosing the current order reverses it."""
         if not self.ORDERS:
             self.show_message("This list has one order.", stays=False)
             return
         answers = [
-            Answer(letter, self._format_order(name, words)) for letter, name, words in self.ORDERS
+            Answer(letter, self._format_order(name, words))
+            for letter, name, words in self.list_orders()
         ]
         question = Question(
             "Order by",
@@ -247,7 +252,7 @@ class ListScreen(PageScreen):
         return f"{words}{' (current; again to reverse)' if name == self.order else ''}"
 
     def _apply_order_choice(self, letter: str | None) -> None:
-        chosen = next((name for key, name, _ in self.ORDERS if key == letter), None)
+        chosen = next((name for key, name, _ in self.list_orders() if key == letter), None)
         if chosen is not None:
             self.down = not self.down if chosen == self.order else True
             self.order = chosen

@@ -8,10 +8,13 @@ from typing import Any
 
 from app.core.board import GroupEntry
 from app.core.task_groups import format_group
+from app.core.text import units
 from app.tui.actions.bulk import MAX_REVIEWED, build_requests, choose_toggle, confirm_all
-from app.tui.actions.tasks import get_underlying_row
+from app.tui.actions.question import Answer, Question
+from app.tui.actions.tasks import get_underlying_row, set_group_limit, set_group_priority
 from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.dialogs.choice import ChoiceScreen
+from app.tui.screens.dialogs.text_prompt import TextPromptScreen
 
 FAILED_ONLY = "status:failed,timed-out,lost"
 """Tasks of a group that a retry means."""
@@ -89,3 +92,40 @@ class FilterActions(AlertSubjects):
         )
         self.review_filter(verb, f"{words} {FAILED_ONLY}" if verb == "retry" else words, about)
         return True
+
+    def edit_groups(self, groups: Sequence[GroupEntry]) -> None:
+        """Ask what to change of a group, then for the value."""
+        if len(groups) > 1:
+            self.deck.show_message("Edit one group at a time.", "warn")
+            return
+        name = format_group(groups[0].number)
+        answers = [
+            Answer("p", "priority of its tasks"),
+            Answer("m", "how many run at once"),
+            Answer("n", "nothing"),
+        ]
+        question = Question(f"Edit {name}", [], answers, safe="n", column=True, confirm_delay=0.0)
+        self.app.push_screen(
+            ChoiceScreen(question),
+            lambda key: self._ask_group_value(groups[0], key) if key else None,
+        )
+
+    def _ask_group_value(self, group: GroupEntry, key: str) -> None:
+        title = "Priority" if key == "p" else "At most that many at once; 0: any number"
+        was = "" if key == "p" else str(group.max_running or 0)
+        make = set_group_priority if key == "p" else set_group_limit
+
+        def act(text: str | None) -> None:
+            if text:
+                self.deck.requests.send([make(group, int(text))])
+
+        prompt = f"{format_group(group.number)}; enter sets it"
+        self.app.push_screen(TextPromptScreen(title, prompt, was, _find_number_fault), act)
+
+
+def _find_number_fault(text: str) -> str:
+    try:
+        units.parse_int(text, -(10**9), 10**9)
+    except ValueError:
+        return "Give a whole number."
+    return ""

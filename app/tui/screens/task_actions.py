@@ -16,6 +16,7 @@ from app.core.board import (
     Board,
     ComingEntry,
     EndedEntry,
+    GroupEntry,
     NextEntry,
     PoolEntry,
     QueueEntry,
@@ -353,6 +354,9 @@ class TaskActions(FilterActions, Screen[None]):
 
         if self.deck.refuse_changes():
             return
+        if groups := list_groups(self.table.list_selected()):
+            self.edit_groups(groups)
+            return
         try:
             self.app.push_screen(make_edit_screen(self.deck.client_factory, self._get_rows()))
         except NotApplicableError as unfit:
@@ -419,7 +423,7 @@ class TaskActions(FilterActions, Screen[None]):
             state = event.item.status.replace("_", "-")
             self.deck.open_tasks(f"{words} status:{state}", returns=True)
         elif groups := list_groups([event.item]):
-            self.deck.open_tasks(make_group_filter(groups), returns=True)
+            self.open_group(groups[0])
         elif _is_openable(event.item):
             self.open_alert(event.item)
         elif uuid := _find_task_uuid(event.item):
@@ -428,6 +432,10 @@ class TaskActions(FilterActions, Screen[None]):
             self.deck.open_database()
         elif isinstance(event.item, AlertEntry):
             self.open_alert(event.item)
+
+    def open_group(self, group: GroupEntry) -> None:
+        """Open a group from its row."""
+        self.deck.open_group(group.number)
 
     def _open_pool(self, pool: PoolEntry) -> None:
         """Open the list of tasks of all queues that draw from a pool."""

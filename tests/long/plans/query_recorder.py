@@ -222,6 +222,7 @@ class VerbCaller:
             "logs": [{"ids": ["g1"]}, {"ids": ["g1", 1], "after": "2026-01-01T00:00:00.000000Z"}],
             "group.ls": [{}, {"recent": True}],
             "group.show": [{"id": "g1"}],
+            "group.tasks": [{"id": "g1"}],
             "definition.show": [
                 {"kind": "queues", "name": "gpu"},
                 {"kind": "slas", "name": "starts-within"},

@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import NotFound, Usage
 from app.service.context import Call
+from app.service.registry import call_verb
 from app.service.tasks import actions, group_views, views
 from app.service.tasks.pages import browse
 from app.service.undo import undo
@@ -230,3 +231,16 @@ async def test_why_counts_the_reasons_of_one_group(call: Call):
     assert sum(group["count"] for group in found["groups"]) == 3
     with pytest.raises(Usage, match="why takes one group, or tasks"):
         await views.explain(call, ids=["g1", 2])
+
+
+async def test_the_page_of_a_group_lists_its_parameters_and_tasks(call: Call):
+    sweep = {"names": ["lr", "token"], "values": [["0.1", "x"], ["0.2", "y"]]}
+    await submit_group(call, 2, group={"name": "grid", "sweep": sweep})
+
+    found = await call_verb(call, "group.tasks", {"id": "g1", "limit": 1})
+
+    assert found["names"] == ["lr", "token"] and found["group"]["total"] == 2
+    (row,) = found["rows"]
+    assert row[found["columns"].index("sweep")] == {"lr": "0.1", "token": "•••"}
+    with pytest.raises(Usage, match="limit must be"):
+        await call_verb(call, "group.tasks", {"id": "g1", "limit": 0})

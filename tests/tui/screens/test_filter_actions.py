@@ -95,9 +95,14 @@ async def test_marks_on_groups_act_on_all_their_tasks(tmp_path: Path):
         assert not runtime.list_args("cancel")
 
 
-async def test_enter_opens_the_tasks_of_a_group(tmp_path: Path):
-    async with open_groups(tmp_path) as (app, pilot, _):
-        post_keys(app, "enter")
-        await until(app, pilot, "/group:g12")
-        post_keys(app, "escape")
-        await until(app, pilot, "37/100")
+async def test_e_on_a_group_sets_how_many_of_its_tasks_run_at_once(tmp_path: Path):
+    async with open_groups(tmp_path) as (app, pilot, runtime):
+        post_keys(app, "e")
+        await until(app, pilot, "how many run at once")
+        post_keys(app, "m")
+        await until(app, pilot, "g12; enter sets it")
+        post_keys(app, "backspace", "x", "enter")
+        await until(app, pilot, "Give a whole number.")
+        post_keys(app, "backspace", "4", "enter")
+        await wait_for(pilot, lambda: bool(runtime.list_args("group.set")))
+        assert runtime.list_args("group.set") == [{"id": "g12", "max_running": 4}]
