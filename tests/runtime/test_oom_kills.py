@@ -26,9 +26,10 @@ def kill_when_full(runtime: RuntimeProcess, task: str, attempt: int) -> None:
 
     def is_full() -> bool:
         runs = runtime.call("log", id=task, attempt="all")["runs"]
+        if len(runs) < attempt or runs[-1]["status"] != "running":
+            return False
         log = Path(runs[-1]["path"])
-        is_running = len(runs) == attempt and runs[-1]["status"] == "running"
-        return is_running and log.exists() and "full" in log.read_text()
+        return log.exists() and "full" in log.read_text()
 
     wait_until(is_full, f"attempt {attempt} is full")
     os.kill(runtime.show(task)["instances"][-1]["pid"], signal.SIGKILL)
