@@ -29,7 +29,7 @@ from app.cli.parser import (
     require_text,
 )
 from app.cli.submission import context
-from app.cli.submission.options import parse_parameter, parse_signal
+from app.cli.submission.options import parse_oom, parse_parameter, parse_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.schedules.task_settings import list_settings
@@ -61,7 +61,7 @@ KINDS = ("cron", "every", "at", "rrule", "at_boot")
 _RULES = ("timezone", "overlap", "missed", "missed_within", "jitter", "until", "exclude")
 _SETTINGS = (
     "name", "queue", "priority", "timeout", "cpu", "memory", "retries", "retry_delay", "grace",
-    "log_limit", "signal", "notify", "notify_on",
+    "log_limit", "signal", "retry_on_oom", "notify", "notify_on",
 )  # fmt: skip
 STATE_STYLES = {"paused": "warn", "ended": "dim"}
 SHOWN_FIRES = 5
@@ -487,6 +487,12 @@ def _add_keys(parser: Parser, add: Callable[..., None]) -> None:
         type=make_type(parse_signal),
         metavar="SIG@TIME",
         help="signal before the timeout: USR1@5m",
+    )
+    add(
+        "--retry-on-oom",
+        type=make_type(parse_oom),
+        metavar="FACTOR[,max=SIZE]",
+        help="retry once with more memory after a kill for memory: 1.5,max=64G",
     )
     add("--notify", type=require_text, metavar="CHANNEL", help="tell a channel when a task ends")
     add(
