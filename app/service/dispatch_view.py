@@ -48,6 +48,7 @@ from db.maintenance import quarantine
 from db.queries import dispatch, reads, run_history
 from db.queries import limits as limit_queries
 from db.queries.resources import parse_named
+from db.queries.run_history import RunSeconds
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
 from db.states import WAITING, RunStatus, TaskStatus
 
@@ -98,7 +99,7 @@ class RunTimeCache:
         cached_at, found = self._known.get(template, (-inf, None))
         now = timestamps.utcnow().timestamp()
         if not _is_fresh(now - cached_at, found):
-            found = run_times.learn_run_times(reads.list_run_seconds(c, template))
+            found = _learn(run_history.list_seconds_of_template(c, template))
             self._known[template] = (now, found)
         return found
 
@@ -112,7 +113,7 @@ class RunTimeCache:
         found = self._find_by_name(name)
         now = timestamps.utcnow().timestamp()
         if not _is_fresh(now - self._commands[0], found):
-            ran = run_history.list_recent(c)
+            ran = run_history.list_recent_seconds(c)
             self._commands = (now, _group_run_times(ran, str), _group_run_times(ran, mask_digits))
             found = self._find_by_name(name)
         return found
@@ -176,19 +177,22 @@ class _CachedForecast(NamedTuple):
 
 
 def _group_run_times(
-    ran: Sequence[Sequence[Any]], key: Callable[[str], str]
+    ran: Sequence[tuple[str, RunSeconds]], key: Callable[[str], str]
 ) -> dict[str, PastRunTimes]:
-    """Return run times by key, from rows of name and seconds.
+    """Return run times by key, from names and run times.
 
     Keys with too few runs are left out.
     """
-    seconds: dict[str, list[float]] = {}
-    for name, took, *_ in ran:
-        if took is not None:
-            seconds.setdefault(key(name), []).append(took)
-    return {
-        name: found for name, took in seconds.items() if (found := run_times.learn_run_times(took))
-    }
+    groups: dict[str, list[RunSeconds]] = {}
+    for name, took in ran:
+        groups.setdefault(key(name), []).append(took)
+    return {name: found for name, took in groups.items() if (found := _learn(took))}
+
+
+def _learn(took: Sequence[RunSeconds]) -> PastRunTimes | None:
+    """Return what past runs tell; those without success count for forecasts only."""
+    good = [one.seconds for one in took if one.is_success]
+    return run_times.learn_run_times(good, [one.seconds for one in took if not one.is_success])
 
 
 _CACHES: WeakKeyDictionary[Engine, RunTimeCache] = WeakKeyDictionary()

@@ -5,7 +5,7 @@ The number of rows read is bounded.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -29,6 +29,37 @@ _RECENT = (
     " ?) lately JOIN tasks t ON t.uuid = lately.task_id WHERE lately.status = 'succeeded' AND"
     " t.template IS NULL"
 )
+
+
+_SECONDS_OF_TEMPLATE = (
+    "SELECT run_seconds, +status = 'succeeded' FROM instances WHERE task_id IN (SELECT uuid FROM"
+    " tasks WHERE template = ? AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT ?)"
+    " AND run_seconds IS NOT NULL"
+)
+_RECENT_SECONDS = (
+    "SELECT t.name, run_seconds, lately.status = 'succeeded' FROM (SELECT task_id, status,"
+    " run_seconds FROM instances WHERE end_time IS NOT NULL ORDER BY end_time DESC LIMIT ?) lately"
+    " JOIN tasks t ON t.uuid = lately.task_id WHERE run_seconds IS NOT NULL AND t.template IS NULL"
+)
+
+
+class RunSeconds(NamedTuple):
+    """Run time of an ended run in seconds, and whether the run succeeded."""
+
+    seconds: float
+    is_success: bool
+
+
+def list_seconds_of_template(c: Connection, template: str) -> list[RunSeconds]:
+    """Return the run times of a template's latest tasks."""
+    rows = raw_sql.fetch_tuples(c, _SECONDS_OF_TEMPLATE, (template, TEMPLATES))
+    return [RunSeconds(seconds, bool(success)) for seconds, success in rows]
+
+
+def list_recent_seconds(c: Connection) -> list[tuple[str, RunSeconds]]:
+    """Return task name and run time of recently ended commands, newest first."""
+    rows = raw_sql.fetch_tuples(c, _RECENT_SECONDS, (RECENT,))
+    return [(name, RunSeconds(seconds, bool(success))) for name, seconds, success in rows]
 
 
 def list_of_template(c: Connection, template: str) -> list[Any]:

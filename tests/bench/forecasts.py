@@ -73,26 +73,25 @@ class ForecastResult:
 
 
 class History:
-    """Run times of the latest successful runs, by name, as the runtime keeps them."""
+    """Run times of the latest runs, by name, as the runtime keeps them."""
 
     def __init__(self) -> None:
-        self._latest: deque[tuple[str, float]] = deque(maxlen=RECENT)
+        self._latest: deque[NamedJob] = deque(maxlen=RECENT)
         self._known: dict[str, PastRunTimes | None] = {}
 
     def add(self, job: NamedJob) -> None:
         """Record the end of a job."""
-        if job.is_success:
-            self._latest.appendleft((job.name, job.run))
-            self._known.clear()
+        self._latest.appendleft(job)
+        self._known.clear()
 
     def find(self, name: str) -> PastRunTimes | None:
         """Return the run times of this name, else of names that differ only in digits."""
         if not self._known:
-            groups = defaultdict[str, list[float]](list)
-            for other, seconds in self._latest:
-                groups[other].append(seconds)
-                groups[f"\0{mask_digits(other)}"].append(seconds)
-            self._known = {key: run_times.learn_run_times(runs) for key, runs in groups.items()}
+            groups = defaultdict[str, tuple[list[float], list[float]]](lambda: ([], []))
+            for job in self._latest:
+                for key in (job.name, f"\0{mask_digits(job.name)}"):
+                    groups[key][not job.is_success].append(job.run)
+            self._known = {key: run_times.learn_run_times(*runs) for key, runs in groups.items()}
         return self._known.get(name) or self._known.get(f"\0{mask_digits(name)}")
 
 

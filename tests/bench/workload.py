@@ -12,11 +12,12 @@ from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 
 
 def submit_bulk(
-    house: AcceptanceHome, count: int, queue: str, argv: Sequence[str] = ("true",)
+    house: AcceptanceHome, count: int, queue: str, argv: Sequence[str] = ("true",), gpus: int = 0
 ) -> float:
     """Submit tasks with `submit --from` and return the seconds of the process."""
     lines = house.work / "tasks.jsonl"
-    line = json.dumps({"argv": list(argv), "queue": queue}) + "\n"
+    named = {"resources": {"gpu": gpus}} if gpus else {}
+    line = json.dumps({"argv": list(argv), "queue": queue, **named}) + "\n"
     with lines.open("w") as file:
         file.writelines(repeat(line, count))
     began = time.perf_counter()
@@ -30,8 +31,9 @@ def submit_bulk(
     return time.perf_counter() - began
 
 
-def create_parked_queue(house: AcceptanceHome, name: str, capacity: int) -> None:
+def create_parked_queue(house: AcceptanceHome, name: str, capacity: int, gpus: int = 0) -> None:
     """Create a paused queue on a pool that is never the limit."""
-    house.run_ok("pool", "create", f"{name}-pool", "--cpu", "1000", "--memory", "1T")
+    named = ("--gpu", str(gpus)) if gpus else ()
+    house.run_ok("pool", "create", f"{name}-pool", "--cpu", "1000", "--memory", "1T", *named)
     house.run_ok("queue", "create", name, "--capacity", str(capacity), "--pool", f"{name}-pool")
     house.run_ok("queue", "pause", name)

@@ -130,6 +130,22 @@ def test_a_busy_board_reuses_a_forecast_and_why_does_not():
     assert set(cache.forecast(after).may_start) == {1, 2}
 
 
+async def test_runs_that_fail_make_an_early_start_likely(runtime_call: Call, worker: Any):
+    await queues.queue_set(runtime_call, name="default", capacity=1)
+    await record_runs(runtime_call, worker, FOUR, name="job")
+    for number in (5, 6):
+        await submit_task(runtime_call, name="job")
+        await worker.run(number, code=1)
+    await execute_sql(runtime_call, "UPDATE instances SET run_seconds = 1 WHERE exit_code = 1")
+    for _ in range(2):
+        await submit_task(runtime_call, name="job")
+    await worker.start(7)
+
+    ((first, last),) = await explain(runtime_call, 8)
+
+    assert first < 2 and 3 < last < 6
+
+
 async def plan(call: Call) -> list[int]:
     """Return the numbers of the tasks that would start now."""
     _, starts = await call.db.write(dispatch_view.plan_starts, dispatch_view.RunTimeCache())

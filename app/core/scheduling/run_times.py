@@ -46,9 +46,15 @@ def compute_duration_stats(run_seconds: Sequence[float]) -> DurationStats | None
     return DurationStats((runs[(n - 1) // 2] + runs[n // 2]) / 2, runs[ceil(0.95 * n) - 1], n)
 
 
-def learn_run_times(run_seconds: Sequence[float]) -> PastRunTimes | None:
-    """Return what past runs tell about the next one, or None below 3 runs."""
-    usual, runs = compute_duration_stats(run_seconds), tuple(sorted(run_seconds))
+def learn_run_times(
+    run_seconds: Sequence[float], others: Sequence[float] = ()
+) -> PastRunTimes | None:
+    """Return what past runs tell about the next one, or None below 3 successful runs.
+
+    `others` are the seconds of runs without success. They are not usual, but the next run may end
+    like them, and then frees what it holds.
+    """
+    usual, runs = compute_duration_stats(run_seconds), tuple(sorted((*run_seconds, *others)))
     return PastRunTimes(usual, runs, sample_run_times(runs)) if usual else None
 
 

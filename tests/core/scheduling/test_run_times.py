@@ -96,3 +96,13 @@ def test_equal_past_runs_give_a_narrow_sample():
 def test_a_limit_ends_the_likely_run_times():
     assert limit_run_times((1.0, 2.0, 3.0), 2.5) == (1.0, 2.0, 2.5)
     assert limit_run_times((1.0, 2.0, 3.0), None) == (1.0, 2.0, 3.0)
+
+
+def test_runs_without_success_are_likely_but_not_usual():
+    past, good = learn_run_times([16.0, 9.0, 12.0], [1.0, 1.0]), learn_run_times([16.0, 9.0, 12.0])
+
+    assert past is not None and good is not None
+    assert past.usual == good.usual
+    assert past.runs == (1.0, 1.0, 9.0, 12.0, 16.0)
+    assert past.likely[0] < 2 and good.likely[0] > 6
+    assert learn_run_times([16.0, 9.0], [1.0, 1.0]) is None

@@ -62,7 +62,7 @@ def make_machine(seed: int, tasks: int) -> GpuMachine:
 
 def _make_job(random: Random, number: int, submitted: float, tasks: int) -> Job:
     gpus = random.choice((0, 1, 1, 1, 2, 2, 4, 8))
-    run = random.uniform(1, 2 * HOUR * GPUS / tasks / 3)
+    run = random.uniform(1, 2 * HOUR * GPUS / tasks / 4.5)
     limit = random.choice((None, 1.5 * run, 3.0 * run))
     needs = make_amounts(float(random.randint(1, 8)), float(random.randint(0, 64)), {GPU: gpus})
     queue = random.choice(("train", "train", "debug"))

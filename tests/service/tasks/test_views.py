@@ -17,6 +17,7 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, lookup, views
 from db import timestamps
+from db.queries.run_history import RunSeconds
 from db.rows import InstanceRow, TaskRow
 from tests.service.calls import execute_sql, submit_task
 
@@ -310,7 +311,11 @@ async def test_a_lack_of_past_runs_is_cached_only_briefly(
     monkeypatch.setattr(
         timestamps, "utcnow", lambda: datetime.fromtimestamp(moment[0], UTC)
     )  # fmt: skip
-    monkeypatch.setattr(dispatch_view.reads, "list_run_seconds", lambda c, template: runs)
+    monkeypatch.setattr(
+        dispatch_view.run_history,
+        "list_seconds_of_template",
+        lambda c, template: [RunSeconds(seconds, True) for seconds in runs],
+    )
     habits = dispatch_view.RunTimeCache()
 
     async def usual() -> Any:
