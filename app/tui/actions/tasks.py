@@ -278,8 +278,10 @@ def change_priority(rows: Sequence[TaskRow], by: int, pending: dict[str, int]) -
 
 def set_group_priority(group: GroupEntry, priority: int) -> Request:
     """Set the priority of the tasks of a group that have not ended."""
-    args = {"ids": [format_group(group.number)], "fields": {"priority": priority}}
-    return Request("set", args, f"Priority {priority}:")
+    select = {"filter": f"status:active,waiting group:{format_group(group.number)}"}
+    return Request(
+        "set", {"select": select, "fields": {"priority": priority}}, f"Priority {priority}:"
+    )
 
 
 def set_group_limit(group: GroupEntry, most: int) -> Request:

@@ -17,7 +17,7 @@ UNDO_PENDING = "Waiting for the previous request; it will be undone when it comp
 NO_PREVIEW: Mapping[str, Any] = {"tasks": (), "dependants": ()}
 NOTICE_DELAY = 1.0
 """Seconds the user needs to notice that a key was not applicable."""
-UNDOABLE_BY_FILTER = ("cancel", "hold", "front")
+UNDOABLE_BY_FILTER = ("cancel", "hold", "front", "set")
 """Commands on a filter that can be undone, for tasks that have not started since."""
 NEXT_UNDO_CELLS = 8
 """Minimum cells for the next undo; the message about the current one comes first."""

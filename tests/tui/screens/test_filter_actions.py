@@ -106,3 +106,19 @@ async def test_e_on_a_group_sets_how_many_of_its_tasks_run_at_once(tmp_path: Pat
         post_keys(app, "backspace", "4", "enter")
         await wait_for(pilot, lambda: bool(runtime.list_args("group.set")))
         assert runtime.list_args("group.set") == [{"id": "g12", "max_running": 4}]
+
+
+async def test_the_priority_of_a_group_can_be_set_and_undone(tmp_path: Path):
+    async with open_groups(tmp_path) as (app, pilot, runtime):
+        done = {"done": [{"number": 1100}, {"number": 1101}], "operations": [7, 8]}
+        runtime.table["set"] = done | {"refused": [], "notes": []}
+        post_keys(app, "e")
+        await until(app, pilot, "priority of its tasks")
+        post_keys(app, "p")
+        await until(app, pilot, "g12; enter sets it")
+        post_keys(app, "5", "enter")
+        await until(app, pilot, "Priority 5: 2 tasks.  u undo")
+        (args,) = runtime.list_args("set")
+        assert args["select"] == {"filter": "status:active,waiting group:g12"}
+        post_keys(app, "u")
+        await wait_for(pilot, lambda: runtime.list_args("undo") == [{"ids": [7, 8]}])
