@@ -110,10 +110,6 @@ class LimitBudget:
         self._kept: dict[BoundKey, tuple[float, float]] = {}
         """Amounts that reserved tasks will take, and the seconds until the first of them starts."""
 
-    def bounds(self, task: QueuedTask) -> bool:
-        """Return True if a limit or a booking may stop the task."""
-        return bool(task.subjects or self.beside)
-
     def list_uses(
         self, task: Bounded, pool: str, until: float | None = None
     ) -> list[tuple[BoundKey, float]]:

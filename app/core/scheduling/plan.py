@@ -540,33 +540,38 @@ def _try_start(
     no limit stops gets here, so only that task may get a reservation.
     """
     free = slots[task.queue]
-    pool = room.pool.name
-    if limits and not limits.bounds(task):
-        limits = None
-    if limits and (lacking := limits.find_lacking(task, pool)):
-        if free >= 1 and room.can_ever_fit(task.needs):
-            limits.add_first(task, pool, lacking)
+    if limits is not None and _is_stopped(task, room, free, limits):
         return False
     fits = room.has_free(task.needs)
     if free < 1:
         full.add(task.queue)
     if not fits and room.backfill is None and room.can_ever_fit(task.needs):
         room.reserve(task, free)
-        if limits and room.backfill is not None:
-            limits.keep(task, pool, room.backfill.starts_in)
-    if free < 1 or not fits or (limits and not limits.can_admit(task, pool)):
-        return False
-    if not _try_backfill(task, room, free):
+        if limits is not None and room.backfill is not None:
+            limits.keep(task, room.pool.name, room.backfill.starts_in)
+    if free < 1 or not fits or not _try_backfill(task, room, free, limits):
         return False
     slots[task.queue] = free - 1
     room.occupy(task, inf if task.expected is None else task.expected)
-    if limits:
-        limits.occupy(task, pool)
+    if limits is not None:
+        limits.occupy(task, room.pool.name)
     return True
 
 
-def _try_backfill(task: QueuedTask, room: PoolBudget, slots: int) -> bool:
+def _is_stopped(task: QueuedTask, room: PoolBudget, slots: int, limits: LimitBudget) -> bool:
+    """Return True if limits or bookings stop a task. Later ones may have to wait behind it."""
+    lacking = limits.find_lacking(task, room.pool.name)
+    if lacking and slots >= 1 and room.can_ever_fit(task.needs):
+        limits.add_first(task, room.pool.name, lacking)
+    return bool(lacking)
+
+
+def _try_backfill(
+    task: QueuedTask, room: PoolBudget, slots: int, limits: LimitBudget | None
+) -> bool:
     """Return True if a task delays no reserved task, and deduct what it needs beside them."""
+    if limits is not None and not limits.can_admit(task, room.pool.name):
+        return False
     if room.backfill and not room.backfill.can_admit(task, slots):
         return False
     beside = room.shared.list_backfills_beside(room, task.needs) if room.shared.totals else ()

@@ -13,6 +13,7 @@ from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import Booking, list_bounds
 from app.core.scheduling.explain import explain
 from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.limits import get_total, list_uses
 from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, make_plan
 from app.core.scheduling.suggestion import WhatIf
 from app.core.scheduling.suggestions import find_suggestions
@@ -204,7 +205,6 @@ def test_a_drain_starts_every_task_that_can_ever_start(view: DispatchView):
         pools=tuple(replace(pool, status="active") for pool in view.pools),
         active=tuple(replace(run, limit=run.limit or 50.0, ends_in=run.limit or 50.0)
                      for run in view.active),
-        limits={},
     )  # fmt: skip
 
     started = make_forecast(view).may_start
@@ -217,6 +217,9 @@ def test_a_drain_starts_every_task_that_can_ever_start(view: DispatchView):
                 and need <= view.shared.get(name, inf)
                 for name, need in task.needs.items()
                 if need
+            ) and not any(
+                need > get_total(view.limits, key) + EPSILON
+                for key, need in list_uses(view.limits, task)
             )
             assert fits == (task.number in started)
 

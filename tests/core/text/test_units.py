@@ -164,6 +164,20 @@ def test_times_are_iso_relative_or_named_days() -> None:
     assert (tomorrow.date() - NOW.astimezone().date()).days == 1 and tomorrow.hour == 2
 
 
+@pytest.mark.parametrize("word", ["mon", "monday", "Mon"])
+def test_a_weekday_is_the_next_one(word: str) -> None:
+    found = units.parse_time(f"{word} 09:00", NOW).astimezone()
+    again = units.parse_time(f"{word} 09:00", found).astimezone()
+    assert found.weekday() == 0 and found.hour == 9 and NOW < found <= NOW + timedelta(days=7)
+    assert again.date() == found.date() + timedelta(days=7)
+
+
+@pytest.mark.parametrize("word", ["mont 09:00", "mo 09:00", "mon 9", "mon tue"])
+def test_a_wrong_weekday_is_no_time(word: str) -> None:
+    with pytest.raises(ValueError, match="must be a time"):
+        units.parse_time(word, NOW)
+
+
 ZONES = (
     "Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Lisbon", "Europe/Athens",
     "Europe/Chisinau", "America/New_York", "America/Los_Angeles", "America/St_Johns",
