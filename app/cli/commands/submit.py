@@ -57,7 +57,7 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
     tasks, group = _make_tasks(args)
     if command is not None:
         tasks = [{**task, "argv": command} for task in tasks]
-    stored = _send(session, args, tasks, group)
+    stored = _send(session, args, tasks, group, context.collect_shell_context(args))
     if args.dry_run:
         return _print_dry_run(args, stored)
     return _print_and_wait(session, args, stored)
@@ -100,8 +100,13 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
 
 
 def _send(
-    session: CommandContext, args: Args, tasks: list[dict[str, Any]], group: dict[str, Any] | None
+    session: CommandContext,
+    args: Args,
+    tasks: list[dict[str, Any]],
+    group: dict[str, Any] | None,
+    where: dict[str, Any],
 ) -> list[dict[str, Any]]:
+    """Submit tasks with a context; return their places."""
     try:
         more: dict[str, Any] = (
             {"dry_run": True}
@@ -110,7 +115,7 @@ def _send(
         )
         if group is not None:
             more["group"] = group
-        return session.call("submit", tasks=tasks, **context.collect_context(args), **more)
+        return session.call("submit", tasks=tasks, **where, **more)
     except Problem as problem:
         raise _improve_error(args, problem) from None
 
@@ -275,6 +280,8 @@ def _collect_settings(args: Args) -> dict[str, Any]:
     found |= collect_resources(args)
     if args.tags:
         found["tags"] = dict(args.tags)
+    if args.env:  # with the task, where they take precedence over the variables of Taskdeck
+        found["env"] = dict(args.env)
     if args.hold:
         found["hold"] = True
     found |= {name: True for name in ("stdin", "split") if getattr(args, name)}
@@ -316,7 +323,8 @@ def _submit_workflow(session: CommandContext, args: Args) -> int:
     values = {key: value for key, value, _ in args.parameters or ()}
     tasks = workflow_file.read_tasks(args.lines, values)
     with workflow_file.name_places(args.lines):
-        stored = _send(session, args, tasks, workflow_file.make_group(args.lines))
+        group = workflow_file.make_group(args.lines)
+        stored = _send(session, args, tasks, group, context.collect_context(args))
     if args.dry_run:
         return workflow_file.print_dry_run(args, tasks, stored)
     return _print_and_wait(session, args, stored)

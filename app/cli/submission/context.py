@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 
 def collect_context(args: Args, unchanged: str = NOT_SUBMITTED) -> dict[str, Any]:
+    """Return the context of `collect_shell_context` with the variables of `--env`."""
+    found = collect_shell_context(args, unchanged)
+    return found | {"env": found["env"] | dict(args.env or ())}
+
+
+def collect_shell_context(args: Args, unchanged: str = NOT_SUBMITTED) -> dict[str, Any]:
     """Return `cwd`, `umask` and `env` for these options. Raise Usage that ends with `unchanged`."""
     cwd = resolve_directory(args.cwd, unchanged)
     env = select_environment(args.keep_env, unchanged)
     if args.cwd and "PWD" in env:
         env["PWD"] = cwd
-    return {"cwd": cwd, "umask": shell_context.read_umask(), "env": {**env, **dict(args.env or ())}}
+    return {"cwd": cwd, "umask": shell_context.read_umask(), "env": env}
 
 
 def collect_context_changes(args: Args, unchanged: str) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def test_a_submission_has_directory_umask_and_environment(fake_runtime, cli, mon
     assert os.umask(before) == 0o027, "the umask itself was not changed"
     args = runtime.get_last_args("submit")
     assert (args["cwd"], args["umask"]) == (str(tmp_path), 0o027)
-    assert args["env"]["FLAVOUR"] == "plum" and args["env"]["MORE"] == "a=b"
+    assert args["env"]["FLAVOUR"] == "plum" and "MORE" not in args["env"]
+    assert args["tasks"][0]["env"] == {"MORE": "a=b"}, "where it wins over CUDA_VISIBLE_DEVICES"
     assert "session" not in args["env"].values()
     assert len(args["uuid"]) == 36
 

@@ -39,10 +39,10 @@ def test_the_text_runs_in_its_shell_with_the_options_of_its_lines(fake_runtime, 
     assert words == ["job.sh", "a", "b c"] and text.split("\n")[1:] == SCRIPT.split("\n")[1:]
     assert "SLURM_JOB_ID" in text.split("\n")[0]
     del task["argv"]
+    assert task.pop("env")["SLURM_CPUS_PER_TASK"] == "2"
     assert task == {
         "name": "job.sh", "cpu": 2, "timeout": 600.0, "output": "{name}-0.out", "queue": "night",
     }  # fmt: skip
-    assert runtime.get_last_args("submit")["env"]["SLURM_CPUS_PER_TASK"] == "2"
     assert "job.sh: -c 2 → --cpu 2" in said.err and "not read, as in Slurm: line 6" in said.err
 
 
