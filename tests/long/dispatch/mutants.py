@@ -64,7 +64,7 @@ MUTANTS: Mapping[str, Patch] = {
     "reserves nothing": (plan.PoolBudget, "reserve", lambda room, task, slots: None),
     "starts in closed windows": (plan, "is_inside", lambda windows, at=0.0: True),
     "starts in draining queues": (plan, "is_open", lambda queue, pool: True),
-    "ignores limits": (LimitBudget, "find_lacking", lambda budget, task: []),
+    "ignores limits": (LimitBudget, "find_lacking", lambda budget, *facts: []),
     "gives withheld devices": (
         plan, "make_budgets", lambda pools, shared, withheld=(): _make_budgets(pools, shared),
     ),
