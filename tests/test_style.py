@@ -27,6 +27,7 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
+    "tests/runtime/test_dispatcher.py": "runtime/first_tasks core/slurm/variables",
     "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime,wait} cli/selection",
     "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",

@@ -8,7 +8,7 @@ import re
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
 
-PLACEHOLDERS = ("number", "name", "attempt")
+PLACEHOLDERS = ("number", "name", "attempt", "first")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -27,7 +27,20 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
-def expand_pattern(pattern: str, cwd: str, number: int, name: str, attempt: int) -> str:
-    """Return the path of the file of one run."""
-    values = {"number": str(number), "name": name, "attempt": str(attempt)}
+def has_first(*patterns: str | None) -> bool:
+    """Return True if a pattern has the number of the first task of a group."""
+    return any("{first}" in pattern for pattern in patterns if pattern)
+
+
+def expand_pattern(
+    pattern: str, cwd: str, number: int, name: str, attempt: int, first: int | None = None
+) -> str:
+    """Return the path of the file of one run.
+
+    `first` is the number of the first task of its group; None is its own number.
+    """
+    values = {
+        "number": str(number), "name": name, "attempt": str(attempt),
+        "first": str(number if first is None else first),
+    }  # fmt: skip
     return os.path.join(cwd, _PLACEHOLDER.sub(lambda found: values[found[1]], pattern))

@@ -27,6 +27,7 @@ from app.core.output_file import expand_pattern
 from app.core.scheduling.devices import make_variables
 from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
+from app.runtime import first_tasks
 from app.runtime.keeper_client import KeeperClient
 from app.runtime.oom_kills import OomKills
 from app.runtime.output_copier import OutputCopier
@@ -103,6 +104,8 @@ class ClaimedRun(NamedTuple):
     """The row of `dispatch.map_startable`."""
     devices: Sequence[str] | None = None
     """GPUs of the run; None in a pool without any."""
+    first: int | None = None
+    """Number of the first task of its group, if a name of a file or a batch script has it."""
 
 
 @dataclass(slots=True)
@@ -456,6 +459,7 @@ class Dispatcher:
         if not starts:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])
+        firsts = first_tasks.map_first_tasks(c, rows.values())
         pools = {queue.name: queue.pool for queue in seen.queues}
         choice = gpus.choose_devices(c, seen, starts, has_nvml=self.poll_gpus is not None)
         self._needs_gpu_poll = choice.is_stale
@@ -466,7 +470,7 @@ class Dispatcher:
             "resources": resources.to_text(get_named(task.needs)),
             "devices": json.dumps(devices[task.uuid]) if devices.get(task.uuid) else None,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
-            | _make_copy(rows[task.uuid])
+            | _make_copy(rows[task.uuid], firsts.get(rows[task.uuid].group_number))
             for task in starts
         ]  # fmt: skip
         return [
@@ -476,6 +480,7 @@ class Dispatcher:
                 start["queue"],
                 rows[start["uuid"]],
                 devices.get(start["uuid"]),
+                firsts.get(rows[start["uuid"]].group_number),
             )
             for start in transitions.claim(c, claims, recount=False)
         ]
@@ -549,7 +554,9 @@ class Dispatcher:
         task = run.task
         launch = task.launch
         visible = {} if run.devices is None else make_variables(run.devices, gpus.get_maker())
-        base = self._environments[task.env_id] | visible | task.env
+        base = (
+            self._environments[task.env_id] | visible | first_tasks.make_variables(run) | task.env
+        )
         env = engines.build_environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": run.runid,
@@ -641,14 +648,15 @@ class Dispatcher:
             raise
 
 
-def _make_copy(task: Any) -> dict[str, Any]:
+def _make_copy(task: Any, first: int | None) -> dict[str, Any]:
     """Return the column of the path to which the log of the next run is copied, if there is one."""
     patterns = {"copy_to": task.output, "copy_error_to": task.error}
     if not any(patterns.values()):
         return {}
     cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd
+    facts = cwd, task.number, task.name, task.attempts + 1, first
     return {
-        column: to_os_text(expand_pattern(text, cwd, task.number, task.name, task.attempts + 1))
+        column: to_os_text(expand_pattern(text, *facts))
         for column, text in patterns.items()
         if text is not None
     }

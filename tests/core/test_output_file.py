@@ -13,6 +13,8 @@ def test_a_pattern_is_filled_below_the_working_directory():
     filled = expand_pattern("out/{name}-{number}.{attempt}.log", "/srv", 42, "train", 2)
 
     assert filled == "/srv/out/train-42.2.log"
+    assert expand_pattern("{first}.log", "/srv", 42, "train", 2, 40) == "/srv/40.log"
+    assert expand_pattern("{first}.log", "/srv", 42, "train", 2) == "/srv/42.log"
     assert expand_pattern("/tmp/all.log", "/srv", 42, "train", 2) == "/tmp/all.log"
 
 

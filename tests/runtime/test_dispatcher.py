@@ -26,7 +26,7 @@ from app.service.tasks import actions, group_views, number_file, submit, views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull
-from db.queries import reads, transitions
+from db.queries import reads, run_outputs, transitions
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import wait_until
 from tests.service.calls import execute_sql, submit_task
@@ -144,6 +144,29 @@ async def test_a_run_of_a_group_gets_its_place_and_parameters(
     ((order,),) = fake_keeper.get_orders("spawn")
     names = ("TASKDECK_GROUP", "TASKDECK_ARRAY_INDEX", "TASKDECK_PARAM_lr")
     assert [order["env"][name] for name in names] == ["g1", "4", "0.1"]
+
+
+async def test_the_runs_of_a_batch_script_get_the_variables_of_slurm(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    await queues.queue_set(call, name="default", capacity=8)
+    await queues.pool_set(call, name="default", cpu=8)
+    task = {"argv": ["x"], "output": "{first}.log"}
+    script = task | {"env": {"SLURM_JOB_NAME": "sim", "SLURM_JOB_PARTITION": "mine"}}
+    await submit.submit(call, tasks=[task], env={}, cwd="/srv")
+    group = {"argv": ["x"], "indexes": [4, 6]}
+    await submit.submit(call, tasks=[script] * 2, env={}, cwd="/srv", group=group)
+
+    await dispatcher.run_round()
+
+    names = ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID", "JOB_PARTITION")
+    found = [
+        [order["env"].get(f"SLURM_{name}") for name in names]
+        for (order,) in fake_keeper.get_orders("spawn")
+    ]
+    assert found == [[None] * 4, ["2", "2", "4", "mine"], ["3", "2", "6", "mine"]]
+    copies = await call.db.read(run_outputs.list_copies)
+    assert sorted(copy.path for copy in copies) == ["/srv/1.log", "/srv/2.log", "/srv/2.log"]
 
 
 @pytest.mark.parametrize("count", [4, 260])

@@ -22,12 +22,6 @@ _SHELLS = ("sh", "bash", "dash", "ksh", "zsh")
 MAX_SCRIPT = 120_000
 """Maximum bytes of a script that is stored; Linux passes no longer argument to a program."""
 MAX_NAMED = 10
-_VARIABLES = (
-    'export SLURM_JOB_ID="$TASKDECK_TASK" SLURM_JOBID="$TASKDECK_TASK";'
-    ' [ -z "${TASKDECK_ARRAY_INDEX-}" ] || export SLURM_ARRAY_JOB_ID="$TASKDECK_TASK"'
-    ' SLURM_ARRAY_TASK_ID="$TASKDECK_ARRAY_INDEX";'
-)
-"""Shell text that takes the place of the first line, so that line numbers stay."""
 
 
 def read_script(path: str) -> str | None:
@@ -112,18 +106,20 @@ def _complete(session: CommandContext, args: Args, found: Translation) -> None:
 
 def _list_variables(args: Args) -> list[tuple[str, str]]:
     """Return the variables of Slurm that do not change from run to run."""
+    from app.core.slurm.variables import MARK, make_array_variables
+
     cores = str(max(1, int(args.cpu or 1)))
     found = {
-        "SLURM_JOB_NAME": args.name, "SLURM_CPUS_PER_TASK": cores, "SLURM_CPUS_ON_NODE": cores,
+        MARK: args.name, "SLURM_CPUS_PER_TASK": cores, "SLURM_CPUS_ON_NODE": cores,
         "SLURM_NTASKS": "1", "SLURM_NPROCS": "1", "SLURM_NNODES": "1", "SLURM_JOB_NUM_NODES": "1",
-        "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_SUBMIT_DIR": os.getcwd(),
+        "SLURM_SUBMIT_DIR": os.getcwd(),
     }  # fmt: skip
-    return list(found.items())
+    return list((found | (make_array_variables(args.array[0]) if args.array else {})).items())
 
 
 def _make_command(path: str, text: str, words: list[str], shown: str) -> list[str]:
     """Return the command that runs the script: its text in its shell, or else its file."""
-    first, _, rest = text.partition("\n")
+    first = text.partition("\n")[0]
     try:
         shell = shlex.split(first[2:]) if first.startswith("#!") else ["/bin/sh"]
     except ValueError:
@@ -132,9 +128,8 @@ def _make_command(path: str, text: str, words: list[str], shown: str) -> list[st
         raise Usage(f"{shown} line 1: names no interpreter. {NOT_SUBMITTED}")
     names = [os.path.basename(word) for word in shell[:2]]
     is_shell = names[0] in _SHELLS or (names[0] == "env" and names[-1] in _SHELLS)
-    body = f"{_VARIABLES}\n{rest}" if first.startswith("#!") else f"{_VARIABLES}\n{text}"
-    if is_shell and len(os.fsencode(body)) <= MAX_SCRIPT:
-        return [*shell, "-c", body, path, *words]
+    if is_shell and len(os.fsencode(text)) <= MAX_SCRIPT:
+        return [*shell, "-c", text, path, *words]
     output.print_note(f"{shown}: its file is read when the task starts, so keep it.")
     return [*shell, os.path.abspath(path), *words]
 

@@ -262,7 +262,7 @@ def _add_settings(group: Any) -> None:
         "--output",
         type=require_text,
         metavar="FILE",
-        help="copy the output to a file, too: train-{number}.log (also {name}, {attempt})",
+        help="copy the output to a file, too: train-{number}.log (also {name}, {attempt}, {first})",
     )
     add(
         "--retry-on-oom",

@@ -143,7 +143,7 @@ def parse_signal(text: str) -> str:
 def translate_pattern(text: str, user: str) -> str:
     """Return the name of an output file with the placeholders of Taskdeck."""
     known = {
-        "j": "{number}", "J": "{number}", "A": "{number}", "x": "{name}", "a": "{index}",
+        "j": "{number}", "J": "{number}", "A": "{first}", "x": "{name}", "a": "{index}",
         "u": user, "%": "%", "n": "0", "t": "0", "s": "0",
     }  # fmt: skip
 

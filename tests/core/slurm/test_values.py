@@ -88,6 +88,6 @@ def test_a_value_without_counterpart_is_refused(name: str, text: str, said: str)
 def test_patterns_of_files_are_translated():
     found = values.translate_pattern("logs/%x-%A_%4a.%u%%.out", "ann")
 
-    assert found == "logs/{name}-{number}_{index}.ann%.out"
+    assert found == "logs/{name}-{first}_{index}.ann%.out"
     with pytest.raises(ValueError, match="has no counterpart for"):
         values.translate_pattern("%N.out", "ann")
