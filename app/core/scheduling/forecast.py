@@ -40,7 +40,9 @@ OVERTAKING = 1.6
 """Factor on the latest start of tasks behind a reservation, once cores are free beside it.
 
 Tasks that are submitted later may be backfilled and delay these tasks. With this factor 80 % of the
-starts of four recorded traces are within their ranges (`python -m tests.bench.forecasts`).
+starts of four recorded traces are within their ranges (`python -m tests.bench.forecasts`). The
+factor is for estimated run times: neither for timeouts nor for the wait until a time of day, such
+as an opening, the end of a booking, or the start time of a task.
 """
 
 
@@ -194,7 +196,8 @@ class _Simulation:
         self._due: dict[int, float] = {}
         """Seconds before which a scheduled or retrying task cannot start."""
         self._runs = [_Run(run, 0.0, index) for run in view.active]
-        self._now = 0.0
+        self._now = self._since = 0.0
+        """Now, and the last time of day so far that tasks may have waited for."""
         self._depends_on_limit = self._is_contended = False
         self._first = -1
         self.starts: dict[int, TimeRange] = {}
@@ -213,18 +216,22 @@ class _Simulation:
                 return
             if not self._line and not self._later:
                 return
-            self._now = max(
-                self._now,
-                min(
-                    min((run.ends_at for run in self._runs), default=inf),
-                    min((one.due_in for one, parents in self._later if not parents), default=inf),
-                    self._find_opening() if self._windows else inf,
-                    find_next_end(self._view.bookings, self._now),
-                ),
-            )
+            end = min((run.ends_at for run in self._runs), default=inf)
+            sure = self._find_sure_time()
+            self._now = max(self._now, min(end, sure))
             if self._now == inf:
                 return
+            if sure <= self._now:
+                self._since = self._now
             self._end_runs()
+
+    def _find_sure_time(self) -> float:
+        """Return the next time of day at which a task may start, or inf."""
+        return min(
+            min((one.due_in for one, parents in self._later if not parents), default=inf),
+            self._find_opening() if self._windows else inf,
+            find_next_end(self._view.bookings, self._now),
+        )
 
     def _find_opening(self) -> float:
         """Return when the next queue with waiting tasks opens, or inf."""
@@ -271,9 +278,8 @@ class _Simulation:
         for task in started:
             run = _Run(task, self._now, self._index)
             self._runs.append(run)
-            may_wait_longer = self._is_contended and task.number != self._first
             earliest = max(first, self._due.get(task.number, 0.0))
-            when = earliest, self._now * (OVERTAKING if may_wait_longer else 1.0)
+            when = earliest, self._find_latest_start(task)
             self.starts[task.number] = when
             self._record_end(run, when)
         self._line = [task for task in self._line if task.number not in self.starts]
@@ -281,6 +287,13 @@ class _Simulation:
             for task in started:
                 if parents.get(task.number):
                     del parents[task.number]
+
+    def _find_latest_start(self, task: QueuedTask) -> float:
+        """Return when a task that starts now in this simulation starts at the latest."""
+        is_sure = not self._is_contended or self._depends_on_limit
+        if is_sure or task.number == self._first:
+            return self._now
+        return self._since + (self._now - self._since) * OVERTAKING
 
     def _note_contention(self, budgets: Iterable[PoolBudget]) -> None:
         """Note the first reserved task beside which cores are free."""

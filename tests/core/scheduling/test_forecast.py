@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.bookings import Booking
+from app.core.scheduling.forecast import OVERTAKING, make_forecast
 from app.core.scheduling.plan import LaterTask, QueuedTask
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 
@@ -77,6 +78,22 @@ def test_a_short_task_is_forecast_beside_a_reservation():
     assert {number: first for number, (first, _) in seen.may_start.items()} == {
         2: 0.0, 1: 60.0, 3: 110.0
     }  # fmt: skip
+
+
+def test_overtaking_stretches_run_times_but_neither_sure_times_nor_timeouts():
+    """Behind a reservation for four cores, beside which one core is free."""
+    big = make_task(1, cpu=4, likely=SURE)
+    queue = make_queue("q", big, make_task(2, cpu=4, likely=SURE))
+    run = make_run(10, cpu=3, likely=(100.0,) * 9)
+    long_run = make_run(10, cpu=3, likely=(1100.0,) * 9)
+    sure = Booking("r1", "p", "team=a", {"cpu": 4.0}, 0.0, 1000.0)
+
+    for view, range_of_second in (
+        (make_view(queue, run), (130.0, 130.0 * OVERTAKING)),
+        (make_view(queue, long_run, bookings=(sure,)), (1130.0, 1000.0 + 130.0 * OVERTAKING)),
+        (make_view(queue, make_run(10, cpu=3, limit=100.0)), (0.0, 130.0)),
+    ):
+        assert make_forecast(view).may_start[2] == range_of_second
 
 
 def test_a_start_that_depends_on_an_unknown_end_is_not_forecast():
