@@ -57,8 +57,8 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
     args.tags = [*found.tags.items(), *(args.tags or ())] or None
     args.name = args.name or os.path.basename(path)
     args.env = [*_list_variables(args), *found.env, *(args.env or ())]
-    for told in found.told:
-        output.print_note(f"{shown}: {sanitize(told)}")
+    for note in found.notes:
+        output.print_note(f"{shown}: {sanitize(note)}")
     if header.unread:
         lines = ", ".join(map(str, header.unread[:MAX_NAMED]))
         output.print_note(

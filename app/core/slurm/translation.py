@@ -53,7 +53,7 @@ class Translation:
     resources: dict[str, int] = field(default_factory=dict[str, int])
     tags: dict[str, str] = field(default_factory=dict[str, str])
     env: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    told: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
     faults: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     lines: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -78,10 +78,10 @@ class _Translator:
     def add(self, one: Directive) -> None:
         """Translate an option, or note its fault."""
         try:
-            told = self._translate(one)
+            note = self._translate(one)
         except ValueError as error:
             return self.result.faults.append((one.line, f"{one.text} {error}"))
-        self.result.told.append(f"{one.text} {told}")
+        self.result.notes.append(f"{one.text} {note}")
 
     def _translate(self, one: Directive) -> str:
         name = one.name

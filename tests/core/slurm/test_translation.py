@@ -32,7 +32,7 @@ def test_options_become_settings_of_submit():
         {"account": "abc"},
         [("A", "1")],
     )
-    assert found.told[:3] == [
+    assert found.notes[:3] == [
         "-J train → --name train",
         "-c 4 → --cpu 4",
         "--mem-per-cpu=1G → --memory 4096M",
@@ -54,7 +54,7 @@ def test_the_command_line_decides_also_over_wrong_values():
     found = translate_lines("--time=TAG", "--ntasks=8", given={"timeout", "cpu"})
 
     assert (found.settings, found.faults) == ({}, [])
-    assert found.told == [
+    assert found.notes == [
         "--time=TAG (the command line decides)",
         "--ntasks=8 (has no effect here)",
     ]
@@ -75,7 +75,7 @@ def test_what_one_machine_cannot_do_is_refused_with_its_line():
 def test_every_option_is_told_or_refused(name: str):
     found = translate_lines(f"--{name}" + ("=1" if name not in ("hold", "wait") else ""))
 
-    assert len(found.told) + len(found.faults) == 1
+    assert len(found.notes) + len(found.faults) == 1
 
 
 @pytest.mark.skipif(CASES is None, reason="no recorded cases")
@@ -85,4 +85,4 @@ def test_no_option_of_a_recorded_script_is_lost():
         header = read_header(path.read_text(errors="replace"))
         found = translate(header, set(), "ann")
         names = {one.name for one in header.directives}
-        assert len(found.told) + len(found.faults) == len(names) + len(header.faults), path.name
+        assert len(found.notes) + len(found.faults) == len(names) + len(header.faults), path.name
