@@ -1,16 +1,16 @@
 """Companion of one run: a process that holds the run's input open and marks its error output.
 
-The keeper starts it before the program as `python -I -S companion.py SOCKET INODE LISTENER INPUT
-ERRORS LOG INDEX`: the path and inode of its socket, and the numbers of inherited descriptors, -1
-for none. The companion is no process of the run. It ignores the signals that the keeper ignores,
-and works on over the death of runtime, keeper and guard. It ends by itself once nobody can read
-the input nor write to the error output, whoever in the run kept them.
+The keeper starts the companion before the program, as `python -I -S companion.py SOCKET INODE
+LISTENER INPUT ERRORS LOG INDEX`. Socket and inode are those of its path; the others are numbers of
+inherited descriptors, -1 for none. The companion is no process of the run. The signals that the
+keeper ignores do not end the companion, nor does the death of runtime, keeper or guard. The
+companion ends once no process can read the input nor write to the error output.
 
 * The input is a pipe. The program sees its end after the request to close it, or never.
 * The error output is a pipe, too, appended to the log as it comes. The program writes its other
   output to the log itself. The index says which parts of the log came through the companion:
-  pairs of 64-bit numbers, offset and length. A last pair with the length 0 says that a part may
-  begin at this offset and is not known yet. If the companion is killed, the program gets SIGPIPE.
+  pairs of 64-bit numbers, offset and length. A last pair with the length 0 marks an offset at
+  which a part may begin. If the companion is killed, the program gets SIGPIPE.
 
 The wire format is JSON lines, one answer for each request:
 
@@ -18,8 +18,8 @@ The wire format is JSON lines, one answer for each request:
     {"do": "close"}              {"closed": true}
     {"do": "drain"}              {"drained": true}: what was written so far is in the log
 
-A write takes all of at most 4 KiB or nothing, and maybe a part of more. It never waits. A write to
-a closed input is answered by {"closed": true}.
+A write takes all of at most 4 KiB or nothing, and maybe a part of more. No write waits. The answer
+to a write to a closed input is {"closed": true}.
 """
 
 from __future__ import annotations

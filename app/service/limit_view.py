@@ -63,7 +63,7 @@ class TagBounds(NamedTuple):
 
 
 def make_bounds(limits: Limits, bookings: Sequence[Booking]) -> TagBounds | None:
-    """Return what concerns tags, None for nothing."""
+    """Return the limits and the booked tags, or None without any."""
     booked = frozenset(one.tag for one in bookings)
     return TagBounds(limits, booked) if limits or booked else None
 
@@ -102,7 +102,7 @@ def map_subjects(
 def find_exclusions(
     budget: LimitBudget, pool: str, line: Sequence[QueuedTask]
 ) -> tuple[list[Exclusion], int]:
-    """Return which further tasks of a pool are stopped if those of a line start, and how many do.
+    """Return the tasks of a pool that are stopped if the line starts, and how many of it start.
 
     The budget is what active runs leave.
     """

@@ -49,7 +49,7 @@ def list_first(
 ) -> Sequence[Any]:
     """Return the first queued tasks of a queue, in the order of its pool.
 
-    The policy `shortest` compares at most so many.
+    The policy `shortest` compares at most `most` tasks.
     """
     if policy == PRIORITY:
         return dispatch.list_queued(c, queue, limit)

@@ -86,8 +86,8 @@ def map_oldest(c: Connection, queues: Sequence[str]) -> dict[str, str]:
 def find_longest(c: Connection, queue: str) -> Any:
     """Return the queued task that waits longest, with `since`, or None.
 
-    It waits since its submission, its start time or its last retry. Among many tasks, only those
-    submitted first are read.
+    A task waits since its submission, its start time or its last retry. Among many tasks, only
+    those submitted first are read.
     """
     return next(iter(raw_sql.fetch_rows(c, _LONGEST, (queue,))), None)
 

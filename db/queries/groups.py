@@ -1,7 +1,7 @@
 """Groups: tasks that were submitted together.
 
-A group belongs to the submission whose first task has its UUID, so a submission that is sent twice
-gets one group.
+A group has the UUID of the first task of its submission. So a submission that is sent twice gets
+one group.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def list_of_tasks(c: Connection, uuids: Iterable[str]) -> list[int]:
 
 
 def remove_empty(c: Connection, numbers: Iterable[int]) -> None:
-    """Delete those of the groups that no task belongs to."""
+    """Delete the groups to which no task belongs."""
     removed = raw_sql.fetch_column(
         c,
         "DELETE FROM groups WHERE number IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT"

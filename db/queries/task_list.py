@@ -37,8 +37,8 @@ class _Part(NamedTuple):
     def build(self, columns: str, rest: str) -> str:
         """Return a query of `columns` with the rest behind FROM, up to :limit.
 
-        A folded one leaves out the tasks of groups. It looks at no more than `MAX_EXAMINED`, so
-        100,000 tasks of a group before the others cost some 15 ms.
+        A folded list leaves out the tasks of groups. The query looks at no more than
+        `MAX_EXAMINED`, so 100,000 tasks of a group before the others cost some 15 ms.
         """
         if not self.is_folded:
             return f"SELECT {columns} FROM tasks {rest} LIMIT :limit"

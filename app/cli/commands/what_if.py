@@ -1,4 +1,4 @@
-"""`taskdeck what-if`: waits and ends of tasks before and after changes that are only supposed."""
+"""`taskdeck what-if`: waits and ends of tasks before and after supposed changes."""
 
 from __future__ import annotations
 

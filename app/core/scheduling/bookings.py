@@ -1,8 +1,8 @@
 """Bookings: amounts of a pool that only the tasks of a tag get, from a time to a time.
 
-A task without the tag that may run into a booking takes part of what the booking leaves. If
-bookings overlap, this holds for each set of them: tasks without any of their tags share what the
-whole set leaves. So each set is one more total, and the plan treats it like a limit.
+A task without the tag that may run into a booking takes part of what the booking leaves. Tasks
+without any tag of a set of overlapping bookings share what the whole set leaves. So each set is one
+more total, and the plan treats this total like a limit.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class CriticalPath(NamedTuple):
 
 
 def find_critical_path(tasks: Sequence[PathTask]) -> CriticalPath:
-    """Return the critical path. There must be no cycle; unknown parents do not count."""
+    """Return the critical path of tasks without a cycle; unknown parents do not count."""
     ends = _find_ends(tasks)
     seconds = max((end for end, _ in ends.values()), default=0.0)
     at = next((n for n, (end, _) in ends.items() if end == seconds > 0), None)

@@ -102,8 +102,8 @@ def assign_devices(
 def make_variables(devices: Sequence[str], maker: str = NVIDIA) -> dict[str, str]:
     """Return the variables of a run with these devices; without any they hide all GPUs.
 
-    AMD's libraries count the devices of CUDA_VISIBLE_DEVICES among those of
-    ROCR_VISIBLE_DEVICES, so a run gets only one of the two variables.
+    A run gets one variable: AMD's libraries count the devices of CUDA_VISIBLE_DEVICES among
+    those of ROCR_VISIBLE_DEVICES.
     """
     listed = ",".join(devices)
     variable = "ROCR_VISIBLE_DEVICES" if maker == AMD else "CUDA_VISIBLE_DEVICES"

@@ -45,7 +45,7 @@ def make_group_subject(number: int) -> str:
 
 
 def format_subject(subject: str) -> str:
-    """Return a subject as users write it: `team=a`, `g12`. It is not sanitized."""
+    """Return a subject, not sanitized, as users write it: `team=a`, `g12`."""
     return subject.removeprefix("=")
 
 

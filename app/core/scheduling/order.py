@@ -1,8 +1,8 @@
 """Order of the waiting tasks in a pool: its policy, and its ageing.
 
 A policy orders tasks of queues with the same priority. Tasks that somebody moved to the front come
-first under each policy. The oldest task goes first, before all of these, once it has waited for the
-ageing of the pool: a long time, so that priorities win and still nothing starves.
+first under each policy. Once the oldest task has waited for the ageing of the pool, it goes before
+all of these. The ageing is a long time, so that priorities win and still nothing starves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNKNOWN_RUN = 86400.0
 WEEK = 7 * 86400.0
 """Default seconds of waiting after which the oldest task of a pool goes first."""
 NEVER = "never"
-"""Word for no such time, which is stored as 0."""
+"""Word for no ageing, which is stored as 0."""
 
 _WORDS = {FIFO: "first come, first served", PRIORITY: "by priority", SHORTEST: "shortest first"}
 

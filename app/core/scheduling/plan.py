@@ -1,15 +1,14 @@
 """Dispatch decision: the tasks that start now, and the task with a reservation in each pool.
 
-EASY backfilling (Lifka 1995) on any number of resources. The first task in order that does not fit
-its pool gets a reservation at the time when enough runs will have ended. A later task starts
-earlier only if it ends by then or fits beside the reserved task. Each pool has one reservation. A
-task of the reserved task's queue takes the last slot of that queue only if its limit ends it by
-then. The first task of a full queue gets a reservation, too, if a slot is free before the resources
-are.
+EASY backfilling (Lifka 1995) on any number of resources. Each pool has at most one reservation. The
+first task in order that does not fit gets it, at the time when enough runs will have ended. A later
+task starts earlier only if it ends by then or fits beside the reserved task. The last slot of the
+reserved task's queue goes only to a task whose timeout ends it by then. The first task of a full
+queue gets a reservation, too, if a slot is free before the resources are.
 
 Pools share nothing but the shared resources and limits. A task that needs one of these must not
-delay the reserved task of another pool. A task that a limit stops is skipped (see `limits`). Times
-are seconds from now as floats.
+delay the reserved task of another pool. A task that a limit or a booking stops is skipped (see
+`limits`). Times are seconds from now as floats.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +27,7 @@ ACTIVE = "active"
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool: what it has in all. `status` is active, paused or draining."""
+    """A pool with its total amounts. `status` is active, paused or draining."""
 
     name: str
     totals: Amounts
@@ -43,8 +42,8 @@ class QueuedTask:
     `expected` is the run time in seconds that the plan counts on; None is unbounded. `likely` holds
     equally likely run times from past runs, for forecasts only. `limit` is the timeout. `rank`
     replaces the priority in pools with another policy (see `order`). `subjects` are the tags and
-    the group that limits bound. `aged_since` is the UNIX time since when the task waits, if it has
-    waited so long that it goes first in its pool.
+    the group that limits bound. `aged_since` is set if the task goes first by the ageing of its
+    pool: the UNIX time since when the task waits.
     """
 
     uuid: str
@@ -417,14 +416,14 @@ def decide(view: DispatchView) -> DispatchDecision:
 
 
 def make_limit_budget(view: DispatchView, now: float = 0.0) -> LimitBudget | None:
-    """Return the amounts of limits and beside bookings at a time, None without any."""
+    """Return what limits and bookings leave at a time, before any run; None without any."""
     bookings = view.bookings
     beside = list_bounds(bookings, view.pools, view.shared, now) if bookings else ()
     return LimitBudget(view.limits, beside) if view.limits or beside else None
 
 
 def _cut_depths(view: DispatchView) -> DispatchView:
-    """Return the view with the tasks that a round looks at."""
+    """Return the view with only the tasks that a round looks at."""
     if all(queue.depth is None or len(queue.waiting) <= queue.depth for queue in view.queues):
         return view
     cut = (replace(queue, waiting=queue.waiting[: queue.depth]) for queue in view.queues)
@@ -432,10 +431,9 @@ def _cut_depths(view: DispatchView) -> DispatchView:
 
 
 def split_view(view: DispatchView) -> list[DispatchView]:
-    """Return parts of a view that do not affect each other: a pool each, or pools that share.
+    """Return parts of a view that do not affect each other: one pool, or all pools that share.
 
-    All pools with a queue that can use a shared resource, or with a task that a limit bounds, are
-    one part.
+    Pools share if they can use a shared resource, or have a task that a limit bounds.
     """
     bound = _find_bound_pools(view) if view.limits else ()
     linked = [
@@ -536,8 +534,8 @@ def _try_start(
 ) -> bool:
     """Start a task if allowed; reserve resources for the first one that does not fit.
 
-    Add its queue to `full` if the queue has no free slot. Of a full queue only the first task that
-    no limit stops gets here, so only that task may get a reservation.
+    Add its queue to `full` if the queue has no free slot. So of a full queue, only the first task
+    that no limit stops may get a reservation.
     """
     free = slots[task.queue]
     if limits is not None and _is_stopped(task, room, free, limits):
@@ -559,7 +557,7 @@ def _try_start(
 
 
 def _is_stopped(task: QueuedTask, room: PoolBudget, slots: int, limits: LimitBudget) -> bool:
-    """Return True if limits or bookings stop a task. Later ones may have to wait behind it."""
+    """Return True if limits or bookings stop a task, behind which later tasks may have to wait."""
     lacking = limits.find_lacking(task, room.pool.name)
     if lacking and slots >= 1 and room.can_ever_fit(task.needs):
         limits.add_first(task, room.pool.name, lacking)

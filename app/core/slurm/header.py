@@ -1,7 +1,7 @@
 """`#SBATCH` lines of a batch script, as Slurm reads them.
 
-Lines before the first command count. An option may have a short name, or a long one that is cut
-off as long as it is unique; a comment may follow.
+Lines before the first command count. An option has a short name, or a long one; a unique beginning
+of a long name is enough. A comment may follow.
 """
 
 from __future__ import annotations

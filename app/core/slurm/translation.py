@@ -43,10 +43,10 @@ _COUNTS = {"nodes": _ONE_MACHINE} | dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Settings by the names of submit's options, and what to tell.
+    """Settings by the names of submit's options, with notes and faults.
 
-    `resources`, `tags` and `env` add to those of the command line. `mail` is who hears of ends.
-    `faults` are (line, sentence); `lines` tells where an option came from.
+    `resources`, `tags` and `env` add to those of the command line. `notes` say what each option
+    became. `faults` are (line, sentence); `lines` has the line of each setting.
     """
 
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -59,7 +59,7 @@ class Translation:
 
 
 def translate(header: ScriptHeader, given: Set[str], user: str) -> Translation:
-    """Translate the options of a script. Those that the command line has (`given`) do not count."""
+    """Translate the options of a script, except those that the command line has (`given`)."""
     last = {one.name: one for one in header.directives}
     found = _Translator(given, user, last)
     for one in last.values():
@@ -172,7 +172,7 @@ _FIELDS: dict[str, Sequence[str]] = {
     "export": ("keep_env",), "mail-type": ("notify", "notify_on"), "hold": ("hold",),
     "wait": ("wait",), "test-only": ("dry_run",),
 }  # fmt: skip
-"""Options of submit that decide instead of an option of the script."""
+"""Options of submit that win over an option of the script."""
 
 _TRANSLATORS: dict[str, Callable[[_Translator, str], str]] = {
     "job-name": lambda to, text: to.set("name", text),

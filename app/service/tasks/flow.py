@@ -25,8 +25,8 @@ async def show_flow(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return a group, or the group of a task, or the tasks connected with a task.
 
     The tasks are in the order of a tree. `seconds` is measured, or expected from past runs, or
-    null; `critical_seconds` and `left_seconds` are those of the longest chain of tasks, in all and
-    from now on, if nothing else had to be waited for.
+    null. `critical_seconds` is the time of the longest chain of tasks, `left_seconds` the same from
+    now on; both leave out all other waiting.
     """
     return await call.db.read(_read_flow, id)
 

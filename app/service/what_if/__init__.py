@@ -1,1 +1,1 @@
-"""What-if: the forecast before and after changes that are only supposed."""
+"""What-if: the forecast before and after supposed changes."""

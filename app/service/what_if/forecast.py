@@ -1,4 +1,4 @@
-"""Verb `forecast`: waits and ends of tasks before and after changes that are only supposed."""
+"""The verb `forecast`: waits and ends of tasks before and after supposed changes."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ async def forecast_changes(
     cancel: Sequence[str | int] = (),
     lines: str | None = None,
 ) -> dict[str, Any]:
-    """Forecast waits and ends before and after changes that are only supposed.
+    """Forecast waits and ends before and after supposed changes.
 
     `settings` are `KEY=VALUE` texts, `cancel` tasks, `lines` new tasks as JSON lines. Times are in
-    seconds from now; in `tasks`, `before` or `after` is None for a task that is not there, and
-    `at_most` is true if only timeouts tell. `steps` are the verbs that would make the changes,
-    without the submission.
+    seconds from now. In `tasks`, `before` or `after` is None for a task that is not there;
+    `start_at_most` and `end_at_most` are true if only timeouts tell. `steps` are the verbs that
+    would make the changes, without the submission.
     """
     case = await _read_case(call, settings, cancel, lines)
     return {

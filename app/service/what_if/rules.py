@@ -73,7 +73,7 @@ def read_rules(c: Connection) -> Rules:
 def read_subjects(
     c: Connection, began: Mapping[int, float | None], changed: Mapping[int, str]
 ) -> dict[int, RuleSubject]:
-    """Return the stored tasks by number; `began` has those, `changed` other queues of some."""
+    """Return the tasks of `began` by number; `changed` has new queues of some."""
     rows = reads.map_by_number(c, list(began))
     fires = rule_values.map_fire_times(c, [row.uuid for row in rows.values()])
     pools = {queue.name: queue.pool for queue in reads.list_queues(c)}

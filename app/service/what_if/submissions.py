@@ -1,4 +1,4 @@
-"""Tasks that are only supposed to be submitted, as the forecast needs them."""
+"""New tasks of a supposed submission, as the forecast needs them."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def _find_parents(
 ) -> tuple[list[list[int]], list[list[int]], set[int]]:
     """Return the numbers of unmet parents, and of those that need only start, by position.
 
-    The third part are the positions of tasks that stay: a task is held, waits for a failure, or
-    has a parent that stays or never ends as the task needs it.
+    The third part are the positions of tasks that stay. A task stays if it is held, waits for a
+    failure, or has a parent that stays or never ends as the task needs.
     """
     stored = {e.parent for e in edges if isinstance(e.parent, str)}
     known = {row.uuid: row for row in reads.list_by_uuid(c, list(stored))} if stored else {}
