@@ -1,6 +1,6 @@
 """Copies of the logs of runs to the files that their users named.
 
-The log stays the whole truth, so a full disk or a missing folder costs nothing but the copy. A file
+The log stays the whole truth, so a full disk costs nothing but the copy. A file
 is an exact copy of the log of its run, or of its output or error output alone, written in place
 while the run writes: a copy that a crash interrupted begins again. Files are opened with the rights
 of the user, and only regular files.
@@ -15,6 +15,7 @@ import os
 import stat
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from app import log_parts, paths
@@ -101,6 +102,7 @@ class OutputCopier:
         except FileNotFoundError:
             return True  # removed by retention, or not yet there
         try:
+            make_folder(os.path.dirname(copy.path), copy.umask)
             target = open_target(copy.path, copy.umask)
         except BaseException:
             os.close(source)
@@ -140,6 +142,16 @@ def _choose_part(copy: OutputCopy) -> LogPart:
     if copy.column == "copy_error_to":
         return LogPart.ERROR
     return LogPart.OUTPUT if copy.is_split else LogPart.ALL
+
+
+def make_folder(path: str, umask: int) -> None:
+    """Make the folder and those above it that are missing, with the mode of the task's umask."""
+    if not path or os.path.isdir(path):
+        return
+    make_folder(os.path.dirname(path), umask)
+    with suppress(FileExistsError):  # a file in its place is named when the copy is opened
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o777 & ~umask)
 
 
 def open_target(path: str, umask: int) -> int:

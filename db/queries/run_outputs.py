@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.states import ACTIVE_SQL
+from db.states import ACTIVE_SQL, ENDED, as_sql
 
 
 class OutputCopy(NamedTuple):
@@ -33,6 +33,13 @@ COPIES = tuple(
 )
 
 
+TELL_TASK = (
+    "UPDATE tasks SET reason = coalesce(reason || '; ', '') || ?1, updated_at = ?2 WHERE uuid ="
+    " (SELECT task_id FROM instances WHERE runid = ?3) AND attempts = (SELECT attempt FROM"
+    f" instances WHERE runid = ?3) AND status IN {as_sql(ENDED)}"
+)
+
+
 def list_copies(c: Connection) -> list[OutputCopy]:
     """Return the copies that are not complete."""
     return [
@@ -43,7 +50,10 @@ def list_copies(c: Connection) -> list[OutputCopy]:
 
 
 def finish_copies(c: Connection, ended: Sequence[tuple[OutputCopy, str | None]]) -> None:
-    """Mark copies as complete or, with a reason, as given up; the run shows the reason."""
+    """Mark copies as complete or, with a reason, as given up.
+
+    The run shows the reason, and its task too if no later run has ended.
+    """
     now = timestamps.now()
     for column in COLUMNS:
         raw_sql.execute_statements(
@@ -52,3 +62,5 @@ def finish_copies(c: Connection, ended: Sequence[tuple[OutputCopy, str | None]])
             " coalesce(reason || '; ', '') || ?1 END, updated_at = ?2 WHERE runid = ?3",
             [(reason, now, copy.runid) for copy, reason in ended if copy.column == column],
         )
+    failed = [(reason, now, copy.runid) for copy, reason in ended if reason is not None]
+    raw_sql.execute_statements(c, TELL_TASK, failed)

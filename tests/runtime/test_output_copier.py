@@ -83,6 +83,17 @@ async def test_the_next_runtime_completes_a_copy(
     assert dispatcher.db.changes == changes
 
 
+def test_the_folders_of_a_copy_are_made(tmp_path: Path):
+    output_copier.make_folder(str(tmp_path / "a" / "b"), 0o027)
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o750
+
+    (tmp_path / "file").touch()
+    output_copier.make_folder(str(tmp_path / "file"), 0o027)
+    with pytest.raises(NotADirectoryError):
+        output_copier.make_folder(str(tmp_path / "file" / "b"), 0o027)
+
+
 async def test_a_copy_waits_for_a_missing_folder(
     call: Call, dispatcher: Dispatcher, run: tuple[str, Path]
 ):
@@ -110,6 +121,9 @@ async def test_a_copy_that_cannot_be_is_named_by_its_run(
     found = await show_run(call)
     assert found["status"] == "succeeded"
     assert found["reason"].startswith(f"output not copied to {target}: ")
+    assert (await views.show(call, id=1))["reason"] == found["reason"]
+    (answer,) = await views.explain(call, ids=[1])
+    assert answer["reasons"][0]["text"] == f"succeeded: {found['reason']}"
 
 
 async def test_a_full_disk_delays_a_copy(

@@ -57,7 +57,9 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
     tasks, group = _make_tasks(args)
     if command is not None:
         tasks = [{**task, "argv": command} for task in tasks]
-    stored = _send(session, args, tasks, group, context.collect_shell_context(args))
+    where = context.collect_shell_context(args)
+    context.check_output_folders(args, where["cwd"])
+    stored = _send(session, args, tasks, group, where)
     if args.dry_run:
         return _print_dry_run(args, stored)
     return _print_and_wait(session, args, stored)

@@ -44,6 +44,25 @@ def collect_context_changes(args: Args, unchanged: str) -> dict[str, Any]:
     return found | ({"env": dict(args.env)} if args.env else {})
 
 
+def check_output_folders(args: Args, cwd: str) -> None:
+    """Raise Usage if the folder of --output or --error is fixed and does not exist.
+
+    A folder with a placeholder in its name is made when the task starts.
+    """
+    for option in ("output", "error"):
+        folder, _, _ = (getattr(args, option) or "").rpartition("/")
+        path = os.path.join(cwd, folder)
+        if "{" in folder or os.path.isdir(path):
+            continue
+        from shlex import quote
+
+        shown = truncate(sanitize(folder), 200)
+        what = "is not a folder" if os.path.exists(path) else "does not exist"
+        made = truncate(sanitize(quote(path)), 200)
+        hint = "" if os.path.exists(path) else f"Make it: mkdir -p {made}"
+        raise Usage(f"--{option}: the folder {shown} {what}. {NOT_SUBMITTED}", hint)
+
+
 def resolve_directory(folder: str | None, unchanged: str) -> str:
     """Return the working directory, absolute. Raise Usage if it does not exist."""
     try:

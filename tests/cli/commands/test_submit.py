@@ -265,6 +265,8 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["--name", "a/b", "--", "true"], b"", 2, '--name must not contain "/"'),
         (["--name"], b"", 2, "--name needs a value"),
         (["--cwd", "/no/such/dir", "--", "true"], b"", 2, "/no/such/dir does not exist on"),
+        (["--output", "/no/a/x.log", "--", "true"], b"", 2, "/no/a does not exist. Nothing was"),
+        (["--error", "/no/a/x.log", "--", "true"], b"", 2, "Make it: mkdir -p /no/a"),
         (["--keep-env", "NO_SUCH_NAME_HERE", "--", "true"], b"", 2, "which is not set here"),
         (["greet", "ann"], b"", 2, '"ann" is unexpected'),
         (["greet", "-p", "x"], b"", 2, "-p must be written NAME=VALUE"),
