@@ -71,9 +71,10 @@ DUTY_SECONDS = 0.5
 class StagedFile:
     """Locked file of the rows of one submission: a header, then lines of up to `PART` rows.
 
-    The header holds the columns that all tasks share, the environment, the author, and name and
-    limit of the `group`. A row is a packed task (`packed_task.pack_task`) without those columns,
-    and maybe its dependencies.
+    The header holds the names of the columns, those that all tasks share, the environment, the
+    author, and name and limit of the `group`. The names let a later version store the rows. A row
+    is a packed task (`packed_task.pack_task`) without the shared columns, and maybe its
+    dependencies.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class StagedFile:
     def add(self, row: list[Any]) -> None:
         """Append a packed task."""
         if not self.start:
+            self._author["columns"] = packed_task.COLUMNS
             self._author["common"] = row[-len(packed_task.COMMON_COLUMNS) :]
             self.start = self._file.write(_encode_line(self._author))
         del row[-len(packed_task.COMMON_COLUMNS) :]
@@ -270,7 +272,8 @@ def _store_some(c: Connection, path: Path) -> bool:
         if "group" in header:
             name, most = header["group"]
             number = groups.create(c, path.name[:36], name, header["by"], most)
-            header["common"][packed_task.GROUP_IN_COMMON] = number
+            place_from_end = header["columns"].index("group_number") - len(header["columns"])
+            header["common"][place_from_end] = number
         file.seek(place)
         end = time.monotonic() + STEP_SECONDS
         while line := file.readline():
@@ -284,13 +287,16 @@ def _store_some(c: Connection, path: Path) -> bool:
 
 def _store_rows(c: Connection, rows: list[list[Any]], header: Mapping[str, Any]) -> None:
     common, links = header["common"], []
-    width = packed_task.PACKED_WIDTH - len(common)
+    columns = tuple(header.get("columns", packed_task.UNTOLD_COLUMNS))
+    width = len(columns) - len(common)
     for row in rows:
         if len(row) > width:
             links += [
                 {"task_id": row[0], "parent_id": parent, "kind": kind} for parent, kind in row.pop()
             ]
         row += common
+    if columns != packed_task.COLUMNS:
+        rows = [packed_task.arrange_row(row, columns) for row in rows]
     transitions.submit_rows(c, rows, links, header["by"])
 
 

@@ -23,7 +23,7 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, bulk, lookup, number_file, submit, views
 from db.errors import DiskFull
-from db.queries import counters, task_numbers
+from db.queries import counters, packed_task, task_numbers
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 MANY = submit.SMALL_BATCH + 51
@@ -379,6 +379,35 @@ async def test_tasks_behind_the_same_stored_task_look_it_up_once(
 
     assert asked == ["setup", "gone"]
     assert len(found["refused"]) == len(found["numbers"]) == MANY
+
+
+@pytest.mark.parametrize("are_told", [True, False])
+async def test_a_later_version_stores_what_an_earlier_one_accepted(call: Call, are_told: bool):
+    columns, lines = (
+        packed_task.UNTOLD_COLUMNS,
+        (make_text(1, name="a") + make_text(MANY, after=["a"])),
+    )
+    staging = await stage(call, lines, make_uuid7())
+    await call.db.write(staging.publish)
+    staging.file.close()
+    header, *parts = map(json.loads, staging.file.path.read_text().splitlines())
+    assert tuple(header.pop("columns")) == packed_task.COLUMNS
+    header["common"].pop()
+    places = [packed_task.COLUMNS.index(name) for name in columns[:-3]]
+    width = len(packed_task.COLUMNS) - len(packed_task.COMMON_COLUMNS)
+    parts = [[[*map(row.__getitem__, places), *row[width:]] for row in part] for part in parts]
+    head = json.dumps(header | ({"columns": columns} if are_told else {}))
+    staging.file.path.write_text("\n".join(map(json.dumps, parts)).join([f"{head}\n", "\n"]))
+    await call.db.write(
+        counters.set_value, task_numbers.SUBMISSIONS + staging.file.path.name, len(head) + 1
+    )
+
+    await bulk.finish_interrupted(call.db, call.home)
+
+    assert list_files(call) == []
+    assert await execute_sql(
+        call, "SELECT status, count(*), count(submitted_by), count(stdin) FROM tasks GROUP BY 1"
+    ) == [("blocked", MANY, MANY, 0), ("queued", 1, 1, 0)]
 
 
 async def test_a_damaged_file_does_not_keep_other_submissions_waiting(call: Call):
