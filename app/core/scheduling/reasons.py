@@ -21,6 +21,7 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
+from app.core.scheduling.run_stats import REQUEST_MARGIN
 from app.core.scheduling.waiting_task import WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
@@ -30,10 +31,15 @@ from app.core.text.units import (
     format_estimate,
     format_ordinal,
     format_wait_range,
+    parse_duration,
 )
 
 SHORT_WIDTH = 44
 MAX_PARENTS = 5
+RESERVATION_SHARE = 0.9
+"""Share of the time until a reservation starts that a task which starts before it may use."""
+MIN_EARLY_LIMIT = 60.0
+"""Minimum seconds of a timeout that lets a task end before a booking begins."""
 RESTORE_HOLDER = "restore"
 """Holder of tasks that may have run after the backup that was restored."""
 PARENT_ENDINGS = {
@@ -92,7 +98,10 @@ class ResourceNeed:
 
 @dataclass(frozen=True, slots=True)
 class LimitNeed(ResourceNeed):
-    """An amount that a task takes of a limit; `first` is the number of a task that goes first."""
+    """An amount that a task takes of a limit; `first` is the number of a task that goes first.
+
+    What is free is below 0 if the limit is lower than what runs hold.
+    """
 
     subject: str = ""
     first: int | None = None
@@ -277,7 +286,7 @@ def _make_limit_need(case: WaitingTask, key: LimitKey, need: float) -> LimitNeed
     return LimitNeed(
         key.resource,
         need,
-        max(0.0, free),
+        free,
         total,
         sorted(runs, key=lambda run: get_known_end(run.ends_in)),
         subject=key.subject,
@@ -299,6 +308,9 @@ def _explain_limits(case: WaitingTask) -> Iterator[WaitReason]:
             runs, _ = _find_sufficient_ends(need)
             asked = "" if need.name == RUNNING else f"needs {needs}, "
             ends = f"#{runs[-1].number} ends {_format_end(runs)}" if runs else None
+            if len(runs) > 1:
+                many = format_count(len(runs))
+                ends = f"{many} must end, #{runs[-1].number} the last {_format_end(runs)}"
             yield WaitReason(
                 need.code,
                 _join_parts(f"{need.title}: {asked}{use}", ends or _NO_END),
@@ -314,10 +326,25 @@ def find_booking_stops(case: WaitingTask) -> list[BookingBound]:
     plan = case.context.limits
     if plan is None or not plan.beside or case.subject.uuid in case.context.starts:
         return []
-    task = next((one for one in case.queue.waiting if one.uuid == case.subject.uuid), None)
+    task = _find_in_line(case)
     lacking = plan.find_lacking(task, case.queue.pool) if task else ()
     found = {key.resource: key for key in reversed(lacking) if isinstance(key, BookingKey)}
     return [plan.get_bound(key) for key in found.values()]
+
+
+def _find_in_line(case: WaitingTask) -> QueuedTask | None:
+    return next((one for one in case.queue.waiting if one.uuid == case.subject.uuid), None)
+
+
+def find_early_limit(case: WaitingTask, bound: BookingBound) -> float | None:
+    """Return a timeout that ends a task before a booking begins.
+
+    Return None if there is too little time, by the past runs of the task too.
+    """
+    limit = parse_duration(format_age(bound.begins_in * RESERVATION_SHARE))
+    task = _find_in_line(case)
+    least = task.likely[-1] * REQUEST_MARGIN if task and task.likely else 0.0
+    return limit if limit >= max(MIN_EARLY_LIMIT, least) else None
 
 
 def _explain_bookings(case: WaitingTask) -> Iterator[WaitReason]:
@@ -331,7 +358,8 @@ def _explain_bookings(case: WaitingTask) -> Iterator[WaitReason]:
         hint = None
         if bound.begins_in > 0:
             when = f"from {_format_moment(case, bound.begins_in)}"
-            if case.budget.has_free(case.subject.needs) and not case.is_full:
+            fits = case.budget.has_free(case.subject.needs) and not case.is_full
+            if fits and find_early_limit(case, bound) is not None:
                 hint = f"a timeout below {format_age(bound.begins_in)} would let it start now"
         first = plan.firsts.get(bound.key) if plan else None
         behind = (

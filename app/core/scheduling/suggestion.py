@@ -12,7 +12,7 @@ from app.core.scheduling.explain import explain
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
 from app.core.scheduling.run_stats import RunStats, format_exact_memory
 from app.core.scheduling.waiting_task import Explanation, TaskState
-from app.core.text.units import format_number, format_wait_range
+from app.core.text.units import format_exact_duration, format_number, format_wait_range
 
 SOONER_RATIO = 0.9
 """Maximum ratio of new to old waiting time that counts as sooner."""
@@ -213,7 +213,7 @@ def _make_sentence(parts: Sequence[str]) -> str:
 _OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {
     "memory": format_exact_memory,
     "cpu": format_number,
-    "timeout": lambda seconds: f"{format_number(seconds)}s",
+    "timeout": format_exact_duration,
 }
 
 

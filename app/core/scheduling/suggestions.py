@@ -23,8 +23,10 @@ from app.core.scheduling.plan import (
     QueueView,
 )
 from app.core.scheduling.reasons import (
+    RESERVATION_SHARE,
     ResourceNeed,
     find_booking_stops,
+    find_early_limit,
     find_limit_stops,
     find_needs,
     find_unknown_ends,
@@ -52,12 +54,16 @@ from app.core.scheduling.suggestion import (
 )
 from app.core.scheduling.waiting_task import ParentTask, WaitingTask
 from app.core.text.sanitize import sanitize
-from app.core.text.units import format_age, format_count, format_memory, format_number
+from app.core.text.units import (
+    format_age,
+    format_count,
+    format_memory,
+    format_number,
+    parse_duration,
+)
 
 MAX_SUGGESTIONS = 6
 """Maximum number of suggestions."""
-RESERVATION_SHARE = 0.9
-"""Share of the time until a reservation starts that a backfilled task may use."""
 MIN_RUN_TIMEOUT = 1800.0
 """Minimum seconds that a suggested timeout leaves to a run."""
 MAX_TRIALS = 3
@@ -67,7 +73,7 @@ MAX_TRIALS = 3
 def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
     """Return suggestions, best first.
 
-    Suggestions that lose work come later, and a queue of another pool comes last. Return nothing
+    A queue of another pool comes later, and what loses the work of a run comes last. Return nothing
     if dispatch is halted or the task is about to start.
     """
     codes = {reason.code for reason in world.why.reasons}
@@ -87,8 +93,8 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
             found,
             key=lambda suggestion: (
                 suggestion.worth > 3,
-                suggestion.other_pool,
                 suggestion.asks is not None,
+                suggestion.other_pool,
                 suggestion.worth,
             ),
         )
@@ -207,6 +213,8 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
     if past.usual is None:
         return
     limit = float(ceil(max(past.usual.p95 * REQUEST_MARGIN, kept.starts_in * RESERVATION_SHARE)))
+    if (readable := parse_duration(format_age(limit))) >= past.usual.p95 * REQUEST_MARGIN:
+        limit = readable
     if (world.task.expected or inf) <= limit:
         return
     worth, gain = predict_gain(world, world.view, replace(world.task, expected=limit))
@@ -392,10 +400,10 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
 
 def _suggest_early_end(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout that ends the task before a booking begins."""
-    begins_in = min((bound.begins_in for bound in find_booking_stops(case)), default=0.0)
-    limit = begins_in * RESERVATION_SHARE // 60 * 60
-    usual = world.past.usual if world.past else None
-    if limit < 60 or (usual and usual.p95 * REQUEST_MARGIN > limit):
+    stops = find_booking_stops(case)
+    first = min(stops, key=lambda bound: bound.begins_in, default=None)
+    limit = first and find_early_limit(case, first)
+    if limit is None:
         return
     shorter = replace(world.task, limit=limit, expected=min(world.task.expected or inf, limit))
     worth, gain = predict_gain(world, world.view, shorter)

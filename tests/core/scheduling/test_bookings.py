@@ -105,6 +105,26 @@ def test_a_reason_tells_the_booking_and_the_timeout_that_would_help():
     assert (best.args["fields"], best.worth) == ({"timeout": 9720.0}, 0)
 
 
+def test_no_timeout_is_named_that_could_not_help():
+    """A booking begins too soon, or past runs take longer."""
+    slow = replace(ask(1, 4), expected=2.5 * HOUR, likely=(2.5 * HOUR,) * 9)
+    for task, booking in ((ask(1, 4), book(6, 18, HOUR)), (slow, book(6, 3 * HOUR, 9 * HOUR))):
+        view, why = explain_first(task, booking)
+
+        assert "timeout" not in why.reasons[0].text
+        found = find_suggestions(WhatIf(view, make_state(task), task, why))
+        assert "timeout" not in [one.name for one in found]
+
+
+def test_a_long_timeout_is_suggested_in_days_and_hours():
+    task = ask(1, 4)
+    view, why = explain_first(task, book(6, 159.9 * HOUR, 999 * HOUR))
+
+    (best, *_) = find_suggestions(WhatIf(view, make_state(task), task, why))
+
+    assert best.command == ("taskdeck", "set", "1", "--timeout", "5d23h")
+
+
 def test_a_reason_tells_when_a_current_booking_ends():
     _, why = explain_first(ask(1, 4), book(6, -HOUR, HOUR))
 

@@ -12,6 +12,8 @@ from app.core.scheduling.explain import explain
 from app.core.scheduling.forecast import make_forecast
 from app.core.scheduling.limits import RUNNING, LimitBudget, list_uses
 from app.core.scheduling.plan import DispatchView, QueuedTask, decide, make_plan, split_view
+from app.core.scheduling.suggestion import WhatIf
+from app.core.scheduling.suggestions import find_suggestions
 from app.core.scheduling.waiting_task import TaskState
 from tests.core.scheduling.builders import (
     make_pool,
@@ -88,6 +90,21 @@ def test_a_reason_tells_the_use_of_a_limit_and_the_next_end():
     assert why.reasons[0].text == "limit team=a: 4 of 4 running; #2 ends in ~3m"
     assert why.reasons[0].short == why.reasons[0].text
     assert why.expected_in and 170 < why.expected_in[0] < why.expected_in[1] < 230
+
+
+def test_a_limit_below_what_runs_tells_how_many_must_end_and_a_limit_that_helps():
+    waiting = make_task(1, subjects=A)
+    runs = [make_run(n, subjects=A, limit=60.0 * n, ends_in=60.0 * n) for n in range(2, 6)]
+    lowered = {"team=a": {RUNNING: 2.0}}
+    view = make_view(make_pool(cpu=9), make_queue("q", waiting), *runs, limits=lowered)
+
+    why = explain(view, make_state(waiting), 0)
+
+    told = "limit team=a: 4 of 2 running; 3 must end, #4 the last in ~4m"
+    assert why.reasons[0].text == told
+    (best, *_) = find_suggestions(WhatIf(view, make_state(waiting), waiting, why))
+    assert best.command == ("taskdeck", "limit", "set", "team=a", "--running", "5")
+    assert best.gain == "it starts at once"
 
 
 def test_a_reason_names_the_task_that_goes_first():

@@ -267,7 +267,7 @@ def test_a_timeout_lets_a_short_task_backfill():
         "timeout"
     ]
 
-    assert cure.command == ("taskdeck", "set", "6", "--timeout", "3240s")
+    assert cure.command == ("taskdeck", "set", "6", "--timeout", "54m")
     assert cure.gain == "12 past runs, p95 1m; longer runs are stopped; it starts at once"
     assert cure.undo[0].args["fields"] == {"timeout": None}
 
@@ -331,6 +331,14 @@ def test_suggestions_that_lose_work_come_later_and_hints_last():
     )
 
     assert [cure.name for cure in found] == ["less", "cancel-1043", "front"]
+
+
+def test_cancelling_a_run_comes_after_a_move_to_another_pool():
+    others = make_pool(memory=64 * 1024, named={"gpu": 9}), make_queue("far", pool="p")
+
+    found = find_suggestions(make_what_if(make_gpu_view(SWEEP, others=others), SWEEP))
+
+    assert [cure.name for cure in found if cure.verb] == ["queue", "cancel-1043"]
 
 
 def test_hostile_names_are_sanitized():
