@@ -104,10 +104,18 @@ async def apply_to_tasks(
     return {**total, "done": _merge_counts(total["done"])} if is_brief else total
 
 
+_NOTHING = "nothing to "
+
+
+def is_nothing(note: str) -> bool:
+    """Return True for the note that groups have no task for a verb."""
+    return note.startswith(_NOTHING)
+
+
 def _describe_nothing(verb: str, idents: Sequence[str | int], states: Sequence[str]) -> str:
     words = [state.replace("_", " ") for state in states]
     listed = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-    return f"nothing to {verb.split()[0]}: no task of {' '.join(map(str, idents))} is {listed}."
+    return f"{_NOTHING}{verb.split()[0]}: no task of {' '.join(map(str, idents))} is {listed}."
 
 
 def _apply(c: Connection, work: _Work, ids: Ids) -> dict[str, Any]:

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from app.core.scheduling.reasons import PARENT_ENDINGS
-from app.core.verb_states import VERB_STATES
+from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict
 from app.service.context import Call
-from app.service.tasks.apply import Ids, Select, apply_to_tasks, format_number, get_uuids, make_note
+from app.service.tasks import lookup
+from app.service.tasks.apply import (
+    Ids,
+    Select,
+    apply_to_tasks,
+    format_number,
+    get_uuids,
+    is_nothing,
+    make_note,
+)
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.option_values import ENDS, validate
 from db import timestamps
@@ -33,20 +42,20 @@ async def retry(
 
     `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
     refused. With `with_dependents`, the tasks that were cancelled because of these wait for them
-    again, also if these have been retried before. With `failed`, only tasks that failed, timed out
-    or were lost run again; of a group these are the usual ones.
+    again, also if these were retried before or succeeded meanwhile. With `failed`, only tasks that
+    failed, timed out or were lost run again; of a group these are the usual ones.
     """
     expected = validate("ends", ENDS, ends or {})
     pending = {*await call.db.read(pending_parents.list_uuids)}
     leaders = list[str]()
 
     def may(row: AnyTask) -> None:
+        if with_dependents and (left := _describe_leader(row, again)):
+            leaders.append(row.uuid)
+            raise make_note(left)
         if failed and row.status not in FAILED:
             raise make_note(f"{format_number(row)} is {row.status}, not failed.")
         if row.status not in ENDED:
-            if with_dependents:
-                leaders.append(row.uuid)
-                raise make_note(f"{format_number(row)} is {row.status} already.")
             raise Conflict(
                 f"{format_number(row)} is {row.status}: only a task that has ended runs again."
             )
@@ -74,9 +83,27 @@ async def retry(
     states = (*VERB_STATES["retry"], *(("succeeded",) if again and not failed else ()))
     report = await apply_to_tasks(call, "retry", ids, select, may, act, states=states)
     report["notes"] += notes
-    if with_dependents and leaders:
+    if with_dependents:
+        leaders += await call.db.read(_list_others_of_groups, ids)
         _add_report(report, await _retry_dependants(call, leaders))
     return report
+
+
+def _describe_leader(row: AnyTask, again: bool) -> str | None:
+    """Return why a task itself does not run again, only those that were cancelled with it."""
+    if row.status == TaskStatus.SUCCEEDED and not again:
+        return f"{format_number(row)} succeeded, so it does not run again."
+    return None if row.status in ENDED else f"{format_number(row)} is {row.status} already."
+
+
+_OTHER_STATES = ("succeeded", "running", *WAITING_STATES)
+
+
+def _list_others_of_groups(c: Connection, ids: Ids) -> list[str]:
+    """Return the uuids of tasks of these groups that do not fail now, but may have failed."""
+    idents = [ids] if isinstance(ids, (str, int)) else ids or ()
+    named = [word for word in idents if lookup.has_groups([word])]
+    return lookup.resolve_uuids(c, named, None, _OTHER_STATES)[0] if named else []
 
 
 async def _retry_dependants(call: Call, leaders: Sequence[str]) -> dict[str, Any]:
@@ -94,6 +121,8 @@ async def _retry_dependants(call: Call, leaders: Sequence[str]) -> dict[str, Any
         transitions.retry(c, get_uuids(rows), call.by, keeps_parents=True)
 
     uuids = await call.db.read(dependencies.list_cancelled_with, leaders)
+    if not uuids:
+        return {"done": [], "refused": [], "notes": []}
     report = await apply_to_tasks(call, "retry", uuids, None, may, act)
     back = [row for row in report["done"] if row["status"] != TaskStatus.CANCELLED]
     left = [f"#{row['number']}" for row in report["done"] if row["status"] == TaskStatus.CANCELLED]
@@ -108,6 +137,8 @@ async def _retry_dependants(call: Call, leaders: Sequence[str]) -> dict[str, Any
 
 
 def _add_report(report: dict[str, Any], more: Mapping[str, Any]) -> None:
+    if more["done"] and not report["done"]:
+        report["notes"] = [note for note in report["notes"] if not is_nothing(note)]
     for key in ("done", "refused", "notes"):
         report[key] += more[key]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.service.context import Call
-from app.service.tasks import actions, apply, retry
+from app.service.tasks import actions, apply, retry, submit
 from tests.service.calls import execute_sql, submit_task
 
 
@@ -56,6 +56,23 @@ async def test_dependants_can_follow_a_task_that_was_retried_alone(call: Call, w
 
     assert [row["number"] for row in done["done"]] == [2, 3, 4]
     assert done["notes"] == ["#1 is queued already."] and done["refused"] == []
+
+
+@pytest.mark.parametrize("ids", [[1], ["g1"]])
+async def test_dependants_can_follow_a_task_that_succeeded_meanwhile(call: Call, worker, ids):
+    tasks = [{"argv": ["x"], "name": "a"}, {"argv": ["x"], "name": "b", "after": ["a"]}]
+    await submit.submit(call, tasks=tasks, env={}, group={"argv": ["x"]})
+    await worker.run(1, 1)
+    hint = (await retry.retry(call, ids=["g1"], failed=True))["notes"][0]
+    assert hint.endswith("taskdeck retry --with-dependents 1")
+    await worker.run(1, 0)
+    assert await read_statuses(call) == ["succeeded", "cancelled"]
+
+    done = await retry.retry(call, ids=ids, with_dependents=True)
+
+    assert [(row["number"], row["status"]) for row in done["done"]] == [(2, "queued")]
+    said = ["#1 succeeded, so it does not run again."] if ids == [1] else []
+    assert done["notes"] == said and done["refused"] == []
 
 
 async def test_a_dependant_of_another_failed_task_stays_cancelled(call: Call, worker):
