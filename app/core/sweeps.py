@@ -37,6 +37,11 @@ def find_placeholders(text: str) -> set[str]:
     return {found[1] or "" for found in _PLACEHOLDER.finditer(text)}
 
 
+def locate_placeholders(text: str) -> list[tuple[int, str]]:
+    """Return position and name of each placeholder in a text."""
+    return [(found.start(), found[1] or "") for found in _PLACEHOLDER.finditer(text)]
+
+
 def parse_sweep(text: str) -> tuple[str, list[str]]:
     """Return name and values of `lr=0.1,0.01`; values are quoted as CSV. Raise ValueError."""
     name, equals, values = text.partition("=")

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from app.core.definitions.toml_yaml import read_document
 from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.json_types import is_array, is_object
-from app.core.sweeps import fill_placeholders, find_placeholders
+from app.core.shell_quotes import is_unquoted
+from app.core.sweeps import fill_placeholders, find_placeholders, locate_placeholders
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import NOT_SUBMITTED, Usage
@@ -166,8 +167,7 @@ class _Reader:
         if (command is None) == ("template" not in spec):
             raise self.make_fault(("tasks", name), "needs either a command or a template")
         if isinstance(command, str):
-            quoted = {key: shlex.quote(value) for key, value in values.items()}
-            spec["script"] = fill_placeholders(command, quoted)
+            spec["script"] = self._fill_script(name, command, values)
         elif command is not None:
             spec["argv"] = _fill(command, values)
         spec["name"] = name
@@ -185,6 +185,18 @@ class _Reader:
                 ("tasks", name, wrong), said.replace(key, wrong, 1).replace("an object", "a table")
             ) from None
         return spec
+
+    def _fill_script(self, name: str, text: str, values: Mapping[str, str]) -> str:
+        """Return shell text with quoted values. Refuse one that the shell would read as its own."""
+        quoted = {key: shlex.quote(value) for key, value in values.items()}
+        for at, word in locate_placeholders(text):
+            if quoted.get(word, word) != values.get(word, word) and not is_unquoted(text, at):
+                raise self.make_fault(
+                    ("tasks", name, "command"),
+                    f"{{{word}}} must stand without quotes, and in no here-document: its value is"
+                    " quoted already",
+                )
+        return fill_placeholders(text, quoted)
 
     def _sort(self, needs: Mapping[str, Sequence[Need]]) -> list[str]:
         graph = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from app.core.workflow import parse_workflow
@@ -91,3 +93,12 @@ def test_only_parameters_of_the_file_can_be_given():
 def test_a_file_without_tasks_is_refused():
     with pytest.raises(Usage, match=r"holds no task: write \[tasks.NAME\]"):
         parse_workflow("[defaults]\ncpu = 2\n", {})
+
+
+@pytest.mark.parametrize("command", ["echo '{x}'", 'echo "{x}"', "cat <<E\n{x}\nE"])
+def test_a_value_is_never_read_as_shell_syntax(command: str):
+    text = f"[parameters]\nx = 1\n[tasks.t]\ncommand = {json.dumps(command)}\n"
+
+    with pytest.raises(Usage, match=r"^line 4: tasks.t.command: \{x\} must stand without quotes"):
+        parse_workflow(text, {"x": "$(touch gone)"})
+    assert parse_workflow(text, {"x": "s2"}).tasks[0]["script"] == command.replace("{x}", "s2")
