@@ -72,6 +72,15 @@ def is_out_of_memory(end: dict[str, Any], reserved: float, is_stopped: bool) -> 
     return bool(end.get("oom_kill")) or (reserved > 0 and used >= NEAR * reserved)
 
 
+def describe_kill(end: dict[str, Any], reserved: float) -> str:
+    """Return what is likely of a run that was killed near its reservation, and what helps."""
+    used = units.format_memory((end.get("maxrss") or 0) / 1024)
+    return (
+        f"probably out of memory: {used} used, {units.format_memory(reserved)} reserved (retry"
+        " --memory, or set --retry-on-oom)"
+    )
+
+
 def choose_memory(
     rule: OomRetry, reserved: float, used: float, pool_memory: float | None
 ) -> float | None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.core.oom_retry import choose_memory, describe_retry, is_out_of_memory, parse_oom_retry
+from app.core.oom_retry import (
+    choose_memory,
+    describe_kill,
+    describe_retry,
+    is_out_of_memory,
+    parse_oom_retry,
+)
 from app.core.scheduling.retry import compute_retry_delay
 from app.core.text.exit_text import format_exit
 from app.core.text.sanitize import sanitize
@@ -36,8 +42,10 @@ def judge_run(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
     retries = run.retries if end.get("again", True) and not cancelled else 0
     retry_in = compute_retry_delay(run.failures + 1, retries, run.retry_delay, status.value)
     reason = _format_reason(status, run, end)
-    if run.retry_on_oom and is_out_of_memory(end, run.memory, bool(stop_reason)):
-        return _judge_out_of_memory(run, end, reason or "", retry_in)
+    if is_out_of_memory(end, run.memory or 0.0, bool(stop_reason)):
+        if run.retry_on_oom:
+            return _judge_out_of_memory(run, end, reason or "", retry_in)
+        reason = f"{reason}; {describe_kill(end, run.memory)}"
     # Program and folder names in the keeper's record may contain any bytes.
     return RunVerdict(status, None if reason is None else sanitize(reason), retry_in)
 

@@ -107,6 +107,21 @@ def make_facts(**more: Any) -> RunFacts:
             {"lost": True, "reason": "rebooted"},
             RunVerdict(RunStatus.LOST, "rebooted", 2.0),
         ),
+        (
+            {"memory": 130.0},
+            {"signal": 9, "maxrss": 140 * 1024},
+            RunVerdict(
+                RunStatus.FAILED,
+                "signal 9 (KILL); probably out of memory: 140M used, 130M reserved (retry"
+                " --memory, or set --retry-on-oom)",
+                2.0,
+            ),
+        ),
+        (
+            {"memory": 130.0},
+            {"signal": 9, "maxrss": 60 * 1024},
+            RunVerdict(RunStatus.FAILED, "signal 9 (KILL)", 2.0),
+        ),
         ({"failures": 1}, {"code": 3}, RunVerdict(RunStatus.FAILED, "exit 3")),
         ({"retries": 0}, {"code": 3}, RunVerdict(RunStatus.FAILED, "exit 3")),
         ({"timeout": None}, {"stop": "timeout"}, RunVerdict(RunStatus.TIMED_OUT, None, 2.0)),

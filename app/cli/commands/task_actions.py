@@ -210,15 +210,7 @@ def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
     if args.right_size:
         return _set_right_sizes(session, args)
-    fields = (
-        {
-            key[3:]: None if value == NONE and key in _REMOVABLE else value
-            for key, value in vars(args).items()
-            if key.startswith("to_") and value is not None
-        }
-        | _collect_work(args)
-        | collect_resources(args)
-    )
+    fields = _collect_values(args) | _collect_work(args) | collect_resources(args)
     most = fields.pop("max_running", None)
     if most is not None:
         return _set_groups(session, args, fields, most)
@@ -417,7 +409,39 @@ def _add_retry_arguments(parser: Parser) -> None:
         action="store_true",
         help="let the tasks that were cancelled with them wait for them again",
     )
+    add = parser.add_argument_group("new values").add_argument
+    add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
+    add("--memory", dest="to_memory", type=SIZE, metavar="SIZE")
+    timeout = make_type(_parse_timeout)
+    add("--timeout", dest="to_timeout", type=timeout, metavar="TIME", help="or none")
     _add_ids_or_filters(parser)
+
+
+def _collect_retry(args: Args) -> dict[str, Any]:
+    fields = _collect_values(args)
+    return (
+        {"again": args.again}
+        | ({"with_dependents": True} if args.with_dependents else {})
+        | ({"failed": True} if args.failed else {})
+        | ({"fields": fields} if fields else {})
+    )
+
+
+def _format_retry_result(row: dict[str, Any]) -> str:
+    changes = {name: row["changes"][name] for name in ("cpu", "memory", "timeout")
+               if name in row.get("changes", {})}  # fmt: skip
+    return ", ".join(
+        [_format_state(row), *(_format_change(name, *pair) for name, pair in changes.items())]
+    )
+
+
+def _collect_values(args: Args) -> dict[str, Any]:
+    """Return the new values of settings by name."""
+    return {
+        key[3:]: None if value == NONE and key in _REMOVABLE else value
+        for key, value in vars(args).items()
+        if key.startswith("to_") and value is not None
+    }
 
 
 def _add_set_arguments(parser: Parser) -> None:
@@ -540,18 +564,10 @@ COMMANDS = {
     "release": _make_command("release", "let held tasks start", _add_ids_or_filters),
     "retry": Command(
         "run ended tasks again",
-        partial(
-            _run_task_verb,
-            verb="retry",
-            more=lambda args: (
-                {"again": args.again}
-                | ({"with_dependents": True} if args.with_dependents else {})
-                | ({"failed": True} if args.failed else {})
-            ),
-        ),
+        partial(_run_task_verb, verb="retry", more=_collect_retry, describe=_format_retry_result),
         _add_retry_arguments,
-        "  taskdeck retry 42 g12\n  taskdeck retry --with-dependents 42\n"
-        "  taskdeck retry --status failed --since 2h",
+        "  taskdeck retry 42 g12\n  taskdeck retry --failed g12 --memory 8G\n"
+        "  taskdeck retry --with-dependents 42\n  taskdeck retry --status failed --since 2h",
     ),
     "rm": _make_command("rm", "delete ended tasks", _add_ids_or_filters),
     "set": Command(

@@ -384,7 +384,8 @@ def _make_waiting_check(verb: str) -> TaskCheck:
             )
             raise Conflict(
                 describe_ended(row, verb),
-                f"To submit a changed copy: R in the deck; to run it again: {again}",
+                f"To run it again: {again}, also with --cpu, --memory or --timeout; to submit a"
+                " changed copy: R in the deck",
             )
 
     return may

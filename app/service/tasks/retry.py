@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from app.core import task_spec
 from app.core.scheduling.reasons import PARENT_ENDINGS
+from app.core.text.sanitize import sanitize
 from app.core.verb_states import VERB_STATES, WAITING_STATES
-from app.errors import Conflict
+from app.errors import Conflict, Usage
 from app.service.context import Call
-from app.service.tasks import lookup
+from app.service.tasks import lookup, setting_checks
 from app.service.tasks.apply import (
     Ids,
     Select,
@@ -21,10 +25,11 @@ from app.service.tasks.apply import (
 )
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.option_values import ENDS, validate
+from app.service.tasks.places import read_places
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import dependencies, pending_parents, transitions
+from db.queries import dependencies, pending_parents, task_fields, transitions
 from db.states import ENDED, FAILED, TaskStatus
 
 
@@ -37,8 +42,9 @@ async def retry(
     ends: dict[str, float] | None = None,
     with_dependents: bool = False,
     failed: bool = False,
+    fields: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Retry ended tasks, successful ones only with `again`.
+    """Retry ended tasks, successful ones only with `again`, and with new `fields` if given.
 
     `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
     refused. With `with_dependents`, the tasks that were cancelled because of these wait for them
@@ -46,6 +52,7 @@ async def retry(
     failed, timed out or were lost run again; of a group these are the usual ones.
     """
     expected = validate("ends", ENDS, ends or {})
+    requests = await call.db.read(Requests, fields or {})
     pending = {*await call.db.read(pending_parents.list_uuids)}
     leaders = list[str]()
 
@@ -67,12 +74,14 @@ async def retry(
                 f" {row.number}"
             )
         refuse_unreadable(row)
+        requests.check(row)
 
     notes: list[str] = []
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
         uuids = get_uuids(rows)
         leaders.extend(uuids)
+        requests.write(c, uuids)
         failed_parents = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
         if not with_dependents:
@@ -87,6 +96,33 @@ async def retry(
         leaders += await call.db.read(_list_others_of_groups, ids)
         _add_report(report, await _retry_dependants(call, leaders))
     return report
+
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    "cpu": TypeAdapter(task_spec.Cpu),
+    "memory": TypeAdapter(task_spec.Size),
+    "timeout": TypeAdapter(task_spec.Timeout | None),
+}
+
+
+class Requests:
+    """New values of `cpu`, `memory` and `timeout` of tasks that run again."""
+
+    def __init__(self, c: Connection, fields: Mapping[str, Any]) -> None:
+        if unknown := [*fields.keys() - _FIELDS.keys()]:
+            raise Usage(f'retry cannot change "{sanitize(unknown[0])}". Nothing was changed.')
+        self._values = {name: validate(name, _FIELDS[name], fields[name]) for name in fields}
+        self._places = read_places(c) if fields else {}
+
+    def check(self, row: AnyTask) -> None:
+        """Raise Problem if the pool of a task can never hold the request."""
+        setting_checks.refuse_early_signal(row, self._values)
+        setting_checks.refuse_misfit(self._places, row, self._values)
+
+    def write(self, c: Connection, uuids: Sequence[str]) -> None:
+        """Store what changes of these tasks."""
+        if self._values:
+            task_fields.update_tasks(c, uuids, self._values)
 
 
 def _describe_leader(row: AnyTask, again: bool) -> str | None:

@@ -355,7 +355,8 @@ async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(
 
     assert (
         done["refused"][0]["hint"]
-        == f"To submit a changed copy: R in the deck; to run it again: {again}"
+        == f"To run it again: {again}, also with --cpu, --memory or --timeout; to submit a"
+        " changed copy: R in the deck"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.errors import Usage
 from app.service.context import Call
 from app.service.tasks import actions, apply, retry, submit
 from tests.service.calls import execute_sql, submit_task
@@ -56,6 +57,22 @@ async def test_dependants_can_follow_a_task_that_was_retried_alone(call: Call, w
 
     assert [row["number"] for row in done["done"]] == [2, 3, 4]
     assert done["notes"] == ["#1 is queued already."] and done["refused"] == []
+
+
+async def test_tasks_run_again_with_changed_requests(call: Call, worker):
+    await submit.submit(call, tasks=[{"argv": ["x"]}] * 2, env={}, group={"argv": ["x"]})
+    await worker.run(1, 1)
+
+    done = await retry.retry(call, ids=["g1"], fields={"memory": 300.0, "timeout": 60.0})
+
+    ((number, changes),) = [(row["number"], row["changes"]) for row in done["done"]]
+    assert number == 1 and (changes["memory"], changes["timeout"]) == ([0.0, 300.0], [None, 60.0])
+    await worker.run(1, 1)
+    refused = await retry.retry(call, ids=[1], fields={"cpu": 1e4})
+    assert "10000" in refused["refused"][0]["message"].replace(",", "") and not refused["done"]
+    assert await read_statuses(call) == ["failed", "queued"]
+    with pytest.raises(Usage, match='cannot change "name"'):
+        await retry.retry(call, ids=[1], fields={"name": "x"})
 
 
 @pytest.mark.parametrize("ids", [[1], ["g1"]])
