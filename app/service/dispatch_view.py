@@ -218,9 +218,9 @@ def read_view(
     """Read the input of the dispatch plan.
 
     With `closed`, also read what explanations need: the windows of full and closed queues, and past
-    run times. A window holds four times the free slots of its queue plus `ahead`; with 0 ahead,
-    only as many tasks as slots. A round reads no more than the depth of a queue, or what `deeper`
-    says.
+    run times. A window holds four times the free slots of its queue plus `ahead` tasks. With 0
+    ahead, a window holds only as many tasks as there are free slots. A round reads no more than the
+    depth of a queue, which `deeper` replaces.
     """
     shared, least, limits, booked = read_shared(c)
     pool_rows = reads.list_pools(c)
@@ -229,76 +229,118 @@ def read_view(
         for row in pool_rows
     )
     policies = {pool.name: pool.policy for pool in pools}
-    running = {p.name for p in pools if p.status == "active"}
     counted, names = reads.read_counters_and_submissions(c)
     storing = [bulk.parse_name(name) for name in names]
     rows = [
         (row, counted.get((row.name, TaskStatus.QUEUED.value), 0)) for row in reads.list_queues(c)
     ]
-    busy = Counter(row.pool for row, total in rows if total)
     now = timestamps.utcnow()
     bookings = limit_view.to_bookings(booked, now.timestamp())
     bounds = limit_view.make_bounds(limits, bookings)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
-    loads = Counter(run.queue for run in runs)
-    windows = {
-        row.name: list_windows(row.open, now.timestamp()) if row.open else None for row, _ in rows
-    }
-    opened = {
-        row.name
-        for row, _ in rows
-        if row.status == "active" and row.pool in running and is_inside(windows[row.name])
-    }
-    nonempty = [row for row, n in rows if n and row.name in opened]
-    aged = cache.ageing.find_first(c, pool_rows, nonempty, runs, now.timestamp())
-    shares = Counter(row.pool for row in nonempty if loads[row.name] < row.capacity)
-    queues: list[QueueView] = []
+    loads = _measure_loads(rows, pools, runs, now.timestamp())
+    aged = cache.ageing.find_first(c, pool_rows, loads.nonempty, runs, now.timestamp())
     pool_of = {row.name: row.pool for row, _ in rows}
-    for row, total in rows:
-        is_open = row.name in opened
-        share = max(1, shares[row.pool])
-        depth = deeper.get(row.name) or max(MIN_DEPTH, MAX_DEPTH // share)
-        if closed or (is_open and loads[row.name] < row.capacity):
-            free = max(0, row.capacity - loads[row.name])
-            size = 4 * free + ahead if ahead else free
-            size = size if closed else min(size, depth)
-        else:
-            # The first task of a full queue may have a reservation that other queues must respect.
-            size = 1 if is_open and busy[row.pool] > 1 else 0
-        policy = policies[row.pool]
-        most = max(size, queue_order.LOOKAHEAD // share)
-        line = (
-            queue_order.list_first(c, cache, row.name, policy, size, most) if size and total else ()
-        )
-        first = aged.get(row.name) if line else None
-        if first:
-            line = [first, *(task for task in line if task.uuid != first.uuid)][: len(line)]
-        at, held_back = _find_unfinished(line, storing) if storing else (len(line), 0)
-        to_tasks = partial(_to_tasks, c, cache, policy, likely=closed, bounds=bounds)
-        tasks = to_tasks(line[:at])
-        if first and tasks:
-            tasks = (replace(tasks[0], aged_since=timestamps.to_unix(first.since)), *tasks[1:])
-        queue = _build_queue(row, tasks, total, held_back, windows[row.name], depth)
-        make_budget = partial(_make_budget, limits, bookings, pools, shared, active, pool_of)
-        if bounds and ahead and is_open and at == size and loads[row.name] < row.capacity:
-            queue = _read_beyond_bounds(c, queue, policy, make_budget, size, to_tasks)
-        queues.append(queue)
+    make_budget = partial(_make_budget, limits, bookings, pools, shared, active, pool_of)
+    reader = _QueueReader(
+        c, cache, closed, ahead, deeper, loads, aged, policies, bounds, make_budget, storing
+    )
+    queues = tuple(reader.read(row, total) for row, total in rows)
     policy_of = {row.name: policies[row.pool] for row, _ in rows}
     later = _read_later(c, cache, policy_of, ahead, bounds) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
     return DispatchView(
-        pools,
-        tuple(queues),
-        active,
-        halted,
-        now.timestamp(),
-        later,
-        shared,
-        withheld,
-        limits,
-        bookings,
+        pools, queues, active, halted, now.timestamp(), later, shared, withheld, limits, bookings
     )
+
+
+class _QueueLoads(NamedTuple):
+    """Loads of queues, by which the sizes of their windows are chosen.
+
+    `runs` counts the active runs by queue. `busy` counts the queues with queued tasks by pool, and
+    `shares` only those of them that may start one. `opened` names the open queues, and `nonempty`
+    has those of them with queued tasks.
+    """
+
+    runs: Counter[str]
+    busy: Counter[str]
+    shares: Counter[str]
+    opened: Collection[str]
+    nonempty: Sequence[QueueRow]
+    windows: Mapping[str, Windows | None]
+
+
+def _measure_loads(
+    rows: Sequence[tuple[QueueRow, int]], pools: Sequence[PoolView], runs: Sequence[Any], now: float
+) -> _QueueLoads:
+    """Return the loads of queues with their numbers of queued tasks; `now` is in UNIX seconds."""
+    loads = Counter(run.queue for run in runs)
+    active = {pool.name for pool in pools if pool.status == "active"}
+    windows = {row.name: list_windows(row.open, now) if row.open else None for row, _ in rows}
+    opened = {
+        row.name
+        for row, _ in rows
+        if row.status == "active" and row.pool in active and is_inside(windows[row.name])
+    }
+    nonempty = [row for row, total in rows if total and row.name in opened]
+    shares = Counter(row.pool for row in nonempty if loads[row.name] < row.capacity)
+    busy = Counter(row.pool for row, total in rows if total)
+    return _QueueLoads(loads, busy, shares, opened, nonempty, windows)
+
+
+class _QueueReader(NamedTuple):
+    """Reader of the queues of a view; the first fields are the arguments of `read_view`.
+
+    `aged` are the tasks that go first by ageing, by queue; `policies` are by pool.
+    """
+
+    c: Connection
+    cache: RunTimeCache
+    closed: bool
+    ahead: int
+    deeper: Mapping[str, int]
+    loads: _QueueLoads
+    aged: Mapping[str, Any]
+    policies: Mapping[str, str]
+    bounds: TagBounds | None
+    make_budget: Callable[[], LimitBudget]
+    storing: Sequence[bulk.UnfinishedSubmission]
+
+    def read(self, row: QueueRow, total: int) -> QueueView:
+        """Return a queue with the first of its `total` queued tasks."""
+        c, policy, share = self.c, self.policies[row.pool], max(1, self.loads.shares[row.pool])
+        depth = self.deeper.get(row.name) or max(MIN_DEPTH, MAX_DEPTH // share)
+        size = self._choose_size(row, depth)
+        most = max(size, queue_order.LOOKAHEAD // share)
+        line: Sequence[Any] = ()
+        if size and total:
+            line = queue_order.list_first(c, self.cache, row.name, policy, size, most)
+        first = self.aged.get(row.name) if line else None
+        if first:
+            line = [first, *(task for task in line if task.uuid != first.uuid)][: len(line)]
+        at, held_back = _find_unfinished(line, self.storing) if self.storing else (len(line), 0)
+        to_tasks = partial(_to_tasks, c, self.cache, policy, likely=self.closed, bounds=self.bounds)
+        tasks = to_tasks(line[:at])
+        if first and tasks:
+            tasks = (replace(tasks[0], aged_since=timestamps.to_unix(first.since)), *tasks[1:])
+        queue = _build_queue(row, tasks, total, held_back, self.loads.windows[row.name], depth)
+        if self.bounds and self.ahead and at == size and self._can_start(row):
+            queue = _read_beyond_bounds(c, queue, policy, self.make_budget, size, to_tasks)
+        return queue
+
+    def _choose_size(self, row: QueueRow, depth: int) -> int:
+        """Return the number of tasks to read of a queue."""
+        if self.closed or self._can_start(row):
+            free = max(0, row.capacity - self.loads.runs[row.name])
+            size = 4 * free + self.ahead if self.ahead else free
+            return size if self.closed else min(size, depth)
+        # The first task of a full queue may have a reservation that other queues must respect.
+        return 1 if row.name in self.loads.opened and self.loads.busy[row.pool] > 1 else 0
+
+    def _can_start(self, row: QueueRow) -> bool:
+        """Return True if a queue is open and has a free slot."""
+        return row.name in self.loads.opened and self.loads.runs[row.name] < row.capacity
 
 
 def _make_budget(
