@@ -110,6 +110,7 @@ _FOREIGN_WORDS = {
     "queue ls": "queues",
     "pool ls": "pools",
     "limit ls": "limits quota quotas",
+    "reserve ls": "reservation reservations booking bookings",
     "template ls": "templates",
     "schedule ls": "schedules crontab cron",
     "sla ls": "slas rule rules",

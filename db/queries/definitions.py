@@ -23,7 +23,14 @@ ColumnChanges = dict[str, list[Any]]
 
 def get_kind(table: Table) -> str:
     """Return the kind of a table's rows: `template` for `schema.templates`."""
-    return table.name.removesuffix("s")
+    return "reservation" if table is schema.bookings else table.name.removesuffix("s")
+
+
+def find_table(kind: str) -> Table | None:
+    """Return the table of the definitions of a kind, or None."""
+    if kind == get_kind(schema.bookings):
+        return schema.bookings
+    return schema.metadata.tables.get(f"{kind}s")
 
 
 def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str) -> None:

@@ -1140,7 +1140,7 @@ def _hold_waiting(
 _DEFINITION_TABLES = {
     "queue": "queues", "pool": "pools", "template": "templates", "sla": "slas",
     "schedule": "schedules", "calendar": "calendars", "resource": "resources",
-    "limit": "limits", "booking": "bookings",
+    "limit": "limits", "reservation": "bookings",
 }  # fmt: skip
 """Tables of definitions, by kind."""
 _USER_COLUMNS = (

@@ -20,13 +20,22 @@ def print_help(session: CommandContext, args: Args) -> int:
     """Print a topic, the help of a command, or the overview with the list of topics."""
     if not args.words:
         output.print_line(f"{help_text.format_overview()}\n\n{help_text.format_topic_list()}")
-    elif len(args.words) == 1 and args.words[0] in topics.list_topics():
-        _print_topic(topics.read_topic(args.words[0]), session.plain or args.plain)
+    elif len(args.words) == 1 and (topic := _find_topic(args.words[0])) is not None:
+        _print_topic(topics.read_topic(topic), session.plain or args.plain)
     elif registry.ALIASES.get(args.words[0], args.words[0]) in registry.COMMAND_INDEX:
         output.print_line(help_text.format_help(args.words))
     else:
         raise _make_unknown_error(*args.words)
     return 0
+
+
+_SYNONYMS = {"reservation": "limits", "reservations": "limits"}
+"""Other words for help topics."""
+
+
+def _find_topic(word: str) -> str | None:
+    topic = _SYNONYMS.get(word, word)
+    return topic if topic in topics.list_topics() else None
 
 
 def _print_topic(text: str, plain: bool) -> None:

@@ -82,7 +82,18 @@ async def create(
     stored, known = await call.db.write(_store, name, row, _to_amounts(values), call.by)
     if tag not in known:
         call.note(f"no recent task has the tag {sanitize(tag)}.")
-    return next(one for one in await ls(call) if one["name"] == stored)
+    coming = await ls(call)
+    made = next(one for one in coming if one["name"] == stored)
+    if more := [sanitize(one["name"]) for one in coming if _adds_up(one, made)]:
+        call.note(f"{sanitize(tag)} gets this beside {' and '.join(more)} of the same time.")
+    return made
+
+
+def _adds_up(one: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
+    """Return True for another booking of the same pool and tag at the same time."""
+    is_same = (one["pool"], one["tag"]) == (made["pool"], made["tag"])
+    overlaps = one["begins_at"] < made["ends_at"] and made["begins_at"] < one["ends_at"]
+    return is_same and overlaps and one["name"] != made["name"]
 
 
 def _parse_times(begin: str, end: str) -> tuple[datetime, datetime]:

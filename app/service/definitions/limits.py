@@ -8,7 +8,7 @@ from typing import Any
 from app.core.definitions.document import LimitDefinition, validate_definition
 from app.core.scheduling.limits import Limits, find_name, list_excess
 from app.core.scheduling.resources import CPU, MEMORY, get_named, make_amounts
-from app.core.text.sanitize import find_name_error, sanitize
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize
 from app.core.text.units import format_count
 from app.errors import Usage
 from app.service import limit_view
@@ -16,7 +16,7 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from db import schema
 from db.engine import Connection
-from db.queries import definitions, resources
+from db.queries import definitions, known_names, resources
 from db.queries import limits as queries
 from db.queries.resources import parse_named, to_text
 
@@ -95,7 +95,21 @@ async def set_(
     created, too_large = await call.db.write(_store, name, given, call.by)
     if too_large:
         call.note(too_large)
+    if created and (unknown := await call.db.read(_describe_unknown, name)):
+        call.note(unknown)
     return {**await show(call, name=name), "created": created}
+
+
+def _describe_unknown(c: Connection, name: str) -> str | None:
+    """Tell that no recent task has the tag of a limit, with the nearest one that a task has."""
+    tags = known_names.list_recent_tags(c)
+    found = [*tags, *{tag.partition("=")[0]: None for tag in tags}]
+    if name in found:
+        return None
+    near = find_nearest(name, found)
+    return f"no recent task has the tag {sanitize(name)}." + (
+        f" Nearest: {sanitize(near)}." if near else ""
+    )
 
 
 def _find_key_error(name: str) -> str | None:

@@ -484,7 +484,8 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
 def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
     """Return the problem of an unknown name, with the nearest existing one."""
     near, word = find_nearest(name, known), "rule" if kind == "sla" else kind
+    group = "reserve" if kind == "reservation" else kind
     return NotFound(
         f'no {word} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""),
-        f"List: taskdeck {kind} ls",
+        f"List: taskdeck {group} ls",
     )

@@ -502,20 +502,20 @@ _GROUPED = {
     "dependency": "wait for other tasks",
     "not-before": "wait for a set time",
     "held": "are held",
+    "booked": "wait in queue {queue} beside a reservation",
     "retry": "wait for the next attempt",
 }
 
 
 def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
-    first = why.reasons[0]
-    return _GROUPED.get(
-        first.code,
-        (
-            first.text
-            if first.code == "halted"
-            else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
-        ),
-    ).format(queue=sanitize(row.queue))
+    first, queue = why.reasons[0], sanitize(row.queue)
+    if first.code == "halted":
+        return first.text
+    if first.code == "limit":  # its text begins with the name: `limit team=a`, `group g12`
+        name = first.text.partition(": ")[0]
+        return f"wait in queue {queue}: {'limit of ' * name.startswith('group ')}{name}"
+    other = f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
+    return _GROUPED.get(first.code, other).format(queue=queue)
 
 
 async def list_instances(

@@ -277,7 +277,7 @@ def _make_step(c: Connection, row: OperationRow) -> UndoStep:
     if row.verb == "group set":
         return _make_group_step(c, row)
     kind, _, verb = row.verb.partition(" ")
-    table = schema.metadata.tables.get(f"{kind}s")
+    table = definitions.find_table(kind)
     if table is None or not row.object.startswith(f"{kind} "):
         raise Refused(f"{sanitize(row.verb)} cannot be undone.")
     steps = {

@@ -28,6 +28,11 @@ def test_a_topic_into_a_pipe_is_its_markdown(cli, name):
     assert cli("help", name) == (0, read_topic(name), "")
 
 
+def test_reservations_are_a_word_for_the_topic_of_limits(cli):
+    assert cli("help", "reservations").out == read_topic("limits")
+    assert "taskdeck help limits" in cli("help", "reserve").out
+
+
 @pytest.mark.parametrize(
     "words", [["queue", "pause"], ["db", "backup"], ["queue"], ["ls"], ["add"]]
 )

@@ -75,10 +75,33 @@ async def test_an_ended_booking_is_cleaned_up_and_its_name_is_free(
     assert await execute_sql(call, "SELECT count(*) FROM bookings") == [(1,)]
 
 
+async def test_an_unknown_name_names_the_list(call: Call):
+    with pytest.raises(NotFound) as found:
+        await bookings.rm(call, name="r99")
+
+    assert found.value.hint == "List: taskdeck reserve ls"
+
+
+async def test_a_second_booking_of_a_tag_tells_that_both_count(
+    runtime_call: Call, caller_notes: list[str]
+):
+    few: dict[str, Any] = {**GPUS, "resources": {"gpu": 1}}
+    await bookings.create(runtime_call, **few)
+    await bookings.create(runtime_call, **few)
+    await bookings.create(runtime_call, **few | {"begin": "8h"})
+
+    unknown = "no recent task has the tag team=a."
+    both = "team=a gets this beside r1 of the same time."
+    assert caller_notes == [unknown, unknown, both, unknown]
+
+
 async def test_a_booking_is_removed_and_undone(call: Call):
     await bookings.create(call, **GPUS)
     await bookings.rm(call, name="r1")
-    ((last,),) = await execute_sql(call, "SELECT max(id) FROM operations")
+    ((last, verb, thing),) = await execute_sql(
+        call, "SELECT id, verb, object FROM operations ORDER BY id DESC LIMIT 1"
+    )
+    assert (verb, thing) == ("reservation rm", "reservation r1")
 
     await undo.undo(call, ids=[last])
 
@@ -107,4 +130,4 @@ async def test_why_tells_a_booking_and_what_would_help(runtime_call: Call):
     assert reason["code"] == "booked"
     assert reason["text"].startswith("3 gpu are reserved for team=a from ")
     assert reason["text"].endswith("a timeout below 2h would let it start now")
-    assert ["taskdeck", "set", "1", "--timeout", "6480s"] in [c["command"] for c in answer["cures"]]
+    assert ["taskdeck", "set", "1", "--timeout", "1h48m"] in [c["command"] for c in answer["cures"]]

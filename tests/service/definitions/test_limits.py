@@ -53,6 +53,14 @@ async def test_a_wrong_limit_is_refused(call: Call, name: str, given: dict[str, 
     assert await limits.ls(call) == []
 
 
+async def test_a_tag_that_no_task_has_is_told_once(runtime_call: Call, caller_notes: list[str]):
+    await submit_task(runtime_call, tags={"user": "ann"})
+    for name in ("user ann", "user ann", "user", "user=ann"):
+        await limits.set_(runtime_call, name=name, running=1)
+
+    assert caller_notes == ["no recent task has the tag user ann. Nearest: user=ann."]
+
+
 async def test_a_limit_is_removed_and_undone(call: Call):
     await limits.set_(call, name="team", running=4)
     await limits.rm(call, name="team")

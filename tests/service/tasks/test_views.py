@@ -14,7 +14,7 @@ from app.health.left_processes import LeftProcess
 from app.service import dispatch_view
 from app.service import operations as log
 from app.service.context import Call
-from app.service.definitions import queues
+from app.service.definitions import limits, queues
 from app.service.tasks import actions, lookup, views
 from db import timestamps
 from db.queries.run_history import RunSeconds
@@ -241,6 +241,15 @@ async def test_why_of_all_tasks_counts_by_reason(runtime_call: Call, worker):
 
     assert (found["total"], sum(group["count"] for group in found["groups"])) == (4, 4)
     assert {"text": "are held", "count": 1} in found["groups"]
+
+
+async def test_why_of_all_tasks_names_the_limit(runtime_call: Call):
+    await submit_task(runtime_call, tags={"team": "{a}"})
+    await limits.set_(runtime_call, name="team", running=0)
+
+    found = await views.explain(runtime_call)
+
+    assert found["groups"] == [{"text": "wait in queue default: limit team={a}", "count": 1}]
 
 
 async def test_runs_are_listed_for_one_task_and_for_all(call: Call, worker):
