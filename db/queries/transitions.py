@@ -706,12 +706,13 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
 
 
 def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
-    """Cancel tasks: waiting ones at once, running ones by stopping their runs."""
-    now = timestamps.now()
+    """Cancel tasks: waiting ones at once, running ones by stopping their runs.
+
+    A task that waits for a retry loses the start of its last run: no run ends with the task.
+    """
+    ended = {"ended_at": timestamps.now(), "started_at": None, "retry_at": None}
     reason = f"cancelled by {by}"
-    moved = _move_all(
-        c, TaskStatus.CANCELLED, uuids, WAITING, by, reason=reason, ended_at=now, retry_at=None
-    )
+    moved = _move_all(c, TaskStatus.CANCELLED, uuids, WAITING, by, reason=reason, **ended)
     propagate_to_children(c, moved)
     if len(moved) < len(uuids):
         _stop_cancelled(c, uuids, by)

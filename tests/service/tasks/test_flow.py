@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import NotFound
 from app.service.context import Call
-from app.service.tasks import flow, submit
+from app.service.tasks import actions, flow, retry, submit
 from tests.service.calls import execute_sql, submit_task
 
 TASKS = [
@@ -40,6 +40,17 @@ async def test_a_group_is_a_tree_with_its_critical_path(call: Call, worker):
     assert (found["critical_seconds"], found["left_seconds"]) == (65.0, 0.0)
     assert found["tasks"][2]["after"] == [{"number": 2, "kind": "failure"}]
     assert await flow.show_flow(call, id=3) == found
+
+
+async def test_a_task_cancelled_before_its_retry_takes_no_time(call: Call, worker):
+    await submit_task(call)
+    await worker.run(1, 1)
+    await retry.retry(call, ids=[1])
+    await actions.cancel(call, ids=[1])
+
+    (task,) = (await flow.show_flow(call, id=1))["tasks"]
+
+    assert (task["status"], task["seconds"], task["started_at"]) == ("cancelled", None, None)
 
 
 async def test_a_task_without_a_group_is_shown_with_all_connected_tasks(call: Call):
