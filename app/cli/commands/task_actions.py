@@ -447,7 +447,29 @@ def _collect_values(args: Args) -> dict[str, Any]:
 def _add_set_arguments(parser: Parser) -> None:
     add_task_ids(parser)
     values = parser.add_argument_group("new values")
-    add = values.add_argument
+    _add_new_requests(values.add_argument)
+    _add_new_times(values.add_argument)
+    _add_new_program(values.add_argument)
+    pin = values.add_mutually_exclusive_group().add_argument
+    pin(
+        "--pin",
+        dest="to_pinned",
+        action="store_true",
+        default=None,
+        help="never clean up the task and its runs; works for ended tasks, too",
+    )
+    pin(
+        "--unpin",
+        dest="to_pinned",
+        action="store_false",
+        default=None,
+        help="let cleanup remove the task again",
+    )
+    _add_selectors(parser, queue=("--in-queue",), named=("--named",))
+    add_json_options(parser)
+
+
+def _add_new_requests(add: Callable[..., Any]) -> None:
     add("--priority", "-P", dest="to_priority", type=PRIORITY, metavar="N")
     add("--queue", "-q", dest="to_queue", type=require_text, metavar="QUEUE")
     add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
@@ -490,6 +512,9 @@ def _add_set_arguments(parser: Parser) -> None:
         metavar="FACTOR[,max=SIZE]",
         help="retry once with more memory after a kill for memory; none: do not",
     )
+
+
+def _add_new_times(add: Callable[..., Any]) -> None:
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
@@ -500,6 +525,9 @@ def _add_set_arguments(parser: Parser) -> None:
         metavar="TIME",
         help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now); now: at once",
     )
+
+
+def _add_new_program(add: Callable[..., Any]) -> None:
     add("-c", dest="script", metavar="SCRIPT", help="new shell script; - reads it from stdin")
     add("--cwd", "-C", type=require_text, metavar="DIR", help="new working directory")
     add("--env", action="append", type=parse_pair, metavar="N=V", help="set a variable; repeatable")
@@ -525,23 +553,6 @@ def _add_set_arguments(parser: Parser) -> None:
         metavar="WORD",
         help="failed: tell only failures; ended: every end; never: none",
     )
-    pin = values.add_mutually_exclusive_group().add_argument
-    pin(
-        "--pin",
-        dest="to_pinned",
-        action="store_true",
-        default=None,
-        help="never clean up the task and its runs; works for ended tasks, too",
-    )
-    pin(
-        "--unpin",
-        dest="to_pinned",
-        action="store_false",
-        default=None,
-        help="let cleanup remove the task again",
-    )
-    _add_selectors(parser, queue=("--in-queue",), named=("--named",))
-    add_json_options(parser)
 
 
 def _make_command(
