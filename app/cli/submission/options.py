@@ -21,6 +21,7 @@ from app.core.text.sanitize import sanitize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -86,17 +87,25 @@ def parse_oom(text: str) -> str:
 
 def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
-    what = parser.add_argument_group("what to run")
-    what.add_argument(
+    _add_commands(parser.add_argument_group("what to run").add_argument)
+    add = parser.add_argument_group("how it runs").add_argument
+    _add_requests(add)
+    _add_conditions(add)
+    _add_labels(add)
+    _add_surroundings(add)
+    _add_streams(add)
+    _add_answers(parser.add_argument_group("after submitting").add_argument)
+
+
+def _add_commands(add: Callable[..., Any]) -> None:
+    add(
         "words",
         nargs="*",
         metavar="TEMPLATE",
         help="template, or file with #SBATCH lines; a command goes after --",
     )
-    what.add_argument(
-        "-c", dest="script", metavar="SCRIPT", help="shell script; - reads it from stdin"
-    )
-    what.add_argument(
+    add("-c", dest="script", metavar="SCRIPT", help="shell script; - reads it from stdin")
+    add(
         "-p",
         dest="parameters",
         action="append",
@@ -104,63 +113,51 @@ def add_submit_options(parser: Parser) -> None:
         metavar="K=V",
         help="template parameter; K:=JSON for other types",
     )
-    what.add_argument(
+    add(
         "--each",
         action="store_true",
         help="one task per line of stdin; replaces {} (columns: {1} {2}) or is appended",
     )
-    what.add_argument(
+    add(
         "-0",
         dest="nul",
         action="store_true",
         help="with --each: items end with NUL instead of a newline",
     )
-    what.add_argument(
+    add(
         "--array",
         type=make_type(parse_array),
         metavar="LIST",
         help="one task per index of 1-100, 1,3,7 or 0-10:2; replaces {index}; %%8: 8 at once",
     )
-    what.add_argument(
+    add(
         "--sweep",
         action="append",
         type=make_type(_parse_sweep),
         metavar="NAME=V,V",
         help="one task per value, replaces {NAME}; repeat for all combinations",
     )
-    what.add_argument(
+    add(
         "--sweep-file",
         type=require_text,
         metavar="FILE",
         help="one task per row of a CSV file whose header names the parameters; - is stdin",
     )
-    what.add_argument(
+    add(
         "--from",
         dest="lines",
         type=require_text,
         metavar="FILE",
         help="one task per line of JSON (- is stdin), or a workflow: FILE.toml; all or nothing",
     )
-    what.add_argument(
+    add(
         "--keep-going",
         action="store_true",
         help="with --from: store valid lines and report the others",
     )
-    _add_settings(parser.add_argument_group("how it runs"))
-    after = parser.add_argument_group("after submitting")
-    after.add_argument(
-        "--wait", action="store_true", help="wait for the task to end and exit with its code"
-    )
-    after.add_argument("--follow", action="store_true", help="wait, and show the output meanwhile")
-    after.add_argument(
-        "--dry-run", action="store_true", help="show what would be submitted; submit nothing"
-    )
-    after.add_argument("--json", action="store_true", help='print {"uuid", "number"}')
-    after.add_argument("--jsonl", action="store_true", help="print the same, one per line")
 
 
-def _add_settings(group: Any) -> None:
-    add = group.add_argument
+def _add_requests(add: Callable[..., Any]) -> None:
     add("-n", "--name", type=parse_new_name, help="name of the task")
     add("-q", "--queue", type=require_text, help="queue of the task (default: default)")
     add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
@@ -185,6 +182,9 @@ def _add_settings(group: Any) -> None:
         help="memory to reserve: 512M, 4G (a bare number: MiB; default: none)",
     )
     add_resource_options(add)
+
+
+def _add_conditions(add: Callable[..., Any]) -> None:
     add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
     add(
@@ -221,6 +221,9 @@ def _add_settings(group: Any) -> None:
         metavar="TIME",
         help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now), or an ISO time",
     )
+
+
+def _add_labels(add: Callable[..., Any]) -> None:
     add(
         "--notify",
         type=require_text,
@@ -242,6 +245,9 @@ def _add_settings(group: Any) -> None:
         help="tag for filters; repeatable",
     )
     add("--hold", action="store_true", help="hold the task until taskdeck release")
+
+
+def _add_surroundings(add: Callable[..., Any]) -> None:
     add(
         "-C",
         "--cwd",
@@ -258,6 +264,9 @@ def _add_settings(group: Any) -> None:
             "the terminal's)"
         ),
     )
+
+
+def _add_streams(add: Callable[..., Any]) -> None:
     add(
         "--output",
         type=require_text,
@@ -293,6 +302,14 @@ def _add_settings(group: Any) -> None:
         metavar="SIZE",
         help="end the task when its output exceeds 500M, 4G (default: 1G)",
     )
+
+
+def _add_answers(add: Callable[..., Any]) -> None:
+    add("--wait", action="store_true", help="wait for the task to end and exit with its code")
+    add("--follow", action="store_true", help="wait, and show the output meanwhile")
+    add("--dry-run", action="store_true", help="show what would be submitted; submit nothing")
+    add("--json", action="store_true", help='print {"uuid", "number"}')
+    add("--jsonl", action="store_true", help="print the same, one per line")
 
 
 EXAMPLES = """\
