@@ -461,6 +461,11 @@ def _add_keys(parser: Parser, add: Callable[..., None]) -> None:
         help="no fire on the dates of this calendar; repeatable",
     )
     add("--description", metavar="TEXT", help="text for people")
+    _add_task_options(add)
+
+
+def _add_task_options(add: Callable[..., None]) -> None:
+    """Add the options of the tasks that a schedule submits."""
     add("-c", dest="script", metavar="SCRIPT", help="shell script to run; - reads it from stdin")
     add("--template", type=require_text, metavar="TEMPLATE", help="template to run")
     add(
