@@ -324,7 +324,8 @@ def find_last_deletion(c: Connection) -> str:
 
 def list_deleted_names(c: Connection, after: str) -> list[str]:
     """Return the names of tasks deleted after a time."""
-    return raw_sql.fetch_column(c, "SELECT DISTINCT name FROM tasks WHERE deleted_at > ?", (after,))
+    found = "SELECT DISTINCT name FROM tasks INDEXED BY idx_tasks_deleted WHERE deleted_at > ?"
+    return raw_sql.fetch_column(c, found, (after,))
 
 
 def list_names(c: Connection, most: int) -> list[str]:

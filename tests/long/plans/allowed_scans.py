@@ -45,6 +45,7 @@ ORDERED_SCANS = (
         r"^SELECT 1 FROM \(SELECT t\.template, .* FROM tasks t WHERE .* LIMIT 200\) t WHERE",
         "the newest 200 tasks that a rule can concern",
     ),
+    (r" FROM \(SELECT name, tags FROM tasks ORDER BY number DESC LIMIT \d+\)", "the newest tasks"),
     (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
     (r" FROM deliveries ORDER BY deliveries\.id DESC LIMIT \?", "the newest deliveries"),
     (r" FROM operations ORDER BY operations\.id DESC LIMIT \? OFFSET \?$", "the newest operations"),
