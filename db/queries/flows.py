@@ -61,13 +61,15 @@ def list_group(c: Connection, group: int, limit: int) -> list[FlowRow]:
 
 def list_connected(c: Connection, uuid: str, limit: int) -> list[FlowRow]:
     """Return a task with the tasks that depend on it or it on them, directly or not."""
-    known, level = [uuid], [uuid]
+    known, level = {uuid: None}, [uuid]
     while level and len(known) < limit:
         given = {"of": json.dumps(level), "most": limit + len(known)}
         found = raw_sql.fetch_column(c, _NEIGHBOURS, given)
-        level = [one for one in found if one not in set(known)][: limit - len(known)]
-        known += level
-    return [FlowRow._make(row) for row in raw_sql.fetch_rows(c, _LISTED, (json.dumps(known),))]
+        level = [one for one in found if one not in known][: limit - len(known)]
+        known |= dict.fromkeys(level)
+    return [
+        FlowRow._make(row) for row in raw_sql.fetch_rows(c, _LISTED, (json.dumps(list(known)),))
+    ]
 
 
 def list_edges(c: Connection, uuids: Sequence[str]) -> list[FlowEdge]:
