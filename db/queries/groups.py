@@ -196,18 +196,22 @@ def find_first_failure(c: Connection, number: int) -> str | None:
 
 
 def list_ended_after(
-    c: Connection, numbers: Sequence[int], after: str, limit: int
-) -> list[tuple[str, str]]:
-    """Return (end, uuid) of the tasks of groups that ended after a time, the earliest first."""
+    c: Connection, numbers: Sequence[int], after: tuple[str, int], limit: int
+) -> list[tuple[str, int, str]]:
+    """Return (end, rowid, uuid) of tasks of groups behind an end and rowid, the earliest first.
+
+    The tasks of a cancelled group share their end.
+    """
     of_status = (
-        "SELECT ended_at, uuid FROM tasks INDEXED BY idx_tasks_group WHERE group_number = ? AND"
-        " status = ? AND ended_at > ? AND deleted_at IS NULL ORDER BY ended_at LIMIT ?"
+        "SELECT ended_at, rowid AS place, uuid FROM tasks INDEXED BY idx_tasks_group WHERE"
+        " group_number = ? AND status = ? AND (ended_at, rowid) > (?, ?) AND deleted_at IS NULL"
+        " ORDER BY ended_at, rowid LIMIT ?"
     )
     rows = [
-        (row[0], row[1])
+        (row[0], row[1], row[2])
         for number in numbers
         for status in sorted(ENDED)
-        for row in raw_sql.fetch_rows(c, of_status, (number, status.value, after, limit))
+        for row in raw_sql.fetch_rows(c, of_status, (number, status.value, *after, limit))
     ]
     return sorted(rows)[:limit]
 

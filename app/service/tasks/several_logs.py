@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,26 +21,32 @@ PAGE = 200
 OVERLAP = timedelta(seconds=5)
 """An end is stored some time after it, so ends of these seconds are returned again."""
 
+_ROWID = re.compile("[0-9]{0,18}")
+
 
 async def list_logs(
     call: Call, *, ids: Sequence[str | int], after: str | None = None
 ) -> dict[str, Any]:
-    """Return the running tasks with their runs, and those that ended after a time.
+    """Return the running tasks with their runs, and those that ended since an answer.
 
-    `after` is the one of the answer before. `more` is true if further tasks have ended, `left`
-    counts the tasks that have not. Tasks named by number are in each answer.
+    `after` is that of the answer: an end, and maybe a rowid. `more` is true if further tasks have
+    ended, `left` counts the tasks that have not. Tasks named by number are in each answer.
     """
-    if after is not None and not timestamps.is_time(after):
-        raise Usage("after must be the time of the answer before.")
-    return await call.db.read(_read_logs, call, ids, after or "")
+    end, _, rowid = (after or "").partition(" ")
+    if after is not None and not (timestamps.is_time(end) and _ROWID.fullmatch(rowid)):
+        raise Usage("after must be that of the answer before.")
+    return await call.db.read(_read_logs, call, ids, after)
 
 
-def _read_logs(c: Connection, call: Call, ids: Sequence[str | int], after: str) -> dict[str, Any]:
+def _read_logs(
+    c: Connection, call: Call, ids: Sequence[str | int], after: str | None
+) -> dict[str, Any]:
     found = {ident: lookup.find_group(c, ident) for ident in ids}
     numbers = [group.number for group in found.values() if group is not None]
     singles = lookup.find_tasks(c, [ident for ident, group in found.items() if group is None])
-    ended = groups.list_ended_after(c, numbers, after, PAGE)
-    uuids = [*(uuid for _, uuid in ended), *groups.list_started(c, numbers)]
+    end, _, rowid = (after or "").partition(" ")
+    ended = groups.list_ended_after(c, numbers, (end, int(rowid or 0)), PAGE)
+    uuids = [*(uuid for _, _, uuid in ended), *groups.list_started(c, numbers)]
     rows = reads.list_by_uuid(c, uuids) if uuids else []
     rows = {row.uuid: row for row in [*singles, *rows]}
     counts = groups.map_all_counts(c, numbers).values()
@@ -47,16 +54,16 @@ def _read_logs(c: Connection, call: Call, ids: Sequence[str | int], after: str) 
     is_full = len(ended) == PAGE
     return {
         "tasks": [_build(c, call, rows[uuid]) for uuid in dict.fromkeys([*rows])],
-        "after": _move_on(ended[-1][0], is_full) if ended else after or None,
+        "after": _move_on(*ended[-1], is_full=is_full) if ended else after,
         "more": is_full,
         "left": left + sum(row.status not in ENDED for row in singles),
     }
 
 
-def _move_on(last: str, is_full: bool) -> str:
+def _move_on(end: str, rowid: int, _: str, *, is_full: bool) -> str:
     if is_full:
-        return last
-    return timestamps.format_time(timestamps.parse_time(last) - OVERLAP)
+        return f"{end} {rowid}"
+    return timestamps.format_time(timestamps.parse_time(end) - OVERLAP)
 
 
 def _build(c: Connection, call: Call, row: TaskRow) -> dict[str, Any]:

@@ -36,11 +36,26 @@ async def test_ended_and_running_tasks_of_a_group_come_in_pages(
 
     first = await several_logs.list_logs(call, ids=["g1"])
     assert (sorted(list_numbers(first)), first["more"], first["left"]) == ([1, 2, 4], True, 2)
-    second = await several_logs.list_logs(call, ids=["g1"], after="2026-01-01T00:00:01.000000Z")
-    assert sorted(list_numbers(second)) == [1, 3, 4]
+    second = await several_logs.list_logs(call, ids=["g1"], after=first["after"])
+    assert sorted(list_numbers(second)) == [3, 4]
     monkeypatch.setattr(several_logs, "PAGE", 9)
-    last = await several_logs.list_logs(call, ids=["g1"], after=now)
+    last = await several_logs.list_logs(call, ids=["g1"], after=f"{now} 9")
     assert (list_numbers(last), last["more"]) == ([4], False)
+
+
+async def test_tasks_that_ended_at_the_same_time_come_on_several_pages(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(several_logs, "PAGE", 2)
+    await submit_group(call, 5)
+    await end_tasks(call, 5, 1, 4, 2, 3, at=timestamps.now())
+
+    after, found = None, list[tuple[list[int], bool]]()
+    while len(found) < 3:
+        reply = await several_logs.list_logs(call, ids=["g1"], after=after)
+        after, found = reply["after"], [*found, (list_numbers(reply), reply["more"])]
+
+    assert found == [([1, 2], True), ([3, 4], True), ([5], False)]
 
 
 async def test_an_end_that_is_stored_late_is_found(call: Call):
