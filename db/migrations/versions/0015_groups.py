@@ -5,6 +5,9 @@ Revision ID: 0015
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -86,7 +89,16 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them. Tasks stay, without their group."""
+    """Remove them. Tasks stay, with the variables of their group in their own environment.
+
+    Waiting tasks of a group with a limit are held, since all would start at once.
+    """
+    op.execute(
+        "UPDATE tasks SET status = 'held', hold = 1, held_by = 'taskdeck' WHERE status IN"
+        " ('scheduled', 'blocked', 'held', 'queued', 'retrying') AND group_number IN"
+        " (SELECT number FROM groups WHERE max_running IS NOT NULL)"
+    )
+    _keep_variables(op.get_bind())
     for name in _TRIGGERS:
         op.execute(f"DROP TRIGGER {name}")
     op.execute("DELETE FROM counters WHERE name LIKE 'groups/%' OR name = 'group-number'")
@@ -95,3 +107,19 @@ def downgrade() -> None:
     for column in ("sweep", "group_index", "group_number"):
         op.drop_column("tasks", column)
     op.drop_table("groups")
+
+
+def _keep_variables(c: sa.Connection) -> None:
+    """Store in each task of a group the variables that its runs get."""
+    found = (
+        "SELECT rowid, env, group_number, group_index, sweep FROM tasks WHERE group_number IS NOT"
+        " NULL"
+    )
+    change = "UPDATE tasks SET env = ? WHERE rowid = ?"
+    for rowid, env, group, index, sweep in c.exec_driver_sql(found).fetchall():
+        with suppress(ValueError, TypeError, AttributeError):  # unreadable values stay
+            kept = json.loads(env or "{}")
+            kept |= {f"TASKDECK_PARAM_{name}": v for name, v in json.loads(sweep or "{}").items()}
+            place = {} if index is None else {"TASKDECK_ARRAY_INDEX": str(index)}
+            text = json.dumps(kept | place | {"TASKDECK_GROUP": f"g{group}"})
+            c.exec_driver_sql(change, (text, rowid))

@@ -21,6 +21,7 @@ from db.engine import create_write_engine
 from db.errors import Storage
 from db.maintenance import migrate
 from db.maintenance.integrity import check_database
+from db.queries import groups
 from db.schema import metadata
 from tests.db.builders import TaskBuilder
 from tests.db.maintenance.upgrades import (
@@ -220,6 +221,31 @@ def test_a_task_that_waits_for_a_failure_is_held_below_its_revision(tmp_path: Pa
             (2, "cleanup", "held", "any"),
             (3, "beside", "blocked", "any"),
         ]
+    assert is_sound(path) and check_database(path) == []
+
+
+def test_tasks_of_groups_keep_their_variables_below_the_revision(tmp_path: Path):
+    path = tmp_path / "taskdeck.db"
+    migrate.migrate(path, create_defaults)
+    engine = create_write_engine(path)
+    with engine.begin() as c:
+        made = TaskBuilder(c)
+        numbers = [groups.create(c, made.submit_task(name="x"), "x", "ann", n) for n in (None, 8)]
+        sweep = json.dumps({"lr": "\udc80"})
+        made.submit_task(name="free", group_number=numbers[0], group_index=7, env={"A": "1"})
+        made.submit_task(name="limited", group_number=numbers[1], sweep=sweep)
+    engine.dispose()
+
+    for direction, revision in (("downgrade", "0014"), ("upgrade", migrate.HEAD)):
+        with migrate._open_transaction(path) as c:
+            migrate._run_revisions(c, direction, revision)
+
+    with closing(sqlite3.connect(path)) as c:
+        rows = c.execute("SELECT name, status, env FROM tasks WHERE name <> 'x'").fetchall()
+    assert [(name, status, json.loads(env)) for name, status, env in rows] == [
+        ("free", "queued", {"A": "1", "TASKDECK_ARRAY_INDEX": "7", "TASKDECK_GROUP": "g1"}),
+        ("limited", "held", {"TASKDECK_PARAM_lr": "\udc80", "TASKDECK_GROUP": "g2"}),
+    ]
     assert is_sound(path) and check_database(path) == []
 
 
