@@ -47,6 +47,15 @@ def parse_oom_retry(text: str) -> OomRetry:
     return OomRetry(round(found, 2), units.parse_size(size) if sign else None)
 
 
+def find_conflict(text: str | None, memory: float) -> str:
+    """Return why a rule never gives a task with this memory more, as a sentence, or ""."""
+    most = parse_oom_retry(text).most if text else None
+    if most is None or most > memory:
+        return ""
+    limit, has = units.format_memory(most), units.format_memory(memory)
+    return f"retry_on_oom allows at most {limit}, and the task has {has}."
+
+
 def normalize(value: Any) -> str | None:
     """Return the stored form of a text, a number or {factor, max}. Raise ValueError."""
     if value is None or value == "none":

@@ -10,6 +10,7 @@ from app.core.oom_retry import (
     OomRetry,
     choose_memory,
     describe_retry,
+    find_conflict,
     find_note,
     is_out_of_memory,
     normalize,
@@ -84,6 +85,12 @@ def test_the_memory_of_the_retry_ends_at_limit_and_pool():
     assert choose_memory(rule, 4096.0, 0.0, 5000.0) == 5000.0
     assert choose_memory(rule, 8192.0, 0.0, 65536.0) is None
     assert choose_memory(OomRetry(2.0), 0.0, 100.0, 100.0) is None
+
+
+def test_a_limit_below_the_memory_of_the_task_is_a_conflict():
+    assert "at most 1.0G, and the task has 2.0G" in find_conflict("1.5,max=1G", 2048.0)
+    assert find_conflict("1.5,max=4G", 2048.0) == find_conflict("1.5", 0.0) == ""
+    assert find_conflict(None, 1.0) == ""
 
 
 def test_the_note_is_found_in_a_reason():

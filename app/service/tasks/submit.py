@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.core import early_signal
+from app.core import early_signal, oom_retry
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
 from app.core.notifications import notices
@@ -165,6 +165,9 @@ class SubmitBatch:
         signal = _pick_first(spec.signal, template and template.signal, None)
         if conflict := early_signal.find_conflict(signal, timeout):
             raise Usage(f"{conflict} {NOT_SUBMITTED}", "Give one: --timeout 2h")
+        on_oom = _pick_first(spec.retry_on_oom, template and template.retry_on_oom, None)
+        if conflict := oom_retry.find_conflict(on_oom, memory):
+            raise Usage(f"{conflict} {NOT_SUBMITTED}", "Raise its max: --retry-on-oom 1.5,max=64G")
         row = {
             "uuid": make_following_id(self.first, at),
             "name": spec.name or default_names.make_default_name(spec, resolved.launch),
@@ -173,8 +176,7 @@ class SubmitBatch:
             "timeout": timeout, "early_signal": signal,
             "output": spec.output, "stdin": spec.stdin or None,
             "split": spec.split or spec.error is not None or None, "error": spec.error,
-            "retry_on_oom":
-                _pick_first(spec.retry_on_oom, template and template.retry_on_oom, None),
+            "retry_on_oom": on_oom,
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
             "retry_delay": spec.retry_delay, "grace": spec.grace,
