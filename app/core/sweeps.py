@@ -73,8 +73,8 @@ def expand_product(sweeps: Sequence[tuple[str, Sequence[str]]]) -> list[Row]:
 def parse_grid(data: bytes) -> list[Row]:
     """Return the rows of a CSV file whose header names the parameters.
 
-    Blank lines do not count. Columns are separated by commas, or by tabs if the header has no
-    comma. Raise ValueError with a part of a sentence.
+    Blank lines do not count, nor do blanks after a comma. Columns are separated by commas, or by
+    tabs if the header has no comma. Raise ValueError with a part of a sentence.
     """
     if b"\0" in data:
         raise ValueError("contains a NUL byte")
@@ -82,7 +82,7 @@ def parse_grid(data: bytes) -> list[Row]:
     head = text.lstrip("\r\n").split("\n", 1)[0]
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter="\t" if "\t" in head and "," not in head else ",",
-        strict=True,
+        skipinitialspace=True, strict=True,
     )  # fmt: skip
     try:
         return _read_rows((reader.line_num, row) for row in reader if row)

@@ -49,7 +49,7 @@ def test_the_last_parameter_of_a_product_changes_fastest():
     [
         (b"\xef\xbb\xbflr,bs\r\n1,2\r\n\r\n3,\"4,5\"\r\n", [("1", "2"), ("3", "4,5")]),
         (b"lr\tbs\n1\t2,3\n", [("1", "2,3")]),
-        (b'lr, bs\n1,"a\nb"\n1,\n', [("1", "a\nb"), ("1", "")]),
+        (b'lr, bs\n1, "a\nb"\n1,\n', [("1", "a\nb"), ("1", "")]),
         (b"lr,bs\n\xff,1", [("\udcff", "1")]),
     ],
 )  # fmt: skip

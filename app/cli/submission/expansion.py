@@ -15,6 +15,7 @@ from app.errors import NOT_SUBMITTED, NotFound, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from app.cli.parser import Args
@@ -45,12 +46,23 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     try:
         rows = sweeps.expand_product(args.sweep) if args.sweep else _read_grid(args.sweep_file)
     except ValueError as error:
-        raise Usage(f"{ways[0]} {error}. {NOT_SUBMITTED}") from None
+        file = f" {truncate(sanitize(args.sweep_file), 200)}" if args.sweep_file else ""
+        raise Usage(f"{ways[0]}{file} {error}. {NOT_SUBMITTED}") from None
+    _note_ranges(args.sweep or ())
     names = list(rows[0])
     if "template" in task:
         task = _pass_to_template(task, names)
     values = [list(row.values()) for row in rows]
     return _expand(task, rows), group | {"sweep": {"names": names, "values": values}}
+
+
+def _note_ranges(swept: Iterable[tuple[str, list[str]]]) -> None:
+    """Tell that `seed=1-3` is one value."""
+    for name, values in swept:
+        low, dash, high = values[0].partition("-")
+        if len(values) == 1 and dash and low.isdigit() and high.isdigit():
+            several = f"Each by itself: {name}={low},…,{high}"
+            output.print_note(f"--sweep {name} has one value, {values[0]}. {several}")
 
 
 def _read_items(args: Args) -> list[Row]:

@@ -72,6 +72,15 @@ def test_a_sweep_fills_every_text_of_a_task(submit):
     assert asked["group"]["sweep"] == {"names": ["lr"], "values": [["1"], ["2"]]}
 
 
+def test_a_sweep_tells_that_a_range_is_one_value(fake_runtime, cli):
+    fake_runtime(submit=[PLACE])
+
+    said = cli("submit", "--sweep", "seed=1-3", "--sweep", "x=a-b", "--", "true")
+
+    assert "--sweep seed has one value, 1-3. Each by itself: seed=1,…,3" in said.err
+    assert said.err.count("one value") == 1
+
+
 def test_a_template_gets_the_swept_parameters_that_it_is_not_given(submit):
     asked = submit("train", "--sweep", "lr=1,2", "--sweep", "bs=8", "-p", "batch={bs}")
 
@@ -128,7 +137,7 @@ def test_json_names_the_group_of_each_task(fake_runtime, cli):
         (["--sweep", "a=1", "-c", "x {a}"], b"", 'Use the variable: "$TASKDECK_PARAM_a"'),
         (["--array", "1", "-c", "x {index}"], b"", 'Use the variable: "$TASKDECK_ARRAY_INDEX"'),
         (["--each", "--", "x", "{2}"], b"a 1\nb\n", '--each: "b" has no column 2 for {2}'),
-        (["--sweep-file", "-", "--", "x"], b"a\n", "--sweep-file has no row below its header"),
+        (["--sweep-file", "-", "--", "x"], b"a\n", "--sweep-file - has no row below its header"),
         (["--sweep-file", "/", "--", "x"], b"", "/ cannot be read: is a directory"),
         (["--from", "-", "--array", "1"], b"", "--from cannot be combined"),
     ],
