@@ -399,4 +399,6 @@ EXAMPLES = """\
   taskdeck ls --queue gpu --limit 0 --json
   taskdeck ls --status failed -o name | xargs -r taskdeck retry"""
 
-COMMANDS = {"ls": Command("list tasks", list_tasks, _add_arguments, EXAMPLES)}
+COMMANDS = {
+    "ls": Command("list tasks", list_tasks, _add_arguments, EXAMPLES, usage="[GROUP …] [OPTION …]")
+}
