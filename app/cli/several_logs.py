@@ -26,14 +26,19 @@ INTERVAL = 0.25
 def print_logs(
     session: CommandContext, idents: list[str], is_followed: bool, last: int | None
 ) -> None:
-    """Print the output of tasks and groups; followed, until all have ended."""
+    """Print the output of tasks and groups; followed, until all have ended.
+
+    Of each task the latest attempt counts, and all later ones.
+    """
     logs: dict[str, RunLog] = {}
+    seen: dict[int, int] = {}
     after: str | None = None
     while True:
         reply = session.call("logs", ids=idents, after=after)
         after = reply["after"]
         for task in reply["tasks"]:
-            for run in task["runs"]:
+            earlier = seen.setdefault(task["number"], max(0, len(task["runs"]) - 1))
+            for run in task["runs"][earlier:]:
                 log = logs.get(run["runid"])
                 if log is None:
                     log = logs[run["runid"]] = RunLog(task["number"], run, last)

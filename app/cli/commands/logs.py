@@ -434,7 +434,7 @@ def _add_arguments(parser: Parser) -> None:
         "--tail",
         type=make_type(units.parse_int, 0, 100_000_000),
         metavar="N",
-        help="show only the last N lines",
+        help="show only the last N lines, of each task if there are several",
     )
     for option, part, what in (
         ("--stderr", LogPart.ERROR, "only the error output"),

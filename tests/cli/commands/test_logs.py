@@ -259,6 +259,19 @@ def test_several_logs_are_followed_until_all_tasks_ended(fake_runtime, cli, tmp_
     assert cli("logs", "g12", "--tail", "1").out == "#3 | b\n#12 | b\n"
 
 
+def test_several_logs_have_the_latest_attempts_and_later_ones(fake_runtime, cli, tmp_path):
+    one = make_logs(tmp_path, "failed", b"new\n", left=1)
+    two = make_logs(tmp_path, "failed", b"new\n")
+    for at, reply in enumerate((one, two)):
+        (tmp_path / f"{at}.log").write_bytes(f"{at}\n".encode())
+        run = {"runid": f"x{at}", "path": str(tmp_path / f"{at}.log"), "status": "failed"}
+        reply["tasks"][0]["runs"].insert(0, run)
+    two["tasks"][0]["runs"] = [one["tasks"][0]["runs"][0], *two["tasks"][0]["runs"][::-1]]
+    fake_runtime(logs=AnswerSequence([one, two]))
+
+    assert cli("logs", "-f", "g12").out == "#3 | new\n#12 | new\n#3 | 1\n"
+
+
 def test_the_stored_end_replaces_a_log_that_is_gone(fake_runtime, cli, tmp_path):
     answer = make_logs(tmp_path, "failed", b"")
     for task in answer["tasks"]:
