@@ -142,8 +142,8 @@ def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
         return found
     except (ValueError, OverflowError):
         raise ValueError(
-            'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now),'
-            f" not {quote(text)}"
+            'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00", "mon 09:00"'
+            f" or 2h (from now), not {quote(text)}"
         ) from None
 
 
