@@ -57,7 +57,7 @@ def build_context(
     holders: dict[str, list[ActiveRun]] = {pool.name: [] for pool in view.pools}
     for run in sorted(view.active, key=lambda run: get_known_end(run.ends_in)):
         holders[queues[run.queue].pool].append(run)
-    heads = [room.backfill.task.number for room in decision.budgets.values() if room.backfill]
+    heads = [budget.backfill.task.number for budget in decision.budgets.values() if budget.backfill]
     numbers = frozenset(
         n for s in subjects for n in (s.number, *(parent.number for parent in s.parents))
     ).union(heads)

@@ -399,20 +399,20 @@ def make_plan(view: DispatchView) -> Plan:
 
 def decide(view: DispatchView) -> DispatchDecision:
     """Make the decision and return its details, for explanations."""
-    rooms = make_budgets(view.pools, view.shared, view.withheld)
-    room_of = {queue.name: rooms[queue.pool] for queue in view.queues}
+    budgets = make_budgets(view.pools, view.shared, view.withheld)
+    budget_of = {queue.name: budgets[queue.pool] for queue in view.queues}
     slots = {queue.name: queue.capacity for queue in view.queues}
     for run in view.active:
         slots[run.queue] -= 1
-        room_of[run.queue].occupy(run, get_known_end(run.ends_in))
+        budget_of[run.queue].occupy(run, get_known_end(run.ends_in))
     limits = make_limit_budget(view)
     if limits:
         for run in view.active:
-            limits.occupy(run, room_of[run.queue].pool.name)
+            limits.occupy(run, budget_of[run.queue].pool.name)
     halted = view.halted is not None
     line = () if halted else order_tasks(_cut_depths(view))
-    starts = start_tasks(line, room_of, slots, limits)
-    return DispatchDecision(rooms, slots, starts, limits)
+    starts = start_tasks(line, budget_of, slots, limits)
+    return DispatchDecision(budgets, slots, starts, limits)
 
 
 def make_limit_budget(view: DispatchView, now: float = 0.0) -> LimitBudget | None:
@@ -492,19 +492,19 @@ def order_tasks(view: DispatchView, even_later: bool = False) -> Sequence[Queued
 
 def start_tasks(
     line: Iterable[QueuedTask],
-    rooms: Mapping[str, PoolBudget],
+    budgets: Mapping[str, PoolBudget],
     slots: dict[str, int],
     limits: LimitBudget | None = None,
 ) -> list[QueuedTask]:
     """Return the tasks of the ordered `line` that start now; deduct them from pools and slots.
 
-    `rooms` and `slots` are by queue.
+    `budgets` and `slots` are by queue.
     """
     full = set[str]()
     return [
         task
         for task in line
-        if task.queue not in full and _try_start(task, rooms[task.queue], slots, full, limits)
+        if task.queue not in full and _try_start(task, budgets[task.queue], slots, full, limits)
     ]
 
 
@@ -527,7 +527,7 @@ def is_open(queue: QueueView, pool: PoolView) -> bool:
 
 def _try_start(
     task: QueuedTask,
-    room: PoolBudget,
+    budget: PoolBudget,
     slots: dict[str, int],
     full: set[str],
     limits: LimitBudget | None,
@@ -538,45 +538,45 @@ def _try_start(
     that no limit stops may get a reservation.
     """
     free = slots[task.queue]
-    if limits is not None and _is_stopped(task, room, free, limits):
+    if limits is not None and _is_stopped(task, budget, free, limits):
         return False
-    fits = room.has_free(task.needs)
+    fits = budget.has_free(task.needs)
     if free < 1:
         full.add(task.queue)
-    if not fits and room.backfill is None and room.can_ever_fit(task.needs):
-        room.reserve(task, free)
-        if limits is not None and room.backfill is not None:
-            limits.keep(task, room.pool.name, room.backfill.starts_in)
-    if free < 1 or not fits or not _try_backfill(task, room, free, limits):
+    if not fits and budget.backfill is None and budget.can_ever_fit(task.needs):
+        budget.reserve(task, free)
+        if limits is not None and budget.backfill is not None:
+            limits.keep(task, budget.pool.name, budget.backfill.starts_in)
+    if free < 1 or not fits or not _try_backfill(task, budget, free, limits):
         return False
     slots[task.queue] = free - 1
-    room.occupy(task, inf if task.expected is None else task.expected)
+    budget.occupy(task, inf if task.expected is None else task.expected)
     if limits is not None:
-        limits.occupy(task, room.pool.name)
+        limits.occupy(task, budget.pool.name)
     return True
 
 
-def _is_stopped(task: QueuedTask, room: PoolBudget, slots: int, limits: LimitBudget) -> bool:
+def _is_stopped(task: QueuedTask, budget: PoolBudget, slots: int, limits: LimitBudget) -> bool:
     """Return True if limits or bookings stop a task, behind which later tasks may have to wait."""
-    lacking = limits.find_lacking(task, room.pool.name)
-    if lacking and slots >= 1 and room.can_ever_fit(task.needs):
-        limits.add_first(task, room.pool.name, lacking)
+    lacking = limits.find_lacking(task, budget.pool.name)
+    if lacking and slots >= 1 and budget.can_ever_fit(task.needs):
+        limits.add_first(task, budget.pool.name, lacking)
     return bool(lacking)
 
 
 def _try_backfill(
-    task: QueuedTask, room: PoolBudget, slots: int, limits: LimitBudget | None
+    task: QueuedTask, budget: PoolBudget, slots: int, limits: LimitBudget | None
 ) -> bool:
     """Return True if a task delays no reserved task, and deduct what it needs beside them."""
-    if limits is not None and not limits.can_admit(task, room.pool.name):
+    if limits is not None and not limits.can_admit(task, budget.pool.name):
         return False
-    if room.backfill and not room.backfill.can_admit(task, slots):
+    if budget.backfill and not budget.backfill.can_admit(task, slots):
         return False
-    beside = room.shared.list_backfills_beside(room, task.needs) if room.shared.totals else ()
+    beside = budget.shared.list_backfills_beside(budget, task.needs) if budget.shared.totals else ()
     if not all(one.can_share(task) for one in beside):
         return False
-    if room.backfill:
-        room.backfill.admit(task, is_own=True)
+    if budget.backfill:
+        budget.backfill.admit(task, is_own=True)
     for one in beside:
         one.admit(task, is_own=False)
     return True

@@ -128,19 +128,19 @@ class TraceReplay:
 
     def start(self) -> list[QueuedTask]:
         """Start the tasks that the plan chooses, and return them."""
-        room = make_budgets([self._pool], {})[self._pool.name]
-        room.free = self._free.copy()
-        line = self._line.find_open(room)
+        budget = make_budgets([self._pool], {})[self._pool.name]
+        budget.free = self._free.copy()
+        line = self._line.find_open(budget)
         if not line.has_candidates():
             return []
-        room.ends = [
+        budget.ends = [
             PendingRelease(
                 one.due - self.now if one.due > self.now else inf, one.task.needs, "", True
             )
             for one in self._running.values()
         ]
         tasks = line.walk(self.options.backfills)
-        chosen = start_tasks(tasks, {"queue": room}, {"queue": len(self._line) + 1})
+        chosen = start_tasks(tasks, {"queue": budget}, {"queue": len(self._line) + 1})
         for task in chosen:
             self._begin(task)
         return chosen

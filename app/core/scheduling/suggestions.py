@@ -346,10 +346,10 @@ def _move_task(world: WhatIf, queue: QueueView) -> QueuedTask:
 
 def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
     """Return True if another queue is active and has a slot and enough free resources."""
-    room, mine = case.context.budgets[queue.pool], case.subject
+    budget, mine = case.context.budgets[queue.pool], case.subject
     return (
-        queue.name != case.queue.name and queue.status == ACTIVE and room.pool.status == ACTIVE
-        and case.context.slots[queue.name] >= 1 and room.has_free(mine.needs)
+        queue.name != case.queue.name and queue.status == ACTIVE and budget.pool.status == ACTIVE
+        and case.context.slots[queue.name] >= 1 and budget.has_free(mine.needs)
         and is_inside(queue.windows)
     )  # fmt: skip
 
@@ -361,21 +361,21 @@ def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
     if not free:
         return None
 
-    def list_lacking(room: PoolBudget) -> list[str]:
+    def list_lacking(budget: PoolBudget) -> list[str]:
         needs = world.task.needs
-        return [name for name in sorted(needs) if not can_fit(needs[name], room.free.get(name))]
+        return [name for name in sorted(needs) if not can_fit(needs[name], budget.free.get(name))]
 
-    name, room = min(
+    name, budget = min(
         free.items(), key=lambda item: (len(list_lacking(item[1])), -item[1].free.get(MEMORY))
     )
-    lacks = [_format_lack(one, world.task.needs[one], room) for one in list_lacking(room)]
+    lacks = [_format_lack(one, world.task.needs[one], budget) for one in list_lacking(budget)]
     return f"{sanitize(name)} has {' and '.join(lacks)}" if lacks else None
 
 
-def _format_lack(name: str, need: float, room: PoolBudget) -> str:
+def _format_lack(name: str, need: float, budget: PoolBudget) -> str:
     """Format what a pool lacks: `1 cpu free, needs 4`."""
     unit = "" if name == MEMORY else f" {sanitize(name)}"
-    free = format_amount(name, max(0.0, room.free.get(name)))
+    free = format_amount(name, max(0.0, budget.free.get(name)))
     return f"{free}{unit} free, needs {format_amount(name, need)}"
 
 

@@ -49,9 +49,9 @@ class _Block:
         self.shortest = min(self.shortest, _get_expected(entry))
         self._lower_needs(entry[1].needs)
 
-    def find_next(self, after: SortKey, room: PoolBudget) -> Entry | None:
+    def find_next(self, after: SortKey, budget: PoolBudget) -> Entry | None:
         """Return the first task behind a key that the budget admits."""
-        if self.shortest > get_longest(room, self.least):
+        if self.shortest > get_longest(budget, self.least):
             return None
         entries, needs, longest = self.entries, None, -1.0
         first = bisect_right(entries, after, key=_get_key)
@@ -59,7 +59,7 @@ class _Block:
             task = entries[at][1]
             if task.needs is not needs:
                 needs = task.needs
-                longest = get_longest(room, needs)
+                longest = get_longest(budget, needs)
             if longest >= 0 and _get_expected(entries[at]) <= longest:
                 return entries[at]
         if self.removed:
@@ -73,14 +73,14 @@ class _Block:
                 least[name] = need
 
 
-def get_longest(room: PoolBudget, needs: Amounts) -> float:
+def get_longest(budget: PoolBudget, needs: Amounts) -> float:
     """Return the longest expected time with which a task with these needs may start now.
 
     inf is any time, also an unknown one; -1 is none.
     """
-    if not room.free.has(needs):
+    if not budget.free.has(needs):
         return -1.0
-    return room.backfill.get_longest(needs) if room.backfill else inf
+    return budget.backfill.get_longest(needs) if budget.backfill else inf
 
 
 def _get_key(entry: Entry) -> SortKey:
@@ -131,10 +131,10 @@ class _TaskClass:
         else:
             del self._blocks[at], self._lasts[at]
 
-    def find_next(self, after: SortKey, room: PoolBudget) -> Entry | None:
+    def find_next(self, after: SortKey, budget: PoolBudget) -> Entry | None:
         """Return the first task behind a key that the budget of the pool admits."""
         for at in range(bisect_right(self._lasts, after), len(self._blocks)):
-            if entry := self._blocks[at].find_next(after, room):
+            if entry := self._blocks[at].find_next(after, budget):
                 return entry
         return None
 
@@ -169,24 +169,24 @@ class WaitingLine:
         if self._classes[name].is_empty():
             del self._classes[name]
 
-    def find_open(self, room: PoolBudget) -> OpenLine:
+    def find_open(self, budget: PoolBudget) -> OpenLine:
         """Return the part of the line that may fit the free amounts of a pool."""
-        fits = room.free.has
+        fits = budget.free.has
         classes = [one for one in self._classes.values() if fits(one.floor)]
-        return OpenLine(self._entries, classes, room)
+        return OpenLine(self._entries, classes, budget)
 
 
 class OpenLine:
     """Tasks of a line that may start within one decision, while the free amounts shrink."""
 
     def __init__(
-        self, entries: Sequence[Entry], classes: Sequence[_TaskClass], room: PoolBudget
+        self, entries: Sequence[Entry], classes: Sequence[_TaskClass], budget: PoolBudget
     ) -> None:
-        self._entries, self._classes, self._room = entries, classes, room
+        self._entries, self._classes, self._budget = entries, classes, budget
 
     def has_candidates(self, after: SortKey = ()) -> bool:
         """Return True if a task behind a key may start now."""
-        return any(one.find_next(after, self._room) for one in self._classes)
+        return any(one.find_next(after, self._budget) for one in self._classes)
 
     def walk(self, backfills: bool = True) -> Iterator[QueuedTask]:
         """Yield the tasks that may start, and the task that gets the reservation, in order.
@@ -195,29 +195,29 @@ class OpenLine:
         step reads again. A reservation that delays no later task is left out. Without backfill the
         first task that does not fit is the last one.
         """
-        room = self._room
+        budget = self._budget
         after: SortKey = ()
         for after, task in self._entries:
-            if not room.free.has(task.needs) and not (backfills and self.has_candidates(after)):
+            if not budget.free.has(task.needs) and not (backfills and self.has_candidates(after)):
                 return
             yield task
-            if room.backfill is not None:
+            if budget.backfill is not None:
                 break
         yield from self._walk_behind(after)
 
     def _walk_behind(self, after: SortKey) -> Iterator[QueuedTask]:
         """Yield the first task of each class that may start, until none is left."""
-        room = self._room
+        budget = self._budget
         heads = [
             (entry[0], at, one, entry[1])
             for at, one in enumerate(self._classes)
-            if (entry := one.find_next(after, room))
+            if (entry := one.find_next(after, budget))
         ]
         heapify(heads)
         while heads:
             key, at, one, task = heappop(heads)
             yield task
-            if entry := one.find_next(key, room):
+            if entry := one.find_next(key, budget):
                 heappush(heads, (entry[0], at, one, entry[1]))
 
 

@@ -41,10 +41,10 @@ def start_from_line(
 ) -> list[QueuedTask]:
     """Return what a plan starts that reads the tasks from a line."""
     pool = make_pool(**split_named(totals))
-    room = make_budgets([pool], {})[pool.name]
+    budget = make_budgets([pool], {})[pool.name]
     for run in active:
-        room.occupy(run, get_known_end(run.ends_in))
-    return start_tasks(line.find_open(room).walk(), {"q": room}, {"q": 100})
+        budget.occupy(run, get_known_end(run.ends_in))
+    return start_tasks(line.find_open(budget).walk(), {"q": budget}, {"q": 100})
 
 
 def split_named(amounts: Mapping[str, float]) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def test_a_plan_passes_over_tasks_that_cannot_start():
     for at in range(1000):
         line.add((at,), make_task(at, cpu=2 if at else 4, expected=float(10 + at % 7)))
     line.add((1000,), make_task(1000, cpu=1, expected=5.0))
-    room = make_budgets([make_pool(4, 4)], {})["p"]
-    room.occupy(make_run(2000, cpu=3), 8.0)
+    budget = make_budgets([make_pool(4, 4)], {})["p"]
+    budget.occupy(make_run(2000, cpu=3), 8.0)
 
-    for task in line.find_open(room).walk():
+    for task in line.find_open(budget).walk():
         read += 1
-        start_tasks([task], {"q": room}, {"q": 100})
+        start_tasks([task], {"q": budget}, {"q": 100})
 
-    assert room.free.get("cpu") == 0 and room.backfill and room.backfill.starts_in < inf
+    assert budget.free.get("cpu") == 0 and budget.backfill and budget.backfill.starts_in < inf
     assert read == 2

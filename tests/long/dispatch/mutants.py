@@ -23,17 +23,17 @@ def _count_no_gpus(amounts: Any, needs: Mapping[str, float]) -> bool:
     return _has(amounts, {name: need for name, need in needs.items() if name != GPU})
 
 
-def _keep_slots(task: Any, room: Any, slots: dict[str, int], *more: Any) -> bool:
+def _keep_slots(task: Any, budget: Any, slots: dict[str, int], *more: Any) -> bool:
     before = dict(slots)
-    started = _try_start(task, room, slots, *more)
+    started = _try_start(task, budget, slots, *more)
     slots.update(before)
     return started
 
 
-def _reserve_too_late(room: Any, task: Any, slots: int) -> None:
-    _reserve(room, task, slots)
-    if room.backfill is not None:
-        room.backfill.starts_in *= 2
+def _reserve_too_late(budget: Any, task: Any, slots: int) -> None:
+    _reserve(budget, task, slots)
+    if budget.backfill is not None:
+        budget.backfill.starts_in *= 2
 
 
 def _give_again(wanted: Any, held: Any, known: Sequence[str] | None = None) -> Any:
@@ -61,7 +61,7 @@ MUTANTS: Mapping[str, Patch] = {
         plan.BackfillBudget, "admit", lambda budget, task, is_own: None,
     ),
     "reserves too late": (plan.PoolBudget, "reserve", _reserve_too_late),
-    "reserves nothing": (plan.PoolBudget, "reserve", lambda room, task, slots: None),
+    "reserves nothing": (plan.PoolBudget, "reserve", lambda budget, task, slots: None),
     "starts in closed windows": (plan, "is_inside", lambda windows, at=0.0: True),
     "starts in draining queues": (plan, "is_open", lambda queue, pool: True),
     "ignores limits": (LimitBudget, "find_lacking", lambda budget, *facts: []),
