@@ -419,7 +419,7 @@ def _read_later(
             tuple(parent.number for parent in state.unmet if parent.kind != "start"),
             tuple(parent.number for parent in state.unmet if parent.kind == "start"),
         )
-        for row, state in zip(rows, read_subjects(c, rows), strict=True)
+        for row, state in zip(rows, read_task_states(c, rows), strict=True)
         if not state.held_by and all(p.kind not in ON_FAILURE for p in state.unmet)
     )
 
@@ -593,7 +593,10 @@ def explain_waiting(
     places = _read_places(c, cache, view, asked)
     answers = explain_all(
         view,
-        [(subject, places[subject.uuid]) for subject in read_subjects(c, asked, get_bounds(view))],
+        [
+            (subject, places[subject.uuid])
+            for subject in read_task_states(c, asked, get_bounds(view))
+        ],
         partial(cache.forecast, may_lag=may_lag),
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
@@ -638,7 +641,7 @@ def _move_behind(
     return {number: at + (at < was) for number, at in places.items()}
 
 
-def read_subjects(
+def read_task_states(
     c: Connection, tasks: Sequence[TaskRow | TaskLineRow], bounds: TagBounds | None = None
 ) -> list[TaskState]:
     """Return the tasks as the explanation needs them, in order."""

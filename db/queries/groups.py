@@ -68,7 +68,7 @@ def map_groups(c: Connection, numbers: Iterable[int]) -> dict[int, GroupRow]:
     return {row.number: GroupRow._make(row) for row in rows}
 
 
-def list_of_tasks(c: Connection, uuids: Iterable[str]) -> list[int]:
+def list_numbers_of_tasks(c: Connection, uuids: Iterable[str]) -> list[int]:
     """Return the numbers of the groups that hold one of the tasks."""
     found = (
         "SELECT DISTINCT group_number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
@@ -110,20 +110,20 @@ def list_uuids(c: Connection, number: int, states: Sequence[str] = ()) -> list[s
     return json.loads(raw_sql.fetch_value(c, found, given))
 
 
-def find_limits(c: Connection, numbers: Iterable[int]) -> list[tuple[int, int]]:
+def list_rowid_ranges(c: Connection, numbers: Iterable[int]) -> list[tuple[int, int]]:
     """Return the first and the last rowid of each group that has tasks.
 
     The UUIDs of a submission, and its rows, follow one another.
     """
     found = "SELECT rowid FROM tasks WHERE uuid BETWEEN ? AND ? ORDER BY uuid {} LIMIT 1"
-    limits: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     for row in map_groups(c, numbers).values():
         between = row.uuid, str(UUID(int=UUID(row.uuid).int + MAX_TASKS - 1))
         low, high = (
             raw_sql.fetch_value(c, found.format(order), between) for order in ("ASC", "DESC")
         )
-        limits += [(low, high)] if low is not None else []
-    return limits
+        ranges += [(low, high)] if low is not None else []
+    return ranges
 
 
 def map_counts(c: Connection, number: int) -> dict[str, int]:

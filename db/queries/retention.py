@@ -381,7 +381,7 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
         ],
     )
     removed = [row.uuid for row in task_rows]
-    of_groups = groups.list_of_tasks(c, removed)
+    of_groups = groups.list_numbers_of_tasks(c, removed)
     _delete_rows(c, "alerts", "task_id", removed)
     _delete_rows(c, "tasks", "uuid", removed)
     if of_groups:

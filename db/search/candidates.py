@@ -508,7 +508,7 @@ def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, i
 
 def _find_group_limits(c: Connection, wanted: GroupCondition) -> tuple[int, int]:
     """Return the positions that limit the tasks of groups, which were submitted together."""
-    limits = groups.find_limits(c, wanted.numbers)
+    limits = groups.list_rowid_ranges(c, wanted.numbers)
     first = min((low for low, _ in limits), default=LAST)
     last = max((high for _, high in limits), default=FIRST)
     return max(FIRST, first - 1), min(LAST, last + 1)

@@ -19,7 +19,7 @@ PIECE = 32 * 1024
 """Bytes read from our own input at once."""
 POLL_INTERVAL = 0.1
 """Seconds between two tries to write to a full input."""
-PATIENCE = 2.0
+NOTE_DELAY = 2.0
 """Seconds after which a note says that the program does not read."""
 
 
@@ -70,7 +70,7 @@ def send_piece(call: Callable[..., dict[str, Any]], task: str, data: bytes) -> d
         data = data[answer["taken"] :]
         if not data:
             return answer
-        if not was_noted and time.monotonic() - began > PATIENCE:
+        if not was_noted and time.monotonic() - began > NOTE_DELAY:
             output.print_note(
                 f"#{answer['number']} does not read: {_format_unread(answer)} wait. Still trying."
             )

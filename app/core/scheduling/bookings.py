@@ -76,12 +76,12 @@ def list_bounds(
             frozenset(one.tag for one in chosen),
             max(0.0, *(one.begins_in - now for one in chosen)),
         )
-        for pool, resource, total, found in _list_groups(coming, totals, shared)
+        for pool, resource, total, found in _list_booked(coming, totals, shared)
         for chosen in _list_sets(found)
     )
 
 
-def _list_groups(
+def _list_booked(
     bookings: Sequence[Booking], totals: Mapping[str, Amounts], shared: Amounts
 ) -> Iterator[tuple[str | None, str, float, list[Booking]]]:
     """Yield each booked resource of a pool, or of all pools, with its total and its bookings."""

@@ -11,7 +11,7 @@ from app.core.text.units import format_duration_setting, parse_duration, quote
 
 FIFO, PRIORITY, SHORTEST = POLICIES = ("fifo", "priority", "shortest")
 
-AGEING = 10.0
+WAIT_WEIGHT = 10.0
 """Seconds of waiting that weigh as much as one second of expected run time (policy `shortest`).
 
 A task is overtaken only by tasks submitted within ten times its expected run time. So each task
@@ -20,8 +20,8 @@ becomes the first one in the end, and gets the reservation.
 UNKNOWN_RUN = 86400.0
 """Expected run time in seconds, for the policy `shortest`, of a task of which none is known."""
 
-WEEK = 7 * 86400.0
-"""Default seconds of waiting after which the oldest task of a pool goes first."""
+DEFAULT_AGEING = 7 * 86400.0
+"""Seconds of waiting after which the oldest task of a pool goes first, unless set otherwise."""
 NEVER = "never"
 """Word for no ageing, which is stored as 0."""
 
@@ -44,7 +44,7 @@ def check_policy(value: object) -> str | None:
 
 def get_ageing(stored: float | None) -> float:
     """Return the seconds of waiting after which the oldest task goes first; 0 is never."""
-    return WEEK if stored is None else stored
+    return DEFAULT_AGEING if stored is None else stored
 
 
 def check_ageing(value: object) -> float | None:
@@ -54,7 +54,7 @@ def check_ageing(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"must be a duration such as 3d, or {NEVER}")
     seconds = parse_ageing(value if isinstance(value, str) else repr(value))
-    return None if seconds == WEEK else seconds
+    return None if seconds == DEFAULT_AGEING else seconds
 
 
 def parse_ageing(text: str) -> float:
@@ -76,4 +76,4 @@ def compute_rank(policy: str, submitted: float, expected: float | None) -> float
         return None
     if policy == FIFO:
         return submitted
-    return submitted + AGEING * (UNKNOWN_RUN if expected is None else expected)
+    return submitted + WAIT_WEIGHT * (UNKNOWN_RUN if expected is None else expected)

@@ -67,7 +67,7 @@ def _build_inputs(
 ) -> WhatIf:
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
-    state = dispatch_view.read_subjects(c, [row], dispatch_view.get_bounds(view))[0]
+    state = dispatch_view.read_task_states(c, [row], dispatch_view.get_bounds(view))[0]
     return WhatIf(
         view, state, _find_task(c, run_times, row, view, state.subjects),
         why, progress, similar_runs.learn_from_similar(c, row),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.scheduling.order import AGEING, FIFO, POLICIES, SHORTEST
+from app.core.scheduling.order import FIFO, POLICIES, SHORTEST, WAIT_WEIGHT
 from app.core.scheduling.plan import make_plan
 from app.core.scheduling.replay import (
     ESTIMATES,
@@ -84,7 +84,7 @@ def test_shortest_first_overtakes_a_long_job_only_for_a_while():
     starts = map_starts(run(busy, long, *stream, policy=SHORTEST))
 
     first_behind = min(number for number, start in starts.items() if number and start > starts[1])
-    assert starts[2] < starts[1] <= 1 + AGEING * 10 + 2
+    assert starts[2] < starts[1] <= 1 + WAIT_WEIGHT * 10 + 2
     assert first_behind > 80
 
 
