@@ -16,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
+from app.core.dependency_kinds import KIND_WORDS
 from db.defaults import create_defaults
 from db.engine import create_write_engine
 from db.errors import Storage
@@ -247,6 +248,24 @@ def test_tasks_of_groups_keep_their_variables_below_the_revision(tmp_path: Path)
         ("limited", "held", {"TASKDECK_PARAM_lr": "\udc80", "TASKDECK_GROUP": "g2"}),
     ]
     assert is_sound(path) and check_database(path) == []
+
+
+def test_an_upgraded_database_equals_a_new_one_and_takes_all_kinds(tmp_path: Path):
+    path = make_revision(tmp_path / "taskdeck.db", "0012")
+    fill = "INSERT INTO dependencies (task_id, parent_id, kind, created_at, updated_at) VALUES"
+    with closing(sqlite3.connect(path)) as c, c:
+        c.execute(f"{fill} ('a', 'b', 'success', '', '')")  # without foreign keys
+
+    migrate.migrate(path)
+
+    new = tmp_path / "new.db"
+    migrate.migrate(new, create_defaults)
+    assert read_definitions(path) == read_definitions(new)
+    with closing(sqlite3.connect(path)) as c:
+        for kind in KIND_WORDS:
+            c.execute(f"{fill} (?, 'b', ?, '', '')", (kind, kind))
+        with pytest.raises(sqlite3.IntegrityError, match="ck_dependencies_kind"):
+            c.execute(f"{fill} ('x', 'b', 'x', '', '')")
 
 
 def test_a_silence_of_a_missing_rule_does_not_prevent_the_upgrade(tmp_path: Path):
