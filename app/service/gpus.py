@@ -90,7 +90,7 @@ def list_devices(holders: Mapping[str, int], total: int) -> list[dict[str, Any]]
 
 
 class DeviceChoice(NamedTuple):
-    """{uuid: GPUs of its run} of tasks in pools with GPUs, and the tasks that must wait.
+    """{uuid: GPUs of its run} in a home with GPUs, and the tasks that must wait.
 
     `is_stale` asks for a new look at the GPUs.
     """
@@ -104,10 +104,9 @@ def choose_devices(
     c: Connection, view: DispatchView, starts: Sequence[QueuedTask], *, has_nvml: bool
 ) -> DeviceChoice:
     """Choose the GPUs of the tasks that start. All pools share the devices of the machine."""
-    common = view.shared.get(GPU, 0)
-    with_gpus = {pool.name for pool in view.pools if pool.totals.get(GPU, common)}
-    queues = {queue.name for queue in view.queues if queue.pool in with_gpus}
-    wanted = {task.uuid: int(task.needs.get(GPU, 0)) for task in starts if task.queue in queues}
+    if not view.shared.get(GPU) and not any(pool.totals.get(GPU) for pool in view.pools):
+        return DeviceChoice({})
+    wanted = {task.uuid: int(task.needs.get(GPU, 0)) for task in starts}
     if not any(wanted.values()):
         return DeviceChoice(dict.fromkeys(wanted, ()))
     look = _last

@@ -10,7 +10,7 @@ from app.cli import output
 from app.core import sweeps
 from app.core.sweeps import fill_placeholders, find_placeholders
 from app.core.task_groups import MAX_TASKS
-from app.core.text.sanitize import sanitize, truncate
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Usage
 
 TYPE_CHECKING = False
@@ -115,6 +115,7 @@ def _expand(task: dict[str, Any], rows: list[Row], appends: bool = False) -> lis
             f'Use the variable: "${variable}". {NOT_SUBMITTED}',
         )
     _check_columns(rows, work | _find_known(_list_labels(task), rows))
+    _note_unknown([*_list_work(task), *_list_labels(task)], rows)
     if appends and not work:
         if "template" in task:
             raise Usage(
@@ -145,6 +146,16 @@ def _find_known(texts: list[str], rows: list[Row]) -> set[str]:
     """Return the placeholders in texts for which a row has a value."""
     named = {name for text in texts for name in find_placeholders(text)}
     return {name for name in named if any(name in row for row in rows)}
+
+
+def _note_unknown(texts: list[str], rows: list[Row]) -> None:
+    """Note placeholders that look like mistyped ones; they stay as they are."""
+    names = {name for row in rows for name in row}
+    for name in sorted({name for text in texts for name in find_placeholders(text)} - names):
+        if name.isdigit() and "1" in names:
+            output.print_note(f"no item has a column {name}: {{{name}}} stays as it is.")
+        elif near := find_nearest(name, sorted(names)):
+            output.print_note(f"{{{name}}} stays as it is. Nearest: {{{near}}}")
 
 
 def _check_columns(rows: list[Row], used: set[str]) -> None:

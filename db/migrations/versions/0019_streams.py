@@ -5,13 +5,15 @@ Revision ID: 0019
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0019"
 down_revision = "0018"
 
-_COLUMNS: tuple[tuple[str, str, sa.types.TypeEngine[object]], ...] = (
+_COLUMNS: tuple[tuple[str, str, sa.types.TypeEngine[Any]], ...] = (
     ("tasks", "split", sa.Boolean()),
     ("tasks", "error", sa.Text()),
     ("tasks", "retry_on_oom", sa.String(length=64)),

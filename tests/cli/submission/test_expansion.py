@@ -53,7 +53,31 @@ def test_columns_of_lines_have_placeholders(submit):
     feed = b"a 1\nb\t2\n"
 
     assert list_argv(submit("--each", "--", "x", "{2}-{1}", feed=feed)) == ["x 1-a", "x 2-b"]
-    assert list_argv(submit("--each", "--", "x", "{9}", feed=feed)) == ["x {9} a 1", "x {9} b\t2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "feed", "note"),
+    [
+        (
+            ["--each", "--", "x", "{9}"],
+            b"a 1\nb 2\n",
+            "no item has a column 9: {9} stays as it is.",
+        ),
+        (
+            ["--sweep", "rate=1,2", "--", "x", "{Rate}"],
+            b"",
+            "{Rate} stays as it is. Nearest: {rate}",
+        ),
+        (["--array", "1-2", "--", "x", "{indx}"], b"", "{indx} stays as it is. Nearest: {index}"),
+    ],
+)
+def test_a_mistyped_placeholder_is_noted(fake_runtime, cli, words, feed, note):
+    runtime = fake_runtime(submit=[PLACE, PLACE])
+
+    said = cli("submit", *words, feed=feed)
+
+    assert said.code == 0 and f"taskdeck: {note}\n" in said.err
+    assert words[-1] in runtime.get_last_args("submit")["tasks"][0]["argv"]
 
 
 def test_a_sweep_fills_every_text_of_a_task(submit):
