@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from app.core.scheduling.order import (
-    AGEING,
     FIFO,
     POLICIES,
     PRIORITY,
     SHORTEST,
+    WAIT_WEIGHT,
     check_ageing,
     check_policy,
     compute_rank,
@@ -53,7 +53,7 @@ def test_a_task_moved_to_the_front_is_first_under_each_policy(policy: str):
 
 
 def test_an_unknown_run_time_counts_as_a_day():
-    assert compute_rank(SHORTEST, 5.0, None) == 5.0 + AGEING * 86400
+    assert compute_rank(SHORTEST, 5.0, None) == 5.0 + WAIT_WEIGHT * 86400
 
 
 def test_unknown_policies_are_refused_by_name():
