@@ -34,18 +34,23 @@ def make_list_command(
     fields: Sequence[str],
     mask: Callable[[Row], Row] = dict,
     brief: bool = False,
+    below: Callable[[list[Row]], list[Line]] | None = None,
 ) -> Command:
     """Build `GROUP ls`.
 
     `fields` are the machine-readable fields, the name first; `mask` masks secrets of a row. With
-    `brief`, the verb can leave out what the table does not show.
+    `brief`, the verb can leave out what the table does not show. `below` makes lines below the
+    table.
     """
 
     def ls(session: CommandContext, args: Args) -> int:
         is_table = brief and not (args.json or args.jsonl or args.rows)
         rows = session.call(f"{group}.ls", **({"brief": True} if is_table else {}))
         found = [mask(one_) for one_ in rows]
-        return print_list(args, found, columns, row, fields, f"no {name_kind(group)}s yet")
+        code = print_list(args, found, columns, row, fields, f"no {name_kind(group)}s yet")
+        if below and not (args.json or args.jsonl or args.rows) and (lines := below(found)):
+            output.print_lines([[], *lines])
+        return code
 
     return Command(f"list {name_kind(group)}s", ls, _add_list_arguments)
 
@@ -101,7 +106,7 @@ def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
         for at, line in enumerate(sanitize_lines(text).split("\n") if text else ()):
             pieces = [line] if room is None else wrap_text(line, max(20, room - 15))
             page += [
-                [(f"  {label if not at + n else '':<13}", "dim"), (piece, "")]
+                [(f"  {label if not at + n else '':<12} ", "dim"), (piece, "")]
                 for n, piece in enumerate(pieces)
             ]
     return page

@@ -156,6 +156,16 @@ class ResourceUse(NamedTuple):
     used: int
 
 
+class BookingEntry(NamedTuple):
+    """Amounts of a pool that only the tasks of a tag get; times are in UNIX seconds."""
+
+    pool: str
+    tag: str
+    amounts: str
+    begins_at: float
+    ends_at: float
+
+
 class PoolEntry(NamedTuple):
     """A pool of the board. `used_*` is reserved, `measured_*` is actual use.
 
@@ -411,6 +421,8 @@ class Board(NamedTuple):
     """Resources that all pools share, by name; empty on a board of the past."""
     devices: tuple[DeviceEntry, ...] = ()
     """GPUs as the runtime last saw them; empty without a runtime or a pool with GPUs."""
+    bookings: tuple[BookingEntry, ...] = ()
+    """Bookings that have not ended, by their begin; empty on a board of the past."""
     groups: tuple[GroupEntry, ...] = ()
     """Groups of the waiting and ended tasks of the board, by number."""
     running: tuple[RunningEntry, ...] = ()
@@ -437,7 +449,7 @@ _ROW_TYPES: dict[str, type] = {
     "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry,
     "coming": ComingEntry, "ended": EndedEntry, "alerts": AlertEntry,
     "largest": DiskUsageEntry, "resources": ResourceUse, "devices": DeviceEntry,
-    "groups": GroupEntry,
+    "groups": GroupEntry, "bookings": BookingEntry,
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {
     "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction,

@@ -23,6 +23,7 @@ from app.core.board import (
     AlertEntry,
     BackupFacts,
     Board,
+    BookingEntry,
     ComingEntry,
     DeviceEntry,
     EndedEntry,
@@ -51,6 +52,7 @@ from app.core.scheduling.plan import (
     is_open,
     make_budgets,
 )
+from app.core.scheduling.resources import format_amounts
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
@@ -59,6 +61,7 @@ from app.service import alerts, board_groups, dispatch_view, gpus, sla_evaluatio
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
+from app.service.limit_view import list_booked
 from app.service.schedules.rules import get_recurrence
 from app.service.tasks import bulk
 from app.service.tasks.views import get_halt_reason
@@ -66,6 +69,7 @@ from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import (
+    bookings,
     definitions,
     operations,
     reads,
@@ -238,12 +242,19 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         for row in pools),
         resources=list_shared_resources(held, shared),
         devices=_make_devices(gpus.read_devices(c, pools, shared)),
+        bookings=tuple(_build_booking_lines(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
         groups=board_groups.list_entries(c, (row.group for row in (*waiting, *over))),
         next=waiting, coming=tuple(_build_coming_lines(c, now)), ended=over,
         alerts=tuple(_build_alert_lines(c, now, call.live)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
+
+
+def _build_booking_lines(c: Connection) -> Iterator[BookingEntry]:
+    for row in bookings.list_rows(c):
+        times = (timestamps.to_unix(at) for at in (row.begins_at, row.ends_at))
+        yield BookingEntry(row.pool, row.tag, format_amounts(list_booked(row)), *times)
 
 
 def _make_devices(found: Iterable[Mapping[str, Any]]) -> tuple[DeviceEntry, ...]:

@@ -68,6 +68,12 @@ def make_bounds(limits: Limits, bookings: Sequence[Booking]) -> TagBounds | None
     return TagBounds(limits, booked) if limits or booked else None
 
 
+def list_booked(row: BookingRow) -> Amounts:
+    """Return the amounts of a booking."""
+    found = make_amounts(row.cpu or 0.0, row.memory or 0.0, parse_named(row.resources))
+    return {name: amount for name, amount in found.items() if amount}
+
+
 def to_bookings(rows: Sequence[BookingRow], now: float) -> tuple[Booking, ...]:
     """Return bookings as the plan takes them; `now` is in UNIX seconds."""
     return tuple(
@@ -75,9 +81,7 @@ def to_bookings(rows: Sequence[BookingRow], now: float) -> tuple[Booking, ...]:
             row.name,
             row.pool,
             row.tag,
-            {name: amount for name, amount in make_amounts(
-                row.cpu or 0.0, row.memory or 0.0, parse_named(row.resources)
-            ).items() if amount},
+            list_booked(row),
             timestamps.to_unix(row.begins_at) - now,
             timestamps.to_unix(row.ends_at) - now,
         )

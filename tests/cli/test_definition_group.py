@@ -64,6 +64,21 @@ def test_queue_create_sends_only_given_values(fake_runtime, cli):
     assert said == (0, "queue media created: 2 at once, pool default\n", "")
 
 
+def test_pools_show_their_reservations(fake_runtime, cli):
+    now = {"name": "r1", "tag": "team=a", "needs": {"gpu": 4.0, "cpu": 2.0},
+           "begins_at": make_past_time(60), "ends_at": make_past_time(-3600)}  # fmt: skip
+    later = now | {"begins_at": make_past_time(-1800)}
+    pool = POOL | {"reservations": [now, later], "used_resources": {"license.matlab": 1}}
+    fake_runtime(pool__ls=[pool], pool__show=pool)
+
+    listed, shown = cli("pool", "ls").out, cli("pool", "show", "gpu").out
+
+    assert "\npool gpu: 2 cpu, 4 gpu kept for team=a until " in listed
+    assert "\npool gpu: 2 cpu, 4 gpu kept for team=a from " in listed
+    assert "  reservation  2 cpu, 4 gpu kept for team=a until " in shown
+    assert "  license.matlab 1 reserved\n" in shown
+
+
 def test_pool_create_parses_amounts(fake_runtime, cli):
     runtime = fake_runtime(pool__create=POOL)
 

@@ -18,7 +18,7 @@ from app import paths
 from app.core.board import Board, HostFacts, ResourceUse
 from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
-from app.service.definitions import apply, queues, slas
+from app.service.definitions import apply, bookings, queues, slas
 from app.service.schedules import verbs
 from app.service.tasks import actions
 from db import schema, timestamps
@@ -292,6 +292,19 @@ async def test_pools_show_their_reservations(runtime_call: Call, worker):
     (pool,) = (await read_board_again(runtime_call)).pools
 
     assert (pool.used_cpu, pool.used_memory) == (0.5, 64.0)
+
+
+async def test_pools_and_status_show_what_is_reserved(runtime_call: Call):
+    args = {"pool": "default", "tag": "team=a", "begin": "now", "end": "5h"}
+    await bookings.create(runtime_call, **args, cpu=1, memory="64M")
+
+    found, status = await read_board_again(runtime_call), await board.show_status(runtime_call)
+
+    (one,) = found.bookings
+    assert (one.pool, one.tag, one.amounts) == ("default", "team=a", "1 cpu, 64M memory")
+    assert Board.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    (row,) = status["pools"][0]["reservations"]
+    assert (row["tag"], row["needs"]) == ("team=a", {"cpu": 1.0, "memory": 64.0})
 
 
 async def test_pools_and_status_show_named_resources(runtime_call: Call, worker):

@@ -19,7 +19,7 @@ from app.cli.parser import (
     require_text,
 )
 from app.cli.submission.resources import add_resource_options, collect_resources
-from app.cli.table_layout import Column, Span
+from app.cli.table_layout import Column, Line, Span
 from app.core.scheduling.devices import format_devices
 from app.core.scheduling.order import (
     NEVER,
@@ -29,7 +29,7 @@ from app.core.scheduling.order import (
     format_ageing,
     parse_ageing,
 )
-from app.core.scheduling.resources import format_named
+from app.core.scheduling.resources import format_amounts, format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -95,6 +95,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved",
         ),
         *((name, f"{amounts} reserved") for name, amounts in _list_named_use(pool)),
+        *(("reservation", format_kept(one)) for one in pool.get("reservations") or ()),
         ("order", describe_policy(pool.get("policy") or PRIORITY)),
         ("ageing", _describe_ageing(pool)),
         *(("device", _format_device(device)) for device in pool.get("devices") or ()),
@@ -106,6 +107,22 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
                 f" {time_format.format_clock(pool['updated_at'])}"
             ),
         ),
+    ]
+
+
+def format_kept(one: dict[str, Any]) -> str:
+    """Return `4 gpu kept for team=a until Fri 18:00`, or `from Mon 09:00`."""
+    coming = time_format.format_future(one["begins_at"])
+    when = f"from {coming}" if coming else f"until {time_format.format_clock(one['ends_at'])}"
+    return f"{format_amounts(one['needs'])} kept for {sanitize(one['tag'])} {when}"
+
+
+def list_kept(found: list[dict[str, Any]]) -> list[Line]:
+    """Return the reservations of pools: `pool gpu: 4 gpu kept for team=a until Fri 18:00`."""
+    return [
+        [(f"pool {sanitize(pool['name'])}: {format_kept(one)}", "")]
+        for pool in found
+        for one in pool.get("reservations") or ()
     ]
 
 
@@ -216,7 +233,9 @@ def _add_arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "ls": definition_group.make_list_command("pool", COLUMNS, format_pool_row, FIELDS),
+    "ls": definition_group.make_list_command(
+        "pool", COLUMNS, format_pool_row, FIELDS, below=list_kept
+    ),
     "show": definition_group.make_show_command("pool", format_pool_facts),
     "create": Command(
         "create a pool",

@@ -102,6 +102,8 @@ def _format_page(status: dict[str, Any]) -> list[Line]:
                     for line in format_table(heads, rows, None if room is None else room - 2)
                 ),
             ]
+    if kept := pools.list_kept(status["pools"]):
+        page += [[], *([("  ", ""), *line] for line in kept)]
     return page
 
 

@@ -100,6 +100,14 @@ def list_named(amounts: Mapping[str, float] | None) -> list[str]:
     return [f"{sanitize(name)} {format_number(found[name])}" for name in sorted(found)]
 
 
+def format_amounts(amounts: Amounts) -> str:
+    """Format amounts before their names: `8 cpu, 4 gpu, 16.0G memory`."""
+    return ", ".join(
+        f"{format_amount(name, amount)} {sanitize(name)}"
+        for name, amount in sorted(amounts.items())
+    )
+
+
 def format_use(name: str, used: float, total: float) -> str:
     """Format what is reserved of a named resource: `gpu 2/4`."""
     return f"{sanitize(name)} {format_number(used)}/{format_number(total)}"

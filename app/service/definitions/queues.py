@@ -22,6 +22,7 @@ from app.errors import Conflict, Usage
 from app.service import dispatch_view, gpus, queue_order
 from app.service.context import Call
 from app.service.definitions import slas
+from app.service.limit_view import list_booked
 from app.service.tasks import lookup
 from db import host, schema, timestamps
 from db.engine import Connection
@@ -257,7 +258,7 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
-    rows, held = reads.list_pools(c), sum_held(c)
+    rows, held, booked = reads.list_pools(c), sum_held(c), bookings.list_rows(c)
     devices = gpus.read_devices(c, rows, read_totals(c))
     return [
         {
@@ -267,6 +268,17 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
             "resources": dict(parse_named(row.resources)),
             "used_resources": held.get(row.name, {}),
+            "reservations": [
+                {
+                    "name": one.name,
+                    "tag": one.tag,
+                    "needs": list_booked(one),
+                    "begins_at": one.begins_at,
+                    "ends_at": one.ends_at,
+                }
+                for one in booked
+                if one.pool == row.name
+            ],
             "devices": devices if parse_named(row.resources).get(GPU) else [],
         }
         for row in rows

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from textual.strip import Strip
 
-from app.core.board import Board, DeviceEntry, HostFacts, PoolEntry, ResourceUse
+from app.core.board import Board, BookingEntry, DeviceEntry, HostFacts, PoolEntry, ResourceUse
 from app.core.scheduling.resources import format_use
 from app.core.text import units
 from app.tui.data.list_rows import PoolTableRow
 from app.tui.style import Look, Span, get_load_style, measure_spans
-from app.tui.time_format import format_time_and_age
+from app.tui.time_format import format_time_and_age, format_wall_time
 from app.tui.widgets.table import NO_MATCH, Table
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn, TwoToneBar
 from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
@@ -167,11 +167,13 @@ class PoolsPane(Table):
         self._host = HostFacts()
         self._shared: Sequence[ResourceUse] = ()
         self._devices: Sequence[DeviceEntry] = ()
+        self._bookings: Sequence[BookingEntry] = ()
         self._names: Mapping[int, str] = {}
         self._legend = ""
 
     def show_board(self, board: Board) -> None:
         self._host, self._shared, self._devices = board.host, board.resources, board.devices
+        self._bookings = board.bookings
         self._names = {run.number: run.name for run in board.running} if self._devices else {}
         view = self.views[0]
         part = NAMED_SECTION if any(pool.resources for pool in board.pools) else POOL_SECTION
@@ -235,6 +237,8 @@ class PoolsPane(Table):
         """Draw what pools share, and on a wide terminal the host, on lines that no pool needs."""
         width, free = self.size.width, len(strips) - len(self.views[0].rows) - 1
         below = [make_shared_line(self._shared, self.look)] if self._shared and free > 0 else []
+        room = free - len(below)
+        below += [make_booking_line(b, self.look, self.now) for b in self._bookings[:room]]
         below += make_device_lines(self._devices, self._names, self.look, free - len(below))
         if not self.is_narrow and free > len(below):
             below.append(make_host_line(self._host, self.look, width))
@@ -272,6 +276,15 @@ def _make_device_line(device: DeviceEntry, names: Mapping[int, str], look: Look)
     state = "  ".join(filter(None, (who, trouble))) or "free"
     style = "warn" if device.trouble else "" if who else "dim"
     return [(f"  gpu {device.number} ", "dim"), (figures, ""), (look.sanitize(state), style)]
+
+
+def make_booking_line(booking: BookingEntry, look: Look, now: float) -> list[Span]:
+    """Return a line such as `kept  4 gpu of pool gpu for team=a until Fri 18:00`."""
+    times = f"until {format_wall_time(booking.ends_at, now)}"
+    if booking.begins_at > now:
+        times = f"from {format_wall_time(booking.begins_at, now)}"
+    text = f"{booking.amounts} of pool {booking.pool} for {booking.tag} {times}"
+    return [("  kept  ", "dim"), (look.sanitize(text), "")]
 
 
 def make_shared_line(shared: Sequence[ResourceUse], look: Look) -> list[Span]:

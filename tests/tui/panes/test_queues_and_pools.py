@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from app.core.board import Board, DeviceEntry, ResourceUse
+from app.core.board import Board, BookingEntry, DeviceEntry, ResourceUse
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict
 from app.tui.actions import queues_pools
@@ -416,6 +416,20 @@ async def test_devices_are_shown_with_load_and_holder(size: tuple[int, int]):
         await wait_until(pilot, lambda: read_title_line(app, "gpu 2"))
         assert re.search(r"62% +40.0/80G +61°C +#1042 resnet50", read_title_line(app, "gpu 0 "))
         assert used in read_title_line(app, "gpu 1 ") and "free" in read_title_line(app, "gpu 2 ")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_reservations_are_shown_below_the_pools(size: tuple[int, int]):
+    board = make_board_with_resources()
+    kept = BookingEntry("gpu", "team=a", "4 gpu", board.at - 60, board.at + 5 * 86400)
+    later = kept._replace(tag="team=b", begins_at=board.at + 86400)
+    app, _ = make_recorded_deck(board._replace(bookings=(kept, later)))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("2", "z")
+        await wait_until(pilot, lambda: read_title_line(app, "team=b"))
+        now = read_title_line(app, "team=a")
+        assert "kept  4 gpu of pool gpu for team=a until " in now
+        assert " for team=b from " in read_title_line(app, "team=b")
 
 
 def test_devices_without_room_are_counted():
