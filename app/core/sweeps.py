@@ -135,7 +135,7 @@ def _check_unique(names: Iterable[str]) -> None:
 
 
 def _check_value(name: str, value: str) -> None:
-    if len(value) > MAX_VALUE or "\0" in value:
+    if len(value.encode("utf-8", "surrogateescape")) > MAX_VALUE or "\0" in value:
         raise ValueError(f"has a value of {_quote(name)} that is too long or contains a NUL byte")
 
 

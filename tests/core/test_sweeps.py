@@ -81,3 +81,9 @@ def test_a_wrong_grid_is_refused(data: bytes, said: str):
 def test_columns_of_an_item_lie_between_spaces_or_tabs():
     assert sweeps.split_columns(" a  b ") == {"": " a  b ", "1": "a", "2": "b"}
     assert sweeps.split_columns("a b\tc") == {"": "a b\tc", "1": "a b", "2": "c"}
+
+
+def test_the_size_of_a_value_is_that_of_its_bytes():
+    assert sweeps.parse_sweep("a=" + "é" * 60_000)[1] == ["é" * 60_000]
+    with pytest.raises(ValueError, match="too long"):
+        sweeps.parse_sweep("a=" + "é" * 60_001)
