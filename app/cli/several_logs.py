@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from app.core.text.sanitize import Style
 
 BLOCK_SIZE = 1 << 20
+MAX_LINE = 1 << 20
+"""Bytes of a line without an end, as of a progress bar, that are printed as a line."""
 INTERVAL = 0.25
 """Seconds between looks at the files."""
 
@@ -94,6 +96,9 @@ class RunLog:
         lines, newline, self._pending = (self._pending + data).rpartition(b"\n")
         if newline:
             self._print(lines + newline)
+        if len(self._pending) > MAX_LINE:
+            self._print(self._pending + b"\n")
+            self._pending = b""
 
     def _print(self, data: bytes) -> None:
         if not self._is_terminal:

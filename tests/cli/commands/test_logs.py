@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from app.cli import several_logs
 from app.cli.commands import logs
 from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
@@ -270,6 +271,16 @@ def test_several_logs_have_the_latest_attempts_and_later_ones(fake_runtime, cli,
     fake_runtime(logs=AnswerSequence([one, two]))
 
     assert cli("logs", "-f", "g12").out == "#3 | new\n#12 | new\n#3 | 1\n"
+
+
+def test_a_line_without_an_end_is_printed_in_pieces(fake_runtime, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(several_logs, "BLOCK_SIZE", 4)
+    monkeypatch.setattr(several_logs, "MAX_LINE", 5)
+    fake_runtime(logs=make_logs(tmp_path, "failed", b"123456789\na"))
+
+    assert cli("logs", "g12").out == "".join(
+        f"{head} | {piece}\n" for head in ("#3", "#12") for piece in ("12345678", "9", "a")
+    )
 
 
 def test_the_stored_end_replaces_a_log_that_is_gone(fake_runtime, cli, tmp_path):
