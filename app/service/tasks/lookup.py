@@ -245,7 +245,8 @@ def resolve_uuids(
     """Resolve ids or a selection to uuids.
 
     The uuids of a million tasks fit into memory. Tasks changed since `as_of` are included;
-    `recheck` drops them. Of a group only tasks in one of `states` are included.
+    `recheck` drops them. Of a group only tasks in one of `states` are included; a group of which
+    tasks are still to be stored is refused then, since the action would miss them.
     """
     selection, _ = _parse_selection(select or {})
     if "filter" in selection:
@@ -264,12 +265,20 @@ def resolve_uuids(
         if isinstance(part, Problem):
             refused.append(make_refusal(part, word))
         elif isinstance(part, GroupRow):
+            if states and _is_incomplete(c, part):
+                problem = Conflict(f"{word} is still being stored. Nothing was done.", "Try again.")
+                refused.append(make_refusal(problem, word))
+                continue
             uuids |= dict.fromkeys(groups.list_uuids(c, part.number, states))
         else:
             resolved = _resolve_tasks(c, part)
             uuids |= dict.fromkeys(row.uuid for row in resolved.tasks)
             refused += resolved.refused
     return [*uuids], tuple(refused)
+
+
+def _is_incomplete(c: Connection, group: GroupRow) -> bool:
+    return any(name.startswith(group.uuid) for name in counters.map_values(c, SUBMISSIONS))
 
 
 def _list_selected(c: Connection, selection: dict[str, Any]) -> list[TaskRow]:

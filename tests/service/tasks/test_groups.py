@@ -240,3 +240,22 @@ async def test_a_filter_selects_the_tasks_of_groups(call: Call):
         await list_numbers("!group:g9")
     done = await actions.cancel(call, select={"filter": "group:g1 status:queued"})
     assert [row["number"] for row in done["done"]] == [2]
+
+
+async def test_an_action_does_not_miss_tasks_that_are_still_to_be_stored(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    uuid, store = make_uuid7(), bulk.store_published
+    said = list[str]()
+
+    async def cancel_between(*args: Any) -> None:
+        await call.db.write(bulk._store_some, args[1])
+        said.extend(row["message"] for row in (await actions.cancel(call, ids=["g1"]))["refused"])
+        await store(*args)
+
+    monkeypatch.setattr(bulk, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(bulk, "store_published", cancel_between)
+    await submit_group(call, MANY, uuid=uuid)
+
+    assert said == ["g1 is still being stored. Nothing was done. Try again."]
+    assert len((await actions.cancel(call, ids=["g1"]))["done"]) == MANY
