@@ -1,4 +1,4 @@
-"""Tasks that a cancel ends besides those it names: shown by --dry-run, asked for on a terminal."""
+"""Tasks that depend on cancelled ones: listed by --dry-run, confirmed on a terminal."""
 
 from __future__ import annotations
 

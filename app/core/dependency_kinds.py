@@ -1,4 +1,4 @@
-"""Kinds of dependencies: the options that make them, and their words."""
+"""Kinds of dependencies, with their options and words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KIND_WORDS = {
 
 
 def describe_wait(kind: str, parent: str) -> str:
-    """Return when a task may start: `after #4 name`."""
+    """Return the condition of a start in words: `after #4 name`."""
     if kind == "failure":
         return f"only if {parent} fails"
     if kind == FAILURES:

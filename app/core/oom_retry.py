@@ -101,7 +101,7 @@ def choose_memory(
 
 
 def describe_retry(before: float, after: float) -> str:
-    """Return what happens after a run that was killed for memory."""
+    """Return the note on the retry of a run that was killed for memory."""
     new, old = units.format_memory(after), units.format_memory(before)
     return f"{_RETRIED}{new} after running out of {old}"
 

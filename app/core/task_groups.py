@@ -36,7 +36,7 @@ def format_group(number: int) -> str:
 
 
 def format_member(index: int | None, sweep: Mapping[str, str] | None) -> str:
-    """Return what tells a task from the others of its group: `lr=0.1 bs=32`, `[7]` or ""."""
+    """Return the difference of a task from others of its group: `lr=0.1 bs=32`, `[7]` or ""."""
     if sweep:
         return " ".join(f"{name}={value}" for name, value in sweep.items())
     return "" if index is None else f"[{index}]"
@@ -56,8 +56,8 @@ def make_variables(
 def parse_array(text: str) -> tuple[list[int], int | None]:
     """Return the indexes of `1-100`, `1,3,7` or `0-10:2`, in ascending order, each once.
 
-    The second result is how many may run at once, as in `1-100%8`. Raise ValueError with a part of
-    a sentence.
+    The second result is the number that may run at once, as in `1-100%8`. Raise ValueError with
+    a part of a sentence.
     """
     listed, percent, most = text.partition("%")
     if percent and not (most.isascii() and most.isdigit() and 0 < int(most[:9]) == int(most)):

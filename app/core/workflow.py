@@ -86,7 +86,7 @@ class _Reader:
             self._check_name(name)
             self._check_keys(("tasks", name), body, (*_OWN_KEYS, *_SETTINGS))
             needs[name] = list(self._read_needs(name, body.get("needs", []), tasks))
-            specs[name] = self._make_spec(name, body, defaults, values) | _group(needs[name])
+            specs[name] = self._make_spec(name, body, defaults, values) | _map_parents(needs[name])
         order = self._sort(needs)
         return Workflow([specs[name] for name in order], _find_typos(specs, values))
 
@@ -220,7 +220,7 @@ class _Reader:
         return Usage(f"{place}{where}: {message}. {NOT_SUBMITTED}")
 
 
-def _group(needs: Sequence[Need]) -> dict[str, list[str]]:
+def _map_parents(needs: Sequence[Need]) -> dict[str, list[str]]:
     """Return the fields of a specification that name the needed tasks."""
     found: dict[str, list[str]] = {}
     for need in needs:

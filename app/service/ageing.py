@@ -1,7 +1,7 @@
 """Tasks that have waited so long that they go first in their pool, whatever the order.
 
-One at a time: the oldest waiting task goes first unless an older one runs that had waited as long.
-So priorities keep the other slots, and no task waits for ever.
+Only one at a time goes first: the oldest waiting task, unless an older task runs that had waited as
+long. So priorities keep the other slots, and no task waits for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from db.queries import age_order
 from db.rows import PoolRow, QueueRow
 
 RECHECK_SECONDS = 10.0
-"""Seconds for which the lack of such a task holds: a dependant may join its queue."""
+"""Seconds for which the lack of such a task holds; a dependant may join its queue."""
 
 
 class AgeingWatch:
@@ -74,7 +74,7 @@ def _get_age(row: Any) -> tuple[str, int]:
 def _goes_before(run: Any, pool: str, oldest: Any, ageing: float, now: float) -> bool:
     """Return True for a run of an older task of the pool that had waited as long.
 
-    A run that takes as long as that itself does not count: it may never end.
+    A run that itself takes as long does not count, since it may never end.
     """
     if run.pool != pool or run.since > oldest.since:
         return False

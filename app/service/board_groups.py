@@ -1,4 +1,4 @@
-"""Groups on the board: one waiting task for each, and where others follow behind a large group."""
+"""Groups on the board: one waiting task of each, and the first tasks behind large groups."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def keep_first_members(c: Connection, places: Places) -> Places:
 def map_behind_groups(c: Connection, seen: DispatchView) -> dict[str, int]:
     """Return {uuid: group before it} of the first tasks of queues that begin with large groups.
 
-    Only pools with the order by priority tell which tasks follow without reading all members.
+    Pools with another order than priority are left out, since all members would have to be read.
     """
     if not groups.has_any(c):
         return {}
@@ -71,7 +71,7 @@ def _map_behind(c: Connection, queue: QueueView) -> dict[str, int]:
 
 
 def build_behind_line(task: TaskLineRow, group: int) -> NextEntry:
-    """Return the row of a task behind a group: its place is not counted, which would take long."""
+    """Return the row of a task behind a group; counting its place would take long."""
     why = f"behind the tasks of {format_group(group)}"
     return NextEntry(
         task.uuid, task.number, task.name, task.queue, task.status,

@@ -23,7 +23,7 @@ FRESH = 1.0
 
 
 class DeviceLook(NamedTuple):
-    """The GPUs at a monotonic time, or None on a machine whose driver tells of none."""
+    """The GPUs at a monotonic time; None if no driver lists any."""
 
     at: float
     devices: tuple[Device, ...] | None

@@ -29,7 +29,7 @@ from db.queries.resources import BookingRow, LimitRow, parse_named
 
 EMPTY: Mapping[int, int] = MappingProxyType({})
 MAX_READS = 4
-"""Reads of a queue beyond the tasks that limits stop, each with what the last one found."""
+"""Maximum number of reads of a queue beyond the tasks that limits stop."""
 
 
 def to_amounts(row: LimitRow) -> Amounts:

@@ -12,10 +12,10 @@ from db.engine import Connection
 from db.queries import age_order, dispatch, reads
 
 LOOKAHEAD = 500
-"""Tasks of a pool of which the policy `shortest` compares the expected times.
+"""Oldest tasks of a pool of which the policy `shortest` compares the expected times.
 
-They are the oldest ones: run times are learned while tasks wait, so no stored order would hold. The
-waiting queues of a pool share them.
+Run times are learned while tasks wait, so no stored order would hold. The waiting queues of a pool
+share this number.
 """
 
 
@@ -59,7 +59,7 @@ def list_first(
 
 
 def _list_shortest(c: Connection, past: PastRuns, queue: str, most: int) -> list[Any]:
-    """Return the oldest queued tasks, shortest first; each waits less the longer it has waited."""
+    """Return the oldest queued tasks, shortest first; waiting moves a task forward."""
     rows = age_order.list_queued(c, queue, most)
     return _sort_by_rank(c, past, rows)
 

@@ -36,7 +36,10 @@ def suppose(session: CommandContext, args: Args) -> int:
     if args.apply and args.submit == "-":
         raise Usage("--apply needs a file for --submit, not standard input. Nothing was changed.")
     if not (args.set or args.cancel or args.submit):
-        raise Usage("what if what? Give a change.", "Example: --set queue.default.capacity=8")
+        raise Usage(
+            "what-if has nothing to suppose. Give a change.",
+            "Example: --set queue.default.capacity=8",
+        )
     lines = {} if args.submit is None else {"lines": _read_lines(args.submit)}
     found = session.call("forecast", settings=args.set or (), cancel=args.cancel or (), **lines)
     if args.json or args.jsonl:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bounded = ActiveRun | QueuedTask
 
 MAX_OVERLAPPING = 4
-"""Bookings of one resource of a pool at a time; the sets of them grow by powers of two."""
+"""Maximum number of bookings of a resource of a pool at a time; n have 2^n - 1 sets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ HOUR = 3600.0
 class ViewChanges:
     """Changes to a view: totals of pools by name, fields of queues by name, tasks by number.
 
-    `tasks` replace those of the same number, `queued` and `later` are new.
+    `tasks` replace the tasks of the same number; `queued` and `later` are new tasks.
     """
 
     pools: Mapping[str, Amounts] = field(default_factory=dict[str, Amounts])
@@ -40,10 +40,7 @@ class ViewChanges:
 
 
 def change_view(view: DispatchView, changes: ViewChanges) -> DispatchView:
-    """Return the view as it would be with the changes.
-
-    A changed task that is queued beyond the view joins it.
-    """
+    """Return the view with the changes, and with changed tasks that are queued beyond it."""
     later = [_change_later(one, changes) for one in (*view.later, *changes.later)]
     waits_later = {one.task.number for one in later}
     known = {task.number: task for queue in view.queues for task in queue.waiting}
@@ -94,7 +91,7 @@ def _change_queue(
 class TaskForecast(NamedTuple):
     """Expected start and end of a task, in seconds from now; None is unknown.
 
-    `is_bound` is True if a timeout decides: at the latest then.
+    `has_bound_start` and `has_bound_end` are true if a timeout decides: at the latest then.
     """
 
     start: float | None

@@ -1,4 +1,4 @@
-"""Groups of tasks: their part of a submission."""
+"""Groups in a submission."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from db.states import ACTIVE, WAITING, RunStatus
 MAX_TEXT = 64 * 1024
 """Bytes of one call: what a pipe holds."""
 START_SECONDS = 1.0
-"""Time for a task to start that was submitted a moment ago."""
+"""Time in which a task that was submitted a moment ago may start."""
 ANSWER_SECONDS = 5.0
 NOT_STARTED = "not-started"
 """Code of the problem of a task that waits."""

@@ -19,7 +19,7 @@ from db.states import ENDED
 PAGE = 200
 """Ended tasks of one answer."""
 OVERLAP = timedelta(seconds=5)
-"""An end is stored some time after it, so ends of these seconds are returned again."""
+"""Time before `after` whose ends are returned again, since an end is stored later."""
 
 _ROWID = re.compile("[0-9]{0,18}")
 
@@ -29,8 +29,8 @@ async def list_logs(
 ) -> dict[str, Any]:
     """Return the running tasks with their runs, and those that ended since an answer.
 
-    `after` is that of the answer: an end, and maybe a rowid. `more` is true if further tasks have
-    ended, `left` counts the tasks that have not. Tasks named by number are in each answer.
+    `after` is the value in that answer: an end, and maybe a rowid. `more` is true if further tasks
+    have ended, and `left` counts the tasks that have not. Tasks named by number are in each answer.
     """
     end, _, rowid = (after or "").partition(" ")
     if after is not None and not (timestamps.is_time(end) and _ROWID.fullmatch(rowid)):
