@@ -576,6 +576,7 @@ def make_settable_check(
         if "not_before" in values and row.status in ACTIVE:
             raise Conflict(f"{format_number(row)} has started, so its start time cannot change.")
         setting_checks.refuse_early_signal(row, values)
+        setting_checks.refuse_oom_limit(row, values)
         if row.uuid in begun:
             setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
         setting_checks.refuse_misfit(places, row, _join_resources(row, values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.core import early_signal
+from app.core import early_signal, oom_retry
 from app.core.scheduling.resources import make_amounts
 from app.core.text import units
 from app.errors import Conflict, Refused
@@ -44,6 +44,15 @@ def refuse_early_signal(row: lookup.AnyTask, values: Mapping[str, Any]) -> None:
             f"#{row.number} was not changed: {why}",
             "Give both: --timeout 2h --signal USR1@5m. To send none: --signal none",
         )
+
+
+def refuse_oom_limit(row: lookup.AnyTask, values: Mapping[str, Any]) -> None:
+    """Raise a problem if --retry-on-oom of a task could never give it more memory."""
+    if values.keys() & {"retry_on_oom", "memory"}:
+        rule = values.get("retry_on_oom", row.retry_on_oom)
+        if why := oom_retry.find_conflict(rule, values.get("memory", row.memory)):
+            hint = "Give both: --memory 4G --retry-on-oom 1.5,max=64G"
+            raise Conflict(f"#{row.number} was not changed: {why}", hint)
 
 
 def map_start_times(c: Connection) -> dict[str, str]:

@@ -30,6 +30,8 @@ async def test_a_rule_is_stored_set_and_taken_back(call: Call):
     assert (await views.show(call, id=1))["retry_on_oom"] == "1.5,max=64G"
     with pytest.raises(Problem, match="retry_on_oom must have a factor above 1"):
         await actions.set_(call, ids=[1], fields={"retry_on_oom": "0.5"})
+    done = await actions.set_(call, ids=[1], fields={"memory": 65536.0})
+    assert "allows at most 64.0G, and the task has 64.0G" in done["refused"][0]["message"]
 
 
 async def test_a_template_gives_its_tasks_signal_and_rule(call: Call):
