@@ -74,7 +74,9 @@ def describe_missing_default(kind: str) -> str:
 def find_inconsistencies(path: Path) -> list[str]:
     """Return the inconsistent references and figures. Raise Storage."""
     with open_read_only(path) as c:
-        return [*_check_references(c), *_check_counters(c), *_check_loads(c)]
+        return [
+            *_check_references(c), *_check_groups(c), *_check_counters(c), *_check_loads(c)
+        ]  # fmt: skip
 
 
 def find_damage(path: Path) -> list[str]:
@@ -280,6 +282,22 @@ def _check_references(c: sqlite3.Connection) -> list[str]:
     ]
 
 
+_OF_MISSING_GROUPS = (
+    "FROM tasks WHERE typeof(group_number) = 'integer' AND NOT EXISTS (SELECT 1 FROM groups g WHERE"
+    " g.number = group_number)"
+)
+"""Tasks that no list by groups shows. The reference is no foreign key."""
+
+
+def _check_groups(c: sqlite3.Connection) -> Iterator[str]:
+    if "groups" in _list_objects(c, "table"):
+        for number, many in c.execute(
+            f"SELECT group_number, count(*) {_OF_MISSING_GROUPS} GROUP BY 1"
+        ):
+            refer = "1 task refers" if many == 1 else f"{many:,} tasks refer"
+            yield f"{refer} to the missing group g{number}"
+
+
 _COUNTED = (
     "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP"
     " BY 1"
@@ -403,10 +421,10 @@ def repair_database(
 ) -> list[str]:
     """Repair everything that can be derived; return what was done.
 
-    Removes rows of missing tasks and rules. Recreates missing queues, indexes and triggers, and a
-    pool and queue if there are none. Recounts counters, the highest number and loads. Quarantines
-    unreadable rows. `highest` is a number known to have been used. A lost UUID of the home becomes
-    `home_uuid`, or a new one.
+    Removes rows of missing tasks and rules. Recreates missing queues, groups, indexes and triggers,
+    and a pool and queue if there are none. Recounts counters, the highest number and loads.
+    Quarantines unreadable rows. `highest` is a number known to have been used. A lost UUID of the
+    home becomes `home_uuid`, or a new one.
     """
     repairs = [
         *_recreate_objects(c),
@@ -418,6 +436,7 @@ def repair_database(
     repairs += [
         *_create_pool(c),
         *_recreate_queues(c),
+        *_recreate_groups(c),
         *_recount_counters(c),
         *_raise_number_counter(c, highest),
     ]
@@ -518,6 +537,18 @@ def _recreate_queues(c: Connection) -> Iterator[str]:
             f"queue {name} recreated in pool {pools[0].name}, paused. "
             f"Check its settings, then run: {open_}"
         )
+
+
+def _recreate_groups(c: Connection) -> Iterator[str]:
+    """Recreate missing groups of tasks, each with the name of its first task."""
+    numbers = raw_sql.fetch_column(
+        c,
+        "INSERT OR IGNORE INTO groups (number, uuid, name, submitted_by, created_at, updated_at,"
+        " first_number) SELECT group_number, min(uuid), name, submitted_by, created_at, updated_at,"
+        f" min(number) {_OF_MISSING_GROUPS} GROUP BY group_number RETURNING number",
+    )
+    for number in numbers:
+        yield f"group g{number} recreated, without a maximum of running tasks"
 
 
 def _recount_counters(c: Connection) -> Iterator[str]:

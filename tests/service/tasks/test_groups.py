@@ -10,7 +10,7 @@ from app.core.ids import make_uuid7
 from app.errors import Conflict, NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import actions, bulk, pages, retry, submit, views, wait
-from db.maintenance.integrity import repair_database
+from db.maintenance.integrity import find_inconsistencies, repair_database
 from db.queries import retention, task_fields
 from tests.service.calls import execute_sql, submit_task
 
@@ -259,3 +259,18 @@ async def test_an_action_does_not_miss_tasks_that_are_still_to_be_stored(
 
     assert said == ["g1 is still being stored. Nothing was done. Try again."]
     assert len((await actions.cancel(call, ids=["g1"]))["done"]) == MANY
+
+
+async def test_a_lost_group_is_found_and_recreated(call: Call):
+    await submit_task(call)
+    await submit_group(call, 2)
+    await execute_sql(call, "DELETE FROM groups")
+
+    assert find_inconsistencies(call.home / "taskdeck.db") == [
+        "2 tasks refer to the missing group g1"
+    ]
+    done = await call.db.write(repair_database)
+
+    assert done == ["group g1 recreated, without a maximum of running tasks"]
+    assert (await views.show(call, id=3))["group"] == "g1" and await list_groups(call)
+    assert find_inconsistencies(call.home / "taskdeck.db") == []
