@@ -38,13 +38,14 @@ def _parse_gres(text: str) -> list[tuple[str, int]]:
     return pairs
 
 
-def add_resource_options(add: Callable[..., Any], use: str = "reserve") -> None:
+def add_resource_options(add: Callable[..., Any], use: str = "reserve", more: str = "") -> None:
     """Add `--gpu` and `--resource`, and Slurm's words for them."""
+    named = f"named resource to {use}: license.matlab=1; repeatable{more}"
     for option, kind, text in (
         ("--gpu", _parse_gpus, f"GPUs to {use}"),
         ("--gpus", _parse_gpus, argparse.SUPPRESS),
         ("--gres", _parse_gres, argparse.SUPPRESS),
-        ("--resource", _parse_named, f"named resource to {use}: license.matlab=1; repeatable"),
+        ("--resource", _parse_named, named),
     ):
         metavar = "NAME=N" if option == "--resource" else "N"
         add(option, dest=DEST, action="extend", type=make_type(kind), metavar=metavar, help=text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -375,7 +375,19 @@ async def pool_set(
     await call.db.write(change)
     if cpu is not None or memory is not None:
         await note_oversize(call, [name])
+    if resources:
+        await _note_shared(call, name, resources)
     return await pool_show(call, name=name)
+
+
+async def _note_shared(call: Call, pool: str, given: Mapping[str, int]) -> None:
+    """Tell that amounts just set bound only this pool's part of what all pools share."""
+    totals = await call.db.read(read_totals)
+    for name in sorted(given.keys() & totals.keys()):
+        call.note(
+            f"all pools share {sanitize(name)}, {totals[name]} in all: pool {sanitize(pool)} uses"
+            f" at most {given[name]}. To change the total: taskdeck help resources"
+        )
 
 
 # --- both -------------------------------------------------------------------------------

@@ -496,6 +496,7 @@ def _group_reasons(c: Connection, call: Call, lines: Sequence[Sample]) -> dict[s
 _GROUPED = {
     "queue-full": "wait for queue {queue} (full)",
     "queue-paused": "wait for queue {queue} (paused)",
+    "queue-window": "wait until queue {queue} opens",
     "queue-draining": "wait for queue {queue} (draining)",
     "storing": "wait in queue {queue} until a bulk submission is stored",
     "behind": "wait behind others in queue {queue}",

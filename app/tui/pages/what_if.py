@@ -70,7 +70,7 @@ def build_forecast(
     for label, text in words.list_facts(found):
         pieces = wrap_text(look.adapt_text(text), max(20, room - _FACT_CELLS - 4))
         facts += [
-            DocRow(((pad("" if at else label, _FACT_CELLS), "dim"), (piece, "")))
+            DocRow(((pad("" if at else f"{label} ", _FACT_CELLS), "dim"), (piece, "")))
             for at, piece in enumerate(pieces)
         ]
     yield Section("Before and after", tuple(facts), tail=tail)

@@ -478,6 +478,16 @@ pool = "other"
 """
 
 
+async def test_an_amount_of_what_all_pools_share_is_told(
+    runtime_call: Call, caller_notes: list[str]
+):
+    await apply.apply(runtime_call, text="[resources.tape]\ntotal = 2\n")
+    await queues.pool_set(runtime_call, name="default", resources={"tape": 1, "gpu": 1})
+
+    (note,) = caller_notes
+    assert note.startswith("all pools share tape, 2 in all: pool default uses at most 1. To change")
+
+
 async def test_pools_share_a_resource_of_the_definitions_file(runtime_call: Call, worker):
     await apply.apply(runtime_call, text=SHARED, format="toml")
     await submit_task(runtime_call, resources={"licence": 1}, queue="other")

@@ -243,6 +243,16 @@ async def test_why_of_all_tasks_counts_by_reason(runtime_call: Call, worker):
     assert {"text": "are held", "count": 1} in found["groups"]
 
 
+async def test_why_of_all_tasks_tells_that_a_queue_is_closed(runtime_call: Call):
+    day = f"{timestamps.utcnow().astimezone() + timedelta(days=2):%a}".lower()
+    await queues.queue_set(runtime_call, name="default", open=day)
+    await submit_task(runtime_call)
+
+    found = await views.explain(runtime_call)
+
+    assert found["groups"] == [{"text": "wait until queue default opens", "count": 1}]
+
+
 async def test_why_of_all_tasks_names_the_limit(runtime_call: Call):
     await submit_task(runtime_call, tags={"team": "{a}"})
     await limits.set_(runtime_call, name="team", running=0)

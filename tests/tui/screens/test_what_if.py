@@ -118,6 +118,16 @@ def test_amounts_are_shown_as_typed(name: str, value: float, text: str):
     assert find_fault(name, "much")
 
 
+def test_a_long_label_keeps_a_space_before_its_figures():
+    answer = fake_what_if.answer_what_if({})
+    for side in ("before", "after"):
+        answer[side]["hours"] = {"license.matlab": 0.2}
+    rows = [row for s in build_forecast(answer, False, 80, Look()) for row in s.rows]
+
+    drawn = ["".join(text for text, _ in row.spans) for row in rows]
+    assert "license.matlab hours 0.2 → 0.2" in drawn
+
+
 def test_outside_text_is_drawn_as_plain_text():
     answer = fake_what_if.answer_what_if({})
     answer["tasks"][0]["name"] = "\x1b[2J evil"
