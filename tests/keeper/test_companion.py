@@ -119,7 +119,7 @@ def test_a_signal_to_the_group_of_the_keeper_leaves_the_input_open(shared_home: 
     assert is_alive(shared_home.hello["pid"])
 
 
-def test_error_output_is_marked_in_the_one_log_over_the_death_of_all(keeper_home: KeeperHome):
+def test_error_output_is_marked_in_one_log_over_the_death_of_all(keeper_home: KeeperHome):
     run, path = start_split(
         keeper_home, "echo out; echo err >&2; read -r go; echo end; echo failed >&2", input=True
     )
@@ -136,7 +136,7 @@ def test_error_output_is_marked_in_the_one_log_over_the_death_of_all(keeper_home
     ]  # fmt: skip
 
 
-def test_a_drain_copies_what_a_run_wrote_although_a_daemon_keeps_the_pipe(shared_home: KeeperHome):
+def test_a_drain_copies_the_output_although_a_daemon_keeps_the_pipe(shared_home: KeeperHome):
     loop = "i=0; while [ $i -lt 500 ]; do echo line $i >&2; i=$((i+1)); done"
     run, path = start_split(shared_home, f"setsid -f sleep 60; {loop}", wait=False)
     shared_home.wait_for_event("ended", run)

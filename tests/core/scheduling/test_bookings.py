@@ -70,7 +70,7 @@ def test_overlapping_bookings_leave_less_to_tasks_without_their_tags():
     assert list_starts(ask(1, 5), bookings=apart) == [1]
 
 
-def test_a_small_task_does_not_take_what_the_first_stopped_one_waits_for():
+def test_a_small_task_takes_nothing_that_the_first_stopped_one_needs():
     soon = [book(4, HOUR, 9 * HOUR)]
     run = make_run(9, named={"gpu": 1})
 
@@ -132,7 +132,7 @@ def test_a_reason_tells_when_a_current_booking_ends():
     assert "timeout" not in why.reasons[0].text
 
 
-def test_a_forecast_starts_tasks_before_a_booking_as_long_as_they_end_in_time():
+def test_a_forecast_starts_tasks_that_end_before_a_booking():
     line = [make_task(n, named={"gpu": 8}, expected=HOUR, limit=HOUR) for n in range(1, 4)]
     soon = [book(8, 2 * HOUR, 5 * HOUR)]
 

@@ -47,7 +47,7 @@ def test_a_task_that_a_limit_stops_delays_no_other_task():
     assert make_plan(view).reservations == ()
 
 
-def test_a_limit_on_a_key_holds_for_each_value_unless_the_value_has_its_own():
+def test_a_limit_on_a_key_holds_for_each_value_without_its_own():
     limits = {"team": {RUNNING: 1.0}, "team=b": {RUNNING: 2.0}}
     tags = ["a", "a", "b", "b", "b", "c"]
     line = [make_task(n, subjects=(f"team={tag}",)) for n, tag in enumerate(tags)]
@@ -57,7 +57,7 @@ def test_a_limit_on_a_key_holds_for_each_value_unless_the_value_has_its_own():
     ]  # fmt: skip
 
 
-def test_tasks_of_a_limit_start_in_order_and_one_that_exceeds_it_is_passed():
+def test_tasks_of_a_limit_start_in_order_but_pass_an_impossible_one():
     limits = {"team=a": {"gpu": 2.0}}
     pool = make_pool(cpu=9, named={"gpu": 8})
     run = make_run(9, subjects=A, named={"gpu": 1})
@@ -69,7 +69,7 @@ def test_tasks_of_a_limit_start_in_order_and_one_that_exceeds_it_is_passed():
     assert list_starts(make_view(pool, make_queue("q", line[0], line[2]), limits=limits)) == [3]
 
 
-def test_a_small_task_leaves_the_last_place_of_a_limit_to_the_reserved_task():
+def test_a_small_task_leaves_the_last_place_to_the_reserved_task():
     limits = {"team=a": {RUNNING: 2.0}}
     run, large = make_run(9, cpu=3, ends_in=60.0, subjects=A), make_task(1, cpu=3, subjects=A)
 
@@ -92,7 +92,7 @@ def test_a_reason_tells_the_use_of_a_limit_and_the_next_end():
     assert why.expected_in and 170 < why.expected_in[0] < why.expected_in[1] < 230
 
 
-def test_a_limit_below_what_runs_tells_how_many_must_end_and_a_limit_that_helps():
+def test_a_limit_below_what_runs_tells_how_many_must_end():
     waiting = make_task(1, subjects=A)
     runs = [make_run(n, subjects=A, limit=60.0 * n, ends_in=60.0 * n) for n in range(2, 6)]
     lowered = {"team=a": {RUNNING: 2.0}}

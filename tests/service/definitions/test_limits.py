@@ -118,7 +118,7 @@ async def test_tasks_behind_many_stopped_ones_start(call: Call, worker: Any):
     assert await list_starts(call) == [121, 241, 242]
 
 
-async def test_why_tells_the_limit_the_next_end_and_the_command_to_raise_it(
+async def test_why_tells_limit_next_end_and_the_command_to_raise_it(
     runtime_call: Call, worker: Any
 ):
     await limits.set_(runtime_call, name="team", running=1)

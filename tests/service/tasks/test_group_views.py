@@ -208,9 +208,7 @@ async def test_a_changed_limit_of_a_group_is_undone(call: Call):
     assert (await group_views.show(call, id="g1"))["max_running"] == 4
 
 
-async def test_why_tells_the_limit_of_a_group_and_the_command_to_raise_it(
-    runtime_call: Call, worker: Any
-):
+async def test_why_tells_a_group_limit_and_the_command_to_raise_it(runtime_call: Call, worker: Any):
     await submit_group(runtime_call, 2, group={"argv": ["x"], "max_running": 1})
     await worker.start(1)
 

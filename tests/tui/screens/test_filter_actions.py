@@ -95,7 +95,7 @@ async def test_marks_on_groups_act_on_all_their_tasks(tmp_path: Path):
         assert not runtime.list_args("cancel")
 
 
-async def test_e_on_a_group_sets_how_many_of_its_tasks_run_at_once(tmp_path: Path):
+async def test_e_on_a_group_sets_how_many_tasks_run_at_once(tmp_path: Path):
     async with open_groups(tmp_path) as (app, pilot, runtime):
         post_keys(app, "e")
         await until(app, pilot, "how many run at once")
