@@ -87,7 +87,7 @@ def _repeat_until_started(send: Callable[[], Any]) -> None:
 
 
 def _add_arguments(parser: Parser) -> None:
-    add_task_ids(parser)
+    add_task_ids(parser, "number, uuid or name of a task")
     parser.add_option(
         "-n",
         "--tail",

@@ -103,5 +103,6 @@ COMMANDS = {
         show_flow,
         _add_arguments,
         "  taskdeck flow g12\n  taskdeck flow 42 --json",
+        usage="ID [--wide]",
     )
 }
