@@ -92,7 +92,13 @@ def test_the_companion_ends_with_a_program_that_closes_its_input(shared_home: Ke
 
 def test_nonsense_closes_only_its_own_connection(shared_home: KeeperHome):
     run, path = start(shared_home, "sh", "-c", READER)
-    for text in (b"nonsense\n", b'{"do": "write"}\n', b"[]\n"):
+    for text in (
+        b"nonsense\n",
+        b'{"do": "write"}\n',
+        b"[]\n",
+        b'{"do":"write","text":1}\n',
+        b"[" * 200_000 + b"\n",
+    ):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
             client.sendall(text)
