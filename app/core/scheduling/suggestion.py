@@ -61,8 +61,8 @@ class RunProgress(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class WhatIf:
-    """Input of a what-if evaluation: the task, the dispatch view, and what may change.
+class Facts:
+    """Facts from which suggestions follow: a task, the dispatch view, and past runs.
 
     `task` is the task as the plan sees it, queued or not. `runs` is by task number. `cores` and
     `memory` (MiB) belong to the machine, None if unknown. `past` holds statistics of past runs.
@@ -79,21 +79,21 @@ class WhatIf:
 
 
 def predict_gain(
-    what_if: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any
+    facts: Facts, view: DispatchView, task: QueuedTask, **changed: Any
 ) -> tuple[int, str]:
     """Return rank (see `Suggestion.worth`) and gain in words of a changed view."""
     subject = replace(
-        what_if.subject, queue=task.queue, priority=task.priority, needs=task.needs, **changed
+        facts.subject, queue=task.queue, priority=task.priority, needs=task.needs, **changed
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
     after = explain(placed, subject, None)
-    first, before = after.reasons[0], what_if.why.reasons[0]
+    first, before = after.reasons[0], facts.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"
-    old, new = _estimate_wait(what_if.why), _estimate_wait(after)
+    old, new = _estimate_wait(facts.why), _estimate_wait(after)
     if after.expected_in and new < old * SOONER_RATIO:
         sooner = format_wait_range(*after.expected_in)
-        later = format_wait_range(*what_if.why.expected_in) if what_if.why.expected_in else sooner
+        later = format_wait_range(*facts.why.expected_in) if facts.why.expected_in else sooner
         instead = f" instead of {later.removeprefix('in ')}" if later != sooner else ""
         return 1, f"starts {sooner}{instead}"
     if before.code in {reason.code for reason in after.reasons}:
@@ -147,40 +147,33 @@ def replace_pool(view: DispatchView, name: str, **changed: Any) -> DispatchView:
     )
 
 
-def make_ids_args(what_if: WhatIf) -> dict[str, Any]:
+def make_ids_args(facts: Facts) -> dict[str, Any]:
     """Return the verb arguments that select the task."""
-    return {"ids": [what_if.subject.uuid]}
+    return {"ids": [facts.subject.uuid]}
 
 
-def is_in_view(what_if: WhatIf) -> bool:
+def is_in_view(facts: Facts) -> bool:
     """Return True if the plan sees the task.
 
     Changes to a task beyond the view have no effect now.
     """
     return any(
-        task.uuid == what_if.task.uuid for queue in what_if.view.queues for task in queue.waiting
+        task.uuid == facts.task.uuid for queue in facts.view.queues for task in queue.waiting
     )
 
 
 def add_task_command(
-    what_if: WhatIf,
-    suggestion: Suggestion,
-    word: str,
-    options: tuple[str, ...],
-    undo: SuggestionUndo,
+    facts: Facts, suggestion: Suggestion, word: str, options: tuple[str, ...], undo: SuggestionUndo
 ) -> Suggestion:
     """Complete a suggestion with the command and undo for the task itself."""
-    command = ("taskdeck", word, str(what_if.subject.number), *options)
+    command = ("taskdeck", word, str(facts.subject.number), *options)
     return replace(
-        suggestion,
-        args={**make_ids_args(what_if), **suggestion.args},
-        command=command,
-        undo=(undo,),
+        suggestion, args={**make_ids_args(facts), **suggestion.args}, command=command, undo=(undo,)
     )
 
 
 def add_field_change(
-    what_if: WhatIf, suggestion: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]
+    facts: Facts, suggestion: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Suggestion:
     """Complete a suggestion that sets fields of the task."""
     was, now = (
@@ -194,10 +187,10 @@ def add_field_change(
             [f"{n} {was[n]} again" for n in old],
         )
     )
-    back = SuggestionUndo("set", {**make_ids_args(what_if), "fields": dict(old)}, undo_report)
+    back = SuggestionUndo("set", {**make_ids_args(facts), "fields": dict(old)}, undo_report)
     changed = replace(suggestion, verb="set", args={"fields": dict(new)}, said=report)
     return add_task_command(
-        what_if,
+        facts,
         changed,
         "set",
         tuple(word for name in new for word in (f"--{name}", now[name])),

@@ -40,9 +40,9 @@ from app.core.scheduling.run_stats import (
     round_up_memory,
 )
 from app.core.scheduling.suggestion import (
+    Facts,
     Suggestion,
     SuggestionUndo,
-    WhatIf,
     add_field_change,
     add_task_command,
     format_option,
@@ -70,22 +70,22 @@ MAX_TRIALS = 3
 """Maximum number of other queues, or of runs to cancel, that are evaluated."""
 
 
-def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
+def find_suggestions(facts: Facts) -> tuple[Suggestion, ...]:
     """Return suggestions, best first.
 
     A queue of another pool comes later, and what loses the work of a run comes last. Return nothing
     if dispatch is halted or the task is about to start.
     """
-    codes = {reason.code for reason in world.why.reasons}
-    if world.view.halted is not None or not codes or "starting-soon" in codes:
+    codes = {reason.code for reason in facts.why.reasons}
+    if facts.view.halted is not None or not codes or "starting-soon" in codes:
         return ()
-    case = build_waiting_task(build_context(world.view, [world.subject]), world.subject, None)
-    found = [suggestion for make in _GENERATORS for suggestion in make(world, case, codes)]
-    if world.subject.status == "queued" and not any(suggestion.verb for suggestion in found):
+    case = build_waiting_task(build_context(facts.view, [facts.subject]), facts.subject, None)
+    found = [suggestion for make in _GENERATORS for suggestion in make(facts, case, codes)]
+    if facts.subject.status == "queued" and not any(suggestion.verb for suggestion in found):
         found.insert(
             0,
             Suggestion(
-                "none", "nothing here would start it sooner", world.why.reasons[0].short, worth=4
+                "none", "nothing here would start it sooner", facts.why.reasons[0].short, worth=4
             ),
         )
     return tuple(
@@ -101,23 +101,23 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
     )[:MAX_SUGGESTIONS]
 
 
-def _suggest_release(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_release(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest releasing the task or a held parent."""
     if "held" in codes and not case.subject.is_quarantined:
         waits = (
             "blocked"
-            if world.subject.unmet
+            if facts.subject.unmet
             else "scheduled"
-            if world.subject.not_before_in
+            if facts.subject.not_before_in
             else None
         )
         status = waits or "queued"
-        worth, gain = predict_gain(world, world.view, world.task, status=status, held_by=None)
-        yield add_task_command(world, Suggestion("release", "release it", gain, "release", {},
+        worth, gain = predict_gain(facts, facts.view, facts.task, status=status, held_by=None)
+        yield add_task_command(facts, Suggestion("release", "release it", gain, "release", {},
         said="Released", worth=worth),
-                       "release", (), SuggestionUndo("hold", make_ids_args(world),
+                       "release", (), SuggestionUndo("hold", make_ids_args(facts),
                        "Held again:"))  # fmt: skip
-    for parent in world.subject.unmet[:MAX_TRIALS]:
+    for parent in facts.subject.unmet[:MAX_TRIALS]:
         if parent.status == "held":
             yield _suggest_parent_release(parent)
 
@@ -130,7 +130,7 @@ def _suggest_parent_release(parent: ParentTask) -> Suggestion:
                 (SuggestionUndo("hold", args, "Held again:"),), worth=2)  # fmt: skip
 
 
-def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_resume(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest resuming the task's queue or pool."""
     places = (
         ("queue", case.queue.name, case.queue.status, replace_queue),
@@ -139,7 +139,7 @@ def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
     for kind, name, status, changed in places:
         if status == ACTIVE or not codes & {f"{kind}-paused", f"{kind}-draining"}:
             continue
-        worth, gain = predict_gain(world, changed(world.view, name, status=ACTIVE), world.task)
+        worth, gain = predict_gain(facts, changed(facts.view, name, status=ACTIVE), facts.task)
         back = SuggestionUndo(
             f"{kind}.{'drain' if status == 'draining' else 'pause'}",
             {"name": name},
@@ -155,20 +155,20 @@ _UNDO_WORDS = {"paused": "Paused", "draining": "Draining"}
 
 
 def _suggest_smaller_request(
-    world: WhatIf, case: WaitingTask, codes: set[str]
+    facts: Facts, case: WaitingTask, codes: set[str]
 ) -> Iterator[Suggestion]:
     """Suggest a smaller request for scarce resources, based on past runs."""
-    past = world.past
-    if past is None or not is_in_view(world):
+    past = facts.past
+    if past is None or not is_in_view(facts):
         return
     scarce = {need.code for need in find_needs(case) if need.is_lacking or "reserved" in codes}
     fields: dict[str, float] = {}
     for name, used in ((MEMORY, past.memory), (CPU, past.cpu)):
-        if f"pool-{name}" in scarce and used is not None and used < world.task.needs[name]:
+        if f"pool-{name}" in scarce and used is not None and used < facts.task.needs[name]:
             fields[name] = used
     if fields:
-        smaller = replace(world.task, needs={**world.task.needs, **fields})
-        worth, gain = predict_gain(world, world.view, smaller)
+        smaller = replace(facts.task, needs={**facts.task.needs, **fields})
+        worth, gain = predict_gain(facts, facts.view, smaller)
         used = " and ".join(_format_used(past, name) for name in fields)
         requested = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
         text = (
@@ -177,7 +177,7 @@ def _suggest_smaller_request(
         )
         suggestion = Suggestion("less", f"ask for less {' and '.join(fields)}", text, worth=worth)
         yield add_field_change(
-            world, suggestion, {name: world.task.needs[name] for name in fields}, fields
+            facts, suggestion, {name: facts.task.needs[name] for name in fields}, fields
         )
 
 
@@ -199,9 +199,9 @@ def _format_cores(many: float) -> str:
     return f"{format_number(many)} {'core' if many == 1 else 'cores'}"
 
 
-def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_timeout(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout short enough to let the task start before a reservation."""
-    kept, past = case.budget.backfill, world.past
+    kept, past = case.budget.backfill, facts.past
     if (
         "reserved" not in codes
         or kept is None
@@ -215,32 +215,32 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
     limit = float(ceil(max(past.usual.p95 * REQUEST_MARGIN, kept.starts_in * RESERVATION_SHARE)))
     if (readable := parse_duration(format_age(limit))) >= past.usual.p95 * REQUEST_MARGIN:
         limit = readable
-    if (world.task.expected or inf) <= limit:
+    if (facts.task.expected or inf) <= limit:
         return
-    worth, gain = predict_gain(world, world.view, replace(world.task, expected=limit))
+    worth, gain = predict_gain(facts, facts.view, replace(facts.task, expected=limit))
     if worth < 2:
         text = (
             f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)};"
             f" longer runs are stopped; {gain}"
         )
         suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
-        yield add_field_change(world, suggestion, {"timeout": world.task.limit}, {"timeout": limit})
+        yield add_field_change(facts, suggestion, {"timeout": facts.task.limit}, {"timeout": limit})
 
 
-def _suggest_run_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_run_timeout(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout for a run whose unknown end keeps a reservation and the task waiting."""
-    kept, expected = case.budget.backfill, world.task.expected
+    kept, expected = case.budget.backfill, facts.task.expected
     if "reserved" not in codes or kept is None or kept.starts_in < inf or expected is None:
         return
     for run in find_unknown_ends(case)[:MAX_TRIALS]:
-        elapsed = _get_elapsed(world, run)
+        elapsed = _get_elapsed(facts, run)
         hours = ceil((elapsed + max(2 * expected, MIN_RUN_TIMEOUT)) / 3600)
         left = hours * 3600.0 - elapsed
         bounded = tuple(
             replace(one, ends_in=left, limit=left, likely=()) if one.number == run.number else one
-            for one in world.view.active
+            for one in facts.view.active
         )
-        worth, gain = predict_gain(world, replace(world.view, active=bounded), world.task)
+        worth, gain = predict_gain(facts, replace(facts.view, active=bounded), facts.task)
         if worth < 2:
             args = {"ids": [run.number]}
             yield Suggestion(
@@ -255,49 +255,49 @@ def _suggest_run_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
             return
 
 
-def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_front(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest moving the task to the front, or raising its priority."""
-    if world.subject.status != "queued" or not case.is_open:
+    if facts.subject.status != "queued" or not case.is_open:
         return
     if case.position == 0:
         yield Suggestion("front", "to the front (t)", "it is first already", worth=4)
         return
-    top = 1 + max((task.front for queue in world.view.queues for task in queue.waiting), default=0)
-    worth, gain = predict_gain(world, world.view, replace(world.task, front=top))
-    unknown = world.why.expected_in is None
+    top = 1 + max((task.front for queue in facts.view.queues for task in queue.waiting), default=0)
+    worth, gain = predict_gain(facts, facts.view, replace(facts.task, front=top))
+    unknown = facts.why.expected_in is None
     if worth < 2 or unknown:
         worth, gain = min(worth, 2), "its start cannot be estimated" if worth > 1 else gain
         suggestion = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front",
         {"value": None},
                     said="To the front of its queue:", worth=worth)  # fmt: skip
         yield add_task_command(
-            world,
+            facts,
             suggestion,
             "front",
             (),
             SuggestionUndo(
-                "front", {**make_ids_args(world), "value": world.task.front}, "Back in its place:"
+                "front", {**make_ids_args(facts), "value": facts.task.front}, "Back in its place:"
             ),
         )
-        yield from _suggest_priority(world, case)
+        yield from _suggest_priority(facts, case)
 
 
-def _suggest_priority(world: WhatIf, case: WaitingTask) -> Iterator[Suggestion]:
+def _suggest_priority(facts: Facts, case: WaitingTask) -> Iterator[Suggestion]:
     first = case.queue.waiting[0] if case.queue.waiting else None
-    if first is None or first.front != world.task.front:
+    if first is None or first.front != facts.task.front:
         return
     new_priority = first.priority + 1
-    worth, gain = predict_gain(world, world.view, replace(world.task, priority=new_priority))
-    if worth > 1 and world.why.expected_in is None:
+    worth, gain = predict_gain(facts, facts.view, replace(facts.task, priority=new_priority))
+    if worth > 1 and facts.why.expected_in is None:
         worth, gain = 2, "its start cannot be estimated"
     suggestion = Suggestion(
         "priority",
-        f"priority {world.task.priority} → {new_priority} (+)",
+        f"priority {facts.task.priority} → {new_priority} (+)",
         _format_ahead(case, gain),
         worth=worth,
     )
     yield add_field_change(
-        world, suggestion, {"priority": world.task.priority}, {"priority": new_priority}
+        facts, suggestion, {"priority": facts.task.priority}, {"priority": new_priority}
     )
 
 
@@ -310,14 +310,14 @@ def _format_ahead(case: WaitingTask, gain: str) -> str:
     )
 
 
-def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_other_queue(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest another queue that starts the task, or describe the nearest candidate."""
-    if world.subject.status != "queued":
+    if facts.subject.status != "queued":
         return
-    roomy = [queue for queue in world.view.queues if _can_start_task(queue, case)]
+    roomy = [queue for queue in facts.view.queues if _can_start_task(queue, case)]
     roomy.sort(key=lambda queue: queue.pool != case.queue.pool)
     tried = [
-        (*predict_gain(world, world.view, _move_task(world, queue)), queue)
+        (*predict_gain(facts, facts.view, _move_task(facts, queue)), queue)
         for queue in roomy[:MAX_TRIALS]
     ]
     better = [(queue.pool != case.queue.pool, worth, gain, queue) for worth, gain, queue in tried
@@ -329,18 +329,18 @@ def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
             gain = f"it would run in another pool, {sanitize(queue.pool)}; {gain}"
         suggestion = Suggestion("queue", text, gain, other_pool=is_other, worth=worth)
         yield add_field_change(
-            world, suggestion, {"queue": world.task.queue}, {"queue": queue.name}
+            facts, suggestion, {"queue": facts.task.queue}, {"queue": queue.name}
         )
-    elif (nearest := _describe_nearest_queue(world, case)) is not None:
+    elif (nearest := _describe_nearest_queue(facts, case)) is not None:
         yield Suggestion("queue", "another queue", nearest, worth=4)
 
 
-def _move_task(world: WhatIf, queue: QueueView) -> QueuedTask:
+def _move_task(facts: Facts, queue: QueueView) -> QueuedTask:
     """Return the task in another queue, as one of the last tasks if its pool has its own policy."""
-    task, policy = world.task, world.view.get_policy(queue.name)
-    if policy == world.view.get_policy(task.queue):
+    task, policy = facts.task, facts.view.get_policy(queue.name)
+    if policy == facts.view.get_policy(task.queue):
         return replace(task, queue=queue.name)
-    rank = compute_rank(policy, world.view.now or 0.0, task.expected)
+    rank = compute_rank(policy, facts.view.now or 0.0, task.expected)
     return replace(task, queue=queue.name, rank=rank)
 
 
@@ -354,21 +354,21 @@ def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
     )  # fmt: skip
 
 
-def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
+def _describe_nearest_queue(facts: Facts, case: WaitingTask) -> str | None:
     """Describe the queue of another pool that lacks the least, and its shortage."""
-    others = [q for q in world.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
+    others = [q for q in facts.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
     free = {q.name: case.context.budgets[q.pool] for q in others if case.context.slots[q.name] >= 1}
     if not free:
         return None
 
     def list_lacking(budget: PoolBudget) -> list[str]:
-        needs = world.task.needs
+        needs = facts.task.needs
         return [name for name in sorted(needs) if not can_fit(needs[name], budget.free.get(name))]
 
     name, budget = min(
         free.items(), key=lambda item: (len(list_lacking(item[1])), -item[1].free.get(MEMORY))
     )
-    lacks = [_format_lack(one, world.task.needs[one], budget) for one in list_lacking(budget)]
+    lacks = [_format_lack(one, facts.task.needs[one], budget) for one in list_lacking(budget)]
     return f"{sanitize(name)} has {' and '.join(lacks)}" if lacks else None
 
 
@@ -379,13 +379,13 @@ def _format_lack(name: str, need: float, budget: PoolBudget) -> str:
     return f"{free}{unit} free, needs {format_amount(name, need)}"
 
 
-def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_capacity(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest one more slot for a full queue."""
-    if "queue-full" not in codes or not is_in_view(world):
+    if "queue-full" not in codes or not is_in_view(facts):
         return
     old, new = case.queue.capacity, max(case.queue.capacity, case.load) + 1
     worth, gain = predict_gain(
-        world, replace_queue(world.view, case.queue.name, capacity=new), world.task
+        facts, replace_queue(facts.view, case.queue.name, capacity=new), facts.task
     )
     if worth <= 2:
         name = case.queue.name
@@ -398,27 +398,27 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
                    worth=worth)  # fmt: skip
 
 
-def _suggest_early_end(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_early_end(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout that ends the task before a booking begins."""
     stops = find_booking_stops(case)
     first = min(stops, key=lambda bound: bound.begins_in, default=None)
     limit = first and find_early_limit(case, first)
     if limit is None:
         return
-    shorter = replace(world.task, limit=limit, expected=min(world.task.expected or inf, limit))
-    worth, gain = predict_gain(world, world.view, shorter)
+    shorter = replace(facts.task, limit=limit, expected=min(facts.task.expected or inf, limit))
+    worth, gain = predict_gain(facts, facts.view, shorter)
     if worth < 2:
         text = f"longer runs are stopped before the reservation begins; {gain}"
         suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
-        yield add_field_change(world, suggestion, {"timeout": world.task.limit}, {"timeout": limit})
+        yield add_field_change(facts, suggestion, {"timeout": facts.task.limit}, {"timeout": limit})
 
 
-def _suggest_opening(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_opening(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest opening a queue at all times."""
     if "queue-window" in codes:
         name = case.queue.name
-        opened = replace_queue(world.view, name, windows=None, open=None)
-        worth, gain = predict_gain(world, opened, world.task)
+        opened = replace_queue(facts.view, name, windows=None, open=None)
+        worth, gain = predict_gain(facts, opened, facts.task)
         yield Suggestion(
             "open", f"open queue {sanitize(name)} now", f"at all times, until you set it; {gain}",
             "queue.set", {"name": name, "open": ALWAYS},
@@ -429,10 +429,10 @@ def _suggest_opening(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
         )  # fmt: skip
 
 
-def _suggest_limit(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_limit(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a higher limit of a tag or group."""
     for need in find_limit_stops(case)[:1]:
-        name = find_name(world.view.limits, need.subject)
+        name = find_name(facts.view.limits, need.subject)
         if name is None or not need.is_lacking:
             return
         shown = format_subject(name)
@@ -441,8 +441,8 @@ def _suggest_limit(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterato
         )
         kind = verb.partition(".")[0]
         old, new = need.total, need.total + need.needs - need.free
-        higher = {**world.view.limits, name: {**world.view.limits[name], need.name: new}}
-        worth, gain = predict_gain(world, replace(world.view, limits=higher), world.task)
+        higher = {**facts.view.limits, name: {**facts.view.limits[name], need.name: new}}
+        worth, gain = predict_gain(facts, replace(facts.view, limits=higher), facts.task)
         was, now = (format_option(need.name, amount) for amount in (old, new))
         option = ("--running", now) if need.name == RUNNING else _make_option(need.name, new)
         command = ("limit", "set", name, *option)
@@ -476,22 +476,22 @@ def _make_group_args(group: str, name: str, amount: float) -> dict[str, Any]:
     return {"id": group, "max_running": int(amount)}
 
 
-def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_larger_pool(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a larger pool, if the machine has room or the task could never start."""
     pool, needs = case.budget.pool, [need for need in find_needs(case) if need.is_lacking]
-    if not needs or not is_in_view(world) or any(need.is_shared for need in needs):
+    if not needs or not is_in_view(facts) or any(need.is_shared for need in needs):
         return
     wanted = {need.name: _compute_required_total(need) for need in needs}
-    machine = {MEMORY: world.memory, CPU: world.cores}
+    machine = {MEMORY: facts.memory, CPU: facts.cores}
     beyond = [name for name in machine if wanted.get(name, 0.0) > (machine[name] or 0.0)]
-    if beyond and case.budget.can_ever_fit(world.task.needs):
+    if beyond and case.budget.can_ever_fit(facts.task.needs):
         yield from _explain_machine_limit(
             pool, {name: (wanted[name], machine[name]) for name in beyond}
         )
         return
     old = {name: pool.totals.get(name, 0.0) for name in wanted}
-    larger = replace_pool(world.view, pool.name, totals={**pool.totals, **wanted})
-    worth, gain = predict_gain(world, larger, world.task)
+    larger = replace_pool(facts.view, pool.name, totals={**pool.totals, **wanted})
+    worth, gain = predict_gain(facts, larger, facts.task)
     if worth <= 2:
         change = ", ".join(
             f"{name} {format_option(name, old[name])} → {format_option(name, n)}"
@@ -580,7 +580,7 @@ def _compute_required_total(need: ResourceNeed) -> float:
     return round_up_cpu(amount) if need.name == CPU else amount
 
 
-def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_cancel(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest cancelling the one run that helps most and loses least."""
     lacking = {need.code for need in find_needs(case) if need.is_lacking}
     if not codes & {"queue-full", "limit", *lacking}:
@@ -589,12 +589,12 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
     holders = [*case.holders, *(run for need in needs for run in need.holders)]
     by_number = {run.number: run for run in holders if _is_blocking(run, case)}
     blocking = list(by_number.values())
-    blocking.sort(key=lambda run: (_get_priority(world, run), _get_elapsed(world, run)))
+    blocking.sort(key=lambda run: (_get_priority(facts, run), _get_elapsed(facts, run)))
     for run in blocking[:MAX_TRIALS]:
-        rest = tuple(other for other in world.view.active if other.number != run.number)
-        worth, gain = predict_gain(world, replace(world.view, active=rest), world.task)
+        rest = tuple(other for other in facts.view.active if other.number != run.number)
+        worth, gain = predict_gain(facts, replace(facts.view, active=rest), facts.task)
         if worth < 2:
-            elapsed = _get_elapsed(world, run)
+            elapsed = _get_elapsed(facts, run)
             cost = f" ({format_age(elapsed)} of work lost)" if elapsed >= 1 else ""
             yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
             f"{_format_freed(run, case)}{cost}; {gain}",
@@ -621,12 +621,12 @@ def _format_freed(run: ActiveRun, case: WaitingTask) -> str:
     return f"frees {' and '.join(freed) or 'a slot'} now"
 
 
-def _get_elapsed(world: WhatIf, run: ActiveRun) -> float:
-    return world.runs[run.number].elapsed if run.number in world.runs else 0.0
+def _get_elapsed(facts: Facts, run: ActiveRun) -> float:
+    return facts.runs[run.number].elapsed if run.number in facts.runs else 0.0
 
 
-def _get_priority(world: WhatIf, run: ActiveRun) -> int:
-    return world.runs[run.number].priority if run.number in world.runs else 0
+def _get_priority(facts: Facts, run: ActiveRun) -> int:
+    return facts.runs[run.number].priority if run.number in facts.runs else 0
 
 
 _GENERATORS = (

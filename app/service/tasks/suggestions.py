@@ -8,7 +8,7 @@ from typing import Any
 
 from app.core.board import DRAINING
 from app.core.scheduling.plan import DispatchView, QueuedTask
-from app.core.scheduling.suggestion import RunProgress, Suggestion, WhatIf
+from app.core.scheduling.suggestion import Facts, RunProgress, Suggestion
 from app.core.scheduling.suggestions import find_suggestions
 from app.core.scheduling.waiting_task import Explanation
 from app.service import dispatch_view
@@ -64,11 +64,11 @@ def _build_inputs(
     view: DispatchView,
     why: Explanation,
     progress: dict[int, RunProgress],
-) -> WhatIf:
+) -> Facts:
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
     state = dispatch_view.read_task_states(c, [row], dispatch_view.get_bounds(view))[0]
-    return WhatIf(
+    return Facts(
         view, state, _find_task(c, run_times, row, view, state.subjects),
         why, progress, similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,

@@ -15,7 +15,7 @@ from app.core.scheduling.explain import explain
 from app.core.scheduling.forecast import make_forecast
 from app.core.scheduling.limits import get_total, list_uses
 from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, make_plan
-from app.core.scheduling.suggestion import WhatIf
+from app.core.scheduling.suggestion import Facts
 from app.core.scheduling.suggestions import find_suggestions
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 from tests.core.scheduling.test_limits import limited_views, make_state
@@ -101,7 +101,7 @@ def test_a_reason_tells_the_booking_and_the_timeout_that_would_help():
     assert text.startswith("6 gpu are reserved for team=a from ")
     assert text.endswith("; a timeout below 3h would let it start now")
     assert why.expected_in == (9 * HOUR, 9 * HOUR)
-    (best, *_) = find_suggestions(WhatIf(view, make_state(task), task, why))
+    (best, *_) = find_suggestions(Facts(view, make_state(task), task, why))
     assert (best.args["fields"], best.worth) == ({"timeout": 9720.0}, 0)
 
 
@@ -112,7 +112,7 @@ def test_no_timeout_is_named_that_could_not_help():
         view, why = explain_first(task, booking)
 
         assert "timeout" not in why.reasons[0].text
-        found = find_suggestions(WhatIf(view, make_state(task), task, why))
+        found = find_suggestions(Facts(view, make_state(task), task, why))
         assert "timeout" not in [one.name for one in found]
 
 
@@ -120,7 +120,7 @@ def test_a_long_timeout_is_suggested_in_days_and_hours():
     task = ask(1, 4)
     view, why = explain_first(task, book(6, 159.9 * HOUR, 999 * HOUR))
 
-    (best, *_) = find_suggestions(WhatIf(view, make_state(task), task, why))
+    (best, *_) = find_suggestions(Facts(view, make_state(task), task, why))
 
     assert best.command == ("taskdeck", "set", "1", "--timeout", "5d23h")
 

@@ -12,7 +12,7 @@ from app.core.scheduling.explain import explain
 from app.core.scheduling.forecast import make_forecast
 from app.core.scheduling.limits import RUNNING, LimitBudget, list_uses
 from app.core.scheduling.plan import DispatchView, QueuedTask, decide, make_plan, split_view
-from app.core.scheduling.suggestion import WhatIf
+from app.core.scheduling.suggestion import Facts
 from app.core.scheduling.suggestions import find_suggestions
 from app.core.scheduling.waiting_task import TaskState
 from tests.core.scheduling.builders import (
@@ -102,7 +102,7 @@ def test_a_limit_below_what_runs_tells_how_many_must_end():
 
     told = "limit team=a: 4 of 2 running; 3 must end, #4 the last in ~4m"
     assert why.reasons[0].text == told
-    (best, *_) = find_suggestions(WhatIf(view, make_state(waiting), waiting, why))
+    (best, *_) = find_suggestions(Facts(view, make_state(waiting), waiting, why))
     assert best.command == ("taskdeck", "limit", "set", "team=a", "--running", "5")
     assert best.gain == "it starts at once"
 

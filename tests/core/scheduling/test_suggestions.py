@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.core.scheduling.explain import TaskState, explain
 from app.core.scheduling.plan import DispatchView, QueuedTask, make_plan
 from app.core.scheduling.run_stats import PastRun, RunStats, compute_run_stats
-from app.core.scheduling.suggestion import RunProgress, Suggestion, WhatIf
+from app.core.scheduling.suggestion import Facts, RunProgress, Suggestion
 from app.core.scheduling.suggestions import MAX_SUGGESTIONS, find_suggestions
 from app.core.scheduling.waiting_task import ParentTask
 from app.core.text.sanitize import sanitize
@@ -38,13 +38,13 @@ def make_run_stats(peak: float, cores: float = 3.0, seconds: float = 100.0) -> R
     return found
 
 
-def make_what_if(view: DispatchView, task: QueuedTask, *, status: str = "queued",
+def make_facts(view: DispatchView, task: QueuedTask, *, status: str = "queued",
 held_by: str | None = None, parents: tuple[ParentTask, ...] = (),
-          **also: Any) -> WhatIf:  # fmt: skip
+          **also: Any) -> Facts:  # fmt: skip
     subject = TaskState(task.uuid, task.number, task.name, task.queue, status, task.priority,
     task.needs, held_by,
                       None, None, None, 0, 0, 0, parents)  # fmt: skip
-    return WhatIf(view, subject, task, explain(view, subject, None), ELAPSED, **also)
+    return Facts(view, subject, task, explain(view, subject, None), ELAPSED, **also)
 
 
 def make_gpu_view(*waiting: QueuedTask, others: tuple[Any, ...] = (), **also: Any) -> DispatchView:
@@ -59,7 +59,7 @@ def map_by_name(found: tuple[Suggestion, ...]) -> dict[str, Suggestion]:
 
 def test_less_memory_is_suggested_with_past_usage_and_effect():
     cure = map_by_name(
-        find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024)))
+        find_suggestions(make_facts(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024)))
     )["less"]
 
     assert cure.text == "ask for less memory"
@@ -77,7 +77,7 @@ def test_less_memory_is_suggested_with_past_usage_and_effect():
 def test_less_memory_that_fits_now_comes_first():
     task = replace(SWEEP, needs={**SWEEP.needs, "cpu": 1.0})
     found = find_suggestions(
-        make_what_if(make_gpu_view(SWEEP), task, past=make_run_stats(1.5 * 1024))
+        make_facts(make_gpu_view(SWEEP), task, past=make_run_stats(1.5 * 1024))
     )
 
     assert found[0].name == "less"
@@ -92,7 +92,7 @@ def test_two_scarce_resources_are_reduced_together():
     )
 
     cure = map_by_name(
-        find_suggestions(make_what_if(view, big, past=make_run_stats(1024.0, cores=1.0)))
+        find_suggestions(make_facts(view, big, past=make_run_stats(1024.0, cores=1.0)))
     )["less"]
 
     assert cure.command == ("taskdeck", "set", "5", "--memory", "1.2G", "--cpu", "1.5")
@@ -110,14 +110,14 @@ def test_a_tiny_core_usage_is_not_reported_as_none():
     )
 
     cure = map_by_name(
-        find_suggestions(make_what_if(view, big, past=make_run_stats(1024.0, cores=0.01)))
+        find_suggestions(make_facts(view, big, past=make_run_stats(1024.0, cores=0.01)))
     )["less"]
 
     assert cure.gain.startswith("12 past runs used at most 0.1 cores; 0.1 cores is p95 + 20%; ")
 
 
 def test_the_run_to_cancel_helps_loses_least_and_is_confirmed():
-    cure = map_by_name(find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP)))["cancel-1043"]
+    cure = map_by_name(find_suggestions(make_facts(make_gpu_view(SWEEP), SWEEP)))["cancel-1043"]
 
     assert cure.asks == 1043
     assert cure.gain == "frees 18.0G and 2 cpu now (1h02m of work lost); it starts at once"
@@ -129,7 +129,7 @@ def test_a_full_queue_suggests_another_queue_or_more_capacity():
     full = make_queue("media", enc := make_task(7, "media"), capacity=1)
     view = make_view(full, make_queue("default"), make_run(1, "media"))
 
-    found = map_by_name(find_suggestions(make_what_if(view, enc)))
+    found = map_by_name(find_suggestions(make_facts(view, enc)))
 
     assert found["queue"].command == ("taskdeck", "set", "7", "--queue", "default")
     assert found["queue"].gain == "it starts at once"
@@ -145,17 +145,17 @@ def test_no_capacity_is_suggested_for_a_task_beyond_the_view():
         make_queue("media", *line, capacity=1, waiting_total=200), make_run(99, "media")
     )
 
-    found = map_by_name(find_suggestions(make_what_if(view, make_task(188, "media"))))
+    found = map_by_name(find_suggestions(make_facts(view, make_task(188, "media"))))
 
     assert "capacity" not in found
-    assert "capacity" in map_by_name(find_suggestions(make_what_if(view, line[0])))
+    assert "capacity" in map_by_name(find_suggestions(make_facts(view, line[0])))
 
 
 def test_the_front_is_suggested_with_the_saved_time():
     line = [make_task(n, cpu=4.0, expected=100.0) for n in range(1, 6)]
     view = make_view(make_queue("q", *line), make_run(99, cpu=4.0, ends_in=50.0))
 
-    found = map_by_name(find_suggestions(make_what_if(view, line[4])))
+    found = map_by_name(find_suggestions(make_facts(view, line[4])))
 
     assert found["front"].gain.startswith("ahead of 4 others; starts in ~50s instead of ~8m")
     assert found["priority"].args == {"ids": ["u5"], "fields": {"priority": 1}}
@@ -166,10 +166,10 @@ def test_a_held_task_or_its_held_parent_is_released():
     task = make_task(3)
     view = make_view(make_queue())
 
-    held = map_by_name(find_suggestions(make_what_if(view, task, status="held", held_by="ann")))
+    held = map_by_name(find_suggestions(make_facts(view, task, status="held", held_by="ann")))
     blocked = map_by_name(
         find_suggestions(
-            make_what_if(
+            make_facts(
                 view, task, status="blocked", parents=(ParentTask(2, "etl", "held", "success"),)
             )
         )
@@ -183,11 +183,11 @@ def test_a_held_task_or_its_held_parent_is_released():
 def test_paused_queues_and_pools_are_resumed_and_later_limits_named():
     task = make_task(3)
     queue = map_by_name(
-        find_suggestions(make_what_if(make_view(make_queue("q", task, status="paused")), task))
+        find_suggestions(make_facts(make_view(make_queue("q", task, status="paused")), task))
     )["resume-queue"]
     pool = map_by_name(
         find_suggestions(
-            make_what_if(make_view(make_pool(status="draining"), make_queue("q", task)), task)
+            make_facts(make_view(make_pool(status="draining"), make_queue("q", task)), task)
         )
     )["resume-pool"]
     full = make_view(make_queue("q", task, status="paused", capacity=1), make_run(1))
@@ -199,7 +199,7 @@ def test_paused_queues_and_pools_are_resumed_and_later_limits_named():
     )
     assert (pool.command, pool.undo[0].verb) == (("taskdeck", "pool", "resume", "p"), "pool.drain")
     assert (
-        map_by_name(find_suggestions(make_what_if(full, task)))["resume-queue"].gain
+        map_by_name(find_suggestions(make_facts(full, task)))["resume-queue"].gain
         == "then queue full 1/1"
     )
 
@@ -210,7 +210,7 @@ def test_an_oversized_task_needs_a_larger_pool_within_the_machine():
 
     (cure,) = [
         cure
-        for cure in find_suggestions(make_what_if(view, huge, memory=36 * 1024, cores=8))
+        for cure in find_suggestions(make_facts(view, huge, memory=36 * 1024, cores=8))
         if cure.name == "pool"
     ]
 
@@ -225,7 +225,7 @@ def test_a_pool_is_not_suggested_larger_than_the_machine():
     )
 
     whole, part = (
-        map_by_name(find_suggestions(make_what_if(view, task, cores=cores, memory=1024)))["pool"]
+        map_by_name(find_suggestions(make_facts(view, task, cores=cores, memory=1024)))["pool"]
         for cores in (4, 4.5)
     )
     assert (whole.verb, whole.text, whole.gain) == (
@@ -234,8 +234,8 @@ def test_a_pool_is_not_suggested_larger_than_the_machine():
         "pool p has all 4 cores of the machine",
     )
     assert (part.verb, part.gain) == ("", "5 cores would be enough, the machine has 4.5 cores")
-    assert "pool" not in map_by_name(find_suggestions(make_what_if(view, task)))
-    assert map_by_name(find_suggestions(make_what_if(view, task, cores=8, memory=1024)))[
+    assert "pool" not in map_by_name(find_suggestions(make_facts(view, task)))
+    assert map_by_name(find_suggestions(make_facts(view, task, cores=8, memory=1024)))[
         "pool"
     ].command[-2:] == ("--cpu", "5")
 
@@ -248,7 +248,7 @@ def test_a_lack_of_suggestions_is_reported_first():
         make_run(2, cpu=2),
     )
 
-    found = find_suggestions(make_what_if(view, task, cores=4, memory=1024))
+    found = find_suggestions(make_facts(view, task, cores=4, memory=1024))
 
     assert [(cure.name, cure.verb) for cure in found] == [("none", ""), ("front", ""), ("pool", "")]
     assert (found[0].text, found[0].gain) == (
@@ -263,7 +263,7 @@ def test_a_timeout_lets_a_short_task_backfill():
         make_queue("q", make_task(5, cpu=4.0), small), make_run(1, cpu=3.0, ends_in=3600.0)
     )
 
-    cure = map_by_name(find_suggestions(make_what_if(view, small, past=make_run_stats(1.0))))[
+    cure = map_by_name(find_suggestions(make_facts(view, small, past=make_run_stats(1.0))))[
         "timeout"
     ]
 
@@ -277,11 +277,11 @@ def test_a_timeout_for_the_run_of_unknown_end_lets_a_short_task_start():
     view = make_view(
         make_pool(cpu=2), make_queue("q", make_task(5, cpu=2.0), short), make_run(1042)
     )
-    what_if = make_what_if(view, short)
+    facts = make_facts(view, short)
 
-    (cure,) = [cure for cure in find_suggestions(what_if) if cure.name == "timeout-1042"]
+    (cure,) = [cure for cure in find_suggestions(facts) if cure.name == "timeout-1042"]
 
-    assert what_if.why.reasons[0].text.endswith(
+    assert facts.why.reasons[0].text.endswith(
         "has reserved pool p; the end of #1042 is not known: give it a timeout"
     )
     assert cure.command == ("taskdeck", "set", "1042", "--timeout", "4h")
@@ -294,10 +294,10 @@ def test_a_timeout_for_the_run_of_unknown_end_lets_a_short_task_start():
 def test_a_task_of_unknown_duration_needs_a_timeout_too():
     task = make_task(6)
     view = make_view(make_pool(cpu=2), make_queue("q", make_task(5, cpu=2.0), task), make_run(1042))
-    what_if = make_what_if(view, task)
+    facts = make_facts(view, task)
 
-    assert what_if.why.reasons[0].text.endswith("give it and this task a timeout")
-    assert "timeout-1042" not in map_by_name(find_suggestions(what_if))
+    assert facts.why.reasons[0].text.endswith("give it and this task a timeout")
+    assert "timeout-1042" not in map_by_name(find_suggestions(facts))
 
 
 def test_a_queue_of_another_pool_comes_last_and_says_so():
@@ -307,8 +307,8 @@ def test_a_queue_of_another_pool_comes_last_and_says_so():
     small = make_task(8, "gpu")
     both = make_gpu_view(small, others=(make_pool(), far, near), capacity=1)
 
-    found = [cure for cure in find_suggestions(make_what_if(view, task)) if cure.verb]
-    chosen = map_by_name(find_suggestions(make_what_if(both, small)))["queue"]
+    found = [cure for cure in find_suggestions(make_facts(view, task)) if cure.verb]
+    chosen = map_by_name(find_suggestions(make_facts(both, small)))["queue"]
 
     assert len(found) > 1 and found[-1].name == "queue" and found[-1].other_pool
     assert found[-1].gain == "it would run in another pool, p; it starts at once"
@@ -319,15 +319,15 @@ def test_nothing_is_suggested_when_halted_or_starting_now():
     task = make_task(3)
 
     assert (
-        find_suggestions(make_what_if(make_view(make_queue("q", task), halted="disk full"), task))
+        find_suggestions(make_facts(make_view(make_queue("q", task), halted="disk full"), task))
         == ()
     )
-    assert find_suggestions(make_what_if(make_view(make_queue("q", task)), task)) == ()
+    assert find_suggestions(make_facts(make_view(make_queue("q", task)), task)) == ()
 
 
 def test_suggestions_that_lose_work_come_later_and_hints_last():
     found = find_suggestions(
-        make_what_if(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024))
+        make_facts(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024))
     )
 
     assert [cure.name for cure in found] == ["less", "cancel-1043", "front"]
@@ -336,7 +336,7 @@ def test_suggestions_that_lose_work_come_later_and_hints_last():
 def test_cancelling_a_run_comes_after_a_move_to_another_pool():
     others = make_pool(memory=64 * 1024, named={"gpu": 9}), make_queue("far", pool="p")
 
-    found = find_suggestions(make_what_if(make_gpu_view(SWEEP, others=others), SWEEP))
+    found = find_suggestions(make_facts(make_gpu_view(SWEEP, others=others), SWEEP))
 
     assert [cure.name for cure in found if cure.verb] == ["queue", "cancel-1043"]
 
@@ -349,7 +349,7 @@ def test_hostile_names_are_sanitized():
         replace(make_run(1, evil), name=evil),
     )
 
-    found = find_suggestions(make_what_if(view, replace(task, name=evil)))
+    found = find_suggestions(make_facts(view, replace(task, name=evil)))
 
     assert found
     assert all(text == sanitize(text) for cure in found for text in (cure.text, cure.gain))
@@ -363,7 +363,7 @@ def test_a_promised_immediate_start_matches_the_plan(view: DispatchView, data: s
         return
     task = data.draw(st.sampled_from(waiting))
     found = find_suggestions(
-        make_what_if(view, task, past=make_run_stats(0.1, cores=0.1), cores=100.0, memory=1e6)
+        make_facts(view, task, past=make_run_stats(0.1, cores=0.1), cores=100.0, memory=1e6)
     )
 
     assert len(found) <= MAX_SUGGESTIONS
