@@ -43,11 +43,12 @@ def format_member(index: int | None, sweep: Mapping[str, str] | None) -> str:
 
 
 def make_variables(
-    number: int, index: int | None, sweep: Mapping[str, str] | None
+    number: int | None, index: int | None, sweep: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """Return the environment variables of a run of a group."""
+    """Return the environment variables of a run of a group, also if a damage took the group."""
     found = {f"TASKDECK_PARAM_{name}": value for name, value in (sweep or {}).items()}
-    found["TASKDECK_GROUP"] = format_group(number)
+    if number is not None:
+        found["TASKDECK_GROUP"] = format_group(number)
     if index is not None:
         found["TASKDECK_ARRAY_INDEX"] = str(index)
     return found

@@ -563,7 +563,7 @@ class Dispatcher:
             "TASKDECK_TASK": str(task.number),
             "TASKDECK_ATTEMPT": str(run.attempt),
         }
-        if task.group_number is not None:
+        if task.group_number is not None or task.group_index is not None:
             sweep = json.loads(task.sweep) if task.sweep else None
             env |= task_groups.make_variables(task.group_number, task.group_index, sweep)
         cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd

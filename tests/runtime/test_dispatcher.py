@@ -146,6 +146,21 @@ async def test_a_run_of_a_group_gets_its_place_and_parameters(
     assert [order["env"][name] for name in names] == ["g1", "4", "0.1"]
 
 
+async def test_a_task_without_its_lost_group_runs_with_its_place(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    group = {"argv": ["x"], "indexes": [4], "sweep": {"names": ["lr"], "values": [["0.1"]]}}
+    await submit.submit(call, tasks=[{"argv": ["x"]}], env={}, group=group)
+    await execute_sql(call, "UPDATE tasks SET group_number = NULL")
+
+    await dispatcher.run_round()
+
+    ((order,),) = fake_keeper.get_orders("spawn")
+    names = ("TASKDECK_ARRAY_INDEX", "TASKDECK_PARAM_lr")
+    assert [order["env"][name] for name in names] == ["4", "0.1"]
+    assert "TASKDECK_GROUP" not in order["env"]
+
+
 async def test_the_runs_of_a_batch_script_get_the_variables_of_slurm(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
