@@ -139,7 +139,8 @@ COVERING_TESTS = {
     "tests/test_client.py": "errors version",
     "tests/tui/actions/test_confirmations.py": "tui/actions/{bulk,question}",
     "tests/tui/forms/test_edit_model.py": "tui/forms/edit_{preview,source}",
-    "tests/tui/forms/test_schema_form.py": "tui/forms/{fields,schema_fields,schema_rows}",
+    "tests/tui/forms/test_schema_form.py": "tui/forms/{fields,schema_fields,schema_rows}"
+    " tui/forms/script_input",
     "tests/tui/forms/test_submit_draft.py": "tui/forms/submit_calls",
     "tests/tui/logviewer/test_pager.py": "tui/logviewer/{layout,search,source}",
     "tests/tui/logviewer/test_widget.py": "tui/logviewer/{prompt,reader}",

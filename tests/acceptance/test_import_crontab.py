@@ -43,7 +43,7 @@ def test_the_original_stays_unless_told_otherwise(acceptance_home, crontab):
     assert "cron still runs these lines" in done.stderr
     assert crontab.read_text() == CRONTAB
     names = [row["name"] for row in acceptance_home.run_json("schedule", "ls")]
-    assert names == ["cat", "etl"]
+    assert names == ["end", "etl"]  # named by the comment above it
 
 
 def test_imported_lines_are_commented_out(acceptance_home, crontab):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.runtime_process import wait_until
 
 FLOW = """\
 [parameters]
@@ -56,3 +57,17 @@ def test_an_array_of_a_batch_script_runs_with_its_variables(acceptance_home: Acc
 
     read = [(house.work / f"part-{n}.txt").read_text() for n in (3, 4)]
     assert read == ["3 part one\n", "4 part one\n"]
+
+
+def test_a_retry_waits_for_a_task_that_is_being_cancelled(acceptance_home: AcceptanceHome):
+    house = acceptance_home
+    script = "trap 'sleep 0.3; exit' TERM; touch ready; while ! test -e done; do sleep 0.02; done"
+    first = house.run_ok("submit", "-c", script).strip()
+    second = house.run_ok("submit", "--after", first, "--", "true").strip()
+    wait_until((house.work / "ready").exists, "the first run")
+    house.run_ok("cancel", first)
+    (house.work / "done").touch()
+
+    house.run_ok("retry", "--with-dependents", first)
+
+    house.run_ok("wait", first, second)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,7 +13,7 @@ from app.core import task_spec
 from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text.sanitize import sanitize
 from app.core.verb_states import VERB_STATES, WAITING_STATES
-from app.errors import Conflict, Usage
+from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.tasks import lookup, setting_checks
 from app.service.tasks.apply import (
@@ -29,8 +31,11 @@ from app.service.tasks.places import read_places
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import dependencies, pending_parents, task_fields, transitions
+from db.queries import dependencies, pending_parents, reads, task_fields, transitions
 from db.states import ENDED, FAILED, TaskStatus
+
+STOP_WAIT = 5.0
+"""Seconds that a retry waits for tasks that are being cancelled."""
 
 
 async def retry(
@@ -52,6 +57,7 @@ async def retry(
     failed, timed out or were lost run again; of a group these are the usual ones.
     """
     expected = validate("ends", ENDS, ends or {})
+    await _wait_for_stops(call, ids)
     requests = await call.db.read(Requests, fields or {})
     pending = {*await call.db.read(pending_parents.list_uuids)}
     leaders = list[str]()
@@ -96,6 +102,25 @@ async def retry(
         leaders += await call.db.read(_list_others_of_groups, ids)
         _add_report(report, await _retry_dependants(call, leaders))
     return report
+
+
+async def _wait_for_stops(call: Call, ids: Ids) -> None:
+    """Wait briefly for the end of tasks that are being cancelled, so that they can be retried."""
+    if call.live is None or not ids:
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_WAIT):
+            async for _ in call.live.watch_changes():
+                if not await call.db.read(_has_stopping, ids):
+                    return
+
+
+def _has_stopping(c: Connection, ids: Ids) -> bool:
+    try:
+        uuids = {*lookup.find_all(c, [ids] if isinstance(ids, (str, int)) else ids or ())}
+    except Problem:
+        return False  # told by the retry itself
+    return any(run.status == "stopping" and run.task_id in uuids for run in reads.list_running(c))
 
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {

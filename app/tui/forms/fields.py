@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.dom import DOMNode
 from textual.geometry import Region
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import TextArea
 
 from app.core.text.sanitize import measure_width, pad, sanitize_paste
 from app.tui.deck_app import DeckNode
@@ -179,7 +177,7 @@ class Entry(SingleLineInput, DrawnInput, DeckNode):
         shown = (
             ("*" if look.ascii else "•") * len(self.value)
             if self.password
-            else _sanitize_in_place(self.value, look)
+            else sanitize_in_place(self.value, look)
         )
         return Text(shown, no_wrap=True, overflow="ignore", end="")
 
@@ -217,55 +215,6 @@ class FormEntry(QueuedInput, Entry):
             self.insert_text_at_cursor(text)
         else:
             self.replace(text, *self.selection)
-
-
-class ScriptInput(QueuedInput, TextArea, DeckNode):
-    """A multi-line input with sanitized pastes."""
-
-    DEFAULT_CSS = "ScriptInput { border: none !important; }"
-
-    async def handle_input(self, event: KeyInput) -> None:
-        if isinstance(event, events.Paste):
-            self.replace_selection(sanitize_paste(event.text))
-        elif event.is_printable or event.key == "enter":
-            self.replace_selection("\n" if event.key == "enter" else event.character or "")
-        else:
-            await super().handle_input(event)
-
-    def replace_selection(self, text: str) -> None:
-        """Insert text in place of the selection, with the cursor behind it."""
-        if not self.read_only:
-            self.replace(text, *self.selection, maintain_selection_offset=False)
-
-    def watch(
-        self, obj: DOMNode, attribute_name: str, callback: Callable[..., Any], init: bool = True
-    ) -> None:
-        """Watch an attribute, except the app's theme.
-
-        Watching the theme would keep every text area alive until the theme changes, and no form is
-        open then.
-        """
-        if obj is not self.app:
-            super().watch(obj, attribute_name, callback, init)
-
-    def get_line(self, line_index: int) -> Text:
-        """Return a line as drawn, one character per character."""
-        look = self.look
-        parts = self.document.get_line(line_index).split("\t")
-        return Text(
-            "\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True
-        )
-
-    async def on_paste(self, event: events.Paste) -> None:
-        event.text = sanitize_paste(event.text)
-
-
-def _sanitize_in_place(text: str, look: Look) -> str:
-    """Return sanitized text of the same length, so that the cursor position is right."""
-    shown = look.sanitize(text)
-    return (
-        shown if len(shown) == len(text) else "".join([look.sanitize(c)[:1] or "?" for c in text])
-    )
 
 
 def make_entry(id: str, value: str = "") -> Entry:
@@ -644,3 +593,11 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
             max(0, min(field.x, room.width - cells)),
             field.bottom if height <= under else field.y - height,
         )
+
+
+def sanitize_in_place(text: str, look: Look) -> str:
+    """Return sanitized text of the same length, so that the cursor position is right."""
+    shown = look.sanitize(text)
+    return (
+        shown if len(shown) == len(text) else "".join([look.sanitize(c)[:1] or "?" for c in text])
+    )

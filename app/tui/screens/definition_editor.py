@@ -27,7 +27,8 @@ from app.tui.actions.definitions import (
     save_definition,
 )
 from app.tui.actions.tasks import Request
-from app.tui.forms.fields import ScriptInput, WrappedText
+from app.tui.forms.fields import WrappedText
+from app.tui.forms.script_input import ScriptInput
 from app.tui.key_queue import KeyInput, KeyQueueScreen
 from app.tui.rows.operations import make_difference_lines
 from app.tui.screens.base_page import PageScreen

@@ -34,12 +34,12 @@ from app.tui.forms.fields import (
     DropDown,
     Field,
     FormEntry,
-    ScriptInput,
     TitleRule,
     WrappedText,
     make_form_entry,
 )
 from app.tui.forms.schema_fields import ParameterFields
+from app.tui.forms.script_input import ScriptInput
 from app.tui.forms.submit_calls import (
     check_submission,
     find_last_task,

@@ -475,7 +475,7 @@ async def test_editing_a_queue_predicts_the_starting_tasks():
         await wait_until(
             pilot, lambda: "Capacity 2 → 4: 2 more may start now" in read_screen_text(app)
         )
-        await pilot.press("tab", "tab", "tab", "tab", "right", "ctrl+j")
+        await pilot.press("tab", "tab", "tab", "tab", "tab", "right", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "queue.set"))
         assert list_calls(found, "queue.set") == [{"name": "media", "capacity": 4}]
         await wait_until(pilot, lambda: list_calls(found, "queue.pause") == [{"name": "media"}])
@@ -677,7 +677,7 @@ async def test_a_form_stays_open_when_its_queue_is_deleted():
             pilot,
             lambda: f"There is no queue {BOARD.queues[0].name} any more." in read_screen_text(app),
         )
-        await pilot.press("tab", "tab", "tab", *"pxD", "ctrl+j")
+        await pilot.press("tab", "tab", "tab", "tab", *"pxD", "ctrl+j")
         await wait_until(
             pilot, lambda: "[pxD " in read_screen_text(app) and len(found.list_args("queue.ls")) > 2
         )
