@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from db import host, raw_sql, schema
 from db.queries import definitions
-from db.queries.transitions import SYSTEM
+from db.queries.tasks.transitions import SYSTEM
 
 DEFAULT_NAME = "default"
 """Name of the default pool and of the default queue."""

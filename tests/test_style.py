@@ -30,18 +30,19 @@ COVERING_TESTS = {
     "tests/runtime/test_dispatcher.py": "runtime/first_tasks core/slurm/variables",
     "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime,wait} cli/selection",
     "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
-    "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",
+    "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/home/backups",
     "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
-    " db/queries/{home_identity,replicas} db/restore/replica_file",
+    " db/queries/home/{home_identity,replicas} db/restore/replica_file",
     "tests/acceptance/test_notify.py": "cli/commands/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
-    "tests/service/tasks/test_flow.py": "db/queries/flows",
-    "tests/service/definitions/test_queues.py": "service/tasks/places db/queries/resources",
+    "tests/service/tasks/test_flow.py": "db/queries/tasks/flows",
+    "tests/service/definitions/test_queues.py": "service/tasks/places"
+    " db/queries/scheduling/resources",
     "tests/service/tasks/test_send.py": "service/companions",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
-    " db/queries/limits",
-    "tests/service/definitions/test_bookings.py": "db/queries/bookings",
+    " db/queries/scheduling/limits",
+    "tests/service/definitions/test_bookings.py": "db/queries/scheduling/bookings",
     "tests/core/scheduling/test_plan.py": "core/scheduling/amounts",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_import_crontab.py": "cli/user_crontab",
@@ -71,12 +72,11 @@ COVERING_TESTS = {
     "tests/core/rules/test_conditions.py": "core/rules/{amounts,catalog,presets,rule_plan,words}",
     "tests/core/rules/test_evaluate.py": "core/rules/{active_time,deadlines,window_stats}",
     "tests/service/rules/test_cases.py": "service/rules/{values,snapshot,run_memory,rings}"
-    " service/rules/{home_facts,instances,subjects}"
-    " db/queries/{rule_states,rule_values}",
+    " service/rules/{home_facts,instances,subjects} db/queries/rules/{rule_states,rule_values}",
     "tests/service/rules/test_levels.py": "service/rules/trails",
     "tests/service/rules/test_replay.py": "service/rules/past",
     "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins,rule_changes}"
-    " service/rules/rule_pass db/queries/checkins cli/commands/checkin"
+    " service/rules/rule_pass db/queries/rules/checkins cli/commands/checkin"
     " service/schedules/watchers",
     "tests/service/definitions/test_slas.py": "service/rules/zone_hints service/sla_evaluation",
     "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",
@@ -85,11 +85,12 @@ COVERING_TESTS = {
     "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors,verify}",
     "tests/db/maintenance/test_integrity.py": "db/maintenance/value_checks db/sqlite_files",
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
-    "tests/db/queries/test_operations.py": "db/queries/value_lists",
-    "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
-    "tests/db/queries/test_transitions.py": "db/states db/raw_sql"
-    " db/queries/{loads,packed_task,run_end,task_numbers}",
-    "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
+    "tests/db/queries/history/test_operations.py": "db/queries/value_lists",
+    "tests/db/queries/test_query_plans.py": "db/queries/scheduling/dispatch"
+    " db/queries/history/state_at",
+    "tests/db/queries/tasks/test_transitions.py": "db/states db/raw_sql"
+    " db/queries/scheduling/loads db/queries/tasks/{packed_task,run_end,task_numbers}",
+    "tests/db/queries/tasks/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
     "tests/tui/screens/test_filter_actions.py": "tui/rows/groups",
@@ -109,8 +110,8 @@ COVERING_TESTS = {
     "tests/runtime/test_control_server.py": "runtime/lock_notice",
     "tests/runtime/gpus/test_monitor.py": "service/gpus",
     "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
-    "tests/runtime/test_output_copier.py": "db/queries/run_outputs",
-    "tests/service/test_usage.py": "db/queries/usage",
+    "tests/runtime/test_output_copier.py": "db/queries/tasks/run_outputs",
+    "tests/service/test_usage.py": "db/queries/history/usage",
     "tests/cli/commands/test_what_if.py": "core/scheduling/what_if_words",
     "tests/service/what_if/test_forecast.py": "service/what_if/{rules,settings,submissions}",
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",
@@ -125,16 +126,17 @@ COVERING_TESTS = {
     "tests/service/schedules/test_verbs.py": "service/schedules/changes",
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
     "tests/service/tasks/test_submit.py": "service/tasks/{default_names,json_lines,number_file}"
-    " service/tasks/start_times db/queries/{environments,run_history}",
-    "tests/service/tasks/test_groups.py": "core/verb_states db/queries/groups",
+    " service/tasks/start_times db/queries/tasks/environments db/queries/scheduling/run_history",
+    "tests/service/tasks/test_groups.py": "core/verb_states db/queries/tasks/groups",
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
-    "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
-    "tests/service/test_name_hints.py": "db/queries/known_names",
+    "tests/service/test_history.py": "db/queries/history/{rollups,samples} db/timestamps",
+    "tests/service/test_name_hints.py": "db/queries/tasks/known_names",
     "tests/service/test_operations.py": "service/context",
-    "tests/service/tasks/test_actions.py": "db/queries/task_fields"
+    "tests/service/tasks/test_actions.py": "db/queries/tasks/task_fields"
     " service/tasks/{apply,option_values,setting_checks,wait}",
     "tests/service/test_runtime_admin.py": "health/runner",
-    "tests/service/test_sla_metrics.py": "core/metrics db/queries/{alerts,metrics,sla_cursor}",
+    "tests/service/test_sla_metrics.py": "core/metrics"
+    " db/queries/rules/{alerts,metrics,sla_cursor}",
     "tests/service/undo/test_undo.py": "service/undo/tasks",
     "tests/test_client.py": "errors version",
     "tests/tui/actions/test_confirmations.py": "tui/actions/{bulk,question}",

@@ -13,7 +13,7 @@ from app.core.maintenance_settings import DAY
 from app.core.text import units
 from db import timestamps
 from db.engine import Connection
-from db.queries import samples
+from db.queries.history import samples
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from db.errors import (
 )
 from db.maintenance import integrity as checks
 from db.maintenance import migrate
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 from db.restore import swap
 
 

@@ -18,7 +18,7 @@ from app.service.database import backup_files, backups
 from db.backup.catalog import Backup, BackupCatalog
 from db.backup.create import BackupRules, is_due
 from db.engine import Database
-from db.queries.backups import find_newest_good, write_backup_rows
+from db.queries.home.backups import find_newest_good, write_backup_rows
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from app.service import registry
 from app.service.context import Call
 from app.version import PROTOCOL, VERSION
 from db.errors import DamagedDatabase
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 
 log = logging.getLogger(__name__)
 

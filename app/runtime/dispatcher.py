@@ -38,8 +38,10 @@ from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
-from db.queries import dispatch, loads, pending_parents, reads, resources, task_numbers, transitions
-from db.queries.run_end import Judge, RunFacts, RunVerdict
+from db.queries import reads
+from db.queries.scheduling import dispatch, loads, resources
+from db.queries.tasks import pending_parents, task_numbers, transitions
+from db.queries.tasks.run_end import Judge, RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.schema import to_os_text
 from db.states import RunStatus

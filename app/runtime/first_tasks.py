@@ -12,7 +12,7 @@ from typing import Any
 from app.core.output_file import has_first
 from app.core.slurm import variables
 from db.engine import Connection
-from db.queries import groups
+from db.queries.tasks import groups
 
 
 def map_first_tasks(c: Connection, tasks: Iterable[Any]) -> dict[int | None, int]:

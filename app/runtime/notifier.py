@@ -29,7 +29,8 @@ from app.service.rules import acting
 from app.service.rules.levels import AlertText
 from db import statement_timer, timestamps
 from db.engine import Connection
-from db.queries import alerts, deliveries, reads, silences, task_notices
+from db.queries import reads
+from db.queries.rules import alerts, deliveries, silences, task_notices
 from db.rows import DeliveryRow
 from db.states import FAILED
 

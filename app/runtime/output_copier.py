@@ -23,8 +23,8 @@ from app.core.text.sanitize import sanitize, truncate
 from app.log_parts import LogPart
 from app.service import companions
 from db.engine import Database, WatchedRead
-from db.queries import run_outputs
-from db.queries.run_outputs import OutputCopy
+from db.queries.tasks import run_outputs
+from db.queries.tasks.run_outputs import OutputCopy
 
 PIECE = 4 * 1024 * 1024
 """Bytes copied between two looks at the clock."""

@@ -49,7 +49,11 @@ from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine, slow_queries
 from db.maintenance.integrity import describe_missing_default
-from db.queries import alerts, loads, operations, reads, resources, samples, schedules, transitions
+from db.queries import reads, schedules
+from db.queries.history import operations, samples
+from db.queries.rules import alerts
+from db.queries.scheduling import loads, resources
+from db.queries.tasks import transitions
 
 log = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from app.service.database.backup_files import require_parent
 from app.service.database.replica import split_target
 from db import timestamps
 from db.engine import Database
-from db.queries import home_identity, replicas
-from db.queries.replicas import Replica
+from db.queries.home import home_identity, replicas
+from db.queries.home.replicas import Replica
 from db.restore import replica_file
 
 SYNC_TIMEOUT = 300.0

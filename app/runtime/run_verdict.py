@@ -16,7 +16,7 @@ from app.core.text.exit_text import format_exit
 from app.core.text.sanitize import sanitize
 from app.core.text.units import format_duration, format_memory
 from app.runtime.usage import LOG_LIMIT
-from db.queries.run_end import RunFacts, RunVerdict
+from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.rows import get_run_limit
 from db.states import RunStatus
 

@@ -53,8 +53,8 @@ from app.service.rules.levels import AlertText, LevelLog, make_level_key
 from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase
-from db.queries import dispatch
-from db.queries.replicas import Replica
+from db.queries.home.replicas import Replica
+from db.queries.scheduling import dispatch
 from db.rows import SlaRow
 
 log = logging.getLogger("app.runtime")

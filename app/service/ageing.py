@@ -13,7 +13,7 @@ from typing import Any
 from app.core.scheduling.order import get_ageing
 from db import timestamps
 from db.engine import Connection
-from db.queries import age_order
+from db.queries.scheduling import age_order
 from db.rows import PoolRow, QueueRow
 
 RECHECK_SECONDS = 10.0

@@ -29,10 +29,12 @@ from app.service.rules.levels import SHORT, WHILE_DOWN, AlertText
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, deliveries, operations
+from db.queries import definitions
 from db.queries import schedules as db_schedules
-from db.queries import silences as db_silences
-from db.queries.silences import Silence
+from db.queries.history import operations
+from db.queries.rules import alerts, deliveries
+from db.queries.rules import silences as db_silences
+from db.queries.rules.silences import Silence
 from db.rows import AlertRow, DeliveryRow, SlaRow
 
 _ALERT_ID = re.compile(r"[0-9]{1,18}")

@@ -68,17 +68,10 @@ from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import (
-    bookings,
-    definitions,
-    operations,
-    reads,
-    replicas,
-    resources,
-    retention,
-    samples,
-    schedules,
-)
+from db.queries import definitions, reads, schedules
+from db.queries.history import operations, samples
+from db.queries.home import replicas, retention
+from db.queries.scheduling import bookings, resources
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus
 

@@ -39,8 +39,10 @@ from app.service.board import (
 from app.service.context import Call
 from db import timestamps
 from db.engine import Connection
-from db.queries import operations, reads, retention, state_at
-from db.queries.resources import parse_named
+from db.queries import reads
+from db.queries.history import operations, state_at
+from db.queries.home import retention
+from db.queries.scheduling.resources import parse_named
 from db.states import ACTIVE, ENDED, WAITING
 
 DAY = timedelta(days=1)

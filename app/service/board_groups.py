@@ -14,7 +14,7 @@ from app.core.task_groups import format_group, format_member
 from app.service.tasks import group_views
 from db import timestamps
 from db.engine import Connection
-from db.queries import groups
+from db.queries.tasks import groups
 from db.rows import ActiveRunRow, TaskLineRow
 
 SHOWN_BEHIND = 8

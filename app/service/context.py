@@ -12,7 +12,7 @@ from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
 from db.engine import Database
-from db.queries.replicas import Replica
+from db.queries.home.replicas import Replica
 from db.rows import SlaRow
 
 if TYPE_CHECKING:

@@ -45,10 +45,11 @@ from app.service.tasks.similar_runs import mask_digits
 from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
-from db.queries import dispatch, reads, run_history
-from db.queries import limits as limit_queries
-from db.queries.resources import parse_named
-from db.queries.run_history import RunSeconds
+from db.queries import reads
+from db.queries.scheduling import dispatch, run_history
+from db.queries.scheduling import limits as limit_queries
+from db.queries.scheduling.resources import parse_named
+from db.queries.scheduling.run_history import RunSeconds
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
 from db.states import WAITING, RunStatus, TaskStatus
 

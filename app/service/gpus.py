@@ -15,7 +15,7 @@ from app.core.scheduling.devices import NVIDIA, Device, assign_devices, list_fre
 from app.core.scheduling.plan import DispatchView, QueuedTask, Withheld
 from app.core.scheduling.resources import GPU
 from db.engine import Connection
-from db.queries import dispatch, resources
+from db.queries.scheduling import dispatch, resources
 from db.rows import PoolRow
 
 FRESH = 1.0

@@ -20,7 +20,7 @@ from app.service.context import Call
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import reads
-from db.queries import rollups as store
+from db.queries.history import rollups as store
 from db.states import RunStatus
 
 QUARTER, HOUR, WIDE = 15, 60, 120

@@ -23,9 +23,9 @@ from app.core.scheduling.resources import CPU, MEMORY, make_amounts
 from app.core.task_groups import parse_group
 from db import timestamps
 from db.engine import Connection
-from db.queries import limits as queries
-from db.queries.limits import Exclusion
-from db.queries.resources import BookingRow, LimitRow, parse_named
+from db.queries.scheduling import limits as queries
+from db.queries.scheduling.limits import Exclusion
+from db.queries.scheduling.resources import BookingRow, LimitRow, parse_named
 
 EMPTY: Mapping[int, int] = MappingProxyType({})
 MAX_READS = 4

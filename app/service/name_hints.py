@@ -15,7 +15,10 @@ from app.core.rules import catalog, rule_plan
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from db.engine import Connection
-from db.queries import alerts, checkins, definitions, known_names, reads, resources, schedules
+from db.queries import definitions, reads, schedules
+from db.queries.rules import alerts, checkins
+from db.queries.scheduling import resources
+from db.queries.tasks import known_names
 from db.rows import ScheduleRow
 
 MAX_SHOWN = 60

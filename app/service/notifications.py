@@ -13,7 +13,7 @@ from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.name_hints import is_program
-from db.queries import deliveries
+from db.queries.rules import deliveries
 from db.rows import DeliveryRow
 
 LATEST = 20

@@ -15,8 +15,9 @@ from app.service.context import Call
 from app.service.tasks import work
 from db import timestamps
 from db.engine import Connection
-from db.queries import operations, reads
-from db.queries.operations import Actor
+from db.queries import reads
+from db.queries.history import operations
+from db.queries.history.operations import Actor
 from db.rows import OperationRow
 from db.states import WAITING
 

@@ -9,7 +9,8 @@ from app.core.scheduling.order import FIFO, PRIORITY, compute_rank
 from app.core.scheduling.run_times import PastRunTimes
 from db import timestamps
 from db.engine import Connection
-from db.queries import age_order, dispatch, reads
+from db.queries import reads
+from db.queries.scheduling import age_order, dispatch
 
 LOOKAHEAD = 500
 """Oldest tasks of a pool of which the policy `shortest` compares the expected times.

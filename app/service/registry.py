@@ -46,7 +46,7 @@ from app.service.tasks import (
 from app.service.undo import undo
 from app.service.what_if import forecast
 from db import statement_timer
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 
 MAX_ID_LENGTH = 1000
 """Maximum number of characters of an id: above the length of any name."""

@@ -12,7 +12,8 @@ from app.health.runner import run_checks
 from app.service import board
 from app.service.context import Call
 from db.errors import DiskFull
-from db.queries import operations, reads
+from db.queries import reads
+from db.queries.history import operations
 
 
 async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:

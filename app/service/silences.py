@@ -19,8 +19,10 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import definitions, operations, silences
-from db.queries.silences import Silence
+from db.queries import definitions
+from db.queries.history import operations
+from db.queries.rules import silences
+from db.queries.rules.silences import Silence
 
 MAX_SILENCE = timedelta(days=366)
 """Longest silence. To silence a rule permanently, disable the rule."""

@@ -8,7 +8,8 @@ from app.core.text.status_glyphs import FAILED_STATES
 from app.service.context import Call
 from db import timestamps
 from db.engine import Connection
-from db.queries import alerts, reads
+from db.queries import reads
+from db.queries.rules import alerts
 
 MAX_NAMED = 6
 

@@ -18,7 +18,8 @@ from app.service import sla_metrics
 from app.service.context import Call
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import alerts, definitions, sla_cursor
+from db.queries import definitions
+from db.queries.rules import alerts, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED, FAILED, TaskStatus
 

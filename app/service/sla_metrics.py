@@ -11,14 +11,14 @@ from app.errors import Usage
 from app.service.database import backup_files, backups
 from db import timestamps
 from db.engine import Connection
-from db.queries import alerts
-from db.queries import metrics as figures
+from db.queries.rules import alerts
+from db.queries.rules import metrics as figures
 from db.rows import SlaRow
 
 
 @dataclass(frozen=True, slots=True)
 class AlertChanges:
-    """Alerts to fire and to resolve, as arguments of `db.queries.alerts`."""
+    """Alerts to fire and to resolve, as arguments of `db.queries.rules.alerts`."""
 
     fired: Sequence[dict[str, Any]] = ()
     over: Sequence[dict[str, Any]] = ()

@@ -10,8 +10,8 @@ from app.errors import Usage
 from app.service.arguments import parse_since
 from app.service.context import Call
 from db import timestamps
-from db.queries import usage as store
-from db.queries.usage import UsageSum
+from db.queries.history import usage as store
+from db.queries.history.usage import UsageSum
 
 HOUR = 3600.0
 GIB = 1024.0

@@ -31,7 +31,9 @@ from db.errors import (
 )
 from db.maintenance import migrate, quarantine, value_checks, wal_audit
 from db.maintenance.value_checks import NO_CHECKS, DocumentChecks
-from db.queries import home_identity, loads, task_numbers
+from db.queries.home import home_identity
+from db.queries.scheduling import loads
+from db.queries.tasks import task_numbers
 from db.readonly import find_faults, open_read_only, read_check_lines
 from db.states import ACTIVE_SQL
 

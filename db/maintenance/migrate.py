@@ -26,7 +26,7 @@ from db.errors import (
     UnnamedDatabase,
     make_damaged_error,
 )
-from db.queries import home_identity
+from db.queries.home import home_identity
 from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database

@@ -24,7 +24,9 @@ from db.maintenance.value_checks import (
     DocumentChecks,
     UnreadableRow,
 )
-from db.queries import operations, schedules, transitions
+from db.queries import schedules
+from db.queries.history import operations
+from db.queries.tasks import transitions
 from db.states import ENDED
 
 VERB = "set aside"

@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Table, func, select, text
 
 from db import differences, raw_sql, schema, timestamps
-from db.queries import loads, operations, schedules
+from db.queries import schedules
+from db.queries.history import operations
+from db.queries.scheduling import loads
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
 

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from db import defaults, host, raw_sql, schema, timestamps
 from db.maintenance.quarantine import UNREADABLE
-from db.queries import resources, task_numbers
+from db.queries.scheduling import resources
+from db.queries.tasks import task_numbers
 from db.states import ACTIVE_SQL, ENDED
 
 UNKNOWN_NAME = "unknown"

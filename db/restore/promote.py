@@ -11,7 +11,7 @@ from db import raw_sql
 from db.engine import create_write_engine
 from db.errors import Problem
 from db.maintenance import integrity
-from db.queries import replicas
+from db.queries.home import replicas
 from db.restore import swap
 from db.restore.replica_file import make_damaged_error, make_unreadable_error
 from db.search import index_file

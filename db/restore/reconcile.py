@@ -27,17 +27,11 @@ from db import host, raw_sql, timestamps
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
-from db.queries import (
-    counters,
-    groups,
-    loads,
-    operations,
-    pending_parents,
-    schedules,
-    task_numbers,
-    transitions,
-)  # fmt: skip
-from db.queries.run_end import RunFacts, RunVerdict
+from db.queries import counters, schedules
+from db.queries.history import operations
+from db.queries.scheduling import loads
+from db.queries.tasks import groups, pending_parents, task_numbers, transitions
+from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries import groups, reads
+from db.queries import reads
+from db.queries.tasks import groups
 from db.search import fts
 from db.search.conditions import (
     Condition,

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries import groups, reads
+from db.queries import reads
+from db.queries.tasks import groups
 from db.search import candidates, fts
 from db.search.candidates import FIRST, LAST
 from db.search.conditions import (

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from app.core.ids import make_uuid7
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
-from db.queries import loads
+from db.queries.scheduling import loads
 
 QUEUES = ("default", "media", "gpu", "etl", "backup")
 TEMPLATES = ("encode", "thumbs", "train", "etl-load", "backup")

@@ -15,7 +15,7 @@ from app.core.scheduling.order import PRIORITY
 from app.runtime.dispatcher import Dispatcher, KeeperEvents
 from app.runtime.run_verdict import judge_run
 from app.service.context import Call
-from db.queries import transitions
+from db.queries.tasks import transitions
 from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
 from tests.db.builders import make_task_row

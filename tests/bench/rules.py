@@ -16,7 +16,8 @@ from app.service.rules.engine import RuleEngine
 from app.service.rules.probes import HomeProbes
 from db import schema
 from db.engine import Database
-from db.queries import definitions, transitions
+from db.queries import definitions
+from db.queries.tasks import transitions
 from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
 from tests.db.builders import TaskBuilder, make_task_row

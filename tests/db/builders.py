@@ -16,7 +16,8 @@ from app.core.ids import make_uuid7
 from app.runtime.run_verdict import judge_run
 from db import timestamps
 from db.engine import create_write_engine
-from db.queries import reads, transitions
+from db.queries import reads
+from db.queries.tasks import transitions
 from db.rows import InstanceRow, TaskRow
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from db import timestamps
 from db.engine import create_write_engine
-from db.queries import loads
+from db.queries.scheduling import loads
 
 QUEUED, ENDED = 100_000, 20_000
 QUEUES = ("default", "media", "gpu", "etl")

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Column, Connection, Float, Integer, LargeBinary, Table
 
 from db import timestamps
-from db.queries import operations, transitions
-from db.queries.operations import Actor
+from db.queries.history import operations
+from db.queries.history.operations import Actor
+from db.queries.tasks import transitions
 from db.schema import metadata
 from tests.db.builders import TaskBuilder
 

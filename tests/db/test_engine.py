@@ -21,7 +21,8 @@ from db import memory, raw_sql
 from db.engine import Database, WatchedRead, open_database
 from db.error_translation import translate_error
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
-from db.queries import reads, transitions
+from db.queries import reads
+from db.queries.tasks import transitions
 from tests.db.builders import make_task_row
 
 

@@ -23,7 +23,7 @@ from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup.catalog import BackupCatalog
 from db.engine import Database
-from db.queries.backups import find_newest_good
+from db.queries.home.backups import find_newest_good
 from tests.long.backup import step_database, trials
 
 

@@ -26,7 +26,8 @@ from app.service.tasks import actions, group_views, number_file, submit, views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull
-from db.queries import reads, run_outputs, transitions
+from db.queries import reads
+from db.queries.tasks import run_outputs, transitions
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import wait_until
 from tests.service.calls import execute_sql, submit_task

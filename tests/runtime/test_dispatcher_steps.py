@@ -13,7 +13,8 @@ from app.service.definitions import queues
 from app.service.tasks import actions, submit
 from db import raw_sql
 from db.engine import Connection, create_write_engine
-from db.queries import loads, pending_parents, transitions
+from db.queries.scheduling import loads
+from db.queries.tasks import pending_parents, transitions
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, wait_until
 from tests.service.calls import execute_sql, submit_task

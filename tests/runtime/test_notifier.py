@@ -28,10 +28,10 @@ from app.service.rules import acting
 from db import timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine
-from db.queries import alerts, silences, task_notices
+from db.queries.rules import alerts, silences, task_notices
 from db.rows import DeliveryRow
 from tests.db.builders import TaskBuilder
-from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
+from tests.db.queries.rules.test_deliveries import Clock, Scenario, set_actions
 from tests.message_servers import HttpReceiver, receive_http
 from tests.service.calls import wait_for_change
 

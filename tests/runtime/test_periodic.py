@@ -33,8 +33,8 @@ from app.service.tasks import views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull, ReadOnlyDisk
-from db.queries import alerts as db_alerts
-from db.queries import deliveries
+from db.queries.rules import alerts as db_alerts
+from db.queries.rules import deliveries
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 from tests.service.calls import execute_sql, submit_task

@@ -18,7 +18,7 @@ from app.runtime.usage import UsageSampler
 from app.service import alerts, board
 from app.service.context import Call
 from app.service.definitions import slas
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 from tests.service.calls import open_call, submit_task
 
 DEEP = {"scope": "queue", "when": {"metric": "queue.depth", "op": ">", "value": 0}}

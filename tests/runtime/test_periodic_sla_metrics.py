@@ -16,7 +16,7 @@ from app.service.context import Call
 from app.service.definitions import slas
 from db import timestamps
 from db.engine import Database
-from db.queries import metrics as figures
+from db.queries.rules import metrics as figures
 from tests.service.calls import execute_sql
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.home import setup
 from db.engine import create_write_engine
-from db.queries import transitions
+from db.queries.tasks import transitions
 from tests.db.builders import TaskBuilder
 from tests.long.chaos.results import open_runtime
 from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, is_alive, wait_until

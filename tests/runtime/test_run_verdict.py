@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.runtime.run_verdict import judge_run
-from db.queries.run_end import RunFacts, RunVerdict
+from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.states import RunStatus
 
 

@@ -20,7 +20,7 @@ from db import engine, raw_sql
 from db.engine import Database, open_database
 from db.errors import DiskFull
 from db.maintenance import migrate
-from db.queries import transitions
+from db.queries.tasks import transitions
 from db.search import fts, index_file
 from tests.db import builders
 from tests.runtime_process import RuntimeProcess, wait_until

@@ -19,8 +19,8 @@ from app.service.schedules import verbs
 from app.service.tasks import actions
 from app.service.undo import undo
 from db import timestamps
-from db.queries import alerts as db_alerts
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
+from db.queries.rules import alerts as db_alerts
 from tests.service.calls import (
     count_other_writes,
     execute_sql,

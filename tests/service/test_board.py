@@ -24,7 +24,9 @@ from app.service.tasks import actions
 from db import schema, timestamps
 from db.engine import Database
 from db.lock_monitor import LockHolder
-from db.queries import operations, reads, retention
+from db.queries import reads
+from db.queries.history import operations
+from db.queries.home import retention
 from tests.service.calls import execute_sql, submit_task
 
 

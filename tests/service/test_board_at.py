@@ -279,7 +279,7 @@ async def test_a_queue_whose_first_task_exceeded_the_free_cores_lacked_room(call
 async def test_settings_are_current_after_too_many_later_operations(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("db.queries.state_at.MAX_OPERATIONS", 1)
+    monkeypatch.setattr("db.queries.history.state_at.MAX_OPERATIONS", 1)
     for capacity in (3, 4, 5):
         await queues.queue_set(call, name="default", capacity=capacity)
 

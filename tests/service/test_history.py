@@ -16,7 +16,7 @@ from app.service.database import cleanup
 from app.service.definitions import queues, templates
 from db import timestamps
 from db.engine import Database
-from db.queries import rollups as store
+from db.queries.history import rollups as store
 from tests.service.calls import execute_sql, submit_task, to_stored_time
 from tests.service.conftest import Worker
 

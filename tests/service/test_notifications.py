@@ -12,8 +12,9 @@ from app.errors import NotFound, Problem, Usage
 from app.service import notifications, registry
 from app.service.context import Call
 from db import timestamps
-from db.queries import deliveries, retention
-from db.queries.retention import RetentionRules
+from db.queries.home import retention
+from db.queries.home.retention import RetentionRules
+from db.queries.rules import deliveries
 from tests.service.calls import execute_sql
 from tests.service.conftest import FakeRuntimeHandle
 

@@ -10,7 +10,7 @@ import pytest
 from app.errors import Usage
 from app.service import registry
 from app.service.context import Call
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 from tests.service.calls import execute_sql, submit_task
 
 ORIGIN = "pts/3 4120 81734"

@@ -17,8 +17,8 @@ from app.service.tasks import detail
 from app.service.undo import undo
 from db import timestamps
 from db.maintenance.slow_queries import SLOW, WAIT
-from db.queries import alerts as db_alerts
-from db.queries import metrics as figures
+from db.queries.rules import alerts as db_alerts
+from db.queries.rules import metrics as figures
 from tests.service.calls import execute_sql, list_operations, open_call, submit_task
 
 MINUTE = 60.0

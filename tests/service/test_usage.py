@@ -11,8 +11,8 @@ from app.errors import Usage
 from app.service import usage
 from app.service.context import Call
 from db import timestamps
-from db.queries import retention
-from db.queries import usage as store
+from db.queries.history import usage as store
+from db.queries.home import retention
 from tests.service.calls import execute_sql, submit_task
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)

@@ -15,7 +15,8 @@ from app.runtime.dispatcher import Dispatcher
 from app.runtime.gpus.reader import GpuReader
 from app.service import gpus
 from db.engine import Connection, Database, WatchedRead
-from db.queries import reads, resources
+from db.queries import reads
+from db.queries.scheduling import resources
 
 log = logging.getLogger(__name__)
 

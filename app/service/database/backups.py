@@ -37,8 +37,8 @@ from db.backup.catalog import Backup, BackupCatalog
 from db.backup.create import BackupRules, take_backup
 from db.engine import Connection
 from db.maintenance import migrate
-from db.queries import operations
-from db.queries.backups import find_newest_good, list_good, write_backup_rows
+from db.queries.history import operations
+from db.queries.home.backups import find_newest_good, list_good, write_backup_rows
 from db.restore import previous_databases
 
 T = TypeVar("T")

@@ -29,8 +29,11 @@ from db import engine, timestamps
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection, Database
 from db.errors import DiskFull, Problem
-from db.queries import counters, operations, retention, transitions
-from db.queries.retention import ExpiredRun, ExpiryRule, RemovedRows, RetentionRules, RuleRuns
+from db.queries import counters
+from db.queries.history import operations
+from db.queries.home import retention
+from db.queries.home.retention import ExpiredRun, ExpiryRule, RemovedRows, RetentionRules, RuleRuns
+from db.queries.tasks import transitions
 from db.restore import previous_databases
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))

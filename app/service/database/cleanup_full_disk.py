@@ -18,8 +18,8 @@ from typing import Any
 from app import paths
 from db.engine import Connection, Database
 from db.errors import Storage
-from db.queries import retention
-from db.queries.retention import Cutoff, ExpiredRun, RetentionRules, RuleRuns
+from db.queries.home import retention
+from db.queries.home.retention import Cutoff, ExpiredRun, RetentionRules, RuleRuns
 
 ENOUGH_BYTES = 4 * 2**20
 """Bytes to free before rows are tried again, about the maximum size of the WAL."""

@@ -23,7 +23,9 @@ from db.backup.catalog import BackupCatalog
 from db.engine import Connection
 from db.maintenance import integrity as checks
 from db.maintenance.value_checks import DocumentChecks
-from db.queries import operations, reads, task_numbers
+from db.queries import reads
+from db.queries.history import operations
+from db.queries.tasks import task_numbers
 from db.readonly import MAX_FAULTS, open_read_only
 
 MAX_REPAIRED = 20_000

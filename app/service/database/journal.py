@@ -17,7 +17,7 @@ import psutil
 
 from app import paths
 from app.core.scheduling.devices import VARIABLE, parse_devices
-from db.queries.task_numbers import MAX_NUMBER
+from db.queries.tasks.task_numbers import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
 Records = dict[str, dict[str, Any]]

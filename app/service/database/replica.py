@@ -9,8 +9,8 @@ from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
 from app.service.context import Call
 from db import timestamps
-from db.queries import replicas
-from db.queries.replicas import Replica
+from db.queries.home import replicas
+from db.queries.home.replicas import Replica
 
 LATE_AFTER = 120.0
 """Lag in seconds above which a replica is late."""

@@ -37,9 +37,12 @@ from app.service.tasks import lookup
 from app.service.tasks.places import Place, get_totals
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations, reads, resources, schedules
-from db.queries import limits as limit_queries
-from db.queries.resources import parse_named
+from db.queries import definitions, reads, schedules
+from db.queries.history import operations
+from db.queries.rules import alerts
+from db.queries.scheduling import limits as limit_queries
+from db.queries.scheduling import resources
+from db.queries.scheduling.resources import parse_named
 from db.rows import ScheduleRow, TemplateRow
 from db.schema import Table
 

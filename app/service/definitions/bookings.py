@@ -20,9 +20,10 @@ from app.service.tasks import lookup
 from app.service.tasks.places import get_totals, read_shared
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import bookings as queries
-from db.queries import definitions, known_names, reads
-from db.queries.resources import parse_named, to_text
+from db.queries import definitions, reads
+from db.queries.scheduling import bookings as queries
+from db.queries.scheduling.resources import parse_named, to_text
+from db.queries.tasks import known_names
 
 UNCHANGED = "Nothing was reserved."
 _FIELDS: Mapping[str, TypeAdapter[Any]] = {

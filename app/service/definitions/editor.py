@@ -22,7 +22,7 @@ from app.service.definitions import apply
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import operations
+from db.queries.history import operations
 
 Row = Mapping[str, Any]
 """A definition by column names."""

@@ -16,9 +16,11 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from db import schema
 from db.engine import Connection
-from db.queries import definitions, known_names, resources
-from db.queries import limits as queries
-from db.queries.resources import parse_named, to_text
+from db.queries import definitions
+from db.queries.scheduling import limits as queries
+from db.queries.scheduling import resources
+from db.queries.scheduling.resources import parse_named, to_text
+from db.queries.tasks import known_names
 
 AMOUNTS = ("running", "cpu", "memory", "resources")
 

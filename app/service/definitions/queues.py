@@ -26,8 +26,9 @@ from app.service.limit_view import list_booked
 from app.service.tasks import lookup
 from db import host, schema, timestamps
 from db.engine import Connection
-from db.queries import age_order, bookings, definitions, reads
-from db.queries.resources import parse_named, read_totals, sum_held, to_text
+from db.queries import definitions, reads
+from db.queries.scheduling import age_order, bookings
+from db.queries.scheduling.resources import parse_named, read_totals, sum_held, to_text
 from db.rows import QueueRow
 from db.schema import Table
 from db.states import WAITING

@@ -22,7 +22,8 @@ from app.service.rules import trails, zone_hints
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, deliveries, reads, rule_states, silences, sla_cursor
+from db.queries import definitions, reads
+from db.queries.rules import alerts, deliveries, rule_states, silences, sla_cursor
 from db.rows import SlaRow
 
 DAY = timedelta(days=1)

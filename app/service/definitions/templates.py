@@ -21,8 +21,9 @@ from app.service.tasks.places import Place, read_places, require_fit
 from app.service.tasks.submit import DEFAULT_QUEUE
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import definitions, reads, resources
-from db.queries.resources import parse_named
+from db.queries import definitions, reads
+from db.queries.scheduling import resources
+from db.queries.scheduling.resources import parse_named
 from db.rows import TemplateRow
 
 MAX_COUNTED = 10_000

@@ -20,7 +20,8 @@ from app.service.rules.values import SubjectValues
 from app.service.schedules.rules import is_paused
 from db import timestamps
 from db.engine import Connection
-from db.queries import known_names, reads, schedules
+from db.queries import reads, schedules
+from db.queries.tasks import known_names
 from db.rows import FireRow, ScheduleRow
 from db.states import ENDED, TaskStatus
 

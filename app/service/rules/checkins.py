@@ -16,7 +16,9 @@ from app.core.text.sanitize import find_name_error, find_nearest, sanitize, trun
 from app.errors import NotFound, Usage
 from app.service.context import Call
 from db.engine import Connection
-from db.queries import checkins, definitions, operations
+from db.queries import definitions
+from db.queries.history import operations
+from db.queries.rules import checkins
 
 MAX_NOTE_LENGTH = 500
 """Characters of a note."""

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from db import timestamps
-from db.queries.rule_states import DueChange, DueTimeRow
+from db.queries.rules.rule_states import DueChange, DueTimeRow
 
 MAX_DUE = 5
 """Due times of a rule that are stored: the next ones."""

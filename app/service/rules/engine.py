@@ -32,8 +32,9 @@ from app.service.rules.unchanged import Reads, Result, Rule
 from app.service.rules.values import read_level
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import definitions, rule_states, rule_values
-from db.queries.rule_states import DueChange, RuleStateRow
+from db.queries import definitions
+from db.queries.rules import rule_states, rule_values
+from db.queries.rules.rule_states import DueChange, RuleStateRow
 from db.rows import SlaRow
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from app.core.rules.rule_plan import RulePlan
 from app.service.rules.subjects import Memory
 from db import timestamps
 from db.engine import Connection
-from db.queries import checkins, reads, rule_values, schedules
+from db.queries import reads, schedules
+from db.queries.rules import checkins, rule_values
 from db.rows import PoolRow, QueueRow, ScheduleRow
 
 DAY = 86400.0
@@ -101,6 +102,6 @@ class HomeFacts:
 
     @cached_property
     def database_path(self) -> Path:
-        from db.queries import metrics
+        from db.queries.rules import metrics
 
         return metrics.find_database_path(self.c)

@@ -13,8 +13,8 @@ from app.service.rules.run_memory import RememberedRun
 from app.service.rules.subjects import InstanceGroup, Memory, Subject, get_age_key
 from db import timestamps
 from db.engine import Connection
-from db.queries import rule_values
-from db.queries.rule_values import CandidateRow, RunRow
+from db.queries.rules import rule_values
+from db.queries.rules.rule_values import CandidateRow, RunRow
 from db.states import FAILED
 
 NEW_INSTANCES = 1000

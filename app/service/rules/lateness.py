@@ -38,8 +38,9 @@ from app.service.rules.subjects import Subject
 from app.service.rules.values import SubjectValues
 from db import timestamps
 from db.engine import Connection
-from db.queries import alerts, rule_values, samples
-from db.queries.rule_values import CandidateRow, RunRow
+from db.queries.history import samples
+from db.queries.rules import alerts, rule_values
+from db.queries.rules.rule_values import CandidateRow, RunRow
 
 TOLERANCE = 0.01
 """Seconds after its due time in which a subject is still in time, since times are floats."""

@@ -17,8 +17,10 @@ from app.service.rules.snapshot import get_task_name
 from app.service.rules.values import DRAIN_WINDOW, RUN_VALUES, has_value_of
 from db import timestamps
 from db.engine import Connection
-from db.queries import backups, checkins, reads, rule_values, schedules
-from db.queries.rule_values import PastTaskRow, RunRow
+from db.queries import reads, schedules
+from db.queries.home import backups
+from db.queries.rules import checkins, rule_values
+from db.queries.rules.rule_values import PastTaskRow, RunRow
 from db.rows import ScheduleRow
 from db.states import FAILED
 

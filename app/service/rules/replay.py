@@ -22,7 +22,8 @@ from app.service.context import Call
 from app.service.rules.past import Past, PastSubject, list_unstored
 from db import timestamps
 from db.engine import Connection
-from db.queries import reads, rule_values
+from db.queries import reads
+from db.queries.rules import rule_values
 from db.rows import SlaRow
 
 MAX_DAYS = 90.0

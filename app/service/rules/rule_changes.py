@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from app.core.rules.alert_state import SubjectState
 from db import timestamps
 from db.engine import Connection
-from db.queries import alerts, rule_states
-from db.queries.rule_states import RuleStateRow
+from db.queries.rules import alerts, rule_states
+from db.queries.rules.rule_states import RuleStateRow
 from db.rows import SlaRow
 
 

@@ -25,7 +25,7 @@ from app.service.rules.subjects import Subject
 from app.service.rules.unchanged import Rule
 from app.service.rules.values import SubjectValues
 from db import timestamps
-from db.queries import alerts, rule_values
+from db.queries.rules import alerts, rule_values
 
 INTERVAL = 5.0
 """Seconds between two passes without a change."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from db import timestamps
 from db.engine import Connection
-from db.queries import rule_values
-from db.queries.rule_values import RunRow
+from db.queries.rules import rule_values
+from db.queries.rules.rule_values import RunRow
 
 OVERLAP = 120.0
 """Seconds that are read again: a run may be recorded after one that ended later."""

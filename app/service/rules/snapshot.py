@@ -21,8 +21,9 @@ from app.service.rules.run_memory import RememberedRun
 from app.service.rules.subjects import NEVER, FireEnd, Memory, Subject, get_age_key
 from db import timestamps
 from db.engine import Connection
-from db.queries import resources, rule_values
-from db.queries.rule_values import NameFacts, RunRow
+from db.queries.rules import rule_values
+from db.queries.rules.rule_values import NameFacts, RunRow
+from db.queries.scheduling import resources
 from db.rows import PoolRow, ScheduleRow
 from db.states import TaskStatus
 

@@ -11,8 +11,8 @@ from app.core.rules.rule_plan import Labels
 from app.service.rules.probes import Probes
 from app.service.rules.rings import Rings
 from app.service.rules.run_memory import RunMemory, make_ended_memory, make_started_memory
-from db.queries import rule_values
-from db.queries.rule_values import CandidateRow, NameFacts, RunRow
+from db.queries.rules import rule_values
+from db.queries.rules.rule_values import CandidateRow, NameFacts, RunRow
 from db.states import TaskStatus
 
 FireEnd = tuple[str, str] | None

@@ -13,8 +13,9 @@ from app.service.context import RuntimeHandle
 from app.service.rules.levels import KEPT, STEP
 from db import timestamps
 from db.engine import Connection
-from db.queries import reads, samples
-from db.queries.samples import StoredLevel
+from db.queries import reads
+from db.queries.history import samples
+from db.queries.history.samples import StoredLevel
 from db.rows import PoolRow, QueueRow, SlaRow
 
 SPAN = KEPT * STEP

@@ -17,8 +17,9 @@ from app.service.rules.snapshot import Snapshot
 from app.service.rules.subjects import Subject
 from db import timestamps
 from db.maintenance import slow_queries
-from db.queries import metrics, reads
-from db.queries.rule_values import RunRow
+from db.queries import reads
+from db.queries.rules import metrics
+from db.queries.rules.rule_values import RunRow
 
 NO_DATA = Reading(None)
 DRAIN_WINDOW = 300.0

@@ -27,7 +27,9 @@ from app.service.tasks.submit import Origin, SubmitBatch
 from db import timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine
-from db.queries import operations, schedules, transitions
+from db.queries import schedules
+from db.queries.history import operations
+from db.queries.tasks import transitions
 from db.rows import ScheduleRow
 
 log = logging.getLogger(__name__)

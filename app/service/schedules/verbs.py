@@ -28,7 +28,8 @@ from app.service.tasks import lookup, number_file
 from app.service.tasks.resolution import Resolutions, run_resolved
 from db import schema, timestamps
 from db.engine import Connection
-from db.queries import definitions, operations, schedules
+from db.queries import definitions, schedules
+from db.queries.history import operations
 from db.rows import ScheduleRow
 
 MAX_BACKFILL = 1000

@@ -11,7 +11,8 @@ from app.core.text.sanitize import sanitize, truncate
 from app.service.rules.rule_changes import make_fingerprint
 from app.service.rules.snapshot import get_task_name
 from db.engine import Connection
-from db.queries import alerts, definitions, schedules
+from db.queries import definitions, schedules
+from db.queries.rules import alerts
 from db.rows import ScheduleRow
 
 MAX_LISTED = 5

@@ -40,8 +40,9 @@ from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
-from db.queries import reads, task_fields, transitions
-from db.queries.resources import parse_named, to_text
+from db.queries import reads
+from db.queries.scheduling.resources import parse_named, to_text
+from db.queries.tasks import task_fields, transitions
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 _CANCELLED_FIELDS = ("status", "grace", "retry_at")

@@ -17,7 +17,8 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.lookup import AnyTask
 from db.engine import Connection
-from db.queries import operations, reads
+from db.queries import reads
+from db.queries.history import operations
 from db.states import TaskStatus
 
 Ids = Sequence[str | int] | None

@@ -43,16 +43,10 @@ from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
 from db.errors import Storage
-from db.queries import (
-    counters,
-    environments,
-    groups,
-    operations,
-    packed_task,
-    task_numbers,
-    transitions,
-)
-from db.queries.operations import Actor
+from db.queries import counters
+from db.queries.history import operations
+from db.queries.history.operations import Actor
+from db.queries.tasks import environments, groups, packed_task, task_numbers, transitions
 
 MAX_BATCH = 1_000_000
 """Maximum number of tasks of one submission."""

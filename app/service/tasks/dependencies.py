@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from db.engine import Connection
-from db.queries import dependencies
+from db.queries.tasks import dependencies
 
 MAX_TASKS, MAX_LEVELS = 100, 12
 """Maximum number of tasks and of levels in each direction."""

@@ -16,8 +16,10 @@ from app.service.context import Call
 from app.service.tasks import dependencies, lookup, similar_runs, views
 from db import timestamps
 from db.engine import Connection
-from db.queries import definitions, operations, reads, sla_cursor
-from db.queries.dependencies import list_changes
+from db.queries import definitions, reads
+from db.queries.history import operations
+from db.queries.rules import sla_cursor
+from db.queries.tasks.dependencies import list_changes
 from db.rows import PoolRow, SlaRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING
 

@@ -13,8 +13,8 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import flows, groups
-from db.queries.flows import FlowEdge, FlowRow
+from db.queries.tasks import flows, groups
+from db.queries.tasks.flows import FlowEdge, FlowRow
 from db.states import ENDED, TaskStatus
 
 MAX_TASKS = 5_000

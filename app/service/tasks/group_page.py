@@ -8,7 +8,7 @@ from app.errors import Usage
 from app.service.context import Call
 from app.service.tasks import group_views, pages
 from db.engine import Connection
-from db.queries import groups
+from db.queries.tasks import groups
 
 
 async def list_tasks(call: Call, *, id: str, limit: int = 500) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import groups, operations, reads
+from db.queries import reads
+from db.queries.history import operations
+from db.queries.tasks import groups
 from db.rows import GroupRow
 
 RECENT = timedelta(hours=24)

@@ -15,7 +15,7 @@ from app.core.task_spec import MAX_CAPACITY, NameStr, OsStr, TaskSpec, describe_
 from app.errors import NOT_SUBMITTED, Usage
 from app.service.tasks import default_names
 from db.engine import Connection
-from db.queries import groups
+from db.queries.tasks import groups
 
 Index = Annotated[int, Field(ge=0, le=task_groups.MAX_INDEX)]
 MaxRunning = Annotated[int, Field(ge=1, le=MAX_CAPACITY)]

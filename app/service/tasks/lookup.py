@@ -14,8 +14,9 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_d
 from app.service.arguments import check_value, parse_since
 from app.service.tasks import filters as filter_lines
 from db.engine import Connection
-from db.queries import counters, definitions, groups, reads, schedules
-from db.queries.task_numbers import SUBMISSIONS
+from db.queries import counters, definitions, reads, schedules
+from db.queries.tasks import groups
+from db.queries.tasks.task_numbers import SUBMISSIONS
 from db.rows import GroupRow, TaskRow, TaskStateRow
 from db.search import pagination
 from db.states import TaskStatus

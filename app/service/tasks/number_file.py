@@ -20,7 +20,7 @@ from app import config
 from app.core.text.sanitize import sanitize
 from db.backup import folder
 from db.errors import Storage
-from db.queries import task_numbers
+from db.queries.tasks import task_numbers
 from db.restore.reconcile import SAFETY_MARGIN
 
 FILE_NAME = "numbers"

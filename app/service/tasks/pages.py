@@ -14,8 +14,10 @@ from app.service.context import Call
 from app.service.tasks import group_views, lookup
 from app.service.tasks.views import get_halt_reason
 from db.engine import Connection
-from db.queries import groups, reads, sla_cursor
-from db.queries.resources import parse_named
+from db.queries import reads
+from db.queries.rules import sla_cursor
+from db.queries.scheduling.resources import parse_named
+from db.queries.tasks import groups
 from db.rows import ActiveRunRow
 from db.search import folded, fts
 from db.search import pagination as pages

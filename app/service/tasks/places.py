@@ -23,8 +23,9 @@ from app.service import gpus
 from app.service.limit_view import to_limits
 from db import host
 from db.engine import Connection
-from db.queries import reads, resources
-from db.queries.resources import BookingRow, parse_named
+from db.queries import reads
+from db.queries.scheduling import resources
+from db.queries.scheduling.resources import BookingRow, parse_named
 from db.rows import PoolRow
 
 

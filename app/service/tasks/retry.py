@@ -31,7 +31,8 @@ from app.service.tasks.places import read_places
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import dependencies, pending_parents, reads, task_fields, transitions
+from db.queries import reads
+from db.queries.tasks import dependencies, pending_parents, task_fields, transitions
 from db.states import ENDED, FAILED, TaskStatus
 
 STOP_WAIT = 5.0

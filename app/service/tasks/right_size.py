@@ -19,7 +19,8 @@ from app.service.tasks.option_values import validate
 from app.service.tasks.places import read_places
 from app.service.tasks.similar_runs import SimilarRuns
 from db.engine import Connection
-from db.queries import reads, task_fields
+from db.queries import reads
+from db.queries.tasks import task_fields
 from db.rows import TaskRow
 from db.states import ENDED
 

@@ -14,7 +14,7 @@ from app.service.tasks.places import Place, require_fit
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
-from db.queries.resources import parse_named
+from db.queries.scheduling.resources import parse_named
 
 
 def refuse_misfit(

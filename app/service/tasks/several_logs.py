@@ -12,7 +12,8 @@ from app.service.context import Call
 from app.service.tasks import lookup, views
 from db import timestamps
 from db.engine import Connection
-from db.queries import groups, reads
+from db.queries import reads
+from db.queries.tasks import groups
 from db.rows import TaskRow
 from db.states import ENDED
 

@@ -8,7 +8,7 @@ from typing import Any
 from app.core.scheduling.run_stats import PastRun, RunStats, compute_run_stats
 from app.core.scheduling.run_times import MIN_RUNS
 from db.engine import Connection
-from db.queries import run_history
+from db.queries.scheduling import run_history
 from db.rows import TaskRow
 
 _DIGITS = re.compile(r"\d+")

@@ -66,16 +66,9 @@ from app.service.tasks.places import Place, read_places, require_fit
 from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
 from db.engine import Connection
 from db.errors import DamagedDatabase, DiskFull, Storage
-from db.queries import (
-    age_order,
-    definitions,
-    environments,
-    packed_task,
-    reads,
-    resources,
-    task_numbers,
-    transitions,
-)
+from db.queries import definitions, reads
+from db.queries.scheduling import age_order, resources
+from db.queries.tasks import environments, packed_task, task_numbers, transitions
 from db.rows import QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"

@@ -28,8 +28,11 @@ from app.service.tasks import group_views, lookup, suggestions
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import age_order, groups, reads, sla_cursor, task_list
-from db.queries.resources import parse_devices, parse_named
+from db.queries import reads
+from db.queries.rules import sla_cursor
+from db.queries.scheduling import age_order
+from db.queries.scheduling.resources import parse_devices, parse_named
+from db.queries.tasks import groups, task_list
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus, list_states
 

@@ -19,7 +19,8 @@ from app.service.tasks.apply import RECORDED_FIELDS, format_number, get_uuids
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.resolution import resolve_task
 from db.engine import Connection
-from db.queries import reads, task_fields
+from db.queries import reads
+from db.queries.tasks import task_fields
 from db.states import ACTIVE
 
 FIELDS = frozenset({"argv", "script", "cwd", "env"})

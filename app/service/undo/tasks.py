@@ -13,8 +13,10 @@ from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks import actions, apply, setting_checks, work
 from app.service.tasks.places import Place, read_places
 from db.engine import Connection
-from db.queries import dependencies, operations, reads, task_fields, transitions
-from db.queries.operations import Actor
+from db.queries import reads
+from db.queries.history import operations
+from db.queries.history.operations import Actor
+from db.queries.tasks import dependencies, task_fields, transitions
 from db.rows import OperationRow, TaskRow
 from db.states import ACTIVE, ENDED, RunStatus, TaskStatus
 

@@ -29,8 +29,11 @@ from app.service.tasks.places import read_places
 from app.service.undo import tasks
 from db import differences, schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, groups, operations, reads, schedules, silences
-from db.queries.operations import Actor
+from db.queries import definitions, reads, schedules
+from db.queries.history import operations
+from db.queries.history.operations import Actor
+from db.queries.rules import alerts, silences
+from db.queries.tasks import groups
 from db.rows import OperationRow
 from db.schema import Table
 

@@ -39,8 +39,9 @@ from app.service.what_if.settings import (
 from app.service.what_if.submissions import FIRST_NUMBER, NewTasks
 from db import timestamps
 from db.engine import Connection
-from db.queries import reads, resources
-from db.queries.resources import parse_named
+from db.queries import reads
+from db.queries.scheduling import resources
+from db.queries.scheduling.resources import parse_named
 from db.rows import TaskRow
 from db.states import ENDED, TaskStatus
 

@@ -17,7 +17,8 @@ from app.core.scheduling.what_if import TaskForecast
 from app.service.rules.lateness import TOLERANCE, is_applied_between, replace_forecasts
 from db import timestamps
 from db.engine import Connection
-from db.queries import definitions, reads, rule_values
+from db.queries import definitions, reads
+from db.queries.rules import rule_values
 from db.rows import TaskRow
 
 

@@ -24,7 +24,7 @@ from app.service.tasks.resolution import Resolutions
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
-from db.queries.resources import parse_named
+from db.queries.scheduling.resources import parse_named
 from db.states import ENDED, TaskStatus
 
 FIRST_NUMBER = 1 << 62

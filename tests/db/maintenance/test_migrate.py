@@ -21,7 +21,7 @@ from app.core.ids import make_uuid7
 from db.engine import create_write_engine
 from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage
 from db.maintenance import migrate
-from db.queries import transitions
+from db.queries.tasks import transitions
 from db.restore import previous_databases
 from db.schema import TRIGGERS, metadata
 from tests.db.builders import make_task_row

@@ -22,7 +22,7 @@ from db.engine import create_write_engine
 from db.errors import Storage
 from db.maintenance import migrate
 from db.maintenance.integrity import check_database
-from db.queries import groups
+from db.queries.tasks import groups
 from db.schema import metadata
 from tests.db.builders import TaskBuilder
 from tests.db.maintenance.upgrades import (

@@ -23,7 +23,8 @@ from sqlalchemy import Engine, event
 from db.defaults import create_defaults
 from db.engine import create_write_engine
 from db.maintenance import migrate
-from db.queries import operations, transitions
+from db.queries.history import operations
+from db.queries.tasks import transitions
 from tests.db.builders import TaskBuilder
 
 LATER = f"{int(migrate.HEAD) + 1:04d}"

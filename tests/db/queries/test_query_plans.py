@@ -22,7 +22,10 @@ from app.service.context import Call
 from app.service.tasks import actions, detail, lookup, views
 from db import raw_sql, timestamps
 from db.engine import Database, create_write_engine
-from db.queries import dispatch, reads, run_outputs, transitions, usage
+from db.queries import reads
+from db.queries.history import usage
+from db.queries.scheduling import dispatch
+from db.queries.tasks import run_outputs, transitions
 from tests.db import bulk_data
 
 MAX_STEPS = 20_000

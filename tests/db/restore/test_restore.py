@@ -23,18 +23,10 @@ from db import schema, timestamps
 from db.engine import create_write_engine
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Storage
 from db.maintenance import integrity, migrate, quarantine
-from db.queries import (
-    counters,
-    definitions,
-    environments,
-    groups,
-    operations,
-    pending_parents,
-    reads,
-    replicas,
-    task_numbers,
-    transitions,
-)
+from db.queries import counters, definitions, reads
+from db.queries.history import operations
+from db.queries.home import replicas
+from db.queries.tasks import environments, groups, pending_parents, task_numbers, transitions
 from db.restore import previous_databases, reconcile, swap
 from db.restore.reconcile import ObservedRun, ReconcileResult
 from db.restore.swap import DamagedBackup

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from db import timestamps
-from db.queries import checkins, deliveries
+from db.queries.rules import checkins, deliveries
 from tests.db.restore.test_restore import open_transaction, take_image
 
 __all__ = ["take_image"]

@@ -15,7 +15,7 @@ from app.service.tasks import filters
 from db import raw_sql
 from db.engine import create_write_engine, open_database
 from db.maintenance import migrate
-from db.queries import transitions
+from db.queries.tasks import transitions
 from db.search import fts, pagination
 from tests.db import builders
 from tests.db.builders import TaskBuilder

@@ -19,7 +19,7 @@ from app.service.tasks import filters, search_text
 from db import engine, raw_sql
 from db.engine import Database, create_write_engine, open_database
 from db.errors import DamagedDatabase
-from db.queries import transitions
+from db.queries.tasks import transitions
 from db.search import fts, index_file, pagination
 from tests.db import builders
 from tests.db.search.indexing import fill_index_file

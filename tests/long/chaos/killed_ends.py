@@ -22,7 +22,7 @@ from app.service.definitions import queues
 from app.service.tasks import actions, submit
 from app.service.undo import undo
 from db.engine import Database
-from db.queries import pending_parents, transitions
+from db.queries.tasks import pending_parents, transitions
 from tests.long.chaos.killed_submissions import StepCounter
 from tests.service.calls import execute_sql, open_call, reopen_call
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.engine import create_write_engine
-from db.queries import transitions
+from db.queries.tasks import transitions
 from tests.long.chaos.killer import read_status_field
 from tests.long.chaos.results import (
     EXIT_CODE,

@@ -18,7 +18,9 @@ from app.core.scheduling.plan import make_plan
 from app.runtime.run_verdict import judge_run
 from app.service import dispatch_view
 from db import raw_sql
-from db.queries import dispatch, reads, transitions
+from db.queries import reads
+from db.queries.scheduling import dispatch
+from db.queries.tasks import transitions
 from db.states import ENDED, RUN_ENDED, WAITING
 from tests.db.builders import make_task_row
 

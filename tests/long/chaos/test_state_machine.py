@@ -27,8 +27,9 @@ import tests.long.chaos.runtime_model as world
 from app.core.scheduling.plan import Plan
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
-from db.queries import loads, transitions
-from db.queries.run_end import RunVerdict
+from db.queries.scheduling import loads
+from db.queries.tasks import transitions
+from db.queries.tasks.run_end import RunVerdict
 from db.states import RunStatus
 from tests.long.chaos.runtime_model import ManualClock, RuntimeModel
 

@@ -20,7 +20,7 @@ from app.service.definitions import queues
 from app.service.tasks import submit
 from db import timestamps
 from db.engine import Connection
-from db.queries import transitions
+from db.queries.tasks import transitions
 
 BEGIN = datetime(2026, 11, 30, tzinfo=UTC).timestamp()
 

@@ -27,7 +27,8 @@ from app.service.rules.engine import RuleEngine
 from app.service.rules.probes import RunProbe
 from db import schema, timestamps
 from db.engine import create_write_engine
-from db.queries import alerts, definitions, silences
+from db.queries import definitions
+from db.queries.rules import alerts, silences
 from tests.service.calls import _prepare_once
 
 START = datetime(2026, 11, 30, tzinfo=UTC).timestamp()

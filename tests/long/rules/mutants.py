@@ -12,7 +12,7 @@ from app.core.rules import alert_state
 from app.core.rules.alert_state import FIRING, PENDING, Step, SubjectState
 from app.service.rules import engine, rule_changes
 from db import schema
-from db.queries import alerts, rule_states, silences
+from db.queries.rules import alerts, rule_states, silences
 
 _advance, _apply = alert_state.advance, engine.apply_changes
 Patch = tuple[Any, str, Callable[..., Any]]

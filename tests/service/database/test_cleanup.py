@@ -35,8 +35,9 @@ from app.service.database.cleanup import CleanupFigures, CleanupReport
 from db import engine, timestamps
 from db.engine import Database, open_database
 from db.errors import DiskFull
-from db.queries import operations, retention, rollups
-from db.queries.retention import ExpiryRule
+from db.queries.history import operations, rollups
+from db.queries.home import retention
+from db.queries.home.retention import ExpiryRule
 from tests.service.calls import execute_sql
 from tests.service.history_workload import insert_day, insert_days
 

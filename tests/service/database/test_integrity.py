@@ -25,7 +25,7 @@ from db.engine import create_write_engine
 from db.errors import BehindDatabase, DamagedDatabase, ReadOnlyDisk
 from db.maintenance import integrity as maintenance_integrity
 from db.maintenance import migrate
-from db.queries import transitions
+from db.queries.tasks import transitions
 from tests.db.builders import TaskBuilder, submit_task_to
 from tests.db.maintenance.upgrades import add_later_revision, make_old_database
 from tests.runtime_process import wait_until

@@ -14,7 +14,7 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import registry
 from app.service.context import Call
 from app.service.definitions import apply, editor
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 
 TEMPLATE_TEXT = """[templates.greet]
 engine = "shell"

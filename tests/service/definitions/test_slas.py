@@ -17,8 +17,9 @@ from app.service.definitions import apply, queues, slas, templates
 from app.service.schedules import verbs
 from app.service.tasks import actions, retry, submit
 from app.service.undo import undo
-from db.queries import alerts as db_alerts
-from db.queries import sla_cursor, transitions
+from db.queries.rules import alerts as db_alerts
+from db.queries.rules import sla_cursor
+from db.queries.tasks import transitions
 from tests.service.calls import (
     count_other_writes,
     execute_sql,

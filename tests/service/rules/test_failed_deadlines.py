@@ -9,7 +9,7 @@ import pytest
 from app.service.rules import replay
 from app.service.tasks import actions, retry
 from db import timestamps
-from db.queries import transitions
+from db.queries.tasks import transitions
 from tests.service.rules.virtual_home import VirtualHome
 
 pytestmark = pytest.mark.database
@@ -140,7 +140,7 @@ async def test_a_long_late_task_that_succeeds_does_not_expire(home: VirtualHome,
 async def test_a_failure_outlives_many_later_successes(
     home: VirtualHome, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("db.queries.rule_values.MAX_CANDIDATES", 3)
+    monkeypatch.setattr("db.queries.rules.rule_values.MAX_CANDIDATES", 3)
     exit_code = {"metric": "instance.exit_code", "op": "!=", "value": 0}
     await home.add_rule({"scope": "instance", "when": exit_code})
     await fail(home, await home.submit("etl"))
@@ -199,7 +199,7 @@ async def test_an_attempt_in_time_does_not_hold_the_alert_of_its_queue(home: Vir
 
 
 async def test_newer_failures_end_no_alert(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("db.queries.rule_values.MAX_CANDIDATES", 2)
+    monkeypatch.setattr("db.queries.rules.rule_values.MAX_CANDIDATES", 2)
     await home.add_rule(make())
     for name in "abcd":
         await fail(home, await home.submit(name))

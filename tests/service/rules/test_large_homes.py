@@ -16,7 +16,7 @@ from app.service.definitions import slas
 from app.service.rules import engine as engine_module
 from app.service.rules import instances, rule_pass, snapshot
 from app.service.rules.snapshot import Snapshot
-from db.queries import rule_values
+from db.queries.rules import rule_values
 from tests.service.conftest import FakeRuntimeHandle
 from tests.service.rules.virtual_home import VirtualHome
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.runtime.change_feed import ChangeFeed
 from app.service.definitions import slas
-from db.queries import samples
+from db.queries.history import samples
 from tests.service.conftest import FakeRuntimeHandle
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 

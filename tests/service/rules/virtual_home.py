@@ -21,7 +21,8 @@ from app.service.definitions import slas
 from app.service.rules.engine import RuleEngine
 from app.service.rules.probes import RunProbe
 from db import timestamps
-from db.queries import reads, transitions
+from db.queries import reads
+from db.queries.tasks import transitions
 from tests.service.calls import execute_sql, open_call, submit_task
 
 MONDAY = datetime(2026, 11, 30, 0, 0, tzinfo=UTC).timestamp()

@@ -16,7 +16,9 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, pages, retry, submit, views, wait
 from db import raw_sql, timestamps
-from db.queries import dependencies, dispatch, pending_parents, reads, transitions
+from db.queries import reads
+from db.queries.scheduling import dispatch
+from db.queries.tasks import dependencies, pending_parents, transitions
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 

@@ -23,7 +23,8 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, bulk, lookup, number_file, submit, views
 from db.errors import DiskFull
-from db.queries import counters, packed_task, task_numbers
+from db.queries import counters
+from db.queries.tasks import packed_task, task_numbers
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 MANY = submit.SMALL_BATCH + 51

@@ -10,7 +10,7 @@ from app.errors import Problem
 from app.service.context import Call
 from app.service.schedules import verbs as schedules
 from app.service.tasks import actions, views
-from db.queries import dispatch
+from db.queries.scheduling import dispatch
 from tests.service.calls import submit_task
 
 

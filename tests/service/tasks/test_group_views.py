@@ -13,7 +13,7 @@ from app.service.registry import call_verb
 from app.service.tasks import actions, group_views, views
 from app.service.tasks.pages import browse
 from app.service.undo import undo
-from db.queries import task_list
+from db.queries.tasks import task_list
 from tests.service.calls import execute_sql, list_operations, submit_task
 from tests.service.tasks.test_groups import submit_group
 

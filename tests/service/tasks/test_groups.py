@@ -11,7 +11,8 @@ from app.errors import Conflict, NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import actions, bulk, pages, retry, submit, views, wait
 from db.maintenance.integrity import find_inconsistencies, repair_database
-from db.queries import retention, task_fields
+from db.queries.home import retention
+from db.queries.tasks import task_fields
 from tests.service.calls import execute_sql, submit_task
 
 MANY = submit.SMALL_BATCH + 51

@@ -13,8 +13,8 @@ from app.service.definitions import templates
 from app.service.registry import call_verb
 from app.service.tasks import actions, views
 from app.service.undo import undo
-from db.queries import transitions
-from db.queries.run_end import RunVerdict
+from db.queries.tasks import transitions
+from db.queries.tasks.run_end import RunVerdict
 from db.states import RunStatus
 from tests.service.calls import submit_task
 

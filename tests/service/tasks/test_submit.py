@@ -23,7 +23,7 @@ from app.service.tasks import batch_dependencies, number_file, submit, views
 from db import host, timestamps
 from db.errors import Storage
 from db.maintenance import quarantine
-from db.queries import run_history
+from db.queries.scheduling import run_history
 from tests.service.calls import execute_sql, list_operations, submit_task
 
 PARAMETER_SCHEMA = {

@@ -17,7 +17,7 @@ from app.service.context import Call
 from app.service.definitions import limits, queues
 from app.service.tasks import actions, lookup, views
 from db import timestamps
-from db.queries.run_history import RunSeconds
+from db.queries.scheduling.run_history import RunSeconds
 from db.rows import InstanceRow, TaskRow
 from tests.service.calls import execute_sql, submit_task
 

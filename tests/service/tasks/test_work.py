@@ -14,7 +14,7 @@ from app.service.context import Call
 from app.service.definitions import templates
 from app.service.tasks import actions, views
 from db.queries import reads
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 from tests.service.calls import submit_task
 
 

@@ -14,7 +14,7 @@ from app.service import registry
 from app.service.context import Call
 from app.service.tasks import views
 from app.service.undo import undo
-from db.queries.operations import Actor
+from db.queries.history.operations import Actor
 from tests.service.calls import count_other_writes, execute_sql, submit_task
 
 HERE, THERE = "pts/3 4120 81734", "pts/4 5000 91734"

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection
 
 from db.engine import Database
-from db.queries import deliveries, task_notices
-from db.queries.task_notices import DefaultNotice
+from db.queries.rules import deliveries, task_notices
+from db.queries.rules.task_notices import DefaultNotice
 from tests.db.builders import TaskBuilder
 
 NO_DEFAULT = DefaultNotice("", "failed")

@@ -19,11 +19,13 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, literal, select
 
 from db.engine import create_write_engine
-from db.queries import loads, reads, transitions
+from db.queries import reads
+from db.queries.scheduling import loads
+from db.queries.tasks import transitions
 from db.schema import queues
 from db.states import ENDED
 from tests.db.builders import TaskBuilder
-from tests.db.queries.pruning import make_rules, prune_all
+from tests.db.queries.home.pruning import make_rules, prune_all
 
 CODES = st.sampled_from([0, 1])
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
 from db.maintenance import slow_queries
-from db.queries import backups, replicas
+from db.queries.home import backups, replicas
 
 
 class MetricValue(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, literal_column, select, text, update
 
 from db import raw_sql, schema, timestamps
-from db.queries import silences
+from db.queries.rules import silences
 from db.queries.value_lists import is_any_of
 from db.rows import DeliveryRow
 

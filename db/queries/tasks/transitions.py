@@ -18,17 +18,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
-from db.queries import (
-    alerts,
-    counters,
-    loads,
-    operations,
-    packed_task,
-    pending_parents,
-    task_numbers,
-)
-from db.queries.pending_parents import CancelledTask
-from db.queries.run_end import (
+from db.queries import counters
+from db.queries.history import operations
+from db.queries.rules import alerts
+from db.queries.rules.sla_cursor import BROUGHT_BACK
+from db.queries.scheduling import loads
+from db.queries.tasks import packed_task, pending_parents, task_numbers
+from db.queries.tasks.pending_parents import CancelledTask
+from db.queries.tasks.run_end import (
     Judge,
     RunFacts,
     RunVerdict,
@@ -37,7 +34,6 @@ from db.queries.run_end import (
     get_start_time,
     make_end_row,
 )
-from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
     ACTIVE_SQL,

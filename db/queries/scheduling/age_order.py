@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries.dispatch import QUEUED_COLUMNS
+from db.queries.scheduling.dispatch import QUEUED_COLUMNS
 
 _AT_FRONT = (
     f"SELECT {QUEUED_COLUMNS}, created_at FROM tasks INDEXED BY idx_tasks_next WHERE queue = ?"

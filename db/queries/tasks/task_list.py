@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Unpack
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries import age_order, reads
+from db.queries import reads
 from db.queries.reads import LIST_COLUMNS, TaskFilter
+from db.queries.scheduling import age_order
 from db.rows import TaskListText
 from db.states import ENDED, WAITING, TaskStatus, as_sql
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, schema
-from db.queries.age_order import OLDEST
-from db.queries.dispatch import ACTIVE, QUEUED
+from db.queries.scheduling.age_order import OLDEST
+from db.queries.scheduling.dispatch import ACTIVE, QUEUED
 from db.states import WAITING, as_sql
 
 MAX_EXCLUSIONS = 50

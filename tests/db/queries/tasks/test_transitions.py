@@ -10,8 +10,11 @@ from sqlalchemy import Connection
 
 from app.core.ids import make_following_id, make_uuid7
 from db import raw_sql, timestamps
-from db.queries import loads, operations, reads, transitions
-from db.queries.operations import OperationFilter
+from db.queries import reads
+from db.queries.history import operations
+from db.queries.history.operations import OperationFilter
+from db.queries.scheduling import loads
+from db.queries.tasks import transitions
 from db.states import (
     ACTIVE,
     ENDED,

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from db import timestamps
-from db.queries import rollups, state_at
+from db.queries.history import rollups, state_at
 
 MINUTE = int(time.time()) // 60
 BIG_TABLES = "tasks|instances|events|samples|history|alerts|operations"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from db.queries import age_order, reads
+from db.queries import reads
+from db.queries.scheduling import age_order
 from tests.db.builders import TaskBuilder
 
 

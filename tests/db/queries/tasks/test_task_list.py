@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection
 
 from db import schema
-from db.queries import definitions, reads, task_list
+from db.queries import definitions, reads
+from db.queries.tasks import task_list
 from tests.db.builders import TaskBuilder
 
 

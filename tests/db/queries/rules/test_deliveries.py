@@ -16,7 +16,7 @@ from app.service.definitions import slas
 from db import schema, timestamps
 from db.engine import Database
 from db.maintenance import value_checks
-from db.queries import alerts, deliveries, silences
+from db.queries.rules import alerts, deliveries, silences
 from db.rows import DeliveryRow
 from tests.db.builders import TaskBuilder
 

@@ -1,4 +1,4 @@
-"""Writes of task columns that change no status. `queries.transitions` writes all others."""
+"""Writes of task columns that change no status. `transitions` writes all others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, update
 
 from db import raw_sql, schema, timestamps
-from db.queries import alerts
+from db.queries.rules import alerts
 
 _BY_UUID = update(schema.tasks).where(schema.tasks.c.uuid == bindparam("at"))
 # SQL text: `max` of each queue is one step in the index of queued tasks.

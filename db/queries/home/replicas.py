@@ -10,7 +10,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from db import host, schema, timestamps
-from db.queries import counters, home_identity, operations, schedules
+from db.queries import counters, schedules
+from db.queries.history import operations
+from db.queries.home import home_identity
 from db.states import ACTIVE_SQL
 
 PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"

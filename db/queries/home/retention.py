@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.queries import groups, pending_parents, rollups, usage
+from db.queries.history import rollups, usage
+from db.queries.tasks import groups, pending_parents
 from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 

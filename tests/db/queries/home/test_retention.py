@@ -10,10 +10,13 @@ from sqlalchemy import Connection, insert
 
 from db import schema, timestamps
 from db.engine import create_write_engine
-from db.queries import definitions, reads, retention, rollups, schedules, transitions
-from db.queries.retention import ExpiryRule, RetentionRules
+from db.queries import definitions, reads, schedules
+from db.queries.history import rollups
+from db.queries.home import retention
+from db.queries.home.retention import ExpiryRule, RetentionRules
+from db.queries.tasks import transitions
 from tests.db.builders import TaskBuilder, make_task_row
-from tests.db.queries.pruning import make_rules, prune_all
+from tests.db.queries.home.pruning import make_rules, prune_all
 
 LIMIT_DAYS = 30.0
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select, update
 
 from db import raw_sql, schema, timestamps
-from db.queries import counters, deliveries
+from db.queries import counters
+from db.queries.rules import deliveries
 from db.rows import DeliveryRow
 from db.states import ENDED, FAILED
 

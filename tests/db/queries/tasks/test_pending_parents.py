@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.queries import pending_parents, retention, transitions
+from db.queries.home import retention
+from db.queries.tasks import pending_parents, transitions
 from tests.db.builders import TaskBuilder, make_task_row
-from tests.db.queries.pruning import make_rules, prune_all
+from tests.db.queries.home.pruning import make_rules, prune_all
 
 ROWS_PER_CHILD = 6
 """The child, its event, and two counters, each twice at most."""

@@ -25,9 +25,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import raw_sql, schema, timestamps
-from db.queries import deliveries, silences, sla_cursor
-from db.queries.silences import Silence
-from db.queries.sla_cursor import ENDED_WORDS, FAILED_WORDS, SLA_TASK_COLUMNS, SlaTask, TaskScope
+from db.queries.rules import deliveries, silences, sla_cursor
+from db.queries.rules.silences import Silence
+from db.queries.rules.sla_cursor import (
+    ENDED_WORDS,
+    FAILED_WORDS,
+    SLA_TASK_COLUMNS,
+    SlaTask,
+    TaskScope,
+)
 from db.queries.value_lists import is_any_of
 from db.rows import AlertRow
 

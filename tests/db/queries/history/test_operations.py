@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from db import raw_sql, timestamps
-from db.queries import operations, retention
-from db.queries.operations import Actor
-from tests.db.queries.pruning import make_rules, prune_all
+from db.queries.history import operations
+from db.queries.history.operations import Actor
+from db.queries.home import retention
+from tests.db.queries.home.pruning import make_rules, prune_all
 
 
 def insert_operations(c: Connection, *times: str) -> list[int]:

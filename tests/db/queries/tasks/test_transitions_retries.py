@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from db.queries import reads, transitions
+from db.queries import reads
+from db.queries.tasks import transitions
 from tests.db.builders import TaskBuilder
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from db.queries import pending_parents, reads, transitions
+from db.queries import reads
+from db.queries.tasks import pending_parents, transitions
 from tests.db.builders import TaskBuilder, make_task_row
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 
 from app.service.context import Call
 from db import schema, timestamps
-from db.queries import alerts, silences
+from db.queries.rules import alerts, silences
 from tests.db.builders import TaskBuilder
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from db.queries import retention
-from db.queries.retention import ExpiredRun, ExpiryRule, RetentionRules, RuleRuns
+from db.queries.home import retention
+from db.queries.home.retention import ExpiredRun, ExpiryRule, RetentionRules, RuleRuns
 
 
 def make_rules(

@@ -1,0 +1,1 @@
+"""Identity, backups and replicas of a home, and its retention."""

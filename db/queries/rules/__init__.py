@@ -1,0 +1,1 @@
+"""Reads and writes of SLA rules, alerts, silences, check-ins and messages."""

@@ -1,0 +1,1 @@
+"""Reads and writes of tasks, their runs, groups and dependencies; their status transitions."""
