@@ -10,6 +10,7 @@ from math import inf
 from app.core.scheduling.limits import RUNNING
 from app.core.scheduling.plan import DispatchView, Plan, QueuedTask, Reservation
 from app.core.scheduling.resources import GPU
+from tests.long.dispatch.shares import BookedShares, count_groups
 from tests.long.dispatch.world import AGEING, Job, World, decide, get_end
 
 SLACK = 1e-6
@@ -26,6 +27,7 @@ class Checker:
         self.world = world
         self.promised: dict[int, float] = {}
         """Latest start of a reserved task, by number, in a calm world."""
+        self.shares = BookedShares(world)
 
     def check_plan(self, view: DispatchView, decided: Plan) -> None:
         """Check a plan before its tasks start."""
@@ -44,6 +46,11 @@ class Checker:
         running = self.world.running
         if excess := self._find_excess([job.task for job in running]):
             raise DispatchError(f"over the limit: {excess}")
+        if inside := self.shares.find_excess(running):
+            raise DispatchError(f"inside a reservation: {inside}")
+        if many := [f"{one} of g{n}" for n, one in count_groups(running).items()
+                    if one > self.world.groups[n]]:  # fmt: skip
+            raise DispatchError(f"too many at once: {many}")
         held = Counter(name for job in running for name in job.devices)
         if twice := [name for name, count in held.items() if count > 1]:
             raise DispatchError(f"given twice: {twice}")
@@ -68,7 +75,7 @@ class Checker:
 
     def _is_open(self, task: QueuedTask) -> bool:
         queue, now = self.world.queues[task.queue], self.world.now
-        is_in = queue.windows is None or any(a <= now < b for a, b in queue.windows)
+        is_in = queue.windows is None or now % 100 < 50
         return queue.status == "active" and is_in
 
     def _check_order(self, view: DispatchView, decided: Plan) -> None:
@@ -104,6 +111,7 @@ class Checker:
         beside = [job for job in world.running if world.queues[job.task.queue].pool == pool]
         used = sum(job.task.queue == task.queue for job in beside)
         is_bound = bool(task.subjects) or any(task.needs.get(name) for name in world.shared)
+        is_bound = is_bound or bool(self.shares.list_taken(first))
         if (
             self._is_open(task)
             and not is_bound
@@ -120,13 +128,27 @@ class Checker:
         for job in world.waiting:
             task = job.task
             fits = self._is_open(task) and not self._find_excess([*tasks, task])
-            if not fits:
+            if not fits or self.shares.find_excess([*world.running, job]):
                 continue
             if world.is_calm:
                 self._check_backfill(task, kept)
-            elif not kept and not task.subjects:
+            elif not kept and not self._is_behind(job):
                 raise DispatchError(f"#{task.number} fits and does not start")
         self._check_reserved(decided)
+
+    def _is_behind(self, job: Job) -> bool:
+        """Return True if another task may wait before this one for an amount that both need."""
+        others = [one for one in self.world.waiting if one is not job]
+        taken = self.shares.list_taken(job)
+        if any(not taken.isdisjoint(self.shares.list_taken(one)) for one in others):
+            return True
+        bound = {one for one in job.task.subjects if self._bounds_amount(one)}
+        return any(not bound.isdisjoint(one.task.subjects) for one in others)
+
+    def _bounds_amount(self, subject: str) -> bool:
+        """Return True if more than the number of running tasks is limited."""
+        limits = self.world.limits
+        return bool({*limits.get(subject, limits.get(subject.partition("=")[0], ()))} - {RUNNING})
 
     def _check_backfill(self, task: QueuedTask, kept: Mapping[str, Reservation]) -> None:
         """Check that a task which would end before the reserved one starts has started."""
@@ -182,10 +204,11 @@ class Checker:
         return self._find_limit_excess(tasks)
 
     def _find_limit_excess(self, tasks: Sequence[QueuedTask]) -> str | None:
+        limits = self.world.limits
         for subject in {one for task in tasks for one in task.subjects}:
             bound = [task for task in tasks if subject in task.subjects]
-            name = subject if subject in self.world.limits else subject.partition("=")[0]
-            for resource, most in self.world.limits[name].items():
+            most_of = limits.get(subject, limits.get(subject.partition("=")[0], {}))
+            for resource, most in most_of.items():
                 used = len(bound) if resource == RUNNING else _sum(bound, resource)
                 if used > most + SLACK:
                     return f"{resource} of {subject}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from math import inf
 from typing import Any
 
-from app.core.scheduling import devices, plan
-from app.core.scheduling.limits import LimitBudget
+from app.core.scheduling import bookings, devices, limits, plan
+from app.core.scheduling.bookings import BookingBound
+from app.core.scheduling.limits import LimitBudget, LimitKey
 from app.core.scheduling.plan import FreeAmounts
 from app.core.scheduling.resources import GPU
 from app.service import ageing
@@ -16,6 +19,8 @@ from app.service import ageing
 _has, _assign, _order = FreeAmounts.has, devices.assign_devices, plan.order_tasks
 _try_start, _make_budgets, _reserve = plan._try_start, plan.make_budgets, plan.PoolBudget.reserve
 _sort_key = plan.get_sort_key
+_get_need, _list_bounds, _list_sets = BookingBound.get_need, plan.list_bounds, bookings._list_sets
+_get_total, _occupy = limits.get_total, LimitBudget.occupy
 Patch = tuple[Any, str, Callable[..., Any]]
 
 
@@ -51,6 +56,36 @@ def _shuffle(view: Any, *more: Any) -> Any:
     return line
 
 
+def _ignore_timeouts(bound: Any, task: Any, pool: str, until: float) -> float:
+    return _get_need(bound, task, pool, inf)
+
+
+def _ignore_tags(bound: Any, task: Any, *more: Any) -> float:
+    return _get_need(bound, replace(task, subjects=()), *more)
+
+
+def _never_end(booked: Sequence[Any], *more: Any) -> Any:
+    return _list_bounds([replace(one, ends_in=inf) for one in booked], *more)
+
+
+def _take_one_by_one(booked: Sequence[Any], *more: Any) -> Iterator[Any]:
+    return (chosen for chosen in _list_sets(booked, *more) if len(chosen) == 1)
+
+
+def _is_of_group(key: Any) -> bool:
+    return isinstance(key, LimitKey) and key.subject.startswith("=")
+
+
+def _change_groups(change: int) -> Callable[..., float]:
+    return lambda known, key: _get_total(known, key) + change * _is_of_group(key)
+
+
+def _forget_runs_of_groups(budget: Any, run: Any, *more: Any) -> None:
+    own = tuple(one for one in run.subjects if not one.startswith("="))
+    is_run = hasattr(run, "ends_in")
+    _occupy(budget, replace(run, subjects=own) if is_run else run, *more)
+
+
 MUTANTS: Mapping[str, Patch] = {
     "counts no GPUs": (FreeAmounts, "has", _count_no_gpus),
     "counts no slots": (plan, "_try_start", _keep_slots),
@@ -72,6 +107,14 @@ MUTANTS: Mapping[str, Patch] = {
     "takes tasks in random order": (plan, "order_tasks", _shuffle),
     "gives a device twice": (devices, "assign_devices", _give_again),
     "lets no old task go first": (ageing, "_goes_before", lambda *facts: True),
+    "ignores reservations": (BookingBound, "get_need", lambda *facts: 0.0),
+    "keeps out what ends before a reservation": (BookingBound, "get_need", _ignore_timeouts),
+    "keeps a tag out of its reservation": (BookingBound, "get_need", _ignore_tags),
+    "adds no reservations of one time up": (bookings, "_list_sets", _take_one_by_one),
+    "ends no reservation": (plan, "list_bounds", _never_end),
+    "starts one more of a group": (limits, "get_total", _change_groups(1)),
+    "starts one less of a group": (limits, "get_total", _change_groups(-1)),
+    "forgets runs of groups": (LimitBudget, "occupy", _forget_runs_of_groups),
 }  # fmt: skip
 
 

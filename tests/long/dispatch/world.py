@@ -1,7 +1,8 @@
 """A random machine in virtual time, whose tasks start as the plan decides.
 
 Time stands still during a decision. A calm world has nothing that may break a promised start: all
-run times are known, priorities are equal, and nothing is closed, limited, shared or withheld.
+run times are known, priorities are equal, and nothing is closed, limited, booked, shared or
+withheld.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from random import Random
 from typing import NamedTuple
 
 from app.core.scheduling import devices, limits, order, plan
+from app.core.scheduling.bookings import Booking
 from app.core.scheduling.devices import Device
 from app.core.scheduling.limits import RUNNING
 from app.core.scheduling.plan import (
@@ -44,6 +46,12 @@ class Job:
     run: float
     began: float | None = None
     devices: tuple[str, ...] = ()
+    group: int | None = None
+
+    def get_last(self, now: float) -> float:
+        """Return when the timeout ends the task, which starts now unless it runs; inf is never."""
+        began = now if self.began is None else self.began
+        return inf if self.task.limit is None else began + self.task.limit
 
 
 class OldTask(NamedTuple):
@@ -67,6 +75,10 @@ class World:
     shared: dict[str, float]
     devices: list[Device]
     coming: list[Job]
+    groups: dict[int, int] = field(default_factory=dict[int, int])
+    """The most running tasks of each group."""
+    bookings: list[Booking] = field(default_factory=list[Booking])
+    """Bookings, with times in seconds of the world."""
     waiting: list[Job] = field(default_factory=list[Job])
     running: list[Job] = field(default_factory=list[Job])
     ended: list[Job] = field(default_factory=list[Job])
@@ -91,11 +103,12 @@ class World:
         return True
 
     def _list_changes(self) -> list[float]:
-        """Return the next times at which a window opens or closes, a device changes or one ages."""
+        """Return when a window, a booking or a device changes next, or a task ages."""
         if self.is_calm:
             return []
         ages = [job.submitted + AGEING + 1 for job in self.waiting]
-        return [(self.now // 50 + 1) * 50.0, *(at for at in ages if at > self.now)]
+        booked = [at for one in self.bookings for at in (one.begins_in, one.ends_in)]
+        return [(self.now // 50 + 1) * 50.0, *(at for at in (*ages, *booked) if at > self.now)]
 
     def _change_devices(self) -> None:
         """Let devices fail, be taken by others, and come back; all are well after the arrivals."""
@@ -117,13 +130,18 @@ class World:
         active = tuple(self._build_run(job) for job in self.running)
         return DispatchView(
             tuple(self.pools.values()), queues, active, None, self.now, (), self.shared,
-            tuple(withheld), self.limits,
+            tuple(withheld), self.limits, tuple(self._shift(one) for one in self.bookings),
         )  # fmt: skip
+
+    def _shift(self, booking: Booking) -> Booking:
+        begins, ends = booking.begins_in - self.now, booking.ends_in - self.now
+        return replace(booking, begins_in=begins, ends_in=ends)
 
     def _build_queue(self, queue: QueueView, first: int | None) -> QueueView:
         tasks = [job.task for job in self.waiting if job.task.queue == queue.name]
         line = [replace(t, aged_since=self.now) if t.number == first else t for t in tasks]
-        windows = queue.windows and tuple((a - self.now, b - self.now) for a, b in queue.windows)
+        coming = queue.windows and queue.windows[int(self.now // 100) :][:9]
+        windows = coming and tuple((a - self.now, b - self.now) for a, b in coming)
         return replace(
             queue, waiting=tuple(sorted(line, key=plan.get_sort_key)), windows=windows,
             waiting_total=len(line),
@@ -132,8 +150,9 @@ class World:
     def _build_run(self, job: Job) -> ActiveRun:
         task, began = job.task, job.began or 0.0
         left = None if task.expected is None else began + task.expected - self.now
+        most = None if task.limit is None else began + task.limit - self.now
         return ActiveRun(
-            task.number, task.name, task.queue, task.needs, left, subjects=task.subjects
+            task.number, task.name, task.queue, task.needs, left, most, subjects=task.subjects
         )
 
     def _find_aged(self) -> int | None:
@@ -188,6 +207,11 @@ def make_world(seed: int) -> World:
     shared = {} if is_calm else {GPU: float(DEVICES), "licence": 2.0}
     machine = [Device(n, f"GPU-{n:08d}", "H100") for n in range(DEVICES + 4 * is_calm)]
     world = World(random, is_calm, pools, queues, found, shared, machine, [])
+    if not is_calm:
+        world.groups = {n: random.randint(1, 3) for n in range(1, random.choice((1, 2, 3, 3)))}
+        subjects = {limits.make_group_subject(n): most for n, most in world.groups.items()}
+        found |= {subject: {RUNNING: float(most)} for subject, most in subjects.items()}
+        world.bookings = _make_bookings(random, pools)
     world.coming = sorted(_make_jobs(world), key=lambda job: (job.submitted, job.task.number))
     return world
 
@@ -203,11 +227,25 @@ def _make_queue(random: Random, name: str, pools: dict[str, PoolView], is_calm: 
     )  # fmt: skip
 
 
+def _make_bookings(random: Random, pools: dict[str, PoolView]) -> list[Booking]:
+    """Return up to three bookings of one pool, which may overlap."""
+    made, pool = list[Booking](), random.choice(list(pools.values()))
+    for number in range(random.choice((0, 2, 3, 3))):
+        begins = float(random.randint(-50, 200))
+        cpu = float(random.randint(1, max(1, int(pool.totals["cpu"]) // 3)))
+        needs = {"cpu": cpu} | ({GPU: 1.0} if random.random() < 0.4 else {})
+        tag, ends = random.choice(("team=x", "team=y", "user=c")), begins + random.randint(60, 400)
+        made.append(Booking(f"r{number}", pool.name, tag, needs, begins, ends))
+    return made
+
+
 def _make_jobs(world: World) -> list[Job]:
     random = world.random
     policy = random.choice(order.POLICIES)
     moments = sorted(float(random.randint(0, 300)) for _ in range(ARRIVALS))
     jobs = [_make_job(world, number, at, policy) for number, at in enumerate(moments, 1)]
+    for group in world.groups:
+        _make_group(random, group, jobs)
     if world.is_calm or random.random() < 0.5:
         return jobs
     queue = random.choice([name for name in world.queues if name != "closed"])
@@ -217,6 +255,19 @@ def _make_jobs(world: World) -> list[Job]:
         task = QueuedTask(str(number), number, "stream", queue, 9, 0, needs, 20.0, 20.0)
         jobs.append(Job(task, float(10 * (number - ARRIVALS)), 20.0))
     return jobs
+
+
+def _make_group(random: Random, group: int, jobs: list[Job]) -> None:
+    """Make an array of some tasks in a row: all like the first one, submitted together."""
+    first = random.randint(0, ARRIVALS - 12)
+    members = jobs[first : first + 12]
+    like, subject = members[0], limits.make_group_subject(group)
+    for job in members:
+        if job.group is None:
+            task = replace(like.task, uuid=job.task.uuid, number=job.task.number)
+            own = tuple(one for one in task.subjects if not one.startswith("="))
+            job.task, job.group = replace(task, subjects=(*own, subject)), group
+            job.run, job.submitted = like.run, like.submitted
 
 
 def _make_job(world: World, number: int, submitted: float, policy: str) -> Job:
@@ -237,7 +288,7 @@ def _make_job(world: World, number: int, submitted: float, policy: str) -> Job:
     task = QueuedTask(
         str(number), number, f"job-{number}", queue, priority,
         0 if world.is_calm else int(random.random() < 0.1), needs, limit, limit, rank=rank,
-        subjects=limits.list_subjects(world.limits, tags),
+        subjects=limits.list_subjects(world.limits, tags, {one.tag for one in world.bookings}),
     )  # fmt: skip
     return Job(task, submitted, run if limit is None else min(run, limit))
 
