@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import app.core
+import app.keeper
 import db
 from tests.runtime_process import RuntimeProcess
 
@@ -117,11 +118,13 @@ def test_the_client_does_not_import_the_database():
     assert {m for m in loaded if m.partition(".")[0] == "db"} <= {"db", "db.errors"}
 
 
-def test_the_keeper_imports_only_the_standard_library():
+def test_the_keeper_imports_all_its_modules_and_the_standard_library():
     loaded = list_loaded_modules("import app.keeper.keeper") - list_loaded_modules("pass")
     ours = {m for m in loaded if m.partition(".")[0] in ("app", "db")}
 
-    neighbours = {f"app.keeper.{name}" for name in ("companion", "keeper", "programs")}
+    neighbours = {
+        f"app.keeper.{module.name}" for module in pkgutil.iter_modules(app.keeper.__path__)
+    }
     assert ours == {"app", "app.keeper", *neighbours}
     assert loaded - ours - sys.stdlib_module_names == set()
 

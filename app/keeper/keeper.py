@@ -139,9 +139,6 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-# --- processes --------------------------------------------------------------------------
-
-
 class Process:
     """A process as described by /proc/PID/stat."""
 
@@ -319,9 +316,6 @@ def has_ended(pid: int) -> bool:
     """
     found = read_process(pid)
     return found is None or found.dead
-
-
-# --- runs -------------------------------------------------------------------------------
 
 
 class Run:
@@ -561,9 +555,6 @@ def assign_descendants(
             if owners[pid] not in runs:
                 owners[pid] = owners[parent]
                 todo.append(pid)
-
-
-# --- journal ----------------------------------------------------------------------------
 
 
 class JournalSegment:
@@ -1060,9 +1051,6 @@ def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, streams: S
     )
 
 
-# --- connections ------------------------------------------------------------------------
-
-
 class JsonSocket:
     """A non-blocking socket for JSON lines."""
 
@@ -1100,9 +1088,6 @@ class JsonSocket:
             pass
         except OSError:
             self.unsent.clear()  # the peer is gone; the next read notices
-
-
-# --- guard and keeper -------------------------------------------------------------------
 
 
 class SharedState:
@@ -2012,9 +1997,6 @@ def send_signal(tree: dict[int, int], number: int) -> None:
     """Send a signal to each process of {pid: start ticks}."""
     for pid, ticks in tree.items():
         signal_process(pid, ticks, number)
-
-
-# --- startup ----------------------------------------------------------------------------
 
 
 def set_process_option(option: int, value: Any) -> None:
