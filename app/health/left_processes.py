@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from app.core.text.sanitize import sanitize
 from app.health.procfs import read_file, read_stat
-from app.keeper import keeper
+from app.keeper import keeper, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def find_left_processes(
     children = _list_children(supervisors)
     others = children - {*supervisors, *known}
     if others:
-        own = {found.session for pid in supervisors if (found := keeper.read_process(pid))}
+        own = {found.session for pid in supervisors if (found := processes.read_process(pid))}
         others = {pid for pid in others if not _is_companion(pid, own)}
     if not others:
         return []
@@ -66,12 +66,12 @@ def find_left_processes(
 
 def _is_companion(pid: int, sessions: set[int]) -> bool:
     """Return True for a process in the session of keeper and guard, where no job can be."""
-    found = keeper.read_process(pid)
+    found = processes.read_process(pid)
     return found is not None and found.session in sessions
 
 
 def _list_children(supervisors: Collection[int]) -> set[int]:
-    return {pid for one in supervisors for pid in keeper.list_children(one)}
+    return {pid for one in supervisors for pid in processes.list_children(one)}
 
 
 def _find_hopping(
@@ -93,8 +93,8 @@ def _read_left(
 
     `least` is the lowest mark of the supervisors. A process below lowered its mark itself.
     """
-    process, started, name = keeper.read_process(pid), read_stat(pid), _read_name(pid)
-    mark, runid = keeper.read_mark(pid), keeper.read_cookie(pid)
+    process, started, name = processes.read_process(pid), read_stat(pid), _read_name(pid)
+    mark, runid = keeper.read_mark(pid), processes.read_cookie(pid)
     if process is None and mark:
         return False if mark in owners else LeftProcess(pid, "hidden", 0, "", 0.0, True)
     if process is None or started is None or not name:

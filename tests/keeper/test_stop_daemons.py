@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.health.left_processes import find_left_processes
-from app.keeper import keeper
+from app.keeper import keeper, processes
 from tests.keeper.keeper_home import KeeperHome
 from tests.runtime_process import is_alive, wait_until
 
@@ -151,7 +151,7 @@ def is_orphan(home: KeeperHome, pids: list[int]) -> bool:
     return any(
         found.parent in (home.hello["pid"], home.hello["guard"])
         for pid in pids
-        if (found := keeper.read_process(pid))
+        if (found := processes.read_process(pid))
     )
 
 
@@ -258,10 +258,10 @@ def test_a_daemon_that_proc_hides_is_listed(
 ) -> None:
     run = spawn_daemon(daemon_home, DAEMONS["environment cleared"])
     (pid,) = list_daemons(daemon_home.path.parent)
-    (leader,) = set(keeper.list_children(daemon_home.hello["pid"])) - {pid}
+    (leader,) = set(processes.list_children(daemon_home.hello["pid"])) - {pid}
     os.kill(leader, signal.SIGKILL)
     daemon_home.wait_for_event("ended", run)
-    monkeypatch.setattr(keeper, "read_process", lambda _: None)
+    monkeypatch.setattr(processes, "read_process", lambda _: None)
 
     left = find_left_processes(str(daemon_home.path), [daemon_home.hello["pid"]])
 
