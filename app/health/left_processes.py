@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from app.core.text.sanitize import sanitize
 from app.health.procfs import read_file, read_stat
-from app.keeper import keeper, processes
+from app.keeper import keeper, marks, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def find_left_processes(
     if not others:
         return []
     runs = _read_living_runs(home)
-    owners = {*runs.values(), *filter(None, map(keeper.read_mark, runs.keys() & children))}
-    least = min(map(keeper.read_mark, supervisors), default=0)
+    owners = {*runs.values(), *filter(None, map(marks.read_mark, runs.keys() & children))}
+    least = min(map(marks.read_mark, supervisors), default=0)
     looks = [_read_left(pid, runs, owners, least) for pid in sorted(others - runs.keys())]
     found = [one for one in looks if isinstance(one, LeftProcess)]
     return found if None not in looks else found or _find_hopping(supervisors, owners, least)
@@ -79,7 +79,7 @@ def _find_hopping(
 ) -> list[LeftProcess]:
     """Return a process that lowered its mark and forks and ends faster than it can be read."""
     for pid in (pid for _ in range(MAX_LOOKS) for pid in _list_children(supervisors)):
-        if 0 < (mark := keeper.read_mark(pid)) < least and mark not in owners:
+        if 0 < (mark := marks.read_mark(pid)) < least and mark not in owners:
             found = _read_left(pid, {}, owners, least)
             if isinstance(found, LeftProcess):
                 return [found]
@@ -94,7 +94,7 @@ def _read_left(
     `least` is the lowest mark of the supervisors. A process below lowered its mark itself.
     """
     process, started, name = processes.read_process(pid), read_stat(pid), _read_name(pid)
-    mark, runid = keeper.read_mark(pid), processes.read_cookie(pid)
+    mark, runid = marks.read_mark(pid), processes.read_cookie(pid)
     if process is None and mark:
         return False if mark in owners else LeftProcess(pid, "hidden", 0, "", 0.0, True)
     if process is None or started is None or not name:

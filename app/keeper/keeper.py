@@ -20,10 +20,6 @@ below itself (see `run_supervisor`).
   zombie stays and the write is tried again each second.
 * A run without a living supervisor cannot be waited for: its process is checked each
   second, and the run ends as `lost`.
-* Each run has a mark, a hard RLIMIT_RTTIME of its own that its processes inherit. A process
-  without privileges can lower it but not raise it, and everybody can read it. It finds processes
-  that cleared their environment, are not dumpable, and left session and parent. The limit is at
-  least 35 years of real-time CPU, so it limits nothing.
 * Each journal file begins with its own device and inode, which tell it from a copy. Runs in
   a copied journal belong to another home: they are `lost` at once and never touched.
 
@@ -59,6 +55,7 @@ if __name__ == "__main__":  # as a program, the file finds its neighbours by its
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from app.keeper.companion import remove_dead_sockets, start_companion
+from app.keeper.marks import leave_marks, lower_mark, read_mark
 from app.keeper.processes import (
     TICKS,
     Process,
@@ -109,9 +106,6 @@ MAX_LINE = 32 * 1024 * 1024
 MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
 LOG_LIMIT = 256 * 1024
-LEAST_MARK = 1 << 50  # microseconds; below, runs get no mark
-TOP_MARK = 1 << 62  # without an inherited limit, marks begin above
-MARK_STEP = 1 << 40  # a new supervisor lowers its limit by at most this much
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 HUNT_SECONDS = 0.02
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -128,48 +122,6 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 def encode_line(message: dict[str, Any]) -> bytes:
     """Return a message or record as ASCII JSON with a newline."""
     return encode(message).encode("ascii") + b"\n"
-
-
-def read_mark(pid: int) -> int:
-    """Return the mark of a process, dead or alive, or 0.
-
-    The call also answers for processes of our user that /proc hides (`hidepid`).
-    """
-    try:
-        return max(0, resource.prlimit(pid, resource.RLIMIT_RTTIME)[1])
-    except ProcessLookupError:
-        return 0
-    except OSError:
-        pass  # The process belongs to another user.
-    _, _, after = read_file(f"/proc/{pid}/limits").partition(b"Max realtime timeout")
-    fields = after.split(None, 2)
-    return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
-
-
-def lower_mark(step: int) -> int:
-    """Lower our hard RLIMIT_RTTIME and return it, or 0 if it cannot be a mark."""
-    try:
-        soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-        if hard == resource.RLIM_INFINITY:
-            hard = TOP_MARK + draw_number(TOP_MARK)
-        mark = hard - step
-        if mark < LEAST_MARK:
-            return 0
-        soft = mark if soft == resource.RLIM_INFINITY else min(soft, mark)
-        resource.setrlimit(resource.RLIMIT_RTTIME, (soft, mark))
-    except (OSError, ValueError):
-        return 0
-    return mark
-
-
-def leave_marks() -> None:
-    """Lower our limit to a value that is no run's mark, with room below for our own marks."""
-    lower_mark(1 + draw_number(MARK_STEP))
-
-
-def draw_number(below: int) -> int:
-    """Return a random number below a power of two."""
-    return int.from_bytes(os.urandom(8), "little") % below
 
 
 def signal_process(pid: int, ticks: int, number: int) -> None:

@@ -34,7 +34,7 @@ from app.home.database_presence import RESCUE_INFIX, format_put_back_command
 from app.home.lock import hold_lock
 from app.home.restore_advice import add_restore_advice, advise_restore
 from app.home.setup import mark_clean_shutdown, prepare_in_subprocess, was_unclean_shutdown
-from app.keeper.keeper import leave_marks
+from app.keeper.marks import leave_marks
 from app.paths import refuse_replica
 from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.health.left_processes import find_left_processes
-from app.keeper import keeper, processes
+from app.keeper import keeper, marks, processes
 from tests.keeper.keeper_home import KeeperHome
 from tests.runtime_process import is_alive, wait_until
 
@@ -298,9 +298,9 @@ def test_each_run_and_each_supervisor_has_a_mark_of_its_own(keeper_home):
 
     pids += [keeper_home.hello["pid"], keeper_home.hello["guard"]]
 
-    marks = {keeper.read_mark(pid) for pid in pids}
+    found = {marks.read_mark(pid) for pid in pids}
 
-    assert len(marks) == 6 and min(marks) >= keeper.LEAST_MARK
+    assert len(found) == 6 and min(found) >= marks.LEAST_MARK
 
 
 @pytest.mark.parametrize("daemon_home", ["ordinary user"], indirect=True)

@@ -21,7 +21,7 @@ import pytest
 from app import paths, runtime_launcher
 from app.client import Client
 from app.errors import Conflict, Problem
-from app.keeper.keeper import read_mark
+from app.keeper.marks import read_mark
 from tests.db.maintenance.upgrades import make_old_database
 from tests.runtime_process import RuntimeProcess, is_alive, run_command, wait_until
 
