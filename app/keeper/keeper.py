@@ -37,7 +37,6 @@ durations seconds, memory KiB.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import heapq
@@ -72,6 +71,7 @@ from app.keeper.processes import (
     read_tree_peak,
 )
 from app.keeper.programs import StartError, find_program, format_bytes
+from app.keeper.system_calls import EndedChild, find_ended_child, libc, set_process_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,13 +109,8 @@ LOG_LIMIT = 256 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 HUNT_SECONDS = 0.02
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-KIB_PER_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
-# 95 on newer architectures
-WAITID = {"x86_64": 247, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
 encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -138,33 +133,6 @@ def signal_process(pid: int, ticks: int, number: int) -> None:
         pass  # The process has ended or belongs to another user.
     finally:
         os.close(handle)
-
-
-class EndedChild:
-    """A child that has ended and is not yet reaped. Memory figures are in KiB."""
-
-    __slots__ = ("pid", "code", "signal", "cpu", "rss", "faulted")
-
-    def __init__(self, pid: int, how: int, status: int, usage: tuple[int, ...]) -> None:
-        self.pid = pid
-        self.code, self.signal = (status, None) if how == os.CLD_EXITED else (None, status)
-        self.cpu = usage[0] + usage[2] + (usage[1] + usage[3]) / 1e6
-        self.rss, self.faulted = usage[4], (usage[8] + usage[9]) * KIB_PER_PAGE
-
-
-SIGINFO, RUSAGE = ctypes.create_string_buffer(128), ctypes.create_string_buffer(256)
-WAITING = os.WEXITED | os.WNOHANG | os.WNOWAIT
-
-
-def find_ended_child() -> EndedChild | None:
-    """Return any ended child with its usage, unreaped, or None.
-
-    `os.waitid` returns no usage, and `wait4` reaps.
-    """
-    if libc.syscall(WAITID, os.P_ALL, 0, SIGINFO, WAITING, RUSAGE) != 0:
-        return None
-    how, _, pid, _, status = struct.unpack_from("iiiii", SIGINFO, 8)
-    return EndedChild(pid, how, status, struct.unpack_from("10l", RUSAGE)) if pid else None
 
 
 def read_own_peak() -> int:
@@ -1855,11 +1823,6 @@ def send_signal(tree: dict[int, int], number: int) -> None:
     """Send a signal to each process of {pid: start ticks}."""
     for pid, ticks in tree.items():
         signal_process(pid, ticks, number)
-
-
-def set_process_option(option: int, value: Any) -> None:
-    """Set an attribute of this process."""
-    libc.prctl(option, value, 0, 0, 0)
 
 
 def become_supervisor(name: bytes) -> None:

@@ -21,9 +21,9 @@ USER = 65534
 START_AS_USER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from app.keeper import keeper
+from app.keeper import keeper, system_calls
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
-keeper.libc.prctl(4, 1, 0, 0, 0)
+system_calls.libc.prctl(4, 1, 0, 0, 0)
 sys.exit(keeper.main(os.fsencode(sys.argv[2])))
 """
 
