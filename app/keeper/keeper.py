@@ -54,6 +54,7 @@ if __name__ == "__main__":  # as a program, the file finds its neighbours by its
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from app.keeper.companion import remove_dead_sockets, start_companion
+from app.keeper.log import describe_error, describe_fork_error, log_message
 from app.keeper.marks import leave_marks, lower_mark, read_mark
 from app.keeper.processes import (
     TICKS,
@@ -105,7 +106,6 @@ EXEC_TIMEOUT = 5.0  # seconds after which a job between fork and exec counts as 
 MAX_LINE = 32 * 1024 * 1024
 MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
-LOG_LIMIT = 256 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 HUNT_SECONDS = 0.02
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -840,19 +840,6 @@ def enter_directory(cwd: bytes) -> None:
         ) from None
 
 
-def describe_error(error: Exception) -> str:
-    """Return an error message without errno and path."""
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-def describe_fork_error(error: OSError) -> str:
-    """Return the message of a failed fork, which names the process limit."""
-    soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-    if error.errno != errno.EAGAIN or soft == resource.RLIM_INFINITY:
-        return describe_error(error)
-    return f"{describe_error(error)}; ulimit -u is {soft}"
-
-
 def spawn(program: bytes, launch: SpawnRequest, streams: Streams) -> int:
     """Start a program with posix_spawn.
 
@@ -1192,21 +1179,6 @@ class Supervisor:
             os.close(fd)
         self.link.sock.close()
         self.poll.close()
-
-
-def log_message(message: str) -> None:
-    """Write a message to the log, truncating a log that has grown too long."""
-    try:
-        if os.fstat(2).st_size > LOG_LIMIT:
-            os.ftruncate(2, 0)
-        os.write(
-            2,
-            f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {os.getpid()} {message}\n".encode(
-                errors="replace"
-            ),
-        )
-    except OSError:
-        pass  # a full disk is the usual reason
 
 
 class Guard(Supervisor):
