@@ -80,6 +80,7 @@ from app.keeper.processes import (
     read_tree_peak,
 )
 from app.keeper.programs import StartError, find_program, format_bytes
+from app.keeper.signals import EVERY_SIGNAL, send_signal, signal_marked_children
 from app.keeper.system_calls import EndedChild, find_ended_child, libc
 
 TYPE_CHECKING = False
@@ -115,8 +116,6 @@ MAX_LINE = 32 * 1024 * 1024
 MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
-HUNT_SECONDS = 0.02
-EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -125,22 +124,6 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 def encode_line(message: dict[str, Any]) -> bytes:
     """Return a message or record as ASCII JSON with a newline."""
     return encode(message).encode("ascii") + b"\n"
-
-
-def signal_process(pid: int, ticks: int, number: int) -> None:
-    """Send a signal to a process unless its pid has been reused."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        found = read_process(pid)
-        if found and found.ticks == ticks:
-            signal.pidfd_send_signal(handle, number)
-    except OSError:
-        pass  # The process has ended or belongs to another user.
-    finally:
-        os.close(handle)
 
 
 class Run:
@@ -1736,45 +1719,6 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
     "forget": Keeper.on_forget,
     "bye": Keeper.on_bye,
 }
-
-
-def signal_marked_children(
-    signals: dict[int, int], parents: Iterable[int], known: set[int]
-) -> set[int]:
-    """Send signals by mark to children as fast as new ones appear; return the marks found.
-
-    A process that forks and ends in a loop is gone before a search of /proc reaches it. Each is a
-    child of one of the parents as soon as its own parent ends.
-    """
-    seen, found, misses, end = set(known), set[int](), 0, time.monotonic() + HUNT_SECONDS
-    while misses < 20 and time.monotonic() < end:
-        new = {pid for parent in parents for pid in list_children(parent)} - seen
-        misses = 0 if new else misses + 1
-        seen |= new
-        found |= {signal_if_marked(pid, signals) for pid in new}
-    return found
-
-
-def signal_if_marked(pid: int, signals: dict[int, int]) -> int:
-    """Send a process the signal of its mark, if there is one. Return the mark, or 0."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return 0
-    try:
-        if (mark := read_mark(pid)) in signals:
-            signal.pidfd_send_signal(handle, signals[mark])
-        return mark
-    except OSError:
-        return 0  # The process has ended or belongs to another user.
-    finally:
-        os.close(handle)
-
-
-def send_signal(tree: dict[int, int], number: int) -> None:
-    """Send a signal to each process of {pid: start ticks}."""
-    for pid, ticks in tree.items():
-        signal_process(pid, ticks, number)
 
 
 def run_supervisor(shared: SharedState) -> None:
