@@ -30,9 +30,6 @@ sampled 10 ms after the start and then at doubling intervals. A job that ended b
 the pages that it faulted in. Pages that the kernel mapped around them are missing: `/bin/true`
 shows about 0.25 MiB and has 1.7. CPU seconds include orphans of the session that ended before the
 job.
-
-The wire format is JSON lines. Requests have a key `do`, events a key `is`. Times are UNIX seconds,
-durations seconds, memory KiB.
 """
 
 from __future__ import annotations
@@ -82,15 +79,13 @@ from app.keeper.processes import (
 from app.keeper.programs import StartError, find_program, format_bytes
 from app.keeper.signals import EVERY_SIGNAL, send_signal, signal_marked_children
 from app.keeper.system_calls import EndedChild, find_ended_child, libc
+from app.keeper.wire import LOCK, LOG, PROTOCOL, SOCKET, VERSION, JsonSocket, encode_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-VERSION = "0.1.0"  # version of Taskdeck with this file
-PROTOCOL = 2
-SOCKET, LOCK, LOG = (f"keeper{PROTOCOL}.{kind}" for kind in ("sock", "lock", "log"))
 JOURNAL = f"journal{PROTOCOL}"
 COPIED_BOOT = "a copy"  # boot id of a journal file that belongs to another home
 SEGMENT_BYTES = 512 * 1024  # bytes preallocated for one journal file
@@ -112,18 +107,10 @@ FIRST_SAMPLE, MAX_SAMPLE_PAUSE = 0.01, 300.0
 PEAK_TOLERANCE = 1024
 TRIM_GROWTH = 2048  # KiB of growth after which the keeper frees memory
 EXEC_TIMEOUT = 5.0  # seconds after which a job between fork and exec counts as started
-MAX_LINE = 32 * 1024 * 1024
 MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
-
-encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def encode_line(message: dict[str, Any]) -> bytes:
-    """Return a message or record as ASCII JSON with a newline."""
-    return encode(message).encode("ascii") + b"\n"
 
 
 class Run:
@@ -836,45 +823,6 @@ def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, streams: S
         setsigmask=(),
         setsigdef=EVERY_SIGNAL,
     )
-
-
-class JsonSocket:
-    """A non-blocking socket for JSON lines."""
-
-    __slots__ = ("sock", "unread", "unsent", "open")
-
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self.sock, self.unread, self.unsent, self.open = sock, bytearray(), bytearray(), True
-
-    def receive(self) -> list[bytes]:
-        """Return the complete lines received. `open` becomes False at the end."""
-        try:
-            data = self.sock.recv(65536)
-        except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        whole, newline, rest = data.rpartition(b"\n")
-        lines = bytes(self.unread + whole).split(b"\n") if newline else []
-        if newline:
-            self.unread.clear()
-        self.unread += rest
-        self.open = bool(data) and len(self.unread) < MAX_LINE
-        return lines
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Queue a message for `flush`."""
-        self.unsent += encode_line(message)
-
-    def flush(self) -> None:
-        """Send as much as the peer accepts now."""
-        try:
-            del self.unsent[: self.sock.send(self.unsent)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.unsent.clear()  # the peer is gone; the next read notices
 
 
 class SharedState:

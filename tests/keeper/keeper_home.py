@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.keeper import keeper
+from app.keeper import keeper, wire
 from tests.runtime_process import TIMEOUT, is_alive, list_processes, wait_until
 
 
@@ -40,7 +40,7 @@ class KeeperHome:
         folder = os.open(self.path / "run", os.O_RDONLY)
         try:
             self.sock.connect(f"/proc/self/fd/{folder}/{self.socket.name}")
-            self.send("hello", protocol=keeper.PROTOCOL, version="0.1.0")
+            self.send("hello", protocol=wire.PROTOCOL, version="0.1.0")
             self.hello = self.read_event()
         except (OSError, EOFError):
             return {}
@@ -124,7 +124,7 @@ class KeeperHome:
 
     @property
     def socket(self) -> Path:
-        return self.path / "run" / keeper.SOCKET
+        return self.path / "run" / wire.SOCKET
 
     @property
     def journal(self) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.keeper import keeper
+from app.keeper import keeper, wire
 from app.version import VERSION
 from tests.runtime_process import is_alive, wait_until
 
@@ -23,7 +23,7 @@ def test_the_hello_names_both_processes_and_the_boot(shared_home):
 
     assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == (
         "hello",
-        keeper.PROTOCOL,
+        wire.PROTOCOL,
         VERSION,
         [],
     )

@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import Problem
 from app.home.setup import prepare_database
-from app.keeper import keeper
+from app.keeper import wire
 from app.runtime import keeper_client
 from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
 from tests.keeper.keeper_home import KeeperHome
@@ -294,8 +294,8 @@ async def test_a_brief_lack_of_processes_does_not_break_the_connection(
 
 
 def test_client_and_keeper_agree_on_protocol_and_socket():
-    assert keeper_client.PROTOCOL == keeper.PROTOCOL
-    assert keeper_client.SOCKET == keeper.SOCKET
+    assert keeper_client.PROTOCOL == wire.PROTOCOL
+    assert keeper_client.SOCKET == wire.SOCKET
 
 
 async def test_a_keeper_that_does_not_answer_is_a_clear_error(empty_home, monkeypatch):
