@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.keeper import keeper, wire
+from app.keeper import keeper, run, wire
 from app.version import VERSION
 from tests.runtime_process import is_alive, wait_until
 
@@ -393,6 +393,6 @@ def test_timers_of_ended_runs_are_removed():
     one.timers, one.non_children = [], {}
 
     for number in range(1000):
-        one.plan(1e9, keeper.Run(str(number)), 0)
+        one.plan(1e9, run.Run(str(number)), 0)
 
     assert len(one.timers) <= 64
