@@ -45,6 +45,7 @@ from app.keeper.companion import remove_dead_sockets, start_companion
 from app.keeper.journal_segment import JournalSegment, preallocate
 from app.keeper.log import describe_error, describe_fork_error, log_message
 from app.keeper.marks import leave_marks, lower_mark, read_mark
+from app.keeper.members import find_members
 from app.keeper.own_process import (
     become_supervisor,
     detach,
@@ -76,7 +77,7 @@ from app.keeper.wire import LOCK, LOG, PROTOCOL, SOCKET, VERSION, JsonSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
 JOURNAL = f"journal{PROTOCOL}"
@@ -98,77 +99,6 @@ MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
-
-
-def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
-    """Return the living processes of each run as {pid: start ticks}.
-
-    A process belongs to a run by its session, its mark, its cookie, an ancestor in the run, or an
-    earlier sample.
-    """
-    wanted = {run.id: run for run in runs if run.pid}
-    table = {
-        pid: p
-        for pid, p in list_processes().items()
-        if not p.dead or pid in {run.pid for run in wanted.values()}
-    }
-    owners = find_owners(table, wanted)
-    found: dict[str, dict[int, int]] = {runid: {} for runid in wanted}
-    for pid, owner in owners.items():
-        if owner in found and not table[pid].dead:
-            found[owner][pid] = table[pid].ticks
-    return found
-
-
-def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, str]:
-    """Return the run of each process by pid, without keeper and guard."""
-    for run in runs.values():
-        run.is_session_empty = run.is_session_empty or (
-            not run.is_alive and is_empty_session(run.pid, table)
-        )
-    sessions = {
-        run.pid: run.id
-        for run in runs.values()
-        if not run.is_session_empty and not is_reused(table.get(run.pid), run)
-    }
-    caught = {
-        (pid, ticks): run.id for run in runs.values() for pid, ticks in run.sampled_members.items()
-    }
-    marks = {run.mark: run.id for run in runs.values() if run.mark}
-    oldest = min((run.ticks for run in runs.values()), default=0)
-    for pid in (os.getpid(), os.getppid()):
-        table.pop(pid, None)
-    owners = {
-        pid: sessions.get(p.session)
-        or caught.get((pid, p.ticks))
-        or marks.get(read_mark(pid))
-        or read_cookie(pid)
-        for pid, p in table.items()
-        if p.ticks >= oldest
-    }
-    assign_descendants(table, owners, runs)
-    return owners
-
-
-def is_reused(leader: Process | None, run: Run) -> bool:
-    """Return whether the run's pid belongs to another process now."""
-    return leader is not None and leader.ticks != run.ticks
-
-
-def assign_descendants(
-    table: dict[int, Process], owners: dict[int, str], runs: dict[str, Run]
-) -> None:
-    """Assign the descendants of a run's processes to the run."""
-    below: dict[int, list[int]] = {}
-    for pid in owners:
-        below.setdefault(table[pid].parent, []).append(pid)
-    todo = [pid for pid, owner in owners.items() if owner in runs]
-    while todo:
-        parent = todo.pop()
-        for pid in below.get(parent, ()):
-            if owners[pid] not in runs:
-                owners[pid] = owners[parent]
-                todo.append(pid)
 
 
 class Journal:
