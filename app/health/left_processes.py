@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from app.core.text.sanitize import sanitize
 from app.health.procfs import read_file, read_stat
-from app.keeper import keeper, marks, processes
+from app.keeper import journal, marks, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _read_living_runs(home: str) -> dict[int, str]:
     """Return the runs without a recorded end, by pid, from the keeper's journal."""
     pids: dict[int, str] = {}
     ended: set[str] = set()
-    for file in sorted(Path(home, "run", keeper.JOURNAL).glob("*.log")):
+    for file in sorted(Path(home, "run", journal.JOURNAL).glob("*.log")):
         for line in read_file(str(file)).rstrip("\0").splitlines():
             try:
                 record = json.loads(line)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.keeper import keeper, wire
+from app.keeper import journal, keeper, wire
 from tests.runtime_process import TIMEOUT, is_alive, list_processes, wait_until
 
 
@@ -128,7 +128,7 @@ class KeeperHome:
 
     @property
     def journal(self) -> Path:
-        return self.path / "run" / keeper.JOURNAL
+        return self.path / "run" / journal.JOURNAL
 
     def list_segments(self) -> list[str]:
         return sorted(os.listdir(self.journal))
