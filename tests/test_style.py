@@ -103,8 +103,8 @@ COVERING_TESTS = {
     "tests/cli/commands/test_doctor.py": "health/left_processes",
     "tests/health/test_limits.py": "db/host",
     "tests/keeper/test_spawn.py": "keeper/{journal,journal_segment,keeper,log,marks,members}"
-    " keeper/{own_process,processes,programs,run,signals,system_calls}"
-    " keeper/wire",
+    " keeper/{own_process,processes,programs,requests,run,signals}"
+    " keeper/{system_calls,wire}",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",

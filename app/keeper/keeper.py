@@ -63,6 +63,7 @@ from app.keeper.processes import (
     read_tree_peak,
 )
 from app.keeper.programs import StartError, find_program, format_bytes
+from app.keeper.requests import SpawnRequest, parse_run_id, parse_seconds
 from app.keeper.run import Run, make_ended_event, make_started_event
 from app.keeper.signals import EVERY_SIGNAL, send_signal, signal_marked_children
 from app.keeper.system_calls import EndedChild, find_ended_child, libc
@@ -93,76 +94,6 @@ NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.E
 
 Streams = dict[int, int]
 """Descriptors of a run by number: 1 and 2, and 0 unless it is /dev/null."""
-
-
-def to_bytes(text: str) -> bytes:
-    """Return a wire string as bytes."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-class SpawnRequest:
-    """A checked spawn request.
-
-    Raise ValueError, KeyError or TypeError if it is malformed.
-    """
-
-    __slots__ = (
-        *("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early"),
-        *("companion", "input", "errors"),
-    )
-
-    def __init__(self, ask: dict[str, Any]) -> None:
-        self.run = parse_run_id(ask)
-        self.argv = [to_bytes(word) for word in ask["argv"]]
-        self.env = {to_bytes(name): to_bytes(value) for name, value in ask["env"].items()}
-        self.cwd, self.log, self.umask = (
-            to_bytes(ask["cwd"]),
-            to_bytes(ask["log"]),
-            int(ask["umask"]) & 0o777,
-        )
-        self.timeout = None if ask.get("timeout") is None else parse_seconds(ask["timeout"])
-        self.grace = parse_seconds(ask["grace"])
-        self.early = parse_early(ask.get("early"))
-        self.companion = None if ask.get("companion") is None else to_bytes(ask["companion"])
-        self.input = bool(ask.get("input"))
-        self.errors = None if ask.get("errors") is None else to_bytes(ask["errors"])
-        if not self.argv or not self.argv[0]:
-            raise ValueError("argv is empty")
-
-    def make_intent(self) -> dict[str, Any]:
-        """Return the journal record written before the start, with a new mark.
-
-        The keeper has the mark until the program, which inherits it, is started.
-        """
-        clocks = {"at": time.time(), "boot": read_boot_time(), "mono": time.monotonic()}
-        limits = {"timeout": self.timeout, "grace": self.grace, "early": self.early}
-        return {"i": self.run} | clocks | limits | {"mark": lower_mark(1)}
-
-
-def parse_seconds(value: Any) -> float:
-    """Return a duration in seconds. Raise ValueError."""
-    found = float(value)
-    if not 0 <= found < 1e10:
-        raise ValueError("no duration")
-    return found
-
-
-def parse_early(value: Any) -> tuple[int, float] | None:
-    """Return the signal before the deadline and its seconds. Raise ValueError."""
-    if value is None:
-        return None
-    number, lead = value
-    if int(number) not in EVERY_SIGNAL:
-        raise ValueError("no signal")
-    return int(number), parse_seconds(lead)
-
-
-def parse_run_id(ask: dict[str, Any]) -> str:
-    """Return the run id of a request. Raise ValueError."""
-    found = ask["run"]
-    if not isinstance(found, str) or not 0 < len(found) <= 100 or not found.isascii():
-        raise ValueError("no run id")
-    return found
 
 
 def open_log(path: bytes) -> int:
