@@ -36,8 +36,9 @@ if __name__ == "__main__":  # as a program, the file finds its neighbours by its
 
 from app.keeper.companion import remove_dead_sockets, start_companion
 from app.keeper.journal import JOURNAL, Journal
+from app.keeper.launch import Streams, delete_empty_log, open_log, start_program
 from app.keeper.log import describe_error, describe_fork_error, log_message
-from app.keeper.marks import leave_marks, lower_mark, read_mark
+from app.keeper.marks import leave_marks, read_mark
 from app.keeper.members import find_members
 from app.keeper.own_process import (
     become_supervisor,
@@ -62,10 +63,10 @@ from app.keeper.processes import (
     read_process,
     read_tree_peak,
 )
-from app.keeper.programs import StartError, find_program, format_bytes
+from app.keeper.programs import StartError, format_bytes
 from app.keeper.requests import SpawnRequest, parse_run_id, parse_seconds
 from app.keeper.run import Run, make_ended_event, make_started_event
-from app.keeper.signals import EVERY_SIGNAL, send_signal, signal_marked_children
+from app.keeper.signals import send_signal, signal_marked_children
 from app.keeper.system_calls import EndedChild, find_ended_child, libc
 from app.keeper.wire import LOCK, LOG, PROTOCOL, SOCKET, VERSION, JsonSocket
 
@@ -87,96 +88,6 @@ MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
-
-
-# --- starting a job ---------------------------------------------------------------------
-
-
-Streams = dict[int, int]
-"""Descriptors of a run by number: 1 and 2, and 0 unless it is /dev/null."""
-
-
-def open_log(path: bytes) -> int:
-    """Open a run's log for appending and create its folder if needed. Raise OSError."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        return os.open(path, flags, 0o600)
-
-
-def delete_empty_log(path: bytes, log: int) -> None:
-    """Delete the empty log of a run that was not started.
-
-    A log is evidence that its run existed.
-    """
-    if os.fstat(log).st_size == 0:
-        try:
-            os.unlink(path)
-        except OSError:
-            pass  # readers of empty logs consult the journal
-
-
-def start_program(launch: SpawnRequest, streams: Streams) -> int:
-    """Start the program in its own session and return its pid.
-
-    Raise StartError, or OSError if no process can be created.
-    """
-    enter_directory(launch.cwd)
-    try:
-        program = find_program(launch.argv[0], launch.env)
-        os.umask(launch.umask)
-        return spawn(program, launch, streams)
-    finally:
-        lower_mark(1)  # a sweep must not take us for a process of the run
-        os.umask(0o077)
-        os.chdir("/")
-
-
-def enter_directory(cwd: bytes) -> None:
-    """Change to the run's working directory."""
-    try:
-        os.chdir(cwd)
-    except (OSError, ValueError) as error:
-        raise StartError(
-            126, f"cannot enter directory {format_bytes(cwd)}: {describe_error(error)}"
-        ) from None
-
-
-def spawn(program: bytes, launch: SpawnRequest, streams: Streams) -> int:
-    """Start a program with posix_spawn.
-
-    A file without an interpreter line runs under sh, as with execvp.
-    """
-    try:
-        return spawn_as(program, launch.argv, launch, streams)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.ENOMEM):
-            raise
-        if error.errno == errno.ENOEXEC:
-            return spawn_as(b"/bin/sh", [b"/bin/sh", program, *launch.argv[1:]], launch, streams)
-        why = "its interpreter is missing" if error.errno == errno.ENOENT else describe_error(error)
-        raise StartError(126, f"cannot run {format_bytes(program)}: {why}") from None
-    except ValueError as error:
-        raise StartError(126, f"cannot run {format_bytes(program)}: {error}") from None
-
-
-def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, streams: Streams) -> int:
-    """Call posix_spawn with its own session, default signals and its streams.
-
-    All other descriptors are close-on-exec.
-    """
-    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in streams.items()]
-    return os.posix_spawn(
-        program,
-        argv,
-        launch.env,
-        file_actions=actions,
-        setsid=True,
-        setsigmask=(),
-        setsigdef=EVERY_SIGNAL,
-    )
 
 
 class SharedState:
