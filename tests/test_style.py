@@ -104,7 +104,7 @@ COVERING_TESTS = {
     "tests/health/test_limits.py": "db/host",
     "tests/keeper/test_spawn.py": "keeper/{journal,journal_segment,keeper,launch,log,marks}"
     " keeper/{members,own_process,processes,programs,requests,run}"
-    " keeper/{shared_state,signals,system_calls,wire}",
+    " keeper/{shared_state,signals,supervisor,system_calls,wire}",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",
