@@ -102,9 +102,9 @@ COVERING_TESTS = {
     "tests/engines/test_engines.py": "engines/*",
     "tests/cli/commands/test_doctor.py": "health/left_processes",
     "tests/health/test_limits.py": "db/host",
-    "tests/keeper/test_spawn.py": "keeper/{journal,journal_segment,keeper,launch,log,marks}"
-    " keeper/{members,own_process,processes,programs,requests,run}"
-    " keeper/{shared_state,signals,supervisor,system_calls,wire}",
+    "tests/keeper/test_spawn.py": "keeper/{guard,journal,journal_segment,keeper,launch,log}"
+    " keeper/{marks,members,own_process,processes,programs,requests}"
+    " keeper/{run,shared_state,signals,supervisor,system_calls,wire}",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",

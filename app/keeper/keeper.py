@@ -32,6 +32,7 @@ if __name__ == "__main__":  # as a program, the file finds its neighbours by its
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from app.keeper.companion import remove_dead_sockets, start_companion
+from app.keeper.guard import Guard
 from app.keeper.journal import JOURNAL, Journal
 from app.keeper.launch import Streams, delete_empty_log, open_log, start_program
 from app.keeper.log import describe_error, describe_fork_error, log_message
@@ -46,14 +47,7 @@ from app.keeper.own_process import (
     set_file_limit,
     trim_memory,
 )
-from app.keeper.processes import (
-    has_ended,
-    is_caught,
-    read_boot_time,
-    read_file,
-    read_process,
-    read_tree_peak,
-)
+from app.keeper.processes import is_caught, read_boot_time, read_file, read_process, read_tree_peak
 from app.keeper.programs import StartError, format_bytes
 from app.keeper.requests import SpawnRequest, parse_run_id, parse_seconds
 from app.keeper.run import Run, make_ended_event, make_started_event
@@ -80,52 +74,6 @@ MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
 QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
-
-
-class Guard(Supervisor):
-    """The keeper's parent.
-
-    Its runs are those inherited when a keeper, or the guard above, died.
-    """
-
-    def __init__(self, shared: SharedState, link: JsonSocket, keeper: int) -> None:
-        super().__init__(shared, link)
-        self.keeper = keeper
-        self.shared_state.strays[keeper] = (0, "", 0)
-
-    def run(self) -> bool:
-        """Run until the keeper is dead. Return True if nothing is left to supervise."""
-        while not self.is_finished:
-            self.step()
-        self.shared_state.strays.pop(self.keeper, None)
-        status = os.waitpid(self.keeper, 0)[1]
-        if os.WIFEXITED(status) and status:
-            time.sleep(0.2)  # the keeper failed by itself, and the next one may, too
-        return status == 0
-
-    def reap_stranger(self, child: EndedChild) -> bool:
-        """Reap a stranger unless the keeper is dead.
-
-        An unknown child may then be a run of the dead keeper.
-        """
-        self.is_finished = child.pid == self.keeper or has_ended(self.keeper)
-        return not self.is_finished and super().reap_stranger(child)
-
-    def on_link(self) -> None:
-        """Forget the runs that the keeper reports as forgotten."""
-        for text in self.link.receive():
-            self.journal.forget_runs(json.loads(text)["f"])
-        if not self.link.open:
-            self.stop_listening(self.link.sock.fileno())
-
-    def flush(self) -> None:
-        """Send queued messages unless the keeper is gone."""
-        if self.link.open:
-            super().flush()
-
-    def on_end(self, run: Run) -> None:
-        """Send the exit record to the keeper."""
-        self.link.send(run.records["e"] | {"left": run.leftover_count})
 
 
 class Keeper(Supervisor):
