@@ -104,7 +104,8 @@ COVERING_TESTS = {
     "tests/health/test_limits.py": "db/host",
     "tests/keeper/test_spawn.py": "keeper/{guard,journal,journal_segment,keeper,launch,log}"
     " keeper/{marks,members,own_process,processes,programs,requests}"
-    " keeper/{run,shared_state,signals,supervisor,system_calls,wire}",
+    " keeper/{run,server,shared_state,signals,supervisor,system_calls}"
+    " keeper/wire",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.keeper import journal, keeper, run, shared_state, wire
+from app.keeper import journal, run, server, shared_state, wire
 from app.version import VERSION
 from tests.runtime_process import is_alive, wait_until
 
@@ -385,7 +385,7 @@ def test_a_client_that_never_reads_delays_and_loses_nothing(keeper_home, tmp_pat
 
 
 def test_timers_of_ended_runs_are_removed():
-    one = keeper.Keeper.__new__(keeper.Keeper)
+    one = server.Keeper.__new__(server.Keeper)
     one.shared_state, one.journal = (
         shared_state.SharedState(None, journal.Journal(-1, "")),
         journal.Journal(-1, ""),

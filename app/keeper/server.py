@@ -1,0 +1,581 @@
+"""Keeper, the server of the runtime.
+
+A run without a living supervisor cannot be waited for: its process is checked each second, and the
+run ends as `lost`.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import json
+import os
+import signal
+import socket
+import struct
+import time
+
+from app.keeper.companion import start_companion
+from app.keeper.launch import Streams, delete_empty_log, open_log, start_program
+from app.keeper.log import describe_error, describe_fork_error
+from app.keeper.marks import read_mark
+from app.keeper.members import find_members
+from app.keeper.own_process import read_own_peak, trim_memory
+from app.keeper.processes import is_caught, read_boot_time, read_process, read_tree_peak
+from app.keeper.programs import StartError, format_bytes
+from app.keeper.requests import SpawnRequest, parse_run_id, parse_seconds
+from app.keeper.run import Run, make_ended_event, make_started_event
+from app.keeper.shared_state import SharedState
+from app.keeper.signals import send_signal, signal_marked_children
+from app.keeper.supervisor import Supervisor
+from app.keeper.system_calls import EndedChild
+from app.keeper.wire import PROTOCOL, VERSION, JsonSocket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# extra seconds: the runtime stops a run at its deadline, the keeper only if it fails to
+DEADLINE_GRACE = 2.0
+EARLY = -1.0  # agenda entry of the signal before a deadline
+IDLE_TIMEOUT = 60.0
+KILL_TIMEOUT = 10.0  # seconds under SIGKILL after which a tree with a dead leader is given up
+# seconds between memory samples of a job smaller than the keeper
+FIRST_SAMPLE, MAX_SAMPLE_PAUSE = 0.01, 300.0
+TRIM_GROWTH = 2048  # KiB of growth after which the keeper frees memory
+MAX_CLIENTS = 32
+MAX_UNSENT = 64 * 1024 * 1024
+QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
+NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
+
+
+class Keeper(Supervisor):
+    """The server of the runtime: starts and stops runs."""
+
+    def __init__(self, shared: SharedState, link: JsonSocket, guard: int) -> None:
+        super().__init__(shared, link)
+        self.guard = guard
+        self.clients: dict[int, JsonSocket] = {}
+        self.client: JsonSocket | None = None
+        self.unreported: dict[str, Run] = {}
+        # living runs that are not our children: the guard's, and orphans
+        self.non_children: dict[str, Run] = {}
+        self.orphans: dict[str, Run] = {}  # runs of dead supervisors
+        # By boot time: the run, and 0 for its deadline, EARLY for the signal before it, or the
+        # pause before a memory sample.
+        self.timers: list[tuple[float, str, float]] = []
+        self.signals: list[tuple[Run, int]] = []
+        self.stopping: dict[str, Run] = {}
+        self.sweep_at: float | None = None
+        self.pause = 0.0
+        self.idle_since = time.monotonic()
+        self.trim_above = 0
+        self.supervise_all()
+        self.listen(shared.listener.fileno(), self.accept)
+
+    # -- lifecycle
+
+    def run(self) -> bool:
+        """Run until the guard is dead.
+
+        With nothing left to supervise, the process exits by itself.
+        """
+        while not self.is_finished:
+            self.step()
+        return False
+
+    def supervise_all(self) -> None:
+        """Supervise all known runs."""
+        guards, self.shared_state.mine = set(self.shared_state.mine), {}
+        self.shared_state.strays = {}
+        for run in list(self.journal.runs.values()):
+            if run.is_alive:
+                self.non_children[run.id] = run
+                if run.pid not in guards:
+                    self.watch_orphan(run)
+        self.check_orphans()
+        for run in self.journal.runs.values():
+            if run.is_alive:
+                self.plan_deadline(run)
+            if "s" in run.records and run.segments[0].boot == self.journal.boot:
+                self.stopping[run.id] = run
+        if self.stopping:
+            self.sweep_stops()
+
+    def watch_orphan(self, run: Run) -> None:
+        """Watch a run without a supervising parent, or mark it lost."""
+        if run.segments[0].boot != self.journal.boot:
+            return self.record_lost(run, run.make_lost_elsewhere_record())
+        self.orphans[run.id] = run
+
+    def check_orphans(self) -> None:
+        """Mark orphaned runs as lost when their leader is gone."""
+        for run in list(self.orphans.values()):
+            leader = read_process(run.pid)
+            if not leader or leader.dead or leader.ticks != run.ticks:
+                del self.orphans[run.id]
+                self.record_lost(run, run.make_lost_record("supervisors killed"))
+
+    def record_lost(self, run: Run, record: dict[str, Any]) -> None:
+        """Record that the outcome of a run is unknown."""
+        if run.is_alive:
+            self.journal.record_fact_if_possible(run, "e", record)
+            self.on_end(run)
+
+    def on_link(self) -> None:
+        """Handle exits reported by the guard, or its death."""
+        for text in self.link.receive():
+            record = json.loads(text)
+            run = self.journal.runs.get(record["e"])
+            if run and run.is_alive:
+                run.leftover_count = record.pop("left")
+                run.add_record("e", record)
+                self.on_end(run)
+        self.is_finished = not self.link.open
+
+    def on_end(self, run: Run) -> None:
+        """Report an ended run; during a stop, only when its whole tree is gone."""
+        self.non_children.pop(run.id, None)
+        if run.id in self.stopping:
+            self.schedule_sweep()
+        else:
+            self.report(run)
+
+    def reap_stranger(self, child: EndedChild) -> bool:
+        """Reap a stranger, which may be the last process of a stopping tree.
+
+        It may also have forked one that no sweep has seen.
+        """
+        if self.stopping:
+            mark = read_mark(child.pid)
+            for run in self.stopping.values():
+                if mark and run.mark == mark:
+                    run.quiet_sweeps = 0
+            self.schedule_sweep()
+        return super().reap_stranger(child)
+
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to supervise."""
+        return not (self.shared_state.mine or self.non_children or self.stopping)
+
+    def exit_if_unused(self) -> None:
+        """Exit, and the guard with us, unless a client is connecting."""
+        if not any(fd == self.shared_state.listener.fileno() for fd, _ in self.poll.poll(0)):
+            self.journal.close()
+            os._exit(0)
+
+    def close(self) -> None:
+        """Close the clients and the role."""
+        for client in self.clients.values():
+            client.sock.close()
+        super().close()
+
+    # -- time
+
+    def list_due_times(self) -> list[float | None]:
+        """Return the monotonic times at which something is due.
+
+        Suspend of the machine is noticed within a minute.
+        """
+        now, more = time.monotonic(), super().list_due_times() + [self.sweep_at]
+        if self.timers:
+            more.append(now + min(IDLE_TIMEOUT, self.timers[0][0] - read_boot_time()))
+        if self.orphans:
+            more.append(now + 1)
+        if not self.clients and self.is_idle():
+            more.append(self.idle_since + IDLE_TIMEOUT)
+        return more
+
+    def do_due(self) -> None:
+        """Handle deadlines, samples, signals, stops, and the exit of an idle keeper."""
+        super().do_due()
+        self.process_agenda()
+        self.check_orphans()
+        self.send_signals()
+        now = time.monotonic()
+        if self.sweep_at is not None and now >= self.sweep_at:
+            self.sweep_stops()
+        if self.clients or not self.is_idle():
+            self.idle_since = now
+        elif now >= self.idle_since + IDLE_TIMEOUT:
+            self.exit_if_unused()
+
+    def plan_deadline(self, run: Run) -> None:
+        """Put the deadline of a run, and the signal before it, on the agenda."""
+        if run.deadline is not None:
+            self.plan(run.deadline + DEADLINE_GRACE, run, 0)
+        if run.early_at is not None:
+            self.plan(run.early_at, run, EARLY)
+
+    def plan(self, at: float, run: Run, pause: float) -> None:
+        """Add an agenda entry. If the agenda has become long, remove the entries of ended runs."""
+        heapq.heappush(self.timers, (at, run.id, pause))
+        if len(self.timers) > 64 + 4 * (len(self.shared_state.mine) + len(self.non_children)):
+            self.timers = [entry for entry in self.timers if self.find_living(entry[1])]
+            heapq.heapify(self.timers)
+
+    def find_living(self, runid: str) -> Run | None:
+        """Return the run of that id if it is alive."""
+        run = self.journal.runs.get(runid)
+        return run if run and run.is_alive else None
+
+    def process_agenda(self) -> None:
+        """Stop overdue runs, send early signals and take due memory samples."""
+        while self.timers and self.timers[0][0] <= read_boot_time():
+            _, runid, pause = heapq.heappop(self.timers)
+            if not (run := self.find_living(runid)):
+                continue
+            if pause == EARLY:
+                self.send_early(run)
+            elif pause:
+                self.sample_memory(run, pause)
+            elif "s" not in run.records:
+                self.begin_stop(run, "timeout", run.records["i"]["grace"])
+                self.send_event({"is": "stopping", "run": run.id, "reason": "timeout"})
+
+    def send_early(self, run: Run) -> None:
+        """Send the signal before the deadline, unless it was sent or the run is stopping.
+
+        Only processes that handle the signal get it: it would end a shell around the program.
+        The record comes first, so that a keeper that takes over does not send it again.
+        """
+        if run.early_at is not None and "s" not in run.records:
+            self.journal.record_fact_if_possible(run, "w", {"w": run.id, "at": time.time()})
+            number, tree = run.records["i"]["early"][0], find_members([run]).get(run.id, {})
+            send_signal({pid: at for pid, at in tree.items() if is_caught(pid, number)}, number)
+
+    def sample_memory(self, run: Run, pause: float) -> None:
+        """Sample a run's memory until the kernel's own figure is usable."""
+        run.sampled_peak = max(run.sampled_peak, read_tree_peak(run.pid))
+        if run.sampled_peak <= run.inherited_peak:
+            pause = min(2 * pause, MAX_SAMPLE_PAUSE)
+            self.plan(read_boot_time() + pause, run, pause)
+
+    # -- stopping
+
+    def begin_stop(self, run: Run, reason: str, grace: float) -> None:
+        """Begin to stop a run with its whole tree."""
+        record = {"s": run.id, "reason": reason[:100], "grace": grace, "boot": read_boot_time()}
+        self.journal.record_fact_if_possible(run, "s", record)
+        self.stopping[run.id] = run
+        self.sweep_at, self.pause = 0.0, 0.0
+
+    def schedule_sweep(self) -> None:
+        """Schedule a sweep; changes at the same time share one."""
+        soon, self.pause = time.monotonic() + 0.005, 0.0
+        self.sweep_at = soon if self.sweep_at is None else min(self.sweep_at, soon)
+
+    def sweep_stops(self) -> None:
+        """Advance all stops once. The pause grows while nothing changes."""
+        began, now = time.monotonic(), read_boot_time()
+        found = find_members(self.stopping.values())
+        self.hunt_survivors(now)
+        for run in list(self.stopping.values()):
+            self.escalate_stop(run, found.get(run.id, {}), now)
+        took = time.monotonic() - began
+        ended = any("e" in run.records or now >= run.kill_at for run in self.stopping.values())
+        self.pause = max(0.01, min(0.25 if ended else 1.0, self.pause * 1.5), took * 4)
+        self.sweep_at = began + took + self.get_sweep_delay(now) if self.stopping else None
+
+    def get_sweep_delay(self, now: float) -> float:
+        """Return the seconds until the next sweep: the pause, or the end of the first grace."""
+        grace = min(run.kill_at for run in self.stopping.values()) - now
+        return min(self.pause, grace) if grace > 0 else self.pause
+
+    def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
+        """Send TERM and CONT first, KILL after the grace, and report the end."""
+        run.quiet_sweeps = 0 if tree or run.is_hunted else run.quiet_sweeps + 1
+        gone = run.quiet_sweeps >= QUIET_SWEEPS
+        if "e" in run.records and (gone or now > run.kill_at + KILL_TIMEOUT):
+            run.leftover_count = 0 if gone else max(len(tree), 1)
+            del self.stopping[run.id]
+            return self.report(run)
+        run.sampled_members = tree
+        if now >= run.kill_at:
+            send_signal(tree, signal.SIGKILL)
+        elif not run.is_term_sent:
+            run.is_term_sent = True
+            send_signal(tree, signal.SIGTERM)
+            send_signal(tree, signal.SIGCONT)
+
+    def hunt_survivors(self, now: float) -> None:
+        """Find what outlived the leaders of stops, and kill it once their grace is over."""
+        over = [run for run in self.stopping.values() if "e" in run.records and run.mark]
+        signals = {run.mark: signal.SIGKILL if now >= run.kill_at else 0 for run in over}
+        if signals:
+            known = {os.getpid(), self.guard, *(run.pid for run in self.journal.runs.values())}
+            found = signal_marked_children(signals, self.list_adopters(), known)
+            for run in over:
+                run.is_hunted = run.mark in found
+
+    def list_adopters(self) -> list[int]:
+        """Return the parents of orphans: us, the guard, and its parent after both were killed."""
+        guard = read_process(self.guard)
+        return [os.getpid(), self.guard, *([guard.parent] if guard else [])]
+
+    # -- serving
+
+    def accept(self) -> None:
+        """Accept a client of our own user or root."""
+        try:
+            sock, _ = self.shared_state.listener.accept()
+        except OSError:
+            return
+        uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        if uid not in (0, os.getuid()):
+            sock.close()
+            return
+        client = JsonSocket(sock)
+        self.clients[sock.fileno()] = client
+        self.listen(sock.fileno(), lambda: self.on_client(client))
+        if len(self.clients) > MAX_CLIENTS:
+            self.close_client(
+                next(other for other in self.clients.values() if other is not self.client)
+            )
+
+    def on_client(self, client: JsonSocket) -> None:
+        """Handle a client's requests in order, unless it was closed meanwhile."""
+        for text in client.receive():
+            if client.sock.fileno() in self.clients and not self.is_finished:
+                self.handle_request(client, text)
+        if not client.open:
+            self.close_client(client)
+
+    def handle_request(self, client: JsonSocket, text: bytes) -> None:
+        """Answer one request."""
+        ask: Any = None
+        try:
+            ask = json.loads(text)
+            if ask["do"] == "hello":
+                self.greet_client(client)
+            elif client is self.client:
+                REQUESTS[ask["do"]](self, ask)
+            else:
+                raise ValueError("say hello first")
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            about = ask.get("run") if isinstance(ask, dict) else None
+            client.send(
+                {"is": "error", "run": about, "code": "bad-request", "message": repr(error)[:200]}
+            )
+
+    def greet_client(self, client: JsonSocket) -> None:
+        """Register a new client. Older ones are closed and their requests dropped."""
+        for other in [other for other in self.clients.values() if other is not client]:
+            self.close_client(other)
+        self.client = client
+        self.unreported.clear()
+        runs = [self.make_state_event(run) for run in self.journal.runs.values()]
+        about = {"protocol": PROTOCOL, "version": VERSION, "pid": os.getpid(), "guard": self.guard}
+        client.send({"is": "hello"} | about | {"boot": self.journal.boot, "runs": runs})
+
+    def close_client(self, client: JsonSocket) -> None:
+        """Close a client, once."""
+        if self.clients.pop(client.sock.fileno(), None):
+            self.stop_listening(client.sock.fileno())
+            client.sock.close()
+        if client is self.client:
+            self.client = None
+
+    def make_state_event(self, run: Run) -> dict[str, Any]:
+        """Return the event with the state of a run."""
+        if "r" in run.records:
+            return {"is": "refused", "run": run.id}
+        return (
+            make_ended_event(run)
+            if "e" in run.records and run.id not in self.stopping
+            else make_started_event(run)
+        )
+
+    def report(self, run: Run) -> None:
+        """Report the state of a run at the end of this step.
+
+        A run that ends within the step is reported once.
+        """
+        self.unreported[run.id] = run
+
+    def send_reports(self) -> None:
+        """Send the pending reports."""
+        runs, self.unreported = self.unreported, {}
+        if client := self.client:
+            for run in runs.values():
+                client.send(self.make_state_event(run))
+
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Send an event to the client, after the pending reports."""
+        self.send_reports()
+        if self.client:
+            self.client.send(event)
+
+    def flush(self) -> None:
+        """Send queued messages. Close a client that does not read."""
+        super().flush()
+        self.send_reports()
+        for client in list(self.clients.values()):
+            self.flush_line(client)
+            if len(client.unsent) > MAX_UNSENT:
+                self.close_client(client)
+
+    # -- requests
+
+    def on_spawn(self, ask: dict[str, Any]) -> None:
+        """Start an unknown run; report the state of a known one."""
+        launch = SpawnRequest(ask)
+        if known := self.journal.runs.get(launch.run):
+            return self.report(known)
+        try:
+            log = open_log(launch.log)
+        except (OSError, ValueError) as error:
+            return self.handle_log_error(launch, error)
+        streams = {1: log, 2: log}
+        try:
+            if launch.companion is not None:
+                streams |= start_companion(launch.companion, log, launch.input, launch.errors)
+            self.start_run(launch, streams)
+        except OSError as error:  # of the companion
+            self.report_failure(launch.run, "no-process", describe_fork_error(error))
+        finally:
+            if launch.run not in self.journal.runs:
+                delete_empty_log(launch.log, log)
+            for fd in {log, *streams.values()}:
+                os.close(fd)
+
+    def handle_log_error(self, launch: SpawnRequest, error: Exception) -> None:
+        """Handle a log that cannot be opened.
+
+        A full disk can be waited for; any other error ends the run.
+        """
+        reason = f"cannot write log {format_bytes(launch.log)}: {describe_error(error)}"
+        if getattr(error, "errno", None) in NO_SPACE_ERRNOS:
+            self.report_failure(launch.run, "no-space", reason)
+        elif run := self.record_intent(launch):
+            self.record_failed_start(run, StartError(126, reason))
+
+    def record_intent(self, launch: SpawnRequest) -> Run | None:
+        """Record the intent to start a run, or return None.
+
+        Without a guard nothing starts: the run would have only one supervisor. The time of the
+        intent is taken before the guard is checked. A run whose guard dies in between therefore
+        began before the death of the guard.
+        """
+        intent = launch.make_intent()
+        if os.getppid() != self.guard:
+            self.is_finished = True
+            return None
+        try:
+            return self.journal.record_intent(intent)
+        except OSError as error:
+            self.report_failure(
+                launch.run, "no-space", f"cannot write the journal: {describe_error(error)}"
+            )
+            return None
+
+    def start_run(self, launch: SpawnRequest, streams: Streams) -> None:
+        """Record the intent, start the program, and record the pid."""
+        if not (run := self.record_intent(launch)):
+            return
+        if read_own_peak() > self.trim_above:
+            trim_memory()
+            self.trim_above = read_own_peak() + TRIM_GROWTH
+        try:
+            pid = start_program(launch, streams)
+        except StartError as why:
+            return self.record_failed_start(run, why)
+        except OSError as error:
+            self.journal.revoke_intent(run)
+            return self.report_failure(run.id, "no-process", describe_fork_error(error))
+        self.record_start(run, pid)
+
+    def record_start(self, run: Run, pid: int) -> None:
+        """Record the pid with its start time, and report the start."""
+        found = read_process(pid)
+        if found:
+            self.journal.record_fact_if_possible(run, "p", run.make_pid_record(found))
+            self.plan(read_boot_time() + FIRST_SAMPLE, run, FIRST_SAMPLE)
+        self.shared_state.mine[pid] = run
+        self.plan_deadline(run)
+        self.report(run)
+
+    def record_failed_start(self, run: Run, why: StartError) -> None:
+        """Record the end of a run that could not be started."""
+        self.journal.record_fact_if_possible(
+            run, "e", run.make_exit_record(code=why.code, reason=why.reason)
+        )
+        self.report(run)
+
+    def report_failure(self, run: str, code: str, message: str) -> None:
+        """Report that a request failed and had no effect."""
+        self.send_event({"is": "error", "run": run, "code": code, "message": message})
+
+    def on_stop(self, ask: dict[str, Any]) -> None:
+        """Stop a run; report the state of an ended one."""
+        reason, grace = str(ask["reason"]), parse_seconds(ask["grace"])
+        run = self.journal.runs.get(parse_run_id(ask))
+        if not run:
+            self.report_failure(parse_run_id(ask), "unknown-run", "no such run")
+        elif run.is_alive or run.id in self.stopping:
+            self.begin_stop(run, reason, grace)
+        else:
+            self.report(run)
+
+    def on_signal(self, ask: dict[str, Any]) -> None:
+        """Send a signal to all processes of a run."""
+        number, run = int(ask["signal"]), self.journal.runs.get(parse_run_id(ask))
+        if run and run.is_alive and 0 < number < signal.NSIG:
+            self.signals.append((run, number))
+
+    def on_early(self, ask: dict[str, Any]) -> None:
+        """Send the signal before the deadline now, once: the runtime has shortened the limit."""
+        if run := self.find_living(parse_run_id(ask)):
+            self.send_early(run)
+
+    def send_signals(self) -> None:
+        """Send the requested signals in order, with one search of the processes."""
+        requests, self.signals = self.signals, []
+        found = find_members(run for run, _ in requests) if requests else {}
+        for run, number in requests:
+            send_signal(found.get(run.id, {}), number)
+
+    def on_refuse(self, ask: dict[str, Any]) -> None:
+        """Refuse an unknown run for good; report the state of a known one."""
+        name = parse_run_id(ask)
+        try:
+            self.report(self.journal.runs.get(name) or self.journal.record_refusal(name))
+        except OSError as error:
+            self.report_failure(
+                name, "no-space", f"cannot write the journal: {describe_error(error)}"
+            )
+
+    def on_forget(self, ask: dict[str, Any]) -> None:
+        """Forget runs whose end the runtime has stored."""
+        dropped = self.journal.forget_runs(
+            [str(run) for run in ask["runs"] if run not in self.stopping]
+        )
+        shared = [run.id for run in dropped if run.shared]
+        if shared:
+            self.link.send({"f": shared})
+
+    def on_bye(self, ask: dict[str, Any]) -> None:
+        """Handle the end of the runtime. Exit if nothing is left to supervise."""
+        if self.client:
+            self.close_client(self.client)
+        if self.is_idle():
+            self.exit_if_unused()
+
+
+REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
+    "spawn": Keeper.on_spawn,
+    "stop": Keeper.on_stop,
+    "signal": Keeper.on_signal,
+    "early": Keeper.on_early,
+    "refuse": Keeper.on_refuse,
+    "forget": Keeper.on_forget,
+    "bye": Keeper.on_bye,
+}
