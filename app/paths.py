@@ -308,7 +308,7 @@ def read_log_end(path: str, most: int) -> tuple[int, bytes]:
 CONTROL_SOCKET = "control.sock"
 LOCK_FILE = "runtime.lock"
 SUBMISSIONS = "submissions"
-"""Folder in `run` of the files of large submissions (`app.service.tasks.bulk`)."""
+"""Folder in `run` of the files of large submissions (`app.service.tasks.submission.bulk`)."""
 
 
 def open_locked(path: str | Path) -> BinaryIO:

@@ -36,10 +36,10 @@ COVERING_TESTS = {
     "tests/acceptance/test_notify.py": "cli/commands/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
-    "tests/service/tasks/test_flow.py": "db/queries/tasks/flows",
+    "tests/service/tasks/inspection/test_flow.py": "db/queries/tasks/flows",
     "tests/service/definitions/test_queues.py": "service/tasks/places"
     " db/queries/scheduling/resources",
-    "tests/service/tasks/test_send.py": "service/companions",
+    "tests/service/tasks/changes/test_send.py": "service/companions",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
     " db/queries/scheduling/limits",
     "tests/service/definitions/test_bookings.py": "db/queries/scheduling/bookings",
@@ -94,7 +94,8 @@ COVERING_TESTS = {
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
     "tests/tui/screens/test_filter_actions.py": "tui/rows/groups",
-    "tests/service/tasks/test_group_views.py": "db/search/folded service/tasks/group_page",
+    "tests/service/tasks/inspection/test_group_views.py": "db/search/folded"
+    " service/tasks/inspection/group_page",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",
@@ -127,16 +128,18 @@ COVERING_TESTS = {
     "tests/service/database/test_integrity.py": "service/database/journal",
     "tests/service/schedules/test_firing.py": "service/schedules/rules",
     "tests/service/schedules/test_verbs.py": "service/schedules/changes",
-    "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
-    "tests/service/tasks/test_submit.py": "service/tasks/{default_names,json_lines,number_file}"
-    " service/tasks/start_times db/queries/tasks/environments db/queries/scheduling/run_history",
-    "tests/service/tasks/test_groups.py": "core/verb_states db/queries/tasks/groups",
-    "tests/service/tasks/test_views.py": "service/tasks/suggestions",
+    "tests/service/tasks/inspection/test_detail.py": "service/tasks/inspection/dependencies"
+    " service/tasks/inspection/similar_runs",
+    "tests/service/tasks/submission/test_submit.py": "service/tasks/submission/default_names"
+    " service/tasks/submission/{json_lines,number_file,start_times}"
+    " db/queries/tasks/environments db/queries/scheduling/run_history",
+    "tests/service/tasks/submission/test_groups.py": "core/verb_states db/queries/tasks/groups",
+    "tests/service/tasks/inspection/test_views.py": "service/tasks/inspection/suggestions",
     "tests/service/test_history.py": "db/queries/history/{rollups,samples} db/timestamps",
     "tests/service/test_name_hints.py": "db/queries/tasks/known_names",
     "tests/service/test_operations.py": "service/context",
-    "tests/service/tasks/test_actions.py": "db/queries/tasks/task_fields"
-    " service/tasks/{apply,option_values,setting_checks,wait}",
+    "tests/service/tasks/changes/test_actions.py": "db/queries/tasks/task_fields"
+    " service/tasks/changes/{apply,option_values,setting_checks} service/tasks/inspection/wait",
     "tests/service/test_runtime_admin.py": "health/runner",
     "tests/service/test_sla_metrics.py": "core/metrics"
     " db/queries/rules/{alerts,metrics,sla_cursor}",

@@ -17,7 +17,7 @@ from app.offline.backup_picker import BackupChoice, choose_backup
 from app.offline.home_errors import translate_os_errors
 from app.paths import get_user_name
 from app.service.database import integrity, journal
-from app.service.tasks import number_file
+from app.service.tasks.submission import number_file
 from db.queries.history.operations import Actor
 from db.restore import swap
 from db.sqlite_files import SIDE_SUFFIXES

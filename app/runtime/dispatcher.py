@@ -35,7 +35,7 @@ from app.runtime.quarantine import Quarantine
 from app.runtime.run_verdict import judge_run
 from app.service import dispatch_view, gpus
 from app.service.database import journal
-from app.service.tasks import number_file
+from app.service.tasks.submission import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
 from db.queries import reads

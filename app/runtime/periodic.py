@@ -43,7 +43,7 @@ from app.runtime.usage import UsageSampler, find_disk_trouble, get_trouble_kind,
 from app.service import history, sla_evaluation
 from app.service.database import cleanup, replica
 from app.service.rules.engine import RuleEngine
-from app.service.tasks import bulk
+from app.service.tasks.submission import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database

@@ -63,8 +63,8 @@ from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
 from app.service.limit_view import list_booked
 from app.service.schedules.rules import get_recurrence
-from app.service.tasks import bulk
-from app.service.tasks.views import get_halt_reason
+from app.service.tasks.inspection.views import get_halt_reason
+from app.service.tasks.submission import bulk
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database

@@ -11,7 +11,7 @@ from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView
 from app.core.schema.secrets import mask_value
 from app.core.task_groups import format_group, format_member
-from app.service.tasks import group_views
+from app.service.tasks.inspection import group_views
 from db import timestamps
 from db.engine import Connection
 from db.queries.tasks import groups

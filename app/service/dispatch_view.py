@@ -39,9 +39,9 @@ from app.core.text import units
 from app.service import gpus, limit_view, queue_order
 from app.service.ageing import AgeingWatch
 from app.service.limit_view import TagBounds
-from app.service.tasks import bulk
+from app.service.tasks.inspection.similar_runs import mask_digits
 from app.service.tasks.places import get_totals, read_shared
-from app.service.tasks.similar_runs import mask_digits
+from app.service.tasks.submission import bulk
 from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine

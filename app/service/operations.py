@@ -12,7 +12,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Refused
 from app.service.arguments import parse_since
 from app.service.context import Call
-from app.service.tasks import work
+from app.service.tasks.changes import work
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads

@@ -28,21 +28,18 @@ from app.service.definitions import apply, bookings, editor, limits, queues, sla
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
-from app.service.tasks import (
-    actions,
+from app.service.tasks.changes import actions, retry, right_size, send
+from app.service.tasks.inspection import (
     detail,
     flow,
     group_page,
     group_views,
     pages,
-    retry,
-    right_size,
-    send,
     several_logs,
-    submit,
     views,
     wait,
 )
+from app.service.tasks.submission import submit
 from app.service.undo import undo
 from app.service.what_if import forecast
 from db import statement_timer

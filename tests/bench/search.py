@@ -22,7 +22,7 @@ from app import paths
 from app.home import setup
 from app.service.context import Call
 from app.service.tasks import search_text
-from app.service.tasks.pages import browse
+from app.service.tasks.inspection.pages import browse
 from app.tui.screens.tasks import PAGE_SIZE
 from db.engine import Database, open_database
 from db.search import fts, index_file

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.service.tasks.views import NOTES
+from app.service.tasks.inspection.views import NOTES
 from db.queries.reads import LIST_COLUMNS
 
 

@@ -17,7 +17,7 @@ from app.runtime.periodic import Duties
 from app.runtime.serve import Runtime
 from app.runtime.usage import UsageSampler
 from app.service.context import Call
-from app.service.tasks import views
+from app.service.tasks.inspection import views
 from db import timestamps
 from db.backup.catalog import BackupCatalog
 from db.engine import Database

@@ -22,7 +22,9 @@ from app.runtime.dispatcher import GRACE, KEPT_LOG_BYTES, MAX_ENVIRONMENTS, Disp
 from app.service.context import Call
 from app.service.database import journal
 from app.service.definitions import queues, templates
-from app.service.tasks import actions, group_views, number_file, submit, views
+from app.service.tasks.changes import actions
+from app.service.tasks.inspection import group_views, views
+from app.service.tasks.submission import number_file, submit
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull

@@ -10,7 +10,8 @@ from app.runtime import dispatcher as dispatch_module
 from app.runtime.dispatcher import Dispatcher
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, submit
+from app.service.tasks.changes import actions
+from app.service.tasks.submission import submit
 from db import raw_sql
 from db.engine import Connection, create_write_engine
 from db.queries.scheduling import loads

@@ -14,7 +14,7 @@ from app.runtime import output_copier
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.output_copier import OutputCopier
 from app.service.context import Call
-from app.service.tasks import views
+from app.service.tasks.inspection import views
 from tests.runtime.conftest import FakeKeeper, make_ended_event
 from tests.runtime.test_dispatcher import start_task
 

@@ -29,7 +29,7 @@ from app.service import alerts
 from app.service import operations as log
 from app.service.context import Call
 from app.service.database import integrity
-from app.service.tasks import views
+from app.service.tasks.inspection import views
 from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull, ReadOnlyDisk

@@ -20,7 +20,9 @@ from app.service import board, operations, registry
 from app.service.context import Call
 from app.service.database.integrity import VALIDATORS
 from app.service.definitions import slas
-from app.service.tasks import actions, retry, submit, views
+from app.service.tasks.changes import actions, retry
+from app.service.tasks.inspection import views
+from app.service.tasks.submission import submit
 from db.maintenance import integrity, quarantine, value_checks
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, run_command, wait_until

@@ -15,7 +15,7 @@ from app.health import disk
 from app.runtime import search_indexer
 from app.runtime.search_indexer import SearchIndexer
 from app.service.context import Call
-from app.service.tasks.pages import browse
+from app.service.tasks.inspection.pages import browse
 from db import engine, raw_sql
 from db.engine import Database, open_database
 from db.errors import DiskFull

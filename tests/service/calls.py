@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from app import paths
 from app.home.setup import prepare_database
 from app.service.context import Call
-from app.service.tasks import submit
+from app.service.tasks.submission import submit
 from db import timestamps
 from db.engine import Database, open_database
 

@@ -10,7 +10,8 @@ import pytest
 from app.service import ageing, dispatch_view
 from app.service.context import Call
 from app.service.definitions import apply, queues
-from app.service.tasks import submit, views
+from app.service.tasks.inspection import views
+from app.service.tasks.submission import submit
 from db import timestamps
 from tests.service.calls import execute_sql, submit_task
 

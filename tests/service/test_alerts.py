@@ -16,7 +16,7 @@ from app.service import alerts, board, registry, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.schedules import verbs
-from app.service.tasks import actions
+from app.service.tasks.changes import actions
 from app.service.undo import undo
 from db import timestamps
 from db.queries.history.operations import Actor

@@ -20,7 +20,7 @@ from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import apply, bookings, queues, slas
 from app.service.schedules import verbs
-from app.service.tasks import actions
+from app.service.tasks.changes import actions
 from db import schema, timestamps
 from db.engine import Database
 from db.lock_monitor import LockHolder

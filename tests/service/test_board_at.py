@@ -13,7 +13,7 @@ from app.errors import Usage
 from app.service import board_at, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import queues, slas
-from app.service.tasks import actions, retry
+from app.service.tasks.changes import actions, retry
 from db import timestamps
 from tests.service.calls import execute_sql, submit_task, to_stored_time
 from tests.service.conftest import Worker

@@ -10,7 +10,7 @@ from app.core.board import Board
 from app.service import board
 from app.service.context import Call
 from tests.service.calls import execute_sql, submit_task
-from tests.service.tasks.test_groups import submit_group
+from tests.service.tasks.submission.test_groups import submit_group
 
 
 async def read_board(call: Call) -> Board:

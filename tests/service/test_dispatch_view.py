@@ -10,7 +10,8 @@ import pytest
 from app.service import board, dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import pages, submit, views
+from app.service.tasks.inspection import pages, views
+from app.service.tasks.submission import submit
 from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view
 from tests.service.calls import execute_sql, submit_task
 

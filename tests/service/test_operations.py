@@ -116,7 +116,7 @@ async def test_entries_older_than_since_are_left_out(ann_call: Call):
 async def test_one_call_is_one_batch_over_several_transactions(
     ann_call: Call, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("app.service.tasks.apply.BATCH_SIZE", 10)
+    monkeypatch.setattr("app.service.tasks.changes.apply.BATCH_SIZE", 10)
     await registry.call_verb(ann_call, "submit.lines", {"text": '{"argv": ["true"]}\n' * 25})
     answer = await registry.call_verb(
         ann_call, "set", {"select": {"queue": "default"}, "fields": {"priority": 3}}

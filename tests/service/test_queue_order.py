@@ -11,7 +11,8 @@ from app.errors import Usage
 from app.service import dispatch_view, queue_order
 from app.service.context import Call
 from app.service.definitions import apply, queues
-from app.service.tasks import actions, views
+from app.service.tasks.changes import actions
+from app.service.tasks.inspection import views
 from app.service.undo import undo
 from tests.service.calls import execute_sql, submit_task
 

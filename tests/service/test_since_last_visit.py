@@ -6,7 +6,7 @@ import time
 
 from app.service import board, since_last_visit
 from app.service.context import Call
-from app.service.tasks import actions
+from app.service.tasks.changes import actions
 from tests.service.calls import submit_task
 
 

@@ -13,7 +13,7 @@ from app.errors import NotFound, Refused, Usage
 from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas
-from app.service.tasks import detail
+from app.service.tasks.inspection import detail
 from app.service.undo import undo
 from db import timestamps
 from db.maintenance.slow_queries import SLOW, WAIT

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.board import Board
-from app.service.tasks.pages import COLUMNS
+from app.service.tasks.inspection.pages import COLUMNS
 from app.tui.rows.groups import make_entry
 from tests.tui import boards, fake_home
 from tests.tui.boards import MINUTE, NOW

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.definitions import toml_yaml
-from app.service.tasks.pages import COLUMNS
+from app.service.tasks.inspection.pages import COLUMNS
 from tests.tui import boards, fake_what_if
 from tests.tui.boards import HOUR, MINUTE, NOW, G
 from tests.tui.fake_runtime import (

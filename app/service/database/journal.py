@@ -173,7 +173,9 @@ def _build_living_run(
 
 
 def _make_name(argv: tuple[str, ...]) -> str:
-    from app.service.tasks import default_names  # The import is slow, and few callers need it.
+    from app.service.tasks.submission import (
+        default_names,  # The import is slow, and few callers need it.
+    )
 
     return default_names.make_name(argv)
 

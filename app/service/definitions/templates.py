@@ -18,7 +18,7 @@ from app.service import notifications
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.places import Place, read_places, require_fit
-from app.service.tasks.submit import DEFAULT_QUEUE
+from app.service.tasks.submission.submit import DEFAULT_QUEUE
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads

@@ -1,6 +1,6 @@
 """Stored changes of schedules: checks of a definition, and the next fire time that follows.
 
-Parameters of templates are checked outside of the writer (`app.service.tasks.resolution`).
+`app.service.tasks.submission.resolution` checks parameters of templates outside of the writer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from app.service.schedules import firing
 from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup
 from app.service.tasks.places import Place, require_fit
-from app.service.tasks.resolution import Resolutions, resolve_task
-from app.service.tasks.submit import DEFAULT_QUEUE, SubmitBatch, choose_named
+from app.service.tasks.submission.resolution import Resolutions, resolve_task
+from app.service.tasks.submission.submit import DEFAULT_QUEUE, SubmitBatch, choose_named
 from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules

@@ -20,10 +20,15 @@ from app.core.task_spec import TaskSpec
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, Problem, Storage
 from app.service.schedules import rules as schedule_rules
-from app.service.tasks import number_file
-from app.service.tasks.batch_dependencies import DependencyEdge
-from app.service.tasks.resolution import Resolutions, TemplateChangedError, resolve, run_resolved
-from app.service.tasks.submit import Origin, SubmitBatch
+from app.service.tasks.submission import number_file
+from app.service.tasks.submission.batch_dependencies import DependencyEdge
+from app.service.tasks.submission.resolution import (
+    Resolutions,
+    TemplateChangedError,
+    resolve,
+    run_resolved,
+)
+from app.service.tasks.submission.submit import Origin, SubmitBatch
 from db import timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine

@@ -31,7 +31,7 @@ from app.service.context import Call
 from app.service.schedules import changes
 from app.service.schedules import rules as schedule_rules
 from app.service.schedules.changes import UNCHANGED
-from app.service.tasks.resolution import Resolutions
+from app.service.tasks.submission.resolution import Resolutions
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules

@@ -24,8 +24,9 @@ from app.service.definitions.templates import require_template
 from app.service.schedules import changes, firing, views, watchers
 from app.service.schedules import rules as schedule_rules
 from app.service.schedules.changes import UNCHANGED, require_schedule
-from app.service.tasks import lookup, number_file
-from app.service.tasks.resolution import Resolutions, run_resolved
+from app.service.tasks import lookup
+from app.service.tasks.submission import number_file
+from app.service.tasks.submission.resolution import Resolutions, run_resolved
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules

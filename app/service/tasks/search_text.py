@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from app.core.filter_query import fold_case
-from app.service.tasks import views
+from app.service.tasks.inspection import views
 from db.rows import TaskRow
 
 MAX_COMMAND_LENGTH = 4_000

@@ -10,7 +10,7 @@ from app.core.text import diff
 from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
 from app.service.operations import describe_later_change, make_has_changed
-from app.service.tasks import actions, apply, setting_checks, work
+from app.service.tasks.changes import actions, apply, setting_checks, work
 from app.service.tasks.places import Place, read_places
 from db.engine import Connection
 from db.queries import reads

@@ -24,9 +24,11 @@ from app.errors import Conflict
 from app.service import dispatch_view, limit_view
 from app.service.context import Call
 from app.service.dispatch_view import get_cache
-from app.service.tasks import actions, lookup, views
+from app.service.tasks import lookup
+from app.service.tasks.changes import actions
+from app.service.tasks.inspection import views
 from app.service.tasks.places import Place, get_totals, read_places, read_shared
-from app.service.tasks.resolution import Resolutions, run_resolved
+from app.service.tasks.submission.resolution import Resolutions, run_resolved
 from app.service.what_if import rules, submissions
 from app.service.what_if.rules import Rules, RuleSubject
 from app.service.what_if.settings import (

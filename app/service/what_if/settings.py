@@ -14,8 +14,8 @@ from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
 from app.service.definitions import queues
-from app.service.tasks import actions
-from app.service.tasks.option_values import TOTAL, validate
+from app.service.tasks.changes import actions
+from app.service.tasks.changes.option_values import TOTAL, validate
 
 RESOURCES = "resources"
 FIELDS: Mapping[str, Sequence[str]] = {

@@ -17,10 +17,10 @@ from app.errors import NOT_SUBMITTED, Problem, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.dispatch_view import RunTimeCache
-from app.service.tasks import json_lines, submit
-from app.service.tasks.batch_dependencies import DependencyEdge
 from app.service.tasks.places import Place
-from app.service.tasks.resolution import Resolutions
+from app.service.tasks.submission import json_lines, submit
+from app.service.tasks.submission.batch_dependencies import DependencyEdge
+from app.service.tasks.submission.resolution import Resolutions
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads

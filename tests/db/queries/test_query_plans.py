@@ -19,7 +19,9 @@ from app.runtime import periodic
 from app.runtime.dispatcher import Dispatcher, KeeperEvents
 from app.service import board
 from app.service.context import Call
-from app.service.tasks import actions, detail, lookup, views
+from app.service.tasks import lookup
+from app.service.tasks.changes import actions
+from app.service.tasks.inspection import detail, views
 from db import raw_sql, timestamps
 from db.engine import Database, create_write_engine
 from db.queries import reads

@@ -18,7 +18,7 @@ from app.core.ids import make_uuid7
 from app.errors import Conflict
 from app.home import database_presence, setup
 from app.service import sla_evaluation
-from app.service.tasks import actions
+from app.service.tasks.changes import actions
 from db import schema, timestamps
 from db.engine import create_write_engine
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Storage

@@ -19,7 +19,8 @@ from typing import Any
 from app.runtime.dispatcher import Dispatcher
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, submit
+from app.service.tasks.changes import actions
+from app.service.tasks.submission import submit
 from app.service.undo import undo
 from db.engine import Database
 from db.queries.tasks import pending_parents, transitions

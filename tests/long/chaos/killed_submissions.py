@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.ids import make_uuid7
-from app.service.tasks import bulk, submit
+from app.service.tasks.submission import bulk, submit
 from db.engine import Database
 from db.queries import reads
 from tests.service.calls import execute_sql, open_call, reopen_call

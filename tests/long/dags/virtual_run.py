@@ -17,7 +17,7 @@ from app.runtime.run_verdict import judge_run
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import submit
+from app.service.tasks.submission import submit
 from db import timestamps
 from db.engine import Connection
 from db.queries.tasks import transitions

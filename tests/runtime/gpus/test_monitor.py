@@ -14,7 +14,7 @@ from app.runtime.gpus.monitor import GpuMonitor
 from app.service import gpus
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import views
+from app.service.tasks.inspection import views
 from tests.runtime.conftest import FakeKeeper
 from tests.service.calls import execute_sql, submit_task
 

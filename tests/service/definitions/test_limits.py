@@ -11,7 +11,8 @@ from app.errors import NotFound, Refused, Usage
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import apply, limits, queues
-from app.service.tasks import submit, views
+from app.service.tasks.inspection import views
+from app.service.tasks.submission import submit
 from app.service.undo import undo
 from tests.service.calls import execute_sql, list_operations, submit_task
 

@@ -10,7 +10,8 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
-from app.service.tasks import actions, views
+from app.service.tasks.changes import actions
+from app.service.tasks.inspection import views
 from app.service.undo import undo
 from db import host
 from tests.service.calls import execute_sql, list_operations, submit_task

@@ -15,7 +15,8 @@ from app.service import alerts, board, sla_evaluation
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
 from app.service.schedules import verbs
-from app.service.tasks import actions, retry, submit
+from app.service.tasks.changes import actions, retry
+from app.service.tasks.submission import submit
 from app.service.undo import undo
 from db.queries.rules import alerts as db_alerts
 from db.queries.rules import sla_cursor

@@ -15,7 +15,7 @@ from app.service.context import RuntimeHandle
 from app.service.definitions import apply, queues, slas
 from app.service.rules import checkins
 from app.service.schedules import verbs as schedules
-from app.service.tasks import actions
+from app.service.tasks.changes import actions
 from db.queries.scheduling import run_history
 from tests.service.calls import execute_sql
 from tests.service.rules.virtual_home import VirtualHome, make_conditions

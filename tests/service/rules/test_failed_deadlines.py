@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.service.rules import replay
-from app.service.tasks import actions, retry
+from app.service.tasks.changes import actions, retry
 from db import timestamps
 from db.queries.tasks import transitions
 from tests.service.rules.virtual_home import VirtualHome

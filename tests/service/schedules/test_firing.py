@@ -16,7 +16,9 @@ from app.service import operations
 from app.service.definitions import templates
 from app.service.schedules import firing, verbs
 from app.service.schedules.rules import build_rules
-from app.service.tasks import actions, number_file, views
+from app.service.tasks.changes import actions
+from app.service.tasks.inspection import views
+from app.service.tasks.submission import number_file
 from db import host, timestamps
 from db.queries import schedules
 from db.rows import ScheduleRow

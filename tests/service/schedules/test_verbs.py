@@ -11,7 +11,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import registry
 from app.service.definitions import templates
 from app.service.schedules import verbs
-from app.service.tasks.views import show
+from app.service.tasks.inspection.views import show
 from db import timestamps
 from db.queries import schedules
 from tests.service.calls import execute_sql, list_operations

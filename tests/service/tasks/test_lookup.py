@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from app.errors import Conflict, NotFound, Problem, Usage
 from app.service.context import Call
-from app.service.tasks import actions, lookup
+from app.service.tasks import lookup
+from app.service.tasks.changes import actions
 from db.rows import TaskRow
 from tests.service.calls import submit_task
 

@@ -12,7 +12,7 @@ import pytest
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import registry
 from app.service.context import Call
-from app.service.tasks import views
+from app.service.tasks.inspection import views
 from app.service.undo import undo
 from db.queries.history.operations import Actor
 from tests.service.calls import count_other_writes, execute_sql, submit_task

@@ -11,7 +11,7 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service.context import Call
 from app.service.definitions import queues, slas
 from app.service.registry import VERBS, call_verb
-from app.service.tasks import submit
+from app.service.tasks.submission import submit
 from tests.service.calls import execute_sql, submit_task
 
 

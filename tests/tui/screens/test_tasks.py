@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from app.core import filter_query
 from app.errors import NotFound
-from app.service.tasks.pages import COLUMNS
+from app.service.tasks.inspection.pages import COLUMNS
 from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.tasks import MAX_ROWS, TasksScreen

@@ -1,0 +1,1 @@
+"""Verbs that change tasks or their runs."""

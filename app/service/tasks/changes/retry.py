@@ -1,0 +1,285 @@
+"""Retry of ended tasks, with the tasks that were cancelled because of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.core import task_spec
+from app.core.scheduling.reasons import PARENT_ENDINGS
+from app.core.text.sanitize import sanitize
+from app.core.verb_states import VERB_STATES, WAITING_STATES
+from app.errors import Conflict, Problem, Usage
+from app.service.context import Call
+from app.service.tasks import lookup
+from app.service.tasks.changes import setting_checks
+from app.service.tasks.changes.apply import (
+    Ids,
+    Select,
+    apply_to_tasks,
+    format_number,
+    get_uuids,
+    is_nothing,
+    make_note,
+)
+from app.service.tasks.changes.option_values import ENDS, validate
+from app.service.tasks.lookup import AnyTask
+from app.service.tasks.places import read_places
+from db import timestamps
+from db.engine import Connection
+from db.maintenance import quarantine
+from db.queries import reads
+from db.queries.tasks import dependencies, pending_parents, task_fields, transitions
+from db.states import ENDED, FAILED, TaskStatus
+
+STOP_WAIT = 5.0
+"""Seconds that a retry waits for tasks that are being cancelled."""
+
+
+async def retry(
+    call: Call,
+    *,
+    ids: Ids = None,
+    select: Select = None,
+    again: bool = False,
+    ends: dict[str, float] | None = None,
+    with_dependents: bool = False,
+    failed: bool = False,
+    fields: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Retry ended tasks, successful ones only with `again`, and with new `fields` if given.
+
+    `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
+    refused. With `with_dependents`, the tasks that were cancelled because of these wait for them
+    again, also if these were retried before or succeeded meanwhile. With `failed`, only tasks that
+    failed, timed out or were lost run again; of a group these are the usual ones.
+    """
+    expected = validate("ends", ENDS, ends or {})
+    await _wait_for_stops(call, ids)
+    requests = await call.db.read(Requests, fields or {})
+    pending = {*await call.db.read(pending_parents.list_uuids)}
+    leaders = list[str]()
+
+    def may(row: AnyTask) -> None:
+        if with_dependents and (left := _describe_leader(row, again)):
+            leaders.append(row.uuid)
+            raise make_note(left)
+        if failed and row.status not in FAILED:
+            raise make_note(f"{format_number(row)} is {row.status}, not failed.")
+        if row.status not in ENDED:
+            raise Conflict(
+                f"{format_number(row)} is {row.status}: only a task that has ended runs again."
+            )
+        _refuse_pending(row, pending)
+        refuse_other_end(row, expected)
+        if row.status == TaskStatus.SUCCEEDED and not again:
+            raise Conflict(
+                f"{format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
+                f" {row.number}"
+            )
+        refuse_unreadable(row)
+        requests.check(row)
+
+    notes: list[str] = []
+
+    def act(c: Connection, rows: list[AnyTask]) -> None:
+        uuids = get_uuids(rows)
+        leaders.extend(uuids)
+        requests.write(c, uuids)
+        failed_parents = dependencies.list_failed_parents(c, uuids)
+        transitions.retry(c, uuids, call.by)
+        if not with_dependents:
+            cancelled = dependencies.list_cancelled_children(c, uuids)
+            notes.extend(_describe_left_cancelled(rows, *cancelled))
+        notes.extend(_describe_failed_parents(failed_parents))
+
+    states = (*VERB_STATES["retry"], *(("succeeded",) if again and not failed else ()))
+    report = await apply_to_tasks(call, "retry", ids, select, may, act, states=states)
+    report["notes"] += notes
+    if with_dependents:
+        leaders += await call.db.read(_list_others_of_groups, ids)
+        _add_report(report, await _retry_dependants(call, leaders))
+    return report
+
+
+async def _wait_for_stops(call: Call, ids: Ids) -> None:
+    """Wait briefly for the end of tasks that are being cancelled, so that they can be retried."""
+    if call.live is None or not ids:
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_WAIT):
+            async for _ in call.live.watch_changes():
+                if not await call.db.read(_has_stopping, ids):
+                    return
+
+
+def _has_stopping(c: Connection, ids: Ids) -> bool:
+    try:
+        uuids = {*lookup.find_all(c, [ids] if isinstance(ids, (str, int)) else ids or ())}
+    except Problem:
+        return False  # told by the retry itself
+    return any(run.status == "stopping" and run.task_id in uuids for run in reads.list_running(c))
+
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    "cpu": TypeAdapter(task_spec.Cpu),
+    "memory": TypeAdapter(task_spec.Size),
+    "timeout": TypeAdapter(task_spec.Timeout | None),
+}
+
+
+class Requests:
+    """New values of `cpu`, `memory` and `timeout` of tasks that run again."""
+
+    def __init__(self, c: Connection, fields: Mapping[str, Any]) -> None:
+        if unknown := [*fields.keys() - _FIELDS.keys()]:
+            raise Usage(f'retry cannot change "{sanitize(unknown[0])}". Nothing was changed.')
+        self._values = {name: validate(name, _FIELDS[name], fields[name]) for name in fields}
+        self._places = read_places(c) if fields else {}
+
+    def check(self, row: AnyTask) -> None:
+        """Raise Problem if the pool of a task can never hold the request."""
+        setting_checks.refuse_early_signal(row, self._values)
+        setting_checks.refuse_misfit(self._places, row, self._values)
+
+    def write(self, c: Connection, uuids: Sequence[str]) -> None:
+        """Store what changes of these tasks."""
+        if self._values:
+            task_fields.update_tasks(c, uuids, self._values)
+
+
+def _describe_leader(row: AnyTask, again: bool) -> str | None:
+    """Return why a task itself does not run again, only those that were cancelled with it."""
+    if row.status == TaskStatus.SUCCEEDED and not again:
+        return f"{format_number(row)} succeeded, so it does not run again."
+    return None if row.status in ENDED else f"{format_number(row)} is {row.status} already."
+
+
+_OTHER_STATES = ("succeeded", "running", *WAITING_STATES)
+
+
+def _list_others_of_groups(c: Connection, ids: Ids) -> list[str]:
+    """Return the uuids of tasks of these groups that do not fail now, but may have failed."""
+    idents = [ids] if isinstance(ids, (str, int)) else ids or ()
+    named = [word for word in idents if lookup.has_groups([word])]
+    return lookup.resolve_uuids(c, named, None, _OTHER_STATES)[0] if named else []
+
+
+async def _retry_dependants(call: Call, leaders: Sequence[str]) -> dict[str, Any]:
+    """Let the tasks that were cancelled because of these wait for them again.
+
+    A task with another parent that failed stays cancelled.
+    """
+
+    def may(row: AnyTask) -> None:
+        if row.status != TaskStatus.CANCELLED:
+            raise make_note(f"{format_number(row)} is {row.status} already.")
+        refuse_unreadable(row)
+
+    def act(c: Connection, rows: list[AnyTask]) -> None:
+        transitions.retry(c, get_uuids(rows), call.by, keeps_parents=True)
+
+    uuids = await call.db.read(dependencies.list_cancelled_with, leaders)
+    if not uuids:
+        return {"done": [], "refused": [], "notes": []}
+    report = await apply_to_tasks(call, "retry", uuids, None, may, act)
+    back = [row for row in report["done"] if row["status"] != TaskStatus.CANCELLED]
+    left = [f"#{row['number']}" for row in report["done"] if row["status"] == TaskStatus.CANCELLED]
+    if left:
+        are = "stays" if len(left) == 1 else "stay"
+        more = [f"{len(left) - _MAX_NAMED:,} more"] if left[_MAX_NAMED:] else []
+        report["notes"].append(
+            f"{_join_with_and([*left[:_MAX_NAMED], *more])} {are} cancelled: another task that"
+            f" {'it waits' if len(left) == 1 else 'they wait'} for did not succeed."
+        )
+    return {**report, "done": back}
+
+
+def _add_report(report: dict[str, Any], more: Mapping[str, Any]) -> None:
+    if more["done"] and not report["done"]:
+        report["notes"] = [note for note in report["notes"] if not is_nothing(note)]
+    for key in ("done", "refused", "notes"):
+        report[key] += more[key]
+
+
+def _refuse_pending(row: AnyTask, pending: Set[str]) -> None:
+    if row.uuid in pending:
+        raise Conflict(
+            f"{format_number(row)} has just ended, and its many dependants are still being"
+            " updated.",
+            f"In a few seconds: taskdeck retry {row.number}",
+        )
+
+
+def refuse_other_end(row: AnyTask, ends: Mapping[str, float]) -> None:
+    """Refuse a task that has ended again since the user confirmed."""
+    if row.uuid in ends and ends[row.uuid] != (
+        timestamps.to_unix(row.ended_at) if row.ended_at else 0.0
+    ):
+        ended = row.status.replace("_", " ")
+        raise Conflict(
+            f"{format_number(row)} has ended again meanwhile ({ended}), so it was left alone:"
+            " check it, then repeat."
+        )
+
+
+_MAX_NAMED = 10
+"""Maximum number of tasks named in a note."""
+
+
+def _describe_left_cancelled(
+    rows: Sequence[AnyTask], numbers: Sequence[int], are_all: bool
+) -> list[str]:
+    """Note the tasks that were cancelled together with these and stay cancelled."""
+    if not numbers:
+        return []
+    shown = [f"#{number}" for number in numbers[:_MAX_NAMED]]
+    if numbers[_MAX_NAMED:]:
+        least = "" if are_all else "at least "
+        shown.append(f"{least}{len(numbers) - _MAX_NAMED:,} more")
+    again = " ".join(str(row.number) for row in rows[:_MAX_NAMED])
+    again += " …" if rows[_MAX_NAMED:] else ""
+    whom = format_number(rows[0]) if len(rows) == 1 else "them"
+    were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
+    return [
+        f"{_join_with_and(shown)} {were} cancelled with {whom} and {stay} cancelled."
+        f" To run {too} too: taskdeck retry --with-dependents {again}"
+    ]
+
+
+def _join_with_and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
+    """Note the tasks that run although a parent did not succeed."""
+    said = [
+        f"#{row.number} runs anyway: #{row.parent}, which it depends on,"
+        f" {PARENT_ENDINGS[row.status]}."
+        for row in failed_parents[:_MAX_NAMED]
+    ]
+    return said + (
+        [f"and {len(failed_parents) - _MAX_NAMED:,} more like this."]
+        if failed_parents[_MAX_NAMED:]
+        else []
+    )
+
+
+def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
+    """Raise Conflict if parts of a task are unreadable, or if it `lacks_environment`."""
+    unreadable_parts = [
+        *quarantine.find_lost_values(row.launch),
+        *(["environment"] if lacks_environment else []),
+    ]
+    if unreadable_parts:
+        has_ended = row.status in ENDED
+        raise Conflict(
+            f"{format_number(row)} stays {row.status if has_ended else 'held'}: its"
+            f" {' and '.join(unreadable_parts)} cannot be read.",
+            f"Submit it again{'' if has_ended else f', then: taskdeck cancel {row.number}'}. "
+            f"Readable parts: taskdeck show --json {row.number}",
+        )

@@ -1,0 +1,1 @@
+"""Verbs that show tasks, groups and flows, and why tasks wait."""

@@ -1,0 +1,1 @@
+"""Submission of tasks: resolution, checks, dependencies, storage."""
