@@ -67,7 +67,9 @@ def test_a_status_without_alerts_loads_only_what_it_shows(lazy_runtime: RuntimeP
     lazy_runtime.start()
     loaded = list_modules_of_command(["status"], lazy_runtime.home)
 
-    assert loaded.isdisjoint({"shutil", "app.cli.commands.alerts", "app.cli.commands.task_actions"})
+    assert loaded.isdisjoint(
+        {"shutil", "app.cli.commands.definitions.alerts", "app.cli.commands.tasks.task_actions"}
+    )
 
 
 RUNTIME_COMMANDS = (

@@ -28,12 +28,13 @@ PARTICIPLE = re.compile(
 
 COVERING_TESTS = {
     "tests/runtime/test_dispatcher.py": "runtime/first_tasks core/slurm/variables",
-    "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime,wait} cli/selection",
+    "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime}"
+    " cli/commands/tasks/wait cli/selection",
     "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/home/backups",
     "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
     " db/queries/home/{home_identity,replicas} db/restore/replica_file",
-    "tests/acceptance/test_notify.py": "cli/commands/notify",
+    "tests/acceptance/test_notify.py": "cli/commands/definitions/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/tasks/inspection/test_flow.py": "db/queries/tasks/flows",
@@ -52,14 +53,14 @@ COVERING_TESTS = {
     "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",
     "tests/acceptance/test_terminal_kinds.py": "tui/terminal/{app_internals,capabilities,driver}"
     " tui/themes",
-    "tests/cli/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
-    " cli/commands/{queues,slas,templates}",
+    "tests/cli/test_definition_group.py": "cli/commands/definitions/{alerts,apply_export,pools}"
+    " cli/commands/definitions/{queues,slas,templates}",
     "tests/cli/commands/test_demo.py": "cli/demo/workload",
-    "tests/cli/commands/test_logs.py": "cli/several_logs",
-    "tests/cli/commands/test_show.py": "cli/group_format cli/commands/{instances,why}"
+    "tests/cli/commands/tasks/test_logs.py": "cli/several_logs",
+    "tests/cli/commands/tasks/test_show.py": "cli/group_format cli/commands/tasks/{instances,why}"
     " core/text/left_text",
     "tests/cli/status/test_watch.py": "cli/status/line cli/commands/status",
-    "tests/cli/commands/test_submit.py": "cli/submission/*",
+    "tests/cli/commands/tasks/test_submit.py": "cli/submission/*",
     "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",
     "tests/cli/completion/test_zsh_fish.py": "cli/completion/scripts",
     "tests/cli/test_output.py": "cli/{styles,table_layout,tsv}",
@@ -76,7 +77,7 @@ COVERING_TESTS = {
     "tests/service/rules/test_levels.py": "service/rules/trails",
     "tests/service/rules/test_replay.py": "service/rules/past",
     "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins,rule_changes}"
-    " service/rules/rule_pass db/queries/rules/checkins cli/commands/checkin"
+    " service/rules/rule_pass db/queries/rules/checkins cli/commands/definitions/checkin"
     " service/schedules/watchers",
     "tests/service/definitions/test_slas.py": "service/rules/zone_hints service/sla_evaluation",
     "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",
@@ -116,7 +117,7 @@ COVERING_TESTS = {
     "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
     "tests/runtime/test_output_copier.py": "db/queries/tasks/run_outputs",
     "tests/service/test_usage.py": "db/queries/history/usage",
-    "tests/cli/commands/test_what_if.py": "core/scheduling/what_if_words",
+    "tests/cli/commands/tasks/test_what_if.py": "core/scheduling/what_if_words",
     "tests/service/what_if/test_forecast.py": "service/what_if/{rules,settings,submissions}",
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",
     "tests/runtime/test_restore_advice.py": "home/restore_advice",

@@ -66,7 +66,7 @@ class RunLog:
         self._pending = b""
         self._is_complete = False
         if last is not None:
-            from app.cli.commands.logs import read_tail
+            from app.cli.commands.tasks.logs import read_tail
 
             self._pending = read_tail(run, last)
             self._at = _get_size(run["path"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands.test_task_actions import make_bulk_answer
+from tests.cli.commands.tasks.test_task_actions import make_bulk_answer
 
 PREVIEW: dict[str, Any] = {
     "tasks": [{"number": 12, "name": "etl", "status": "running", "grace": 5.0}],

@@ -69,7 +69,7 @@ def test_an_internal_error_is_one_line(fake_runtime, cli):
     said = cli("ls")
 
     assert said.code == 1 and said.err.startswith(
-        "taskdeck: internal error: KeyError: 'lines' (cli/commands/ls.py, line "
+        "taskdeck: internal error: KeyError: 'lines' (cli/commands/tasks/ls.py, line "
     )
 
 

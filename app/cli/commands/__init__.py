@@ -1,1 +1,1 @@
-"""The commands, one module each, named as typed."""
+"""The commands, one module each, named as typed; those of the runtime stand beside the folders."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import definition_group, output, time_format
-from app.cli.commands.task_actions import report_results
+from app.cli.commands.tasks.task_actions import report_results
 from app.cli.parser import (
     AGE,
     LIMIT,

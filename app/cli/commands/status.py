@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output, styles, time_format
-from app.cli.commands import pools, queues
+from app.cli.commands.definitions import pools, queues
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.cli.table_layout import Column, Line, Span, format_table
 from app.core.text import units
@@ -111,7 +111,7 @@ def _format_alerts(found: list[dict[str, Any]]) -> tuple[list[Column], list[list
     """Return the columns and rows of the alerts, without their ids."""
     if not found:
         return [], []
-    from app.cli.commands import alerts  # 1 ms, of which most calls need nothing
+    from app.cli.commands.definitions import alerts  # 1 ms, of which most calls need nothing
 
     return alerts.COLUMNS[1:], [alerts.format_alert_row(alert)[1:] for alert in found]
 

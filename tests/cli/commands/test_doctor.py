@@ -17,7 +17,7 @@ import pytest
 from app.errors import Problem, Storage, Usage
 from app.health import processes, procfs
 from db.errors import OlderDatabase
-from tests.cli.commands.test_show import STATUS
+from tests.cli.commands.tasks.test_show import STATUS
 from tests.runtime_process import RuntimeProcess, wait_until
 
 PROCESS_PAIR = {"pid": os.getpid(), "guard_pid": os.getppid()}

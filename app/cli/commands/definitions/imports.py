@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from app.cli import output, time_format, user_crontab
-from app.cli.commands.apply_export import read_bytes
+from app.cli.commands.definitions.apply_export import read_bytes
 from app.cli.parser import Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize, truncate

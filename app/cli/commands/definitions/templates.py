@@ -191,7 +191,7 @@ def _read_parameters(args: Args) -> Any:
     """Return the JSON Schema given inline or in the file after @."""
     if args.parameters is None:
         return None
-    from app.cli.commands.apply_export import read_text
+    from app.cli.commands.definitions.apply_export import read_text
     from app.core.strict_json import DuplicateKeyError, load_json
 
     text = read_text(args.parameters[1:])[0] if args.parameters.startswith("@") else args.parameters

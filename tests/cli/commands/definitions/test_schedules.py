@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.cli.commands import schedules
+from app.cli.commands.definitions import schedules
 from app.cli.parser import Parser
 from app.cli.submission.options import add_submit_options
 from app.errors import Usage

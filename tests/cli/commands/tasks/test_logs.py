@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from app.cli import several_logs
-from app.cli.commands import logs
+from app.cli.commands.tasks import logs
 from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 

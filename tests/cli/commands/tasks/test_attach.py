@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.cli.commands import attach
+from app.cli.commands.tasks import attach
 from app.errors import Conflict, Refused
-from tests.cli.commands.test_logs import make_log_answer
+from tests.cli.commands.tasks.test_logs import make_log_answer
 from tests.cli.terminal_command import run_on_terminal
 from tests.runtime_process import RuntimeProcess, run_command
 

@@ -7,8 +7,8 @@ import re
 import shlex
 
 from app.cli import definition_group, output, styles, time_format
-from app.cli.commands.submit import check_argv
-from app.cli.commands.task_actions import report_results
+from app.cli.commands.tasks.submit import check_argv
+from app.cli.commands.tasks.task_actions import report_results
 from app.cli.parser import (
     CPU,
     DURATION,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import definition_group, output, styles, time_format
-from app.cli.commands.notify import describe_delivery
+from app.cli.commands.definitions.notify import describe_delivery
 from app.cli.parser import (
     TIMEOUT,
     Args,

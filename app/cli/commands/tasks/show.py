@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from app.cli import output, styles, time_format
-from app.cli.commands.instances import DEVICES, format_gpus, format_usage
+from app.cli.commands.tasks.instances import DEVICES, format_gpus, format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.notifications.notices import describe_recipient
@@ -78,7 +78,7 @@ def _query_wait(session: CommandContext, task: dict[str, Any]) -> dict[str, Any]
     """Return the reasons of a waiting task as `why`, and its expected start as `starts`."""
     if task["status"] in (*ENDED, "running"):
         return {"why": []}
-    from app.cli.commands.why import format_start
+    from app.cli.commands.tasks.why import format_start
 
     answer = session.call("why", ids=[task["uuid"]])[0]
     starts = format_start(answer) if answer.get("expected_start") else ""

@@ -78,7 +78,7 @@ def _format_task(task: dict[str, Any]) -> list[Line]:
 def _format_last_line(task: dict[str, Any]) -> list[Line]:
     if not task.get("last_lines"):
         return []
-    from app.cli.commands.show import get_last_lines
+    from app.cli.commands.tasks.show import get_last_lines
 
     room = output.get_room()
     return [

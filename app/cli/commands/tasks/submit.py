@@ -89,13 +89,13 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
 
             print_logs(session, [stored[0]["group"]], True, None)
         elif args.follow:
-            from app.cli.commands.logs import follow
+            from app.cli.commands.tasks.logs import follow
 
             follow(session, stored[0]["number"])
         numbers = [row["number"] for row in stored]
         return _wait_for_tasks(session, numbers) if args.wait or args.follow else 0
     except KeyboardInterrupt:
-        from app.cli.commands.wait import print_continues
+        from app.cli.commands.tasks.wait import print_continues
 
         print_continues([row["number"] for row in stored])
         raise
@@ -373,7 +373,7 @@ def _print_spans_and_wait(
         output.flush()
         return _wait_for_tasks(session, numbers) if args.wait else 0
     except KeyboardInterrupt:
-        from app.cli.commands.wait import print_continues
+        from app.cli.commands.tasks.wait import print_continues
 
         print_continues(numbers)
         raise
@@ -524,7 +524,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
 
 
 def _wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
-    from app.cli.commands.wait import wait_for_tasks
+    from app.cli.commands.tasks.wait import wait_for_tasks
 
     return wait_for_tasks(session, numbers)
 

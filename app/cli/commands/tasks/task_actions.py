@@ -269,7 +269,7 @@ def _collect_work(args: Args) -> dict[str, Any]:
         raise Usage(f"give only one of -- COMMAND and -c. {unchanged}")
     found: dict[str, Any] = {}
     if args.command is not None:
-        from app.cli.commands.submit import check_argv
+        from app.cli.commands.tasks.submit import check_argv
 
         found["argv"] = check_argv(args.command, unchanged, "set ID")
     if args.script is not None:

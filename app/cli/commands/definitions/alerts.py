@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from app.cli import definition_group, output, styles, time_format
-from app.cli.commands.notify import describe_delivery
-from app.cli.commands.task_actions import report_results
+from app.cli.commands.definitions.notify import describe_delivery
+from app.cli.commands.tasks.task_actions import report_results
 from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options, make_type
 from app.cli.submission.options import parse_at
 from app.cli.table_layout import Column, Span

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.commands.ls import FIELDS as LISTED
+from app.cli.commands.tasks.ls import FIELDS as LISTED
 from app.core.text.sanitize import measure_width
 from tests.acceptance.terminal import Terminal
 from tests.cli.builders import make_group, make_list_answer, make_past_time, make_run, make_task

@@ -7,8 +7,8 @@ from functools import partial
 from threading import Thread
 
 from app.cli import output
-from app.cli.commands.logs import follow
-from app.cli.commands.send import PIECE, POLL_INTERVAL, send_piece
+from app.cli.commands.tasks.logs import follow
+from app.cli.commands.tasks.send import PIECE, POLL_INTERVAL, send_piece
 from app.cli.parser import Args, Command, Parser, add_task_ids, make_type
 from app.client import Client
 from app.core.text import units

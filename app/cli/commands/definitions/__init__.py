@@ -1,0 +1,1 @@
+"""Commands about definitions, limits, reservations, alerts and channels."""
