@@ -97,6 +97,7 @@ COVERING_TESTS = {
     "tests/tui/screens/test_filter_actions.py": "tui/rows/groups",
     "tests/service/tasks/inspection/test_group_views.py": "db/search/folded"
     " service/tasks/inspection/group_page",
+    "tests/tui/screens/test_flow.py": "tui/rows/flow",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",

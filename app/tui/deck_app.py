@@ -116,6 +116,10 @@ class DeckApp(AppHost, Protocol):
         """Open a group by its number."""
         ...
 
+    def open_flow(self, ident: str) -> None:
+        """Open the tree of a group, or of the tasks around a task."""
+        ...
+
     def open_log(self, ident: str) -> None:
         """Open the log of a task."""
         ...

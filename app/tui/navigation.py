@@ -260,6 +260,12 @@ class Navigation(BaseApp):
 
         self.push_screen(GroupScreen(self.client_factory, number))
 
+    def open_flow(self, ident: str) -> None:
+        """Open the tree of a group, or of the tasks around a task."""
+        from app.tui.screens.flow import FlowScreen
+
+        self.push_screen(FlowScreen(self.client_factory, ident))
+
     def open_log(self, ident: str) -> None:
         """Open the log of a task."""
         from app.tui.screens.log import LogScreen

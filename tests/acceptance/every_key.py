@@ -40,6 +40,7 @@ from app.tui.screens.dialogs.text_prompt import TextPromptScreen
 from app.tui.screens.dialogs.topics import TopicListScreen, TopicScreen
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.edit_form import EditScreen
+from app.tui.screens.flow import FlowScreen
 from app.tui.screens.history import HistoryScreen
 from app.tui.screens.log import LogScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen
@@ -325,6 +326,7 @@ VISITS = (
         DocumentView,
         ((":", "a command, a queue"), ("database\r", "Slow statements")),
     ),
+    Visit("a flow", FlowScreen, Table, (*RUNNING, ("C", r"(?s)\A *Flow .*▌"))),
     Visit("usage", UsageScreen, DocumentView, (("U", r"(?s)Usage.*By queue"),)),
     Visit("what if", WhatIfScreen, DocumentView, (("I", r"(?s)What if.*Before and after"),)),
     Visit("operations", OperationsScreen, Table, (("O", r"(?s)\A *O Operations.*▌"),)),

@@ -103,6 +103,37 @@ def make_board() -> Board:
     )  # fmt: skip
 
 
+def make_step(number: int, name: str, status: str, depth: int, **values: Any) -> Row:
+    """Return a task of a flow, as the verb `flow` answers it."""
+    return {
+        "uuid": UUID.format(number), "number": number, "name": name, "status": status,
+        "depth": depth, "queue": "gpu", "priority": 0, "front": 0, "attempts": 1,
+        "created_at": format_timestamp(45 * MINUTE), "started_at": None, "ended_at": None,
+        "reason": None, "seconds": None, "after": [], "critical": False,
+    } | values  # fmt: skip
+
+
+def make_flow() -> Row:
+    """Return a workflow that runs: a chain with a branch that failed."""
+    began = {"started_at": format_timestamp(40 * MINUTE)}
+    ended = began | {"ended_at": format_timestamp(30 * MINUTE)}
+    tasks = [
+        make_step(1200, "fetch", "succeeded", 0, **ended, seconds=10 * MINUTE, critical=True),
+        make_step(1201, "quality-control of all the reads", "failed", 1, **ended, seconds=40.0,
+            after=[{"number": 1200, "kind": "success"}], reason="exit 1"),
+        make_step(1204, "tell", "queued", 2, after=[{"number": 1201, "kind": "failure"}]),
+        make_step(1202, "align", "running", 1, **began, seconds=60 * MINUTE, critical=True,
+            after=[{"number": 1200, "kind": "success"}]),
+        make_step(1203, "call variants", "blocked", 2, seconds=20 * MINUTE, critical=True,
+            after=[{"number": 1201, "kind": "any"}, {"number": 1202, "kind": "success"}]),
+    ]  # fmt: skip
+    return {
+        "group": "g14", "name": "variants", "is_complete": True, "tasks": tasks,
+        "statuses": {"succeeded": 1, "failed": 1, "queued": 1, "running": 1, "blocked": 1},
+        "critical_seconds": 90 * MINUTE, "left_seconds": 40 * MINUTE,
+    }  # fmt: skip
+
+
 def make_groups_home(folder: Path) -> FakeRuntime:
     """Return the runtime of a busy home with two groups."""
     review = fake_home.REVIEW | {
@@ -119,7 +150,7 @@ def make_groups_home(folder: Path) -> FakeRuntime:
         "rows": [[row[name] for name in COLUMNS] for row in members],
     }  # fmt: skip
     runtime = fake_home.make_busy_home(
-        folder, browse=answer_browse, review=review, group_tasks=page
+        folder, browse=answer_browse, review=review, group_tasks=page, flow=make_flow()
     )
     runtime.board = make_board()
     return runtime

@@ -73,8 +73,8 @@ def test_no_full_screen_redefines_a_key_of_the_app():
 
 
 def test_a_comma_is_a_key_and_keys_can_be_swapped():
-    assert validate_keys({"deck.earlier": "C", "task.log": ","}, "config.toml") == {
-        "deck.earlier": "C",
+    assert validate_keys({"deck.earlier": "H", "task.log": ","}, "config.toml") == {
+        "deck.earlier": "H",
         "task.log": "comma",
     }
     assert validate_keys({"task.log": "w", "task.why": "l"}, "config.toml") == {

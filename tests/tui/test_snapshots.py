@@ -92,6 +92,7 @@ ROUTES: dict[str, Route] = {
     "tasks": make_key_route("5"),
     "tasks-unfolded": make_key_route("5", "m"),
     "group": make_direct_route(lambda app: app.open_group(12)),
+    "flow": make_direct_route(lambda app: app.open_flow("g14")),
     "tasks-filter": make_key_route("5", "/", "status:failed"),
     "tasks-none": make_key_route("5", "/", "zzz", "enter"),
     "task-running": make_task_route(1042),
@@ -147,7 +148,7 @@ ROUTES: dict[str, Route] = {
     "cancel": make_key_route("x"),
     "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
-GROUP_SCREENS = ("tasks-unfolded", "deck", "group")
+GROUP_SCREENS = ("tasks-unfolded", "deck", "group", "flow")
 """Screens of the home with groups only."""
 RULE_SCREENS = ("rule", "rule-deadline", "rule-forecast", "rule-several")
 """Screens of the home with rules of the general form only."""
@@ -188,7 +189,8 @@ CORE_SCREENS = (
 OTHER_SCREENS = tuple(
     screen
     for screen in ROUTES
-    if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS, "tasks-unfolded", "group", *CORE_SCREENS)
+    if screen
+    not in (*ONE_SIZE_ONLY, *RULE_SCREENS, "tasks-unfolded", "group", "flow", *CORE_SCREENS)
 )
 SMALL_SCREENS = (
     *CORE_SCREENS,

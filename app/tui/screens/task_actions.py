@@ -22,6 +22,7 @@ from app.core.board import (
     QueueEntry,
     RunningEntry,
 )
+from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import truncate_middle
 from app.errors import NotFound
@@ -67,6 +68,7 @@ class TaskActions(FilterActions, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "log", "Log", id="task.log"),
         Binding("w", "why", "Why it waits, or how it ended", id="task.why"),
+        Binding("C", "flow", "Chain: tree of dependencies, critical path", id="task.flow"),
         Binding("x", "cancel", "Cancel", id="task.cancel"),
         Binding("X", "signal", "Choose a signal", id="task.signal"),
         Binding("p", "pause", "Pause, resume, hold, release; queues too", id="task.pause"),
@@ -451,6 +453,13 @@ class TaskActions(FilterActions, Screen[None]):
             self.open_alert(self.table.item, "l")
         elif uuid := self._require_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
+
+    def action_flow(self) -> None:
+        """Show the tasks of a group, or those that wait for a task or it for them, as a tree."""
+        if groups := list_groups([self.table.item]):
+            self.deck.open_flow(format_group(groups[0].number))
+        elif uuid := self._require_task_uuid("C shows the tree"):
+            self.deck.open_flow(uuid)
 
     def action_why(self) -> None:
         """Explain why a task waits or how it ended, or why a queue or pool starts nothing.

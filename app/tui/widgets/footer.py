@@ -118,7 +118,7 @@ def list_deck_hints(
 
 READ_ONLY_KEYS = frozenset({
     "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape",
-    "tab", "left", "right", "up", "b", "i",
+    "tab", "left", "right", "up", "b", "i", "C",
     "o", "V", "m", "comma", "full_stop", "0",
 })  # fmt: skip
 """Keys that change nothing; `n` is the next match in a log."""

@@ -23,6 +23,11 @@ class FlowRow(NamedTuple):
     reason: str | None
     started_at: str | None
     ended_at: str | None
+    queue: str
+    priority: int
+    front: int
+    attempts: int
+    created_at: str
 
 
 class FlowEdge(NamedTuple):

@@ -79,8 +79,10 @@ def _build_row(
     row: FlowRow, depth: int, parents: Mapping[str, Sequence[FlowEdge]], seconds: float | None
 ) -> dict[str, Any]:
     return {
-        "number": row.number, "name": row.name, "status": row.status, "depth": depth,
-        "started_at": row.started_at, "ended_at": row.ended_at, "reason": row.reason,
+        "uuid": row.uuid, "number": row.number, "name": row.name, "status": row.status,
+        "depth": depth, "queue": row.queue, "priority": row.priority, "front": row.front,
+        "attempts": row.attempts, "created_at": row.created_at, "started_at": row.started_at,
+        "ended_at": row.ended_at, "reason": row.reason,
         "seconds": seconds,
         "after": [{"number": p.number, "kind": p.kind} for p in parents.get(row.uuid, ())],
     }  # fmt: skip

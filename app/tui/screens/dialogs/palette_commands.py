@@ -15,6 +15,7 @@ from app.tui.themes import THEMES
 SEARCH_WORDS = {
     "go('schedules')": "cron crontab timer timeline recurring repeat calendar",
     "go('usage')": "accounting hours gpu cpu by user tag template sreport sacct",
+    "flow": "flow workflow dag tree graph dependencies critical path",
     "what_if": "whatif suppose forecast simulate plan more gpus capacity",
     "go('database')": (
         "sizes backup restore cleanup retention replica check verify repair config settings stats"
