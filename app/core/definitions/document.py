@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from itertools import islice
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from app.core.json_types import is_array, is_object
 from app.core.notifications.notices import DEFAULT, NEVER
 from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, FiledSchedule
+from app.core.scheduling.bookings import is_booked_tag
 from app.core.scheduling.open_times import normalize_open
 from app.core.scheduling.order import format_ageing
 from app.core.schema import parameters
@@ -41,12 +42,16 @@ from app.core.task_spec import (
     Timeout,
 )
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
-from app.core.text.units import quote
+from app.core.text.units import parse_time, quote
 from app.errors import Problem, Usage
 
 MAX_FAULTS = 10
 MAX_DESCRIBED = 200
 """Faults that are described; more are only counted. Finding a nearest name takes 40 µs."""
+
+
+_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+"""The time from which durations would count, of which a file has none."""
 
 
 def _check_parameter_schema(value: Any) -> Any:
@@ -65,6 +70,23 @@ def _parse_severity(value: Any) -> int:
 
 def _omit_default(value: Any) -> Any:
     return None if value == DEFAULT else value
+
+
+def _parse_moment(value: Any) -> datetime:
+    """Return the moment of a time with its date, which is the same at each reading of a file."""
+    if not isinstance(value, str) or value.strip()[4:5] != "-":
+        needed = "a time with its date, such as 2026-01-31T08:00"
+        raise ValueError(f"must be {needed}, not {quote(f'{value}')}")
+    return parse_time(value, _ANY_MOMENT)
+
+
+def _check_tag(value: Any) -> Any:
+    if not isinstance(value, str) or not is_booked_tag(value):
+        raise ValueError(f"must be KEY=VALUE, such as team=a, not {quote(f'{value}')}")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_parse_moment)]
 
 
 class Definition(BaseModel):
@@ -105,6 +127,27 @@ class LimitDefinition(Definition):
     def _check_amounts(self) -> LimitDefinition:
         if self.running is self.cpu is self.memory is None and not self.resources:
             raise ValueError("a limit needs running, cpu, memory or resources")
+        return self
+
+
+class ReservationDefinition(Definition):
+    """A booking: amounts of a pool for the tasks of a tag, from a time to a time."""
+
+    pool: NameStr
+    tag: Annotated[str, BeforeValidator(_check_tag)]
+    begin: Moment = Field(alias="from")
+    end: Moment = Field(alias="to")
+    cpu: Cpu | None = None
+    memory: Size | None = None
+    resources: Resources | None = None
+    description: str | None = None
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> ReservationDefinition:
+        if self.end <= self.begin:
+            raise ValueError("to must be later than from")
+        if not (self.cpu or self.memory or self.resources):
+            raise ValueError("a reservation needs cpu, memory or resources")
         return self
 
 
@@ -161,6 +204,7 @@ KINDS: Mapping[str, type[BaseModel]] = {
     "resources": ResourceDefinition,
     "limits": LimitDefinition,
     "pools": PoolDefinition,
+    "reservations": ReservationDefinition,
     "queues": QueueDefinition,
     "templates": TemplateDefinition,
     "slas": SlaDefinition,
@@ -186,7 +230,7 @@ def read_tables(text: str, format: str = "toml") -> dict[Any, Any]:
     from app.core.definitions import toml_yaml
 
     tables = toml_yaml.read_document(text, format)
-    for kind in ("calendars", "schedules", "slas"):
+    for kind in ("calendars", "schedules", "slas", "reservations"):
         if is_object(tables) and kind in tables:
             tables = {**tables, kind: _format_dates(tables[kind])}
     return tables

@@ -13,6 +13,7 @@ from math import inf
 from typing import NamedTuple
 
 from app.core.scheduling.amounts import Amounts
+from app.core.text.sanitize import find_name_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class BookingBound:
         if need <= 0 or until <= self.begins_in or self.key.pool not in (None, pool):
             return 0.0
         return 0.0 if self.tags.intersection(task.subjects) else need
+
+
+def is_booked_tag(text: str) -> bool:
+    """Return True for a tag `KEY=VALUE` that a booking may be for."""
+    key, _, value = text.partition("=")
+    return bool(key.strip() and value) and not find_name_error(text.replace("/", "_"))
 
 
 def list_bounds(

@@ -23,13 +23,14 @@ from app.core.definitions.document import (
     validate_tables,
 )
 from app.core.schedules.definition import build_source
+from app.core.scheduling.amounts import Amounts
 from app.core.scheduling.resources import make_amounts
 from app.core.schema import secrets
 from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
 from app.service import name_hints
 from app.service.context import Call
-from app.service.definitions import queues, slas, templates
+from app.service.definitions import bookings, queues, slas, templates
 from app.service.notifications import note_commands_off, note_unknown_channels, require_usable
 from app.service.schedules import changes as schedule_changes
 from app.service.schedules import rules as schedule_rules
@@ -40,13 +41,17 @@ from db.engine import Connection
 from db.queries import definitions, reads, schedules
 from db.queries.history import operations
 from db.queries.rules import alerts
+from db.queries.scheduling import bookings as booking_queries
 from db.queries.scheduling import limits as limit_queries
 from db.queries.scheduling import resources
 from db.queries.scheduling.resources import parse_named
 from db.rows import ScheduleRow, TemplateRow
 from db.schema import Table
 
-_ORDER = ("slas", "resources", "limits", "pools", "queues", "templates", "calendars", "schedules")
+_ORDER = (
+    "slas", "resources", "limits", "pools", "reservations", "queues", "templates", "calendars",
+    "schedules",
+)  # fmt: skip
 """Kinds in order of dependency, referenced ones first."""
 MAX_AT_ONCE = 200
 """Changes stored in one transaction, of at most 0.3 ms each."""
@@ -54,6 +59,7 @@ _TABLES: Mapping[str, Table] = {
     "resources": schema.resources,
     "limits": schema.limits,
     "pools": schema.pools,
+    "reservations": schema.bookings,
     "queues": schema.queues,
     "templates": schema.templates,
     "slas": schema.slas,
@@ -116,6 +122,7 @@ async def apply(
     wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
     _check_actions(call, wanted)
+    _drop_ended(call, wanted)
     for kind in ("templates", "schedules"):
         note_unknown_channels(call, kind, {name: one.notify for name, one in wanted[kind].items()})
     changes = await (
@@ -131,6 +138,14 @@ async def apply(
     for hint in await call.db.read(_list_hints, changes):
         call.note(hint)
     return {"changes": [change.as_dict() for change in changes]}
+
+
+def _drop_ended(call: Call, wanted: Definitions) -> None:
+    """Leave out reservations that have ended, so that an old file stays usable."""
+    now = timestamps.utcnow()
+    for name in [name for name, one in wanted["reservations"].items() if one.end <= now]:
+        del wanted["reservations"][name]
+        call.note(f"reservations.{sanitize(name)} has ended and is left out.")
 
 
 def _check_actions(call: Call, wanted: Definitions) -> None:
@@ -240,6 +255,8 @@ def _store_if_unchanged(
     if operations.has_changed_definition(c, mark):
         return None
     for (kind, new), group in groupby(changes, key=lambda change: (change.kind, change.new)):
+        if new and kind == "reservations":
+            booking_queries.remove_ended(c)  # whose names are free
         if new:
             rows = {change.name: _complete_values(c, change) for change in group}
             definitions.create_all(c, _TABLES[kind], rows, by)
@@ -338,6 +355,8 @@ def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[
         return templates.to_columns(
             definition, build_definition(kind, definition.model_dump(by_alias=True))
         )
+    if kind == "reservations":
+        return bookings.to_columns(definition)
     values = definition.model_dump()
     if kind in ("pools", "limits"):
         values["resources"] = resources.to_text(values["resources"])
@@ -408,6 +427,7 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
         "slas": definitions.list_slas,
         "resources": resources.list_shared,
         "limits": limit_queries.list_rows,
+        "reservations": booking_queries.list_rows,
         "calendars": schedules.list_calendars,
         "schedules": schedules.list_all,
     }
@@ -422,6 +442,7 @@ def _check_references(
     names = {kind: [*dict.fromkeys([*wanted[kind], *found[kind]])] for kind in KINDS}
     for kind, key, owner in (
         ("pools", "sla", "slas"),
+        ("reservations", "pool", "pools"),
         ("queues", "pool", "pools"),
         ("templates", "queue", "queues"),
     ):
@@ -436,6 +457,7 @@ def _check_references(
             slas.check_actions(c, definition.actions, names["templates"], names["queues"])
     _check_pools(c, wanted)
     _check_room(c, wanted)
+    _check_bookings(c, wanted, found["reservations"])
 
 
 def _check_pools(c: Connection, wanted: Definitions) -> None:
@@ -460,15 +482,35 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
             templates.check_place(definition, places)
 
 
-def _map_places(c: Connection, wanted: Definitions) -> dict[str, Place]:
-    """Return {queue: its pool} once the file is applied."""
-    shared = dict(resources.read_totals(c)) | {
-        name: definition.total for name, definition in wanted["resources"].items()
-    }
-    totals = {row.name: get_totals(row) for row in reads.list_pools(c)} | {
+def _check_bookings(
+    c: Connection, wanted: Definitions, found: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Check that pools have enough for the reservations of the file, beside all others."""
+    if not wanted["reservations"]:
+        return
+    pools, shared = _list_wanted_totals(wanted)
+    totals = bookings.read_totals(c, pools, shared)
+    rows = {**found} | {n: bookings.to_columns(one) for n, one in wanted["reservations"].items()}
+    for name in wanted["reservations"]:
+        others = [row for other, row in rows.items() if other != name]
+        with _prefix_problems("reservations", name):
+            pool = totals[rows[name]["pool"]]
+            bookings.require_room(rows[name], others, pool, "Nothing was changed.")
+
+
+def _list_wanted_totals(wanted: Definitions) -> tuple[dict[str, Amounts], dict[str, float]]:
+    """Return the amounts of the pools and of the shared resources in a file."""
+    return {
         name: make_amounts(pool.total_cpu, pool.total_memory, pool.resources)
         for name, pool in wanted["pools"].items()
-    }
+    }, {name: definition.total for name, definition in wanted["resources"].items()}
+
+
+def _map_places(c: Connection, wanted: Definitions) -> dict[str, Place]:
+    """Return {queue: its pool} once the file is applied."""
+    own, of_all = _list_wanted_totals(wanted)
+    shared = dict(resources.read_totals(c)) | of_all
+    totals = {row.name: get_totals(row) for row in reads.list_pools(c)} | own
     pools = {name: Place(name, own, shared) for name, own in totals.items()}
     found = {row.name: pools[row.pool] for row in reads.list_queues(c)}
     return found | {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
@@ -493,6 +535,8 @@ def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
         return build_source(masked) | {"cwd": row["context"]["cwd"]}
     if kind == "slas":
         row = dict(row) | {"severity": row["priority"]}
+    if kind == "reservations":
+        row = bookings.to_source(row)
     if kind in ("pools", "limits"):
         row = dict(row) | {"resources": parse_named(row["resources"]) or None}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

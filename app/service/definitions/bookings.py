@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from app.core import task_spec
+from app.core.definitions.document import ReservationDefinition
 from app.core.scheduling.amounts import Amounts, can_fit
-from app.core.scheduling.bookings import MAX_OVERLAPPING
+from app.core.scheduling.bookings import MAX_OVERLAPPING, is_booked_tag
 from app.core.scheduling.resources import format_amount, make_amounts
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
@@ -65,8 +66,7 @@ async def create(
     free. Raise Refused if the pool has too little beside other bookings.
     """
     first, last = _parse_times(begin, end)
-    key, _, value = tag.partition("=")
-    if not key.strip() or not value or find_name_error(tag.replace("/", "_")):
+    if not is_booked_tag(tag):
         raise Usage(f"tag must be KEY=VALUE, such as team=a, not {units.quote(tag)}. {UNCHANGED}")
     if name is not None and (wrong := find_name_error(name)):
         raise Usage(f"name {wrong}. {UNCHANGED}")
@@ -80,7 +80,7 @@ async def create(
         "begins_at": timestamps.format_time(first), "ends_at": timestamps.format_time(last),
         "description": description,
     }  # fmt: skip
-    stored, known = await call.db.write(_store, name, row, _to_amounts(values), call.by)
+    stored, known = await call.db.write(_store, name, row, call.by)
     if tag not in known:
         call.note(f"no recent task has the tag {sanitize(tag)}.")
     coming = await ls(call)
@@ -133,7 +133,7 @@ def _to_amounts(values: Mapping[str, Any]) -> Amounts:
 
 
 def _store(
-    c: Connection, name: str | None, row: dict[str, Any], needs: Amounts, by: str
+    c: Connection, name: str | None, row: dict[str, Any], by: str
 ) -> tuple[str, Sequence[str]]:
     """Store a booking; return its name and the tags that recent tasks have."""
     queries.remove_ended(c)
@@ -142,43 +142,77 @@ def _store(
     if name in taken:
         raise Conflict(f"there is a reservation {sanitize(name or '')} already. {UNCHANGED}")
     name = name or next(f"r{n}" for n in range(1, len(taken) + 2) if f"r{n}" not in taken)
-    _require_room(c, row, needs, [one for one in others if one.pool == row["pool"]])
+    pools = {pool.name: pool for pool in reads.list_pools(c)}
+    if row["pool"] not in pools:
+        raise lookup.make_unknown_name("pool", row["pool"], list(pools))
+    require_room(row, [one._asdict() for one in others], read_totals(c)[row["pool"]])
     definitions.create(c, schema.bookings, name, row, by)
     return name, known_names.list_recent_tags(c)
 
 
-def _require_room(
-    c: Connection, row: Mapping[str, Any], needs: Amounts, others: Sequence[Any]
-) -> None:
-    """Raise Refused if a pool has less than this at a time, beside its other bookings."""
-    pools = {pool.name: pool for pool in reads.list_pools(c)}
-    if row["pool"] not in pools:
-        raise lookup.make_unknown_name("pool", row["pool"], list(pools))
-    bounds, pool = read_shared(c), sanitize(row["pool"])
-    totals = {**bounds.shared, **bounds.least, **get_totals(pools[row["pool"]])}
+def read_totals(
+    c: Connection, pools: Mapping[str, Amounts] | None = None, shared: Amounts | None = None
+) -> dict[str, Amounts]:
+    """Return {pool: what it can give}, with these totals instead of the stored ones."""
+    bounds = read_shared(c)
+    own = {pool.name: get_totals(pool) for pool in reads.list_pools(c)} | dict(pools or {})
+    of_all = {**bounds.shared, **(shared or {}), **bounds.least}
+    return {name: {**of_all, **totals} for name, totals in own.items()}
+
+
+def require_room(
+    row: Mapping[str, Any], others: Sequence[Mapping[str, Any]], totals: Amounts,
+    unchanged: str = UNCHANGED,
+) -> None:  # fmt: skip
+    """Raise Refused if a pool has less than this at a time, beside other bookings."""
+    pool = sanitize(row["pool"])
     same = [
-        one for one in others if one.begins_at < row["ends_at"] and row["begins_at"] < one.ends_at
+        one
+        for one in others
+        if one["pool"] == row["pool"]
+        and one["begins_at"] < row["ends_at"]
+        and row["begins_at"] < one["ends_at"]
     ]
-    for at in sorted({max(one.begins_at, row["begins_at"]) for one in same} | {row["begins_at"]}):
-        beside = [one for one in same if one.begins_at <= at < one.ends_at]
+    moments = {max(one["begins_at"], row["begins_at"]) for one in same} | {row["begins_at"]}
+    for at in sorted(moments):
+        beside = [one for one in same if one["begins_at"] <= at < one["ends_at"]]
         if len(beside) >= MAX_OVERLAPPING:
             raise Refused(
                 f"pool {pool} has {len(beside)} reservations at a time already, the maximum."
-                f" {UNCHANGED}"
+                f" {unchanged}"
             )
-        for name, need in needs.items():
+        for name, need in _to_amounts(_parse_row(row)).items():
             held = sum(_to_amounts(_parse_row(one)).get(name, 0.0) for one in beside)
             if not can_fit(need, totals.get(name, 0.0) - held):
                 whole = totals.get(name, 0.0)
                 total = f"{format_amount(name, whole)} {sanitize(name)}"
                 is_held = held and can_fit(need, whole)
                 rest = f", and {format_amount(name, held)} are reserved then" if is_held else ""
-                said = f"pool {pool} has {total} in all{rest}. {UNCHANGED}"
+                said = f"pool {pool} has {total} in all{rest}. {unchanged}"
                 raise Refused(said, "See: taskdeck reserve ls")
 
 
-def _parse_row(row: Any) -> dict[str, Any]:
-    return {"cpu": row.cpu, "memory": row.memory, "resources": parse_named(row.resources)}
+def _parse_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "resources": parse_named(row["resources"])}
+
+
+def to_columns(definition: ReservationDefinition) -> dict[str, Any]:
+    """Return the definition of a file by column names."""
+    return {
+        "pool": definition.pool, "tag": definition.tag, "cpu": definition.cpu or None,
+        "memory": definition.memory or None, "resources": to_text(definition.resources),
+        "begins_at": timestamps.format_time(definition.begin),
+        "ends_at": timestamps.format_time(definition.end),
+        "description": definition.description,
+    }  # fmt: skip
+
+
+def to_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row by the keys of a definitions file, with local times."""
+    begin, end = (
+        timestamps.parse_time(row[key]).astimezone().isoformat() for key in ("begins_at", "ends_at")
+    )
+    return {**row, "from": begin, "to": end, "resources": parse_named(row["resources"]) or None}
 
 
 async def rm(call: Call, *, name: str) -> dict[str, Any]:

@@ -171,7 +171,8 @@ def find_last_id(c: Connection) -> int:
 _CHANGED_DEFINITION = (
     "SELECT 1 FROM operations WHERE id > ? AND (+object GLOB 'queue *' OR +object GLOB 'pool *' OR"
     " +object GLOB 'template *' OR +object GLOB 'sla *' OR +object GLOB 'schedule *'"
-    " OR +object GLOB 'calendar *' OR +object GLOB 'limit *') LIMIT 1"
+    " OR +object GLOB 'calendar *' OR +object GLOB 'limit *' OR +object GLOB 'resource *'"
+    " OR +object GLOB 'reservation *') LIMIT 1"
 )
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from app.core.definitions.document import parse_document
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import dispatch_view
 from app.service.context import Call
-from app.service.definitions import bookings, queues
+from app.service.definitions import apply, bookings, queues
 from app.service.tasks.inspection import views
 from app.service.tasks.submission import submit
 from app.service.undo import undo
@@ -132,3 +133,82 @@ async def test_why_tells_a_booking_and_what_would_help(runtime_call: Call):
     assert reason["text"].startswith("3 gpu are reserved for team=a from ")
     assert reason["text"].endswith("a timeout below 2h would let it start now")
     assert ["taskdeck", "set", "1", "--timeout", "1h48m"] in [c["command"] for c in answer["cures"]]
+
+
+FILE = """
+[reservations.r1]
+pool = "default"
+tag = "team=a"
+from = 2026-11-30T09:00:00+01:00
+to = "2026-12-04T18:00+01:00"
+cpu = 2
+resources = { gpu = 3 }
+"""
+
+
+def list_changes(found: dict[str, Any]) -> list[str]:
+    return [one["change"] for one in found["changes"] if one["kind"] == "reservation"]
+
+
+async def test_a_file_makes_and_changes_bookings_that_undo_takes_back(call: Call):
+    assert list_changes(await apply.apply(call, text=FILE, dry_run=True)) == ["create"]
+    assert await bookings.ls(call) == []
+    assert list_changes(await apply.apply(call, text=FILE)) == ["create"]
+    (row,) = await bookings.ls(call)
+    assert (row["begins_at"], row["cpu"]) == ("2026-11-30T08:00:00.000000Z", 2.0)
+    assert list_changes(await apply.apply(call, text=FILE)) == ["same"]
+
+    found = await apply.apply(call, text=FILE.replace("gpu = 3", "gpu = 4"))
+    assert found["changes"][0]["fields"] == {"resources": ['{"gpu": 3}', '{"gpu": 4}']}
+    rows = await execute_sql(
+        call, "SELECT id FROM operations WHERE object = 'reservation r1' ORDER BY id DESC"
+    )
+    for (number,), expected in zip(rows, ([{"gpu": 3}], []), strict=True):
+        await undo.undo(call, ids=[number])
+        assert [one["resources"] for one in await bookings.ls(call)] == expected
+
+
+async def test_an_exported_booking_applies_as_before(call: Call):
+    await bookings.create(call, **GPUS | {"description": "exams", "memory": "1G"})
+
+    for format in ("toml", "yaml"):
+        text = await apply.export(call, format=format)
+        assert list_changes(await apply.apply(call, text=text, format=format)) == ["same"]
+
+
+async def test_an_old_file_leaves_out_what_has_ended(
+    runtime_call: Call, caller_notes: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    await apply.apply(runtime_call, text=FILE)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: datetime(2026, 12, 5, tzinfo=UTC))
+
+    assert list_changes(await apply.apply(runtime_call, text=FILE)) == []
+    assert caller_notes == ["reservations.r1 has ended and is left out."]
+    renewed = FILE.replace("2026-12-04", "2026-12-11")
+    assert list_changes(await apply.apply(runtime_call, text=renewed)) == ["create"]
+
+
+@pytest.mark.parametrize(
+    "old, new, text",
+    [("gpu = 3", "gpu = 5", "reservations.r1: pool default has 4 gpu in all. Nothing was changed"),
+     ('"default"', '"gpus"', 'reservations.r1: no pool "gpus"'),
+     ("2026-11-30T09:00:00+01:00", '"mon 09:00"', "reservations.r1: from must be a time with its"),
+     ("2026-12-04", "2026-11-04", "reservations.r1: to must be later than from"),
+     ("team=a", "team", "reservations.r1: tag must be KEY=VALUE"), ("to =", "until =", "needs to"),
+     ("cpu = 2\nresources = { gpu = 3 }", "", "needs cpu, memory or resources")],
+)  # fmt: skip
+async def test_a_wrong_booking_of_a_file_is_refused(call: Call, old: str, new: str, text: str):
+    with pytest.raises(Problem, match=text):
+        await apply.apply(call, text=FILE.replace(old, new))
+
+
+async def test_bookings_of_a_file_fit_together_and_into_its_pools(call: Call):
+    second = FILE.replace("r1", "r2").replace("gpu = 3", "gpu = 2")
+    pool = "[pools.default]\ntotal_cpu = 8\ntotal_memory = 1000\nresources = { gpu = 5 }\n"
+
+    with pytest.raises(Refused, match="4 gpu in all, and 2 are reserved then"):
+        await apply.apply(call, text=FILE + second)
+    await apply.apply(call, text=FILE + second + pool)
+
+    assert len(await bookings.ls(call)) == 2
+    assert len(parse_document(await apply.export(call))["reservations"]) == 2
