@@ -109,6 +109,7 @@ COVERING_TESTS = {
     " keeper/{marks,members,own_process,processes,programs,requests}"
     " keeper/{run,server,shared_state,signals,supervisor,system_calls}"
     " keeper/wire",
+    "tests/keeper/test_stop.py": "keeper/stops",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",

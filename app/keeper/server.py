@@ -26,7 +26,8 @@ from app.keeper.programs import StartError, format_bytes
 from app.keeper.requests import SpawnRequest, parse_run_id, parse_seconds
 from app.keeper.run import Run, make_ended_event, make_started_event
 from app.keeper.shared_state import SharedState
-from app.keeper.signals import send_signal, signal_marked_children
+from app.keeper.signals import send_signal
+from app.keeper.stops import Stops
 from app.keeper.supervisor import Supervisor
 from app.keeper.system_calls import EndedChild
 from app.keeper.wire import PROTOCOL, VERSION, JsonSocket
@@ -40,13 +41,11 @@ if TYPE_CHECKING:
 DEADLINE_GRACE = 2.0
 EARLY = -1.0  # agenda entry of the signal before a deadline
 IDLE_TIMEOUT = 60.0
-KILL_TIMEOUT = 10.0  # seconds under SIGKILL after which a tree with a dead leader is given up
 # seconds between memory samples of a job smaller than the keeper
 FIRST_SAMPLE, MAX_SAMPLE_PAUSE = 0.01, 300.0
 TRIM_GROWTH = 2048  # KiB of growth after which the keeper frees memory
 MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
-QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
 
@@ -66,9 +65,7 @@ class Keeper(Supervisor):
         # pause before a memory sample.
         self.timers: list[tuple[float, str, float]] = []
         self.signals: list[tuple[Run, int]] = []
-        self.stopping: dict[str, Run] = {}
-        self.sweep_at: float | None = None
-        self.pause = 0.0
+        self.stops = Stops(self.journal, guard, self.report)
         self.idle_since = time.monotonic()
         self.trim_above = 0
         self.supervise_all()
@@ -98,10 +95,7 @@ class Keeper(Supervisor):
         for run in self.journal.runs.values():
             if run.is_alive:
                 self.plan_deadline(run)
-            if "s" in run.records and run.segments[0].boot == self.journal.boot:
-                self.stopping[run.id] = run
-        if self.stopping:
-            self.sweep_stops()
+        self.stops.resume()
 
     def watch_orphan(self, run: Run) -> None:
         """Watch a run without a supervising parent, or mark it lost."""
@@ -137,27 +131,20 @@ class Keeper(Supervisor):
     def on_end(self, run: Run) -> None:
         """Report an ended run; during a stop, only when its whole tree is gone."""
         self.non_children.pop(run.id, None)
-        if run.id in self.stopping:
-            self.schedule_sweep()
+        if run.id in self.stops.runs:
+            self.stops.schedule_sweep()
         else:
             self.report(run)
 
     def reap_stranger(self, child: EndedChild) -> bool:
-        """Reap a stranger, which may be the last process of a stopping tree.
-
-        It may also have forked one that no sweep has seen.
-        """
-        if self.stopping:
-            mark = read_mark(child.pid)
-            for run in self.stopping.values():
-                if mark and run.mark == mark:
-                    run.quiet_sweeps = 0
-            self.schedule_sweep()
+        """Reap a stranger, which may belong to a stopping tree."""
+        if self.stops.runs:
+            self.stops.note_stranger(read_mark(child.pid))
         return super().reap_stranger(child)
 
     def is_idle(self) -> bool:
         """Return whether nothing is left to supervise."""
-        return not (self.shared_state.mine or self.non_children or self.stopping)
+        return not (self.shared_state.mine or self.non_children or self.stops.runs)
 
     def exit_if_unused(self) -> None:
         """Exit, and the guard with us, unless a client is connecting."""
@@ -178,7 +165,7 @@ class Keeper(Supervisor):
 
         Suspend of the machine is noticed within a minute.
         """
-        now, more = time.monotonic(), super().list_due_times() + [self.sweep_at]
+        now, more = time.monotonic(), super().list_due_times() + [self.stops.sweep_at]
         if self.timers:
             more.append(now + min(IDLE_TIMEOUT, self.timers[0][0] - read_boot_time()))
         if self.orphans:
@@ -194,8 +181,8 @@ class Keeper(Supervisor):
         self.check_orphans()
         self.send_signals()
         now = time.monotonic()
-        if self.sweep_at is not None and now >= self.sweep_at:
-            self.sweep_stops()
+        if self.stops.sweep_at is not None and now >= self.stops.sweep_at:
+            self.stops.sweep_stops()
         if self.clients or not self.is_idle():
             self.idle_since = now
         elif now >= self.idle_since + IDLE_TIMEOUT:
@@ -231,7 +218,7 @@ class Keeper(Supervisor):
             elif pause:
                 self.sample_memory(run, pause)
             elif "s" not in run.records:
-                self.begin_stop(run, "timeout", run.records["i"]["grace"])
+                self.stops.begin_stop(run, "timeout", run.records["i"]["grace"])
                 self.send_event({"is": "stopping", "run": run.id, "reason": "timeout"})
 
     def send_early(self, run: Run) -> None:
@@ -251,68 +238,6 @@ class Keeper(Supervisor):
         if run.sampled_peak <= run.inherited_peak:
             pause = min(2 * pause, MAX_SAMPLE_PAUSE)
             self.plan(read_boot_time() + pause, run, pause)
-
-    # -- stopping
-
-    def begin_stop(self, run: Run, reason: str, grace: float) -> None:
-        """Begin to stop a run with its whole tree."""
-        record = {"s": run.id, "reason": reason[:100], "grace": grace, "boot": read_boot_time()}
-        self.journal.record_fact_if_possible(run, "s", record)
-        self.stopping[run.id] = run
-        self.sweep_at, self.pause = 0.0, 0.0
-
-    def schedule_sweep(self) -> None:
-        """Schedule a sweep; changes at the same time share one."""
-        soon, self.pause = time.monotonic() + 0.005, 0.0
-        self.sweep_at = soon if self.sweep_at is None else min(self.sweep_at, soon)
-
-    def sweep_stops(self) -> None:
-        """Advance all stops once. The pause grows while nothing changes."""
-        began, now = time.monotonic(), read_boot_time()
-        found = find_members(self.stopping.values())
-        self.hunt_survivors(now)
-        for run in list(self.stopping.values()):
-            self.escalate_stop(run, found.get(run.id, {}), now)
-        took = time.monotonic() - began
-        ended = any("e" in run.records or now >= run.kill_at for run in self.stopping.values())
-        self.pause = max(0.01, min(0.25 if ended else 1.0, self.pause * 1.5), took * 4)
-        self.sweep_at = began + took + self.get_sweep_delay(now) if self.stopping else None
-
-    def get_sweep_delay(self, now: float) -> float:
-        """Return the seconds until the next sweep: the pause, or the end of the first grace."""
-        grace = min(run.kill_at for run in self.stopping.values()) - now
-        return min(self.pause, grace) if grace > 0 else self.pause
-
-    def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
-        """Send TERM and CONT first, KILL after the grace, and report the end."""
-        run.quiet_sweeps = 0 if tree or run.is_hunted else run.quiet_sweeps + 1
-        gone = run.quiet_sweeps >= QUIET_SWEEPS
-        if "e" in run.records and (gone or now > run.kill_at + KILL_TIMEOUT):
-            run.leftover_count = 0 if gone else max(len(tree), 1)
-            del self.stopping[run.id]
-            return self.report(run)
-        run.sampled_members = tree
-        if now >= run.kill_at:
-            send_signal(tree, signal.SIGKILL)
-        elif not run.is_term_sent:
-            run.is_term_sent = True
-            send_signal(tree, signal.SIGTERM)
-            send_signal(tree, signal.SIGCONT)
-
-    def hunt_survivors(self, now: float) -> None:
-        """Find what outlived the leaders of stops, and kill it once their grace is over."""
-        over = [run for run in self.stopping.values() if "e" in run.records and run.mark]
-        signals = {run.mark: signal.SIGKILL if now >= run.kill_at else 0 for run in over}
-        if signals:
-            known = {os.getpid(), self.guard, *(run.pid for run in self.journal.runs.values())}
-            found = signal_marked_children(signals, self.list_adopters(), known)
-            for run in over:
-                run.is_hunted = run.mark in found
-
-    def list_adopters(self) -> list[int]:
-        """Return the parents of orphans: us, the guard, and its parent after both were killed."""
-        guard = read_process(self.guard)
-        return [os.getpid(), self.guard, *([guard.parent] if guard else [])]
 
     # -- serving
 
@@ -390,7 +315,7 @@ class Keeper(Supervisor):
             return {"is": "refused", "run": run.id}
         return (
             make_ended_event(run)
-            if "e" in run.records and run.id not in self.stopping
+            if "e" in run.records and run.id not in self.stops.runs
             else make_started_event(run)
         )
 
@@ -520,8 +445,8 @@ class Keeper(Supervisor):
         run = self.journal.runs.get(parse_run_id(ask))
         if not run:
             self.report_failure(parse_run_id(ask), "unknown-run", "no such run")
-        elif run.is_alive or run.id in self.stopping:
-            self.begin_stop(run, reason, grace)
+        elif run.is_alive or run.id in self.stops.runs:
+            self.stops.begin_stop(run, reason, grace)
         else:
             self.report(run)
 
@@ -556,7 +481,7 @@ class Keeper(Supervisor):
     def on_forget(self, ask: dict[str, Any]) -> None:
         """Forget runs whose end the runtime has stored."""
         dropped = self.journal.forget_runs(
-            [str(run) for run in ask["runs"] if run not in self.stopping]
+            [str(run) for run in ask["runs"] if run not in self.stops.runs]
         )
         shared = [run.id for run in dropped if run.shared]
         if shared:
