@@ -95,6 +95,11 @@ class Journal:
             return self.runs.setdefault(runid, Run(runid))
         return self.runs.get(runid)
 
+    def find_living(self, runid: str) -> Run | None:
+        """Return the run of that id if it is alive."""
+        run = self.runs.get(runid)
+        return run if run and run.is_alive else None
+
     def disown_all(self) -> None:
         """Give all existing files to the guard; called in a new keeper."""
         for segment in self.segments.values():

@@ -7,7 +7,6 @@ run ends as `lost`.
 from __future__ import annotations
 
 import errno
-import heapq
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ import socket
 import struct
 import time
 
+from app.keeper.agenda import EARLY, Agenda
 from app.keeper.companion import start_companion
 from app.keeper.launch import Streams, delete_empty_log, open_log, start_program
 from app.keeper.log import describe_error, describe_fork_error
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# extra seconds: the runtime stops a run at its deadline, the keeper only if it fails to
-DEADLINE_GRACE = 2.0
-EARLY = -1.0  # agenda entry of the signal before a deadline
 IDLE_TIMEOUT = 60.0
 # seconds between memory samples of a job smaller than the keeper
 FIRST_SAMPLE, MAX_SAMPLE_PAUSE = 0.01, 300.0
@@ -61,9 +58,7 @@ class Keeper(Supervisor):
         # living runs that are not our children: the guard's, and orphans
         self.non_children: dict[str, Run] = {}
         self.orphans: dict[str, Run] = {}  # runs of dead supervisors
-        # By boot time: the run, and 0 for its deadline, EARLY for the signal before it, or the
-        # pause before a memory sample.
-        self.timers: list[tuple[float, str, float]] = []
+        self.agenda = Agenda(self.journal, self.count_living)
         self.signals: list[tuple[Run, int]] = []
         self.stops = Stops(self.journal, guard, self.report)
         self.idle_since = time.monotonic()
@@ -94,7 +89,7 @@ class Keeper(Supervisor):
         self.check_orphans()
         for run in self.journal.runs.values():
             if run.is_alive:
-                self.plan_deadline(run)
+                self.agenda.plan_deadline(run)
         self.stops.resume()
 
     def watch_orphan(self, run: Run) -> None:
@@ -166,8 +161,8 @@ class Keeper(Supervisor):
         Suspend of the machine is noticed within a minute.
         """
         now, more = time.monotonic(), super().list_due_times() + [self.stops.sweep_at]
-        if self.timers:
-            more.append(now + min(IDLE_TIMEOUT, self.timers[0][0] - read_boot_time()))
+        if self.agenda.timers:
+            more.append(now + min(IDLE_TIMEOUT, self.agenda.timers[0][0] - read_boot_time()))
         if self.orphans:
             more.append(now + 1)
         if not self.clients and self.is_idle():
@@ -188,31 +183,13 @@ class Keeper(Supervisor):
         elif now >= self.idle_since + IDLE_TIMEOUT:
             self.exit_if_unused()
 
-    def plan_deadline(self, run: Run) -> None:
-        """Put the deadline of a run, and the signal before it, on the agenda."""
-        if run.deadline is not None:
-            self.plan(run.deadline + DEADLINE_GRACE, run, 0)
-        if run.early_at is not None:
-            self.plan(run.early_at, run, EARLY)
-
-    def plan(self, at: float, run: Run, pause: float) -> None:
-        """Add an agenda entry. If the agenda has become long, remove the entries of ended runs."""
-        heapq.heappush(self.timers, (at, run.id, pause))
-        if len(self.timers) > 64 + 4 * (len(self.shared_state.mine) + len(self.non_children)):
-            self.timers = [entry for entry in self.timers if self.find_living(entry[1])]
-            heapq.heapify(self.timers)
-
-    def find_living(self, runid: str) -> Run | None:
-        """Return the run of that id if it is alive."""
-        run = self.journal.runs.get(runid)
-        return run if run and run.is_alive else None
+    def count_living(self) -> int:
+        """Return the number of living runs."""
+        return len(self.shared_state.mine) + len(self.non_children)
 
     def process_agenda(self) -> None:
         """Stop overdue runs, send early signals and take due memory samples."""
-        while self.timers and self.timers[0][0] <= read_boot_time():
-            _, runid, pause = heapq.heappop(self.timers)
-            if not (run := self.find_living(runid)):
-                continue
+        for run, pause in self.agenda.take_due():
             if pause == EARLY:
                 self.send_early(run)
             elif pause:
@@ -237,7 +214,7 @@ class Keeper(Supervisor):
         run.sampled_peak = max(run.sampled_peak, read_tree_peak(run.pid))
         if run.sampled_peak <= run.inherited_peak:
             pause = min(2 * pause, MAX_SAMPLE_PAUSE)
-            self.plan(read_boot_time() + pause, run, pause)
+            self.agenda.plan(read_boot_time() + pause, run, pause)
 
     # -- serving
 
@@ -423,9 +400,9 @@ class Keeper(Supervisor):
         found = read_process(pid)
         if found:
             self.journal.record_fact_if_possible(run, "p", run.make_pid_record(found))
-            self.plan(read_boot_time() + FIRST_SAMPLE, run, FIRST_SAMPLE)
+            self.agenda.plan(read_boot_time() + FIRST_SAMPLE, run, FIRST_SAMPLE)
         self.shared_state.mine[pid] = run
-        self.plan_deadline(run)
+        self.agenda.plan_deadline(run)
         self.report(run)
 
     def record_failed_start(self, run: Run, why: StartError) -> None:
@@ -458,7 +435,7 @@ class Keeper(Supervisor):
 
     def on_early(self, ask: dict[str, Any]) -> None:
         """Send the signal before the deadline now, once: the runtime has shortened the limit."""
-        if run := self.find_living(parse_run_id(ask)):
+        if run := self.journal.find_living(parse_run_id(ask)):
             self.send_early(run)
 
     def send_signals(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.keeper import journal, run, server, shared_state, wire
+from app.keeper import wire
 from app.version import VERSION
 from tests.runtime_process import is_alive, wait_until
 
@@ -382,17 +382,3 @@ def test_a_client_that_never_reads_delays_and_loses_nothing(keeper_home, tmp_pat
 
     assert keeper_home.find_known(run)["code"] == 7
     deaf.close()
-
-
-def test_timers_of_ended_runs_are_removed():
-    one = server.Keeper.__new__(server.Keeper)
-    one.shared_state, one.journal = (
-        shared_state.SharedState(None, journal.Journal(-1, "")),
-        journal.Journal(-1, ""),
-    )
-    one.timers, one.non_children = [], {}
-
-    for number in range(1000):
-        one.plan(1e9, run.Run(str(number)), 0)
-
-    assert len(one.timers) <= 64

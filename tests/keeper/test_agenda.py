@@ -1,7 +1,12 @@
-"""Tests of the signal before a deadline."""
+"""Tests of the agenda, and of the signal before a deadline."""
 
 import signal
 
+import pytest
+
+from app.keeper.agenda import Agenda
+from app.keeper.journal import Journal
+from app.keeper.run import Run
 from tests.runtime_process import wait_until
 
 SCRIPT = "trap 'echo checkpoint' USR1; echo up; while :; do sleep 0.01; done"
@@ -44,3 +49,13 @@ def test_a_run_that_stops_gets_no_early_signal(keeper_home):
     keeper_home.wait_for_event("ended", run)
 
     assert count_checkpoints(keeper_home, run) == 0
+
+
+@pytest.mark.unit
+def test_timers_of_ended_runs_are_removed():
+    agenda = Agenda(Journal(-1, ""), lambda: 0)
+
+    for number in range(1000):
+        agenda.plan(1e9, Run(str(number)), 0)
+
+    assert len(agenda.timers) <= 64
