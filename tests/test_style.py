@@ -105,10 +105,10 @@ COVERING_TESTS = {
     "tests/engines/test_engines.py": "engines/*",
     "tests/cli/commands/test_doctor.py": "health/left_processes",
     "tests/health/test_limits.py": "db/host",
-    "tests/keeper/test_spawn.py": "keeper/{guard,journal,journal_segment,keeper,launch,log}"
-    " keeper/{marks,members,own_process,processes,programs,requests}"
-    " keeper/{run,server,shared_state,signals,supervisor,system_calls}"
-    " keeper/wire",
+    "tests/keeper/test_spawn.py": "keeper/{guard,journal,journal_segment,keeper,keeper_role,launch}"
+    " keeper/{log,marks,members,own_process,processes,programs}"
+    " keeper/{requests,run,server,shared_state,signals,supervisor}"
+    " keeper/{system_calls,wire}",
     "tests/keeper/test_stop.py": "keeper/stops",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",

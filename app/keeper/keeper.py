@@ -11,6 +11,11 @@ below itself (see `run_supervisor`).
 * The keeper serves the runtime, starts runs, and enforces stops and deadlines, also for the
   guard's runs, since any process of the user may signal them. The guard only reaps the runs it
   inherited, records their exits and reports them to the keeper.
+
+Read in this order: `run.py` and `journal.py`, the facts about runs and where they are stored;
+`supervisor.py`, the base of both roles; `guard.py` and `keeper_role.py`, the roles; `launch.py` and
+`stops.py`, the start and the stop of a run. All are imported at the start, since an upgrade may
+replace the files while the process runs on.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ if __name__ == "__main__":  # as a program, the file finds its neighbours by its
 from app.keeper.companion import remove_dead_sockets
 from app.keeper.guard import Guard
 from app.keeper.journal import JOURNAL, Journal
+from app.keeper.keeper_role import Keeper
 from app.keeper.log import describe_error, describe_fork_error, log_message
 from app.keeper.marks import leave_marks
 from app.keeper.own_process import (
@@ -38,7 +44,6 @@ from app.keeper.own_process import (
 )
 from app.keeper.processes import read_file
 from app.keeper.programs import format_bytes
-from app.keeper.server import Keeper
 from app.keeper.shared_state import SharedState
 from app.keeper.system_calls import libc
 from app.keeper.wire import LOCK, LOG, SOCKET, JsonSocket
