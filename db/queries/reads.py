@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from sqlalchemy import Connection, Select, func, or_, select, text
+from sqlalchemy import Connection, Select, desc, func, literal_column, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import raw_sql, schema
@@ -622,8 +622,10 @@ def list_measurable(c: Connection) -> list[MeasurableRun]:
     return [MeasurableRun._make(row) for row in raw_sql.fetch_rows(c, _MEASURABLE)]
 
 
-def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
-    """Return the runs of a task, first attempt first; or all runs, newest first.
+def list_runs(
+    c: Connection, task: str | None = None, limit: int = 0, group: int | None = None
+) -> list[InstanceRow]:
+    """Return the runs of a task, first attempt first; or those of a group or all, newest first.
 
     A limit of 0 means all.
     """
@@ -633,7 +635,11 @@ def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[In
             InstanceRow._make(row)
             for row in c.execute(chosen.where(runs.c.task_id == task).order_by(runs.c.runid))
         ]
-    chosen = chosen.order_by(runs.c.runid.desc())
+    if group is None:
+        chosen = chosen.order_by(runs.c.runid.desc())
+    else:  # the plus keeps SQLite from reading all runs in this order
+        newest = desc(literal_column("+instances.runid"))
+        chosen = chosen.where(tasks.c.group_number == group).order_by(newest)
     return [InstanceRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
 
 

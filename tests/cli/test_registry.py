@@ -136,7 +136,7 @@ def test_the_overview_names_every_command_and_option_once(cli):
     [
         ("show", "[OPTION …] ID"),
         ("logs", "[OPTION …] ID …"),
-        ("instances", "[OPTION …] [ID …]"),
+        ("instances", "[OPTION …] [ID]"),
         ("pause", "[OPTION …] (ID … | FILTER …)"),
         ("cancel", "[OPTION …] (ID … | FILTER …)"),
     ],

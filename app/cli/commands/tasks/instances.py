@@ -43,9 +43,9 @@ FIELDS = (
 
 
 def list_runs(session: CommandContext, args: Args) -> int:
-    """List the runs of a task, or of all tasks."""
+    """List the runs of a task or a group, or of all tasks."""
     if len(args.ids) > 1:
-        raise Usage("instances takes at most one task.")
+        raise Usage("instances takes at most one task or group.")
     found = session.call("instances", id=args.ids[0] if args.ids else None, limit=args.limit)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
@@ -109,7 +109,7 @@ def format_result(run: dict[str, Any]) -> str:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help="show only runs of this task")
+    parser.add_option("ids", nargs="*", metavar="ID", help="show only runs of this task or group")
     parser.add_option(
         "--limit",
         type=LIMIT,
@@ -123,6 +123,10 @@ def _add_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "instances": Command(
-        "list runs", list_runs, _add_arguments, "  taskdeck instances 42", usage="[OPTION …] [ID …]"
+        "list runs",
+        list_runs,
+        _add_arguments,
+        "  taskdeck instances 42\n  taskdeck instances g12",
+        usage="[OPTION …] [ID]",
     )
 }

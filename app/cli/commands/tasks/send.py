@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from app.cli import definition_group, output
+from app.cli.commands.tasks import task_actions
 from app.cli.parser import Args, Command, Parser, add_json_options
+from app.core.task_groups import parse_group
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -28,15 +30,26 @@ def send(session: CommandContext, args: Args) -> int:
     if not args.words:
         raise Usage("send to which task? Give a number, then the text.", "List: taskdeck ls")
     task, *words = args.words
-    if words and words != ["-"]:
+    has_text = bool(words) and words != ["-"]
+    if parse_group(task) is not None and not has_text and not (args.eof and not words):
+        raise Usage(
+            "to a group goes a text, or --eof, not standard input. Nothing was sent.",
+            f"For example: taskdeck send {task} 'save now'",
+        )
+    if has_text:
         answer = _send_text(session, args, task, " ".join(words))
     elif words or not args.eof:
         answer = _send_input(session, args, task)
     else:
         answer = session.call("send", id=task, eof=True)
+    if "group" in answer:
+        return task_actions.report_results(args, answer, _format_answer)
+    return definition_group.print_result(args, answer, _format_answer(answer))
+
+
+def _format_answer(answer: dict[str, Any]) -> str:
     closed = ", input closed" if answer["closed"] else ""
-    text = f"#{answer['number']}: sent {answer['taken']:,} bytes{closed}"
-    return definition_group.print_result(args, answer, text)
+    return f"#{answer['number']}: sent {answer['taken']:,} bytes{closed}"
 
 
 def _send_text(session: CommandContext, args: Args, task: str, text: str) -> dict[str, Any]:
@@ -84,7 +97,7 @@ def _add_arguments(parser: Parser) -> None:
         "words",
         nargs="*",
         metavar="ID [TEXT]",
-        help="a task, and a text; without a text, or with -, standard input is sent",
+        help="a task or group, and a text; without a text, or with -, standard input is sent",
     )
     add("--no-newline", action="store_true", help="do not add a newline to the text")
     add("--eof", action="store_true", help="then close the input: the program sees its end")

@@ -412,13 +412,14 @@ def _add_retry_arguments(parser: Parser) -> None:
     add = parser.add_argument_group("new values").add_argument
     add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
     add("--memory", dest="to_memory", type=SIZE, metavar="SIZE")
+    add_resource_options(add)
     timeout = make_type(_parse_timeout)
     add("--timeout", dest="to_timeout", type=timeout, metavar="TIME", help="or none")
     _add_ids_or_filters(parser)
 
 
 def _collect_retry(args: Args) -> dict[str, Any]:
-    fields = _collect_values(args)
+    fields = _collect_values(args) | collect_resources(args)
     return (
         {"again": args.again}
         | ({"with_dependents": True} if args.with_dependents else {})
@@ -428,7 +429,7 @@ def _collect_retry(args: Args) -> dict[str, Any]:
 
 
 def _format_retry_result(row: dict[str, Any]) -> str:
-    changes = {name: row["changes"][name] for name in ("cpu", "memory", "timeout")
+    changes = {name: row["changes"][name] for name in ("cpu", "memory", "resources", "timeout")
                if name in row.get("changes", {})}  # fmt: skip
     return ", ".join(
         [_format_state(row), *(_format_change(name, *pair) for name, pair in changes.items())]

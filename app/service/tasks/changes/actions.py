@@ -21,7 +21,7 @@ from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.changes import setting_checks, work
+from app.service.tasks.changes import requests, setting_checks, work
 from app.service.tasks.changes.apply import (
     RECORDED_FIELDS,
     Ids,
@@ -44,7 +44,6 @@ from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import reads
-from db.queries.scheduling.resources import parse_named, to_text
 from db.queries.tasks import task_fields, transitions
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
@@ -543,14 +542,7 @@ def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) 
 def _write_settings(
     c: Connection, rows: Sequence[AnyTask], values: dict[str, Any], notice: Mapping[str, str]
 ) -> None:
-    plain = {name: value for name, value in values.items() if name != "resources"}
-    if plain:
-        task_fields.update_tasks(c, get_uuids(rows), plain)
-    if "resources" in values:
-        new = [
-            {"at": row.uuid, "resources": _join_resources(row, values)["resources"]} for row in rows
-        ]
-        task_fields.update_column(c, "resources", new)
+    requests.write_values(c, rows, values)
     if notice:
         task_fields.update_column(c, "notify", [_make_notice(row, notice) for row in rows])
 
@@ -583,17 +575,9 @@ def make_settable_check(
         setting_checks.refuse_oom_limit(row, values)
         if row.uuid in begun:
             setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
-        setting_checks.refuse_misfit(places, row, _join_resources(row, values))
+        setting_checks.refuse_misfit(places, row, requests.join_resources(row, values))
 
     return may
-
-
-def _join_resources(row: AnyTask, values: dict[str, Any]) -> dict[str, Any]:
-    """Return new values with the named resources of a task as stored; others of them stay."""
-    if "resources" not in values:
-        return values
-    joined = {**parse_named(row.resources), **values["resources"]}
-    return values | {"resources": to_text(joined)}
 
 
 def parse_field(name: str, value: Any) -> Any:

@@ -16,7 +16,7 @@ from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.changes import setting_checks
+from app.service.tasks.changes import requests, setting_checks
 from app.service.tasks.changes.apply import (
     Ids,
     Select,
@@ -33,7 +33,7 @@ from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads
-from db.queries.tasks import dependencies, pending_parents, task_fields, transitions
+from db.queries.tasks import dependencies, pending_parents, transitions
 from db.states import ENDED, FAILED, TaskStatus
 
 STOP_WAIT = 5.0
@@ -60,7 +60,7 @@ async def retry(
     """
     expected = validate("ends", ENDS, ends or {})
     await _wait_for_stops(call, ids)
-    requests = await call.db.read(Requests, fields or {})
+    new = await call.db.read(NewRequests, fields or {})
     pending = {*await call.db.read(pending_parents.list_uuids)}
     leaders = list[str]()
 
@@ -82,14 +82,14 @@ async def retry(
                 f" {row.number}"
             )
         refuse_unreadable(row)
-        requests.check(row)
+        new.check(row)
 
     notes: list[str] = []
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
         uuids = get_uuids(rows)
         leaders.extend(uuids)
-        requests.write(c, uuids)
+        new.write(c, rows)
         failed_parents = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
         if not with_dependents:
@@ -128,12 +128,13 @@ def _has_stopping(c: Connection, ids: Ids) -> bool:
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     "cpu": TypeAdapter(task_spec.Cpu),
     "memory": TypeAdapter(task_spec.Size),
+    "resources": TypeAdapter(task_spec.Resources),
     "timeout": TypeAdapter(task_spec.Timeout | None),
 }
 
 
-class Requests:
-    """New values of `cpu`, `memory` and `timeout` of tasks that run again."""
+class NewRequests:
+    """New requests and timeouts of tasks that run again."""
 
     def __init__(self, c: Connection, fields: Mapping[str, Any]) -> None:
         if unknown := [*fields.keys() - _FIELDS.keys()]:
@@ -144,12 +145,11 @@ class Requests:
     def check(self, row: AnyTask) -> None:
         """Raise Problem if the pool of a task can never hold the request."""
         setting_checks.refuse_early_signal(row, self._values)
-        setting_checks.refuse_misfit(self._places, row, self._values)
+        setting_checks.refuse_misfit(self._places, row, requests.join_resources(row, self._values))
 
-    def write(self, c: Connection, uuids: Sequence[str]) -> None:
+    def write(self, c: Connection, rows: Sequence[AnyTask]) -> None:
         """Store what changes of these tasks."""
-        if self._values:
-            task_fields.update_tasks(c, uuids, self._values)
+        requests.write_values(c, rows, self._values)
 
 
 def _describe_leader(row: AnyTask, again: bool) -> str | None:

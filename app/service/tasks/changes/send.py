@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from app.errors import Conflict, Refused
+from app.core import task_groups
+from app.errors import Conflict, Problem, Refused
 from app.service.companions import CompanionConnection
 from app.service.context import Call
 from app.service.tasks import lookup
 from db.engine import Connection
 from db.queries import reads
-from db.rows import TaskRow
-from db.states import ACTIVE, WAITING, RunStatus
+from db.queries.tasks import groups
+from db.rows import GroupRow, TaskRow
+from db.states import ACTIVE, WAITING, RunStatus, TaskStatus
 
 MAX_TEXT = 64 * 1024
 """Bytes of one call: what a pipe holds."""
@@ -38,8 +40,10 @@ async def send(
 
     Return the bytes that were written and those that the program has not read. Of a text of more
     than 4 KiB, a part may be written; nothing waits for the program. With `whole`, raise Conflict
-    unless all was written.
+    unless all was written. For a group, return {group, done, refused} of its running tasks.
     """
+    if lookup.has_groups([id]) and (group := await call.db.read(lookup.find_group, id)):
+        return await _send_to_group(call, group, text, eof)
     data = text.encode("utf-8", "surrogateescape")
     if len(data) > MAX_TEXT:
         raise Refused(f"a text has {len(data):,} bytes, but at most {MAX_TEXT:,} are sent at once.")
@@ -57,6 +61,23 @@ async def send(
         raise _make_closed_error(found.task) from None
     if whole and answer["taken"] < len(data):
         raise _make_full_error(answer, len(data))
+    return answer
+
+
+async def _send_to_group(call: Call, group: GroupRow, text: str, eof: bool) -> dict[str, Any]:
+    """Write a text to each running task of a group. Raise Conflict if none runs."""
+    name = task_groups.format_group(group.number)
+    running = await call.db.read(groups.list_uuids, group.number, [TaskStatus.RUNNING])
+    if not running:
+        raise Conflict(
+            f"no task of {name} runs. Nothing was sent.", f"Its tasks: taskdeck ls {name}"
+        )
+    answer: dict[str, Any] = {"group": name, "done": [], "refused": []}
+    for uuid in running:
+        try:
+            answer["done"].append(await send(call, id=uuid, text=text, eof=eof, whole=True))
+        except Problem as problem:
+            answer["refused"].append(lookup.make_refusal(problem, uuid))
     return answer
 
 

@@ -526,14 +526,14 @@ def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
 async def list_instances(
     call: Call, *, id: str | int | None = None, limit: int = 50
 ) -> list[dict[str, Any]]:
-    """Return the runs of one task, or the newest of all."""
+    """Return the runs of one task, or the newest of a group or of all tasks."""
 
     def read(c: Connection) -> list[InstanceRow]:
-        return (
-            reads.list_runs(c, lookup.find_task(c, id).uuid)
-            if id is not None
-            else reads.list_runs(c, limit=limit)
-        )
+        if id is None:
+            return reads.list_runs(c, limit=limit)
+        if group := lookup.find_group(c, id):
+            return reads.list_runs(c, group=group.number, limit=limit)
+        return reads.list_runs(c, lookup.find_task(c, id).uuid)
 
     return [run_to_dict(row) for row in await call.db.read(read)]
 

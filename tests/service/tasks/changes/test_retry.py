@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from app.errors import Usage
 from app.service.context import Call
+from app.service.definitions import queues
 from app.service.tasks.changes import actions, apply, retry
 from app.service.tasks.submission import submit
 from tests.service.calls import execute_sql, submit_task
@@ -74,6 +77,22 @@ async def test_tasks_run_again_with_changed_requests(call: Call, worker):
     assert await read_statuses(call) == ["failed", "queued"]
     with pytest.raises(Usage, match='cannot change "name"'):
         await retry.retry(call, ids=[1], fields={"name": "x"})
+
+
+async def test_a_task_runs_again_with_other_named_resources(call: Call, worker):
+    await queues.pool_set(call, name="default", resources={"gpu": 4, "tape": 1})
+    await submit_task(call, resources={"gpu": 1, "tape": 1})
+    await worker.run(1, 1)
+
+    refused = await retry.retry(call, ids=[1], fields={"resources": {"gpu": 5}})
+    done = await retry.retry(call, ids=[1], fields={"resources": {"gpu": 2}})
+
+    assert "5 gpu" in refused["refused"][0]["message"]
+    (row,) = done["done"]
+    assert [json.loads(named) for named in row["changes"]["resources"]] == [
+        {"gpu": 1, "tape": 1},
+        {"gpu": 2, "tape": 1},
+    ]
 
 
 @pytest.mark.parametrize("ids", [[1], ["g1"]])

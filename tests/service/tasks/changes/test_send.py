@@ -52,6 +52,21 @@ def test_an_attempt_has_an_input_of_its_own(shared_runtime: RuntimeProcess):
     assert shared_runtime.wait_for_end(task)[0]["status"] == "succeeded"
 
 
+def test_a_group_gets_a_text_in_all_running_tasks(shared_runtime: RuntimeProcess):
+    reads = {"argv": ["head", "-n1"], "stdin": True}
+    places = shared_runtime.call("submit", tasks=[reads, reads | {"hold": True}], env={},
+                                 group={"argv": ["head"]})  # fmt: skip
+    group, first = places[0]["group"], str(places[0]["number"])
+    shared_runtime.wait_for_status(first, "running")
+
+    answer = shared_runtime.call("send", id=group, text="x\n")
+
+    assert [row["number"] for row in answer["done"]] == [int(first)] and not answer["refused"]
+    assert shared_runtime.wait_for_end(first)[0]["status"] == "succeeded"
+    assert f"no task of {group} runs" in get_refusal(shared_runtime, group)
+    shared_runtime.call("cancel", ids=[group])
+
+
 def test_an_input_that_is_not_open_is_refused_with_the_reason(shared_runtime: RuntimeProcess):
     plain, held = (
         shared_runtime.submit("sleep", "60"),

@@ -18,6 +18,7 @@ from app.service.definitions import limits, queues
 from app.service.tasks import lookup
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
+from app.service.tasks.submission import submit
 from db import timestamps
 from db.queries.scheduling.run_history import RunSeconds
 from db.rows import InstanceRow, TaskRow
@@ -272,6 +273,17 @@ async def test_runs_are_listed_for_one_task_and_for_all(call: Call, worker):
     assert [row["runid"] for row in await views.list_instances(call)] == [second, first]
     assert [row["runid"] for row in await views.list_instances(call, id=1)] == [first]
     assert [row["runid"] for row in await views.list_instances(call, limit=1)] == [second]
+
+
+async def test_the_runs_of_a_group_are_listed_newest_first(call: Call, worker):
+    await submit_task(call)
+    group = {"argv": ["true"]}
+    await submit.submit(call, tasks=[{"argv": ["true"]}] * 2, env={}, group=group)
+    _, first, second = [await worker.run(number) for number in (1, 2, 3)]
+
+    assert [row["runid"] for row in await views.list_instances(call, id="g1")] == [second, first]
+    (newest,) = await views.list_instances(call, id="g1", limit=1)
+    assert newest["runid"] == second
 
 
 async def test_logs_are_found_for_the_latest_one_and_all_attempts(call: Call, worker):
