@@ -20,7 +20,7 @@ from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
 from app.core.scheduling.limits import LimitBudget, Limits
 from app.core.scheduling.open_times import Windows, find_opening, is_inside, list_windows
-from app.core.scheduling.order import PRIORITY
+from app.core.scheduling.order import PRIORITY, SHORTEST
 from app.core.scheduling.plan import (
     ActiveRun,
     Amounts,
@@ -38,7 +38,9 @@ from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service import gpus, limit_view, queue_order
 from app.service.ageing import AgeingWatch
+from app.service.kept_queues import KeptQueues
 from app.service.limit_view import TagBounds
+from app.service.queue_order import WindowSize
 from app.service.tasks.inspection.similar_runs import mask_digits
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.submission import bulk
@@ -69,6 +71,8 @@ UNKNOWN_CACHE_SECONDS = 2.0
 
 Enough runs may soon exist, and other screens would then disagree.
 """
+MAX_NAMES = 4096
+"""Names of tasks for which the answers are kept."""
 FORECAST_CACHE_SECONDS = 2.0
 """Seconds for which a forecast holds without a change; each run that goes on shifts its end."""
 
@@ -81,12 +85,10 @@ class RunTimeCache:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, PastRunTimes | None]] = {}
-        self._commands: tuple[float, dict[str, PastRunTimes], dict[str, PastRunTimes]] = (
-            -inf, {}, {}
-        )  # fmt: skip
-        """Time of the last read, run times by name, and by name without digits."""
+        self._commands = _CommandTimes(-inf, {}, {}, {})
         self._forecasts: dict[tuple[str, ...], _CachedForecast] = {}
         self.ageing = AgeingWatch()
+        self.queues = KeptQueues()
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -113,9 +115,10 @@ class RunTimeCache:
             return self._get_of_template(c, template)
         found = self._find_by_name(name)
         now = timestamps.utcnow().timestamp()
-        if not _is_fresh(now - self._commands[0], found):
+        if not _is_fresh(now - self._commands.read_at, found):
             ran = run_history.list_recent_seconds(c)
-            self._commands = (now, _group_run_times(ran, str), _group_run_times(ran, mask_digits))
+            named, alike = _group_run_times(ran, str), _group_run_times(ran, mask_digits)
+            self._commands = _CommandTimes(now, named, alike, {})
             found = self._find_by_name(name)
         return found
 
@@ -133,8 +136,13 @@ class RunTimeCache:
         return found.usual
 
     def _find_by_name(self, name: str) -> PastRunTimes | None:
-        _, named, alike = self._commands
-        return named.get(name) or alike.get(mask_digits(name))
+        _, named, alike, known = self._commands
+        if name in known:
+            return known[name]
+        found = named.get(name) or alike.get(mask_digits(name))
+        if len(known) < MAX_NAMES:
+            known[name] = found
+        return found
 
     def forecast(self, view: DispatchView, may_lag: bool = False) -> Forecast:
         """Return the forecast of a part of a view; simulate only after a change, or when it is old.
@@ -166,6 +174,18 @@ class RunTimeCache:
 def _is_fresh(age: float, found: PastRunTimes | None) -> bool:
     """Return whether run times of this age in seconds hold; a clock may have gone back."""
     return 0 <= age < (CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS)
+
+
+class _CommandTimes(NamedTuple):
+    """Run times of commands by name, and by name without digits, as of one time in UNIX seconds.
+
+    `known` has the answers for names that were asked for.
+    """
+
+    read_at: float
+    named: Mapping[str, PastRunTimes]
+    alike: Mapping[str, PastRunTimes]
+    known: dict[str, PastRunTimes | None]
 
 
 class _CachedForecast(NamedTuple):
@@ -247,7 +267,7 @@ def read_view(
     reader = _QueueReader(
         c, cache, closed, ahead, deeper, loads, aged, policies, bounds, make_budget, storing
     )
-    queues = tuple(reader.read(row, total) for row, total in rows)
+    queues = reader.read_all(rows)
     policy_of = {row.name: policies[row.pool] for row, _ in rows}
     later = _read_later(c, cache, policy_of, ahead, bounds) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
@@ -308,27 +328,79 @@ class _QueueReader(NamedTuple):
     make_budget: Callable[[], LimitBudget]
     storing: Sequence[bulk.UnfinishedSubmission]
 
-    def read(self, row: QueueRow, total: int) -> QueueView:
-        """Return a queue with the first of its `total` queued tasks."""
-        c, policy, share = self.c, self.policies[row.pool], max(1, self.loads.shares[row.pool])
-        depth = self.deeper.get(row.name) or max(MIN_DEPTH, MAX_DEPTH // share)
-        size = self._choose_size(row, depth)
-        most = max(size, queue_order.LOOKAHEAD // share)
-        line: Sequence[Any] = ()
-        if size and total:
-            line = queue_order.list_first(c, self.cache, row.name, policy, size, most)
+    def read_all(self, rows: Sequence[tuple[QueueRow, int]]) -> tuple[QueueView, ...]:
+        """Return queues with the first of their queued tasks, from rows and numbers of tasks."""
+        windows: dict[str, WindowSize] = {}
+        depths = {row.name: self._get_depth(row) for row, _ in rows}
+        for row, total in rows:
+            size = self._choose_size(row, depths[row.name]) if total else 0
+            if size:
+                most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
+                windows[row.name] = WindowSize(self.policies[row.pool], size, most)
+        lines = queue_order.map_first(self.c, self.cache, windows)
+        uuids = [task.uuid for line in lines.values() for task in line]
+        subjects = limit_view.map_subjects(self.c, self.bounds, uuids)
+        return tuple(
+            self._read(row, total, depths[row.name], windows[row.name].limit,
+                       lines[row.name], subjects)
+            if row.name in windows
+            else _build_queue(row, (), total, 0, self.loads.windows[row.name], depths[row.name])
+            for row, total in rows
+        )  # fmt: skip
+
+    def _read(
+        self,
+        row: QueueRow,
+        total: int,
+        depth: int,
+        size: int,
+        line: Sequence[Any],
+        subjects: Mapping[str, tuple[str, ...]],
+    ) -> QueueView:
+        """Return a queue with its first queued tasks, which are rows of `line`."""
+        c, policy = self.c, self.policies[row.pool]
         first = self.aged.get(row.name) if line else None
         if first:
+            subjects = {**subjects, **limit_view.map_subjects(c, self.bounds, [first.uuid])}
             line = [first, *(task for task in line if task.uuid != first.uuid)][: len(line)]
         at, held_back = _find_unfinished(line, self.storing) if self.storing else (len(line), 0)
-        to_tasks = partial(_to_tasks, c, self.cache, policy, likely=self.closed, bounds=self.bounds)
-        tasks = to_tasks(line[:at])
-        if first and tasks:
-            tasks = (replace(tasks[0], aged_since=timestamps.to_unix(first.since)), *tasks[1:])
-        queue = _build_queue(row, tasks, total, held_back, self.loads.windows[row.name], depth)
+        windows = self.loads.windows[row.name]
+
+        def make() -> QueueView:
+            tasks = tuple(
+                to_waiting(
+                    c, self.cache, one, policy,
+                    likely=self.closed, subjects=subjects.get(one.uuid, ()),
+                )
+                for one in line[:at]
+            )  # fmt: skip
+            if first and tasks:
+                since = timestamps.to_unix(first.since)
+                tasks = (replace(tasks[0], aged_since=since), *tasks[1:])
+            return _build_queue(row, tasks, total, held_back, windows, depth)
+
+        if self.closed:
+            queue = make()
+        else:
+            inputs = (
+                row, total, depth, policy, windows, at, held_back, first, line,
+                [self.cache.get_usual(c, one.template) for one in line if one.template],
+                self.bounds and [subjects.get(one.uuid) for one in line],
+                policy == SHORTEST
+                and [self.cache.get_past(c, one.template, one.name) for one in line],
+            )  # fmt: skip
+            queue = self.cache.queues.get(row.name, self.ahead > 0, inputs, make)
         if self.bounds and self.ahead and at == size and self._can_start(row):
+            to_tasks = partial(
+                _to_tasks, c, self.cache, policy, likely=self.closed, bounds=self.bounds
+            )
             queue = _read_beyond_bounds(c, queue, policy, self.make_budget, size, to_tasks)
         return queue
+
+    def _get_depth(self, row: QueueRow) -> int:
+        """Return the number of tasks of a queue that a round looks at."""
+        share = max(1, self.loads.shares[row.pool])
+        return self.deeper.get(row.name) or max(MIN_DEPTH, MAX_DEPTH // share)
 
     def _choose_size(self, row: QueueRow, depth: int) -> int:
         """Return the number of tasks to read of a queue."""

@@ -309,7 +309,7 @@ def read_counters(c: Connection) -> dict[tuple[str, str], int]:
 def read_counters_and_submissions(c: Connection) -> tuple[dict[tuple[str, str], int], list[str]]:
     """Return the counters as `read_counters`, and the names of the submissions being stored."""
     found = "SELECT name, value FROM counters WHERE name >= 'submission/' AND name < 'tasks0'"
-    rows = raw_sql.fetch_rows(c, found)
+    rows = raw_sql.fetch_tuples(c, found)
     named = [(*name.split("/"), value) for name, value in rows if "/" in name]
     counted = {(row[1], row[2]): row[-1] for row in named if row[0] == "tasks" and row[-1]}
     return counted, [row[1] for row in named if row[0] == "submission"]
@@ -721,7 +721,7 @@ _POOLS = f"SELECT {', '.join(PoolRow._fields)} FROM pools ORDER BY name"
 
 def list_queues(c: Connection) -> list[QueueRow]:
     """Return the queues by priority, then name."""
-    return [QueueRow._make(row) for row in raw_sql.fetch_rows(c, _QUEUES)]
+    return [QueueRow._make(row) for row in raw_sql.fetch_tuples(c, _QUEUES)]
 
 
 _NOW = """
@@ -743,7 +743,7 @@ def map_queue_facts(c: Connection) -> dict[str, Any]:
 
 def list_pools(c: Connection) -> list[PoolRow]:
     """Return the pools by name."""
-    return [PoolRow._make(row) for row in raw_sql.fetch_rows(c, _POOLS)]
+    return [PoolRow._make(row) for row in raw_sql.fetch_tuples(c, _POOLS)]
 
 
 def list_events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -22,17 +23,29 @@ from tests.db.builders import make_task_row
 from tests.service.calls import open_call
 
 CORES, ROUNDS, FEW = 16, 100, 10
+GROUP, AT_ONCE = 1, CORES // 2
 GOAL = 5.0
 """Milliseconds of CPU in a round: wall time would measure what else the machine does."""
 
 
 class _Case(NamedTuple):
-    """What the tasks of a home ask for, in turn, and the policy of its pool."""
+    """What the tasks of a home ask for, in turn, and the policy of its pool.
+
+    `in_group`: all are of one group. `teams`: each has the tag of one of these teams. Of the group
+    or of all teams, 8 run at once.
+    """
 
     what: str
     policy: str = PRIORITY
     cpus: Sequence[float] = (1.0,)
     gpus: Sequence[int] = (0,)
+    in_group: bool = False
+    teams: int = 0
+
+    def make_bounded(self, number: int) -> dict[str, Any]:
+        """Return the columns of a task that a limit reads."""
+        tags = {"team": f"t{number % self.teams}"} if self.teams else {}
+        return {"tags": tags, "group_number": GROUP if self.in_group else None}
 
 
 CASES = (
@@ -41,6 +54,9 @@ CASES = (
     _Case("large and small tasks", cpus=(CORES, 12.0, 1.0)),
     _Case("fifo", policy="fifo"),
     _Case("shortest", policy="shortest"),
+    _Case("a group, at most 8 at once", in_group=True),
+    _Case("a limit of 8 for a tag", teams=1),
+    _Case("a limit of 2 for each of 4 tags", teams=4),
 )
 
 
@@ -66,6 +82,8 @@ async def _measure_home(home: Path, queues: int, tasks: int) -> dict[str, list[f
         await call.db.write(_add_queues, queues)
         for first in range(0, tasks, 5000):
             await call.db.write(_add_tasks, queues, first, min(tasks, first + 5000))
+        gc.collect()
+        gc.freeze()  # as the runtime does
         return {case.what: await _measure_rounds(call, case) for case in CASES}
 
 
@@ -73,10 +91,10 @@ async def _measure_rounds(call: Call, case: _Case) -> list[float]:
     await call.db.write(_change_home, case)
     dispatcher = Dispatcher(call.db, call.home)
     await call.db.write(dispatcher._decide, KeeperEvents())
-    return sorted([await call.db.write(_time_round, dispatcher) for _ in range(ROUNDS)])
+    return sorted([await call.db.write(_time_round, dispatcher, case) for _ in range(ROUNDS)])
 
 
-def _time_round(c: Connection, dispatcher: Dispatcher) -> float:
+def _time_round(c: Connection, dispatcher: Dispatcher, case: _Case) -> float:
     """Return the milliseconds of a round after the end of a run, and submit a task in its place."""
     active = c.exec_driver_sql("SELECT runid, queue FROM instances WHERE status = 'starting'")
     runid, queue = active.first() or ("", "")
@@ -87,7 +105,12 @@ def _time_round(c: Connection, dispatcher: Dispatcher) -> float:
     began = time.thread_time()
     dispatcher._decide(c, events)
     took = (time.thread_time() - began) * 1000
-    transitions.submit(c, [make_task_row(name="job-1", queue=queue, timeout=60.0)], [], "ann")
+    ended = c.exec_driver_sql(
+        "SELECT t.number FROM tasks t JOIN instances i ON i.task_id = t.uuid WHERE i.runid = ?",
+        (runid,),
+    ).scalar_one()
+    row = make_task_row(name="job-1", queue=queue, timeout=60.0, **case.make_bounded(ended))
+    transitions.submit(c, [row], [], "ann")
     return took
 
 
@@ -128,3 +151,26 @@ def _change_home(c: Connection, case: _Case) -> None:
         " WHEN 1 THEN '{\"gpu\": 1}' WHEN 2 THEN '{\"gpu\": 2}' END WHERE status = 'queued'",
         (cpus, gpus),
     )
+    _limit_tasks(c, case)
+
+
+def _limit_tasks(c: Connection, case: _Case) -> None:
+    """Give the tasks their group or tags, and store the limits."""
+    c.exec_driver_sql("DELETE FROM groups")
+    c.exec_driver_sql("DELETE FROM limits")
+    group = GROUP if case.in_group else None
+    c.exec_driver_sql(
+        "UPDATE tasks SET group_number = ?1, tags = CASE WHEN ?2 THEN"
+        " '{\"team\": \"t' || (number % ?2) || '\"}' ELSE '{}' END WHERE status = 'queued'",
+        (group, case.teams),
+    )
+    if case.in_group:
+        c.exec_driver_sql(
+            "INSERT INTO groups (number, uuid, name, submitted_by, created_at, updated_at,"
+            " max_running) VALUES (?, 'first', 'all', 'ann', '', '', ?)", (GROUP, AT_ONCE),
+        )  # fmt: skip
+    if case.teams:
+        c.exec_driver_sql(
+            "INSERT INTO limits (name, running, created_at, updated_at) VALUES ('team', ?, '', '')",
+            (AT_ONCE // case.teams,),
+        )

@@ -111,3 +111,29 @@ async def test_a_policy_is_undone_and_exported(busy_call: Call):
 async def test_an_unknown_policy_is_refused(call: Call):
     with pytest.raises(Usage, match='policy must be priority, fifo or shortest, not "lifo"'):
         await queues.pool_set(call, name="default", policy="lifo")
+
+
+@pytest.mark.parametrize("policy", ["priority", "fifo", "shortest"])
+async def test_windows_of_several_queues_are_those_of_each(runtime_call: Call, policy: str):
+    for name in ("a", "b", "empty"):
+        await queues.queue_create(runtime_call, name=name)
+    for number in range(12):
+        name, timeout = "ab"[number % 2], 60 * (number % 4 + 1)
+        await submit_task(runtime_call, queue=name, timeout=timeout, priority=number % 3)
+    await execute_sql(runtime_call, "UPDATE tasks SET front = number % 2 WHERE number > 8")
+    sizes = {"a": (policy, 4, 5), "b": (policy, 1, 3), "empty": (policy, 4, 4)}
+    cache = dispatch_view.RunTimeCache()
+
+    found = await runtime_call.db.write(
+        queue_order.map_first,
+        cache,
+        {name: queue_order.WindowSize(*size) for name, size in sizes.items()},
+    )
+
+    each = {
+        name: await runtime_call.db.write(queue_order.list_first, cache, name, *size)
+        for name, size in sizes.items()
+    }
+    assert {n: [row.uuid for row in rows] for n, rows in found.items()} == {
+        n: [row.uuid for row in rows] for n, rows in each.items()
+    }

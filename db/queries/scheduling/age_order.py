@@ -7,13 +7,13 @@ others follow an index.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries.scheduling.dispatch import QUEUED_COLUMNS
+from db.queries.scheduling.dispatch import QUEUED_COLUMNS, fetch_of_each, make_of_each
 
 _AT_FRONT = (
     f"SELECT {QUEUED_COLUMNS}, created_at FROM tasks INDEXED BY idx_tasks_next WHERE queue = ?"
@@ -75,6 +75,24 @@ def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
     first = raw_sql.fetch_rows(c, _AT_FRONT, (queue, limit))
     left = limit - len(first)
     return [*first, *raw_sql.fetch_rows(c, OLDEST, (queue, left))] if left else first
+
+
+_AT_FRONT_OF_EACH, _OLDEST_OF_QUEUES = make_of_each(_AT_FRONT), make_of_each(OLDEST)
+
+
+def map_queued(c: Connection, sizes: Mapping[str, int]) -> dict[str, list[Any]]:
+    """Return {queue: its first queued tasks as `list_queued`}, of each as many as `sizes` says."""
+    found = fetch_of_each(c, _AT_FRONT_OF_EACH, sizes)
+    left = {queue: size - len(found[queue]) for queue, size in sizes.items()}
+    oldest = fetch_of_each(c, _OLDEST_OF_QUEUES, {n: size for n, size in left.items() if size})
+    for queue, rows in found.items():
+        rows += oldest.get(queue, ())
+        rows.sort(key=_get_place)
+    return found
+
+
+def _get_place(row: Any) -> tuple[int, str, int]:
+    return -max(row.front, 0), row.created_at, row.number
 
 
 def map_oldest(c: Connection, queues: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ The queries use indexes, so their cost does not grow with the number of tasks.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,6 +21,10 @@ QUEUED_COLUMNS = (
 QUEUED = (
     f"SELECT {QUEUED_COLUMNS} FROM tasks WHERE queue = ? AND status = 'queued'"
     " ORDER BY front DESC, priority DESC, number LIMIT ?"
+)
+_FIRST = (
+    "SELECT {columns} FROM json_each(?) AS q CROSS JOIN tasks ON tasks.rowid IN"
+    " (SELECT rowid FROM tasks {first})"
 )
 ACTIVE = (
     "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template,"
@@ -61,6 +65,45 @@ WAITING_FOR_RETRY = (
 def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
     """Return the first queued tasks of a queue, by priority."""
     return raw_sql.fetch_rows(c, QUEUED, (queue, limit))
+
+
+def make_of_each(found: str) -> str:
+    """Return a query for several queues: of each, the first tasks that `found` reads of one.
+
+    The rows of a queue have no order, since SQLite reads them by their keys.
+    """
+    columns, _, first = found.removeprefix("SELECT ").partition(" FROM tasks ")
+    return _FIRST.format(
+        columns=", ".join(f"tasks.{name}" for name in columns.split(", ")),
+        first=first.replace("queue = ?", "queue = q.value", 1),
+    )
+
+
+_QUEUED_OF_EACH = make_of_each(QUEUED)
+
+
+def map_queued(c: Connection, sizes: Mapping[str, int]) -> dict[str, list[Any]]:
+    """Return {queue: its first queued tasks by priority}, of each as many as `sizes` says."""
+    found = fetch_of_each(c, _QUEUED_OF_EACH, sizes)
+    for rows in found.values():
+        rows.sort(key=_get_place)
+    return found
+
+
+def fetch_of_each(c: Connection, query: str, sizes: Mapping[str, int]) -> dict[str, list[Any]]:
+    """Return {queue: rows} of a query from `make_of_each`, by one statement for each size."""
+    names: dict[int, list[str]] = {}
+    for queue, size in sizes.items():
+        names.setdefault(size, []).append(queue)
+    found: dict[str, list[Any]] = {queue: [] for queue in sizes}
+    for size, queues in names.items():
+        for row in raw_sql.fetch_rows(c, query, (json.dumps(queues), size)):
+            found[row.queue].append(row)
+    return found
+
+
+def _get_place(row: Any) -> tuple[int, int, int]:
+    return -row.front, -row.priority, row.number
 
 
 def list_active(c: Connection) -> list[Any]:

@@ -35,7 +35,7 @@ def move_reservations(c: Connection, queue: str, pool: str) -> None:
 
 
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
-    was = dict(raw_sql.fetch_rows(c, "SELECT name, current_load FROM queues"))
+    was = dict(raw_sql.fetch_tuples(c, "SELECT name, current_load FROM queues"))
     now = timestamps.now()
     new = [
         {"at": name, "load": loads.get(name, 0), "now": now}

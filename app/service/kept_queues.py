@@ -1,0 +1,38 @@
+"""Queues of the last views of a dispatcher, with all that they were made of.
+
+Of many queues, a round changes one or two. The others are made of equal rows, so their tasks need
+not be made again. Comparing the rows of a queue takes a tenth of that time, and needs no notice of
+what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.core.scheduling.plan import QueueView
+
+MAX_KEPT = 1000
+"""Maximum number of kept queues; a full cache is cleared as a whole."""
+
+
+class KeptQueues:
+    """Cache of queues by name and kind of view, each valid for one set of inputs."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, bool], tuple[object, QueueView]] = {}
+
+    def get(
+        self, name: str, is_wide: bool, inputs: object, make: Callable[[], QueueView]
+    ) -> QueueView:
+        """Return the queue that is made of these inputs; make it if they are not the last ones.
+
+        The inputs must be all that `make` depends on.
+        """
+        kept = self._kept.get((name, is_wide))
+        if kept is not None and kept[0] == inputs:
+            return kept[1]
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        queue = make()
+        self._kept[name, is_wide] = inputs, queue
+        return queue
