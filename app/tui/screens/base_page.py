@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -50,7 +51,8 @@ class TextLine(StripWidget):
 class PageScreen(PollingScreen, StatusScreen):
     """Screen with a title in its header, a body, a message line and key hints."""
 
-    CSS_PATH = "../styles/page.tcss"
+    # Textual looks for a relative path beside the module of the subclass.
+    CSS_PATH: ClassVar = Path(__file__).parents[1] / "styles" / "page.tcss"
     PLACE: ClassVar[str] = ""
     """Digit that opens the screen, if there is one."""
     HEADING_CUT: ClassVar[str] = "middle"
