@@ -49,7 +49,8 @@ COVERING_TESTS = {
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_import_crontab.py": "cli/user_crontab",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",
-    "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
+    "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/base_*"
+    " tui/screens/tasks/task_actions"
     " tui/screens/dialogs/{choice,item_list,palette*,text_box,text_prompt,theme}",
     "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",
     "tests/acceptance/test_terminal_kinds.py": "tui/terminal/{app_internals,capabilities,driver}"
@@ -95,10 +96,10 @@ COVERING_TESTS = {
     "tests/db/queries/tasks/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
-    "tests/tui/screens/test_filter_actions.py": "tui/rows/groups",
+    "tests/tui/screens/tasks/test_filter_actions.py": "tui/rows/groups",
     "tests/service/tasks/inspection/test_group_views.py": "db/search/folded"
     " service/tasks/inspection/group_page",
-    "tests/tui/screens/test_flow.py": "tui/rows/flow",
+    "tests/tui/screens/tasks/test_flow.py": "tui/rows/flow",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",
@@ -164,20 +165,20 @@ COVERING_TESTS = {
     " tui/screens/deck/* tui/state/{pending_changes,undo_stack}",
     "tests/tui/screens/deck/test_screen.py": "tui/rows/work",
     "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows"
-    " tui/pages/{rule,rule_levels}"
-    " tui/rows/{alerts,rules} tui/screens/rule_form",
+    " tui/pages/{rule,rule_levels} tui/rows/{alerts,rules} tui/screens/definitions/rule_form",
     "tests/tui/screens/test_database.py": "tui/pages/database",
-    "tests/tui/screens/test_definition_editor.py": "tui/actions/definitions",
+    "tests/tui/screens/definitions/test_definition_editor.py": "tui/actions/definitions",
     "tests/tui/screens/test_history.py": "tui/rows/history",
     "tests/tui/screens/test_operations.py": "tui/rows/operations",
-    "tests/tui/screens/test_schedules.py": "tui/actions/schedules tui/data/schedule_rows"
-    " tui/pages/schedule tui/rows/schedules tui/screens/{schedule,schedule_actions,schedule_form}",
-    "tests/tui/screens/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"
+    "tests/tui/screens/definitions/test_schedules.py": "tui/actions/schedules"
+    " tui/data/schedule_rows tui/pages/schedule tui/rows/schedules"
+    " tui/screens/definitions/{schedule,schedule_actions,schedule_form}",
+    "tests/tui/screens/submission/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"
     " tui/terminal/text_input",
-    "tests/tui/screens/test_task.py": "tui/actions/{clipboard,right_size,tasks}"
+    "tests/tui/screens/tasks/test_task.py": "tui/actions/{clipboard,right_size,tasks}"
     " tui/logviewer/task_snapshot tui/pages/{task,task_facts,timeline,why} tui/state/row_changes",
-    "tests/tui/screens/test_tasks.py": "tui/rows/tasks tui/widgets/paged_table",
-    "tests/tui/screens/test_templates.py": "tui/rows/templates",
+    "tests/tui/screens/tasks/test_tasks.py": "tui/rows/tasks tui/widgets/paged_table",
+    "tests/tui/screens/definitions/test_templates.py": "tui/rows/templates",
     "tests/tui/state/test_preferences.py": "tui/state/{read_marks,saved_views}",
     "tests/tui/test_typeahead.py": "tui/terminal/event_forwarding",
     "tests/tui/test_recent_messages.py": "tui/status_messages",

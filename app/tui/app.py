@@ -32,7 +32,7 @@ from app.tui.key_dispatch import KeyDispatcher
 from app.tui.navigation import Navigation, import_form, run_command
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.screens.task_actions import TaskActions
+from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state.drafts import Drafts
 from app.tui.state.pending_changes import PendingChanges
 from app.tui.state.read_marks import AWAY_SECONDS, ReadMarks

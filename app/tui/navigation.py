@@ -43,7 +43,7 @@ KEY_ACTIONS = {
 
 def import_form() -> None:
     """Import the submit form: the import takes a fifth of the time until its first frame."""
-    import app.tui.screens.submit_form  # noqa: F401
+    import app.tui.screens.submission.submit_form  # noqa: F401
 
 
 class Navigation(BaseApp):
@@ -158,7 +158,7 @@ class Navigation(BaseApp):
 
     def show_counted(self, words: str) -> None:
         """Show the tasks of a counter: on the deck if open, else in the task list."""
-        from app.tui.screens.tasks import TasksScreen
+        from app.tui.screens.tasks.tasks import TasksScreen
 
         if isinstance(self.screen, (DeckScreen, TasksScreen)):
             self.screen.show_counted(words)
@@ -171,7 +171,7 @@ class Navigation(BaseApp):
 
         With `returns`, escape closes the list as long as the filter is the same.
         """
-        from app.tui.screens.tasks import TasksScreen
+        from app.tui.screens.tasks.tasks import TasksScreen
 
         self.push_screen(TasksScreen(self.client_factory, words, order, returns))
 
@@ -183,19 +183,19 @@ class Navigation(BaseApp):
 
     def open_schedules(self) -> None:
         """Open the schedules."""
-        from app.tui.screens.schedules import SchedulesScreen
+        from app.tui.screens.definitions.schedules import SchedulesScreen
 
         self.push_screen(SchedulesScreen(self.client_factory))
 
     def open_schedule(self, name: str) -> None:
         """Open a schedule by its name."""
-        from app.tui.screens.schedule import ScheduleScreen
+        from app.tui.screens.definitions.schedule import ScheduleScreen
 
         self.push_screen(ScheduleScreen(self.client_factory, name))
 
     def open_templates(self) -> None:
         """Open the templates."""
-        from app.tui.screens.templates import TemplatesScreen
+        from app.tui.screens.definitions.templates import TemplatesScreen
 
         self.push_screen(TemplatesScreen(self.client_factory))
 
@@ -207,7 +207,7 @@ class Navigation(BaseApp):
         `kind` is templates, queues, pools or slas. `then` receives the name of the saved
         definition.
         """
-        from app.tui.screens.definition_editor import EditorScreen
+        from app.tui.screens.definitions.definition_editor import EditorScreen
 
         self.push_screen(EditorScreen(self.client_factory, kind, name), then)
 
@@ -239,7 +239,7 @@ class Navigation(BaseApp):
     def action_what_if(self) -> None:
         """Open the what-if screen over this one; the marked tasks are supposed to be cancelled."""
         from app.tui.actions.tasks import list_task_rows
-        from app.tui.screens.task_actions import TaskActions
+        from app.tui.screens.tasks.task_actions import TaskActions
         from app.tui.screens.what_if import WhatIfScreen
 
         if isinstance(self.screen, WhatIfScreen):
@@ -250,25 +250,25 @@ class Navigation(BaseApp):
 
     def open_task(self, ident: str) -> None:
         """Open a task by uuid or number."""
-        from app.tui.screens.task import TaskScreen
+        from app.tui.screens.tasks.task import TaskScreen
 
         self.push_screen(TaskScreen(self.client_factory, ident))
 
     def open_group(self, number: int) -> None:
         """Open a group by its number."""
-        from app.tui.screens.group import GroupScreen
+        from app.tui.screens.tasks.group import GroupScreen
 
         self.push_screen(GroupScreen(self.client_factory, number))
 
     def open_flow(self, ident: str) -> None:
         """Open the tree of a group, or of the tasks around a task."""
-        from app.tui.screens.flow import FlowScreen
+        from app.tui.screens.tasks.flow import FlowScreen
 
         self.push_screen(FlowScreen(self.client_factory, ident))
 
     def open_log(self, ident: str) -> None:
         """Open the log of a task."""
-        from app.tui.screens.log import LogScreen
+        from app.tui.screens.tasks.log import LogScreen
 
         self.push_screen(LogScreen(self.client_factory, ident))
 
@@ -302,7 +302,7 @@ class Navigation(BaseApp):
 
     def open_form(self, template: str | None = None, task: Mapping[str, Any] | None = None) -> None:
         """Open the submit form: empty, for a template, or filled from a task's `show` reply."""
-        from app.tui.screens.submit_form import SubmitScreen
+        from app.tui.screens.submission.submit_form import SubmitScreen
 
         self.push_screen(SubmitScreen(self.client_factory, template, task), self._report_submitted)
 
@@ -314,7 +314,7 @@ class Navigation(BaseApp):
 
     def _select_submitted(self, task: Mapping[str, Any]) -> None:
         """Put the cursor on a submitted task, where tasks are listed."""
-        from app.tui.screens.task_actions import TaskActions
+        from app.tui.screens.tasks.task_actions import TaskActions
 
         if isinstance(self.screen, TaskActions):
             self.screen.select_submitted(task["uuid"], task["number"])

@@ -31,7 +31,13 @@ from app.tui.logviewer.widget import LogView
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.database import DatabaseScreen
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.screens.definition_editor import EditorScreen, ReviewScreen
+from app.tui.screens.definitions.definition_editor import EditorScreen, ReviewScreen
+from app.tui.screens.definitions.edit_form import EditScreen
+from app.tui.screens.definitions.rule_form import AcknowledgeScreen, SilenceScreen
+from app.tui.screens.definitions.schedule import ScheduleScreen
+from app.tui.screens.definitions.schedule_form import ScheduleForm
+from app.tui.screens.definitions.schedules import SchedulesScreen
+from app.tui.screens.definitions.templates import TemplatesScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.item_list import ItemListScreen
 from app.tui.screens.dialogs.keys import HelpScreen
@@ -39,19 +45,13 @@ from app.tui.screens.dialogs.palette import PaletteScreen
 from app.tui.screens.dialogs.text_prompt import TextPromptScreen
 from app.tui.screens.dialogs.topics import TopicListScreen, TopicScreen
 from app.tui.screens.dialogs.why import WhyScreen
-from app.tui.screens.edit_form import EditScreen
-from app.tui.screens.flow import FlowScreen
 from app.tui.screens.history import HistoryScreen
-from app.tui.screens.log import LogScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen
-from app.tui.screens.rule_form import AcknowledgeScreen, SilenceScreen
-from app.tui.screens.schedule import ScheduleScreen
-from app.tui.screens.schedule_form import ScheduleForm
-from app.tui.screens.schedules import SchedulesScreen
-from app.tui.screens.submit_form import SubmitScreen
-from app.tui.screens.task import TaskScreen
-from app.tui.screens.tasks import TasksScreen
-from app.tui.screens.templates import TemplatesScreen
+from app.tui.screens.submission.submit_form import SubmitScreen
+from app.tui.screens.tasks.flow import FlowScreen
+from app.tui.screens.tasks.log import LogScreen
+from app.tui.screens.tasks.task import TaskScreen
+from app.tui.screens.tasks.tasks import TasksScreen
 from app.tui.screens.usage import UsageScreen
 from app.tui.screens.what_if import WhatIfScreen
 from app.tui.widgets.document import DocumentView

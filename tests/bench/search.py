@@ -23,7 +23,7 @@ from app.home import setup
 from app.service.context import Call
 from app.service.tasks import search_text
 from app.service.tasks.inspection.pages import browse
-from app.tui.screens.tasks import PAGE_SIZE
+from app.tui.screens.tasks.tasks import PAGE_SIZE
 from db.engine import Database, open_database
 from db.search import fts, index_file
 from db.search.pagination import ORDERS

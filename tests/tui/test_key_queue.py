@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.tui.app import TaskdeckApp
-from app.tui.screens.tasks import TasksScreen
+from app.tui.screens.tasks.tasks import TasksScreen
 from app.tui.widgets.filter_input import FilterInput
 from tests.tui.recording_runtime import make_recorded_deck, post_keys, wait_for
 from tests.tui.screen_text import read_screen_lines

@@ -22,7 +22,7 @@ from tests.tui.pty_process import PtyProcess
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 
 ROOT = Path(__file__).parents[2]
-FORM_MODULE = "app.tui.screens.submit_form"
+FORM_MODULE = "app.tui.screens.submission.submit_form"
 
 
 @pytest.mark.parametrize(

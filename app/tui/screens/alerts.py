@@ -35,13 +35,13 @@ from app.tui.rows.rules import (
 from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
-from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.rule_form import (
+from app.tui.screens.definitions.rule_form import (
     AcknowledgeScreen,
     MatchingSilenceScreen,
     SilenceScreen,
     make_rule_screen,
 )
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.style import Span
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.document import Section, make_title_rule

@@ -10,7 +10,7 @@ from app.core.times import to_unix_or_none
 from app.tui.actions.tasks import TaskRow
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.base_page import PageScreen
-from app.tui.screens.task_actions import TaskActions
+from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state.row_changes import RowChanges
 from app.tui.widgets.modal import is_visible_under_modal
 from app.tui.widgets.table import Table

@@ -15,7 +15,7 @@ from app.errors import Usage
 from app.tui.app import TaskdeckApp
 from app.tui.forms.fields import PickScreen
 from app.tui.forms.schema_fields import ParameterFields
-from app.tui.screens.submit_form import SubmitScreen
+from app.tui.screens.submission.submit_form import SubmitScreen
 from app.tui.style import Look
 from tests.tui.fake_runtime import (
     FakeRuntime,
@@ -25,14 +25,14 @@ from tests.tui.fake_runtime import (
     wait_until,
 )
 from tests.tui.screen_text import read_screen_lines
-from tests.tui.screens.test_submit_form import (
+from tests.tui.screens.submission.test_submit_form import (
     ENCODE_TEMPLATE,
     is_shown,
     list_submissions,
     make_form_runtime,
     paste_text,
 )
-from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
+from tests.tui.screens.tasks.test_task import HOSTILE_TEXT, find_control_characters
 
 KEYWORDS: dict[str, Any] = {
     "type": "object",

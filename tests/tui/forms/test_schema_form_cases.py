@@ -18,7 +18,7 @@ from app.core.schema import json_schema, parameters, secrets
 from app.core.schema.form_fields import FormField, FormOutline, format_value
 from app.core.schema.form_outline import build_outline
 from app.tui.app import TaskdeckApp
-from app.tui.screens.submit_form import SubmitScreen
+from app.tui.screens.submission.submit_form import SubmitScreen
 from tests.core.scheduling.trace_files import CASES
 from tests.runtime_process import RuntimeProcess
 from tests.tui.fake_runtime import read_screen_line, wait_until

@@ -19,7 +19,7 @@ from app.tui.panes.pools import PoolsPane, make_device_lines
 from app.tui.panes.queues import QueuesPane
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.why import WhyScreen
-from app.tui.screens.tasks import TasksScreen
+from app.tui.screens.tasks.tasks import TasksScreen
 from app.tui.style import Look
 from tests.tui import boards
 from tests.tui.fake_runtime import wait_until

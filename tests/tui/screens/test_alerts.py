@@ -20,17 +20,17 @@ from app.tui.pages.rule import build_rule_lines
 from app.tui.rows.alerts import make_narrow_cells
 from app.tui.rows.rules import make_alert_line, make_rule_row, make_rule_state_cell
 from app.tui.screens.alerts import AlertsScreen, RuleDetail
-from app.tui.screens.definition_editor import EditorScreen
+from app.tui.screens.definitions.definition_editor import EditorScreen
+from app.tui.screens.definitions.edit_form import EditScreen
+from app.tui.screens.definitions.rule_form import AcknowledgeScreen, SilenceScreen, make_rule_screen
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.edit_form import EditScreen
-from app.tui.screens.rule_form import AcknowledgeScreen, SilenceScreen, make_rule_screen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from tests.tui import fake_home
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import UUID, FakeRuntime, make_deck, read_screen_line, wait_until
 from tests.tui.screen_text import read_screen_lines, read_screen_text
-from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
+from tests.tui.screens.tasks.test_task import HOSTILE_TEXT, find_control_characters
 
 MINUTE, HOUR = 60.0, 3600.0
 

@@ -12,7 +12,7 @@ from app.tui.app import TaskdeckApp
 from app.tui.rows.operations import make_details, make_operation
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen, parse_filter
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from app.tui.widgets.table import Table
 from tests.tui.boards import NOW

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.tui.pages.usage import build_usage, make_filter
-from app.tui.screens.tasks import TasksScreen
+from app.tui.screens.tasks.tasks import TasksScreen
 from app.tui.screens.usage import UsageScreen
 from app.tui.style import Look
 from tests.tui import fake_what_if

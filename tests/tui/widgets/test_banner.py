@@ -12,7 +12,7 @@ from app.core.text.sanitize import measure_width
 from app.errors import Remote
 from app.tui.app import TaskdeckApp
 from app.tui.screens.database import DatabaseScreen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from app.tui.widgets.banner import build_banner
 from app.tui.widgets.header import format_database

@@ -11,7 +11,7 @@ from app.tui.actions.question import Answer, Question
 from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.quit import QuitScreen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.widgets.modal import DismissOnClickOutside
 from tests.tui import boards
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for

@@ -15,7 +15,7 @@ from app.tui.panes.pools import PoolsPane
 from app.tui.panes.queues import QueuesPane
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck.pane_heights import FULL_SIZE, PaneHeights, compute_layout, resize_pane
-from app.tui.screens.task_actions import can_open
+from app.tui.screens.tasks.task_actions import can_open
 from app.tui.widgets.banner import Banner, build_current_banner
 from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import KeyLine, MessageLine

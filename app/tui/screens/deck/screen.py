@@ -17,7 +17,7 @@ from app.tui.screens.deck import welcome
 from app.tui.screens.deck.filtering import DeckFilter
 from app.tui.screens.deck.layout import PANES, Pane
 from app.tui.screens.deck.redraw_pace import RedrawPace, drop_measurements
-from app.tui.screens.task_actions import TaskActions, can_open
+from app.tui.screens.tasks.task_actions import TaskActions, can_open
 from app.tui.state.row_changes import RowChanges
 from app.tui.style import Span
 from app.tui.widgets.banner import format_staleness, needs_room

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 
 from app.tui.screens.dialogs.why import WhyScreen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.task import TaskScreen
 from tests.tui.fake_runtime import (
     WHY,
     FakeRuntime,

@@ -616,7 +616,7 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
             "resources" if line.resource else "memory" if line.memory else "cpu",
         )
     if isinstance(line, ComingEntry):
-        from app.tui.screens.schedule_form import ScheduleForm
+        from app.tui.screens.definitions.schedule_form import ScheduleForm
 
         return ScheduleForm(client_factory, line.name)
     for of, kind, name in _PLACES:

@@ -6,9 +6,9 @@ from typing import Any
 
 from app.tui.app import TaskdeckApp
 from app.tui.rows.templates import make_details, make_template
-from app.tui.screens.definition_editor import EditorScreen
-from app.tui.screens.submit_form import SubmitScreen
-from app.tui.screens.templates import TemplatesScreen
+from app.tui.screens.definitions.definition_editor import EditorScreen
+from app.tui.screens.definitions.templates import TemplatesScreen
+from app.tui.screens.submission.submit_form import SubmitScreen
 from app.tui.style import Look
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.screen_text import is_shown, read_screen_lines

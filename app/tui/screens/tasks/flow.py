@@ -13,7 +13,7 @@ from app.tui.rows.flow import CRITICAL_MARK, FlowListRow, fold_rows, make_sectio
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_task import make_task_row
-from app.tui.screens.task_actions import TaskActions
+from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state.row_changes import RowChanges
 from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.widgets.footer import KeyHint, list_row_hints

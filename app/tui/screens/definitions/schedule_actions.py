@@ -12,8 +12,8 @@ from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.data.schedule_rows import ScheduleEntry
 from app.tui.screens.base_page import PageScreen
+from app.tui.screens.definitions.schedule_form import ScheduleForm
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.schedule_form import ScheduleForm
 from app.tui.widgets.footer import KeyHint
 
 

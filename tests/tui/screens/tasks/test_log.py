@@ -18,7 +18,7 @@ from app.tui.logviewer.pager import LogPage
 from app.tui.logviewer.prompt import LogPrompt
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.log import LogScreen, _format_tail
+from app.tui.screens.tasks.log import LogScreen, _format_tail
 from tests.tui.fake_runtime import (
     BOARD,
     WHY,

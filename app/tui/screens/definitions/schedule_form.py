@@ -10,7 +10,7 @@ from app.tui.forms import schedule_model
 from app.tui.forms.edit_model import EditSheet
 from app.tui.forms.edit_source import EditSource
 from app.tui.forms.submit_calls import capture_context
-from app.tui.screens.edit_form import EditScreen
+from app.tui.screens.definitions.edit_form import EditScreen
 
 if TYPE_CHECKING:
     from app.client import Client

@@ -12,8 +12,8 @@ from app.core.times import to_unix_or_none
 from app.tui.rows import groups as row_groups
 from app.tui.rows.tasks import TaskListRow, make_rows
 from app.tui.screens.base_list import ListScreen
-from app.tui.screens.filter_actions import make_group_filter
-from app.tui.screens.task_actions import TaskActions
+from app.tui.screens.tasks.filter_actions import make_group_filter
+from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state.row_changes import RowChanges
 from app.tui.widgets.footer import KeyHint, list_row_hints
 from app.tui.widgets.mark_hints import list_marked_hints

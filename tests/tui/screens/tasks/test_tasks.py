@@ -18,7 +18,7 @@ from app.errors import NotFound
 from app.service.tasks.inspection.pages import COLUMNS
 from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.tasks import MAX_ROWS, TasksScreen
+from app.tui.screens.tasks.tasks import MAX_ROWS, TasksScreen
 from app.tui.state.preferences import Preferences
 from tests.tui import boards
 from tests.tui.recording_runtime import Clock, RecordingRuntime, post_keys, wait_for

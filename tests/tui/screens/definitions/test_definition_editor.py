@@ -13,7 +13,7 @@ from app.config import Config
 from app.core.definitions import toml_yaml
 from app.errors import NotFound, Problem, Remote
 from app.tui.app import TaskdeckApp
-from app.tui.screens.definition_editor import EditorScreen, ReviewScreen
+from app.tui.screens.definitions.definition_editor import EditorScreen, ReviewScreen
 from app.tui.style import Look
 from tests.runtime_process import RuntimeProcess
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until

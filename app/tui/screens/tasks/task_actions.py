@@ -38,7 +38,7 @@ from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
 from app.tui.data.list_rows import EndedMembers, PoolTableRow, WaitingGroup, has_subject
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.filter_actions import FilterActions, list_groups, make_group_filter
+from app.tui.screens.tasks.filter_actions import FilterActions, list_groups, make_group_filter
 from app.tui.state.row_changes import RECENT, RowChanges
 from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.widgets.banner import needs_room
@@ -222,7 +222,7 @@ class TaskActions(FilterActions, Screen[None]):
             return
         from app.tui.actions import rules
         from app.tui.rows.rules import make_rule_row
-        from app.tui.screens.rule_form import SilenceScreen
+        from app.tui.screens.definitions.rule_form import SilenceScreen
 
         rule = rules.name_alert(line) if found is None else make_rule_row(found)
 
@@ -352,7 +352,7 @@ class TaskActions(FilterActions, Screen[None]):
         self._open_question(make, act)
 
     def action_edit(self) -> None:
-        from app.tui.screens.edit_form import make_edit_screen
+        from app.tui.screens.definitions.edit_form import make_edit_screen
 
         if self.deck.refuse_changes():
             return
@@ -536,8 +536,11 @@ class TaskActions(FilterActions, Screen[None]):
         if self.table.id not in ("queues", "pools", "alerts"):
             self.deck.open_form()
             return
-        from app.tui.screens.edit_form import make_new_pool_screen, make_new_queue_screen
-        from app.tui.screens.rule_form import make_rule_screen
+        from app.tui.screens.definitions.edit_form import (
+            make_new_pool_screen,
+            make_new_queue_screen,
+        )
+        from app.tui.screens.definitions.rule_form import make_rule_screen
 
         new = {
             "queues": make_new_queue_screen,

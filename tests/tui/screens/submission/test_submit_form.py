@@ -13,13 +13,13 @@ from textual.widgets import Input, TextArea
 from app.errors import Refused, Usage
 from app.tui.app import TaskdeckApp
 from app.tui.forms.fields import DropDown, PickScreen
-from app.tui.screens.submit_form import SubmitScreen
+from app.tui.screens.submission.submit_form import SubmitScreen
 from db.errors import DiskFull
 from tests.tui import boards
 from tests.tui.fake_runtime import FakeRuntime, make_deck, read_screen_line, wait_until
 from tests.tui.fake_runtime import make_task_row as a_task
 from tests.tui.screen_text import is_shown, read_screen_lines, read_screen_segments
-from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
+from tests.tui.screens.tasks.test_task import HOSTILE_TEXT, find_control_characters
 
 ENCODE_TEMPLATE = {
     "name": "encode", "type": "shell", "engine": "shell", "description": "transcode one file",
@@ -434,7 +434,7 @@ async def test_an_answer_about_an_older_draft_is_ignored(monkeypatch: pytest.Mon
         await open_submit_form(pilot, app)
         await pilot.press("x")
         await wait_until(pilot, asked.is_set)
-        monkeypatch.setattr("app.tui.screens.submit_form.CHECK_DELAY", 60.0)
+        monkeypatch.setattr("app.tui.screens.submission.submit_form.CHECK_DELAY", 60.0)
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- xy"))
         release.set()

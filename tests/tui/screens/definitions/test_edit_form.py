@@ -19,14 +19,14 @@ from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import PoolTableRow
 from app.tui.forms.fields import DropDown
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.screens.edit_form import (
+from app.tui.screens.definitions.edit_form import (
     EditScreen,
     guess_field,
     make_edit_screen,
     make_new_pool_screen,
     make_new_queue_screen,
 )
-from app.tui.screens.rule_form import make_rule_screen
+from app.tui.screens.definitions.rule_form import make_rule_screen
 from app.tui.style import Look
 from tests.runtime_process import RuntimeProcess
 from tests.tui.fake_runtime import (
@@ -39,7 +39,7 @@ from tests.tui.fake_runtime import (
     wait_until,
 )
 from tests.tui.screen_text import read_screen_text
-from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
+from tests.tui.screens.tasks.test_task import HOSTILE_TEXT, find_control_characters
 
 WAITING = next(line for line in BOARD.next if line.number == 1049)
 QUEUES = [

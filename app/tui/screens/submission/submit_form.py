@@ -179,7 +179,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     the form is filled to submit another such task.
     """
 
-    CSS_PATH: ClassVar = ["../styles/page.tcss", "../styles/form.tcss"]
+    CSS_PATH: ClassVar = ["../../styles/page.tcss", "../../styles/form.tcss"]
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,ctrl+enter", "submit", "Submit", id="form.submit", show=False),

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from app.tui.data.schedule_rows import ScheduleEntry, make_schedule
 from app.tui.pages.schedule import TASK_PREFIX, build_schedule_sections
-from app.tui.screens.schedule_actions import ScheduleActions
+from app.tui.screens.definitions.schedule_actions import ScheduleActions
 from app.tui.widgets.document import DocumentView
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.modal import is_visible_under_modal

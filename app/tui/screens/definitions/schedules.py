@@ -17,8 +17,8 @@ from app.tui.pages.schedule import build_detail_lines
 from app.tui.rows import schedules as row_schedules
 from app.tui.rows.schedules import DAY, WEEK, TimeRange
 from app.tui.screens.base_list import ListScreen
-from app.tui.screens.schedule_actions import ScheduleActions
-from app.tui.screens.schedule_form import ScheduleForm
+from app.tui.screens.definitions.schedule_actions import ScheduleActions
+from app.tui.screens.definitions.schedule_form import ScheduleForm
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.modal import is_visible_under_modal

@@ -19,7 +19,7 @@ from app.tui.rows import tasks as row_tasks
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.text_prompt import TextPromptScreen
-from app.tui.screens.task_actions import TaskActions
+from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state import saved_views
 from app.tui.state.row_changes import RowChanges
 from app.tui.widgets.filter_input import FilterInput

@@ -19,7 +19,7 @@ from app.tui.pages import task as page_task
 from app.tui.pages.task_facts import TaskContext, build_headline, format_title
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_task import SingleTaskScreen, make_task_row
-from app.tui.screens.log import LogScreen
+from app.tui.screens.tasks.log import LogScreen
 from app.tui.state.row_changes import RECENT
 from app.tui.style import Look
 from app.tui.widgets.document import DocumentView, Section

@@ -13,14 +13,14 @@ from app.errors import NotFound
 from app.tui.app import TaskdeckApp
 from app.tui.rows.flow import BranchCell, FlowListRow, fold_rows
 from app.tui.screens.base_task import make_task_row
-from app.tui.screens.flow import FlowScreen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.flow import FlowScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from tests.tui import boards, fake_groups
 from tests.tui.fake_groups import make_step
 from tests.tui.fake_runtime import UUID, FakeRuntime
 from tests.tui.recording_runtime import Clock, post_keys, wait_for
-from tests.tui.screens.test_filter_actions import open_groups, until
+from tests.tui.screens.tasks.test_filter_actions import open_groups, until
 
 
 @asynccontextmanager

@@ -15,8 +15,8 @@ from textual.app import App
 from app.errors import NotFound
 from app.tui.pages.task_facts import format_attempt
 from app.tui.screens.dialogs.why import WhyScreen
-from app.tui.screens.log import LogScreen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.log import LogScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from app.tui.widgets.document import DocumentView
 from tests.tui.boards import NOW

@@ -19,11 +19,11 @@ from app.tui.rows.schedules import (
     format_strip,
     make_range,
 )
+from app.tui.screens.definitions.schedule import ScheduleScreen
+from app.tui.screens.definitions.schedule_form import ScheduleForm
+from app.tui.screens.definitions.schedules import SchedulesScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.schedule import ScheduleScreen
-from app.tui.screens.schedule_form import ScheduleForm
-from app.tui.screens.schedules import SchedulesScreen
-from app.tui.screens.task import TaskScreen
+from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from app.tui.time_format import format_fire_time
 from tests.acceptance.hostile_text import ALL_TEXT
@@ -32,7 +32,7 @@ from tests.tui.boards import NOW
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.hostile_home import LONG_NAME, NAME
 from tests.tui.screen_text import is_shown, read_screen_lines, read_screen_text
-from tests.tui.screens.test_task import find_control_characters
+from tests.tui.screens.tasks.test_task import find_control_characters
 
 HOUR = 3600.0
 SIZES = ((120, 40), (200, 50), (60, 16), (40, 10), (80, 24))

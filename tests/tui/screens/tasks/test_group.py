@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.tui.screens.group import GroupScreen
+from app.tui.screens.tasks.group import GroupScreen
 from app.tui.widgets.table import Table
 from tests.tui.recording_runtime import post_keys, wait_for
-from tests.tui.screens.test_filter_actions import open_groups, until
+from tests.tui.screens.tasks.test_filter_actions import open_groups, until
 
 
 async def test_a_group_shows_its_tasks_with_their_parameters(tmp_path: Path):

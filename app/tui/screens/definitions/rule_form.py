@@ -21,7 +21,7 @@ from app.tui.forms.edit_model import (
     EditSheet,
 )
 from app.tui.forms.edit_source import EditSource
-from app.tui.screens.edit_form import EditScreen
+from app.tui.screens.definitions.edit_form import EditScreen
 from app.tui.style import Span
 
 if TYPE_CHECKING:

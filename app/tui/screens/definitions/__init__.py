@@ -1,0 +1,1 @@
+"""Screens and forms for templates, schedules, queues, pools and rules."""

@@ -1,0 +1,1 @@
+"""Screens about tasks, their groups and their output."""
