@@ -79,12 +79,12 @@ def make_of_each(found: str) -> str:
     )
 
 
-_QUEUED_OF_EACH = make_of_each(QUEUED)
+QUEUED_OF_EACH = make_of_each(QUEUED)
 
 
 def map_queued(c: Connection, sizes: Mapping[str, int]) -> dict[str, list[Any]]:
     """Return {queue: its first queued tasks by priority}, of each as many as `sizes` says."""
-    found = fetch_of_each(c, _QUEUED_OF_EACH, sizes)
+    found = fetch_of_each(c, QUEUED_OF_EACH, sizes)
     for rows in found.values():
         rows.sort(key=_get_place)
     return found
