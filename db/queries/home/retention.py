@@ -521,6 +521,7 @@ _OLD_CONDITIONS = {
     "alerts": "resolved_at < :before AND task_id IS NULL",
     "silences": "until < :before",
     "fires": "fire_time < :before AND task_id IS NULL",
+    "bookings": "ends_at < :before",
 }
 """Tables that are small or have an index on the time."""
 _TIME_ORDERED = ("events", "operations", "forgotten", "deliveries")

@@ -16,6 +16,8 @@ GROWING_TABLES = (
     "history",
     "dependencies",
     "deliveries",
+    "groups",
+    "counters",
 )
 """Tables without a size limit. All others stay small."""
 
@@ -50,6 +52,7 @@ ORDERED_SCANS = (
     (r" FROM deliveries ORDER BY deliveries\.id DESC LIMIT \?", "the newest deliveries"),
     (r" FROM operations ORDER BY operations\.id DESC LIMIT \? OFFSET \?$", "the newest operations"),
     (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),
+    (r"^SELECT number FROM groups ORDER BY number DESC LIMIT \?$", "the newest groups"),
 )
 """Statements that follow an index or the rows in the wanted order and stop at their limit."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app.core.definitions.document import parse_document
+from app.core.maintenance_settings import DAY, MaintenanceSettings, RetentionRule, RetentionSettings
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import dispatch_view
 from app.service.context import Call
+from app.service.database import cleanup
 from app.service.definitions import apply, bookings, queues
 from app.service.tasks.inspection import views
 from app.service.tasks.submission import submit
@@ -75,6 +77,22 @@ async def test_an_ended_booking_is_cleaned_up_and_its_name_is_free(
 
     assert row["name"] == "r1"
     assert await execute_sql(call, "SELECT count(*) FROM bookings") == [(1,)]
+
+
+@pytest.mark.parametrize("keep, days", [(60 * DAY, 61), (None, 31)])
+async def test_the_cleanup_removes_a_booking_that_ended_long_ago(
+    call: Call, monkeypatch: pytest.MonkeyPatch, keep: float | None, days: int
+):
+    rules = MaintenanceSettings(retention=RetentionSettings(all=RetentionRule(keep=keep)))
+    await bookings.create(call, **GPUS)
+    left = list[int]()
+    for later in (days - 2, days):
+        at = NOW + timedelta(days=later)
+        monkeypatch.setattr(timestamps, "utcnow", lambda at=at: at)
+        await cleanup.clean(call.db, call.home, rules)
+        left += [many for (many,) in await execute_sql(call, "SELECT count(*) FROM bookings")]
+
+    assert left == [1, 0]
 
 
 async def test_an_unknown_name_names_the_list(call: Call):
