@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 GROUP_TOPICS = {
     "queue": "states",
     "pool": "states",
+    "resource": "resources",
     "limit": "limits",
     "reserve": "limits",
     "template": "templates",

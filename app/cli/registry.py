@@ -33,6 +33,10 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "usage": ("tasks.usage", "show what tasks used: hours of CPU, memory and GPUs, waits"),
     "queue": ("definitions.queues", "manage queues"),
     "pool": ("definitions.pools", "manage pools of CPU and memory"),
+    "resource": (
+        "definitions.shared_resources",
+        "manage resources that all pools share, as licences",
+    ),
     "limit": ("definitions.limits", "limit what the running tasks of a tag take together"),
     "reserve": (
         "definitions.reserve",
@@ -69,8 +73,8 @@ COMPLETE_COMMAND = "__complete"
 
 ALIASES = {"add": "submit"}
 GROUPS = (
-    "queue", "pool", "limit", "reserve", "template", "schedule", "sla", "alert", "notify", "import",
-    "db", "service",
+    "queue", "pool", "resource", "limit", "reserve", "template", "schedule", "sla", "alert",
+    "notify", "import", "db", "service",
 )  # fmt: skip
 
 SECTIONS = (
@@ -83,7 +87,8 @@ SECTIONS = (
     ),
     (
         "definitions",
-        "queue pool limit reserve template schedule sla alert checkin notify apply export import",
+        "queue pool resource limit reserve template schedule sla alert checkin notify apply export"
+        " import",
     ),
     (
         "runtime and maintenance",
@@ -116,6 +121,7 @@ _FOREIGN_WORDS = {
     "queue ls": "queues",
     "pool ls": "pools",
     "limit ls": "limits quota quotas",
+    "resource ls": "resources license licenses licence licences",
     "reserve ls": "reservation reservations booking bookings",
     "template ls": "templates",
     "schedule ls": "schedules crontab cron",

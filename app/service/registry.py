@@ -24,7 +24,16 @@ from app.service import (
 from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
-from app.service.definitions import apply, bookings, editor, limits, queues, slas, templates
+from app.service.definitions import (
+    apply,
+    bookings,
+    editor,
+    limits,
+    queues,
+    shared_resources,
+    slas,
+    templates,
+)
 from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
@@ -117,6 +126,9 @@ VERBS: dict[str, Verb] = {
         "reserve.ls": bookings.ls,
         "reserve.create": bookings.create,
         "reserve.rm": bookings.rm,
+        "resource.ls": shared_resources.ls,
+        "resource.set": shared_resources.set_,
+        "resource.rm": shared_resources.rm,
         "limit.ls": limits.ls,
         "limit.show": limits.show,
         "limit.set": limits.set_,

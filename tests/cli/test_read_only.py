@@ -9,7 +9,8 @@ from app.cli import registry
 READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor",
     "completion", "flow", "help", "replay", "usage", "version", "what-if",
-    "queue ls", "queue show", "pool ls", "pool show", "limit ls", "limit show", "reserve ls",
+    "queue ls", "queue show", "pool ls", "pool show", "resource ls", "limit ls", "limit show",
+    "reserve ls",
     "template ls", "template show", "sla ls",
     "sla show", "alert ls", "alert show", "alert silences", "notify ls", "schedule ls",
     "schedule show", "schedule preview", "sla presets", "sla checkins", "sla schema", "sla test",

@@ -142,6 +142,10 @@ def _list_limits(call: Call) -> Candidates:
     return ((row["name"], row.get("description") or "") for row in call("limit.ls"))
 
 
+def _list_shared_resources(call: Call) -> Candidates:
+    return ((row["name"], f"{row['used']}/{row['total']}") for row in call("resource.ls"))
+
+
 def _list_reservations(call: Call) -> Candidates:
     return ((row["name"], f"pool {row['pool']} for {row['tag']}") for row in call("reserve.ls"))
 
@@ -186,6 +190,7 @@ _LISTERS: dict[str, Callable[[Call], Candidates]] = {
     "queue": _list_queues,
     "pool": _list_pools,
     "limit": _list_limits,
+    "resource": _list_shared_resources,
     "reserve": _list_reservations,
     "template": _list_templates,
     "schedule": _list_schedules,

@@ -387,7 +387,8 @@ async def _note_shared(call: Call, pool: str, given: Mapping[str, int]) -> None:
     for name in sorted(given.keys() & totals.keys()):
         call.note(
             f"all pools share {sanitize(name)}, {totals[name]} in all: pool {sanitize(pool)} uses"
-            f" at most {given[name]}. To change the total: taskdeck help resources"
+            f" at most {given[name]}. To change the total: taskdeck resource set"
+            f" {sanitize(name)} --total N"
         )
 
 

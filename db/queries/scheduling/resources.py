@@ -69,6 +69,16 @@ def list_shared(c: Connection) -> list[SharedResourceRow]:
     return [SharedResourceRow._make(row) for row in raw_sql.fetch_tuples(c, found)]
 
 
+def list_asking(c: Connection, name: str, most: int, states: Sequence[str]) -> list[int]:
+    """Return the numbers of tasks in `states` that ask for more than `most` of a resource."""
+    found = (
+        "SELECT t.number FROM tasks t INDEXED BY idx_tasks_status CROSS JOIN json_each(t.resources)"
+        " n WHERE t.status IN (SELECT value FROM json_each(?)) AND t.deleted_at IS NULL"
+        " AND n.key = ? AND n.value > ? ORDER BY t.number"
+    )
+    return raw_sql.fetch_column(c, found, (json.dumps(list(states)), name, most))
+
+
 def read_totals(c: Connection) -> Mapping[str, int]:
     """Return {resource that all pools share: its total}."""
     return dict(raw_sql.fetch_tuples(c, "SELECT name, total FROM resources"))

@@ -163,6 +163,7 @@ class VerbCaller:
         at_once = {"conditions": {"preset": "starts-within", "value": "1s"}, "actions": actions}
         await self.call_verb("apply", tables={"slas": {"at-once": at_once}})
         await self.call_verb("limit.set", name="team=a", running=2, resources={"gpu": 1})
+        await self.call_verb("resource.set", name="license", total=2)
         booked = {"pool": "default", "tag": "team=a", "cpu": 0.5}
         await self.call_verb("reserve.create", begin="1h", end="2h", **booked)
         await self.call_verb("sla.ls")  # evaluates the rules

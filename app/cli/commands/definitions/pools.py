@@ -217,7 +217,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_option(
         "--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G"
     )
-    add_resource_options(parser.add_option, "give out", "; total of all pools: help resources")
+    add_resource_options(parser.add_option, "give out", "; total of all pools: taskdeck resource")
     parser.add_option(
         "--policy", type=OneOf(*POLICIES), metavar="ORDER",
         help="order of its tasks: priority (default), fifo or shortest",

@@ -1,0 +1,87 @@
+"""Resource verbs: totals of the named resources that all pools share, such as licences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.core.definitions.document import ResourceDefinition, validate_definition
+from app.core.scheduling.resources import check_name
+from app.core.text.sanitize import sanitize
+from app.core.text.units import format_count
+from app.errors import Refused, Usage
+from app.service.context import Call
+from app.service.tasks import lookup
+from db import schema
+from db.engine import Connection
+from db.queries import definitions
+from db.queries.scheduling import resources
+from db.states import WAITING, TaskStatus
+
+
+async def ls(call: Call) -> list[dict[str, Any]]:
+    """Return the shared resources by name, each with what is `used` of its total."""
+    return await call.db.read(_list_dicts)
+
+
+def _list_dicts(c: Connection) -> list[dict[str, Any]]:
+    held = resources.sum_held(c).values()
+    return [
+        {**row._asdict(), "used": sum(used.get(row.name, 0) for used in held)}
+        for row in resources.list_shared(c)
+    ]
+
+
+async def set_(
+    call: Call, *, name: str, total: Any = None, description: str | None = None
+) -> dict[str, Any]:
+    """Create or change a shared resource. `created` tells whether it is new."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise Usage(f"{error}. Nothing was changed.") from None
+    given = {"total": total, "description": description}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not given:
+        raise Usage("nothing to set. Options: --total or --description.")
+    created, too_large = await call.db.write(_store, name, given, call.by)
+    if too_large:
+        call.note(f"{too_large} for more than that, so cannot start.")
+    found = await call.db.read(_list_dicts)
+    return {**next(row for row in found if row["name"] == name), "created": created}
+
+
+def _store(c: Connection, name: str, given: dict[str, Any], by: str) -> tuple[bool, str]:
+    row = definitions.get_row(c, schema.resources, name)
+    known = {} if row is None else {key: row[key] for key in ("total", "description")}
+    values = validate_definition(ResourceDefinition, known | given).model_dump()
+    if row is None:
+        definitions.create(c, schema.resources, name, values, by)
+    else:
+        definitions.update(c, schema.resources, name, values, by)
+    return row is None, _describe_asking(c, name, values["total"], sorted(WAITING))
+
+
+async def rm(call: Call, *, name: str) -> dict[str, Any]:
+    """Delete a shared resource. Raise Refused while tasks that have not ended ask for it."""
+
+    def remove(c: Connection) -> None:
+        if definitions.get_row(c, schema.resources, name) is None:
+            known = [row.name for row in resources.list_shared(c)]
+            raise lookup.make_unknown_name("resource", name, known)
+        if asking := _describe_asking(c, name, 0, [*sorted(WAITING), TaskStatus.RUNNING]):
+            raise Refused(
+                f"{asking} for {sanitize(name)}. It was not removed.",
+                f"To give out no more of it: taskdeck resource set {name} --total 0",
+            )
+        definitions.remove(c, schema.resources, name, call.by)
+
+    await call.db.write(remove)
+    return {"name": name}
+
+
+def _describe_asking(c: Connection, name: str, most: int, states: list[str]) -> str:
+    """Return `#5 asks` or `#5 and 2 more ask` of tasks that ask for more than `most`, or ""."""
+    numbers = resources.list_asking(c, name, most, states)
+    if len(numbers) < 2:
+        return f"#{numbers[0]} asks" if numbers else ""
+    return f"#{numbers[0]} and {format_count(len(numbers) - 1)} more ask"
