@@ -107,11 +107,12 @@ COVERING_TESTS = {
     "tests/engines/test_engines.py": "engines/*",
     "tests/cli/commands/test_doctor.py": "health/left_processes",
     "tests/health/test_limits.py": "db/host",
-    "tests/keeper/test_spawn.py": "keeper/{guard,journal,journal_segment,keeper,keeper_role,launch}"
-    " keeper/{log,marks,members,own_process,processes,programs}"
-    " keeper/{requests,run,server,shared_state,signals,supervisor}"
-    " keeper/{system_calls,wire}",
-    "tests/keeper/test_stop.py": "keeper/stops",
+    "tests/keeper/test_journal.py": "keeper/journal_segment",
+    "tests/keeper/test_launch.py": "keeper/{keeper_role,log,own_process,programs,requests}",
+    "tests/keeper/test_run.py": "keeper/system_calls",
+    "tests/keeper/test_server.py": "keeper/wire",
+    "tests/keeper/test_stops_daemons.py": "keeper/{marks,members,processes,signals}",
+    "tests/keeper/test_supervisor.py": "keeper/guard",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",

@@ -15,6 +15,8 @@ from typing import Any
 from app.keeper import journal, keeper, wire
 from tests.runtime_process import TIMEOUT, is_alive, list_processes, wait_until
 
+GATED_SCRIPT = "while [ ! -e {0} ]; do sleep 0.01; done; exit {1}"
+
 
 class KeeperHome:
     """Home with its keeper, and a connection to the keeper."""
@@ -149,3 +151,8 @@ class KeeperHome:
                 for pid in found:
                     with contextlib.suppress(OSError):
                         os.kill(pid, number)
+
+
+def spawn_gated(keeper_home: KeeperHome, tmp_path: Path, name: str, code: int) -> str:
+    """Start a run that ends with the code once the file exists."""
+    return keeper_home.spawn("sh", "-c", GATED_SCRIPT.format(tmp_path / name, code))

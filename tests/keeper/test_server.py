@@ -1,12 +1,9 @@
-"""Tests of the keeper's clients, refusals, forgetting, disk space and idle exit."""
+"""Tests of the keeper's clients, refusals, forgetting and idle exit."""
 
 import os
-import resource
 import signal
 import socket
-import stat
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -138,59 +135,6 @@ def test_an_active_run_cannot_be_forgotten(shared_home):
     assert shared_home.greet()["runs"][0]["run"] == run
 
 
-def test_forgetting_removes_journal_files_and_a_long_run_keeps_few(keeper_home):
-    long = keeper_home.spawn("sleep", "60")
-    for _ in range(15):
-        runs = [keeper_home.spawn("/no/such/program", wait=False) for _ in range(200)]
-        ends = [keeper_home.wait_for_event("ended", run)["run"] for run in runs]
-        keeper_home.send("forget", runs=ends)
-        keeper_home.drain()
-
-    assert [event["run"] for event in keeper_home.greet()["runs"]] == [long]
-    assert len(keeper_home.list_segments()) == 1 and int(keeper_home.list_segments()[0][:-4]) > 1
-    keeper_home.kill_one("pid")
-    assert keeper_home.find_known(long)["is"] == "started"
-
-
-def test_the_journal_of_a_dead_pair_is_removed_when_forgotten(keeper_home):
-    for who in ("pid", "guard", "pid"):
-        keeper_home.run_to_end("true")
-        keeper_home.kill_one(who)
-
-    keeper_home.send("forget", runs=[event["run"] for event in keeper_home.hello["runs"]])
-    keeper_home.drain()
-    keeper_home.kill_one("pid")
-
-    assert keeper_home.hello["runs"] == [] and keeper_home.list_segments() == []
-
-
-def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
-    keeper_home = empty_home
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limited = [sys.executable, "-c", LIMITED_LAUNCHER, str(100 * 1024)]
-    keeper = [
-        sys.executable,
-        "-I",
-        "-S",
-        Path(__file__).parents[2] / "app" / "keeper" / "keeper.py",
-        keeper_home.path,
-    ]
-    subprocess.run([*limited, *keeper], check=True)
-    keeper_home.greet()
-
-    run = keeper_home.spawn("true", wait=False)
-    refused = keeper_home.wait_for_event("error", run)
-    resource.prlimit(keeper_home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
-
-    assert refused["code"] == "no-space" and not keeper_home.get_log_path(run).exists(), (
-        "a log tells of a run that began"
-    )
-    assert (
-        keeper_home.run_to_end("true", run=run)["code"] == 0
-        and keeper_home.get_log_path(run).exists()
-    )
-
-
 def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(keeper_home):
     keeper, guard = keeper_home.hello["pid"], keeper_home.hello["guard"]
     os.kill(keeper, signal.SIGSTOP)
@@ -206,34 +150,6 @@ def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(keeper_home):
         and not keeper_home.get_log_path(run).exists()
     )
     assert keeper_home.run_to_end("true", run=run)["code"] == 0
-
-
-LIMITED_LAUNCHER = """
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def test_an_exit_that_cannot_be_written_is_kept_until_it_can(keeper_home, tmp_path):
-    for _ in range(4):
-        keeper_home.run_to_end("true")
-    run = keeper_home.spawn(
-        "sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12"
-    )
-    keeper, limits = keeper_home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
-    (segment,) = keeper_home.journal.iterdir()
-    resource.prlimit(
-        keeper, resource.RLIMIT_FSIZE, (len(segment.read_bytes().rstrip(b"\0")) + 20, limits[1])
-    )
-
-    (tmp_path / "go").touch()
-    wait_until(lambda: "exit of" in keeper_home.socket.with_suffix(".log").read_text(), "said")
-    resource.prlimit(keeper, resource.RLIMIT_FSIZE, limits)
-
-    assert keeper_home.wait_for_event("ended", run)["code"] == 12
-    keeper_home.kill_one("pid")
-    assert keeper_home.find_known(run)["code"] == 12
 
 
 def test_bye_ends_keeper_and_guard_when_nothing_runs(keeper_home):
@@ -256,62 +172,6 @@ def test_bye_keeps_both_while_something_runs(shared_home):
 
     assert shared_home.sock.recv(1) == b"" and all(map(is_alive, pids))
     assert shared_home.greet()["runs"][0]["run"] == run
-
-
-def test_a_second_keeper_of_a_home_exits(shared_home):
-    assert shared_home.start_keeper() == 4
-    assert shared_home.run_to_end("true")["code"] == 0
-
-
-def test_an_unusable_home_is_reported(empty_home):
-    empty_home.path.write_text("a file")
-
-    assert empty_home.start_keeper() == 5
-
-
-def test_a_home_with_a_very_long_path_works(tmp_path, empty_home):
-    deep = tmp_path / ("d" * 120) / ("e" * 120)
-    other = type(empty_home)(deep)
-    try:
-        assert other.start_keeper() == 0
-        other.greet()
-        assert other.run_to_end("sh", "-c", "exit 3")["code"] == 3
-    finally:
-        other.kill_all()
-
-
-def test_files_are_private(shared_home):
-    shared_home.run_to_end("true")
-    run = shared_home.path / "run"
-
-    folders = {
-        stat.S_IMODE(path.stat().st_mode) for path in (shared_home.path, run, shared_home.journal)
-    }
-    files = {
-        stat.S_IMODE(path.stat().st_mode)
-        for path in [*run.glob("keeper*"), *shared_home.journal.iterdir()]
-    }
-
-    assert (folders, files) == ({0o700}, {0o600})
-
-
-def test_neither_process_carries_the_environment_of_a_run(empty_home, monkeypatch):
-    monkeypatch.setenv("TASKDECK_RUNID", "someone-elses")
-    monkeypatch.setenv("TASKDECK_TASK", "7")
-
-    assert empty_home.start_keeper() == 0
-    empty_home.greet()
-
-    for pid in (empty_home.hello["pid"], empty_home.hello["guard"]):
-        assert b"TASKDECK" not in Path(f"/proc/{pid}/environ").read_bytes()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_an_ignorable_signal_ends_neither_process(shared_home, number):
-    for one in ("pid", "guard"):
-        os.kill(shared_home.hello[one], number)
-
-    assert shared_home.run_to_end("true")["code"] == 0 and is_alive(shared_home.hello["guard"])
 
 
 def test_an_idle_keeper_has_no_wake_ups(keeper_home):
