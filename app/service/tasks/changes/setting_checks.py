@@ -10,6 +10,7 @@ from app.core.scheduling.resources import make_amounts
 from app.core.text import units
 from app.errors import Conflict, Refused
 from app.service.tasks import lookup
+from app.service.tasks.limit_checks import require_within_limits
 from app.service.tasks.places import Place, require_fit
 from db import timestamps
 from db.engine import Connection
@@ -20,7 +21,7 @@ from db.queries.scheduling.resources import parse_named
 def refuse_misfit(
     places: Mapping[str, Place], row: lookup.AnyTask, values: Mapping[str, Any]
 ) -> None:
-    """Raise a problem if the queue does not exist or its pool can never hold the task."""
+    """Raise a problem if the queue is unknown, or its pool or a limit can never hold the task."""
     if not values.keys() & {"queue", "cpu", "memory", "resources"}:
         return
     queue = values.get("queue", row.queue)
@@ -28,8 +29,11 @@ def refuse_misfit(
         raise lookup.make_unknown_queue(queue, list(places))
     named = parse_named(values.get("resources", row.resources))
     needs = make_amounts(values.get("cpu", row.cpu), values.get("memory", row.memory), named)
+    place, undone = places[queue], "It was not changed."
     try:
-        require_fit(places[queue], needs, "It was not changed.")
+        require_fit(place, needs, undone)
+        if place.limits:
+            require_within_limits(place.limits, row.tags, needs, undone)
     except Refused as problem:
         raise Refused(f"#{row.number} {problem.message}", problem.hint) from None
 

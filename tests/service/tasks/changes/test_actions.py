@@ -13,7 +13,7 @@ import pytest
 from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import operations as log
 from app.service.context import Call
-from app.service.definitions import queues
+from app.service.definitions import limits, queues
 from app.service.tasks.changes import actions, apply, retry
 from app.service.tasks.inspection import pages, views, wait
 from app.service.tasks.submission import submit
@@ -110,7 +110,7 @@ async def test_a_cancel_of_many_reads_few_columns_by_few_statements(
     assert [row["count"] for row in done["done"]] == [apply.BATCH_SIZE]
     assert len([sql for sql in executed if not sql.startswith("BEGIN")]) == 11
     read = [sql for sql in executed if sql.startswith("SELECT uuid")]
-    assert [sql.partition(" FROM ")[0].count(",") for sql in read] == [24, 3]
+    assert [sql.partition(" FROM ")[0].count(",") for sql in read] == [25, 3]
     assert not any("parameters" in sql or "tags" in sql for sql in read)
 
 
@@ -691,6 +691,29 @@ async def test_a_set_does_what_it_can_and_lists_tasks_that_never_fit(call: Call)
         "#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not"
     )
     assert (await views.show(call, id=1))["queue"] == "default"
+
+
+async def test_a_request_above_a_limit_is_refused_as_at_submission(call: Call):
+    await queues.pool_set(call, name="default", cpu=8, resources={"gpu": 4, "tape": 2})
+    given = {"cpu": 2, "resources": {"gpu": 2, "tape": 1}}
+    await limits.set_(call, name="team", **given)
+    for tags in ({"team": "a"}, {"user": "ann"}):
+        await submit_task(call, tags=tags)
+
+    for fields, excess in (
+        ({"cpu": 3}, "#1 needs 3 cpu, but limit team gives at most 2 in all: it could"),
+        ({"resources": {"gpu": 3}}, "#1 needs 3 gpu, but limit team"),
+        ({"resources": {"tape": 2}}, "#1 needs 2 tape, but limit team"),
+    ):
+        done = await actions.set_(call, ids=[1, 2], fields=fields)
+
+        assert [row["number"] for row in done["done"]] == [2]
+        ((number, code, text),) = list_refusals(done)
+        assert (number, code) == (1, 4) and text.startswith(excess)
+    done = await actions.set_(call, ids=[1, 2], fields={"resources": {"gpu": 5}})
+    assert [code for _, code, _ in list_refusals(done)] == [4, 4]
+    await actions.set_(call, ids=[1], fields=given)
+    assert (await views.show(call, id=1))["cpu"] == 2
 
 
 async def test_the_priority_of_a_task_that_no_longer_fits_can_be_set(call: Call):
