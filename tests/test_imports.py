@@ -107,7 +107,7 @@ def test_the_sqlalchemy_orm_is_never_imported():
 
 def test_only_the_sender_imports_what_sends():
     loaded = list_loaded_modules(
-        "import app.runtime.serve, app.runtime.sender, app.service.registry"
+        "import app.runtime.serve, app.runtime.messages.sender, app.service.registry"
     )
 
     assert loaded.isdisjoint({"apprise", "httpx", "requests"})

@@ -15,7 +15,7 @@ import pytest
 from app import client, paths, runtime_launcher
 from app.client import Client
 from app.errors import Conflict, Refused
-from app.runtime.keeper_client import SOCKET, KeeperClient, KeeperUnavailableError
+from app.runtime.dispatch.keeper_client import SOCKET, KeeperClient, KeeperUnavailableError
 from tests.test_client import run_scripted_runtime
 
 OTHER_UID = 65534

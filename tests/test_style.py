@@ -27,12 +27,13 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
-    "tests/runtime/test_dispatcher.py": "runtime/first_tasks core/slurm/variables",
+    "tests/runtime/dispatch/test_dispatcher.py": "runtime/dispatch/first_tasks"
+    " core/slurm/variables",
     "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime}"
     " cli/commands/tasks/wait cli/selection",
     "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/home/backups",
-    "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
+    "tests/acceptance/test_db_replica.py": "runtime/duties/replicator service/database/replica"
     " db/queries/home/{home_identity,replicas} db/restore/replica_file",
     "tests/acceptance/test_notify.py": "cli/commands/definitions/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
@@ -82,7 +83,7 @@ COVERING_TESTS = {
     " service/rules/rule_pass db/queries/rules/checkins cli/commands/definitions/checkin"
     " service/schedules/watchers",
     "tests/service/definitions/test_slas.py": "service/rules/zone_hints service/sla_evaluation",
-    "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",
+    "tests/runtime/duties/test_periodic.py": "service/rules/probes runtime/duties/rule_probes",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
     "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",
     "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors,verify}",
@@ -114,19 +115,19 @@ COVERING_TESTS = {
     "tests/keeper/test_stops_daemons.py": "keeper/{marks,members,processes,signals}",
     "tests/keeper/test_supervisor.py": "keeper/guard",
     "tests/offline/test_offline_verbs.py": "offline/*",
-    "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
-    "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",
+    "tests/runtime/messages/test_channel_sender.py": "runtime/messages/{sender,sender_client}",
+    "tests/runtime/messages/test_notifier.py": "service/rules/{acting,process_table}",
     "tests/runtime/test_clock_guard.py": "home/clock_guard",
     "tests/runtime/test_control_server.py": "runtime/lock_notice",
     "tests/runtime/gpus/test_monitor.py": "service/gpus",
     "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
-    "tests/runtime/test_output_copier.py": "db/queries/tasks/run_outputs",
+    "tests/runtime/dispatch/test_output_copier.py": "db/queries/tasks/run_outputs",
     "tests/service/test_usage.py": "db/queries/history/usage",
     "tests/cli/commands/tasks/test_what_if.py": "core/scheduling/what_if_words",
     "tests/service/what_if/test_forecast.py": "service/what_if/{rules,settings,submissions}",
-    "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",
+    "tests/runtime/dispatch/test_quarantine.py": "db/maintenance/quarantine",
     "tests/runtime/test_restore_advice.py": "home/restore_advice",
-    "tests/runtime/test_run_verdict.py": "core/text/exit_text",
+    "tests/runtime/dispatch/test_run_verdict.py": "core/text/exit_text",
     "tests/runtime/test_start_stop.py": "__main__ home/setup runtime_launcher",
     "tests/service/definitions/test_editor.py": "core/definitions/one_definition",
     "tests/service/database/test_backups.py": "service/database/backup_files",

@@ -38,16 +38,16 @@ from app.keeper.marks import leave_marks
 from app.paths import refuse_replica
 from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed
-from app.runtime.channel_sender import ChannelSender
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
-from app.runtime.dispatcher import HALT_REASONS, Dispatcher
-from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
-from app.runtime.notifier import Notifier
-from app.runtime.periodic import Duties, watch_clock
-from app.runtime.replicator import Replicator
-from app.runtime.schedule_trigger import ScheduleTrigger
-from app.runtime.usage import UsageSampler
+from app.runtime.dispatch.dispatcher import HALT_REASONS, Dispatcher
+from app.runtime.dispatch.keeper_client import KeeperClient, KeeperUnavailableError
+from app.runtime.duties.periodic import Duties, watch_clock
+from app.runtime.duties.replicator import Replicator
+from app.runtime.duties.schedule_trigger import ScheduleTrigger
+from app.runtime.duties.usage import UsageSampler
+from app.runtime.messages.channel_sender import ChannelSender
+from app.runtime.messages.notifier import Notifier
 from app.service.context import Call
 from app.service.rules.levels import AlertText, LevelLog, make_level_key
 from db import statement_timer

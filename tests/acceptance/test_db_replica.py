@@ -21,11 +21,12 @@ import pytest
 
 from app import paths
 from app.errors import Conflict
-from app.runtime import replicator, serve
+from app.runtime import serve
 from app.runtime.change_feed import ChangeFeed
-from app.runtime.dispatcher import Dispatcher
-from app.runtime.replicator import Replicator, join_error_lines
-from app.runtime.usage import UsageSampler
+from app.runtime.dispatch.dispatcher import Dispatcher
+from app.runtime.duties import replicator
+from app.runtime.duties.replicator import Replicator, join_error_lines
+from app.runtime.duties.usage import UsageSampler
 from app.service.database import backups
 from app.service.database.replica import status
 from tests.acceptance.acceptance_home import AcceptanceHome

@@ -15,7 +15,7 @@ import pytest
 
 from app.errors import Conflict, Storage
 from app.offline import replica_reads
-from app.runtime.replicator import Replicator
+from app.runtime.duties.replicator import Replicator
 from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.runtime_process import TIMEOUT
 from tests.service.calls import submit_task

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from app.core.scheduling.order import PRIORITY
-from app.runtime.dispatcher import Dispatcher, KeeperEvents
-from app.runtime.run_verdict import judge_run
+from app.runtime.dispatch.dispatcher import Dispatcher, KeeperEvents
+from app.runtime.dispatch.run_verdict import judge_run
 from app.service.context import Call
 from db.queries.tasks import transitions
 from tests.acceptance.acceptance_home import AcceptanceHome

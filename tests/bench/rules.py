@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.runtime import periodic
+from app.runtime.duties import periodic
 from app.service.rules.engine import RuleEngine
 from app.service.rules.probes import HomeProbes
 from db import schema

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core.ids import make_uuid7
-from app.runtime.run_verdict import judge_run
+from app.runtime.dispatch.run_verdict import judge_run
 from db import timestamps
 from db.engine import create_write_engine
 from db.queries import reads

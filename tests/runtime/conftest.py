@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.runtime.dispatcher import Dispatcher
-from app.runtime.periodic import Duties
-from app.runtime.usage import UsageSampler
+from app.runtime.dispatch.dispatcher import Dispatcher
+from app.runtime.duties.periodic import Duties
+from app.runtime.duties.usage import UsageSampler
 from db.engine import Database
 
 

@@ -12,10 +12,10 @@ from app.core.maintenance_settings import DAY
 from app.home import clock_guard
 from app.home.clock_guard import ClockGuard
 from app.runtime.change_feed import ChangeFeed
-from app.runtime.dispatcher import Dispatcher
-from app.runtime.periodic import Duties
+from app.runtime.dispatch.dispatcher import Dispatcher
+from app.runtime.duties.periodic import Duties
+from app.runtime.duties.usage import UsageSampler
 from app.runtime.serve import Runtime
-from app.runtime.usage import UsageSampler
 from app.service.context import Call
 from app.service.tasks.inspection import views
 from db import timestamps

@@ -22,9 +22,10 @@ NAMED = "no more processes can be started (ulimit -u is 1, and counts all of you
 LIMITED = f"""
 import os, resource, sys, threading
 from pathlib import Path
-import app.cli.main, app.runtime.control_server, app.runtime.periodic, app.runtime.serve
+import app.cli.main, app.runtime.control_server, app.runtime.duties.periodic, app.runtime.serve
 from app import runtime_launcher
-from app.runtime import keeper_client, serve
+from app.runtime.dispatch import keeper_client
+from app.runtime import serve
 home = Path(sys.argv[1])
 if os.getuid() == 0:
     os.setgroups([]), os.setgid({USER}), os.setuid({USER})

@@ -11,9 +11,9 @@ from app.errors import Usage
 from app.home import restore_advice
 from app.offline import backup_picker
 from app.runtime.change_feed import ChangeFeed
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatch.dispatcher import Dispatcher
+from app.runtime.duties.usage import UsageSampler as Measured
 from app.runtime.serve import Runtime
-from app.runtime.usage import UsageSampler as Measured
 from app.service.context import Call
 from app.service.database import backups
 from db.errors import DamagedDatabase

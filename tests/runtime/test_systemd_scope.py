@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.runtime import systemd_scope
-from app.runtime.keeper_client import KeeperUnavailableError, start_keeper
+from app.runtime.dispatch.keeper_client import KeeperUnavailableError, start_keeper
 from tests.runtime_process import RuntimeProcess, wait_until
 
 EXEC_COMMAND = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"'

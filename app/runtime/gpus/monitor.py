@@ -11,7 +11,7 @@ from time import monotonic
 
 from app.core.scheduling.devices import Device, DeviceMeasures
 from app.core.scheduling.resources import GPU
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatch.dispatcher import Dispatcher
 from app.runtime.gpus.reader import GpuReader
 from app.service import gpus
 from db.engine import Connection, Database, WatchedRead

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Connection, event
 
 from app.core.ids import make_uuid7
-from app.runtime import periodic
-from app.runtime.dispatcher import Dispatcher, KeeperEvents
+from app.runtime.dispatch.dispatcher import Dispatcher, KeeperEvents
+from app.runtime.duties import periodic
 from app.service import board
 from app.service.context import Call
 from app.service.tasks import lookup

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatch.dispatcher import Dispatcher
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks.changes import actions

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from app.core.ids import make_uuid7
 from app.core.scheduling.critical_path import PathTask, find_critical_path
 from app.core.workflow import parse_workflow
-from app.runtime.run_verdict import judge_run
+from app.runtime.dispatch.run_verdict import judge_run
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues

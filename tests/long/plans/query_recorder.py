@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from app.client import READ_ONLY_VERBS
 from app.core.rules import presets
 from app.errors import Problem
-from app.runtime.periodic import Duties
+from app.runtime.duties.periodic import Duties
 from app.runtime.serve import Runtime, open_runtime
 from app.service import registry
 from app.service.context import Call

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import app.runtime.serve as serving
-from app.runtime import periodic
+from app.runtime.duties import periodic
 
 RETENTION = timedelta(seconds=15)
 """Time for which ended tasks are kept. `write_configuration` stores it."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.scheduling.devices import Device
-from app.runtime.dispatcher import Dispatcher
+from app.runtime.dispatch.dispatcher import Dispatcher
 from app.runtime.gpus import monitor as gpu_monitor
 from app.runtime.gpus.monitor import GpuMonitor
 from app.service import gpus

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.core.ids import make_uuid7
-from app.runtime.run_verdict import judge_run
+from app.runtime.dispatch.run_verdict import judge_run
 from app.service import alerts
 from app.service.context import Call
 from app.service.definitions import slas

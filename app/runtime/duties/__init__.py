@@ -1,0 +1,1 @@
+"""Periodic duties of the runtime, and what they measure."""

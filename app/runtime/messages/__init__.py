@@ -1,0 +1,1 @@
+"""Sending of messages, and programs that rules start."""
