@@ -1,5 +1,7 @@
 """Slurm's batch scripts: `taskdeck submit script.sh` reads their `#SBATCH` lines.
 
+With `-` the script comes from standard input, as with `sbatch < script.sh`.
+
 The text of a shell script is stored with the task, as Slurm does. Options of the command line win.
 """
 
@@ -22,16 +24,32 @@ _SHELLS = ("sh", "bash", "dash", "ksh", "zsh")
 MAX_SCRIPT = 120_000
 """Maximum bytes of a script that is stored; Linux passes no longer argument to a program."""
 MAX_NAMED = 10
+STDIN = "-"
+STDIN_NAME = "sbatch"
+"""Name of a task whose script comes from standard input, as in Slurm."""
 
 
 def read_script(path: str) -> str | None:
-    """Return the text of a file that has #SBATCH lines, else None."""
+    """Return the text of a file that has #SBATCH lines, else None.
+
+    Standard input may lack such lines. Raise Usage if it is empty.
+    """
+    if path == STDIN:
+        text = os.fsdecode(output.read_stdin("a batch script"))
+        if not text.strip():
+            raise Usage(f"the script from standard input is empty. {NOT_SUBMITTED}")
+        return text
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            text = os.fsdecode(file.read())
     except OSError:
         return None
-    return os.fsdecode(data) if b"\n#SBATCH" in data or data.startswith(b"#SBATCH") else None
+    return text if has_header(text) else None
+
+
+def has_header(text: str) -> bool:
+    """Return True for a text with #SBATCH lines."""
+    return text.startswith("#SBATCH") or "\n#SBATCH" in text
 
 
 def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
@@ -45,7 +63,8 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
     if args.each:
         raise Usage(f"a batch script takes --array or --sweep, not --each. {NOT_SUBMITTED}")
     path, *words = [*args.words, *(args.command or ())]
-    shown, header = truncate(sanitize(path), 200), read_header(text)
+    shown = "standard input" if path == STDIN else truncate(sanitize(path), 200)
+    header = read_header(text)
     given = {name for name, value in vars(args).items() if value}
     found = translate(header, given, os.environ.get("USER", "user"))
     _complete(session, args, found)
@@ -55,7 +74,7 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
         setattr(args, name, value)
     args.resources = [*found.resources.items(), *(args.resources or ())] or None
     args.tags = [*found.tags.items(), *(args.tags or ())] or None
-    args.name = args.name or os.path.basename(path)
+    args.name = args.name or (STDIN_NAME if path == STDIN else os.path.basename(path))
     args.env = [*_list_variables(args), *found.env, *(args.env or ())]
     for note in found.notes:
         output.print_note(f"{shown}: {sanitize(note)}")
@@ -129,7 +148,12 @@ def _make_command(path: str, text: str, words: list[str], shown: str) -> list[st
     names = [os.path.basename(word) for word in shell[:2]]
     is_shell = names[0] in _SHELLS or (names[0] == "env" and names[-1] in _SHELLS)
     if is_shell and len(os.fsencode(text)) <= MAX_SCRIPT:
-        return [*shell, "-c", text, path, *words]
+        return [*shell, "-c", text, STDIN_NAME if path == STDIN else path, *words]
+    if path == STDIN:
+        raise Usage(
+            f"a script from standard input must be a shell script of at most {MAX_SCRIPT:,} bytes.",
+            f"Store it in a file: taskdeck submit FILE. {NOT_SUBMITTED}",
+        )
     output.print_note(f"{shown}: its file is read when the task starts, so keep it.")
     return [*shell, os.path.abspath(path), *words]
 

@@ -102,7 +102,7 @@ def _add_commands(add: Callable[..., Any]) -> None:
         "words",
         nargs="*",
         metavar="TEMPLATE",
-        help="template, or file with #SBATCH lines; a command goes after --",
+        help="template, or file with #SBATCH lines (- is stdin); a command goes after --",
     )
     add("-c", dest="script", metavar="SCRIPT", help="shell script; - reads it from stdin")
     add(

@@ -97,3 +97,31 @@ def test_a_script_without_such_lines_is_no_batch_script(fake_runtime, cli, scrip
     script.write_text("#!/bin/sh\nls\n")
 
     assert "SBATCH" not in cli("submit", "./job.sh").err
+
+
+def test_a_script_comes_from_standard_input(fake_runtime, cli):
+    runtime = fake_runtime(submit=STORED, queue__ls=QUEUES)
+
+    said = cli("submit", "-", "--", "a", feed=SCRIPT.encode())
+
+    (task,) = runtime.get_last_args("submit")["tasks"]
+    assert (said.out, task["name"], task["queue"], task["cpu"]) == ("7\n", "sbatch", "night", 2.0)
+    assert task["argv"] == ["/bin/bash", "-l", "-c", SCRIPT, "sbatch", "a"]
+    assert "standard input: #SBATCH after the first command is not read" in said.err
+    cli("submit", "-", feed=b"#!/bin/sh\ntrue\n")
+    (task,) = runtime.get_last_args("submit")["tasks"]
+    assert task["argv"] == ["/bin/sh", "-c", "#!/bin/sh\ntrue\n", "sbatch"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        (("-",), b" \n", "is empty. Nothing was submitted."),
+        (("-",), b"#!/usr/bin/env python3\n#SBATCH -c 2\n", "must be a shell script"),
+        (("-c", "-"), b"#SBATCH -c 2\ntrue\n", "To read them: taskdeck submit - < FILE"),
+    ],
+)
+def test_standard_input_that_is_no_batch_script_is_told(fake_runtime, cli, words, text, said):
+    fake_runtime(submit=STORED, queue__ls=QUEUES)
+
+    assert said in cli("submit", *words, feed=text).err

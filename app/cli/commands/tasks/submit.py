@@ -67,10 +67,12 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
 
 def _read_batch_script(session: CommandContext, args: Args) -> list[str] | None:
     """Apply the options of a script with #SBATCH lines; return its command, None for no such."""
-    if not args.words or args.script is not None or not os.path.isfile(args.words[0]):
+    if not args.words or args.script is not None:
         return None
     from app.cli.submission import batch_script
 
+    if args.words[0] != batch_script.STDIN and not os.path.isfile(args.words[0]):
+        return None
     text = batch_script.read_script(args.words[0])
     return None if text is None else batch_script.apply_script(session, args, text)
 
@@ -220,7 +222,12 @@ def _read_script(args: Args) -> str:
         )
     if args.script != "-":
         return args.script
-    return os.fsdecode(output.read_stdin("a script"))
+    from app.cli.submission import batch_script
+
+    text = os.fsdecode(output.read_stdin("a script"))
+    if batch_script.has_header(text):
+        output.print_note("-c leaves out #SBATCH lines. To read them: taskdeck submit - < FILE")
+    return text
 
 
 def check_argv(
