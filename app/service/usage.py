@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from app.core.task_groups import format_group
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
 from app.service.arguments import parse_since
 from app.service.context import Call
 from db import timestamps
 from db.queries.history import usage as store
-from db.queries.history.usage import UsageSum
+from db.queries.history.usage import NamedSum, UsageSum
 
 HOUR = 3600.0
 GIB = 1024.0
 TAG = "tag:"
-KINDS = ("queue", "template", "user")
+KINDS = ("queue", "template", "user", "group", "name")
 
 
 async def read_usage(call: Call, *, by: str = "queue", since: Any = "30d") -> dict[str, Any]:
-    """Return what runs used since a past time, by queue, template, user or `tag:KEY`.
+    """Return what runs used since a past time, by one of KINDS or `tag:KEY`.
 
     The result is {by, since, complete_since, rows, total}. A task counts once, in the period in
     which its latest attempt ended or runs; its hours and those of its earlier attempts count where
@@ -29,19 +30,25 @@ async def read_usage(call: Call, *, by: str = "queue", since: Any = "30d") -> di
     """
     group, tag = _parse_group(by)
     begin, now = parse_since(since) or "", timestamps.now()
-    sums = await call.db.read(store.sum_active, group, tag, begin, now)
+    sums, named = await call.db.read(store.sum_active, group, tag, begin, now)
     page: str | None = begin
     while page is not None:
-        more, page = await call.db.read(store.sum_ended, group, tag, begin, now, page)
+        more, more_named, page = await call.db.read(store.sum_ended, group, tag, begin, now, page)
         sums += more
+        named += more_named
     merged = _merge(sums)
-    rows = sorted(merged.values(), key=lambda one: (-one.core_seconds, one.name or "", one.runs))
+    rows = sorted(
+        merged.values(), key=lambda one: (-one.core_seconds, str(one.name or ""), one.runs)
+    )
     total = _add_all(None, rows)
     removed = await call.db.read(store.find_removed_until)
     return {
         "by": by, "since": begin,
         "complete_since": removed if removed and removed > begin else None,
-        "rows": [_to_row(one) for one in rows], "total": _to_row(total),
+        "rows": [
+            _to_row(one, [part for part in named if part.name == one.name]) for one in rows
+        ],
+        "total": _to_row(total, named),
     }  # fmt: skip
 
 
@@ -69,12 +76,17 @@ def _add_all(name: str | None, some: Iterable[UsageSum]) -> UsageSum:
     return UsageSum(name, *added, longest=max(columns[-1], default=0.0))
 
 
-def _to_row(one: UsageSum) -> dict[str, Any]:
+def _to_row(one: UsageSum, named: Iterable[NamedSum]) -> dict[str, Any]:
+    hours: dict[str, float] = {}
+    for part in named:
+        hours[part.resource] = hours.get(part.resource, 0.0) + part.seconds / HOUR
     return {
-        "name": one.name, "tasks": one.tasks, "runs": one.runs, "failed": one.failed,
+        "name": format_group(one.name) if isinstance(one.name, int) else one.name,
+        "tasks": one.tasks, "runs": one.runs, "failed": one.failed,
         "run_hours": one.seconds / HOUR, "cpu_hours": one.core_seconds / HOUR,
         "cpu_used_hours": one.cpu_seconds / HOUR,
         "memory_gib_hours": one.memory_seconds / GIB / HOUR, "gpu_hours": one.gpu_seconds / HOUR,
+        "resource_hours": dict(sorted(hours.items())),
         "mean_wait": one.wait / one.waits if one.waits else None,
         "longest_wait": one.longest if one.waits else None,
     }  # fmt: skip

@@ -105,6 +105,27 @@ async def test_groups_are_those_of_tags_users_and_templates(call: Call):
     assert (await usage.read_usage(call))["total"]["tasks"] == 3
 
 
+async def test_groups_and_names_are_summed_with_named_resources(call: Call):
+    await submit_task(call)
+    for name in ("a", "a", "b"):
+        await submit_task(call, name=name)
+    await execute_sql(call, "UPDATE tasks SET group_number = 7 WHERE number > 1")
+    named = '{"license.matlab": 2, "gpu": 1}'
+    for number in (1, 2, 3, 4):
+        held = None if number == 1 else named
+        ended = None if number == 4 else 1
+        await add_run(call, number, 1, began=2, ended=ended, resources=held)
+
+    rows = await read_rows(call, by="group")
+    assert [*rows] == ["g7", None] and rows[None]["resource_hours"] == {}
+    assert rows["g7"]["resource_hours"] == {"license.matlab": pytest.approx(8.0)}
+    assert rows["g7"]["gpu_hours"] == pytest.approx(4.0)
+    rows = await read_rows(call, by="name")
+    assert rows["b"]["resource_hours"] == {"license.matlab": pytest.approx(4.0)}
+    total = (await usage.read_usage(call, by="name"))["total"]
+    assert total["resource_hours"] == {"license.matlab": pytest.approx(8.0)}
+
+
 async def test_pages_neither_drop_nor_repeat_runs(call: Call, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store, "PAGE", 2)
     for number in range(1, 8):
@@ -116,7 +137,7 @@ async def test_pages_neither_drop_nor_repeat_runs(call: Call, monkeypatch: pytes
 
 @pytest.mark.parametrize("by", ["pool", "tag:", 5])
 async def test_an_unknown_group_is_refused(call: Call, by: Any):
-    with pytest.raises(Usage, match="usage is by queue, template, user or tag:KEY"):
+    with pytest.raises(Usage, match="usage is by queue, template, user, group, name or tag:KEY"):
         await usage.read_usage(call, by=by)
 
 

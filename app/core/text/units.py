@@ -324,6 +324,11 @@ def format_time_range(first: datetime, last: datetime, now: datetime) -> str:
     return begin if begin == end else f"{begin}–{end}"
 
 
+def format_hours(hours: float) -> str:
+    """Format hours, below 10 with two decimals, so that those of short tasks are not 0.0."""
+    return f"{hours:,.2f}" if hours < 10 else f"{hours:,.1f}"
+
+
 def format_memory(mib: float | None) -> str:
     """Format MiB: `84M` `1.2G` `12.0G` `1.0T`."""
     return (

@@ -94,7 +94,7 @@ def _format(key: str, row: Mapping[str, Any]) -> str:
     value = row[key]
     if key.endswith("_wait"):
         return units.format_duration(value)
-    return f"{value:,.1f}" if key.endswith("hours") else f"{value:,}"
+    return units.format_hours(value) if key.endswith("hours") else f"{value:,}"
 
 
 def make_filter(by: str, name: str | None) -> str | None:

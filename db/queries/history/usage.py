@@ -41,10 +41,20 @@ class UsageSum(NamedTuple):
     longest: float
 
 
+class NamedSum(NamedTuple):
+    """Seconds of units of a named resource of the runs of one group, other than GPUs."""
+
+    name: str | None
+    resource: str
+    seconds: float
+
+
 GROUPS = {
     "queue": "i.queue",
     "template": "t.template",
     "user": "t.submitted_by",
+    "group": "t.group_number",
+    "name": "t.name",
     "tag": "i.tags ->> :tag",
 }
 """Expressions of the names of groups."""
@@ -52,19 +62,26 @@ _SECONDS = """86400.0 * max(0.0, julianday(coalesce(i.end_time, :now))
     - julianday(max(i.start_time, :since)))"""
 _WAIT = """86400.0 * max(0.0, julianday(i.start_time)
     - julianday(max(t.created_at, coalesce(t.not_before, ''))))"""
+_TOOK = f"""CASE WHEN i.start_time IS NULL THEN 0.0 WHEN i.start_time >= :since AND
+      i.run_seconds IS NOT NULL THEN i.run_seconds ELSE {_SECONDS} END"""
 _SUMS = f"""
 SELECT name, sum(is_last), count(*), sum(is_failed), sum(took), sum(took * cpu),
   sum(used * CASE WHEN whole > 0 THEN took / whole ELSE 1 END), sum(took * memory),
   sum(took * gpus), count(waited), coalesce(sum(waited), 0.0), coalesce(max(waited), 0.0)
 FROM (SELECT {{group}} AS name, i.attempt = t.attempts AS is_last, i.cpu, i.memory,
     i.status IN ('failed', 'timed_out', 'lost') AS is_failed,
-    CASE WHEN i.start_time IS NULL THEN 0.0 WHEN i.start_time >= :since AND i.run_seconds IS NOT
-      NULL THEN i.run_seconds ELSE {_SECONDS} END AS took,
+    {_TOOK} AS took,
     coalesce(i.run_seconds, 0.0) AS whole, coalesce(i.cpu_seconds, 0.0) AS used,
     CASE WHEN i.resources IS NULL THEN 0 ELSE coalesce(i.resources ->> 'gpu', 0) END AS gpus,
     CASE WHEN i.attempt = 1 AND i.start_time >= :since THEN {_WAIT} END AS waited
   FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE {{chosen}})
 GROUP BY name
+"""
+_NAMED = f"""
+SELECT {{group}} AS name, n.key, sum({_TOOK} * n.value)
+FROM instances i JOIN tasks t ON t.uuid = i.task_id CROSS JOIN json_each(i.resources) n
+WHERE {{chosen}} AND i.resources IS NOT NULL AND n.key <> 'gpu'
+GROUP BY 1, 2
 """
 _ENDED = "i.end_time >= :begin AND i.end_time < :end"
 _ACTIVE = f"i.status IN {ACTIVE_SQL} AND i.start_time IS NOT NULL"
@@ -73,7 +90,7 @@ PAGE_END = "SELECT end_time FROM instances WHERE end_time >= ? ORDER BY end_time
 
 def sum_ended(
     c: Connection, group: str, tag: str, since: str, now: str, begin: str
-) -> tuple[list[UsageSum], str | None]:
+) -> tuple[list[UsageSum], list[NamedSum], str | None]:
     """Return the sums of a page of runs that ended from `begin` on, and the begin of the next."""
     end = raw_sql.fetch_value(c, PAGE_END, (begin, PAGE))
     if end == begin:  # more runs than a page ended at one moment
@@ -81,10 +98,12 @@ def sum_ended(
             c, "SELECT min(end_time) FROM instances WHERE end_time > ?", (begin,)
         )
     period = {"since": since, "now": now, "tag": tag, "begin": begin, "end": end or "9"}
-    return _query(c, group, _ENDED, period), end
+    return *_query(c, group, _ENDED, period), end
 
 
-def sum_active(c: Connection, group: str, tag: str, since: str, now: str) -> list[UsageSum]:
+def sum_active(
+    c: Connection, group: str, tag: str, since: str, now: str
+) -> tuple[list[UsageSum], list[NamedSum]]:
     """Return the sums of the active runs until now."""
     return _query(c, group, _ACTIVE, {"since": since, "now": now, "tag": tag})
 
@@ -110,6 +129,11 @@ def find_removed_until(c: Connection) -> str | None:
     return timestamps.from_unix(until / 1e6) if until else None
 
 
-def _query(c: Connection, group: str, chosen: str, parameters: dict[str, Any]) -> list[UsageSum]:
-    statement = _SUMS.format(group=GROUPS[group], chosen=chosen)
-    return [UsageSum._make(row) for row in raw_sql.fetch_tuples(c, statement, parameters)]
+def _query(
+    c: Connection, group: str, chosen: str, parameters: dict[str, Any]
+) -> tuple[list[UsageSum], list[NamedSum]]:
+    sums, named = (
+        raw_sql.fetch_tuples(c, text.format(group=GROUPS[group], chosen=chosen), parameters)
+        for text in (_SUMS, _NAMED)
+    )
+    return [UsageSum._make(row) for row in sums], [NamedSum._make(row) for row in named]

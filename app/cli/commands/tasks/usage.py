@@ -1,4 +1,4 @@
-"""`taskdeck usage`: tasks, hours and waits of a period, by queue, template, user or tag."""
+"""`taskdeck usage`: tasks, hours and waits of a period, by queue, group, user or tag."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     "name", "tasks", "runs", "failed", "run_hours", "cpu_hours", "cpu_used_hours",
-    "memory_gib_hours", "gpu_hours", "mean_wait", "longest_wait",
+    "memory_gib_hours", "gpu_hours", "mean_wait", "longest_wait", "resource_hours",
 )  # fmt: skip
 _TITLES = ("TASKS", "RUNS", "FAILED", "CPU H", "USED H", "MEM GIB H", "GPU H", "WAIT", "LONGEST")
 
@@ -36,8 +36,12 @@ def show_usage(session: CommandContext, args: Args) -> int:
             Column(sanitize(title), least=8, first=True),
             *(Column(word, ">") for word in _TITLES),
         ]
+        is_named = bool(found["total"].get("resource_hours"))
+        columns += [Column("OTHER H", least=8)] if is_named else []
         total = [found["total"] | {"name": "all"}] if len(rows) > 1 else []
-        output.print_table(columns, [_format_row(row) for row in [*rows, *total]], args.wide)
+        output.print_table(
+            columns, [_format_row(row, is_named) for row in [*rows, *total]], args.wide
+        )
     else:
         output.print_message("no runs in this time")
     if since := found["complete_since"]:
@@ -47,14 +51,24 @@ def show_usage(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _format_row(row: dict[str, Any]) -> list[Span]:
+def _format_row(row: dict[str, Any], is_named: bool) -> list[Span]:
     hours = ("cpu_hours", "cpu_used_hours", "memory_gib_hours", "gpu_hours")
     return [
         (sanitize(row["name"]) if row["name"] is not None else units.MISSING, ""),
         *((f"{row[key]:,}", "") for key in ("tasks", "runs", "failed")),
-        *((f"{row[key]:,.1f}", "") for key in hours),
+        *((units.format_hours(row[key]), "") for key in hours),
         *((units.format_duration(row[key]), "") for key in ("mean_wait", "longest_wait")),
+        *([(_format_named(row), "")] if is_named else []),
     ]
+
+
+def _format_named(row: dict[str, Any]) -> str:
+    """Format hours of other named resources: `license.matlab 1.25`."""
+    found = row["resource_hours"].items()
+    return (
+        sanitize(", ".join(f"{name} {units.format_hours(hours)}" for name, hours in found))
+        or units.MISSING
+    )
 
 
 def _add_arguments(parser: Parser) -> None:
@@ -63,7 +77,7 @@ def _add_arguments(parser: Parser) -> None:
         type=require_text,
         default="queue",
         metavar="GROUP",
-        help="queue (default), template, user or tag:KEY",
+        help="queue (default), template, user, group, name or tag:KEY",
     )
     parser.add_option(
         "--since", metavar="TIME", type=AGE, help="since 7d (ago), yesterday, … (default: 30d)"
