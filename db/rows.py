@@ -102,7 +102,6 @@ class TaskStateRow(NamedTuple):
     resources: str | None
     early_signal: str | None
     retry_on_oom: str | None
-    tags_text: str
     hold: bool
     pinned: bool
 
@@ -110,11 +109,6 @@ class TaskStateRow(NamedTuple):
     def launch(self) -> dict[str, Any]:
         """The command with its environment, as resolved at the submission."""
         return json.loads(self.launch_text)
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The tags of the task."""
-        return json.loads(self.tags_text)
 
 
 class TaskLineRow(NamedTuple):

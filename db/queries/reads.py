@@ -135,7 +135,7 @@ def map_fields(
 _STATES = (
     f"SELECT {', '.join(TaskStateRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM"
     " json_each(?)) AND deleted_at IS NULL"
-).replace("_text", "")
+).replace("launch_text", "launch")
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:

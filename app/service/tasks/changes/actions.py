@@ -447,6 +447,8 @@ async def set_(
         values["early_signal"] = values.pop("signal")
     notice = {name: values.pop(name) for name in _NOTICE_FIELDS if name in values}
     check = await call.db.read(make_settable_check, values)
+    bounds = await call.db.read(setting_checks.LimitCheck, values)
+    check = _make_limit_check(check, bounds, values)
     check = _make_notice_check(call, check, notice) if notice else check
     check = _make_work_check(check, changed) if changed else check
     was: dict[str, dict[str, Any]] = {}
@@ -464,7 +466,9 @@ async def set_(
     recorded = work.WORK_FIELDS if changed else RECORDED_FIELDS
     verb = f"set {' '.join(fields)}"
     states = _choose_states({**values, **changed, **notice})
-    report = await apply_to_tasks(call, verb, ids, select, check, act, recorded, states=states)
+    report = await apply_to_tasks(
+        call, verb, ids, select, check, act, recorded, states=states, prepare=bounds.prepare
+    )
     for row in report["done"]:
         row["before"] |= was[row["uuid"]]
         if "env" in row["changes"]:
@@ -491,6 +495,18 @@ def _choose_states(changed: Mapping[str, Any]) -> Sequence[str]:
 def _mask_pair(old: Any, new: Any) -> list[Any]:
     """Return old and new variables without their values."""
     return [state["env"] for state in work.mask_variables({"env": old}, {"env": new})]
+
+
+def _make_limit_check(
+    check: TaskCheck, bounds: setting_checks.LimitCheck, values: dict[str, Any]
+) -> TaskCheck:
+    """Return a check that also refuses requests above limits."""
+
+    def may(row: AnyTask) -> None:
+        check(row)
+        bounds.refuse_excess(row, requests.join_resources(row, values))
+
+    return may
 
 
 def _make_work_check(check: TaskCheck, values: Mapping[str, Any]) -> TaskCheck:

@@ -44,6 +44,7 @@ _FLAGS = ("hold", "pinned")
 
 TaskCheck = Callable[[AnyTask], None]
 TaskAction = Callable[[Connection, list[AnyTask]], Any]
+TaskReader = Callable[[Connection, Sequence[AnyTask]], None]
 
 
 def make_note(text: str) -> Problem:
@@ -63,12 +64,13 @@ class _Work:
     act: TaskAction
     fields: Sequence[str]
     is_brief: bool
+    prepare: TaskReader | None
 
 
 async def apply_to_tasks(
     call: Call, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction,
     fields: Sequence[str] = RECORDED_FIELDS, last_first: bool = False, is_brief: bool = False,
-    states: Sequence[str] = (),
+    states: Sequence[str] = (), prepare: TaskReader | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
@@ -76,9 +78,10 @@ async def apply_to_tasks(
     take several short transactions, so that starts and ends of runs are stored in between. Only the
     last transaction wakes dispatcher and decks, which look every second anyway. With `last_first`
     the batches are taken from the end. With `is_brief`, equal results are one row with a count. Of
-    groups, the tasks in `states` are taken, by default those of the verb.
+    groups, the tasks in `states` are taken, by default those of the verb. `prepare` reads what the
+    check needs of a batch of tasks.
     """
-    work = _Work(call.by, verb, check, act, fields, is_brief)
+    work = _Work(call.by, verb, check, act, fields, is_brief, prepare)
     idents = [ids] if isinstance(ids, (str, int)) else ids or ()
     has_groups = not select and lookup.has_groups(idents)
     if not select and not has_groups and len(idents) <= MAX_UNRESOLVED:
@@ -143,6 +146,8 @@ def _apply_for_a_while(
 
 def _apply_to_rows(c: Connection, work: _Work, tasks: Sequence[AnyTask]) -> dict[str, Any]:
     refused, notes, good = [], [], list[AnyTask]()
+    if work.prepare is not None:
+        work.prepare(c, tasks)
     for row in tasks:
         try:
             work.check(row)

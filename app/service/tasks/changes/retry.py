@@ -98,7 +98,8 @@ async def retry(
         notes.extend(_describe_failed_parents(failed_parents))
 
     states = (*VERB_STATES["retry"], *(("succeeded",) if again and not failed else ()))
-    report = await apply_to_tasks(call, "retry", ids, select, may, act, states=states)
+    report = await apply_to_tasks(call, "retry", ids, select, may, act, states=states,
+                                  prepare=new.bounds.prepare)  # fmt: skip
     report["notes"] += notes
     if with_dependents:
         leaders += await call.db.read(_list_others_of_groups, ids)
@@ -141,11 +142,14 @@ class NewRequests:
             raise Usage(f'retry cannot change "{sanitize(unknown[0])}". Nothing was changed.')
         self._values = {name: validate(name, _FIELDS[name], fields[name]) for name in fields}
         self._places = read_places(c) if fields else {}
+        self.bounds = setting_checks.LimitCheck(c, fields)
 
     def check(self, row: AnyTask) -> None:
         """Raise Problem if the pool of a task can never hold the request."""
         setting_checks.refuse_early_signal(row, self._values)
-        setting_checks.refuse_misfit(self._places, row, requests.join_resources(row, self._values))
+        joined = requests.join_resources(row, self._values)
+        setting_checks.refuse_misfit(self._places, row, joined)
+        self.bounds.refuse_excess(row, joined)
 
     def write(self, c: Connection, rows: Sequence[AnyTask]) -> None:
         """Store what changes of these tasks."""

@@ -86,11 +86,13 @@ async def set_sizes(call: Call, *, sizes: dict[str, Any]) -> dict[str, Any]:
     if wrong := next((name for one in wanted.values() for name in one if name not in SIZES), ""):
         raise Refused(f"only {' and '.join(SIZES)} are sized, not {wrong}. Nothing was changed.")
     places = await call.db.read(read_places)
+    bounds = await call.db.read(setting_checks.LimitCheck, SIZES)
 
     def may(row: AnyTask) -> None:
         if row.status in ENDED:
             raise Conflict(f"{format_number(row)} is {row.status}: it was not changed.")
         setting_checks.refuse_misfit(places, row, wanted[row.uuid])
+        bounds.refuse_excess(row, wanted[row.uuid])
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
         for name in SIZES:
@@ -98,4 +100,6 @@ async def set_sizes(call: Call, *, sizes: dict[str, Any]) -> dict[str, Any]:
                    for row in rows if name in wanted[row.uuid]]  # fmt: skip
             task_fields.update_column(c, name, new)
 
-    return await apply_to_tasks(call, "set cpu memory", [*wanted], None, may, act)
+    return await apply_to_tasks(
+        call, "set cpu memory", [*wanted], None, may, act, prepare=bounds.prepare
+    )

@@ -2,38 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from app.core import early_signal, oom_retry
+from app.core.scheduling.amounts import Amounts
+from app.core.scheduling.limits import Limits
 from app.core.scheduling.resources import make_amounts
 from app.core.text import units
 from app.errors import Conflict, Refused
 from app.service.tasks import lookup
 from app.service.tasks.limit_checks import require_within_limits
-from app.service.tasks.places import Place, require_fit
+from app.service.tasks.places import Place, read_shared, require_fit
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
+from db.queries.scheduling import limits
 from db.queries.scheduling.resources import parse_named
+
+REQUESTS = frozenset({"cpu", "memory", "resources"})
+UNCHANGED = "It was not changed."
 
 
 def refuse_misfit(
     places: Mapping[str, Place], row: lookup.AnyTask, values: Mapping[str, Any]
 ) -> None:
-    """Raise a problem if the queue is unknown, or its pool or a limit can never hold the task."""
-    if not values.keys() & {"queue", "cpu", "memory", "resources"}:
+    """Raise a problem if the queue does not exist or its pool can never hold the task."""
+    if not values.keys() & {"queue", *REQUESTS}:
         return
     queue = values.get("queue", row.queue)
     if queue not in places:
         raise lookup.make_unknown_queue(queue, list(places))
+    with _name_task(row):
+        require_fit(places[queue], _make_needs(row, values), UNCHANGED)
+
+
+class LimitCheck:
+    """Check of new requests against the limits of tags, which are read for each batch of tasks."""
+
+    def __init__(self, c: Connection, names: Collection[str]) -> None:
+        """Read the limits if one of the named values is a request."""
+        self._limits: Limits = read_shared(c).limits if {*names} & REQUESTS else {}
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def prepare(self, c: Connection, rows: Sequence[lookup.AnyTask]) -> None:
+        """Read the tags of tasks before their check."""
+        if self._limits:
+            found = limits.map_tags(c, [row.uuid for row in rows])
+            self._tags = {uuid: json.loads(tags) for uuid, (tags, _) in found.items()}
+
+    def refuse_excess(self, row: lookup.AnyTask, values: Mapping[str, Any]) -> None:
+        """Raise Refused if a task would ask for more than a limit of its tags can ever give."""
+        if tags := self._tags.get(row.uuid):
+            needs = _make_needs(row, values)
+            with _name_task(row):
+                require_within_limits(self._limits, tags, needs, UNCHANGED)
+
+
+def _make_needs(row: lookup.AnyTask, values: Mapping[str, Any]) -> Amounts:
     named = parse_named(values.get("resources", row.resources))
-    needs = make_amounts(values.get("cpu", row.cpu), values.get("memory", row.memory), named)
-    place, undone = places[queue], "It was not changed."
+    return make_amounts(values.get("cpu", row.cpu), values.get("memory", row.memory), named)
+
+
+@contextmanager
+def _name_task(row: lookup.AnyTask) -> Iterator[None]:
+    """Prefix refusals in the block with the number of a task."""
     try:
-        require_fit(place, needs, undone)
-        if place.limits:
-            require_within_limits(place.limits, row.tags, needs, undone)
+        yield
     except Refused as problem:
         raise Refused(f"#{row.number} {problem.message}", problem.hint) from None
 
