@@ -307,6 +307,20 @@ bookings = Table(
     comment="Amounts of a pool that only the tasks of a tag get, from a time to a time.",
 )
 
+start_forecasts = Table(
+    "start_forecasts",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("pool", Name, nullable=False),
+    Column("earliest", Float, nullable=False),
+    Column("latest", Float, nullable=False),
+    *_make_time_columns(),
+    CheckConstraint("earliest <= latest", name="latest"),
+    # Latest forecasts of a pool, from which the leeway is learned.
+    Index("idx_start_forecasts_pool", "pool", "created_at"),
+    comment="Expected starts of some tasks, in seconds from the time of the row.",
+)
+
 queues = Table(
     "queues",
     metadata,

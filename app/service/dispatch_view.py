@@ -38,6 +38,7 @@ from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service import gpus, limit_view, queue_order
 from app.service.ageing import AgeingWatch
+from app.service.forecast_leeway import LeewayCache
 from app.service.kept_queues import KeptQueues
 from app.service.limit_view import TagBounds
 from app.service.queue_order import WindowSize
@@ -89,6 +90,7 @@ class RunTimeCache:
         self._forecasts: dict[tuple[str, ...], _CachedForecast] = {}
         self.ageing = AgeingWatch()
         self.queues = KeptQueues()
+        self._leeway = LeewayCache()
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -144,7 +146,7 @@ class RunTimeCache:
             known[name] = found
         return found
 
-    def forecast(self, view: DispatchView, may_lag: bool = False) -> Forecast:
+    def forecast(self, c: Connection, view: DispatchView, may_lag: bool = False) -> Forecast:
         """Return the forecast of a part of a view; simulate only after a change, or when it is old.
 
         With `may_lag`, simulations take at most a twentieth of the time while tasks run.
@@ -159,14 +161,18 @@ class RunTimeCache:
         if any(queue.windows for queue in queues):  # windows move with the time
             queues = tuple(replace(queue, windows=None) for queue in queues)
         booked = tuple((one.name, round(now + one.begins_in)) for one in view.bookings)
-        key = (view.pools, view.shared, view.withheld, view.limits, booked, queues, runs, later)
+        leeway = self._leeway.get(c, names)
+        key = (
+            view.pools, view.shared, view.withheld, view.limits, booked, queues, runs, later,
+            leeway,
+        )  # fmt: skip
         last = self._forecasts.get(names)
         if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
             lags = may_lag and bool(runs) and age < 20 * last.cost
             if lags or last.key == key:
                 return last.forecast.shift(age)
         began = time.perf_counter()
-        found = make_forecast(view)
+        found = make_forecast(view, leeway=leeway)
         self._forecasts[names] = _CachedForecast(key, now, time.perf_counter() - began, found)
         return found
 
@@ -670,7 +676,7 @@ def explain_waiting(
             (subject, places[subject.uuid])
             for subject in read_task_states(c, asked, get_bounds(view))
         ],
-        partial(cache.forecast, may_lag=may_lag),
+        partial(cache.forecast, c, may_lag=may_lag),
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 

@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0021"
+HEAD = "0022"
 REVISIONS = (
     "0001",
     "0002",
@@ -54,6 +54,7 @@ REVISIONS = (
     "0019",
     "0020",
     "0021",
+    "0022",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

@@ -13,7 +13,7 @@ import gzip
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
@@ -22,6 +22,7 @@ from statistics import median
 
 from app.core.scheduling import run_times
 from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.leeway import Leeway, PastForecast, learn_leeway
 from app.core.scheduling.plan import (
     ActiveRun,
     DispatchView,
@@ -32,6 +33,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.resources import CPU, MEMORY, make_amounts
 from app.core.scheduling.run_times import PastRunTimes
+from app.service.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
 from app.service.tasks.inspection.similar_runs import mask_digits
 from db.queries.scheduling.run_history import RECENT
 from tests.core.scheduling.trace_files import CASES, read_slurm_rows, read_swf
@@ -93,6 +95,35 @@ class History:
                     groups[key][not job.is_success].append(job.run)
             self._known = {key: run_times.learn_run_times(*runs) for key, runs in groups.items()}
         return self._known.get(name) or self._known.get(f"\0{mask_digits(name)}")
+
+
+class PastForecasts:
+    """Forecasts of the latest jobs, as the runtime samples them: one for each job."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, tuple[float, float, float]] = {}
+        self._waiting: set[int] = set()
+        self._ended: deque[PastForecast] = deque(maxlen=KEPT)
+
+    def learn(self, replay: Replay) -> Leeway:
+        """Return the leeway of the forecasts of jobs that have started or are late."""
+        now, begun = replay.now, replay.begun
+        for number in sorted(self._waiting & begun.keys(), key=begun.__getitem__):
+            self._waiting.remove(number)
+            at, first, last = self._told[number]
+            self._ended.append(PastForecast(first, last, begun[number] - at, True))
+        waiting = [
+            PastForecast(first, last, now - at, False)
+            for at, first, last in (self._told[number] for number in self._waiting)
+        ]
+        return learn_leeway([*self._ended, *waiting])
+
+    def add(self, now: float, found: Mapping[int, tuple[float, float]]) -> None:
+        """Record the forecasts of some jobs, evenly chosen."""
+        new = [number for number in found if number not in self._told]
+        for number in choose_evenly(new, min(SAMPLED, MAX_PENDING - len(self._waiting))):
+            self._told[number] = now, *found[number]
+            self._waiting.add(number)
 
 
 class Replay:
@@ -174,19 +205,31 @@ class Replay:
 
 
 def backtest(
-    jobs: Sequence[NamedJob], cpu: float, memory: float = 0.0, forecasts: int = 150
+    jobs: Sequence[NamedJob],
+    cpu: float,
+    memory: float = 0.0,
+    forecasts: int = 150,
+    learns: bool = True,
 ) -> Iterator[ForecastResult]:
-    """Yield a result for each waiting job of up to so many moments of a trace."""
+    """Yield a result for each waiting job of up to so many moments of a trace.
+
+    If it `learns`, forecasts have leeway from those of earlier moments.
+    """
     replay, told = Replay(jobs, cpu, memory), list[tuple[float, int, float, float]]()
     events = backlogged = 0
+    past = PastForecasts() if learns else None
     every = max(1, 2 * len(jobs) // forecasts)
     while replay.step():
         events += 1
         backlogged += replay.backlog > 0
         if replay.backlog and events >= every:
             events = 0
-            found = make_forecast(replay.build_view(likely=True)).may_start
+            leeway = {"pool": past.learn(replay)} if past else {}
+            forecast = make_forecast(replay.build_view(likely=True), leeway=leeway)
+            found = forecast.may_start
             told += [(replay.now, number, *found[number]) for number in list(found)[:MAX_WAITING]]
+            if past:
+                past.add(replay.now, forecast.bare_start)
     for at, number, first, last in told:
         yield ForecastResult(first, last, replay.begun[number] - at, first == 0 < last)
 

@@ -43,9 +43,9 @@ INDEXES = {
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
 EXTRA_TABLES = (
-    "resources groups limits bookings environments dependencies home alerts silences operations"
-    " events samples history slow_queries backups counters stale_texts forgotten discarded_logs"
-    " replicas schedules fires calendars"
+    "resources groups limits bookings start_forecasts environments dependencies home alerts"
+    " silences operations events samples history slow_queries backups counters stale_texts"
+    " forgotten discarded_logs replicas schedules fires calendars"
     " rule_states checkins deliveries due_times"
 )
 TYPES = {

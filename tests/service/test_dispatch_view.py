@@ -51,7 +51,7 @@ async def test_every_reader_shows_the_same_range(runtime_call: Call, worker: Any
     simulated: list[Any] = []
     make = dispatch_view.make_forecast
     monkeypatch.setattr(
-        dispatch_view, "make_forecast", lambda view: simulated.append(view) or make(view)
+        dispatch_view, "make_forecast", lambda view, **_: simulated.append(view) or make(view)
     )
     await queues.queue_set(runtime_call, name="default", capacity=1)
     await record_runs(runtime_call, worker, FOUR)
@@ -118,17 +118,18 @@ async def test_a_first_of_its_kind_has_no_expected_start_behind_it(runtime_call:
     assert await explain(runtime_call, 6) == [None]
 
 
-def test_a_busy_board_reuses_a_forecast_and_why_does_not():
+async def test_a_busy_board_reuses_a_forecast_and_why_does_not(call: Call):
     cache = dispatch_view.RunTimeCache()
     first, second = make_task(1, expected=30.0), make_task(2, expected=30.0)
     run = make_run(9, ends_in=10.0)
     before = make_view(make_queue("q", first, capacity=1), run, now=100.0)
     after = make_view(make_queue("q", first, second, capacity=1), run, now=100.0)
 
-    made = cache.forecast(before)
+    made = await call.db.read(cache.forecast, before)
 
-    assert cache.forecast(after, may_lag=True).may_start == made.may_start
-    assert set(cache.forecast(after).may_start) == {1, 2}
+    lagging = await call.db.read(cache.forecast, after, may_lag=True)
+    assert lagging.may_start == made.may_start
+    assert set((await call.db.read(cache.forecast, after)).may_start) == {1, 2}
 
 
 async def test_runs_that_fail_make_an_early_start_likely(runtime_call: Call, worker: Any):

@@ -45,7 +45,7 @@ class ExpectedEnds:
         """
         if len(queue.waiting) >= queue.waiting_total:
             return None
-        starts = [self._forecast.may_start.get(task.number, (0.0, 0.0)) for task in queue.waiting]
+        starts = [self._forecast.bare_start.get(task.number, (0.0, 0.0)) for task in queue.waiting]
         return max((sum(one) / 2 for one in starts if one[0] > 0), default=None)
 
     def find(self, number: int, queue: str, is_queued: bool) -> ExpectedEnd | None:
@@ -63,5 +63,5 @@ class ExpectedEnds:
         start = self._forecast.may_start.get(number)
         if start is None or not likely or start[0] == 0 < start[1]:
             return None
-        middle = sum(start) / 2 + likely[len(likely) // 2]
+        middle = sum(self._forecast.bare_start[number]) / 2 + likely[len(likely) // 2]
         return ExpectedEnd(start[0] + likely[0], middle, start[1] + likely[-1])

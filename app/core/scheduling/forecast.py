@@ -11,6 +11,7 @@ from zlib import crc32
 
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import find_next_end
+from app.core.scheduling.leeway import NO_LEEWAY, Leeway, LeewayByPool
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -39,11 +40,12 @@ MAX_EVENTS = 500
 OVERTAKING = 1.6
 """Factor on the latest start of tasks behind a reservation, once cores are free beside it.
 
-Tasks that are submitted later may be backfilled and delay these tasks. With this factor 80 % of the
-starts of four recorded traces are within their ranges (`python -m tests.bench.forecasts`). The
-factor is for estimated run times: neither for timeouts nor for the wait until a time of day, such
-as an opening, the end of a booking, or the start time of a task.
+Tasks that are submitted later may be backfilled and delay these tasks. The factor is for estimated
+run times: neither for timeouts nor for the wait until a time of day, such as an opening, the end of
+a booking, or the start time of a task. The leeway of a pool multiplies the factor. With both, over
+80 % of the starts of recorded traces are within their ranges (`python -m tests.bench.forecasts`).
 """
+_NO_LEEWAY: LeewayByPool = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,13 @@ class Forecast:
     """Ranges of expected starts and ends by task number; the ends include those of active runs.
 
     A range begins at 0 if only a timeout limits it. Half of the simulations end before the probable
-    end, the others after it.
+    end, the others after it. `bare_start` and the probable end are without leeway.
     """
 
     may_start: Mapping[int, TimeRange]
     may_end: Mapping[int, TimeRange]
     probable_end: Mapping[int, float]
+    bare_start: Mapping[int, TimeRange]
 
     def shift(self, seconds: float) -> "Forecast":
         """Return the forecast as seen some seconds later.
@@ -71,6 +74,7 @@ class Forecast:
             {n: (move(first), move(last)) for n, (first, last) in self.may_start.items()},
             {n: (move(first), move(last)) for n, (first, last) in self.may_end.items()},
             {n: at - seconds for n, at in self.probable_end.items()},
+            {n: (move(first), move(last)) for n, (first, last) in self.bare_start.items()},
         )
 
 
@@ -101,19 +105,23 @@ def simulate_runs(view: DispatchView, horizon: Horizon = _USUAL) -> list[dict[in
     return [_RecordedSimulation(view, index, horizon).runs for index in range(SAMPLES)]
 
 
-def make_forecast(view: DispatchView, wanted: Collection[int] | None = None) -> Forecast:
+def make_forecast(
+    view: DispatchView, wanted: Collection[int] | None = None, leeway: LeewayByPool = _NO_LEEWAY
+) -> Forecast:
     """Simulate the plan of a view until all wanted tasks have started; by default all tasks.
 
     Each simulation draws one of the likely times of each run. A start that depends on a run of
     unknown end is left out.
     """
-    done = [_Simulation(view, index, wanted) for index in range(SAMPLES)]
-    ends = [one.ends for one in done]
-    may_end = _merge_ranges(ends)
+    done = [_Simulation(view, index, wanted, leeway=leeway) for index in range(SAMPLES)]
+    may_end = _merge_ranges([one.ends for one in done])
     probable = {
-        number: sorted(sum(one[number]) / 2 for one in ends)[SAMPLES // 2] for number in may_end
+        number: sorted(one.probable_ends[number] for one in done)[SAMPLES // 2]
+        for number in may_end
     }
-    return Forecast(_merge_ranges([one.starts for one in done]), may_end, probable)
+    bare = _merge_ranges([one.bare_starts for one in done])
+    may_start = _merge_ranges([one.starts for one in done]) if leeway else bare
+    return Forecast(may_start, may_end, probable, bare)
 
 
 def _merge_ranges(found: Sequence[Mapping[int, TimeRange]]) -> dict[int, TimeRange]:
@@ -179,8 +187,10 @@ class _Simulation:
         index: int,
         wanted: Collection[int] | None,
         horizon: Horizon = _USUAL,
+        leeway: LeewayByPool = _NO_LEEWAY,
     ) -> None:
         self._index = index
+        self._leeway = {q.name: leeway[q.pool] for q in view.queues if q.pool in leeway}
         self._max_events = horizon.events
         self._view = view
         pools = {pool.name: pool for pool in view.pools}
@@ -201,9 +211,12 @@ class _Simulation:
         self._depends_on_limit = self._is_contended = False
         self._first = -1
         self.starts: dict[int, TimeRange] = {}
+        self.bare_starts: dict[int, TimeRange] = {}
+        """Starts without leeway."""
         self.ends: dict[int, TimeRange] = {}
+        self.probable_ends: dict[int, float] = {}
         for run in self._runs:
-            self._record_end(run, (0.0, 0.0))
+            self._record_end(run, (0.0, 0.0), (0.0, 0.0))
         self._advance(None if wanted is None else set(wanted))
 
     def _advance(self, wanted: set[int] | None) -> None:
@@ -274,26 +287,37 @@ class _Simulation:
             self._note_contention(budgets.values())
         if not started:
             return
-        first = 0.0 if self._depends_on_limit else self._now
         for task in started:
             run = _Run(task, self._now, self._index)
             self._runs.append(run)
-            earliest = max(first, self._due.get(task.number, 0.0))
-            when = earliest, self._find_latest_start(task)
-            self.starts[task.number] = when
-            self._record_end(run, when)
+            bare = self._find_start(task, NO_LEEWAY)
+            leeway = self._leeway.get(task.queue)
+            when = self._find_start(task, leeway) if leeway else bare
+            self.bare_starts[task.number], self.starts[task.number] = bare, when
+            self._record_end(run, when, bare)
         self._line = [task for task in self._line if task.number not in self.starts]
         for _, parents in self._later:
             for task in started:
                 if parents.get(task.number):
                     del parents[task.number]
 
-    def _find_latest_start(self, task: QueuedTask) -> float:
-        """Return when a task that starts now in this simulation starts at the latest."""
-        is_sure = not self._is_contended or self._depends_on_limit
-        if is_sure or task.number == self._first:
-            return self._now
-        return self._since + (self._now - self._since) * OVERTAKING
+    def _find_start(self, task: QueuedTask, leeway: Leeway) -> TimeRange:
+        """Return the range for a task that starts now in this simulation.
+
+        A timeout is sure as long as no later task can go first.
+        """
+        due = self._due.get(task.number, 0.0)
+        if self._depends_on_limit:
+            return due, self._stretch(leeway.later) if self._is_contended else self._now
+        is_delayed = self._is_contended and task.number != self._first
+        later = leeway.later * (OVERTAKING if is_delayed else 1)
+        # 0 would mean that only a timeout limits the start
+        earliest = max(self._stretch(leeway.earlier), min(self._now, _SOON))
+        return max(earliest, due), self._stretch(later)
+
+    def _stretch(self, factor: float) -> float:
+        """Return now, with a factor on the seconds since the last time of day."""
+        return self._now if factor == 1 else self._since + (self._now - self._since) * factor
 
     def _note_contention(self, budgets: Iterable[PoolBudget]) -> None:
         """Note the first reserved task beside which cores are free."""
@@ -311,9 +335,11 @@ class _Simulation:
                 for run in ended:
                     parents.pop(run.task.number, None)
 
-    def _record_end(self, run: _Run, start: TimeRange) -> None:
+    def _record_end(self, run: _Run, start: TimeRange, bare: TimeRange) -> None:
         if run.ends_at < inf:
             seconds = run.ends_at - self._now
+            first = 0.0 if run.is_bounded else bare[0] + seconds
+            self.probable_ends[run.task.number] = (first + bare[1] + seconds) / 2
             self.ends[run.task.number] = (
                 0.0 if run.is_bounded else start[0] + seconds,
                 start[1] + seconds,
@@ -327,8 +353,8 @@ class _RecordedSimulation(_Simulation):
         self.runs: dict[int, RunTimes] = {}
         super().__init__(view, index, None, horizon)
 
-    def _record_end(self, run: _Run, start: TimeRange) -> None:
-        super()._record_end(run, start)
+    def _record_end(self, run: _Run, start: TimeRange, bare: TimeRange) -> None:
+        super()._record_end(run, start, bare)
         is_bound = self._depends_on_limit
         self.runs[run.task.number] = RunTimes(
             self._now, run.ends_at, is_bound, is_bound or run.is_bounded

@@ -45,7 +45,7 @@ from app.runtime.duties.usage import (
 )
 from app.runtime.gpus.monitor import GpuMonitor
 from app.runtime.messages.notifier import Notifier
-from app.service import history, sla_evaluation
+from app.service import history, sla_evaluation, start_forecasts
 from app.service.database import cleanup, replica
 from app.service.rules.engine import RuleEngine
 from app.service.tasks.submission import bulk
@@ -183,6 +183,7 @@ class Duties:
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.store_sample),
             Duty("history", 60, self.update_history),
+            Duty("forecasts", 60, self.record_forecasts),
             Duty("replica", 30, self.run_replication),
             Duty("search", 2, self.indexer.catch_up),
             Duty("cleanup", 600, self.run_cleanup),
@@ -414,6 +415,11 @@ class Duties:
         """
         with suppress(asyncio.CancelledError):
             await history.count_minutes(self.db)
+
+    async def record_forecasts(self) -> None:
+        """Record the forecasts of some waiting tasks, unless nothing starts."""
+        if self.dispatcher.halted is None:
+            await start_forecasts.record_forecasts(self.db)
 
     async def store_slow_statements(self) -> None:
         """Store slow statements; report a growing WAL and lock waits."""

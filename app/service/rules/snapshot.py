@@ -408,7 +408,9 @@ class Snapshot(Instances):
         found: dict[str, ExpectedEnds] = {}
         for part in split_view(view):
             names = [queue.name for queue in part.queues]
-            found |= dict.fromkeys(names, ExpectedEnds(part, cache.forecast(part, may_lag=True)))
+            found |= dict.fromkeys(
+                names, ExpectedEnds(part, cache.forecast(self.c, part, may_lag=True))
+            )
         return found
 
     def find_end_of_next(self, subject: Subject) -> ExpectedEnd | None:

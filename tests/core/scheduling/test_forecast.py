@@ -2,9 +2,11 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest import approx
 
 from app.core.scheduling.bookings import Booking
 from app.core.scheduling.forecast import OVERTAKING, make_forecast
+from app.core.scheduling.leeway import Leeway
 from app.core.scheduling.plan import LaterTask, QueuedTask
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 
@@ -94,6 +96,25 @@ def test_overtaking_stretches_run_times_but_neither_sure_times_nor_timeouts():
         (make_view(queue, make_run(10, cpu=3, limit=100.0)), (0.0, 130.0)),
     ):
         assert make_forecast(view).may_start[2] == range_of_second
+
+
+def test_leeway_stretch_all_but_sure_times_and_keep_the_probable_end():
+    big = make_task(1, cpu=4, likely=SURE)
+    queue = make_queue("q", big, make_task(2, cpu=4, likely=SURE))
+    run = make_run(10, cpu=3, likely=(100.0,) * 9)
+    bounded = make_run(10, cpu=3, limit=100.0)
+    full = make_run(10, cpu=4, limit=100.0)
+    leeway = {"p": Leeway(0.5, 3.0)}
+
+    for view, bare, range_of_second in (
+        (make_view(queue, run), (130.0, 130.0 * OVERTAKING), (65.0, 130.0 * 3 * OVERTAKING)),
+        (make_view(queue, bounded), (0.0, 130.0), (0.0, 390.0)),
+        (make_view(queue, full), (0.0, 130.0), (0.0, 130.0)),
+    ):
+        plain, found = make_forecast(view), make_forecast(view, leeway=leeway)
+        assert found.may_start[2] == approx(range_of_second)
+        assert found.bare_start[2] == plain.may_start[2] == approx(bare)
+        assert found.probable_end == plain.probable_end
 
 
 def test_a_start_that_depends_on_an_unknown_end_is_not_forecast():

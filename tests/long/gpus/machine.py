@@ -109,7 +109,7 @@ class Watch:
         subjects = [_make_subject(task) for task in lines]
         places = [_find_place(view, task) for task in lines]
         told = explain_all(
-            view, list(zip(subjects, places, strict=True)), lambda part: Forecast({}, {}, {})
+            view, list(zip(subjects, places, strict=True)), lambda part: Forecast({}, {}, {}, {})
         )
         after = {one.number for one in decided.reservations}
         for task, why in zip(lines, told, strict=True):
