@@ -103,6 +103,7 @@ COVERING_TESTS = {
     "tests/service/tasks/inspection/test_group_views.py": "db/search/folded"
     " service/tasks/inspection/group_page",
     "tests/tui/screens/tasks/test_flow.py": "tui/rows/flow",
+    "tests/tui/screens/tasks/test_retry_form.py": "tui/forms/retry_model",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
     " service/tasks/{filters,search_text}",
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",

@@ -77,6 +77,32 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     return Question("Retry", body, answers, safe="n", names=list_hidden_lines(names))
 
 
+def ask_how_to_retry(rows: Sequence[EndedEntry], look: Look) -> Question:
+    """Build the question for how ended tasks run again."""
+    several = len(rows) > 1
+    answers = [
+        Answer("r", "with other requests: CPU, memory, timeout, …"),
+        Answer("d", f"with the tasks cancelled because of {'them' if several else 'it'}"),
+        *([] if several else [Answer("e", "edited in the form, as a new task")]),
+        Answer("n", "not"),
+    ]
+    body = [[(f"Retry {_name_tasks(rows, look)}", "")]]
+    return Question("Retry", body, answers, safe="n", column=True, confirm_delay=0.0)
+
+
+def ask_how_to_retry_group(about: str, failed: int, look: Look) -> Question:
+    """Build the question for how the failed tasks of a group run again."""
+    answers = [
+        Answer("f", "as they were"),
+        Answer("r", "with other requests: CPU, memory, timeout, …"),
+        Answer("d", "with the tasks cancelled because of them"),
+        Answer("n", "not"),
+    ]
+    text = f"Retry the {failed:,} failed of {about}" if failed else f"No task of {about} failed"
+    body = [[(look.cut(text, LINE_CELLS, "middle"), "")]]
+    return Question("Retry", body, answers, safe="n", column=True, confirm_delay=0.0)
+
+
 def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
     """Build the confirmation for deleting ended tasks."""
     ended, names, left = _describe_ended(rows, look)

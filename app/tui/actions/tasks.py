@@ -226,10 +226,21 @@ def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[R
         raise NotApplicableError(
             f"#{already_retried.number} is being retried already; its row does not show it yet."
         )
-    return [Request("retry", _select_ended(ended) | {"again": True}, "Retrying")]
+    return [Request("retry", select_ended(ended) | {"again": True}, "Retrying")]
 
 
-def _select_ended(rows: Sequence[EndedEntry]) -> dict[str, Any]:
+def retry_with_dependants(rows: Sequence[EndedEntry]) -> Request:
+    """Run tasks that failed again, and bring back the tasks that were cancelled with them."""
+    return Request("retry", select_ended(rows) | {"with_dependents": True}, "Retrying")
+
+
+def retry_group_with_dependants(group: GroupEntry) -> Request:
+    """Run the failed tasks of a group again, with the tasks that were cancelled with them."""
+    args = {"ids": [format_group(group.number)], "failed": True, "with_dependents": True}
+    return Request("retry", args, "Retrying")
+
+
+def select_ended(rows: Sequence[EndedEntry]) -> dict[str, Any]:
     """Return arguments that select the tasks only while their ends are as shown."""
     return {"ids": list_uuids(rows), "ends": {row.uuid: row.ended_at for row in rows}}
 
@@ -328,7 +339,7 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
             if rows
             else "Nothing to delete here."
         )
-    return [Request("rm", _select_ended(ended), "Deleted")]
+    return [Request("rm", select_ended(ended), "Deleted")]
 
 
 def format_result(request: Request, answer: Any, clean: Callable[[str], str]) -> str:

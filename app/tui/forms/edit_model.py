@@ -154,6 +154,10 @@ class EditKind:
     """Initial texts of a new object."""
     has_rows: bool = True
     """False for a form about rows that it does not read."""
+    title: str = ""
+    """Word of the title before the rows, if it is not Edit or New."""
+    saves_unchanged: bool = False
+    """True if saving does something without a change."""
 
 
 PRIORITY = EditField(
@@ -216,6 +220,10 @@ def _check_task(sheet: EditSheet) -> list[str]:
     return []
 
 
+TIMEOUT = EditField(
+    "timeout", "Timeout", parse_limit, format_duration, "--timeout", hint="empty: no limit",
+    blank=True,
+)  # fmt: skip
 TASK = EditKind(
     "task",
     (
@@ -225,15 +233,7 @@ TASK = EditKind(
         CPU,
         MEMORY,
         RESOURCES,
-        EditField(
-            "timeout",
-            "Timeout",
-            parse_limit,
-            format_duration,
-            "--timeout",
-            hint="empty: no limit",
-            blank=True,
-        ),
+        TIMEOUT,
         EditField(
             "retries",
             "Retries",
@@ -825,12 +825,7 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
     changes = sheet.find_changes()
     if not changes or ("tag" in changes and not changes["tag"]):
         return []
-    options = [
-        word
-        for edit_field in sheet.fields
-        if edit_field.name in changes
-        for word in _build_option(sheet, edit_field, changes[edit_field.name])
-    ]
+    options = list_options(sheet)
     word = sheet.kind.word
     if sheet.kind is TASK:
         called = [str(row["number"]) for row in sheet.stored]
@@ -845,6 +840,17 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
         else []
     )
     return lines + turn
+
+
+def list_options(sheet: EditSheet) -> list[str]:
+    """Return the changes as options of a command."""
+    changes = sheet.find_changes()
+    return [
+        word
+        for edit_field in sheet.fields
+        if edit_field.name in changes
+        for word in _build_option(sheet, edit_field, changes[edit_field.name])
+    ]
 
 
 def _list_work_words(changes: Mapping[str, Any]) -> list[str]:

@@ -64,6 +64,8 @@ class EditSource:
             return f"Silence {self.idents[0]}"
         if self.kind is ACKNOWLEDGE:
             return f"Acknowledge {self.called}"
+        if self.kind.title:
+            return f"{self.kind.title} {self.called}"
         if self.is_new:
             return f"New {self.word}"
         return f"Edit {self.called or f'{self.word} {self.idents[0]}'}"
@@ -80,6 +82,8 @@ class EditSource:
         """
         if not self.kind.has_rows:
             return EditRows()
+        if self.kind.word == "retry":
+            return EditRows(tuple(client.call("show", {"id": ident}) for ident in self.idents))
         if self.kind is TASK:
             rows = tuple(_convert_task(client.call("show", {"id": ident})) for ident in self.idents)
             return EditRows(

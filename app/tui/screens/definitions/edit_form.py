@@ -165,7 +165,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     def _has_resources(self) -> bool:
         """False for tasks while no pool has named resources."""
         return (
-            self.kind is not edit_model.TASK
+            self.kind.word not in ("task", "retry")
             or self._first == "resources"
             or resource_field.has_named_resources(self.board)
         )
@@ -397,7 +397,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
                     (f"{shown[-1][0]} (and {len(faults) - SHOWN_FAULTS} more)", "broken"),
                 ]
             )
-        if not sheet.find_changes():
+        if not sheet.find_changes() and not self.kind.saves_unchanged:
             return [("", "") if sheet.is_new else ("Nothing is changed yet.", "dim")]
         lines = [
             (
@@ -458,7 +458,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         elif faults := self._find_all_faults():
             self._focus_fault()
             self.report_fault("Not saved", faults[0])
-        elif not self._sheet.find_changes():
+        elif not self._sheet.find_changes() and not self.kind.saves_unchanged:
             self.show_message("No changes yet. Press esc to close.", stays=False)
         else:
             self._saving = True

@@ -10,8 +10,14 @@ from app.core.board import GroupEntry
 from app.core.task_groups import format_group
 from app.core.text import units
 from app.tui.actions.bulk import MAX_REVIEWED, build_requests, choose_toggle, confirm_all
+from app.tui.actions.confirmations import ask_how_to_retry_group
 from app.tui.actions.question import Answer, Question
-from app.tui.actions.tasks import get_underlying_row, set_group_limit, set_group_priority
+from app.tui.actions.tasks import (
+    get_underlying_row,
+    retry_group_with_dependants,
+    set_group_limit,
+    set_group_priority,
+)
 from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.text_prompt import TextPromptScreen
@@ -92,6 +98,26 @@ class FilterActions(AlertSubjects):
         )
         self.review_filter(verb, f"{words} {FAILED_ONLY}" if verb == "retry" else words, about)
         return True
+
+    def ask_how_to_retry_group(self, group: GroupEntry) -> None:
+        """Ask whether the failed tasks of a group run with other requests or with dependants."""
+        if self.deck.refuse_changes():
+            return
+
+        def act(key: str | None) -> None:
+            if key == "f":
+                self.act_on_groups("retry", [group])
+            elif key == "d":
+                self.deck.requests.send([retry_group_with_dependants(group)])
+            elif key:
+                from app.tui.screens.tasks.retry_form import RetryGroupScreen
+
+                self.app.push_screen(RetryGroupScreen(self.deck.client_factory, group))
+
+        about = self.look.sanitize(f"{format_group(group.number)} {group.name}")
+        self.app.push_screen(
+            ChoiceScreen(ask_how_to_retry_group(about, group.failed, self.look)), act
+        )
 
     def edit_groups(self, groups: Sequence[GroupEntry]) -> None:
         """Ask what to change of a group, then for the value."""

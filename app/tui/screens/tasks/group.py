@@ -108,8 +108,9 @@ class GroupScreen(ListScreen, TaskActions):
         return [*hints, *(rest if self.table.item is not self._group else ())]
 
     def action_edit_again(self) -> None:
-        """Retry the tasks that failed."""
-        self.act_on_groups("retry", [self._group])
+        """Ask how the tasks that failed run again."""
+        if self._group:
+            self.ask_how_to_retry_group(self._group.line)
 
     def open_group(self, group: GroupEntry) -> None:
         """Open the list of all tasks of the group."""

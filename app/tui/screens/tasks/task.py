@@ -51,7 +51,7 @@ _RUNNING_HINTS = [_LOG, _CANCEL, KeyHint("X", "signal", "X", 4), _WHY, _EDIT]
 _ENDED_HINTS = [
     _LOG,
     KeyHint("r", "retry", "r", 2),
-    KeyHint("R", "edit and run", "R", 8),
+    KeyHint("R", "retry with", "R", 8),
     _COPY,
     KeyHint("D", "delete", "D", 5),
 ]

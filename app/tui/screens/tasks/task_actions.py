@@ -28,7 +28,9 @@ from app.core.text.sanitize import truncate_middle
 from app.errors import NotFound
 from app.tui.actions import queues_pools
 from app.tui.actions import tasks as action_tasks
+from app.tui.actions.bulk import MAX_REVIEWED
 from app.tui.actions.confirmations import (
+    ask_how_to_retry,
     confirm_cancel,
     confirm_delete,
     confirm_retry,
@@ -73,7 +75,12 @@ class TaskActions(FilterActions, Screen[None]):
         Binding("X", "signal", "Choose a signal", id="task.signal"),
         Binding("p", "pause", "Pause, resume, hold, release; queues too", id="task.pause"),
         Binding("r", "again", "Retry", id="task.again"),
-        Binding("R", "edit_again", "Edit and retry", id="task.edit-again"),
+        Binding(
+            "R",
+            "edit_again",
+            "Retry with other requests or dependants, or edit",
+            id="task.edit-again",
+        ),
         Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit"),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
@@ -365,8 +372,13 @@ class TaskActions(FilterActions, Screen[None]):
             self.deck.requests.show_not_applicable(unfit)
 
     def action_edit_again(self) -> None:
-        """Open the submit form, filled from the task; of a group, retry those that failed."""
-        if self.act_on_groups("retry", [self.table.item]):
+        """Ask how to retry a group or ended tasks; fill the submit form from any other task."""
+        if groups := list_groups([self.table.item]):
+            self.ask_how_to_retry_group(groups[0])
+            return
+        selected = action_tasks.list_task_rows(self.table.list_selected())
+        if any(isinstance(row, EndedEntry) for row in selected):
+            self._ask_how_to_retry()
             return
         rows = action_tasks.list_task_rows([self.table.item])
         if self.deck.refuse_changes():
@@ -376,9 +388,45 @@ class TaskActions(FilterActions, Screen[None]):
                 "R fills the form with a task; there is none under the cursor.", "warn"
             )
             return
-        self.read_then_open(
-            lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form
+        self._fill_form(rows[0])
+
+    def _ask_how_to_retry(self) -> None:
+        """Ask whether ended tasks run with other requests, dependants, or as a new task."""
+        rows: list[EndedEntry] = []
+
+        def make() -> Question:
+            selected = action_tasks.list_task_rows(self._get_rows())
+            rows.extend(row for row in selected if isinstance(row, EndedEntry))
+            action_tasks.retry_tasks(rows, self.deck.pending.retries)
+            return ask_how_to_retry(rows, self.deck.look)
+
+        def act(key: str) -> None:
+            if key == "e":
+                self._fill_form(rows[0])
+            elif key == "d":
+                self._perform(lambda: [action_tasks.retry_with_dependants(rows)])
+                self._note_retries(rows)
+            else:
+                self._open_retry_form(rows)
+
+        self._open_question(make, act)
+
+    def _open_retry_form(self, rows: Sequence[EndedEntry]) -> None:
+        from app.tui.screens.tasks.retry_form import RetryScreen
+
+        if len(rows) > MAX_REVIEWED:
+            self.deck.show_message(
+                f"At most {MAX_REVIEWED} tasks can be retried in a form; {len(rows):,} are marked.",
+                "warn",
+            )
+            return
+        self.app.push_screen(
+            RetryScreen(self.deck.client_factory, rows),
+            lambda sent: self._note_retries(rows) if sent else None,
         )
+
+    def _fill_form(self, row: TaskRow) -> None:
+        self.read_then_open(lambda client: client.call("show", {"id": row.uuid}), self._open_form)
 
     def _open_form(self, task: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or task is None:

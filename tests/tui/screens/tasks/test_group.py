@@ -31,6 +31,8 @@ async def test_a_group_shows_its_tasks_with_their_parameters(tmp_path: Path):
         assert rows[0].key == "group:12"
 
         post_keys(app, "j", "R")
+        await until(app, pilot, "as they were")
+        post_keys(app, "f")
         await until(app, pilot, "Retry: 37 of 100 tasks of g12 train")
         words = runtime.list_args("review")[-1]["filter"]
         assert words == "group:g12 status:failed,timed-out,lost"

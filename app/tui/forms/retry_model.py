@@ -1,0 +1,99 @@
+"""Retry with other requests: the fields of its form, its requests and its command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.core.board import EndedEntry, GroupEntry
+from app.core.task_groups import format_group
+from app.tui.actions.tasks import Request, select_ended
+from app.tui.forms import edit_model, resource_field
+from app.tui.forms.edit_model import EditField, EditKind, EditSheet
+
+_NO = "no"
+DEPENDANTS = EditField(
+    "dependants",
+    "Dependants",
+    lambda word: word != _NO,
+    lambda value: "yes" if value else _NO,
+    widget="choice",
+    size=42,
+    options=((_NO, "stay cancelled"), ("yes", "those cancelled with it wait for it again")),
+)
+RETRY = EditKind(
+    "retry",
+    (edit_model.CPU, edit_model.MEMORY, edit_model.RESOURCES, edit_model.TIMEOUT, DEPENDANTS),
+    ident="uuid",
+    first="memory",
+    title="Retry",
+    saves_unchanged=True,
+)
+RETRY_GROUP = replace(
+    RETRY,
+    slots=(
+        *(replace(slot, hint="empty: as they were") for slot in RETRY.slots[:2]),
+        edit_model.RESOURCES,
+        replace(edit_model.TIMEOUT, hint="empty: as they were; none: no limit"),
+        DEPENDANTS,
+    ),
+    initial={"dependants": _NO},
+    has_rows=False,
+)
+
+
+def retry_ended(rows: Sequence[EndedEntry], sheet: EditSheet) -> Request:
+    """Return the request that runs ended tasks again with the changes of a form."""
+    return make_retry(select_ended(rows), _list_fields(sheet), _has_dependants(sheet))
+
+
+def retry_group(group: GroupEntry, sheet: EditSheet) -> Request:
+    """Return the request that runs the failed tasks of a group again with these changes."""
+    select = {"ids": [format_group(group.number)], "failed": True}
+    request = make_retry(select, _list_fields(sheet), _has_dependants(sheet))
+    return request._replace(args={**request.args, "again": False})
+
+
+def make_retry(select: Mapping[str, Any], fields: Mapping[str, Any], dependants: bool) -> Request:
+    """Return a request to retry.
+
+    A task that succeeded runs again too, unless only its dependants are brought back.
+    """
+    more: dict[str, Any] = {"with_dependents": True} if dependants else {}
+    changed = {"fields": dict(fields)} if fields else {}
+    again = bool(fields) or not dependants
+    return Request("retry", {**select, "again": again, **changed, **more}, "Retrying")
+
+
+def list_command(idents: Sequence[str], sheet: EditSheet) -> list[str]:
+    """Return the words of the equivalent command; `idents` begin with its options."""
+    more = ["--with-dependents"] if _has_dependants(sheet) else []
+    return ["taskdeck", "retry", *idents, *edit_model.list_options(sheet), *more]
+
+
+def describe_retry(sheet: EditSheet) -> list[str]:
+    """Return sentences about the effect of the retry."""
+    fields = [name for name in _list_fields(sheet)]
+    names = [sheet.find_field(name).label for name in fields]
+    first = f"Runs again with other {_join(names)}." if names else "Runs again as it was."
+    more = "The tasks that were cancelled because of it wait for it again."
+    return [first, *([more] if _has_dependants(sheet) else [])]
+
+
+def _join(labels: Sequence[str]) -> str:
+    words = [label if label.isupper() else label.lower() for label in labels]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _has_dependants(sheet: EditSheet) -> bool:
+    return bool(sheet.find_changes().get("dependants"))
+
+
+def _list_fields(sheet: EditSheet) -> dict[str, Any]:
+    """Return the changed requests as the verb takes them."""
+    fields = {name: value for name, value in sheet.find_changes().items() if name != "dependants"}
+    if "resources" in fields:
+        olds = [row.get("resources") for row in sheet.stored]
+        fields["resources"] = resource_field.make_change(fields["resources"], *olds)
+    return fields
