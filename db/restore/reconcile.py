@@ -118,7 +118,7 @@ def reconcile(
     saved = target.with_name(f"{target.name}.saved")
     remove_database(saved)  # left by a killed restore
     try:
-        _salvage(present, target, saved)
+        salvage(present, target, saved)
         with _open_attached(target, saved) as c:
             return _record_restore(
                 c, _merge(c, False, traces, highest, idle, behind, skipped_ranges, latest), by, what
@@ -182,7 +182,7 @@ MAX_READS = 20_000
 """Maximum number of reads in a damaged table."""
 
 
-def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
+def salvage(present: Path | None, shape: Path, saved: Path) -> None:
     """Copy every readable row of `present` to `saved`.
 
     The tables of `saved` have the columns of `shape` and no constraints.
@@ -193,7 +193,7 @@ def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
         with closing(sqlite3.connect(make_read_only_uri(shape), uri=True)) as like:
             for table in _SALVAGED:
                 columns[table] = [row[1] for row in like.execute(f"PRAGMA table_info({table})")]
-                to.execute(f"CREATE TABLE {table} ({', '.join(map(_quote, columns[table]))})")
+                to.execute(f"CREATE TABLE {table} ({', '.join(map(quote, columns[table]))})")
         c = None if present is None else _open_damaged(present)
         if c is None:
             return
@@ -247,7 +247,7 @@ def _save_table(
     columns, found = _find_readable_columns(c, table, wanted)
     if not found:
         return
-    names = ", ".join(map(_quote, found))
+    names = ", ".join(map(quote, found))
     left = f"SELECT {columns} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
     insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(found))})"
     telling = [name in DESCRIPTIVE_COLUMNS.get(table, ()) for name in found]
@@ -279,7 +279,7 @@ def _find_readable_columns(
     found = [name for name in wanted if name.encode() in present_names]
     if len(found) < len(wanted) == len(present_names):
         return "*", wanted
-    return ", ".join(map(_quote, found)), found
+    return ", ".join(map(quote, found)), found
 
 
 def _find_last_rowid(c: sqlite3.Connection, table: str) -> int:
@@ -309,31 +309,33 @@ def _read_pieces(c: sqlite3.Connection, query: str, last: int) -> Iterator[list[
                 left += [(half + 1, high), (low, half)]
 
 
-def _quote(name: str) -> str:
+def quote(name: str) -> str:
+    """Return a name quoted for SQL."""
     return f'"{name}"'
 
 
 # --- tasks and runs -------------------------------------------------------------------------
 
 
-def _quote_words(words: Any) -> str:
+def quote_words(words: Any) -> str:
+    """Return words as the inside of an SQL list, sorted."""
     return ", ".join(sorted(f"'{word}'" for word in words))
 
 
 _CREATE_NEWS = f"""
 CREATE TEMP TABLE news AS SELECT o.runid, o.task_id, o.status, o.end_time FROM old.instances o
 LEFT JOIN main.instances r ON r.runid = o.runid
-WHERE o.status IN ({_quote_words(RunStatus)})
+WHERE o.status IN ({quote_words(RunStatus)})
 AND (r.runid IS NULL
-  OR (r.status NOT IN ({_quote_words(RUN_ENDED)}) AND r.updated_at <> o.updated_at
-  OR r.status NOT IN ({_quote_words(RUN_ENDED)}) AND r.status <> o.status))
+  OR (r.status NOT IN ({quote_words(RUN_ENDED)}) AND r.updated_at <> o.updated_at
+  OR r.status NOT IN ({quote_words(RUN_ENDED)}) AND r.status <> o.status))
 """
 _CREATE_FRESH = f"""
 CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number, o.number AS was FROM old.tasks o
-WHERE o.status IN ({_quote_words(TaskStatus)}) AND typeof(o.number) = 'integer'
+WHERE o.status IN ({quote_words(TaskStatus)}) AND typeof(o.number) = 'integer'
   AND o.deleted_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid)
-  AND NOT (o.number IN (SELECT number FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)}))
+  AND NOT (o.number IN (SELECT number FROM main.tasks WHERE status NOT IN ({quote_words(ENDED)}))
     AND o.uuid IN (SELECT runid FROM old.instances))
 """
 """Tasks submitted since the backup.
@@ -341,7 +343,7 @@ WHERE o.status IN ({_quote_words(TaskStatus)}) AND typeof(o.number) = 'integer'
 A task created for an adopted run is left out if the backup has the run's own task and that task may
 still start. The run then belongs to its own task.
 """
-_STATE_COLUMNS = (
+STATE_COLUMNS = (
     "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front",
     "hold", "held_by", "not_before",
     "updated_at",
@@ -360,19 +362,19 @@ def _merge(
     )
     open_tasks = json.dumps(
         raw_sql.fetch_column(
-            c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)})"
+            c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({quote_words(ENDED)})"
         )
     )
-    old_definitions = _list_definitions(c, "main")
+    old_definitions = list_definitions(c, "main")
     decided_runs = {*raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")}
-    _merge_recorded_runs(c)
-    _end_deleted_tasks(c)
-    is_descendant = whole and not _is_unrelated(c, before)
-    _merge_replica(c, is_descendant)
-    _keep_home(c)
-    is_complete_history = is_descendant and not _was_restored_since(c)
+    merge_recorded_runs(c)
+    end_deleted_tasks(c)
+    is_descendant = whole and not is_unrelated(c, before)
+    merge_replica(c, is_descendant)
+    keep_home(c)
+    is_complete_history = is_descendant and not was_restored_since(c)
     observed: Sequence[ObservedRun] = () if is_complete_history else traces()
-    used_numbers = _find_used_numbers(
+    used_numbers = find_used_numbers(
         c,
         before,
         highest,
@@ -380,38 +382,36 @@ def _merge(
         is_descendant if whole else False if behind else True if idle else None,
     )
     if whole:
-        is_comparable = is_complete_history and _has_last_operation(c)
-        raw_sql.execute_statement(
-            c, f"{_CREATE_WISHES} AND {_DIFFERS if is_comparable else _LATER}"
-        )
-    _merge_tasks(c, result, used_numbers.last)
-    _merge_pending_parents(c)
-    _merge_fires(c)
-    _merge_messages(c)
-    _merge_runs(c, result)
-    cancelled = _merge_decisions(c, result) if whole else set()
+        is_comparable = is_complete_history and has_last_operation(c)
+        raw_sql.execute_statement(c, f"{CREATE_WISHES} AND {DIFFERS if is_comparable else LATER}")
+    merge_tasks(c, result, used_numbers.last)
+    merge_pending_parents(c)
+    merge_fires(c)
+    merge_messages(c)
+    merge_runs(c, result)
+    cancelled = merge_decisions(c, result) if whole else set()
     no_runs_missing = is_descendant or idle and latest and not whole
     held = (
         []
         if is_complete_history
-        else _merge_observed_runs(
+        else merge_observed_runs(
             c, observed, result, decided_runs, used_numbers.last, behind, no_runs_missing
         )
     )
     if not no_runs_missing:
-        held += _hold_waiting(c, _UNSEEN)
-    _set_next_number(c, result, before, used_numbers, skipped_ranges)
+        held += hold_waiting(c, UNSEEN)
+    set_next_number(c, result, before, used_numbers, skipped_ranges)
     ended = raw_sql.fetch_rows(
         c,
         "SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
-        f" +status IN ({_quote_words(ENDED)})",
+        f" +status IN ({quote_words(ENDED)})",
         (open_tasks,),
     )
     transitions.propagate_to_children(c, [row.uuid for row in ended])
     loads.recount_loads(c)
     stay = (
         "SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
-        f" +status IN ({_quote_words(WAITING)})"
+        f" +status IN ({quote_words(WAITING)})"
     )
     result.held = raw_sql.fetch_value(c, stay, (json.dumps(held),))
     result.ended = sorted(row.number for row in ended if row.uuid not in cancelled)
@@ -419,7 +419,7 @@ def _merge(
     result.alive = raw_sql.fetch_value(
         c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}"
     )
-    _report_missing(c, result, old_definitions)
+    report_missing(c, result, old_definitions)
     return result
 
 
@@ -444,10 +444,10 @@ def _record_restore(c: Connection, result: ReconcileResult, by: str, what: str) 
     return result
 
 
-def _merge_fires(c: Connection) -> None:
+def merge_fires(c: Connection) -> None:
     """Keep the fire times handled since the backup, and let all schedules continue from now."""
-    if _has_table(c, "old", "fires"):
-        _copy_rows(
+    if has_table(c, "old", "fires"):
+        copy_rows(
             c,
             "fires",
             "EXISTS (SELECT 1 FROM main.schedules s WHERE s.name = o.schedule) AND (o.task_id IS"
@@ -460,9 +460,9 @@ _SENDING = ("status", "attempts", "log", "reached", "next_at", "last_error", "up
 """Columns of a delivery that its attempts change."""
 
 
-def _merge_messages(c: Connection) -> None:
+def merge_messages(c: Connection) -> None:
     """Keep what was sent or done since the backup, and the latest report of each program."""
-    if _has_table(c, "old", "deliveries"):
+    if has_table(c, "old", "deliveries"):
         sets = ", ".join(f"{name} = o.{name}" for name in _SENDING)
         raw_sql.execute_statement(
             c,
@@ -470,23 +470,24 @@ def _merge_messages(c: Connection) -> None:
             " IS NOT NULL AND o.key = main.deliveries.key AND o.attempts >="
             " main.deliveries.attempts",
         )
-    if _has_table(c, "old", "checkins"):
+    if has_table(c, "old", "checkins"):
         raw_sql.execute_statement(
             c,
             "DELETE FROM main.checkins WHERE at < (SELECT o.at FROM old.checkins o WHERE o.name ="
             " main.checkins.name)",
         )
-        _copy_rows(c, "checkins", "typeof(o.at) = 'text'")
+        copy_rows(c, "checkins", "typeof(o.at) = 'text'")
 
 
-def _has_table(c: Connection, schema: str, name: str) -> bool:
+def has_table(c: Connection, schema: str, name: str) -> bool:
+    """Return True if a schema has a table."""
     found = f"SELECT 1 FROM {schema}.sqlite_master WHERE type = 'table' AND name = ?"
     return raw_sql.fetch_value(c, found, (name,)) is not None
 
 
-def _merge_pending_parents(c: Connection) -> None:
+def merge_pending_parents(c: Connection) -> None:
     """Keep the tasks with children that the runtime has to update: new ones may be among them."""
-    _copy_rows(c, "counters", f"o.name LIKE '{pending_parents.FOLDER}%'")
+    copy_rows(c, "counters", f"o.name LIKE '{pending_parents.FOLDER}%'")
     pending_parents.start_again(c)
 
 
@@ -496,10 +497,10 @@ def _find_common_columns(c: Connection, table: str) -> str:
         raw_sql.fetch_column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,))
         for schema in ("main", "old")
     )
-    return ", ".join(_quote(name) for name in new_columns if name in old_columns)
+    return ", ".join(quote(name) for name in new_columns if name in old_columns)
 
 
-def _copy_rows(
+def copy_rows(
     c: Connection, table: str, condition: str, instead: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Copy missing rows of a table.
@@ -531,7 +532,7 @@ def _renumber_conflicts(c: Connection, last: int) -> None:
     raw_sql.execute_statements(c, "UPDATE temp.fresh SET number = ?, was = ? WHERE uuid = ?", rows)
 
 
-def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
+def merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
     """Copy tasks submitted since the backup, with their references.
 
     `last` is the highest number ever used.
@@ -546,7 +547,7 @@ def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
     ):
         wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
         if table == "queues":
-            _copy_rows(
+            copy_rows(
                 c, "pools", f"name IN (SELECT q.pool FROM old.queues q WHERE q.name IN ({wanted}))"
             )
             raw_sql.execute_statement(
@@ -554,9 +555,9 @@ def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
                 "UPDATE main.pools SET sla_id = NULL WHERE sla_id NOT IN (SELECT id FROM"
                 " main.slas)",
             )
-        _copy_rows(c, table, f"{name} IN ({wanted})")
+        copy_rows(c, table, f"{name} IN ({wanted})")
     _merge_groups(c)
-    _copy_rows(
+    copy_rows(
         c,
         "tasks",
         "uuid IN (SELECT uuid FROM temp.fresh)"
@@ -565,10 +566,10 @@ def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
         " OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
         {
             '"number"': "(SELECT f.number FROM temp.fresh f WHERE f.uuid = o.uuid)",
-            '"group_number"': _SAME_GROUP if _has_table(c, "old", "groups") else "NULL",
+            '"group_number"': _SAME_GROUP if has_table(c, "old", "groups") else "NULL",
         },
     )
-    _copy_rows(
+    copy_rows(
         c,
         "dependencies",
         "task_id IN (SELECT uuid FROM temp.fresh)"
@@ -593,9 +594,9 @@ def _merge_groups(c: Connection) -> None:
         " (name) DO UPDATE SET value = max(value, excluded.value), updated_at = :now",
         {"name": groups.COUNTER, "now": timestamps.now()},
     )
-    if _has_table(c, "old", "groups"):
+    if has_table(c, "old", "groups"):
         of_tasks = "SELECT t.group_number FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
-        _copy_rows(c, "groups", f"typeof(number) = 'integer' AND number IN ({of_tasks})")
+        copy_rows(c, "groups", f"typeof(number) = 'integer' AND number IN ({of_tasks})")
 
 
 _SAME_GROUP = (
@@ -603,7 +604,7 @@ _SAME_GROUP = (
     " o.group_number)"
 )
 """Group of a new task. None if its number belongs to another group of the backup."""
-_NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({_quote_words(WAITING)})"
+_NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({quote_words(WAITING)})"
 _NEW_ENVIRONMENTS = (
     f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITING}) AND sha256 NOT IN (SELECT"
     " sha256 FROM main.environments)"
@@ -638,7 +639,7 @@ def _skip_unreadable(c: Connection, result: ReconcileResult) -> None:
     result.unreadable = [row.number for row in left]
 
 
-def _merge_runs(c: Connection, result: ReconcileResult) -> None:
+def merge_runs(c: Connection, result: ReconcileResult) -> None:
     """Copy runs that began or ended since, and update their tasks.
 
     Runs of tasks that ended for good are recorded in `forgotten`.
@@ -652,8 +653,8 @@ def _merge_runs(c: Connection, result: ReconcileResult) -> None:
     raw_sql.execute_statement(
         c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)"
     )
-    _copy_rows(c, "instances", "runid IN (SELECT runid FROM temp.news)")
-    sets = ", ".join(f"{name} = o.{name}" for name in _STATE_COLUMNS)
+    copy_rows(c, "instances", "runid IN (SELECT runid FROM temp.news)")
+    sets = ", ".join(f"{name} = o.{name}" for name in STATE_COLUMNS)
     raw_sql.execute_statement(
         c,
         f"UPDATE OR IGNORE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid"
@@ -667,11 +668,11 @@ def _merge_runs(c: Connection, result: ReconcileResult) -> None:
         "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at,"
         " created_at, updated_at) SELECT n.runid, n.task_id, t.number, n.status, n.end_time, :now,"
         " :now FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id WHERE t.status IN"
-        f" ({_quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
+        f" ({quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
         {"now": now},
     )
     names = [
-        _quote(name)
+        quote(name)
         for name in ("task_id", "runid", "status", "by", "note", "created_at", "updated_at")
     ]
     raw_sql.execute_statement(
@@ -682,7 +683,7 @@ def _merge_runs(c: Connection, result: ReconcileResult) -> None:
         " (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status AND"
         " r.created_at = o.created_at)",
     )
-    _release_readable(c)
+    release_readable(c)
     result.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.news")
 
 
@@ -691,7 +692,7 @@ def _update_tasks_from_runs(c: Connection) -> None:
     rows = raw_sql.fetch_rows(
         c,
         "SELECT t.uuid, n.status, n.end_time FROM temp.news n JOIN main.tasks t ON t.uuid ="
-        f" n.task_id WHERE t.status IN ({_quote_words(WAITING)}) AND NOT EXISTS (SELECT 1 FROM"
+        f" n.task_id WHERE t.status IN ({quote_words(WAITING)}) AND NOT EXISTS (SELECT 1 FROM"
         " old.tasks o WHERE o.uuid = n.task_id) ORDER BY n.runid",
     )
     for row in rows:
@@ -708,12 +709,12 @@ def _update_tasks_from_runs(c: Connection) -> None:
         )
 
 
-def _merge_recorded_runs(c: Connection) -> None:
+def merge_recorded_runs(c: Connection) -> None:
     """Keep the runs recorded by earlier restores."""
-    _copy_rows(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_quote_words(RunStatus)})")
+    copy_rows(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({quote_words(RunStatus)})")
 
 
-def _merge_replica(c: Connection, is_descendant: bool) -> None:
+def merge_replica(c: Connection, is_descendant: bool) -> None:
     """Keep the current replication target.
 
     The absence of a target counts only if the present database descends from the backup
@@ -722,18 +723,18 @@ def _merge_replica(c: Connection, is_descendant: bool) -> None:
     chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
     if is_descendant or raw_sql.fetch_value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
         raw_sql.execute_statement(c, "DELETE FROM main.replicas")
-        _copy_rows(c, "replicas", chosen)
+        copy_rows(c, "replicas", chosen)
 
 
-def _keep_home(c: Connection) -> None:
+def keep_home(c: Connection) -> None:
     """Keep the UUID of the present database, even if the backup comes from another home."""
     known = "typeof(o.uuid) = 'text'"
     if raw_sql.fetch_value(c, f"SELECT 1 FROM old.home o WHERE {known}"):
         raw_sql.execute_statement(c, "DELETE FROM main.home")
-        _copy_rows(c, "home", known)
+        copy_rows(c, "home", known)
 
 
-def _was_restored_since(c: Connection) -> bool:
+def was_restored_since(c: Connection) -> bool:
     """Return True if the present database was restored after the backup was taken.
 
     Rows that are missing in it may then have been lost by that restore. The operations show
@@ -746,7 +747,7 @@ def _was_restored_since(c: Connection) -> bool:
     return raw_sql.fetch_value(c, found, (VERB,)) is not None
 
 
-def _has_last_operation(c: Connection) -> bool:
+def has_last_operation(c: Connection) -> bool:
     """Return True if the present database has the backup's last operation.
 
     Then every difference came later, whatever the clock said.
@@ -759,8 +760,8 @@ def _has_last_operation(c: Connection) -> bool:
     return raw_sql.fetch_value(c, found) is None
 
 
-_FROM_DELETED = f"""
-FROM main.tasks t WHERE t.status NOT IN ({_quote_words(ENDED)})
+FROM_DELETED = f"""
+FROM main.tasks t WHERE t.status NOT IN ({quote_words(ENDED)})
   AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
 """
 _RECORDED_STATUS = (
@@ -768,16 +769,16 @@ _RECORDED_STATUS = (
 )
 
 
-def _end_deleted_tasks(c: Connection) -> None:
+def end_deleted_tasks(c: Connection) -> None:
     """End tasks that were deleted from the present database after they ended."""
     for status in sorted(ENDED):
         gone = raw_sql.fetch_column(
-            c, f"SELECT t.uuid {_FROM_DELETED} AND {_RECORDED_STATUS} = ?", (status,)
+            c, f"SELECT t.uuid {FROM_DELETED} AND {_RECORDED_STATUS} = ?", (status,)
         )
-        _end_tasks(c, gone, "ended after the backup and was cleaned up since", status)
+        end_tasks(c, gone, "ended after the backup and was cleaned up since", status)
 
 
-def _is_unrelated(c: Connection, before: int) -> bool:
+def is_unrelated(c: Connection, before: int) -> bool:
     """Return True if the present database may not descend from the backup.
 
     The present database lacks a task without a record of its end, or its counter is lower.
@@ -791,7 +792,7 @@ def _is_unrelated(c: Connection, before: int) -> bool:
         or 0
     )
     return (
-        counted < before or raw_sql.fetch_value(c, f"SELECT 1 {_FROM_DELETED} LIMIT 1") is not None
+        counted < before or raw_sql.fetch_value(c, f"SELECT 1 {FROM_DELETED} LIMIT 1") is not None
     )
 
 
@@ -800,17 +801,17 @@ def _is_unrelated(c: Connection, before: int) -> bool:
 _QUARANTINED = (
     f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
 )
-_CREATE_WISHES = f"""
+CREATE_WISHES = f"""
 CREATE TEMP TABLE wishes AS
-SELECT o.uuid, r.status IN ({_quote_words(WAITING)}) AND o.status <> 'running' AS waited,
+SELECT o.uuid, r.status IN ({quote_words(WAITING)}) AND o.status <> 'running' AS waited,
   r.hold AS held
 FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid
-WHERE NOT (o.status IN ({_quote_words(WAITING)}) AND {_QUARANTINED})
+WHERE NOT (o.status IN ({quote_words(WAITING)}) AND {_QUARANTINED})
 """
 """Quarantined tasks wait as in the backup: no user decided on their hold and new values."""
-_DIFFERS = "o.updated_at <> r.updated_at"
-_LATER = f"""
-(o.updated_at > r.updated_at OR {_DIFFERS}
+DIFFERS = "o.updated_at <> r.updated_at"
+LATER = f"""
+(o.updated_at > r.updated_at OR {DIFFERS}
   AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
     AND NOT EXISTS (SELECT 1 FROM main.events m
       WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
@@ -823,10 +824,10 @@ not restored."""
 _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
 
 
-def _merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
+def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     """Keep later cancels, holds, releases and deletes; return the cancelled tasks."""
     _take_columns(c, ("deleted_at", "updated_at"), f"NOT ({_WITHOUT_RUN})")
-    _take_columns(c, ("deleted_at", *_STATE_COLUMNS), _WITHOUT_RUN)
+    _take_columns(c, ("deleted_at", *STATE_COLUMNS), _WITHOUT_RUN)
     raw_sql.execute_statement(
         c,
         "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) SELECT"
@@ -844,7 +845,7 @@ def _merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     )
     result.released = raw_sql.fetch_value(
         c,
-        f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({_quote_words(WAITING)})"
+        f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({quote_words(WAITING)})"
         " AND NOT t.hold AND w.held",
     )
     result.deleted = raw_sql.fetch_value(
@@ -869,7 +870,7 @@ def _restore_holds(c: Connection) -> None:
     )
     found = (
         f"SELECT o.uuid, ({last}) AS by FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE"
-        f" o.status = 'held' AND {_QUARANTINED} AND t.status IN ({_quote_words(WAITING)}) AND NOT"
+        f" o.status = 'held' AND {_QUARANTINED} AND t.status IN ({quote_words(WAITING)}) AND NOT"
         " t.hold"
     )
     for row in raw_sql.fetch_rows(c, found):
@@ -877,12 +878,12 @@ def _restore_holds(c: Connection) -> None:
             transitions.hold(c, [row.uuid], True, row.by)
 
 
-def _release_readable(c: Connection) -> None:
+def release_readable(c: Connection) -> None:
     """Release tasks quarantined between two attempts that are readable in the backup."""
     found = (
         "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id"
         " WHERE o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM"
-        f" temp.fresh) AND o.status NOT IN ({_quote_words(ENDED)}) AND {_QUARANTINED} AND"
+        f" temp.fresh) AND o.status NOT IN ({quote_words(ENDED)}) AND {_QUARANTINED} AND"
         f" e.variables IS NOT '{value_checks.NO_ENVIRONMENT}' AND CASE WHEN json_valid(o.launch)"
         f" THEN json_type(o.launch, '$.{quarantine.UNREADABLE}') IS NULL END"
     )
@@ -900,7 +901,7 @@ def _take_columns(c: Connection, columns: Sequence[str], condition: str) -> None
     )
 
 
-def _end_tasks(
+def end_tasks(
     c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None
 ) -> None:
     """End tasks and their runs, at a given time if it is known, but not before their start."""
@@ -930,7 +931,7 @@ def _end_tasks(
 # --- runs known only from keeper and logs ---------------------------------------------------
 
 
-def _merge_observed_runs(
+def merge_observed_runs(
     c: Connection,
     traces: Sequence[ObservedRun],
     result: ReconcileResult,
@@ -969,13 +970,13 @@ def _merge_observed_runs(
     } - decided_runs
     held: list[str] = []
     if unknown:
-        held = _hold_waiting(c, released="" if behind else _UNSEEN)
+        held = hold_waiting(c, released="" if behind else UNSEEN)
     elif earlier:
-        held = _hold_waiting(
+        held = hold_waiting(
             c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if result.whole else ""
         )
     result.unknown = len(unknown) + (len(earlier) if held else 0)
-    held += _hold_waiting(c, "AND uuid IN (SELECT value FROM json_each(:given))", tried)
+    held += hold_waiting(c, "AND uuid IN (SELECT value FROM json_each(:given))", tried)
     if unknown or not no_runs_missing:
         transitions.hold(c, _find_possible_retries(c, observed_by_id), True, BY)
     _record_unknown_runs(c, unknown)
@@ -1054,7 +1055,7 @@ def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
     """End a run and its task, whatever attempts are left."""
     reason = _END_REASON if trace.ended else f"{_END_REASON}; outcome unknown"
     at = timestamps.now() if trace.end is None else timestamps.from_unix(trace.end)
-    _end_tasks(c, [task_id], reason, trace.status, at)
+    end_tasks(c, [task_id], reason, trace.status, at)
     _record_run(c, trace.runid, task_id, trace.status, at)
 
 
@@ -1072,7 +1073,7 @@ def _attach_run(c: Connection, trace: ObservedRun, result: ReconcileResult, last
         for uuid in raw_sql.fetch_column(
             c,
             "SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN"
-            f" ({_quote_words(ENDED)})",
+            f" ({quote_words(ENDED)})",
             (trace.number,),
         ):
             _end_run(c, uuid, trace)
@@ -1101,16 +1102,16 @@ def _record_unknown_runs(c: Connection, runids: Sequence[str]) -> None:
     )
 
 
-_UNSEEN = (
+UNSEEN = (
     "AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.status IN"
-    f" ({_quote_words(WAITING)}))"
+    f" ({quote_words(WAITING)}))"
 )
 """Tasks that do not wait in the present database: they may have run, and their rows and logs may be
 deleted."""
 
 
-def _hold_waiting(
-    c: Connection, condition: str = "", given: Sequence[str] = (), released: str = _UNSEEN
+def hold_waiting(
+    c: Connection, condition: str = "", given: Sequence[str] = (), released: str = UNSEEN
 ) -> list[str]:
     """Hold waiting tasks that may have run already; return them.
 
@@ -1121,7 +1122,7 @@ def _hold_waiting(
         f" '{quarantine.HELD_BY}' {released}"
     )
     found = (
-        f"SELECT uuid FROM main.tasks WHERE status IN ({_quote_words(WAITING)}) AND deleted_at IS"
+        f"SELECT uuid FROM main.tasks WHERE status IN ({quote_words(WAITING)}) AND deleted_at IS"
         f" NULL AND (hold = 0 OR {held}) {condition}"
     )
     waiting = raw_sql.fetch_column(c, found, {"given": json.dumps(list(given))})
@@ -1152,24 +1153,24 @@ AND NOT EXISTS (SELECT 1 FROM main.operations m
 """
 
 
-def _list_definitions(c: Connection, schema: str) -> dict[str, set[str]]:
+def list_definitions(c: Connection, schema: str) -> dict[str, set[str]]:
     """Return {kind: names} of the definitions; none of a table that an earlier version lacks."""
     return {
         kind: {*raw_sql.fetch_column(c, f"SELECT name FROM {schema}.{table}")}
-        if _has_table(c, schema, table)
+        if has_table(c, schema, table)
         else set[str]()
         for kind, table in _DEFINITION_TABLES.items()
     }
 
 
-def _report_missing(
+def report_missing(
     c: Connection, result: ReconcileResult, backup_definitions: dict[str, set[str]]
 ) -> None:
     """Report what the present database has and the restored one lacks.
 
     `backup_definitions` are the definitions in the backup.
     """
-    new_definitions, old_definitions = _list_definitions(c, "main"), _list_definitions(c, "old")
+    new_definitions, old_definitions = list_definitions(c, "main"), list_definitions(c, "old")
     dropped = {
         kind: sorted(
             name for name in old_definitions[kind] - new_definitions[kind] if isinstance(name, str)
@@ -1185,7 +1186,7 @@ def _report_missing(
     }
     differs = " OR ".join(f"o.{name} IS NOT t.{name}" for name in _USER_COLUMNS)
     # a rerun was requested
-    again = f"o.status IN ({_quote_words(WAITING)}) AND t.status IN ({_quote_words(ENDED)})"
+    again = f"o.status IN ({quote_words(WAITING)}) AND t.status IN ({quote_words(ENDED)})"
     changed = raw_sql.fetch_column(
         c,
         f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR"
@@ -1217,7 +1218,7 @@ class _UsedNumbers:
     last: int
 
 
-def _find_used_numbers(
+def find_used_numbers(
     c: Connection,
     before: int,
     highest: int,
@@ -1251,7 +1252,7 @@ def _find_used_numbers(
     return _UsedNumbers(max(given), max(given) + (0 if is_counter_trusted else SAFETY_MARGIN))
 
 
-def _set_next_number(
+def set_next_number(
     c: Connection,
     result: ReconcileResult,
     before: int,

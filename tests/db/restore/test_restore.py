@@ -502,7 +502,7 @@ def test_a_full_disk_is_not_reported_as_damage(
         raise error
 
     monkeypatch.setattr(reconcile, "_merge", full)
-    monkeypatch.setattr(reconcile, "_salvage", lambda *_: pytest.fail("taken for damage"))
+    monkeypatch.setattr(reconcile, "salvage", lambda *_: pytest.fail("taken for damage"))
 
     with pytest.raises(DiskFull):
         then.restore_over()
