@@ -98,7 +98,8 @@ COVERING_TESTS = {
     " db/queries/scheduling/loads db/queries/tasks/{packed_task,run_end,task_numbers}",
     "tests/db/queries/tasks/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
-    " db/restore/{previous_databases,reconcile}",
+    " db/restore/{previous_databases,reconcile,salvage}"
+    " db/restore/merge/rows",
     "tests/tui/screens/tasks/test_filter_actions.py": "tui/rows/groups",
     "tests/service/tasks/inspection/test_group_views.py": "db/search/folded"
     " service/tasks/inspection/group_page",

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
@@ -34,6 +33,7 @@ from db.queries.tasks import groups, pending_parents, task_numbers, transitions
 from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
+from db.restore.merge.rows import copy_rows, has_table, quote, quote_words
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
 from db.states import ACTIVE_SQL, ENDED, RUN_ENDED, WAITING, RunStatus, TaskStatus
 
@@ -159,8 +159,6 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
     finally:
         engine.dispose()
 
-
-# --- salvage of a damaged database ----------------------------------------------------------
 
 _REQUIRED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances",
@@ -307,19 +305,6 @@ def _read_pieces(c: sqlite3.Connection, query: str, last: int) -> Iterator[list[
             if low < high:
                 half = (low + high) // 2
                 left += [(half + 1, high), (low, half)]
-
-
-def quote(name: str) -> str:
-    """Return a name quoted for SQL."""
-    return f'"{name}"'
-
-
-# --- tasks and runs -------------------------------------------------------------------------
-
-
-def quote_words(words: Any) -> str:
-    """Return words as the inside of an SQL list, sorted."""
-    return ", ".join(sorted(f"'{word}'" for word in words))
 
 
 _CREATE_NEWS = f"""
@@ -479,42 +464,10 @@ def merge_messages(c: Connection) -> None:
         copy_rows(c, "checkins", "typeof(o.at) = 'text'")
 
 
-def has_table(c: Connection, schema: str, name: str) -> bool:
-    """Return True if a schema has a table."""
-    found = f"SELECT 1 FROM {schema}.sqlite_master WHERE type = 'table' AND name = ?"
-    return raw_sql.fetch_value(c, found, (name,)) is not None
-
-
 def merge_pending_parents(c: Connection) -> None:
     """Keep the tasks with children that the runtime has to update: new ones may be among them."""
     copy_rows(c, "counters", f"o.name LIKE '{pending_parents.FOLDER}%'")
     pending_parents.start_again(c)
-
-
-def _find_common_columns(c: Connection, table: str) -> str:
-    """Return the common columns of both versions of a table."""
-    new_columns, old_columns = (
-        raw_sql.fetch_column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,))
-        for schema in ("main", "old")
-    )
-    return ", ".join(quote(name) for name in new_columns if name in old_columns)
-
-
-def copy_rows(
-    c: Connection, table: str, condition: str, instead: Mapping[str, str] = MappingProxyType({})
-) -> None:
-    """Copy missing rows of a table.
-
-    `instead` replaces quoted columns by expressions.
-    """
-    names = values = _find_common_columns(c, table)
-    for column, expression in instead.items():
-        values = values.replace(column, expression)
-    raw_sql.execute_statement(
-        c,
-        f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE"
-        f" {condition}",
-    )
 
 
 def _renumber_conflicts(c: Connection, last: int) -> None:
@@ -796,8 +749,6 @@ def is_unrelated(c: Connection, before: int) -> bool:
     )
 
 
-# --- users' later decisions -----------------------------------------------------------------
-
 _QUARANTINED = (
     f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
 )
@@ -926,9 +877,6 @@ def end_tasks(
         "SELECT value, :status, :by, :reason, :now, :now FROM json_each(:uuids)",
         {"now": now, "reason": reason, "uuids": given, "status": status, "by": BY},
     )
-
-
-# --- runs known only from keeper and logs ---------------------------------------------------
 
 
 def merge_observed_runs(
@@ -1130,8 +1078,6 @@ def hold_waiting(
     return waiting
 
 
-# --- changes that are not restored ----------------------------------------------------------
-
 _DEFINITION_TABLES = {
     "queue": "queues", "pool": "pools", "template": "templates", "sla": "slas",
     "schedule": "schedules", "calendar": "calendars", "resource": "resources",
@@ -1205,9 +1151,6 @@ def report_missing(
             and str(row.object).split(" ")[0] in _DEFINITION_TABLES
         ):
             result.undone[row.verb] = result.undone.get(row.verb, 0) + row.many
-
-
-# --- numbers --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

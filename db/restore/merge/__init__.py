@@ -1,0 +1,1 @@
+"""Merge of what happened since a backup into the restored database."""
