@@ -28,7 +28,7 @@ from db.error_translation import translate_error
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
 from db.maintenance import integrity, migrate
 from db.readonly import find_faults, open_read_only
-from db.restore import reconcile
+from db.restore import reconcile, salvage
 from db.restore.previous_databases import BEFORE_RESTORE_INFIX
 from db.search import index_file
 from db.sqlite_files import SIDE_SUFFIXES, fsync_path, make_existing_uri, remove_database
@@ -276,7 +276,7 @@ def is_intact(path: Path) -> bool:
             there = {
                 row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             }
-        return there >= reconcile.REQUIRED_TABLES and not integrity.find_damage(path)
+        return there >= salvage.REQUIRED_TABLES and not integrity.find_damage(path)
     except BusyDatabase:
         raise
     except Problem:

@@ -27,7 +27,7 @@ from db.queries import counters, definitions, reads
 from db.queries.history import operations
 from db.queries.home import replicas
 from db.queries.tasks import environments, groups, pending_parents, task_numbers, transitions
-from db.restore import previous_databases, reconcile, swap
+from db.restore import previous_databases, reconcile, salvage, swap
 from db.restore.reconcile import ObservedRun, ReconcileResult
 from db.restore.swap import DamagedBackup
 from tests.db.builders import TaskBuilder
@@ -572,7 +572,7 @@ def test_a_disk_filling_up_while_reading_damage_is_not_damage(
     with open_transaction(database_path) as made:
         for _ in range(50):
             made.submit_task()
-    then, save = take_image(), reconcile._save_table
+    then, save = take_image(), salvage._save_table
     overwrite_tables(database_path, "operations")
 
     def save_where_little_room_is(
@@ -581,7 +581,7 @@ def test_a_disk_filling_up_while_reading_damage_is_not_damage(
         to.execute("PRAGMA max_page_count=16")
         save(c, to, *table)
 
-    monkeypatch.setattr(reconcile, "_save_table", save_where_little_room_is)
+    monkeypatch.setattr(salvage, "_save_table", save_where_little_room_is)
     with pytest.raises(DiskFull):
         then.restore_over()
 
