@@ -15,7 +15,7 @@ from app.core.scheduling.explain import (
 )
 from app.core.scheduling.plan import DispatchView, QueuedTask, make_plan
 from app.core.text.sanitize import measure_width, sanitize
-from db.restore import reconcile
+from db.restore.merge import result
 from tests.core.scheduling.builders import (
     is_open,
     make_pool,
@@ -263,7 +263,7 @@ def test_a_held_task_names_its_holder():
 
 def test_a_task_held_by_a_restore_may_have_run():
     (reason,) = explain(
-        make_view(make_queue()), make_task_state(status="held", held_by=reconcile.BY), None
+        make_view(make_queue()), make_task_state(status="held", held_by=result.BY), None
     ).reasons
 
     assert (reason.text, reason.short) == (

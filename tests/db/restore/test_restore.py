@@ -28,7 +28,8 @@ from db.queries.history import operations
 from db.queries.home import replicas
 from db.queries.tasks import environments, groups, pending_parents, task_numbers, transitions
 from db.restore import previous_databases, reconcile, salvage, swap
-from db.restore.reconcile import ObservedRun, ReconcileResult
+from db.restore.merge.result import ReconcileResult
+from db.restore.reconcile import ObservedRun
 from db.restore.swap import DamagedBackup
 from tests.db.builders import TaskBuilder
 from tests.long.backup import step_database

@@ -10,7 +10,7 @@ import pytest
 
 from app.cli import time_format
 from app.cli.commands.db import backup, restore
-from db.restore.reconcile import ReconcileResult
+from db.restore.merge.result import ReconcileResult
 from tests.cli.conftest import CommandResult
 
 
