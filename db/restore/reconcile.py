@@ -33,6 +33,7 @@ from db.queries.tasks import groups, pending_parents, task_numbers, transitions
 from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
+from db.restore.merge.endings import FROM_DELETED, end_deleted_tasks, end_tasks
 from db.restore.merge.result import BY, PASSED_OVER, VERB, ReconcileResult
 from db.restore.merge.rows import copy_rows, has_table, quote, quote_words
 from db.restore.salvage import salvage
@@ -522,24 +523,6 @@ def has_last_operation(c: Connection) -> bool:
     return raw_sql.fetch_value(c, found) is None
 
 
-FROM_DELETED = f"""
-FROM main.tasks t WHERE t.status NOT IN ({quote_words(ENDED)})
-  AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
-"""
-_RECORDED_STATUS = (
-    "(SELECT f.status FROM main.forgotten f WHERE f.task_id = t.uuid ORDER BY f.runid DESC LIMIT 1)"
-)
-
-
-def end_deleted_tasks(c: Connection) -> None:
-    """End tasks that were deleted from the present database after they ended."""
-    for status in sorted(ENDED):
-        gone = raw_sql.fetch_column(
-            c, f"SELECT t.uuid {FROM_DELETED} AND {_RECORDED_STATUS} = ?", (status,)
-        )
-        end_tasks(c, gone, "ended after the backup and was cleaned up since", status)
-
-
 def is_unrelated(c: Connection, before: int) -> bool:
     """Return True if the present database may not descend from the backup.
 
@@ -658,33 +641,6 @@ def _take_columns(c: Connection, columns: Sequence[str], condition: str) -> None
         c,
         f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid"
         f" IN ({chosen})",
-    )
-
-
-def end_tasks(
-    c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None
-) -> None:
-    """End tasks and their runs, at a given time if it is known, but not before their start."""
-    now, given = timestamps.now(), json.dumps(list(uuids))
-    raw_sql.execute_statement(
-        c,
-        "UPDATE main.instances SET status = :status, end_time = max(:at, coalesce(start_time, '')),"
-        " reason = :reason, updated_at = :now WHERE task_id IN (SELECT value FROM"
-        f" json_each(:uuids)) AND +status IN {ACTIVE_SQL}",
-        {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
-    )
-    raw_sql.execute_statement(
-        c,
-        "UPDATE main.tasks SET status = :status, ended_at = max(:at, coalesce(started_at, '')),"
-        " retry_at = NULL, reason = :reason, updated_at = :now WHERE uuid IN (SELECT value FROM"
-        " json_each(:uuids))",
-        {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
-    )
-    raw_sql.execute_statement(  # without it an alert of the task would stay open
-        c,
-        "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) "
-        "SELECT value, :status, :by, :reason, :now, :now FROM json_each(:uuids)",
-        {"now": now, "reason": reason, "uuids": given, "status": status, "by": BY},
     )
 
 
