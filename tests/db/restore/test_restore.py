@@ -28,6 +28,7 @@ from db.queries.history import operations
 from db.queries.home import replicas
 from db.queries.tasks import environments, groups, pending_parents, task_numbers, transitions
 from db.restore import previous_databases, reconcile, salvage, swap
+from db.restore.merge import numbers
 from db.restore.merge.result import ReconcileResult
 from db.restore.reconcile import ObservedRun
 from db.restore.swap import DamagedBackup
@@ -473,7 +474,7 @@ def test_tasks_of_a_recreated_database_are_renumbered_and_none_ends(
 
     carried = then.restore_over()
 
-    new = 3 + reconcile.SAFETY_MARGIN + 1
+    new = 3 + numbers.SAFETY_MARGIN + 1
     assert (
         carried.renumbered == [(1, new), (2, new + 1)]
         and carried.tasks == [3, new, new + 1]
@@ -858,7 +859,7 @@ def test_no_number_is_skipped_when_none_can_have_been_assigned(
     database_path.unlink()
 
     assert then.restore_over(highest=3, idle=idle).next == (
-        4 if idle else 4 + reconcile.SAFETY_MARGIN
+        4 if idle else 4 + numbers.SAFETY_MARGIN
     )
 
 
@@ -891,14 +892,14 @@ def test_numbers_skipped_by_an_earlier_restore_are_not_lost_tasks(
     second = then.restore_over(highest=3)
 
     assert (
-        first.passed_over == [4, 3 + reconcile.SAFETY_MARGIN]
+        first.passed_over == [4, 3 + numbers.SAFETY_MARGIN]
         and first.lost == [2, 3]
         and not first.at_most
     )
     assert (
-        second.lost == [2, 3, 4 + reconcile.SAFETY_MARGIN]
+        second.lost == [2, 3, 4 + numbers.SAFETY_MARGIN]
         if readable
-        else second.at_most and len(second.lost) == 3 + reconcile.SAFETY_MARGIN
+        else second.at_most and len(second.lost) == 3 + numbers.SAFETY_MARGIN
     )
 
 
@@ -1205,7 +1206,7 @@ def test_without_a_readable_database_tasks_that_may_have_run_are_held(
     assert run_query(database_path, "SELECT runid, task_id, status FROM instances") == [
         (alive, goes_on, "starting")
     ]
-    assert carried.lost == [4, 5] and carried.next == 5 + reconcile.SAFETY_MARGIN + 1
+    assert carried.lost == [4, 5] and carried.next == 5 + numbers.SAFETY_MARGIN + 1
 
 
 def test_a_running_run_without_its_task_becomes_a_task(database_path: Path, take_image):
@@ -1295,7 +1296,7 @@ def test_a_running_run_without_a_task_number_gets_a_new_one(database_path: Path,
         highest=4,
     )
 
-    last = 4 + reconcile.SAFETY_MARGIN
+    last = 4 + numbers.SAFETY_MARGIN
     assert (carried.adopted, carried.unknown, carried.held, carried.next) == (
         [last + 1, last + 2],
         2,
@@ -1322,7 +1323,7 @@ def test_a_running_run_joins_an_ended_task_only_as_a_later_attempt(
     )
 
     assert carried.alive == 1 and integrity.check_database(database_path) == []
-    new = 1 + reconcile.SAFETY_MARGIN + 1
+    new = 1 + numbers.SAFETY_MARGIN + 1
     assert read_statuses(database_path) == (
         {1: "running"} if attempt == 2 else {1: "failed", new: "running"}
     )
@@ -1492,7 +1493,7 @@ def test_a_running_run_takes_over_a_claimed_attempt_only(
         highest=1,
     )
 
-    new = 1 + reconcile.SAFETY_MARGIN + 1
+    new = 1 + numbers.SAFETY_MARGIN + 1
     assert carried.alive == (1 if claimed else 2) and integrity.check_database(database_path) == []
     assert read_statuses(database_path) == {1: "running"} | ({} if claimed else {new: "running"})
     assert run_query(

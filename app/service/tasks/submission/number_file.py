@@ -21,7 +21,7 @@ from app.core.text.sanitize import sanitize
 from db.backup import folder
 from db.errors import Storage
 from db.queries.tasks import task_numbers
-from db.restore.reconcile import SAFETY_MARGIN
+from db.restore.merge.numbers import SAFETY_MARGIN
 
 FILE_NAME = "numbers"
 _WIDTH = len(str(task_numbers.MAX_NUMBER))
