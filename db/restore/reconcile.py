@@ -20,21 +20,28 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from db import host, raw_sql
+from db import raw_sql
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine
-from db.queries import counters, schedules
+from db.queries import counters
 from db.queries.history import operations
 from db.queries.scheduling import loads
-from db.queries.tasks import pending_parents, task_numbers, transitions
+from db.queries.tasks import task_numbers, transitions
 from db.restore.adopt_runs import ObservedRun
 from db.restore.merge.endings import end_deleted_tasks
 from db.restore.merge.lineage import has_last_operation, is_unrelated, was_restored_since
 from db.restore.merge.numbers import find_used_numbers, set_next_number
 from db.restore.merge.observed_runs import UNSEEN, hold_waiting, merge_observed_runs
+from db.restore.merge.other_rows import (
+    keep_home,
+    merge_fires,
+    merge_messages,
+    merge_pending_parents,
+    merge_replica,
+)
 from db.restore.merge.result import PASSED_OVER, VERB, ReconcileResult
-from db.restore.merge.rows import copy_rows, has_table, quote_words
+from db.restore.merge.rows import has_table, quote_words
 from db.restore.merge.runs import merge_recorded_runs, merge_runs
 from db.restore.merge.tasks import merge_tasks
 from db.restore.merge.wishes import CREATE_WISHES, DIFFERS, LATER, merge_decisions
@@ -206,67 +213,6 @@ def _record_restore(c: Connection, result: ReconcileResult, by: str, what: str) 
     )
     operations.record_above(c, by, VERB, what, figures, last)
     return result
-
-
-def merge_fires(c: Connection) -> None:
-    """Keep the fire times handled since the backup, and let all schedules continue from now."""
-    if has_table(c, "old", "fires"):
-        copy_rows(
-            c,
-            "fires",
-            "EXISTS (SELECT 1 FROM main.schedules s WHERE s.name = o.schedule) AND (o.task_id IS"
-            " NULL OR EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id))",
-        )
-    schedules.continue_from_now(c, host.read_boot_id())
-
-
-_SENDING = ("status", "attempts", "log", "reached", "next_at", "last_error", "updated_at")
-"""Columns of a delivery that its attempts change."""
-
-
-def merge_messages(c: Connection) -> None:
-    """Keep what was sent or done since the backup, and the latest report of each program."""
-    if has_table(c, "old", "deliveries"):
-        sets = ", ".join(f"{name} = o.{name}" for name in _SENDING)
-        raw_sql.execute_statement(
-            c,
-            f"UPDATE main.deliveries SET {sets} FROM old.deliveries o WHERE main.deliveries.next_at"
-            " IS NOT NULL AND o.key = main.deliveries.key AND o.attempts >="
-            " main.deliveries.attempts",
-        )
-    if has_table(c, "old", "checkins"):
-        raw_sql.execute_statement(
-            c,
-            "DELETE FROM main.checkins WHERE at < (SELECT o.at FROM old.checkins o WHERE o.name ="
-            " main.checkins.name)",
-        )
-        copy_rows(c, "checkins", "typeof(o.at) = 'text'")
-
-
-def merge_pending_parents(c: Connection) -> None:
-    """Keep the tasks with children that the runtime has to update: new ones may be among them."""
-    copy_rows(c, "counters", f"o.name LIKE '{pending_parents.FOLDER}%'")
-    pending_parents.start_again(c)
-
-
-def merge_replica(c: Connection, is_descendant: bool) -> None:
-    """Keep the current replication target.
-
-    The absence of a target counts only if the present database descends from the backup
-    (`is_descendant`).
-    """
-    chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
-    if is_descendant or raw_sql.fetch_value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
-        raw_sql.execute_statement(c, "DELETE FROM main.replicas")
-        copy_rows(c, "replicas", chosen)
-
-
-def keep_home(c: Connection) -> None:
-    """Keep the UUID of the present database, even if the backup comes from another home."""
-    known = "typeof(o.uuid) = 'text'"
-    if raw_sql.fetch_value(c, f"SELECT 1 FROM old.home o WHERE {known}"):
-        raw_sql.execute_statement(c, "DELETE FROM main.home")
-        copy_rows(c, "home", known)
 
 
 _DEFINITION_TABLES = {
