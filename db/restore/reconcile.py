@@ -6,6 +6,8 @@ read: attached as `old` if it is intact, else salvaged into another file that is
 Runs that neither database has are known from the keeper's journal and the logs (`ObservedRun`). The
 task of such a run may be unknown. The task may then be any waiting one, so all waiting tasks are
 held. These runs are recorded too, so that later backups know them.
+
+The steps are in `db/restore/merge`; `_merge` calls them in order.
 """
 
 from __future__ import annotations

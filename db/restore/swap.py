@@ -29,7 +29,7 @@ from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Pr
 from db.maintenance import integrity, migrate
 from db.readonly import find_faults, open_read_only
 from db.restore import reconcile, salvage
-from db.restore.merge import result
+from db.restore.merge.result import ReconcileResult
 from db.restore.previous_databases import BEFORE_RESTORE_INFIX
 from db.search import index_file
 from db.sqlite_files import SIDE_SUFFIXES, fsync_path, make_existing_uri, remove_database
@@ -57,7 +57,7 @@ class PreparedRestore:
     path: Path
     before: DatabaseContent | None
     after: DatabaseContent
-    carried: result.ReconcileResult
+    carried: ReconcileResult
     present: str
     """State of the present database: `whole`, `damaged`, `empty` or `missing`."""
 
