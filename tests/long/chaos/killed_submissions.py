@@ -1,9 +1,10 @@
 """Large submissions that are killed at each step.
 
-`python -m tests.long.chaos.killed_submissions FOLDER` submits the same lines to new homes, and
-kills the n-th submission at its n-th step, until one survives. A step is the begin or the end of a
-transaction or of a change of a file. It prints a JSON line for each: the tasks found after
-the kill, and the tasks, operations and files after the duty and after a resend of the command.
+`python -m tests.long.chaos.killed_submissions FOLDER [group]` submits the same lines, or the same
+group, to new homes, and kills the n-th submission at its n-th step, until one survives. A step is
+the begin or the end of a transaction or of a change of a file. It prints a JSON line for each: the
+tasks found after the kill, and the tasks, operations and files after the duty and after a resend of
+the command.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.ids import make_uuid7
+from app.service.context import Call
 from app.service.tasks.submission import bulk, submit
 from db.engine import Database
 from db.queries import reads
@@ -29,6 +31,14 @@ TEXT = "".join(
     for n in range(LINES)
 )
 """Tasks of which every second one waits for the next line."""
+
+GROUP = {"argv": ["true"], "max_running": 8}
+APART = (
+    "tasks WHERE group_number AND group_number NOT IN (SELECT number FROM groups)",
+    "groups WHERE number NOT IN (SELECT group_number FROM tasks WHERE group_number)",
+)
+"""Tasks without their group, and groups without tasks."""
+TOGETHER = ("groups", "tasks WHERE group_number", "(SELECT DISTINCT group_index FROM tasks)")
 
 
 class StepCounter:
@@ -56,7 +66,7 @@ class StepCounter:
         setattr(owner, name, call)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, is_group: bool) -> None:
     """Kill submissions until one survives."""
     bulk.STEP_SECONDS = 0.0
     asyncio.run(_make_home(folder / "0"))  # prepares the database that all others copy
@@ -66,11 +76,11 @@ def main(folder: Path) -> None:
         home, uuid = folder / str(step), make_uuid7()
         (home / "run").mkdir(parents=True)
         if (child := os.fork()) == 0:
-            asyncio.run(_submit(home, uuid, StepCounter(step)))
+            asyncio.run(_submit(home, uuid, StepCounter(step), is_group))
             os._exit(0)
         survived = not os.WIFSIGNALED(os.waitpid(child, 0)[1])
         if (child := os.fork()) == 0:
-            asyncio.run(_check(home, uuid))
+            asyncio.run(_check(home, uuid, is_group))
             os._exit(0)
         os.waitpid(child, 0)
 
@@ -80,36 +90,49 @@ async def _make_home(home: Path) -> None:
         pass
 
 
-async def _submit(home: Path, uuid: str, counter: StepCounter) -> None:
+async def _submit(home: Path, uuid: str, counter: StepCounter, is_group: bool) -> None:
     async with open_call(home) as call:
         counter.wrap(Database, "_run_transaction")
         for name in ("sync", "link"):
             counter.wrap(bulk.StagedFile, name)
         counter.wrap(Path, "unlink")
-        await submit.submit_lines(call, text=TEXT, uuid=uuid)
+        await _send(call, uuid, is_group)
 
 
-async def _check(home: Path, uuid: str) -> None:
+async def _send(call: Call, uuid: str, is_group: bool) -> list[int]:
+    """Submit the tasks, and return their numbers."""
+    if not is_group:
+        return (await submit.submit_lines(call, text=TEXT, uuid=uuid))["numbers"]
+    tasks = [json.loads(line) for line in TEXT.splitlines()]
+    places = await submit.submit(call, tasks=tasks, uuid=uuid, env={}, group=GROUP)
+    return [place["number"] for place in places]
+
+
+async def _check(home: Path, uuid: str, is_group: bool) -> None:
     async with reopen_call(home) as call:
         found: dict[str, Any] = {"killed": await _count(call)}
+        found["apart"] = [await _count_rows(call, what) for what in APART]
         rows = await execute_sql(call, "SELECT status, count(*) FROM tasks GROUP BY status")
         found["counted"] = [await call.db.read(reads.count_by_status), dict(rows)]
         await bulk.finish_interrupted(call.db, home)
         found["duty"] = await _count(call)
         found["files"] = sorted(os.listdir(home / "run" / "submissions"))
-        numbers = (await submit.submit_lines(call, text=TEXT, uuid=uuid))["numbers"]
+        numbers = await _send(call, uuid, is_group)
         found["resent"] = await _count(call)
+        found["group"] = [await _count_rows(call, what) for what in (*APART, *TOGETHER)]
         found["answered"] = [min(numbers), max(numbers), len({*numbers})]
     os.write(1, json.dumps(found).encode() + b"\n")
 
 
-async def _count(call: Any) -> list[int]:
+async def _count(call: Call) -> list[int]:
     """Return the numbers of tasks, of those that wait for a parent, and of operations."""
-    return [
-        (await execute_sql(call, f"SELECT count(*) FROM {what}"))[0][0]
-        for what in ("tasks", "tasks WHERE status = 'blocked'", "operations WHERE verb = 'submit'")
-    ]
+    tables = ("tasks", "tasks WHERE status = 'blocked'", "operations WHERE verb = 'submit'")
+    return [await _count_rows(call, what) for what in tables]
+
+
+async def _count_rows(call: Call, what: str) -> int:
+    return (await execute_sql(call, f"SELECT count(*) FROM {what}"))[0][0]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "group" in sys.argv[2:])
