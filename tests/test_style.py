@@ -181,6 +181,7 @@ COVERING_TESTS = {
     " tui/data/schedule_rows tui/pages/schedule tui/rows/schedules"
     " tui/screens/definitions/{schedule,schedule_actions,schedule_form}",
     "tests/tui/screens/submission/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"
+    " tui/screens/submission/{fields,kept_drafts,texts}"
     " tui/terminal/text_input",
     "tests/tui/screens/tasks/test_task.py": "tui/actions/{clipboard,right_size,tasks}"
     " tui/logviewer/task_snapshot tui/pages/{task,task_facts,timeline,why} tui/state/row_changes",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.timer import Timer
@@ -18,12 +19,9 @@ from textual.widgets import Input, TextArea
 
 from app.core.board import QueueEntry
 from app.core.ids import make_uuid7
-from app.core.notifications.notices import describe_default_notice
-from app.core.scheduling.resources import format_named
 from app.core.schema import parameters
 from app.core.schema.form_fields import FieldPath
 from app.core.schema.form_outline import build_outline
-from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize_paste
 from app.tui.actions.shell_command import build_submit_words, quote_words
@@ -36,10 +34,8 @@ from app.tui.forms.fields import (
     FormEntry,
     TitleRule,
     WrappedText,
-    make_form_entry,
 )
 from app.tui.forms.schema_fields import ParameterFields
-from app.tui.forms.script_input import ScriptInput
 from app.tui.forms.submit_calls import (
     check_submission,
     find_last_task,
@@ -55,111 +51,34 @@ from app.tui.forms.submit_draft import (
     find_faults,
     find_shell_operators,
     find_shell_word,
-    make_draft,
-    split_command,
 )
 from app.tui.key_queue import KeyQueueScreen
-from app.tui.message_fit import fit_message
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.copy_command import CommandCopy
-from app.tui.style import Span
+from app.tui.screens.submission.fields import FIRST_FIELDS, build_fields, fill_fields, read_fields
+from app.tui.screens.submission.kept_drafts import KeptDrafts
+from app.tui.screens.submission.texts import (
+    INVITATIONS,
+    SHOWN_FAULTS,
+    describe_accepted,
+    describe_command,
+    describe_template,
+    format_faults,
+    format_submit_error,
+    format_template_faults,
+)
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.header import WIDE_CELLS
-
-
-def build_fields() -> Iterable[Widget]:
-    """Yield all fields; the form hides those of other kinds of tasks."""
-    kinds = list(zip(KINDS, _KIND_LABELS, strict=True))
-    yield Horizontal(
-        WrappedText("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run"
-    )
-    yield Vertical(
-        Field("Command", make_form_entry("command")),
-        WrappedText(id="words", classes="under"),
-        id="of-command",
-    )
-    script = ScriptInput(id="script")
-    script.cursor_blink = False
-    yield Vertical(Field("Shell text", script), id="of-shell")
-    yield Vertical(
-        Horizontal(Field("Template", DropDown([], id="template"), size=30), id="template-field"),
-        WrappedText(id="facts", classes="under"),
-        Vertical(id="parameters"),
-        id="of-template",
-    )
-    yield TitleRule("Task", id="task-rule")
-    directory = make_form_entry("cwd")
-    directory.placeholder = "the directory; empty: where the deck started"
-    yield Field("In", directory)
-    yield Field("Name", make_form_entry("name"))
-    yield Field("Queue", DropDown([], id="queue"), size=20)
-    yield _make_field_row(
-        _make_small_field("Priority", "priority", "higher first"),
-        ("CPU", "cpu"),
-        ("Memory", "memory"),
-    )
-    yield Field("Resources", make_form_entry("resources"), resource_field.EXAMPLE, size=30)
-    yield _make_field_row(
-        _make_small_field("Timeout", "timeout", "empty: no limit"),
-        ("Retries", "retries"),
-        ("every", "retry_delay"),
-    )
-    yield Field("After", make_form_entry("after"), "#4, any:5, failure:6, start:7", size=30)
-    yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
-    yield Field("Notify", DropDown([], id="notify"), notice_model.HINT, size=30)
-    yield CheckBox("hold (do not start until released)", id="hold")
-
-
-_KIND_LABELS = ("a command", "shell text", "a template")
-
-
-def _make_small_field(label: str, id: str, hint: str) -> Field:
-    return Field(label, make_form_entry(id), hint, size=6, fixed=True)
-
-
-def _make_field_row(first: Field, *others: tuple[str, str]) -> Horizontal:
-    """Return small fields side by side."""
-    beside = [
-        Field(label, make_form_entry(id), size=6, column=0, fixed=True) for label, id in others
-    ]
-    return Horizontal(first, *beside, classes="beside")
-
 
 if TYPE_CHECKING:
     from app.client import Client
 
 CHECK_DELAY = 0.15
 """Seconds without a change before the runtime checks the task."""
-SHOWN_FAULTS = 3
-MAX_KEPT_DRAFTS = 20
-"""Maximum number of forms whose text is kept."""
-MIN_ERROR_LENGTH = 30
-"""Characters of a submit error that must be visible in the message line."""
 NARROW = 72
 """Terminal width in cells below which small fields are stacked."""
 LOW = 20
 """Terminal height in lines below which each part around the form gets one line."""
-_INVITATIONS = {
-    "command": "Type a command.",
-    "shell": "Type shell text.",
-    "template": "Pick a template.",
-}
-_CHANGES = (Choice.Changed, Input.Changed, DropDown.Changed, TextArea.Changed, CheckBox.Changed)
-_FIRST_FIELDS = {"command": "#command", "shell": "#script", "template": "#template"}
-"""First field to fill in, by kind of task."""
-_ENTRIES = (
-    "cwd",
-    "name",
-    "priority",
-    "cpu",
-    "memory",
-    "resources",
-    "timeout",
-    "retries",
-    "retry_delay",
-    "after",
-    "at",
-)
 _KEYS = [
     KeyHint("ctrl+j", "submit", "ctrl+j", 0),
     KeyHint("tab", "next", "tab", 3),
@@ -206,8 +125,6 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self._origin = submit_calls.capture_context() | ({"umask": task["umask"]} if task else {})
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._asked_templates = False
-        self._restored_draft: SubmitDraft | None = None
-        """Kept draft that the form was filled from."""
         self._initial_draft: SubmitDraft | None = None
         self._cleared_draft: SubmitDraft | None = None
         """Draft that the form held when it was cleared."""
@@ -221,13 +138,17 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self._shown_kind = ""
         self._has_input = False
 
+    @cached_property
+    def _drafts(self) -> KeptDrafts:
+        return KeptDrafts(self.deck.drafts, self._template, self._source_task)
+
     # Fields
 
     def compose_body(self) -> Iterable[Widget]:
         # Set the classes first: each change restyles all mounted widgets.
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
         self._set_size_classes()
-        self.set_class(self._make_first_draft().kind == "template", "-template")
+        self.set_class(self._drafts.first.kind == "template", "-template")
         yield VerticalScroll(*build_fields(), id="form", can_focus=False)
         yield WrappedText(id="about", most=2)
         yield WrappedText(id="verdict", most=SHOWN_FAULTS)
@@ -236,11 +157,11 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     def on_mount(self) -> None:
         self._offer_queues([{"name": line.name} for line in self._queues])
-        self._restored_draft = self._kept_draft if self._source_task is None else None
-        self._fill_fields(self._make_first_draft())
-        if self._source_task is not None and self._kept_draft:
+        self._drafts.restored = self._drafts.kept if self._source_task is None else None
+        self._fill_fields(self._drafts.first)
+        if self._source_task is not None and self._drafts.kept:
             self.show_message("ctrl+r restores what you typed here before.", stays=False)
-        elif self._restored_draft is not None:
+        elif self._drafts.restored is not None:
             self.show_message("This is as you left it; ctrl+n empties the form.", stays=False)
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
@@ -250,61 +171,6 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self._source_task is not None and not self._source_task.get("template"):
             self._check_default_name(self._source_task)
         self.call_later(self._start_typing)
-
-    def _make_first_draft(self) -> SubmitDraft:
-        """Return the initial draft: the repeated task, the kept draft, or a blank one."""
-        return (
-            self._blank_draft
-            if self._source_task is not None
-            else self._kept_draft or self._blank_draft
-        )
-
-    @property
-    def _blank_draft(self) -> SubmitDraft:
-        """Draft of the form before anything is typed."""
-        if self._source_task is not None:
-            return make_draft(self._source_task)
-        return (
-            SubmitDraft(kind="template", template=self._template)
-            if self._template
-            else SubmitDraft()
-        )
-
-    @property
-    def _form_key(self) -> str:
-        """Key of the form among those that keep drafts."""
-        return (
-            f"#{self._source_task['number']}"
-            if self._source_task is not None
-            else self._template or ""
-        )
-
-    @property
-    def _kept_drafts(self) -> Mapping[str, SubmitDraft]:
-        """Drafts that were typed and not submitted, by form, latest last."""
-        return self.deck.drafts.submissions
-
-    @property
-    def _kept_draft(self) -> SubmitDraft | None:
-        """Draft kept for this form, else the latest draft of any form if it fits this one."""
-        own, last = (
-            self._kept_drafts.get(self._form_key),
-            next(reversed([*self._kept_drafts.values()]), None),
-        )
-        if own or last is None or self._source_task is not None:
-            return own
-        return last if self._template in (None, last.kind == "template" and last.template) else None
-
-    def _keep_draft(self, typed: SubmitDraft | None) -> None:
-        """Keep a draft for this form, or with None forget the kept one."""
-        drafts = {
-            form: draft
-            for form, draft in self._kept_drafts.items()
-            if form != self._form_key and draft is not self._restored_draft
-        }
-        self.deck.drafts.submissions = dict(
-            [*drafts.items(), *([(self._form_key, typed)] if typed else [])][-MAX_KEPT_DRAFTS:]
-        )
 
     def _start_typing(self) -> None:
         """Focus the first field once it exists, and replay keys typed ahead."""
@@ -335,7 +201,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         ):
             fields.focus_end(1)
         else:
-            self.set_focus(self.query_one(_FIRST_FIELDS[self.draft.kind]))
+            self.set_focus(self.query_one(FIRST_FIELDS[self.draft.kind]))
 
     @property
     def takes_keys(self) -> bool:
@@ -369,7 +235,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         keys = [*_KEYS[:2], _FIND, *_KEYS[2:]] if fields and fields.findable else _KEYS
         return (
             [*keys[:2], _EMPTY, *keys[2:]]
-            if self._restored_draft is not None and self._source_task is None
+            if self._drafts.restored is not None and self._source_task is None
             else keys
         )
 
@@ -428,43 +294,14 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def _fill_fields(self, draft: SubmitDraft) -> None:
         """Fill the fields from a draft."""
         self.draft = draft
-        with self.prevent(*_CHANGES):
-            self.query_one("#kind", Choice).choose(draft.kind)
-            self.query_one("#command", Input).value = draft.command
-            self.query_one("#script", TextArea).text = draft.script
-            self.query_one("#template", DropDown).choose(draft.template)
-            self.query_one("#queue", DropDown).choose(draft.get_text("queue"))
-            self.query_one("#notify", DropDown).choose(draft.values.get("notify", ""))
-            self.query_one("#hold", CheckBox).set_value(draft.hold)
-            for name in _ENTRIES:
-                self.query_one(f"#{name}", Input).value = draft.values.get(name, "")
+        fill_fields(self, draft)
         if fields := self._parameter_fields:
             fields.set_texts(draft.parameters.get(fields.template, {}))
         self._show_template()
         self._refresh_form()
 
     def _read_draft(self) -> SubmitDraft:
-        values = {name: self.query_one(f"#{name}", Input).value for name in _ENTRIES}
-        return SubmitDraft(
-            kind=self.query_one("#kind", Choice).value,
-            command=self.query_one("#command", Input).value,
-            script=self.query_one("#script", TextArea).text,
-            template=self.query_one("#template", DropDown).value,
-            values=values
-            | {name: self.query_one(f"#{name}", DropDown).value for name in ("queue", "notify")},
-            hold=self.query_one("#hold", CheckBox).value,
-            parameters=self._collect_parameters(),
-            other_options=self.draft.other_options,
-        )
-
-    def _collect_parameters(self) -> dict[str, Mapping[FieldPath, str]]:
-        """Return the parameter texts of every template shown so far."""
-        for fields in self.query(ParameterFields):
-            fields.commit()
-        return {
-            **self.draft.parameters,
-            **{fields.template: fields.texts for fields in self.query(ParameterFields)},
-        }
+        return read_fields(self, self.draft)
 
     def _show_template(self) -> None:
         """Show the fields of the chosen template."""
@@ -479,7 +316,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         row = self._templates[name]
         schema = row.get("parameters") or {}
         holder.mount(ParameterFields(name, schema, self._get_initial_texts(name, schema)))
-        self.query_one("#facts", WrappedText).show((self._describe_template(row), "dim"))
+        self.query_one("#facts", WrappedText).show(
+            (describe_template(self.look, row, bool(self._template or self._source_task)), "dim")
+        )
         self.refresh_chrome()
 
     def _get_initial_texts(self, name: str, schema: Mapping[str, Any]) -> Mapping[FieldPath, str]:
@@ -501,28 +340,6 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             )
             self.show_message(self.look.sanitize(notice), "warn")
         return found
-
-    def _describe_template(self, row: Mapping[str, Any]) -> str:
-        """Return the template's description and the defaults of its tasks."""
-        facts = [f"queue {self.look.sanitize(row['queue'])}"] if row.get("queue") else []
-        facts += [f"cpu {units.format_number(row['cpu'])}"] if row.get("cpu") is not None else []
-        facts += (
-            [f"memory {units.format_memory(row['memory'])}"]
-            if row.get("memory") is not None
-            else []
-        )
-        facts += [named] if (named := format_named(row.get("resources"))) else []
-        facts += (
-            [f"limit {units.format_duration(row['timeout'])}"]
-            if row.get("timeout") is not None
-            else []
-        )
-        if told := describe_default_notice(row.get("notify"), row.get("notify_on")):
-            facts.append(f"tells {told}")
-        named = f"{row['name']}: " if self._template or self._source_task else ""
-        return "  ".join(
-            [self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *facts]
-        )
 
     # Changes
 
@@ -586,7 +403,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         """Draw what depends on the draft, and check the draft soon."""
         if self.draft.kind != self._shown_kind:
             self._show_kind(self.draft.kind)
-        self.query_one("#words", WrappedText).show(self._describe_command())
+        self.query_one("#words", WrappedText).show(describe_command(self.look, self.draft.command))
         self._check_number += 1  # pending answers are about an older draft
         self._accepted, self._refusal = False, ""
         self._show_verdict()
@@ -598,7 +415,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self.focused is not None and not all(
             node.display for node in self.focused.ancestors_with_self
         ):
-            self.set_focus(self.query_one(_FIRST_FIELDS[kind]))
+            self.set_focus(self.query_one(FIRST_FIELDS[kind]))
 
     def _show_kind(self, kind: str) -> None:
         """Show the fields of a kind of task.
@@ -621,29 +438,6 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self.query_one("#facts").set_class(not bound, "under")
         self.refresh_chrome()
         self._restore_focus(kind)
-
-    def _describe_command(self) -> Span:
-        """Return the command as it will run, or a warning if it looks like shell text."""
-        try:
-            found = split_command(self.draft.command)
-        except ValueError:
-            return ("", "")
-        if word := find_shell_word(self.draft.command):
-            return (
-                f"no shell here (Run: shell text): {self.look.sanitize(word)} is a shell word.",
-                "warn",
-            )
-        if signs := find_shell_operators(self.draft.command):
-            return (f"no shell here (Run: shell text): {' '.join(signs)} is plain text.", "warn")
-        shown = self.look.adapt_text(" │ ").join(self.look.sanitize(word) for word in found)
-        return (
-            (
-                f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}"
-                if found
-                else ""
-            ),
-            "dim",
-        )
 
     def _find_field_faults(self) -> dict[str, str]:
         """Return the faults of the fields that every task has, by field."""
@@ -668,43 +462,17 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         faults = self._find_faults()
         self.update_faults(faults)
         found = faults + ([self._refusal] if self._refusal else [])
+        fields = self._parameter_fields if self.draft.kind == "template" else None
+        verdict = self.query_one("#verdict", WrappedText)
         if not found or self._is_untouched():
-            self.query_one("#verdict", WrappedText).show((self._describe_outlook(), "dim"))
-        elif (
-            self.draft.kind == "template"
-            and self._parameter_fields is not None
-            and not self._refusal
-        ):
-            self.query_one("#verdict", WrappedText).show(
-                *self._format_template_faults(found, self._parameter_fields)
+            verdict.show((self._describe_outlook(), "dim"))
+        elif fields is not None and not self._refusal:
+            others = found[: len(found) - len(fields.findings)]
+            verdict.show(
+                *format_template_faults(self.look, others, fields.findings, fields.shown_findings)
             )
         else:
-            self.query_one("#verdict", WrappedText).show(*self._format_faults(found))
-
-    def _format_faults(self, found: Sequence[str]) -> list[Span]:
-        shown = [(f"✗ {self.look.sanitize(text)}", "broken") for text in found[:SHOWN_FAULTS]]
-        if len(found) > SHOWN_FAULTS:
-            shown[-1] = (f"{shown[-1][0]} (and {len(found) - SHOWN_FAULTS} more)", "broken")
-        return shown
-
-    def _format_template_faults(self, found: Sequence[str], fields: ParameterFields) -> list[Span]:
-        """Return the number of faults and their parameters.
-
-        The fault of a parameter is shown beside it. A parameter not visited yet is missing, not
-        wrong.
-        """
-        shown_findings = fields.shown_findings
-        others = found[: len(found) - len(fields.findings)]
-        count = len(others) + len(shown_findings)
-        where = "; ".join(filter(None, [*others, _format_names(shown_findings)]))
-        things = "1 thing" if count == 1 else f"{count} things"
-        fix_text = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
-        missing = [finding for finding in fields.findings if finding not in shown_findings]
-        fill_text = self.look.sanitize(f"Still required: {_format_names(missing)}.")
-        return [
-            *([(fix_text, "broken")] if count else []),
-            *([(fill_text, "dim")] if len(shown_findings) < len(fields.findings) else []),
-        ]
+            verdict.show(*format_faults(self.look, found))
 
     def _is_untouched(self) -> bool:
         """Return True if nothing was entered that could be faulty."""
@@ -716,19 +484,15 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def _describe_outlook(self) -> str:
         """Return if the task can be submitted, and the state of its queue on the board."""
         if self._is_untouched():
-            return _INVITATIONS[self.draft.kind]
+            return INVITATIONS[self.draft.kind]
         if self.board and self.board.database == "disk full":
             return "The disk is full: no task is accepted, since it must be on disk first."
-        if not self._accepted:
-            return ""
+        return describe_accepted(self.look, self._find_queue()) if self._accepted else ""
+
+    def _find_queue(self) -> QueueEntry | None:
+        """Return the queue of the draft, or the default one, as on the board."""
         name = self.draft.get_text("queue") or self._defaults.get("queue") or "default"
-        line = next((line for line in self._queues if line.name == name), None)
-        if line is None:
-            return "It can be submitted."
-        state = (
-            f"Queue {self.look.sanitize(name)}: {line.word}, {line.load} of {line.capacity} running"
-        )
-        return f"It can be submitted. {state}, {units.format_count(line.waiting)} waiting."
+        return next((line for line in self._queues if line.name == name), None)
 
     def _show_command(self) -> None:
         self.query_one("#equal", WrappedText).show(
@@ -767,8 +531,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if isinstance(field, Field):
             has_text = bool(self.draft.get_text("resources"))
             field.display = has_text or resource_field.has_named_resources(self.board)
-        name = self.draft.get_text("queue") or self._defaults.get("queue") or "default"
-        queue = next((line for line in self._queues if line.name == name), None)
+        queue = self._find_queue()
         pools = self.board.pools if self.board else ()
         pool = next((one for one in pools if queue and one.name == queue.pool), None)
         free = resource_field.describe_free(self.board, pool) if self.board and pool else ""
@@ -892,7 +655,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if faulty := next(iter(self._find_field_faults()), ""):
             self.set_focus(
                 self.query_one(
-                    _FIRST_FIELDS[self.draft.kind] if faulty == "command" else f"#{faulty}"
+                    FIRST_FIELDS[self.draft.kind] if faulty == "command" else f"#{faulty}"
                 )
             )
         elif fields := self._parameter_fields:
@@ -902,7 +665,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         drafts = self.deck.drafts
         drafts.submitted[self.draft.template or self.draft.kind] = self.draft
         drafts.last_submitted = self.draft
-        self._keep_draft(None)
+        self._drafts.keep(None)
         self.dismiss(answer[0])
 
     def show_refusal(self, text: str) -> None:
@@ -912,20 +675,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             self._check_number += 1
             self._accepted, self._refusal = False, text
             self._show_verdict()
-        super().show_refusal(self._format_submit_error(text) if sent else text)
+        message = format_submit_error(self.look, text, self.size.width - 1) if sent else text
+        super().show_refusal(message)
         self._start_typing()
-
-    def _format_submit_error(self, text: str) -> str:
-        """Return the submit error for the message line.
-
-        The verdict shows the full error. A narrow message line leaves out the advice, so that the
-        cause is visible.
-        """
-        whole = f"Not submitted: {text}"
-        begins = fit_message(whole, self.size.width - 1, self.look).startswith(
-            whole[:MIN_ERROR_LENGTH]
-        )
-        return whole if begins else f"{whole.split('. ')[0].rstrip('.')}."
 
     # Actions
 
@@ -959,8 +711,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         drafts = self.deck.drafts
         fields = self._parameter_fields if self.draft.kind == "template" else None
         last = drafts.submitted.get(self.draft.template) if fields else drafts.last_submitted
-        if self._source_task is not None and self._kept_draft:
-            last = self._restored_draft = self._kept_draft
+        if self._source_task is not None and self._drafts.kept:
+            last = self._drafts.restored = self._drafts.kept
         if last is not None:
             self._fill_fields(last)
         elif fields:
@@ -984,11 +736,11 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def action_clear(self) -> None:
         """Clear the form; again restores the text."""
         typed, cleared_draft = self._read_draft(), self._cleared_draft
-        self._fill_fields(self._blank_draft)
+        self._fill_fields(self._drafts.blank)
         self._cleared_draft = typed if self._read_draft() != typed else None
         self._focus_first()
         if self._cleared_draft is not None:
-            self._keep_draft(None)
+            self._drafts.keep(None)
             self._initial_draft = self._read_draft()
             self.show_message("Emptied; ctrl+n again restores the text.", stays=False)
         elif cleared_draft is not None:
@@ -1011,10 +763,5 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             return
         typed = self._read_draft()
         if typed != self._initial_draft:
-            self._keep_draft(typed)
+            self._drafts.keep(typed)
         self.dismiss(None)
-
-
-def _format_names(findings: Sequence[ParameterFinding]) -> str:
-    """Return the names of the parameters that findings are about."""
-    return ", ".join(dict.fromkeys(finding.name or "all together" for finding in findings))
