@@ -66,9 +66,10 @@ def parse_array(text: str) -> tuple[list[int], int | None]:
     found: set[int] = set()
     for part in listed.split(","):
         indexes = _parse_part(part.strip())
-        if len(found) + len(indexes) > MAX_TASKS:
+        if len(indexes) <= MAX_TASKS:
+            found.update(indexes)
+        if max(len(found), len(indexes)) > MAX_TASKS:
             raise ValueError(f"has more than {MAX_TASKS:,} indexes")
-        found.update(indexes)
     return sorted(found), int(most) if percent else None
 
 

@@ -15,6 +15,8 @@ from app.core import task_groups
         ("7,1,3,1", [1, 3, 7]),
         ("0-10:5", [0, 5, 10]),
         ("0-1, 8-9", [0, 1, 8, 9]),
+        ("1-3,2-4", [1, 2, 3, 4]),
+        ("1-60000,1-60000", [*range(1, 60_001)]),
     ],
 )
 def test_an_array_is_a_list_of_indexes_and_ranges(text: str, indexes: list[int]):
