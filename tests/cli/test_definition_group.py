@@ -619,6 +619,18 @@ def test_apply_lists_its_changes(fake_runtime, cli, tmp_path):
     assert runtime.get_last_args("apply") == {"tables": tables, "dry_run": False}
 
 
+def test_apply_tells_which_settings_the_file_leaves_out(fake_runtime, cli, tmp_path):
+    fields = {"pool": ["gpu", "default"], "open": [None, "22:00-06:00"], "capacity": [8, 2]}
+    change = {"kind": "queue", "name": "a", "change": "update", "fields": fields}
+    fake_runtime(apply={"changes": [change]})
+    (tmp_path / "deck.toml").write_text('[queues.a]\nopen = "22:00-06:00"\n')
+
+    said = cli("apply", "--dry-run", "-f", str(tmp_path / "deck.toml"))
+
+    assert "pool gpu → default, open null → 22:00-06:00, capacity 8 → 2" in said.out
+    assert "queue a: the file leaves out pool, capacity, which get their default." in said.err
+
+
 def test_yaml_is_recognized_by_file_name_or_option(fake_runtime, cli, tmp_path):
     (tmp_path / "deck.yml").write_text("queues: {a: {}}\n")
     runtime = fake_runtime(apply={"changes": []})

@@ -29,6 +29,7 @@ def apply_definitions(session: CommandContext, args: Args) -> int:
         output.print_json(found["changes"] if args.jsonl else found, args.jsonl)
     else:
         _print_changes(found["changes"], args.dry_run)
+        _note_resets(found["changes"], tables)
     return 0
 
 
@@ -82,6 +83,24 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
         output.print_message(f"dry run: {len(changed)} would change, {same} unchanged")
     elif not changed:
         output.print_message(f"no changes: all {same} definitions match the file")
+
+
+def _note_resets(changes: list[dict[str, Any]], tables: dict[str, Any]) -> None:
+    """Tell which settings of queues and pools change because the file leaves them out."""
+    for change in changes:
+        kind, name = change["kind"], change["name"]
+        given = tables.get(f"{kind}s", {}).get(name)
+        if change["change"] != "update" or kind not in ("queue", "pool") or given is None:
+            continue
+        left = [
+            key for key in change["fields"] if {key, key.removeprefix("total_")}.isdisjoint(given)
+        ]
+        if left:
+            output.print_note(
+                f"{kind} {sanitize(name)}: the file leaves out {sanitize(', '.join(left))}, which"
+                f" {'gets its' if len(left) == 1 else 'get their'} default. To change single"
+                f" settings: taskdeck {kind} set"
+            )
 
 
 def _format_fields(change: dict[str, Any]) -> str:
