@@ -85,11 +85,14 @@ async def forecast_changes(
     would make the changes, without the submission.
     """
     case = await _read_case(call, settings, cancel, lines)
-    return {
-        "now": timestamps.now(),
-        "halted": views.get_halt_reason(call),
-        **await asyncio.to_thread(_compare, case),
-    }
+    found = await asyncio.to_thread(_compare, case)
+    numbers = [row["number"] for row in found["tasks"] if row["number"] is not None]
+    known = await call.db.read(reads.map_by_number, numbers)
+    found["tasks"] = [
+        row | (views.format_asks(known[row["number"]]) if row["number"] in known else {})
+        for row in found["tasks"]
+    ]
+    return {"now": timestamps.now(), "halted": views.get_halt_reason(call), **found}
 
 
 def _compare(case: Case) -> dict[str, Any]:

@@ -42,6 +42,8 @@ async def test_a_capacity_starts_tasks_sooner_and_changes_nothing(call: Call):
     assert found["before"]["drained_in"] == 180 and found["after"]["drained_in"] == 120
     assert found["before"]["mean_wait"] == 60 and found["after"]["longest_wait"] == 60
     assert found["before"]["hours"]["cpu"] == pytest.approx(0.05)
+    asks = [(row["group"], row["group_index"], row["needs"]) for row in found["tasks"]]
+    assert asks == [(None, None, {"cpu": 1.0, "memory": 0.0})] * 3
     assert await execute_sql(call, rows) == known
     assert (await queues.queue_show(call, name="default"))["capacity"] == 1
 

@@ -23,7 +23,7 @@ from app.cli.parser import (
     explain_wildcards,
 )
 from app.cli.table_layout import Column, Span
-from app.core.task_groups import parse_group
+from app.core.task_groups import format_group, parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -191,11 +191,18 @@ def _fetch_group(
     while True:
         left = PAGE_SIZE if room is None else max(1, min(PAGE_SIZE, room - len(tasks)))
         reply = session.call("browse", filter=filter, at=at, down=down, limit=left)
-        tasks += [dict(zip(reply["columns"], row, strict=True)) for row in reply["rows"]]
+        tasks += [_name_group(dict(zip(reply["columns"], row, strict=True)))
+                  for row in reply["rows"]]  # fmt: skip
         if not reply["more_after"] or (room is not None and len(tasks) >= room):
             cut = room is not None and len(tasks) > room
             return tasks[:room], {**reply, "more_after": reply["more_after"] or cut}
         at = reply["stopped"] or [tasks[-1]["at"], tasks[-1]["number"]]
+
+
+def _name_group(task: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of `browse` with its group as `g12`, as `show` names it."""
+    number = task.pop("group_number", None)
+    return task | {"group": None if number is None else format_group(number)}
 
 
 def _print_tasks(args: Args, tasks: list[Any], reply: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from app import engines
 from app.core.notifications import notices
 from app.core.scheduling.order import PRIORITY
+from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
 from app.core.task_groups import format_group
@@ -73,6 +74,15 @@ def format_group_place(row: TaskRow) -> dict[str, Any]:
     return {
         "group": row.group_number and format_group(row.group_number),
         "sweep": sweep and schema_secrets.mask_value(sweep),
+    }
+
+
+def format_asks(row: TaskRow) -> dict[str, Any]:
+    """Return group, index and requests of a task, for answers that do not send all of it."""
+    return {
+        "group": row.group_number and format_group(row.group_number),
+        "group_index": row.group_index,
+        "needs": make_amounts(row.cpu, row.memory, parse_named(row.resources)),
     }
 
 
@@ -399,7 +409,7 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
     "queue": row.queue,
              "waits": (now - timestamps.parse_time(row.created_at)).total_seconds(),
              "expected_start": None, "expected_in": None,
-             "last_lines": []}  # fmt: skip
+             "last_lines": [], **format_asks(row)}  # fmt: skip
     if why is None:
         failed = row.status in ENDED and row.status != TaskStatus.SUCCEEDED
         return found | {

@@ -120,10 +120,14 @@ def test_groups_are_listed_on_request(fake_runtime, cli):
 
 
 def test_a_group_as_argument_is_a_filter(fake_runtime, cli):
-    runtime = fake_runtime(browse=make_pages(make_sample_tasks()))
+    first, *others = make_sample_tasks()
+    runtime = fake_runtime(browse=make_pages([{**first, "group_number": 12}, *others]))
 
-    cli("ls", "g12", "g13", "--filter", "encode", "--json")
+    said = cli("ls", "g12", "g13", "--filter", "encode", "--json")
 
+    found = {row["number"]: row["group"] for row in json.loads(said.out)}
+    assert found[first["number"]] == "g12" and [*found.values()].count(None) == len(others)
+    assert "group_number" not in said.out
     assert runtime.get_last_args("browse")["filter"] == "group:g12,g13 encode"
     for words, said in (
         (["g12", "--status", "failed"], "cannot be combined with options"),
@@ -542,7 +546,8 @@ def test_operations_show_their_changes(fake_runtime, cli):
 
 def make_pages(*pages):
     """Build the answers to successive `browse` calls: pages of active tasks, and no others."""
-    columns = [*LISTED, "run", "run_reason", "why", "expected", "expected_in", "run_limit", "at"]
+    columns = [*LISTED, "group_number", "run", "run_reason", "why", "expected", "expected_in",
+               "run_limit", "at"]  # fmt: skip
     rows = [
         [[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page]
         for page in (*pages, [], [])

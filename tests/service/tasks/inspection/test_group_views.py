@@ -214,6 +214,8 @@ async def test_why_tells_a_group_limit_and_the_command_to_raise_it(runtime_call:
     await worker.start(1)
 
     (answer,) = await views.explain(runtime_call, ids=[2])
+    assert (answer["group"], answer["group_index"]) == ("g1", 2)
+    assert answer["needs"] == {"cpu": 1.0, "memory": 0.0}
 
     assert answer["reasons"][0]["text"].startswith("group g1: 1 of 1 running")
     commands = [" ".join(cure["command"]) for cure in answer["cures"]]
