@@ -51,6 +51,8 @@ from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.scheduling import dispatch, run_history
 from db.queries.scheduling import limits as limit_queries
+from db.queries.scheduling.limits import Exclusion
+from db.queries.scheduling.lines_beyond import LinesBeyond
 from db.queries.scheduling.resources import parse_named
 from db.queries.scheduling.run_history import RunSeconds
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
@@ -72,6 +74,8 @@ UNKNOWN_CACHE_SECONDS = 2.0
 
 Enough runs may soon exist, and other screens would then disagree.
 """
+MIN_KEPT = 1000
+"""Queued tasks of a queue from which on a round keeps those that no limit stops."""
 MAX_NAMES = 4096
 """Names of tasks for which the answers are kept."""
 FORECAST_CACHE_SECONDS = 2.0
@@ -91,6 +95,7 @@ class RunTimeCache:
         self.ageing = AgeingWatch()
         self.queues = KeptQueues()
         self._leeway = LeewayCache()
+        self.beyond = LinesBeyond()
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -264,6 +269,8 @@ def read_view(
     now = timestamps.utcnow()
     bookings = limit_view.to_bookings(booked, now.timestamp())
     bounds = limit_view.make_bounds(limits, bookings)
+    if not (bounds or closed):
+        cache.beyond.stop(c)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
     loads = _measure_loads(rows, pools, runs, now.timestamp())
@@ -400,7 +407,9 @@ class _QueueReader(NamedTuple):
             to_tasks = partial(
                 _to_tasks, c, self.cache, policy, likely=self.closed, bounds=self.bounds
             )
-            queue = _read_beyond_bounds(c, queue, policy, self.make_budget, size, to_tasks)
+            is_kept = not self.closed and total >= MIN_KEPT
+            read = self.cache.beyond.list_queued if is_kept else limit_queries.list_queued
+            queue = _read_beyond_bounds(c, queue, policy, self.make_budget, size, to_tasks, read)
         return queue
 
     def _get_depth(self, row: QueueRow) -> int:
@@ -444,6 +453,7 @@ def _read_beyond_bounds(
     make_budget: Callable[[], LimitBudget],
     size: int,
     to_tasks: Callable[[Sequence[Any]], tuple[QueuedTask, ...]],
+    list_queued: Callable[[Connection, str, bool, int, Sequence[Exclusion]], list[Any]],
 ) -> QueueView:
     """Return a queue with the tasks beyond its window, if too many in the window are stopped."""
     line, known = list(queue.waiting), {task.uuid for task in queue.waiting}
@@ -451,7 +461,7 @@ def _read_beyond_bounds(
         excluded, startable = limit_view.find_exclusions(make_budget(), queue.pool, line)
         if startable >= size or not excluded:
             break
-        rows = limit_queries.list_queued(c, queue.name, policy == PRIORITY, size, excluded)
+        rows = list_queued(c, queue.name, policy == PRIORITY, size, excluded)
         more = to_tasks([row for row in rows if row.uuid not in known])
         line += more
         known.update(task.uuid for task in more)

@@ -153,6 +153,10 @@ class LimitBudget:
             if not can_fit(need, self.get_free(key)) or self.firsts.get(key, task) is not task
         ]
 
+    def has_no_first(self, lacking: Iterable[BoundKey]) -> bool:
+        """Return True if no task waits for one of these amounts yet."""
+        return any(key not in self.firsts for key in lacking)
+
     def add_first(self, task: QueuedTask, pool: str, lacking: Iterable[BoundKey]) -> None:
         """Let later tasks wait behind a stopped one, unless it needs more than the whole."""
         needs = dict(self.list_uses(task, pool))

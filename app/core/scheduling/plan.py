@@ -559,7 +559,7 @@ def _try_start(
 def _is_stopped(task: QueuedTask, budget: PoolBudget, slots: int, limits: LimitBudget) -> bool:
     """Return True if limits or bookings stop a task, behind which later tasks may have to wait."""
     lacking = limits.find_lacking(task, budget.pool.name)
-    if lacking and slots >= 1 and budget.can_ever_fit(task.needs):
+    if slots >= 1 and limits.has_no_first(lacking) and budget.can_ever_fit(task.needs):
         limits.add_first(task, budget.pool.name, lacking)
     return bool(lacking)
 

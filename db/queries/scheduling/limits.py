@@ -10,13 +10,19 @@ from sqlalchemy import Connection
 
 from db import raw_sql, schema
 from db.queries.scheduling.age_order import OLDEST
-from db.queries.scheduling.dispatch import ACTIVE, QUEUED
+from db.queries.scheduling.dispatch import ACTIVE, QUEUED, QUEUED_COLUMNS
 from db.states import WAITING, as_sql
 
 MAX_EXCLUSIONS = 50
 """Conditions of one statement; more are left out, since the plan skips these tasks, too."""
 _ACTIVE = ACTIVE.replace(" FROM", ", i.tags, t.group_number FROM", 1)
 _COLUMNS = ("cpu", "memory")
+_AMONG = (
+    "SELECT {columns} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +queue = ?"
+    " AND +status = 'queued'"
+)
+_QUEUED_AMONG = _AMONG.format(columns=QUEUED_COLUMNS)
+_OLDEST_AMONG = _AMONG.format(columns=f"{QUEUED_COLUMNS}, created_at") + " AND +front <= 0"
 
 
 class Exclusion(NamedTuple):
@@ -52,10 +58,24 @@ def list_queued(
 
     The time grows with the excluded tasks that it passes: 50 ms for 100,000.
     """
+    more, values = _build_exclusions(excluded)
+    found = (QUEUED if by_priority else OLDEST).replace(" ORDER BY", f"{more} ORDER BY")
+    return raw_sql.fetch_rows(c, found, (queue, *values, limit))
+
+
+def list_queued_among(
+    c: Connection, queue: str, by_priority: bool, excluded: Sequence[Exclusion], uuids: str
+) -> list[Any]:
+    """Return those rows of `list_queued` that are among some tasks (JSON), in any order."""
+    more, values = _build_exclusions(excluded)
+    found = _QUEUED_AMONG if by_priority else _OLDEST_AMONG
+    return raw_sql.fetch_rows(c, found + more, (uuids, queue, *values))
+
+
+def _build_exclusions(excluded: Sequence[Exclusion]) -> tuple[str, list[Any]]:
     parts = [_build_exclusion(one) for one in excluded[:MAX_EXCLUSIONS]]
     more = "".join(f" AND NOT ({condition})" for condition, _ in parts)
-    found = (QUEUED if by_priority else OLDEST).replace(" ORDER BY", f"{more} ORDER BY")
-    return raw_sql.fetch_rows(c, found, (queue, *(v for _, values in parts for v in values), limit))
+    return more, [v for _, values in parts for v in values]
 
 
 def _build_exclusion(one: Exclusion) -> tuple[str, tuple[Any, ...]]:
