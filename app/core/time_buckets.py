@@ -27,12 +27,14 @@ METRICS: dict[str, tuple[str, ...]] = {
     "failures": ("all", "queue", "pool", "template"),
     "cpu": ("all", "pool"),
     "memory": ("all", "pool"),
+    "resources": ("all", "resource", "pool"),
     "waiting": ("all", "queue", "pool"),
 }
 """Available metrics, with the groupings that each supports."""
 RESTRICTIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("pool",),
     "memory": ("pool",),
+    "resources": ("pool",),
     "waiting": ("queue", "pool"),
 }
 """Restrictions of metrics that do not support all of `KINDS`."""

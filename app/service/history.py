@@ -21,6 +21,7 @@ from db import timestamps
 from db.engine import Connection, Database
 from db.queries import reads
 from db.queries.history import rollups as store
+from db.queries.scheduling.resources import parse_named, read_totals
 from db.states import RunStatus
 
 QUARTER, HOUR, WIDE = 15, 60, 120
@@ -229,7 +230,7 @@ async def read_history(
     by: str = "all",
     within: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return one metric over a span, grouped by queue, pool or template.
+    """Return one metric over a span, grouped by queue, pool, template or resource.
 
     `within` restricts the rows to one queue, pool or template. Return {at: UNIX seconds of the
     begin of each bucket, step: seconds of a bucket, known: whether each bucket was observed by a
@@ -285,6 +286,10 @@ def _read_metric(
             since,
             _read_levels(c, store.read_pool_levels, _select_pools(c, scope), frame, by),
         )
+    if metric == "resources":
+        pools = _select_pools(c, scope)
+        rows = store.read_named_levels(c, list(pools), frame.bucket_starts)
+        return known, since, (by, pools, read_totals(c), rows)
     if metric == "waiting":
         return (
             known,
@@ -455,6 +460,59 @@ def _build_utilisation(
     )
 
 
+def _build_resources(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
+    """Return the rows of named resources, whose units are added up."""
+    by, pools, shared, samples = found
+    own = {name: parse_named(pool.resources) for name, pool in pools.items()}
+    lines, highs = _spread_named(samples, frame)
+    keys = dict.fromkeys([*((pool, name) for pool in own for name in own[pool]), *lines])
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for key in keys:
+        groups.setdefault(key[0] if by == "pool" else key[1], []).append(key)
+    empty: list[float | None] = [None] * frame.span.buckets
+    spread = {
+        name: {"reserved": core.sum_columns([lines.get(key, empty) for key in of])}
+        for name, of in groups.items()
+    }
+    peaks = {name: highs.get(of[0]) if len(of) == 1 else None for name, of in groups.items()}
+    totals = {
+        name: shared[name]
+        if by != "pool" and name in shared
+        else sum(own[pool].get(resource, shared.get(resource, 0)) for pool, resource in of)
+        for name, of in groups.items()
+    }
+    return _build_level_rows(spread, peaks, totals, by, "reserved")
+
+
+_NamedLine = dict[tuple[str, str], list[float | None]]
+"""Units held in each bucket, by pool and resource."""
+
+
+def _spread_named(
+    samples: Sequence[Any], frame: BucketFrame
+) -> tuple[_NamedLine, dict[tuple[str, str], float]]:
+    """Return means of each bucket and the peak, by pool and resource."""
+    minutes: dict[tuple[str, int], int] = {}
+    sums: dict[tuple[str, str], dict[int, float]] = {}
+    highs: dict[tuple[str, str], float] = {}
+    for row in samples:
+        place = row.name, row.bucket
+        minutes[place] = minutes.get(place, 0) + row.minutes
+        for resource, amount in parse_named(row.held).items():
+            key = row.name, resource
+            line = sums.setdefault(key, {})
+            line[row.bucket] = line.get(row.bucket, 0.0) + amount * row.minutes
+            highs[key] = max(highs.get(key, 0.0), amount)
+    lines = {
+        key: [
+            line.get(at, 0.0) / count if (count := minutes.get((key[0], at))) else None
+            for at in range(frame.span.buckets)
+        ]
+        for key, line in sums.items()
+    }
+    return lines, highs
+
+
 def _build_waiting(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
     by, names, rows = found
     lines = {
@@ -541,5 +599,6 @@ def _build_level_row(
 
 _BUILDERS: dict[str, Callable[[Any, BucketFrame, Sequence[bool]], list[Row]]] = {
     "throughput": _build_flow, "waits": _build_flow, "runs": _build_flow, "failures": _build_flow,
-    "cpu": _build_cpu, "memory": _build_memory, "waiting": _build_waiting,
+    "cpu": _build_cpu, "memory": _build_memory, "resources": _build_resources,
+    "waiting": _build_waiting,
 }  # fmt: skip

@@ -109,7 +109,7 @@ def test_unknown_values_are_excluded_from_means_and_sums():
 
 def test_every_metric_has_groupings_and_restrictions():
     for metric, by in time_buckets.METRICS.items():
-        assert by[0] == "all" and set(by[1:]) <= set(time_buckets.KINDS)
+        assert by[0] == "all" and set(by[1:]) <= {*time_buckets.KINDS, "resource"}
         assert (
             set(by[1:]) >= set(time_buckets.get_restrictions(metric))
             or metric in time_buckets.RESTRICTIONS

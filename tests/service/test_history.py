@@ -387,3 +387,20 @@ async def test_an_invalid_request_is_refused(call: Call, asked: dict[str, Any], 
         await history.read_history(call, **asked)
 
     assert said in str(refused.value)
+
+
+async def test_named_resources_come_from_the_samples(call: Call, query_history):
+    await execute_sql(call, 'UPDATE pools SET resources = \'{"gpu":4,"tape":1}\'')
+    await insert_samples(call, 5 * MINUTE, 4 * MINUTE, 3 * MINUTE)
+    held = "UPDATE samples SET resources = '{\"gpu\":3}' WHERE kind = 'pool' AND minute = ?"
+    minute = timestamps.from_unix((time.time() - 4 * MINUTE) // 60 * 60)
+    await execute_sql(call, held, minute)
+
+    named = await query_history("resources", by="resource", span="hour")
+    pools = await query_history("resources", by="pool", span="day", within={"pool": "default"})
+
+    assert get_total(named, "gpu") == {"reserved": 1.0, "most": 3, "of": 4}
+    assert get_total(named, "tape")["of"] == 1
+    line = next(row for row in named["rows"] if row["name"] == "gpu")["series"]["reserved"]
+    assert [value for value in line if value is not None] == [0.0, 3.0, 0.0]
+    assert get_total(pools, "default")["of"] == 5

@@ -79,6 +79,12 @@ METRICS: dict[str, HistoryMetric] = {
     "measured"),
     "memory": HistoryMetric("Memory", "Memory, mean of {step}", "size", _USE,
     _make_use_figures("size"), "measured"),
+    "resources": HistoryMetric(
+        "Resources", "Units of named resources, mean of {step}", "mean",
+        (("reserved", "reserved", "warn", "r"),),
+        (("reserved", "RESERVED", "mean"), ("most", "PEAK", "count"), ("of", "OF", "count")),
+        "reserved",
+    ),
     "waiting": HistoryMetric(
         "Waiting", "Tasks, mean of {step}", "mean",
         (("waiting", "waiting", "warn", "w"), ("running", "running", "alive", "r")),

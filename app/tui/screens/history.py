@@ -14,6 +14,7 @@ from textual.widget import Widget
 from app.core import time_buckets
 from app.core.board import Board, RuntimeFacts
 from app.core.text import units
+from app.tui.forms.resource_field import has_named_resources
 from app.tui.rows.history import (
     METRICS,
     HistoryRow,
@@ -48,7 +49,10 @@ STRIDE = 6
 """Buckets that ctrl+left and ctrl+right skip."""
 MIN_CHART_LINES, MIN_TABLE_LINES = 5, 3
 """Minimum heights in lines; a lower chart is hidden."""
-GROUPS = {"all": "all together", "queue": "by queue", "pool": "by pool", "template": "by template"}
+GROUPS = {
+    "all": "all together", "queue": "by queue", "pool": "by pool", "template": "by template",
+    "resource": "by resource",
+}  # fmt: skip
 
 
 class ChoiceBar(TextLine):
@@ -189,11 +193,16 @@ class HistoryScreen(PageScreen):
         """Minute of the last reading, in UNIX minutes."""
 
     def compose_body(self) -> Iterable[Widget]:
-        yield ChoiceBar({name: metric.word for name, metric in METRICS.items()}, id="metrics")
+        yield ChoiceBar({name: METRICS[name].word for name in self._list_metrics()}, id="metrics")
         yield TextLine(id="chart-rule")
         yield Chart(id="chart")
         yield TextLine(id="figures")
         yield Table([get_section("throughput")], id="list", marks=False)
+
+    def _list_metrics(self) -> list[str]:
+        """Return the metrics, without named resources while no pool has any."""
+        has_named = has_named_resources(self.deck.board)
+        return [name for name in METRICS if name != "resources" or has_named]
 
     @property
     def table(self) -> Table:
@@ -430,7 +439,7 @@ class HistoryScreen(PageScreen):
         self._reload()
 
     def action_metric(self, by: int) -> None:
-        names = list(METRICS)
+        names = self._list_metrics()
         self.metric = names[(names.index(self.metric) + by) % len(names)]
         self._reload()
 

@@ -207,6 +207,23 @@ def read_pool_levels(c: Connection, names: Sequence[str], begins: range) -> list
     return _read_levels(c, "pool", _POOL, names, begins)
 
 
+_NAMED_LEVELS = """
+SELECT n.value AS name, b.key AS bucket, s.resources AS held, count(*) AS minutes
+FROM json_each(:names) n CROSS JOIN json_each(:buckets) b CROSS JOIN samples s
+WHERE s.kind = 'pool' AND s.name = n.value AND s.minute >= b.value ->> 0
+  AND s.minute < b.value ->> 1
+GROUP BY n.key, b.key, s.resources
+"""
+
+
+def read_named_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
+    """Return what runs held of named resources of pools in buckets.
+
+    Rows of name, bucket (its number), stored amounts or None, and the number of such minutes.
+    """
+    return raw_sql.fetch_rows(c, _NAMED_LEVELS, _make_level_args(names, begins))
+
+
 def read_queue_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
     """Return running and waiting tasks of queues in buckets.
 
@@ -218,9 +235,13 @@ def read_queue_levels(c: Connection, names: Sequence[str], begins: range) -> lis
 def _read_levels(
     c: Connection, kind: str, figures: str, names: Sequence[str], begins: range
 ) -> list[Any]:
-    buckets = [(format_minute(begin), format_minute(begin + begins.step)) for begin in begins]
-    given = {"kind": kind, "names": json.dumps(list(names)), "buckets": json.dumps(buckets)}
+    given = {"kind": kind, **_make_level_args(names, begins)}
     return raw_sql.fetch_rows(c, _LEVELS.format(figures=figures), given)
+
+
+def _make_level_args(names: Sequence[str], begins: range) -> dict[str, str]:
+    buckets = [(format_minute(begin), format_minute(begin + begins.step)) for begin in begins]
+    return {"names": json.dumps(list(names)), "buckets": json.dumps(buckets)}
 
 
 def format_minute(at: int) -> str:

@@ -22,6 +22,7 @@ from tests.tui import boards
 from tests.tui.boards import HOSTILE, NOW
 from tests.tui.data.test_time_travel import make_board_at_answer
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
+from tests.tui.panes.test_queues_and_pools import make_board_with_resources
 from tests.tui.screen_text import read_screen_lines, read_screen_text
 
 NAMES = {
@@ -29,12 +30,13 @@ NAMES = {
     "queue": ["media", "gpu", "夜间备份"],
     "pool": ["main", "gpu"],
     "template": ["encode", ""],
+    "resource": ["gpu", "license.matlab"],
 }
 SERIES = {
     "throughput": ("started", "ended", "failed"), "waits": ("p50", "p95"), "runs": ("p50", "p95"),
     "failures": ("share",),
     "cpu": ("reserved", "measured"), "memory": ("reserved", "measured"),
-    "waiting": ("waiting", "running"),
+    "resources": ("reserved",), "waiting": ("waiting", "running"),
 }  # fmt: skip
 TOTALS = {
     "throughput": {"started": 812, "ended": 806, "failed": 31},
@@ -43,6 +45,7 @@ TOTALS = {
     "failures": {"ended": 806, "failed": 31, "share": 31 / 806},
     "cpu": {"reserved": 6.1, "measured": 4.4, "most": 7.9, "of": 8.0},
     "memory": {"reserved": 21_000.0, "measured": 17_000.0, "most": None, "of": 32_768.0},
+    "resources": {"reserved": 2.5, "most": 4.0, "of": 8},
     "waiting": {"waiting": 14.6, "running": 6.5, "most": 41},
 }  # fmt: skip
 
@@ -101,7 +104,7 @@ async def test_the_screen_opens_with_the_throughput_of_the_last_day():
 
 
 async def test_tab_cycles_through_the_metrics():
-    answers = FakeRuntime(history=make_history_answer)
+    answers = FakeRuntime(make_board_with_resources(), history=make_history_answer)
     async with open_history_screen(answers) as (pilot, app, screen):
         for metric in [*SERIES][1:]:
             await pilot.press("tab")
@@ -109,6 +112,9 @@ async def test_tab_cycles_through_the_metrics():
                 pilot, lambda m=metric: screen._answer and screen._answer["metric"] == m
             )
         assert "14.6" in read_screen_text(app) and "MOST" in read_screen_text(app)
+        await pilot.press("shift+tab")
+        await wait_until(pilot, lambda: "license.matlab" in read_screen_text(app))
+        assert "By resource" in read_screen_text(app) and "[Resources]" in read_screen_text(app)
         await pilot.press("shift+tab")
         await wait_until(
             pilot,
