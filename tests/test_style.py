@@ -77,15 +77,17 @@ COVERING_TESTS = {
     "tests/core/schema/test_parameters.py": "core/schema/error_text core/json_types",
     "tests/core/rules/test_conditions.py": "core/rules/{amounts,catalog,presets,rule_plan,words}",
     "tests/core/rules/test_evaluate.py": "core/rules/{active_time,deadlines,window_stats}",
-    "tests/service/rules/test_cases.py": "service/rules/{values,snapshot,run_memory,rings}"
-    " service/rules/{home_facts,instances,subjects} db/queries/rules/{rule_states,rule_values}",
-    "tests/service/rules/test_levels.py": "service/rules/trails",
-    "tests/service/rules/test_replay.py": "service/rules/past",
-    "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins,rule_changes}"
-    " service/rules/rule_pass db/queries/rules/checkins cli/commands/definitions/checkin"
-    " service/schedules/watchers",
+    "tests/service/rules/test_cases.py": "service/rules/facts/{values,snapshot,run_memory,rings}"
+    " service/rules/facts/{home_facts,instances,subjects}"
+    " db/queries/rules/{rule_states,rule_values}",
+    "tests/service/rules/evaluation/test_levels.py": "service/rules/evaluation/trails",
+    "tests/service/rules/test_replay.py": "service/rules/facts/past",
+    "tests/service/rules/evaluation/test_engine.py": "service/rules/{descriptions,checkins}"
+    " service/rules/evaluation/{rule_changes,rule_pass}"
+    " db/queries/rules/checkins cli/commands/definitions/checkin service/schedules/watchers",
     "tests/service/definitions/test_slas.py": "service/rules/zone_hints service/sla_evaluation",
-    "tests/runtime/duties/test_periodic.py": "service/rules/probes runtime/duties/rule_probes",
+    "tests/runtime/duties/test_periodic.py": "service/rules/facts/probes"
+    " runtime/duties/rule_probes",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
     "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",
     "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors,verify}",

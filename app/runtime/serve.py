@@ -49,7 +49,7 @@ from app.runtime.duties.usage import UsageSampler
 from app.runtime.messages.channel_sender import ChannelSender
 from app.runtime.messages.notifier import Notifier
 from app.service.context import Call
-from app.service.rules.levels import AlertText, LevelLog, make_level_key
+from app.service.rules.evaluation.levels import AlertText, LevelLog, make_level_key
 from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase

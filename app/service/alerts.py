@@ -24,8 +24,8 @@ from app.service import notifications, silences, sla_evaluation, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
-from app.service.rules.alert_texts import keep_reason
-from app.service.rules.levels import SHORT, WHILE_DOWN, AlertText
+from app.service.rules.evaluation.alert_texts import keep_reason
+from app.service.rules.evaluation.levels import SHORT, WHILE_DOWN, AlertText
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection

@@ -17,7 +17,7 @@ from db.rows import SlaRow
 
 if TYPE_CHECKING:
     from app.core.rules.levels import Level
-    from app.service.rules.levels import AlertText
+    from app.service.rules.evaluation.levels import AlertText
 
 
 class RuntimeHandle(Protocol):

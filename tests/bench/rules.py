@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.runtime.duties import periodic
-from app.service.rules.engine import RuleEngine
-from app.service.rules.probes import HomeProbes
+from app.service.rules.evaluation.engine import RuleEngine
+from app.service.rules.facts.probes import HomeProbes
 from db import schema
 from db.engine import Database
 from db.queries import definitions

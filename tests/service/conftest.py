@@ -14,7 +14,7 @@ from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
-from app.service.rules.levels import AlertText, LevelLog, make_level_key
+from app.service.rules.evaluation.levels import AlertText, LevelLog, make_level_key
 from db.engine import Database
 from db.errors import Storage
 from db.rows import SlaRow

@@ -47,7 +47,7 @@ from app.runtime.gpus.monitor import GpuMonitor
 from app.runtime.messages.notifier import Notifier
 from app.service import history, sla_evaluation, start_forecasts
 from app.service.database import cleanup, replica
-from app.service.rules.engine import RuleEngine
+from app.service.rules.evaluation.engine import RuleEngine
 from app.service.tasks.submission import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps

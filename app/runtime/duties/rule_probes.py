@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from app.runtime.dispatch.dispatcher import Dispatcher
 from app.runtime.duties.usage import UsageSampler
-from app.service.rules.probes import HomeProbes, RunProbe
+from app.service.rules.facts.probes import HomeProbes, RunProbe
 
 
 class RuntimeProbes(HomeProbes):

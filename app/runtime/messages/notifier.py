@@ -26,7 +26,7 @@ from app.runtime.messages.channel_sender import ChannelSender, SendResult
 from app.service.alerts import read_texts
 from app.service.context import Call, RuntimeHandle
 from app.service.rules import acting
-from app.service.rules.levels import AlertText
+from app.service.rules.evaluation.levels import AlertText
 from db import statement_timer, timestamps
 from db.engine import Connection
 from db.queries import reads

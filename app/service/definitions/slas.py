@@ -18,7 +18,8 @@ from app.service import name_hints, sla_evaluation, sla_metrics
 from app.service.context import Call, RuntimeHandle
 from app.service.notifications import describe_delivery, require_channels, require_usable
 from app.service.rules import descriptions as general_rules
-from app.service.rules import trails, zone_hints
+from app.service.rules import zone_hints
+from app.service.rules.evaluation import trails
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection

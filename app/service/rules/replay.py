@@ -19,7 +19,7 @@ from app.core.text.sanitize import sanitize
 from app.core.text.units import quote
 from app.errors import Refused, Usage
 from app.service.context import Call
-from app.service.rules.past import Past, PastSubject, list_unstored
+from app.service.rules.facts.past import Past, PastSubject, list_unstored
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads

@@ -8,8 +8,8 @@ from typing import Any
 
 from app.core.rules.rule_plan import is_any_match
 from app.core.text.sanitize import sanitize, truncate
-from app.service.rules.rule_changes import make_fingerprint
-from app.service.rules.snapshot import get_task_name
+from app.service.rules.evaluation.rule_changes import make_fingerprint
+from app.service.rules.facts.snapshot import get_task_name
 from db.engine import Connection
 from db.queries import definitions, schedules
 from db.queries.rules import alerts

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Connection, Engine
 
-from app.service.rules import engine as engine_module
-from app.service.rules.engine import RuleEngine
-from app.service.rules.probes import RunProbe
+from app.service.rules.evaluation import engine as engine_module
+from app.service.rules.evaluation.engine import RuleEngine
+from app.service.rules.facts.probes import RunProbe
 from db import schema, timestamps
 from db.engine import create_write_engine
 from db.queries import definitions

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.core.rules import alert_state
 from app.core.rules.alert_state import FIRING, PENDING, Step, SubjectState
-from app.service.rules import engine, rule_changes
+from app.service.rules.evaluation import engine, rule_changes
 from db import schema
 from db.queries.rules import alerts, rule_states, silences
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.service.rules import unchanged
-from app.service.rules.engine import Outcome, RuleEngine
+from app.service.rules.evaluation import unchanged
+from app.service.rules.evaluation.engine import Outcome, RuleEngine
 from tests.service.calls import execute_sql
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 

@@ -79,7 +79,7 @@ async def test_a_slow_pass_does_not_hold_a_command(call: Call, monkeypatch: pyte
         await asyncio.Event().wait()
 
     await slas.create(call, name="deep", conditions=DEEP)
-    monkeypatch.setattr("app.service.rules.engine.RuleEngine.run_if_due", hang)
+    monkeypatch.setattr("app.service.rules.evaluation.engine.RuleEngine.run_if_due", hang)
     monkeypatch.setattr("app.runtime.duties.periodic.READER_WAIT", 0.01)
     assert await alerts.ls(call) == []
     assert begun.is_set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.service.rules.probes import RunProbe
+from app.service.rules.facts.probes import RunProbe
 from db import timestamps
 from tests.service.calls import execute_sql
 from tests.service.rules.virtual_home import VirtualHome

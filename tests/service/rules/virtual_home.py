@@ -18,8 +18,8 @@ from app.runtime.dispatch.run_verdict import judge_run
 from app.service import alerts
 from app.service.context import Call
 from app.service.definitions import slas
-from app.service.rules.engine import RuleEngine
-from app.service.rules.probes import RunProbe
+from app.service.rules.evaluation.engine import RuleEngine
+from app.service.rules.facts.probes import RunProbe
 from db import timestamps
 from db.queries import reads
 from db.queries.tasks import transitions

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.service.definitions import slas
-from app.service.rules.due_times import MAX_DUE, DueList, DueTime
+from app.service.rules.evaluation.due_times import MAX_DUE, DueList, DueTime
 from db import timestamps
 from tests.service.calls import execute_sql
 from tests.service.rules.virtual_home import VirtualHome, make_conditions

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from app.core.rules.rule_plan import Labels
-from app.service.rules.probes import Probes
-from app.service.rules.rings import Rings
-from app.service.rules.run_memory import RunMemory, make_ended_memory, make_started_memory
+from app.service.rules.facts.probes import Probes
+from app.service.rules.facts.rings import Rings
+from app.service.rules.facts.run_memory import RunMemory, make_ended_memory, make_started_memory
 from db.queries.rules import rule_values
 from db.queries.rules.rule_values import CandidateRow, NameFacts, RunRow
 from db.states import TaskStatus

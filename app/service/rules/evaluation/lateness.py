@@ -33,9 +33,9 @@ from app.core.rules.evaluate import (
     format_moment,
 )
 from app.core.rules.rule_plan import RulePlan, is_any_match, is_matched, list_exact_names
-from app.service.rules.snapshot import Snapshot
-from app.service.rules.subjects import Subject
-from app.service.rules.values import SubjectValues
+from app.service.rules.facts.snapshot import Snapshot
+from app.service.rules.facts.subjects import Subject
+from app.service.rules.facts.values import SubjectValues
 from db import timestamps
 from db.engine import Connection
 from db.queries.history import samples

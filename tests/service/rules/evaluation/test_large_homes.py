@@ -13,9 +13,10 @@ from app.runtime.change_feed import ChangeFeed
 from app.service import alerts
 from app.service.context import RuntimeHandle
 from app.service.definitions import slas
-from app.service.rules import engine as engine_module
-from app.service.rules import instances, rule_pass, snapshot
-from app.service.rules.snapshot import Snapshot
+from app.service.rules.evaluation import engine as engine_module
+from app.service.rules.evaluation import rule_pass
+from app.service.rules.facts import instances, snapshot
+from app.service.rules.facts.snapshot import Snapshot
 from db.queries.rules import rule_values
 from tests.service.conftest import FakeRuntimeHandle
 from tests.service.rules.virtual_home import VirtualHome

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from app.core.rules.conditions import MetricNode, parse_conditions
 from app.core.rules.rule_plan import Labels
-from app.service.rules import rule_pass
-from app.service.rules.ranking import BEFORE_LIMIT, Ranking, list_suspects
-from app.service.rules.subjects import Subject
+from app.service.rules.evaluation import rule_pass
+from app.service.rules.facts.ranking import BEFORE_LIMIT, Ranking, list_suspects
+from app.service.rules.facts.subjects import Subject
 from tests.service.rules.virtual_home import VirtualHome
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from app.core.rules.conditions import MetricNode
 from app.core.rules.evaluate import MetricRef
 from app.core.rules.rule_plan import RulePlan
-from app.service.rules.snapshot import Snapshot
-from app.service.rules.subjects import Subject
-from app.service.rules.values import SubjectValues
+from app.service.rules.facts.snapshot import Snapshot
+from app.service.rules.facts.subjects import Subject
+from app.service.rules.facts.values import SubjectValues
 
 FEW = 20
 """Subjects up to which a verdict on each costs less than their order."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.service.rules.alert_texts import keep_reason
+from app.service.rules.evaluation.alert_texts import keep_reason
 from app.service.schedules import firing, verbs
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 

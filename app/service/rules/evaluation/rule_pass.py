@@ -13,17 +13,17 @@ from app.core.rules.alert_state import FIRING, PENDING, SubjectState
 from app.core.rules.conditions import AnyNodeType, MetricNode
 from app.core.rules.evaluate import SubjectTimes, Verdict, evaluate, make_ref
 from app.core.rules.levels import Level, add_verdict
-from app.service.rules.alert_texts import describe_success, describe_wait
-from app.service.rules.due_times import MAX_LOOKS, DueList, DueTime
-from app.service.rules.home_facts import DAY
-from app.service.rules.lateness import LateCheck
-from app.service.rules.levels import SHORT, WHILE_DOWN, AlertText
-from app.service.rules.ranking import FEW, find_ranked, list_suspects, rank
-from app.service.rules.rule_changes import Change, get_finite, make_fingerprint
-from app.service.rules.snapshot import MAX_NAMES, Snapshot
-from app.service.rules.subjects import Subject
-from app.service.rules.unchanged import Rule
-from app.service.rules.values import SubjectValues
+from app.service.rules.evaluation.alert_texts import describe_success, describe_wait
+from app.service.rules.evaluation.due_times import MAX_LOOKS, DueList, DueTime
+from app.service.rules.evaluation.lateness import LateCheck
+from app.service.rules.evaluation.levels import SHORT, WHILE_DOWN, AlertText
+from app.service.rules.evaluation.rule_changes import Change, get_finite, make_fingerprint
+from app.service.rules.evaluation.unchanged import Rule
+from app.service.rules.facts.home_facts import DAY
+from app.service.rules.facts.ranking import FEW, find_ranked, list_suspects, rank
+from app.service.rules.facts.snapshot import MAX_NAMES, Snapshot
+from app.service.rules.facts.subjects import Subject
+from app.service.rules.facts.values import SubjectValues
 from db import timestamps
 from db.queries.rules import alerts, rule_values
 

@@ -65,7 +65,7 @@ async def test_a_repeated_pass_after_a_crash_keeps_one_live_alert(home: VirtualH
     await home.add_rule(make_conditions("queue", DEPTH))
     await home.submit()
     outcome = await home.call.db.read(home.engine.decide, home.now)
-    from app.service.rules.rule_changes import apply_changes
+    from app.service.rules.evaluation.rule_changes import apply_changes
 
     for _ in range(2):
         await home.call.db.write(apply_changes, outcome.changes, home.now)

@@ -9,12 +9,12 @@ from app.core.rules import catalog
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes
 from app.core.rules.window_stats import compute_stat
 from app.core.scheduling.expected_end import ExpectedEnd
-from app.service.rules.home_facts import DAY
-from app.service.rules.instances import FAILED_WORDS
-from app.service.rules.probes import RunProbe
-from app.service.rules.run_memory import RememberedRun
-from app.service.rules.snapshot import Snapshot
-from app.service.rules.subjects import Subject
+from app.service.rules.facts.home_facts import DAY
+from app.service.rules.facts.instances import FAILED_WORDS
+from app.service.rules.facts.probes import RunProbe
+from app.service.rules.facts.run_memory import RememberedRun
+from app.service.rules.facts.snapshot import Snapshot
+from app.service.rules.facts.subjects import Subject
 from db import timestamps
 from db.maintenance import slow_queries
 from db.queries import reads

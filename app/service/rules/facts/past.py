@@ -12,9 +12,9 @@ from app.core.rules.conditions import ForecastNode, walk
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes
 from app.core.rules.rule_plan import Labels, RulePlan, list_exact_names
 from app.core.rules.window_stats import compute_stat
-from app.service.rules.fire_windows import FindStart, FireWindows
-from app.service.rules.snapshot import get_task_name
-from app.service.rules.values import DRAIN_WINDOW, RUN_VALUES, has_value_of
+from app.service.rules.facts.fire_windows import FindStart, FireWindows
+from app.service.rules.facts.snapshot import get_task_name
+from app.service.rules.facts.values import DRAIN_WINDOW, RUN_VALUES, has_value_of
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads, schedules

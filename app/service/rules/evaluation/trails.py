@@ -10,7 +10,7 @@ from app.core.rules.conditions import MetricNode
 from app.core.rules.levels import Comparison, find_charted, is_worse
 from app.core.rules.rule_plan import Labels, RulePlan, is_matched
 from app.service.context import RuntimeHandle
-from app.service.rules.levels import KEPT, STEP
+from app.service.rules.evaluation.levels import KEPT, STEP
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads

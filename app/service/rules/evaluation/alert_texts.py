@@ -12,11 +12,11 @@ from app.core.rules.amounts import format_seconds
 from app.core.rules.evaluate import SubjectTimes, evaluate, format_date
 from app.core.rules.rule_plan import RulePlan
 from app.core.text.sanitize import sanitize
-from app.service.rules.levels import SHORT, AlertText
-from app.service.rules.rule_changes import Change, get_finite
-from app.service.rules.snapshot import Snapshot
-from app.service.rules.subjects import Subject
-from app.service.rules.values import SubjectValues
+from app.service.rules.evaluation.levels import SHORT, AlertText
+from app.service.rules.evaluation.rule_changes import Change, get_finite
+from app.service.rules.facts.snapshot import Snapshot
+from app.service.rules.facts.subjects import Subject
+from app.service.rules.facts.values import SubjectValues
 from app.service.schedules.rules import is_paused
 from db import timestamps
 from db.engine import Connection

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from app.core.rules.rule_plan import RulePlan
-from app.service.rules.subjects import Memory
+from app.service.rules.facts.subjects import Memory
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads, schedules

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.core.rules.rule_plan import make_plan
-from app.service.rules import unchanged
-from app.service.rules.rule_pass import RulePass
-from app.service.rules.unchanged import list_sources
+from app.service.rules.evaluation import unchanged
+from app.service.rules.evaluation.rule_pass import RulePass
+from app.service.rules.evaluation.unchanged import list_sources
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 
 pytestmark = pytest.mark.database

@@ -8,7 +8,7 @@ import pytest
 
 from app.core.rules.conditions import Match
 from app.core.rules.rule_plan import Labels, is_matched
-from app.service.rules import lateness
+from app.service.rules.evaluation import lateness
 from app.service.tasks.submission import submit
 from db import timestamps
 from tests.service.calls import execute_sql

@@ -18,18 +18,18 @@ from app.core.rules.alert_state import FIRING, SubjectState
 from app.core.rules.evaluate import MetricRef
 from app.core.rules.rule_plan import RulePlan
 from app.core.text.sanitize import sanitize
-from app.service.rules import unchanged
-from app.service.rules.alert_texts import add_reasons, describe_steady
-from app.service.rules.due_times import DueTime, find_due_changes, group_due_times
-from app.service.rules.lateness import LateCheck, find_last_alive
-from app.service.rules.levels import LOOKS, AlertText, LevelLog, make_level_key
-from app.service.rules.probes import Probes
-from app.service.rules.rule_changes import Change, apply_changes, make_fingerprint
-from app.service.rules.rule_pass import INTERVAL, RulePass
-from app.service.rules.snapshot import Snapshot
-from app.service.rules.subjects import Memory, Subject
-from app.service.rules.unchanged import Reads, Result, Rule
-from app.service.rules.values import read_level
+from app.service.rules.evaluation import unchanged
+from app.service.rules.evaluation.alert_texts import add_reasons, describe_steady
+from app.service.rules.evaluation.due_times import DueTime, find_due_changes, group_due_times
+from app.service.rules.evaluation.lateness import LateCheck, find_last_alive
+from app.service.rules.evaluation.levels import LOOKS, AlertText, LevelLog, make_level_key
+from app.service.rules.evaluation.rule_changes import Change, apply_changes, make_fingerprint
+from app.service.rules.evaluation.rule_pass import INTERVAL, RulePass
+from app.service.rules.evaluation.unchanged import Reads, Result, Rule
+from app.service.rules.facts.probes import Probes
+from app.service.rules.facts.snapshot import Snapshot
+from app.service.rules.facts.subjects import Memory, Subject
+from app.service.rules.facts.values import read_level
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import definitions

@@ -15,10 +15,10 @@ from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_exp
 from app.core.scheduling.plan import split_view
 from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.service import dispatch_view
-from app.service.rules.fire_windows import FindStart, FireWindows
-from app.service.rules.instances import Instances
-from app.service.rules.run_memory import RememberedRun
-from app.service.rules.subjects import NEVER, FireEnd, Memory, Subject, get_age_key
+from app.service.rules.facts.fire_windows import FindStart, FireWindows
+from app.service.rules.facts.instances import Instances
+from app.service.rules.facts.run_memory import RememberedRun
+from app.service.rules.facts.subjects import NEVER, FireEnd, Memory, Subject, get_age_key
 from db import timestamps
 from db.engine import Connection
 from db.queries.rules import rule_values

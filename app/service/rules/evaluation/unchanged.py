@@ -12,9 +12,9 @@ from app.core.rules import catalog
 from app.core.rules.alert_state import SubjectState
 from app.core.rules.evaluate import STRICTLY_LATER, MetricRef
 from app.core.rules.rule_plan import RulePlan, list_exact_names
-from app.service.rules.due_times import DueTime
-from app.service.rules.levels import AlertText
-from app.service.rules.subjects import make_source
+from app.service.rules.evaluation.due_times import DueTime
+from app.service.rules.evaluation.levels import AlertText
+from app.service.rules.facts.subjects import make_source
 from db.rows import SlaRow
 
 IN_TURN = 200

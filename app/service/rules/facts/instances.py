@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import chain
 
 from app.core.rules.rule_plan import Labels, RulePlan, is_any_match, list_exact_names
-from app.service.rules.home_facts import DAY, HomeFacts
-from app.service.rules.run_memory import RememberedRun
-from app.service.rules.subjects import InstanceGroup, Memory, Subject, get_age_key
+from app.service.rules.facts.home_facts import DAY, HomeFacts
+from app.service.rules.facts.run_memory import RememberedRun
+from app.service.rules.facts.subjects import InstanceGroup, Memory, Subject, get_age_key
 from db import timestamps
 from db.engine import Connection
 from db.queries.rules import rule_values

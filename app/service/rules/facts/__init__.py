@@ -1,0 +1,1 @@
+"""Facts that rules judge: subjects, instances, and values of metrics, now and in the past."""
