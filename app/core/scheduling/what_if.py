@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, NamedTuple
 
+from app.core.scheduling.bookings import Booking
 from app.core.scheduling.forecast import Horizon, RunTimes, simulate_runs
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -27,7 +28,8 @@ HOUR = 3600.0
 class ViewChanges:
     """Changes to a view: totals of pools by name, fields of queues by name, tasks by number.
 
-    `tasks` replace the tasks of the same number; `queued` and `later` are new tasks.
+    `tasks` replace the tasks of the same number; `queued` and `later` are new tasks. `bookings`
+    replace all bookings, unless they are None.
     """
 
     pools: Mapping[str, Amounts] = field(default_factory=dict[str, Amounts])
@@ -37,6 +39,7 @@ class ViewChanges:
     queued: tuple[QueuedTask, ...] = ()
     later: tuple[LaterTask, ...] = ()
     cancelled: frozenset[int] = frozenset()
+    bookings: tuple[Booking, ...] | None = None
 
 
 def change_view(view: DispatchView, changes: ViewChanges) -> DispatchView:
@@ -52,6 +55,7 @@ def change_view(view: DispatchView, changes: ViewChanges) -> DispatchView:
             replace(pool, totals=changes.pools.get(pool.name, pool.totals)) for pool in view.pools
         ),
         shared={**view.shared, **changes.shared},
+        bookings=view.bookings if changes.bookings is None else changes.bookings,
         queues=tuple(
             _change_queue(queue, waiting.values(), known, changes) for queue in view.queues
         ),

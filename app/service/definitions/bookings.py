@@ -100,8 +100,8 @@ def _adds_up(one: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
 def _parse_times(begin: str, end: str) -> tuple[datetime, datetime]:
     """Return begin and end. Raise Usage for times in the past or in the wrong order."""
     now = timestamps.utcnow()
-    first = _parse_time("from", begin, now)
-    last = _parse_time("to", end, max(first, now))
+    first = parse_moment("from", begin, now)
+    last = parse_moment("to", end, max(first, now))
     for label, at in (("to", last), ("from", first)):
         if (now - at).total_seconds() > 60:
             said = f"{label} is in the past: {units.format_clock_time(at, now)}. {UNCHANGED}"
@@ -111,11 +111,12 @@ def _parse_times(begin: str, end: str) -> tuple[datetime, datetime]:
     return first, last
 
 
-def _parse_time(label: str, text: str, now: datetime) -> datetime:
+def parse_moment(label: str, text: str, now: datetime, unchanged: str = UNCHANGED) -> datetime:
+    """Return the moment of a typed time, `now` too. Raise Usage that names the label."""
     try:
         return now if text.strip().lower() == "now" else units.parse_time(text, now)
     except ValueError as error:
-        raise Usage(f"{label} {error}. {UNCHANGED}") from None
+        raise Usage(f"{label} {error}. {unchanged}") from None
 
 
 def _parse_amount(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from app.core.scheduling.forecast import Horizon
+from app.core.scheduling.open_times import ALWAYS, list_windows
 from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask
 from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.what_if import (
@@ -29,7 +30,7 @@ from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
 from app.service.tasks.places import Place, get_totals, read_places, read_shared
 from app.service.tasks.submission.resolution import Resolutions, run_resolved
-from app.service.what_if import rules, submissions
+from app.service.what_if import bookings, rules, submissions
 from app.service.what_if.rules import Rules, RuleSubject
 from app.service.what_if.settings import (
     RESOURCES,
@@ -143,14 +144,18 @@ def _build_case(
     depth = max(MIN_DEPTH, MAX_TASKS // max(1, busy))
     cache = get_cache(c)
     view = dispatch_view.read_view(c, cache, ahead=depth)
-    pools, queues = _change_pools(c, given), _change_queues(c, given)
+    pools, queues = _change_pools(c, given), _change_queues(c, given, view.now or 0.0)
+    booked = bookings.read_changed(c, given.bookings, pools, given.resources, view.now or 0.0)
     places = _change_places(c, given, pools)
     new = NewTasks()
     if resolutions is not None:
-        new = submissions.make_tasks(c, call, cache, lines, resolutions, places)
+        booked_tags = {one.tag for one in view.bookings}
+        new = submissions.make_tasks(c, call, cache, lines, resolutions, places, booked_tags)
     cancelled = _find_cancelled(c, cancel)
     changed = _change_tasks(c, call, view, given, places)
-    changes = ViewChanges(pools, given.resources, queues, changed, new.queued, new.later, cancelled)
+    changes = ViewChanges(
+        pools, given.resources, queues, changed, new.queued, new.later, cancelled, booked
+    )
     longest = max([len(queue.waiting) for queue in view.queues] + [depth])
     total = longest + len(new.queued) + len(changed)
     waiting = sum(
@@ -161,6 +166,7 @@ def _build_case(
     )
     steps = list_steps(given, {row.name: row.description for row in
                                         resources.list_shared(c)})  # fmt: skip
+    steps += bookings.list_steps(c, given.bookings)
     if cancel:
         words = [str(task) for task in cancel]
         steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))
@@ -236,8 +242,8 @@ def _change_pools(c: Connection, given: Settings) -> dict[str, Mapping[str, floa
     return found
 
 
-def _change_queues(c: Connection, given: Settings) -> dict[str, dict[str, Any]]:
-    """Return the changed fields of queues. Raise NotFound."""
+def _change_queues(c: Connection, given: Settings, now: float) -> dict[str, dict[str, Any]]:
+    """Return the changed fields of queues; `now` is in UNIX seconds. Raise NotFound."""
     known = [row.name for row in reads.list_queues(c)]
     pools = [row.name for row in reads.list_pools(c)] if given.queues else []
     for name, values in given.queues.items():
@@ -245,7 +251,15 @@ def _change_queues(c: Connection, given: Settings) -> dict[str, dict[str, Any]]:
             raise lookup.make_unknown_queue(name, known)
         if values.get("pool") is not None and values["pool"] not in pools:
             raise lookup.make_unknown_name("pool", values["pool"], pools)
-    return given.queues
+    return {name: _add_windows(values, now) for name, values in given.queues.items()}
+
+
+def _add_windows(values: dict[str, Any], now: float) -> dict[str, Any]:
+    """Return the fields of a queue with the windows of its opening hours, if these change."""
+    if "open" not in values:
+        return values
+    hours = None if values["open"] == ALWAYS else values["open"]
+    return values | {"open": hours, "windows": list_windows(hours, now) if hours else None}
 
 
 def _change_places(

@@ -9,20 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from app.core.scheduling.open_times import ALWAYS
 from app.core.scheduling.resources import check_name, format_named_option
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
 from app.service.definitions import queues
+from app.service.definitions.bookings import parse_moment
 from app.service.tasks.changes import actions
 from app.service.tasks.changes.option_values import TOTAL, validate
+from db import timestamps
 
 RESOURCES = "resources"
 FIELDS: Mapping[str, Sequence[str]] = {
     "pool": ("cpu", "memory", RESOURCES),
-    "queue": ("capacity", "priority", "pool"),
+    "queue": ("capacity", "priority", "pool", "open"),
     "task": ("priority", "queue", "cpu", "memory", "timeout", RESOURCES),
     "resource": ("total",),
+    "reservation": ("from", "to", "cpu", "memory", RESOURCES),
 }
 """Settings of each kind that change a forecast. `resources` is followed by a name."""
 _SAME = {"total_cpu": "cpu", "total_memory": "memory"}
@@ -43,12 +47,13 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Checked values by name: of pools, queues, tasks (as typed) and shared resources."""
+    """Checked values by name: of pools, queues, tasks (as typed), resources and bookings."""
 
     pools: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     queues: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     resources: dict[str, int] = field(default_factory=dict[str, int])
+    bookings: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 def parse_settings(texts: Sequence[str]) -> Settings:
@@ -111,9 +116,18 @@ def _add(found: Settings, one: Setting) -> None:
     if one.kind == "resource":
         found.resources[one.name] = validate("total", TOTAL, one.value)
         return
-    values = {"pool": found.pools, "queue": found.queues, "task": found.tasks}[one.kind]
+    values = {
+        "pool": found.pools, "queue": found.queues, "task": found.tasks,
+        "reservation": found.bookings,
+    }[one.kind]  # fmt: skip
     mine = values.setdefault(one.name, {})
     parse = actions.parse_field if one.kind == "task" else queues.parse_value
+    if one.field in ("from", "to"):
+        mine[one.field] = parse_moment(one.field, one.value, timestamps.utcnow(), NOT_DONE)
+        return
+    if one.field == "open":
+        mine[one.field] = parse(one.field, one.value) or ALWAYS
+        return
     if one.field != RESOURCES:
         mine[one.field] = parse(one.field, _read_value(one))
         return

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from app.core.dependency_kinds import ON_FAILURE
 from app.core.ids import make_uuid7
 from app.core.scheduling import run_times
-from app.core.scheduling.limits import Limits, list_subjects
+from app.core.scheduling.limits import list_subjects
 from app.core.scheduling.plan import LaterTask, QueuedTask
 from app.core.scheduling.resources import make_amounts
 from app.core.task_spec import TaskSpec
@@ -70,8 +70,12 @@ def make_tasks(
     lines: Sequence[tuple[int, TaskSpec]],
     resolutions: Resolutions,
     places: Mapping[str, Place],
+    booked: Container[str] = (),
 ) -> NewTasks:
-    """Return the tasks of lines as the plan would see them. Raise Problem, as a submission does."""
+    """Return the tasks of lines as the plan would see them. Raise Problem, as a submission does.
+
+    `booked` are the tags that have bookings.
+    """
     origin = submit.Origin(call.by, "/", 0o022, {}, partial(notifications.get_settings, call))
     batch = submit.SubmitBatch(c, origin, make_uuid7(), resolutions)
     batch.queues = {row.name: (row, places[row.name]) for row in reads.list_queues(c)}
@@ -86,7 +90,8 @@ def make_tasks(
         raise _make_line_problem(lines[at][0], unknown[at])
     parents, leaders, held = _find_parents(c, batch.rows, edges)
     limits = next(iter(places.values())).limits
-    tasks = [_to_queued(c, cache, row, at, limits) for at, row in enumerate(batch.rows)]
+    subjects = [list_subjects(limits, row["tags"], booked) for row in batch.rows]
+    tasks = [_to_queued(c, cache, row, at, subjects[at]) for at, row in enumerate(batch.rows)]
     queued, later = list[QueuedTask](), list[LaterTask]()
     for at, (row, task) in enumerate(zip(batch.rows, tasks, strict=True)):
         due = _get_seconds_until(row["not_before"])
@@ -100,7 +105,7 @@ def make_tasks(
 
 
 def _to_queued(
-    c: Connection, cache: RunTimeCache, row: Mapping[str, Any], at: int, limits: Limits
+    c: Connection, cache: RunTimeCache, row: Mapping[str, Any], at: int, subjects: tuple[str, ...]
 ) -> QueuedTask:
     past = cache.get_past(c, row["template"], row["name"])
     return QueuedTask(
@@ -114,7 +119,7 @@ def _to_queued(
         run_times.estimate_duration(cache.get_usual(c, row["template"]), row["timeout"]),
         row["timeout"],
         run_times.limit_run_times(past.likely, row["timeout"]) if past else (),
-        subjects=list_subjects(limits, row["tags"]),
+        subjects=subjects,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from app.service.context import Call
 from app.service.definitions import queues, slas
 from app.service.registry import VERBS, call_verb
 from app.service.tasks.submission import submit
+from db import timestamps
 from tests.service.calls import execute_sql, submit_task
 
 
@@ -74,6 +76,27 @@ async def test_settings_of_each_kind_are_steps_of_the_usual_verbs(call: Call):
     for step in found["steps"]:
         await call_verb(call, step["verb"], step["args"])
     assert (await queues.pool_show(call, name="default"))["resources"] == {"gpu": 4}
+
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)  # a Friday
+
+
+async def test_other_opening_hours_of_a_queue_start_its_tasks(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(timestamps, "utcnow", lambda: NOW)
+    await queues.queue_set(call, name="default", open="sun")
+    await submit_task(call, timeout=60)
+
+    for hours, soonest, latest in (("sat", 3600, 86400), ("always", 0, 0)):
+        found = await suppose(call, f"queue.default.open={hours}")
+
+        assert (get_starts(found, "before")[1] or 0) >= 3600
+        assert soonest <= (get_starts(found, "after")[1] or 0) <= latest
+        (step,) = found["steps"]
+        assert step["command"] == ["taskdeck", "queue", "set", "default", "--open", hours]
+        await call_verb(call, step["verb"], step["args"])
+    assert (await queues.queue_show(call, name="default"))["open"] is None
 
 
 async def test_new_tasks_join_with_their_dependencies(call: Call):
