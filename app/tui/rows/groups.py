@@ -15,6 +15,7 @@ from app.tui.rows.tasks import TaskListRow, make_grid, make_rows
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
+from db.states import ACTIVE, ENDED, FAILED
 
 BAR_CELLS = 10
 
@@ -78,6 +79,24 @@ def list_shown(rows: Sequence[ListRow]) -> tuple[ListRow, ...]:
 def list_folded(rows: Sequence[ListRow]) -> list[ListRow]:
     """Return the rows without the tasks that stand behind their group."""
     return [row for row in rows if isinstance(row, GroupListRow) or not row.is_member]
+
+
+def find_telling_log(rows: Sequence[TaskListRow]) -> tuple[TaskListRow, str] | None:
+    """Return the task of a group whose log tells most, and what it is among the others.
+
+    None means that no task has a log yet.
+    """
+    latest = sorted(rows, key=lambda row: row.facts["ended_at"] or "", reverse=True)
+    choices = (
+        (rows, FAILED, "the first that failed"),
+        (rows, ACTIVE, "the first that runs"),
+        (latest, ENDED, "the latest that ended"),
+    )
+    for listed, states, words in choices:
+        for row in listed:
+            if row.status in states and row.facts["started_at"]:
+                return row, words
+    return None
 
 
 class ProgressCell(NamedTuple):

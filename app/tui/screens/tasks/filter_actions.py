@@ -18,10 +18,14 @@ from app.tui.actions.tasks import (
     set_group_limit,
     set_group_priority,
 )
+from app.tui.rows.groups import find_telling_log
+from app.tui.rows.tasks import make_rows
 from app.tui.screens.alert_subjects import AlertSubjects
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.text_prompt import TextPromptScreen
 
+MAX_LOOKED_AT = 500
+"""Number of tasks of a group among which `l` chooses a log."""
 FAILED_ONLY = "status:failed,timed-out,lost"
 """Tasks of a group that a retry means."""
 MIXED_MARKS = "Both groups and single tasks are marked: act on one kind, then on the other."
@@ -118,6 +122,31 @@ class FilterActions(AlertSubjects):
         self.app.push_screen(
             ChoiceScreen(ask_how_to_retry_group(about, group.failed, self.look)), act
         )
+
+    def open_group_log(self, group: GroupEntry) -> None:
+        """Open the log that tells most about a group, and tell how to see all."""
+        name = format_group(group.number)
+
+        def opens(found: Mapping[str, Any] | None, error: Exception | None) -> None:
+            if error or found is None:
+                self.deck.show_message(self.look.sanitize(str(error)), "warn")
+                return
+            if self.app.screen is not self:
+                return
+            chosen = find_telling_log(make_rows(found["columns"], found["rows"]))
+            if chosen is None:
+                self.deck.show_message(
+                    f"No task of {name} has a log yet; enter lists its tasks.", "warn"
+                )
+                return
+            row, words = chosen
+            self.deck.open_log(row.key)
+            self.deck.show_message(
+                f"#{row.number}, {words} of {name}. All at once: taskdeck logs -f {name}"
+            )
+
+        args = {"id": name, "limit": MAX_LOOKED_AT}
+        self.read_then_open(lambda client: client.call("group.tasks", args), opens)
 
     def edit_groups(self, groups: Sequence[GroupEntry]) -> None:
         """Ask what to change of a group, then for the value."""

@@ -499,6 +499,8 @@ class TaskActions(FilterActions, Screen[None]):
     def action_log(self) -> None:
         if _is_openable(self.table.item):
             self.open_alert(self.table.item, "l")
+        elif groups := list_groups([self.table.item]):
+            self.open_group_log(groups[0])
         elif uuid := self._require_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
 

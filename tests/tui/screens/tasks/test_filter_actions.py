@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from app.service.tasks.inspection.pages import COLUMNS
 from app.tui.app import TaskdeckApp
+from app.tui.rows.groups import find_telling_log
+from app.tui.rows.tasks import make_rows
+from app.tui.screens.tasks.log import LogScreen
 from app.tui.widgets.paged_table import PagedTable
 from tests.tui import boards, fake_groups
 from tests.tui.fake_runtime import FakeRuntime
@@ -122,3 +126,25 @@ async def test_the_priority_of_a_group_can_be_set_and_undone(tmp_path: Path):
         assert args["select"] == {"filter": "status:active,waiting group:g12"}
         post_keys(app, "u")
         await wait_for(pilot, lambda: runtime.list_args("undo") == [{"ids": [7, 8]}])
+
+
+async def test_l_on_a_group_opens_the_log_that_tells_most(tmp_path: Path):
+    async with open_groups(tmp_path) as (app, pilot, runtime):
+        page = runtime.table["group.tasks"]
+        runtime.table["group.tasks"] = page | {"rows": page["rows"][5:7]}
+        post_keys(app, "l")
+        await until(app, pilot, "No task of g12 has a log yet")
+
+        runtime.table["group.tasks"] = page
+        post_keys(app, "l")
+        await wait_for(pilot, lambda: isinstance(app.screen, LogScreen))
+        await until(app, pilot, "#1100, the first that failed of g12.")
+
+
+def test_the_log_of_a_group_is_of_what_failed_runs_or_ended_last():
+    rows = make_rows(
+        COLUMNS, [[fake_groups.make_member(n)[name] for name in COLUMNS] for n in range(9)]
+    )
+    found = [find_telling_log(rows[n:]) for n in (0, 2, 5)]
+    assert [one and one[0].number for one in found] == [1100, 1102, 1107]
+    assert find_telling_log(rows[5:7]) is None
