@@ -6,6 +6,8 @@ variables only, since a value inside its text would be read as shell syntax.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from app.cli import output
 from app.core import sweeps
 from app.core.sweeps import fill_placeholders, find_placeholders
@@ -48,7 +50,7 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     except ValueError as error:
         file = f" {truncate(sanitize(args.sweep_file), 200)}" if args.sweep_file else ""
         raise Usage(f"{ways[0]}{file} {error}. {NOT_SUBMITTED}") from None
-    _note_ranges(args.sweep or ())
+    _note_values(args.sweep or ())
     names = list(rows[0])
     if "template" in task:
         task = _pass_to_template(task, names)
@@ -56,9 +58,13 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     return _expand(task, rows), group | {"sweep": {"names": names, "values": values}}
 
 
-def _note_ranges(swept: Iterable[tuple[str, list[str]]]) -> None:
-    """Tell that `seed=1-3` is one value."""
+def _note_values(swept: Iterable[tuple[str, list[str]]]) -> None:
+    """Tell that `seed=1-3` is one value, and which values of a parameter are alike."""
     for name, values in swept:
+        if len({*values}) < len(values):
+            twice = max(values, key=Counter(values).__getitem__)
+            shown = truncate(sanitize(f"{name}={twice}"), 80)
+            output.print_note(f"--sweep {shown} is given more than once: tasks are alike.")
         low, dash, high = values[0].partition("-")
         if len(values) == 1 and dash and low.isdigit() and high.isdigit():
             several = f"Each by itself: {name}={low},…,{high}"

@@ -103,7 +103,8 @@ def _require_shared(shared: Amounts, needs: Amounts, undone: str) -> None:
                 f"needs {asked} {shown}, but {who} {total}: it could never start. {undone}",
                 "Ask for less."
                 if is_all
-                else "Ask for less, or raise its total in a file: taskdeck apply -f FILE",
+                else "Ask for less, or raise its total: taskdeck resource set"
+                f" {shown} --total {needs[name]:.0f}",
             )
 
 

@@ -164,9 +164,7 @@ def _build_case(
         if status in (TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.BLOCKED)
         or status == TaskStatus.RETRYING
     )
-    steps = list_steps(given, {row.name: row.description for row in
-                                        resources.list_shared(c)})  # fmt: skip
-    steps += bookings.list_steps(c, given.bookings)
+    steps = [*list_steps(given), *bookings.list_steps(c, given.bookings)]
     if cancel:
         words = [str(task) for task in cancel]
         steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))

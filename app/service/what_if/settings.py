@@ -169,26 +169,16 @@ def _format_value(name: str, value: Any) -> str:
     return units.format_number(value) if isinstance(value, float) else str(value)
 
 
-def list_steps(found: Settings, descriptions: Mapping[str, str | None]) -> list[SettingStep]:
-    """Return the verbs that make these settings, in the order in which they depend on others.
-
-    `descriptions` are those of the shared resources, which a definition repeats.
-    """
+def list_steps(found: Settings) -> list[SettingStep]:
+    """Return the verbs that make these settings, in the order in which they depend on others."""
     steps = [
         SettingStep(
-            "apply",
-            {
-                "tables": {
-                    "resources": {
-                        name: {"total": total}
-                        | ({"description": said} if (said := descriptions.get(name)) else {})
-                        for name, total in found.resources.items()
-                    }
-                }
-            },
-            (),
+            "resource.set",
+            {"name": name, "total": total},
+            ("taskdeck", "resource", "set", name, "--total", str(total)),
         )
-    ] if found.resources else []  # fmt: skip
+        for name, total in found.resources.items()
+    ]
     for kind, values in (("pool", found.pools), ("queue", found.queues)):
         steps += [
             SettingStep(

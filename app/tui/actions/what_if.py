@@ -115,14 +115,6 @@ def make_requests(
 
 def _make_request(step: Mapping[str, Any], old: Mapping[str, float]) -> Request:
     verb, args = step["verb"], step["args"]
-    if verb == "apply":
-        totals = args["tables"]["resources"]
-        was = {
-            name: {**one, "total": int(old[f"resource.{name}.total"])}
-            for name, one in totals.items()
-        }
-        undo = Request("apply", {"tables": {"resources": was}}, "Restored")
-        return Request(verb, dict(args), "Changed", (undo,), f"resource {', '.join(totals)}")
     kind, name = verb.partition(".")[0], args["name"]
     restored: dict[str, Any] = {"name": name}
     for field in args.keys() - {"name"}:
@@ -130,6 +122,8 @@ def _make_request(step: Mapping[str, Any], old: Mapping[str, float]) -> Request:
             restored[field] = {
                 one: int(old[f"{kind}.{name}.resources.{one}"]) for one in args[field]
             }
+        elif field == "total":
+            restored[field] = int(old[f"{kind}.{name}.total"])
         else:
             restored[field] = old[f"{kind}.{name}.{field}"]
     label = f"{kind} {name}"
@@ -139,10 +133,7 @@ def _make_request(step: Mapping[str, Any], old: Mapping[str, float]) -> Request:
 
 def confirm_apply(steps: Sequence[Mapping[str, Any]], look: Look) -> Question:
     """Build the confirmation for making the changes."""
-    lines = [
-        look.cut(look.sanitize(" ".join(step["command"]) or "apply the shared resources"), 66)
-        for step in steps
-    ]
+    lines = [look.cut(look.sanitize(" ".join(step["command"])), 66) for step in steps]
     body = [[("Make these changes?", "")], [], *([(line, "bold")] for line in lines[:12])]
     if lines[12:]:
         body.append([(f"and {len(lines) - 12} more", "dim")])

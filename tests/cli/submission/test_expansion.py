@@ -103,6 +103,8 @@ def test_a_sweep_tells_that_a_range_is_one_value(fake_runtime, cli):
 
     assert "--sweep seed has one value, 1-3. Each by itself: seed=1,…,3" in said.err
     assert said.err.count("one value") == 1
+    said = cli("submit", "--sweep", "lr=0.1,1,1", "--", "true")
+    assert "--sweep lr=1 is given more than once" in said.err
 
 
 def test_a_template_gets_the_swept_parameters_that_it_is_not_given(submit):

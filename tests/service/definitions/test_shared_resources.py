@@ -11,6 +11,7 @@ from app.service.context import Call
 from app.service.definitions import queues, shared_resources
 from app.service.tasks.changes import actions
 from app.service.undo import undo
+from app.service.what_if import forecast
 from tests.service.calls import execute_sql, submit_task
 
 NAME = "license.matlab"
@@ -69,6 +70,11 @@ async def test_tasks_that_ask_for_more_are_told_and_keep_the_resource(
     await shared_resources.set_(runtime_call, name=NAME, total=2)
 
     assert caller_notes == ["#2 and 1 more ask for more than that, so cannot start."]
+    with pytest.raises(Refused, match=f"taskdeck resource set {NAME} --total 9"):
+        await submit_task(runtime_call, resources={NAME: 9})
+    found = await forecast.forecast_changes(runtime_call, settings=[f"resource.{NAME}.total=9"])
+    command = ("taskdeck", "resource", "set", NAME, "--total", "9")
+    assert found["steps"][0]["command"] == [*command]
     await actions.cancel(runtime_call, ids=[2, 3])
     with pytest.raises(Refused, match=f"#1 asks for {NAME}. It was not removed."):
         await shared_resources.rm(runtime_call, name=NAME)

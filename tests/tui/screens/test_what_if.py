@@ -8,7 +8,14 @@ import pytest
 
 from app.core.board import ResourceUse
 from app.errors import Usage
-from app.tui.actions.what_if import find_fault, format_amount, list_amounts, step_amount
+from app.tui.actions.what_if import (
+    Amount,
+    find_fault,
+    format_amount,
+    list_amounts,
+    make_requests,
+    step_amount,
+)
 from app.tui.app import TaskdeckApp
 from app.tui.pages.what_if import build_forecast
 from app.tui.screens.what_if import WhatIfScreen
@@ -107,6 +114,17 @@ def test_amounts_are_those_of_pools_shared_resources_and_queues():
         "resource.license.matlab.total", "queue.media.capacity", "queue.media.priority",
     ]  # fmt: skip
     assert [step_amount(one, 0, -1) for one in found] == [0, 0, 0, 0, 0, -1]
+
+
+def test_a_shared_total_is_set_and_undone():
+    amounts = [Amount("resource.license.matlab.total", "", "total", 2.0)]
+    args = {"name": "license.matlab", "total": 5}
+    step = {"verb": "resource.set", "args": args, "command": ["taskdeck", "resource"]}
+
+    (request,) = make_requests([step], amounts, [])
+
+    assert (request.verb, request.args) == ("resource.set", args)
+    assert request.undo[0].args == {"name": "license.matlab", "total": 2}
 
 
 @pytest.mark.parametrize(

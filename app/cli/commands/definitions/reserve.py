@@ -59,7 +59,10 @@ def add_reservation(session: CommandContext, args: Args) -> int:
             f"reserve needs {' and '.join(missing)}. Nothing was reserved.",
             "Example: taskdeck reserve --pool default --cpu 2 --from now --to 18:00 --tag team=a",
         )
+    if len(set(args.tag)) > 1:
+        raise Usage("a reservation is for one tag. Nothing was reserved.", "Make one for each.")
     given = definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
+    given["tag"] = args.tag[0]
     row = session.call("reserve.create", begin=args.begin, end=args.end, **given)
     text = (
         f"reserved as {sanitize(row['name'])}: {_format_amounts(row)} of pool"
@@ -73,10 +76,13 @@ def add_reservation(session: CommandContext, args: Args) -> int:
 def _add_arguments(parser: Parser) -> None:
     for option, text in (
         ("--pool", "pool whose amounts are reserved"),
-        ("--tag", "tag of the tasks that get them: team=a"),
         ("--name", "name of the reservation (default: r1, r2, …)"),
     ):
         parser.add_option(option, type=require_text, metavar=option[2:].upper(), help=text)
+    parser.add_option(
+        "--tag", type=require_text, action="append", metavar="TAG",
+        help="tag of the tasks that get them: team=a",
+    )  # fmt: skip
     for option, dest, text in (
         ("--from", "begin", 'begin: now, "mon 09:00", 2026-12-01T09:00'),
         ("--to", "end", 'end, after the begin: "fri 18:00", 8h'),

@@ -114,11 +114,9 @@ def _apply(session: CommandContext, args: Args, steps: list[dict[str, Any]]) -> 
 
 
 def _describe_step(step: dict[str, Any]) -> str:
-    if step["command"]:
-        from shlex import join
+    from shlex import join
 
-        return sanitize(join(step["command"][1:]))
-    return "apply of the shared resources"
+    return sanitize(join(step["command"][1:]))
 
 
 def _submit(session: CommandContext, args: Args, done: list[str]) -> None:

@@ -31,6 +31,8 @@ def test_reserve_names_what_is_missing(fake_runtime, cli):
     result = cli("reserve", "--pool", "gpu", "--from", "now")
 
     assert result.code == 2 and "reserve needs --tag and --to" in result.err
+    words = ("--pool", "gpu", "--from", "now", "--to", "2h", "--tag", "team=a", "--tag", "team=b")
+    assert "a reservation is for one tag" in cli("reserve", *words).err
 
 
 def test_reservations_are_listed(fake_runtime, cli):
