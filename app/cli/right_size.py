@@ -83,7 +83,10 @@ def _format_row(task: dict[str, Any], names: list[str]) -> list[Span]:
 def _end_without_change(found: dict[str, Any]) -> None:
     """Say that there is nothing to do; raise Conflict if every task was refused."""
     if found["refused"] and not found["tasks"]:
-        raise Conflict("no task has enough similar runs. Nothing was changed.")
+        problem = Conflict("no task has enough similar runs. Nothing was changed.")
+        codes = {refusal["exit_code"] for refusal in found["refused"]}
+        problem.exit_code = codes.pop() if len(codes) == 1 else problem.exit_code
+        raise problem
     output.print_note(
         "the tasks have these sizes already." if found["tasks"] else "no waiting task matches."
     )

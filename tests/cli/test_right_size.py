@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.cli.fake_control_server import AnswerSequence
+
 FOUND: dict[str, Any] = {
     "tasks": [
         {"number": 7, "uuid": "u7", "name": "lr-7", "runs": 9, "cpu": [1.0, 2.5],
@@ -57,12 +59,21 @@ def test_nothing_is_set_without_a_confirmation(fake_runtime, cli):
 
 
 def test_tasks_without_enough_runs_are_named(fake_runtime, cli):
-    refusal = {"message": "#7 has 3 similar runs that succeeded, but 5 are needed."}
-    fake_runtime(right_size={"tasks": [], "refused": [refusal]})
+    said = "#7 has 3 similar runs that succeeded, but 5 are needed."
+    refusal = {"message": said, "exit_code": 4}
+    missing = {"message": 'no group "g99".', "exit_code": 3}
+    fake_runtime(
+        right_size=AnswerSequence(
+            {"tasks": [], "refused": refused}
+            for refused in ([refusal], [missing], [refusal, missing])
+        )
+    )
 
     done = cli("set", "7", "--right-size", "--yes")
 
     assert done.code == 4
+    assert cli("set", "g99", "--right-size").code == 3
+    assert cli("set", "7", "g99", "--right-size").code == 4
     assert "#7 has 3 similar runs" in done.err and "Nothing was changed." in done.err
 
 
