@@ -131,14 +131,8 @@ def _merge(
 ) -> ReconcileResult:  # fmt: skip
     result = ReconcileResult(whole=whole)
     counters.delete_below(c, task_numbers.SUBMISSIONS)  # the rest may have run since
-    before = raw_sql.fetch_value(
-        c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
-    )
-    open_tasks = json.dumps(
-        raw_sql.fetch_column(
-            c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({quote_words(ENDED)})"
-        )
-    )
+    before = _read_last_number(c)
+    open_tasks = _list_open_tasks(c)
     old_definitions = list_definitions(c, "main")
     decided_runs = {*raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")}
     merge_recorded_runs(c)
@@ -175,26 +169,53 @@ def _merge(
     if not no_runs_missing:
         held += hold_waiting(c, UNSEEN)
     set_next_number(c, result, before, used_numbers, skipped_ranges)
-    ended = raw_sql.fetch_rows(
+    ended = _list_ended(c, open_tasks)
+    transitions.propagate_to_children(c, [row.uuid for row in ended])
+    loads.recount_loads(c)
+    result.held = _count_waiting(c, held)
+    result.ended = sorted(row.number for row in ended if row.uuid not in cancelled)
+    result.aside = len(quarantine.quarantine_rows(c))
+    result.alive = _count_active_runs(c)
+    report_missing(c, result, old_definitions)
+    return result
+
+
+def _read_last_number(c: Connection) -> int:
+    return raw_sql.fetch_value(
+        c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
+    )
+
+
+def _list_open_tasks(c: Connection) -> list[str]:
+    """Return the uuids of the tasks that have not ended."""
+    return raw_sql.fetch_column(
+        c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({quote_words(ENDED)})"
+    )
+
+
+def _list_ended(c: Connection, uuids: Sequence[str]) -> Sequence[Any]:
+    """Return uuid and number of each task that has ended."""
+    return raw_sql.fetch_rows(
         c,
         "SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
         f" +status IN ({quote_words(ENDED)})",
-        (open_tasks,),
+        (json.dumps(uuids),),
     )
-    transitions.propagate_to_children(c, [row.uuid for row in ended])
-    loads.recount_loads(c)
-    stay = (
+
+
+def _count_waiting(c: Connection, uuids: Sequence[str]) -> int:
+    return raw_sql.fetch_value(
+        c,
         "SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
-        f" +status IN ({quote_words(WAITING)})"
+        f" +status IN ({quote_words(WAITING)})",
+        (json.dumps(uuids),),
     )
-    result.held = raw_sql.fetch_value(c, stay, (json.dumps(held),))
-    result.ended = sorted(row.number for row in ended if row.uuid not in cancelled)
-    result.aside = len(quarantine.quarantine_rows(c))
-    result.alive = raw_sql.fetch_value(
+
+
+def _count_active_runs(c: Connection) -> int:
+    return raw_sql.fetch_value(
         c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}"
     )
-    report_missing(c, result, old_definitions)
-    return result
 
 
 def _record_restore(c: Connection, result: ReconcileResult, by: str, what: str) -> ReconcileResult:
