@@ -68,13 +68,25 @@ def build_database_sections(
     `open_keys` are ids of statements shown in full, `config` is the settings file. `lost_backups`
     is True if backups existed but the newest is missing.
     """
-    errors = dict.fromkeys(found.failed.values())
+    yield _build_database(found, room, look)
+    yield _build_backup_section(found, now, room, look, lost_backups)
+    yield _build_slow_statements(found, open_keys, now, room, look)
+    yield _build_commands(look, config)
+    if found.stats is not None:
+        yield Section("Tables", tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
+        if unused := [index for index in found.stats["indexes"] if index["unused"]]:
+            yield Section(
+                f"Unused indexes {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look))
+            )
+
+
+def _build_database(found: DatabaseReplies, room: int, look: Look) -> Section:
     trouble = [
         DocRow(((line, "warn"),))
-        for text in errors
+        for text in dict.fromkeys(found.failed.values())
         for line in wrap_text(look.sanitize(f"Cannot be read: {text}"), max(20, room - 4))
     ]
-    yield Section(
+    return Section(
         "Database",
         (
             *trouble,
@@ -83,19 +95,27 @@ def build_database_sections(
             *_build_cleanup(found.cleanup, look),
         ),
     )
+
+
+def _build_backup_section(
+    found: DatabaseReplies, now: float, room: int, look: Look, lost_backups: bool
+) -> Section:
     backups = found.backups
     shown = tuple(_build_backups((backups or ())[::-1][:MAX_BACKUPS], now, room, look))
     none_left = "No backup is left" if lost_backups else "No backups yet"
     empty_text = f"{none_left}: taskdeck db backup takes one."
-    yield Section(
+    return Section(
         _format_title("Backups", backups),
         shown or _format_empty(empty_text, backups, "db.backups" in found.failed, look),
     )
+
+
+def _build_slow_statements(
+    found: DatabaseReplies, open_keys: Collection[str], now: float, room: int, look: Look
+) -> Section:
     slow = found.slow or ()
-    cells = min(
-        CALLER_CELLS,
-        max((measure_width(look.sanitize(statement["caller"])) for statement in slow), default=0),
-    )
+    callers = (measure_width(look.sanitize(statement["caller"])) for statement in slow)
+    cells = min(CALLER_CELLS, max(callers, default=0))
     rows = tuple(
         line
         for statement in slow
@@ -103,24 +123,20 @@ def build_database_sections(
             statement, str(statement["id"]) in open_keys, now, room, cells, look
         )
     )
-    empty_text = "No slow statements."
-    yield Section(
+    return Section(
         _format_title("Slow statements", found.slow),
-        rows or _format_empty(empty_text, found.slow, "db.slow" in found.failed, look),
+        rows or _format_empty("No slow statements.", found.slow, "db.slow" in found.failed, look),
     )
+
+
+def _build_commands(look: Look, config: str) -> Section:
     commands = (*SHELL_COMMANDS, *([("config", look.sanitize(config))] if config else []))
-    yield Section(
+    return Section(
         "From a shell",
         tuple(
             DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in commands
         ),
     )
-    if found.stats is not None:
-        yield Section("Tables", tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
-        if unused := [index for index in found.stats["indexes"] if index["unused"]]:
-            yield Section(
-                f"Unused indexes {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look))
-            )
 
 
 def _format_title(title: str, rows: Sequence[Reply] | None) -> str:
