@@ -68,19 +68,11 @@ async def retry(
         if with_dependents and (left := _describe_leader(row, again)):
             leaders.append(row.uuid)
             raise make_note(left)
-        if failed and row.status not in FAILED:
-            raise make_note(f"{format_number(row)} is {row.status}, not failed.")
-        if row.status not in ENDED:
-            raise Conflict(
-                f"{format_number(row)} is {row.status}: only a task that has ended runs again."
-            )
+        _refuse_not_ended(row, failed)
         _refuse_pending(row, pending)
         refuse_other_end(row, expected)
-        if row.status == TaskStatus.SUCCEEDED and not again:
-            raise Conflict(
-                f"{format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
-                f" {row.number}"
-            )
+        if not again:
+            _refuse_succeeded(row)
         refuse_unreadable(row)
         new.check(row)
 
@@ -105,6 +97,24 @@ async def retry(
         leaders += await call.db.read(_list_others_of_groups, ids)
         _add_report(report, await _retry_dependants(call, leaders))
     return report
+
+
+def _refuse_not_ended(row: AnyTask, failed: bool) -> None:
+    """Raise Conflict for a task that has not ended; with `failed`, note one that has not failed."""
+    if failed and row.status not in FAILED:
+        raise make_note(f"{format_number(row)} is {row.status}, not failed.")
+    if row.status not in ENDED:
+        raise Conflict(
+            f"{format_number(row)} is {row.status}: only a task that has ended runs again."
+        )
+
+
+def _refuse_succeeded(row: AnyTask) -> None:
+    if row.status == TaskStatus.SUCCEEDED:
+        raise Conflict(
+            f"{format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
+            f" {row.number}"
+        )
 
 
 async def _wait_for_stops(call: Call, ids: Ids) -> None:
