@@ -18,6 +18,8 @@ from app.tui.widgets.table_parts import TableGrid, TableSection
 from db.states import ACTIVE, ENDED, FAILED
 
 BAR_CELLS = 10
+WIDE_CELLS = 46
+"""Cells of a column from which the bar has its full length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +107,42 @@ class ProgressCell(NamedTuple):
     group: GroupEntry
     hidden: int = 0
     """Number of tasks that an unfolded group does not show."""
+    why: str = ""
+    """Sanitized reason why the first task waits, shown behind the outcomes if given."""
+
+    @property
+    def wanted(self) -> int:
+        """Cells of the whole text."""
+        group = self.group
+        count = f"{group.ended:,}/{group.total:,}"
+        parts = (count, *list_outcomes(group, self.hidden), *filter(None, (self.why,)))
+        return BAR_CELLS + 1 + measure_width("  ".join(parts))
 
     def draw(self, look: Look, cells: int) -> str:
         group = self.group
-        bar = "" if look.plain else look.draw_bar(group.ended, group.total, BAR_CELLS) + " "
+        size = BAR_CELLS if cells >= WIDE_CELLS else BAR_CELLS // 2
+        bar = "" if look.plain else look.draw_bar(group.ended, group.total, size) + " "
         text = f"{bar}{group.ended:,}/{group.total:,}"
-        for part in list_outcomes(group, self.hidden):
-            if measure_width(text) + 2 + measure_width(part) <= cells:
-                text += f"  {look.adapt_text(part)}"
+        parts = [look.adapt_text(part) for part in list_outcomes(group, self.hidden)]
+        shown = choose_parts(parts, cells - measure_width(text))
+        text = "  ".join((text, *shown))
+        if self.why and len(shown) == len(parts):
+            text += f"  {self.why}"
         return look.cut(text, cells)
 
 
+def choose_parts(parts: Sequence[str], room: int) -> list[str]:
+    """Return the parts for which there is room; without it the waiting tasks go first."""
+    shown = list[str]()
+    for part in sorted(parts, key=lambda part: part.endswith(" wait")):
+        if 2 + measure_width(part) <= room:
+            room -= 2 + measure_width(part)
+            shown.append(part)
+    return [part for part in parts if part in shown]
+
+
 def list_outcomes(group: GroupEntry, hidden: int = 0) -> list[str]:
-    """Return what is known about the tasks of a group, the most important part first."""
+    """Return what is known about the tasks of a group."""
     return [
         *([f"{hidden:,} more: enter"] if hidden else []),
         *([f"{group.failed:,} failed"] if group.failed else []),

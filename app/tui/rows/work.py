@@ -11,7 +11,7 @@ from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.tui.data.list_rows import EndedMembers, LingeringRow, WaitingGroup, format_end
-from app.tui.rows.groups import list_outcomes
+from app.tui.rows.groups import ProgressCell
 from app.tui.style import STATES, UNKNOWN, Look, Sign, get_load_style
 from app.tui.time_format import format_age_ago, format_elapsed, format_wall_time
 from app.tui.widgets.table_columns import BarCell, Cell, Cells, TableColumn
@@ -87,10 +87,9 @@ def _make_group_head(group: GroupEntry, status: str, look: Look) -> tuple[Cell, 
 
 
 def _make_group_cell(row: WaitingGroup, look: Look) -> Cell:
-    """Return the outcomes of a group, then why its first task waits."""
-    parts = list_outcomes(row.line)
-    why = row.first.why_short or row.first.why
-    return Cell(look.adapt_text("  ".join(parts)) + look.sanitize(f"  {why}"))
+    """Return the progress of a group, then why its first task waits."""
+    why = look.sanitize(row.first.why_short or row.first.why)
+    return Cell(ProgressCell(row.line, why=why), "warn" if row.line.failed else "")
 
 
 def _make_end_of_members(row: EndedMembers, look: Look) -> Cell:

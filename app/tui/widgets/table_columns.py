@@ -230,8 +230,11 @@ def _format_cell(cell: Cell, look: Look, room: int, cut: str) -> str:
 
 
 def measure_content(cell: Cell) -> int:
-    """Return the cells a cell's content needs; a drawing needs none."""
-    return measure_width(cell.text) if isinstance(cell.text, str) and cell.span == 1 else 0
+    """Return the cells a cell's content needs; a drawing without `wanted` needs none."""
+    if cell.span > 1:
+        return 0
+    text = cell.text
+    return measure_width(text) if isinstance(text, str) else getattr(text, "wanted", 0)
 
 
 class BarCell(NamedTuple):

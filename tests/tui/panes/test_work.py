@@ -245,7 +245,10 @@ async def test_a_group_is_one_waiting_row_and_one_row_for_equal_ends():
     async with app.run_test(size=(120, 40)) as pilot:
         lines = await show(pilot, runtime.board)
 
-        assert any("g12 ○ train" in line and "2 failed  8 run  55 wait" in line for line in lines)
+        assert any(
+            "g12 ○ train" in line and "37/100  2 failed  8 run  ~42m left  1.5/min" in line
+            for line in lines
+        )
         assert any("g12 ✗ train" in line and "2 tasks; the last failed" in line for line in lines)
         assert any("1102 ● train lr=0.3 bs=96" in line for line in lines)
         assert sum("train" in line for line in lines) == 4

@@ -15,7 +15,7 @@ async def test_a_group_shows_its_tasks_with_their_parameters(tmp_path: Path):
         post_keys(app, "enter")
         text = await until(app, pilot, "g12 train  100 tasks by ann 45m ago, at most 8 at once")
         assert isinstance(app.screen, GroupScreen)
-        assert "37/100  2 failed  8 run  55 wait" in text
+        assert "37/100  2 failed  8 run" in text
         heads = next(line for line in text.splitlines() if "NAME" in line)
         assert heads.index("lr") < heads.index("bs") < heads.index("STATE")
 
