@@ -245,15 +245,25 @@ def read_view(
     *,
     closed: bool = True,
     ahead: int = WINDOW_SIZE,
-    deeper: Mapping[str, int] = _NO_DEPTHS,
 ) -> DispatchView:
     """Read the input of the dispatch plan.
 
     With `closed`, also read what explanations need: the windows of full and closed queues, and past
     run times. A window holds four times the free slots of its queue plus `ahead` tasks. With 0
     ahead, a window holds only as many tasks as there are free slots. A round reads no more than the
-    depth of a queue, which `deeper` replaces.
+    depth of a queue.
     """
+    view, reader = _read_without_tasks(c, cache, closed)
+    queues = reader._replace(ahead=ahead).read_all()
+    policy_of = {row.name: reader.policies[row.pool] for row, _ in reader.rows}
+    later = _read_later(c, cache, policy_of, ahead, reader.bounds) if closed else ()
+    return replace(view, halted=halted, queues=queues, later=later)
+
+
+def _read_without_tasks(
+    c: Connection, cache: RunTimeCache, closed: bool
+) -> tuple[DispatchView, _QueueReader]:
+    """Return the view without queues, and the reader of its queues."""
     shared, least, limits, booked = read_shared(c)
     pool_rows = reads.list_pools(c)
     pools = tuple(
@@ -277,15 +287,12 @@ def read_view(
     aged = cache.ageing.find_first(c, pool_rows, loads.nonempty, runs, now.timestamp())
     pool_of = {row.name: row.pool for row, _ in rows}
     make_budget = partial(_make_budget, limits, bookings, pools, shared, active, pool_of)
-    reader = _QueueReader(
-        c, cache, closed, ahead, deeper, loads, aged, policies, bounds, make_budget, storing
-    )
-    queues = reader.read_all(rows)
-    policy_of = {row.name: policies[row.pool] for row, _ in rows}
-    later = _read_later(c, cache, policy_of, ahead, bounds) if closed else ()
     withheld = gpus.list_withheld(row.devices for row in runs)
-    return DispatchView(
-        pools, queues, active, halted, now.timestamp(), later, shared, withheld, limits, bookings
+    view = DispatchView(
+        pools, (), active, None, now.timestamp(), (), shared, withheld, limits, bookings
+    )
+    return view, _QueueReader(
+        c, cache, closed, rows, loads, aged, policies, bounds, make_budget, storing, {}, {}
     )
 
 
@@ -324,54 +331,61 @@ def _measure_loads(
 
 
 class _QueueReader(NamedTuple):
-    """Reader of the queues of a view; the first fields are the arguments of `read_view`.
+    """Reader of the queues of a view, from rows of queues with their numbers of queued tasks.
 
-    `aged` are the tasks that go first by ageing, by queue; `policies` are by pool.
+    `aged` are the tasks that go first by ageing, by queue; `policies` are by pool. All views of a
+    transaction share `lines` and `subjects`, which have what was read. `deeper` replaces the depths
+    of queues.
     """
 
     c: Connection
     cache: RunTimeCache
     closed: bool
-    ahead: int
-    deeper: Mapping[str, int]
+    rows: Sequence[tuple[QueueRow, int]]
     loads: _QueueLoads
     aged: Mapping[str, Any]
     policies: Mapping[str, str]
     bounds: TagBounds | None
     make_budget: Callable[[], LimitBudget]
     storing: Sequence[bulk.UnfinishedSubmission]
+    lines: dict[tuple[str, WindowSize], Sequence[Any]]
+    subjects: dict[str, tuple[str, ...]]
+    ahead: int = 0
+    deeper: Mapping[str, int] = _NO_DEPTHS
 
-    def read_all(self, rows: Sequence[tuple[QueueRow, int]]) -> tuple[QueueView, ...]:
-        """Return queues with the first of their queued tasks, from rows and numbers of tasks."""
+    def read_all(self) -> tuple[QueueView, ...]:
+        """Return the queues with the first of their queued tasks."""
         windows: dict[str, WindowSize] = {}
-        depths = {row.name: self._get_depth(row) for row, _ in rows}
-        for row, total in rows:
+        depths = {row.name: self._get_depth(row) for row, _ in self.rows}
+        for row, total in self.rows:
             size = self._choose_size(row, depths[row.name]) if total else 0
             if size:
                 most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
                 windows[row.name] = WindowSize(self.policies[row.pool], size, most)
-        lines = queue_order.map_first(self.c, self.cache, windows)
-        uuids = [task.uuid for line in lines.values() for task in line]
-        subjects = limit_view.map_subjects(self.c, self.bounds, uuids)
+        self._read_lines(windows)
         return tuple(
-            self._read(row, total, depths[row.name], windows[row.name].limit,
-                       lines[row.name], subjects)
+            self._read(row, total, depths[row.name], windows[row.name])
             if row.name in windows
             else _build_queue(row, (), total, 0, self.loads.windows[row.name], depths[row.name])
-            for row, total in rows
-        )  # fmt: skip
+            for row, total in self.rows
+        )
 
-    def _read(
-        self,
-        row: QueueRow,
-        total: int,
-        depth: int,
-        size: int,
-        line: Sequence[Any],
-        subjects: Mapping[str, tuple[str, ...]],
-    ) -> QueueView:
-        """Return a queue with its first queued tasks, which are rows of `line`."""
-        c, policy = self.c, self.policies[row.pool]
+    def _read_lines(self, windows: Mapping[str, WindowSize]) -> None:
+        """Read the first tasks of queues that no view of this transaction has read yet."""
+        missing = {n: size for n, size in windows.items() if (n, size) not in self.lines}
+        if not missing:
+            return
+        found = queue_order.map_first(self.c, self.cache, missing)
+        self.lines.update({(n, missing[n]): line for n, line in found.items()})
+        if self.bounds:
+            uuids = [one.uuid for line in found.values() for one in line]
+            unknown = [uuid for uuid in uuids if uuid not in self.subjects]
+            self.subjects.update(limit_view.map_subjects(self.c, self.bounds, unknown))
+
+    def _read(self, row: QueueRow, total: int, depth: int, window: WindowSize) -> QueueView:
+        """Return a queue with its first queued tasks."""
+        c, policy, size = self.c, window.policy, window.limit
+        line, subjects = self.lines[row.name, window], self.subjects
         first = self.aged.get(row.name) if line else None
         if first:
             subjects = {**subjects, **limit_view.map_subjects(c, self.bounds, [first.uuid])}
@@ -624,8 +638,9 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
     window only if one of these tasks does not start, and a deeper one if all of them start.
     """
     ahead, deeper = 0, dict[str, int]()
+    empty, reader = _read_without_tasks(c, cache, closed=False)
     for tried in range(MAX_VIEWS):
-        view = read_view(c, cache, closed=False, ahead=ahead, deeper=deeper)
+        view = replace(empty, queues=reader._replace(ahead=ahead, deeper=deeper).read_all())
         decision = decide(view)
         started = Counter(task.queue for task in decision.starts)
         left = [queue for queue in view.queues if decision.slots[queue.name] >= 1]
