@@ -6,6 +6,7 @@ The database stores times as fixed-width text, so text order is time order.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def utcnow() -> datetime:
@@ -58,6 +59,7 @@ def is_time(value: object) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)
 def to_unix(text: str) -> float:
     """Return the UNIX seconds of a stored text."""
     return parse_time(text).timestamp()

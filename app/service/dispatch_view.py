@@ -129,6 +129,18 @@ class RunTimeCache:
             found = self._find_by_name(name)
         return found
 
+    def list_past(self, c: Connection, rows: Sequence[Any]) -> list[PastRunTimes | None]:
+        """Return what `get_past` returns for the template and name of each row."""
+        age = timestamps.utcnow().timestamp() - self._commands.read_at
+        if not 0 <= age < UNKNOWN_CACHE_SECONDS:
+            return [self.get_past(c, row.template, row.name) for row in rows]
+        return [
+            self._find_by_name(row.name)
+            if row.template is None
+            else self._get_of_template(c, row.template)
+            for row in rows
+        ]
+
     def get_usual_of_run(
         self, c: Connection, template: str | None, name: str, elapsed: float
     ) -> DurationStats | None:
@@ -413,8 +425,7 @@ class _QueueReader(NamedTuple):
                 row, total, depth, policy, windows, at, held_back, first, line,
                 [self.cache.get_usual(c, one.template) for one in line if one.template],
                 self.bounds and [subjects.get(one.uuid) for one in line],
-                policy == SHORTEST
-                and [self.cache.get_past(c, one.template, one.name) for one in line],
+                policy == SHORTEST and self.cache.list_past(c, line),
             )  # fmt: skip
             queue = self.cache.queues.get(row.name, self.ahead > 0, inputs, make)
         if self.bounds and self.ahead and at == size and self._can_start(row):

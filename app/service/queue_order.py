@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from app.core.scheduling.order import FIFO, PRIORITY, compute_rank
+from app.core.scheduling.order import FIFO, PRIORITY, SHORTEST, compute_rank
 from app.core.scheduling.run_times import PastRunTimes
 from db import timestamps
 from db.engine import Connection
@@ -27,22 +27,31 @@ class PastRuns(Protocol):
         """Return the run times of similar tasks, or None."""
         ...
 
+    def list_past(self, c: Connection, rows: Sequence[Any]) -> Sequence[PastRunTimes | None]:
+        """Return the run times of tasks similar to those of rows."""
+        ...
+
 
 def compute_task_rank(c: Connection, past: PastRuns, policy: str, row: Any) -> float | None:
     """Return the rank of a task under the policy of its pool."""
     if policy == PRIORITY:
         return None
-    expected = None if policy == FIFO else _estimate_run(c, past, row)
+    found = None if policy == FIFO else past.get_past(c, row.template, row.name)
+    return _compute_rank(policy, row, found)
+
+
+def _compute_rank(policy: str, row: Any, found: PastRunTimes | None) -> float | None:
+    """Return the rank of a task with the run times of similar ones."""
+    expected = None if policy == FIFO else _estimate_run(row.timeout, found)
     return compute_rank(policy, timestamps.to_unix(row.created_at), expected)
 
 
-def _estimate_run(c: Connection, past: PastRuns, row: Any) -> float | None:
+def _estimate_run(timeout: float | None, found: PastRunTimes | None) -> float | None:
     """Return the usual run time of similar tasks, else the timeout, in seconds."""
-    found = past.get_past(c, row.template, row.name)
     if found is None:
-        return row.timeout
+        return timeout
     median = found.usual.median
-    return median if row.timeout is None else min(median, row.timeout)
+    return median if timeout is None else min(median, timeout)
 
 
 def list_first(
@@ -97,7 +106,10 @@ def _list_shortest(c: Connection, past: PastRuns, queue: str, most: int) -> list
 
 
 def _sort_by_rank(c: Connection, past: PastRuns, rows: Sequence[Any]) -> list[Any]:
-    ranks = {row.number: compute_task_rank(c, past, "shortest", row) or 0.0 for row in rows}
+    ranks = {
+        row.number: _compute_rank(SHORTEST, row, found) or 0.0
+        for row, found in zip(rows, past.list_past(c, rows), strict=True)
+    }
     return sorted(rows, key=lambda row: (-row.front, ranks[row.number], row.number))
 
 
