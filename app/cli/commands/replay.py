@@ -14,7 +14,7 @@ from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, make_
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.core.scheduling import job_trace
 from app.core.scheduling import replay as replays
-from app.core.scheduling.order import POLICIES, PRIORITY
+from app.core.scheduling.order import POLICIES, PRIORITY, parse_ageing
 from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -44,7 +44,7 @@ def replay_trace(session: CommandContext, args: Args) -> int:
         )
     file = args.files[0]
     shown = "standard input" if file == "-" else truncate(sanitize(file), 200)
-    options = replays.ReplayOptions(args.policy, args.estimates, not args.no_backfill)
+    options = replays.ReplayOptions(args.policy, args.estimates, not args.no_backfill, args.ageing)
     try:
         with _open_trace(file, shown) as source:
             trace = job_trace.read_trace(_read_lines(source))
@@ -159,6 +159,7 @@ def _make_answer(shown: str, trace: job_trace.Trace, replay: replays.TraceReplay
         "policy": options.policy,
         "estimates": options.estimates,
         "backfill": options.backfills,
+        "ageing": options.ageing or None,
         "machine": dict(replay.totals),
         "jobs": figures.jobs,
         "mean_wait": figures.mean_wait,
@@ -215,6 +216,8 @@ def _describe_policy(answer: dict[str, Any]) -> str:
     lines = [f"{answer['policy']}, {estimates}"]
     if not answer["backfill"]:
         lines[0] += ", no backfill"
+    if answer["ageing"]:
+        lines[0] += f", ageing {units.format_duration_setting(answer['ageing'])}"
     if answer["policy"] == PRIORITY and not answer["has_priorities"]:
         lines.append("the trace has no priorities, so tasks start in order of submission")
     if answer["estimates"] == replays.USER and answer["without_estimate"]:
@@ -248,6 +251,13 @@ def _add_arguments(parser: Parser) -> None:
         default=replays.USER,
         metavar="KIND",
         help="run times that the plan expects: user (default) or perfect",
+    )
+    parser.add_option(
+        "--ageing",
+        type=make_type(parse_ageing),
+        default=0.0,
+        metavar="TIME",
+        help="wait after which the oldest task goes first: 7d, or never (default)",
     )
     parser.add_option("--no-backfill", action="store_true", help="let no task overtake another")
     parser.add_option(

@@ -44,12 +44,14 @@ class TraceJob:
 class ReplayOptions:
     """Order of the tasks, their estimates, and whether later tasks may go first.
 
-    The users' estimate of a job without one is its actual run time, as in published replays.
+    The users' estimate of a job without one is its actual run time, as in published replays. After
+    `ageing` seconds the job that has waited longest goes first, as in a pool; 0 is never.
     """
 
     policy: str = PRIORITY
     estimates: str = USER
     backfills: bool = True
+    ageing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,10 @@ class TraceReplay:
         self._running: dict[int, _Running] = {}
         self._ends: list[tuple[float, int]] = []
         self._arrived = 0
+        self._oldest = 0
+        """Position of the first job that has not started."""
+        self._aged: int | None = None
+        """Position of the job that goes first, or went first last."""
 
     def __iter__(self) -> Iterator[list[QueuedTask]]:
         """Yield the tasks that start, decision by decision, to the end of the trace."""
@@ -120,11 +126,37 @@ class TraceReplay:
                 self._free.change(self._running.pop(number).task.needs, 1)
             if not self._running:  # no rounding error of sums lasts
                 self._free = FreeAmounts(self.totals)
+            self._age_oldest()
             return True
         while self._arrived < len(self.jobs) and self.jobs[self._arrived].submit <= self.now:
             self._line.add(self._make_key(self._arrived), self._make_task(self._arrived))
             self._arrived += 1
+        self._age_oldest()
         return True
+
+    def _age_oldest(self) -> None:
+        """Let the job that has waited longest go first if it is old, unless such a one runs."""
+        ageing = self.options.ageing
+        while ageing and self._oldest in self.starts:
+            self._oldest += 1
+        at = self._oldest
+        if not ageing or at >= self._arrived or at == self._aged:
+            return
+        if self.now - self.jobs[at].submit <= ageing or self._has_aged_run(at, ageing):
+            return
+        task = self._make_task(at)
+        self._line.remove(self._make_key(at), task)
+        self._aged = at
+        self._line.add(self._make_key(at), task)
+
+    def _has_aged_run(self, oldest: int, ageing: float) -> bool:
+        """Return True if an older job runs that had waited as long, and has not run as long."""
+        return any(
+            at < oldest
+            and self.starts[at] - self.jobs[at].submit > ageing
+            and self.now - self.starts[at] < ageing
+            for at in self._running
+        )
 
     def start(self) -> list[QueuedTask]:
         """Start the tasks that the plan chooses, and return them."""
@@ -189,7 +221,7 @@ class TraceReplay:
     def _make_key(self, at: int) -> SortKey:
         job = self.jobs[at]
         rank = compute_rank(self.options.policy, job.submit, self._estimate(job))
-        return (-job.priority if rank is None else rank, at)
+        return (-inf if at == self._aged else -job.priority if rank is None else rank, at)
 
     def _estimate(self, job: TraceJob) -> float:
         return job.run if self.options.estimates == PERFECT or job.limit is None else job.limit

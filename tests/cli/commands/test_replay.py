@@ -44,7 +44,8 @@ def test_a_replay_prints_its_figures_and_touches_no_home(cli, home, trace):
 
 
 def test_json_has_seconds_and_reasons(cli, trace):
-    options = ("--policy", "shortest", "--estimates", "perfect", "--no-backfill", "--cpu", "8")
+    options = ("--policy", "shortest", "--estimates", "perfect", "--no-backfill", "--cpu", "8",
+               "--ageing", "7d")  # fmt: skip
 
     answer = json.loads(cli("replay", trace, *options, "--gpu", "2", "--json").out)
 
@@ -53,6 +54,7 @@ def test_json_has_seconds_and_reasons(cli, trace):
         "policy": "shortest",
         "estimates": "perfect",
         "backfill": False,
+        "ageing": 604800,
         "machine": {"cpu": 8, "gpu": 2},
         "jobs": 2,
         "mean_wait": 0,

@@ -104,3 +104,24 @@ def test_a_replay_of_nothing_has_no_waits():
     figures = compute_figures(run())
 
     assert (figures.jobs, figures.longest_wait, figures.utilisation) == (0, 0, {"cpu": 0.0})
+
+
+def run_with_ageing(ageing: float, *old: TraceJob) -> dict[int, float]:
+    """Return starts beside two streams of urgent jobs, each of which comes as one ends."""
+    urgent = [make_job(n, max(0, 10 * (n // 2) - 1), 10, 2, priority=9) for n in range(20)]
+    options = ReplayOptions(PRIORITY, PERFECT, ageing=ageing)
+    replay = TraceReplay([*urgent, *old], {"cpu": 4.0}, options)
+    list(replay)
+    assert len(replay.starts) == len(replay.jobs)
+    return map_starts(replay)
+
+
+@pytest.mark.parametrize("ageing, start", [(0.0, 100), (30.0, 40), (500.0, 100)])
+def test_the_oldest_job_goes_first_once_it_is_old(ageing: float, start: float):
+    assert run_with_ageing(ageing, make_job(99, 0, 10, 4))[99] == start
+
+
+def test_of_old_jobs_one_at_a_time_goes_first():
+    starts = run_with_ageing(30.0, make_job(98, 0, 20, 2), make_job(99, 0, 10, 2))
+
+    assert (starts[98], starts[99]) == (40, 60)
