@@ -284,7 +284,8 @@ def main(words: Sequence[str] | None = None) -> int:
     paths = sorted(p for end in ("swf", "sacct.psv") for p in args.folder.glob(f"*.{end}.gz"))
     if not paths:
         parser.error(f"there is no trace in {args.folder}")
-    print(f"{'trace':32} {'jobs':>6} {'starts':>7} {'inside':>7} {'below':>6} {'above':>6}"
+    print(f"{'trace':32} {'jobs':>6} {'starts':>7} {'inside':>7} {'2nd half':>8}"
+          f" {'below':>6} {'above':>6}"
           f" {'width':>8} {'wait':>8} {'by limit':>9} {'in time':>8} {'took':>6}")  # fmt: skip
     for path in paths:
         began = time.monotonic()
@@ -299,13 +300,15 @@ def _format_row(name: str, jobs: int, results: Sequence[ForecastResult], seconds
     ranges = [one for one in results if not one.is_bound]
     shares = [
         _format_share([one.is_hit for one in ranges]),
+        _format_share([one.is_hit for one in ranges[len(ranges) // 2 :]]),
         _format_share([one.wait < one.first - 0.5 for one in ranges]),
         _format_share([one.wait > one.last + 0.5 for one in ranges]),
     ]
     width = median([one.last - one.first for one in ranges]) if ranges else 0.0
     wait = median([one.wait for one in ranges]) if ranges else 0.0
     return (
-        f"{name:32} {jobs:>6} {len(ranges):>7} {shares[0]:>7} {shares[1]:>6} {shares[2]:>6}"
+        f"{name:32} {jobs:>6} {len(ranges):>7} {shares[0]:>7} {shares[1]:>8}"
+        f" {shares[2]:>6} {shares[3]:>6}"
         f" {width:>7.0f}s {wait:>7.0f}s {len(bounds):>9}"
         f" {_format_share([one.is_hit for one in bounds]):>8} {seconds:>5.0f}s"
     )
