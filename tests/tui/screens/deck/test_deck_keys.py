@@ -22,8 +22,8 @@ from app.tui.error_boundary import SafeScreen
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.quit import QuitScreen
+from app.tui.screens.tasks import task_actions
 from app.tui.screens.tasks.task import TaskScreen
-from app.tui.screens.tasks.tasks import task_actions
 from app.tui.state.pending_changes import RETRY_GRACE
 from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import MessageLine
