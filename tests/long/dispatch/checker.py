@@ -110,7 +110,9 @@ class Checker:
         task, pool = first.task, world.queues[first.task.queue].pool
         beside = [job for job in world.running if world.queues[job.task.queue].pool == pool]
         used = sum(job.task.queue == task.queue for job in beside)
-        is_bound = bool(task.subjects) or any(task.needs.get(name) for name in world.shared)
+        is_bound = any(map(self._get_limit, task.subjects)) or any(
+            task.needs.get(name) for name in world.shared
+        )
         is_bound = is_bound or bool(self.shares.list_taken(first))
         if (
             self._is_open(task)
@@ -147,8 +149,12 @@ class Checker:
 
     def _bounds_amount(self, subject: str) -> bool:
         """Return True if more than the number of running tasks is limited."""
+        return bool({*self._get_limit(subject)} - {RUNNING})
+
+    def _get_limit(self, subject: str) -> Mapping[str, float]:
+        """Return the amounts that bound a tag or a group."""
         limits = self.world.limits
-        return bool({*limits.get(subject, limits.get(subject.partition("=")[0], ()))} - {RUNNING})
+        return limits.get(subject, limits.get(subject.partition("=")[0], {}))
 
     def _check_backfill(self, task: QueuedTask, kept: Mapping[str, Reservation]) -> None:
         """Check that a task which would end before the reserved one starts has started."""
@@ -204,11 +210,9 @@ class Checker:
         return self._find_limit_excess(tasks)
 
     def _find_limit_excess(self, tasks: Sequence[QueuedTask]) -> str | None:
-        limits = self.world.limits
         for subject in {one for task in tasks for one in task.subjects}:
             bound = [task for task in tasks if subject in task.subjects]
-            most_of = limits.get(subject, limits.get(subject.partition("=")[0], {}))
-            for resource, most in most_of.items():
+            for resource, most in self._get_limit(subject).items():
                 used = len(bound) if resource == RUNNING else _sum(bound, resource)
                 if used > most + SLACK:
                     return f"{resource} of {subject}"
