@@ -47,7 +47,7 @@ from db.restore.merge.result import PASSED_OVER, VERB, ReconcileResult
 from db.restore.merge.rows import quote_words
 from db.restore.merge.runs import merge_recorded_runs, merge_runs
 from db.restore.merge.tasks import merge_tasks
-from db.restore.merge.wishes import CREATE_WISHES, DIFFERS, LATER, merge_decisions
+from db.restore.merge.wishes import merge_decisions, note_wishes
 from db.restore.salvage import salvage
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
 from db.states import ACTIVE_SQL, ENDED, WAITING
@@ -150,8 +150,7 @@ def _merge(
         is_descendant if whole else False if behind else True if idle else None,
     )
     if whole:
-        is_comparable = is_complete_history and has_last_operation(c)
-        raw_sql.execute_statement(c, f"{CREATE_WISHES} AND {DIFFERS if is_comparable else LATER}")
+        note_wishes(c, is_complete_history and has_last_operation(c))
     merge_tasks(c, result, used_numbers.last)
     merge_pending_parents(c)
     merge_fires(c)

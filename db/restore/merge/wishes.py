@@ -21,7 +21,7 @@ STATE_COLUMNS = (
 _QUARANTINED = (
     f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
 )
-CREATE_WISHES = f"""
+_CREATE_WISHES = f"""
 CREATE TEMP TABLE wishes AS
 SELECT o.uuid, r.status IN ({quote_words(WAITING)}) AND o.status <> 'running' AS waited,
   r.hold AS held
@@ -29,9 +29,9 @@ FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid
 WHERE NOT (o.status IN ({quote_words(WAITING)}) AND {_QUARANTINED})
 """
 """Quarantined tasks wait as in the backup: no user decided on their hold and new values."""
-DIFFERS = "o.updated_at <> r.updated_at"
-LATER = f"""
-(o.updated_at > r.updated_at OR {DIFFERS}
+_DIFFERS = "o.updated_at <> r.updated_at"
+_LATER = f"""
+(o.updated_at > r.updated_at OR {_DIFFERS}
   AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
     AND NOT EXISTS (SELECT 1 FROM main.events m
       WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
@@ -42,6 +42,14 @@ _WITHOUT_RUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
 """Tasks without a run since: a run brings the whole state of its task. A rerun of an ended task is
 not restored."""
 _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
+
+
+def note_wishes(c: Connection, is_comparable: bool) -> None:
+    """Note the tasks that differ in the present database.
+
+    With `is_comparable`, every difference came later.
+    """
+    raw_sql.execute_statement(c, f"{_CREATE_WISHES} AND {_DIFFERS if is_comparable else _LATER}")
 
 
 def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
