@@ -1,7 +1,7 @@
 """Run with its journal records, the estimate of its memory, and its events.
 
 Peak memory is the kernel's figure for the process and the children it waited for. That figure may
-be the keeper's own: Linux carries the peak of the spawning process over exec, about 12 MiB, which
+be the keeper's own: Linux carries the peak of the spawning process over exec, about 10 MiB, which
 `trim_memory` keeps small. For a job below that peak, the largest peak seen is used: its tree is
 sampled 10 ms after the start and then at doubling intervals. A job that ended before a sample gets
 the pages that it faulted in. Pages that the kernel mapped around them are missing: `/bin/true`

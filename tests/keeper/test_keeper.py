@@ -1,12 +1,16 @@
 """Tests of the start of keeper and guard: the home, its files, the environment and signals."""
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from app.keeper import keeper
 from tests.runtime_process import is_alive
 
 
@@ -64,3 +68,22 @@ def test_an_ignorable_signal_ends_neither_process(shared_home, number):
         os.kill(shared_home.hello[one], number)
 
     assert shared_home.run_to_end("true")["code"] == 0 and is_alive(shared_home.hello["guard"])
+
+
+def test_keeper_and_guard_run_on_without_their_files(empty_home, tmp_path):
+    source, copied = Path(keeper.__file__).parents[1], tmp_path / "old" / "app"
+    shutil.copytree(source / "keeper", copied / "keeper")
+    shutil.copy(source / "__init__.py", copied)
+    program = copied / "keeper" / "keeper.py"
+    subprocess.run([sys.executable, "-I", "-S", program, empty_home.path], check=True)
+    empty_home.greet()
+    shutil.rmtree(copied)
+    failing = empty_home.run_to_end("sh", "-c", "exit 7", timeout=60, early=[10, 1])
+    missing = empty_home.run_to_end("/no/such/program")
+    for killed in ("pid", "guard"):
+        empty_home.kill_one(killed)
+        run = empty_home.spawn("sleep", "300")
+        empty_home.send("stop", run=run, reason="cancel", grace=0)
+        assert empty_home.wait_for_event("ended", run)["signal"] == signal.SIGKILL
+
+    assert (failing["code"], missing["code"]) == (7, 127)
