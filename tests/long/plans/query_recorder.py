@@ -231,6 +231,7 @@ class VerbCaller:
             "definition.check": [
                 {"kind": "queues", "tables": {"queues": {"gpu": {"capacity": 3}}}, "name": "gpu"}
             ],
+            "instances": [{"id": 1}, {"id": self.last}, {"id": "g1"}],
             "limit.show": [{"name": "team=a"}],
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
