@@ -51,8 +51,8 @@ from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.scheduling import dispatch, run_history
 from db.queries.scheduling import limits as limit_queries
+from db.queries.scheduling.kept_lines import KeptLines
 from db.queries.scheduling.limits import Exclusion
-from db.queries.scheduling.lines_beyond import LinesBeyond
 from db.queries.scheduling.resources import parse_named
 from db.queries.scheduling.run_history import RunSeconds
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
@@ -95,7 +95,7 @@ class RunTimeCache:
         self.ageing = AgeingWatch()
         self.queues = KeptQueues()
         self._leeway = LeewayCache()
-        self.beyond = LinesBeyond()
+        self.kept_lines = KeptLines()
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -292,7 +292,7 @@ def _read_without_tasks(
     bookings = limit_view.to_bookings(booked, now.timestamp())
     bounds = limit_view.make_bounds(limits, bookings)
     if not (bounds or closed):
-        cache.beyond.stop(c)
+        cache.kept_lines.stop(c)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
     loads = _measure_loads(rows, pools, runs, now.timestamp())
@@ -433,7 +433,7 @@ class _QueueReader(NamedTuple):
                 _to_tasks, c, self.cache, policy, likely=self.closed, bounds=self.bounds
             )
             is_kept = not self.closed and total >= MIN_KEPT
-            read = self.cache.beyond.list_queued if is_kept else limit_queries.list_queued
+            read = self.cache.kept_lines.list_queued if is_kept else limit_queries.list_queued
             queue = _read_beyond_bounds(c, queue, policy, self.make_budget, size, to_tasks, read)
         return queue
 

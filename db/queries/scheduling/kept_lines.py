@@ -54,7 +54,7 @@ class _Line:
     """Rows that changed in this epoch or later may differ."""
 
 
-class LinesBeyond:
+class KeptLines:
     """Kept lines of the writer's connection, by queue, order and exclusions."""
 
     def __init__(self) -> None:

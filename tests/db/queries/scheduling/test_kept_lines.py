@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.queries.scheduling import limits, lines_beyond
+from db.queries.scheduling import kept_lines, limits
+from db.queries.scheduling.kept_lines import KeptLines
 from db.queries.scheduling.limits import Exclusion
-from db.queries.scheduling.lines_beyond import LinesBeyond
 from db.queries.tasks import transitions
 from tests.db.builders import make_task_row
 from tests.service.calls import execute_sql, open_call, reopen_call
@@ -58,7 +58,7 @@ def change(c: Connection, rng: random.Random) -> None:
     c.exec_driver_sql(what, (rng.randrange(1, 30),))
 
 
-def check(c: Connection, kept: LinesBeyond) -> None:
+def check(c: Connection, kept: KeptLines) -> None:
     for queue in ("default", "q2"):
         for by_priority in (True, False):
             for excluded in ([GROUP], [GROUP, TAG]):
@@ -70,9 +70,9 @@ def check(c: Connection, kept: LinesBeyond) -> None:
 async def test_kept_lines_equal_those_read_from_all_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ):
-    rng, kept = random.Random(seed), LinesBeyond()
-    monkeypatch.setattr(lines_beyond, "MAX_ROWS", rng.choice([4, 100]))
-    monkeypatch.setattr(lines_beyond, "MAX_CHANGES", rng.choice([6, 100]))
+    rng, kept = random.Random(seed), KeptLines()
+    monkeypatch.setattr(kept_lines, "MAX_ROWS", rng.choice([4, 100]))
+    monkeypatch.setattr(kept_lines, "MAX_CHANGES", rng.choice([6, 100]))
 
     def work(c: Connection, is_undone: bool) -> None:
         for _ in range(rng.randrange(4)):
@@ -96,7 +96,7 @@ async def test_kept_lines_equal_those_read_from_all_rows(
 
 
 async def test_a_kept_line_passes_no_stopped_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    kept, passes = LinesBeyond(), list[str]()
+    kept, passes = KeptLines(), list[str]()
     read = limits.list_queued
 
     def list_queued(c: Connection, queue: str, *more: Any) -> list[Any]:
@@ -117,7 +117,7 @@ async def test_a_kept_line_passes_no_stopped_task(tmp_path: Path, monkeypatch: p
 
 
 async def test_another_connection_makes_kept_lines_invalid(tmp_path: Path):
-    kept = LinesBeyond()
+    kept = KeptLines()
     async with open_call(tmp_path) as call:
         await call.db.write(add_tasks)
         for _ in range(2):
@@ -131,7 +131,7 @@ async def test_another_connection_makes_kept_lines_invalid(tmp_path: Path):
 
 
 async def test_nothing_watches_tasks_once_lines_are_not_kept(tmp_path: Path):
-    kept = LinesBeyond()
+    kept = KeptLines()
     triggers = "SELECT count(*) FROM temp.sqlite_master WHERE type = 'trigger'"
 
     def count_triggers(c: Connection) -> int:
