@@ -101,8 +101,8 @@ COVERING_TESTS = {
     "tests/db/queries/tasks/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile,salvage}"
-    " db/restore/merge/{endings,lineage,losses,numbers,observed_runs,other_rows}"
-    " db/restore/merge/{result,rows,runs,tasks,wishes}",
+    " db/restore/merge/{decisions,ends,lineage,losses,numbers,observed_runs}"
+    " db/restore/merge/{other_rows,result,rows,runs,tasks}",
     "tests/tui/screens/tasks/test_filter_actions.py": "tui/rows/groups",
     "tests/service/tasks/inspection/test_group_views.py": "db/search/folded"
     " service/tasks/inspection/group_page",

@@ -31,7 +31,8 @@ from db.queries.history import operations
 from db.queries.scheduling import loads
 from db.queries.tasks import task_numbers, transitions
 from db.restore.adopt_runs import ObservedRun
-from db.restore.merge.endings import end_deleted_tasks
+from db.restore.merge.decisions import merge_decisions, note_decisions
+from db.restore.merge.ends import end_deleted_tasks
 from db.restore.merge.lineage import has_last_operation, is_unrelated, was_restored_since
 from db.restore.merge.losses import list_definitions, report_missing
 from db.restore.merge.numbers import find_used_numbers, set_next_number
@@ -47,7 +48,6 @@ from db.restore.merge.result import PASSED_OVER, VERB, ReconcileResult
 from db.restore.merge.rows import quote_words
 from db.restore.merge.runs import merge_recorded_runs, merge_runs
 from db.restore.merge.tasks import merge_tasks
-from db.restore.merge.wishes import merge_decisions, note_wishes
 from db.restore.salvage import salvage
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
 from db.states import ACTIVE_SQL, ENDED, WAITING
@@ -150,7 +150,7 @@ def _merge(
         is_descendant if whole else False if behind else True if idle else None,
     )
     if whole:
-        note_wishes(c, is_complete_history and has_last_operation(c))
+        note_decisions(c, is_complete_history and has_last_operation(c))
     merge_tasks(c, result, used_numbers.last)
     merge_pending_parents(c)
     merge_fires(c)

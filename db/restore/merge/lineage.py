@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.restore.merge.endings import FROM_DELETED
+from db.restore.merge.ends import FROM_DELETED
 from db.restore.merge.result import VERB
 
 

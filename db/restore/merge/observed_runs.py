@@ -14,7 +14,7 @@ from db.queries.tasks import transitions
 from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
-from db.restore.merge.endings import end_tasks
+from db.restore.merge.ends import end_tasks
 from db.restore.merge.result import BY, ReconcileResult
 from db.restore.merge.rows import quote_words
 from db.states import ACTIVE_SQL, ENDED, WAITING, RunStatus

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
+from db.restore.merge.decisions import STATE_COLUMNS, release_readable
 from db.restore.merge.result import ReconcileResult
 from db.restore.merge.rows import copy_rows, quote, quote_words
-from db.restore.merge.wishes import STATE_COLUMNS, release_readable
 from db.states import ENDED, RUN_ENDED, WAITING, RunStatus
 
 _CREATE_NEWS = f"""

@@ -44,7 +44,7 @@ not restored."""
 _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
 
 
-def note_wishes(c: Connection, is_comparable: bool) -> None:
+def note_decisions(c: Connection, is_comparable: bool) -> None:
     """Note the tasks that differ in the present database.
 
     With `is_comparable`, every difference came later.
