@@ -57,7 +57,7 @@ def reconcile(
     target: Path,
     present: Path | None,
     sound: bool,
-    traces: Callable[[], Sequence[ObservedRun]],
+    list_observed: Callable[[], Sequence[ObservedRun]],
     highest: int,
     by: str,
     what: str,
@@ -66,18 +66,22 @@ def reconcile(
     skipped_ranges: Sequence[tuple[int, int]] = (),
     latest: bool = True,
 ) -> ReconcileResult:
-    """Merge changes since the backup from `present` and `traces` into `target`.
+    """Merge changes since the backup from `present` and observed runs into `target`.
 
-    `present`: the current database, or None; `sound` if it was checked. `traces` is used where
-    `present` may be incomplete. `highest`: the highest number in any backup. `by` and `what` are
-    author and object in the operation log. `idle`: no number was assigned since the last backup.
-    `behind`: `present` lacks its latest writes. `skipped_ranges`: number ranges skipped by known
-    restores. `latest`: `target` is the last backup. Raise sqlite3.Error.
+    `present`: the current database, or None; `sound` if it was checked. `list_observed` returns the
+    runs known to keeper and logs, needed where `present` may be incomplete. `highest`: the highest
+    number in any backup. `by` and `what` are author and object in the operation log. `idle`: no
+    number was assigned since the last backup. `behind`: `present` lacks its latest writes.
+    `skipped_ranges`: number ranges skipped by known restores. `latest`: `target` is the last
+    backup. Raise sqlite3.Error.
     """
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
             return _record_restore(
-                c, _merge(c, True, traces, highest, idle, behind, skipped_ranges, latest), by, what
+                c,
+                _merge(c, True, list_observed, highest, idle, behind, skipped_ranges, latest),
+                by,
+                what,
             )
     saved = target.with_name(f"{target.name}.saved")
     remove_database(saved)  # left by a killed restore
@@ -85,7 +89,10 @@ def reconcile(
         salvage(present, target, saved)
         with _open_attached(target, saved) as c:
             return _record_restore(
-                c, _merge(c, False, traces, highest, idle, behind, skipped_ranges, latest), by, what
+                c,
+                _merge(c, False, list_observed, highest, idle, behind, skipped_ranges, latest),
+                by,
+                what,
             )
     finally:
         remove_database(saved)
@@ -125,7 +132,8 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
 
 
 def _merge(
-    c: Connection, whole: bool, traces: Callable[[], Sequence[ObservedRun]], highest: int,
+    c: Connection, whole: bool,
+    list_observed: Callable[[], Sequence[ObservedRun]], highest: int,
     idle: bool, behind: bool,
     skipped_ranges: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
@@ -141,7 +149,7 @@ def _merge(
     merge_replica(c, is_descendant)
     keep_home(c)
     is_complete_history = is_descendant and not was_restored_since(c)
-    observed: Sequence[ObservedRun] = () if is_complete_history else traces()
+    observed: Sequence[ObservedRun] = () if is_complete_history else list_observed()
     used_numbers = find_used_numbers(
         c,
         before,

@@ -182,7 +182,7 @@ def prepare_restore(
     rebuild: Rebuild,
     present: Path,
     size: int,
-    traces: Callable[[], Sequence[reconcile.ObservedRun]],
+    list_observed: Callable[[], Sequence[reconcile.ObservedRun]],
     highest: int,
     by: str,
     what: str,
@@ -195,12 +195,12 @@ def prepare_restore(
     """Yield the backup, reconciled with the present database.
 
     The file is removed afterwards unless it was swapped in. The caller holds the runtime lock,
-    except for a `is_dry_run`, which only reads. `traces`: runs known to keeper and logs. `highest`:
-    highest number known to be used. `passed`: skipped number ranges. `by` and `what` are author and
-    object in the operation log. `idle`: no number was assigned since the last backup, which is this
-    one if it is the `latest`. `lacks`: tells if a readable database lacks its latest writes;
-    unknown while a runtime writes. Raise Storage if only permissions or a lock prevent reading the
-    present database, because changes since the backup are in it.
+    except for a dry run, which only reads. `list_observed` returns the runs known to keeper and
+    logs. `highest`: highest number known to be used. `passed`: skipped number ranges. `by` and
+    `what` are author and object in the operation log. `idle`: no number was assigned since the last
+    backup, which is this one if it is the `latest`. `lacks` tells if a readable database lacks its
+    latest writes; unknown while a runtime writes. Raise Storage if only permissions or a lock
+    prevent reading the present database, because changes since the backup are in it.
     """
     path = present.with_name(f"{present.name}.restoring{os.getpid() if is_dry_run else ''}")
     if not is_dry_run:
@@ -217,7 +217,7 @@ def prepare_restore(
         before = _try_read_content(source)
         old = source if source.exists() else None
         carried = reconcile.reconcile(
-            path, old, sound, traces, highest, by, what, idle, behind, passed, latest
+            path, old, sound, list_observed, highest, by, what, idle, behind, passed, latest
         )
         _checkpoint(path)
         _require_intact(path, what)

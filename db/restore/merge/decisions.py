@@ -21,8 +21,8 @@ STATE_COLUMNS = (
 _QUARANTINED = (
     f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
 )
-_CREATE_WISHES = f"""
-CREATE TEMP TABLE wishes AS
+_CREATE_DECIDED = f"""
+CREATE TEMP TABLE decided AS
 SELECT o.uuid, r.status IN ({quote_words(WAITING)}) AND o.status <> 'running' AS waited,
   r.hold AS held
 FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid
@@ -38,10 +38,10 @@ _LATER = f"""
 """
 """Condition for a database restored from an older backup. After a clock reset, the events of a task
 decide."""
-_WITHOUT_RUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
+_WITHOUT_RUN = "d.waited AND d.uuid NOT IN (SELECT task_id FROM temp.new_runs)"
 """Tasks without a run since: a run brings the whole state of its task. A rerun of an ended task is
 not restored."""
-_FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
+_FROM_DECIDED = "FROM main.tasks t JOIN temp.decided d ON d.uuid = t.uuid WHERE"
 
 
 def note_decisions(c: Connection, is_comparable: bool) -> None:
@@ -49,7 +49,7 @@ def note_decisions(c: Connection, is_comparable: bool) -> None:
 
     With `is_comparable`, every difference came later.
     """
-    raw_sql.execute_statement(c, f"{_CREATE_WISHES} AND {_DIFFERS if is_comparable else _LATER}")
+    raw_sql.execute_statement(c, f"{_CREATE_DECIDED} AND {_DIFFERS if is_comparable else _LATER}")
 
 
 def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
@@ -60,29 +60,29 @@ def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
         c,
         "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) SELECT"
         " o.task_id, o.status, o.by, o.note, o.created_at, o.updated_at FROM old.events o JOIN"
-        f" temp.wishes w ON w.uuid = o.task_id WHERE {_WITHOUT_RUN} AND o.runid IS NULL AND NOT"
+        f" temp.decided d ON d.uuid = o.task_id WHERE {_WITHOUT_RUN} AND o.runid IS NULL AND NOT"
         " EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status"
         " AND r.created_at = o.created_at) ORDER BY o.id",
     )
     transitions.recompute_waiting_state(
-        c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN}"), BY
+        c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_DECIDED} {_WITHOUT_RUN}"), BY
     )
     _restore_holds(c)
     result.stay_held = raw_sql.fetch_value(
-        c, f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'held' AND NOT w.held"
+        c, f"SELECT count(*) {_FROM_DECIDED} {_WITHOUT_RUN} AND t.status = 'held' AND NOT d.held"
     )
     result.released = raw_sql.fetch_value(
         c,
-        f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({quote_words(WAITING)})"
-        " AND NOT t.hold AND w.held",
+        f"SELECT count(*) {_FROM_DECIDED} {_WITHOUT_RUN} AND t.status IN ({quote_words(WAITING)})"
+        " AND NOT t.hold AND d.held",
     )
     result.deleted = raw_sql.fetch_value(
-        c, f"SELECT count(*) {_FROM_WISHES} t.deleted_at IS NOT NULL"
+        c, f"SELECT count(*) {_FROM_DECIDED} t.deleted_at IS NOT NULL"
     )
     cancelled = set(
         raw_sql.fetch_column(
             c,
-            f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'cancelled' AND"
+            f"SELECT t.uuid {_FROM_DECIDED} {_WITHOUT_RUN} AND t.status = 'cancelled' AND"
             " t.deleted_at IS NULL",
         )
     )
@@ -110,8 +110,8 @@ def release_readable(c: Connection) -> None:
     """Release tasks quarantined between two attempts that are readable in the backup."""
     found = (
         "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id"
-        " WHERE o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM"
-        f" temp.fresh) AND o.status NOT IN ({quote_words(ENDED)}) AND {_QUARANTINED} AND"
+        " WHERE o.uuid IN (SELECT task_id FROM temp.new_runs) AND o.uuid NOT IN (SELECT uuid FROM"
+        f" temp.new_tasks) AND o.status NOT IN ({quote_words(ENDED)}) AND {_QUARANTINED} AND"
         f" e.variables IS NOT '{value_checks.NO_ENVIRONMENT}' AND CASE WHEN json_valid(o.launch)"
         f" THEN json_type(o.launch, '$.{quarantine.UNREADABLE}') IS NULL END"
     )
@@ -119,9 +119,9 @@ def release_readable(c: Connection) -> None:
 
 
 def _take_columns(c: Connection, columns: Sequence[str], condition: str) -> None:
-    """Copy columns from the present database for the tasks `w` that meet a condition."""
+    """Copy columns from the present database for the tasks `d` that meet a condition."""
     sets = ", ".join(f"{name} = o.{name}" for name in columns)
-    chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {condition}"
+    chosen = f"SELECT d.uuid FROM temp.decided d WHERE {condition}"
     raw_sql.execute_statement(
         c,
         f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid"

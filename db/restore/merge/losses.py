@@ -56,7 +56,7 @@ def report_missing(
     }
     result.dropped = {kind: names for kind, names in dropped.items() if names}
     result.operations = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_LATER_OPERATIONS}")
-    told = {
+    reported = {
         f"{kind} {name}"
         for kind in _DEFINITION_TABLES
         for name in {*dropped[kind], *new_definitions[kind] - backup_definitions[kind]}
@@ -78,7 +78,7 @@ def report_missing(
     for row in rows:
         if (
             row.object in lost
-            or row.object not in told
+            or row.object not in reported
             and str(row.object).split(" ")[0] in _DEFINITION_TABLES
         ):
             result.undone[row.verb] = result.undone.get(row.verb, 0) + row.many

@@ -32,7 +32,7 @@ def find_used_numbers(
     c: Connection,
     before: int,
     highest: int,
-    traces: Sequence[ObservedRun],
+    observed_runs: Sequence[ObservedRun],
     is_descendant: bool | None,
 ) -> _UsedNumbers:
     """Determine the used numbers, before any task is copied.
@@ -46,7 +46,7 @@ def find_used_numbers(
         )
         if isinstance(value, int)
     ]
-    given = [before, highest, *(trace.number or 0 for trace in traces), *counted]
+    given = [before, highest, *(run.number or 0 for run in observed_runs), *counted]
     given += [
         value or 0
         for value in raw_sql.fetch_column(

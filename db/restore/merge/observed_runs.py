@@ -30,7 +30,7 @@ deleted."""
 
 def merge_observed_runs(
     c: Connection,
-    traces: Sequence[ObservedRun],
+    observed_runs: Sequence[ObservedRun],
     result: ReconcileResult,
     decided_runs: set[str],
     last: int,
@@ -44,8 +44,8 @@ def merge_observed_runs(
     tasks that wait in the present database may have run. `no_runs_missing`: nothing else ran.
     """
     given, observed_by_id = (
-        json.dumps([trace.runid for trace in traces]),
-        {trace.runid: trace for trace in traces},
+        json.dumps([observed.runid for observed in observed_runs]),
+        {observed.runid: observed for observed in observed_runs},
     )
     tried = _end_unreported_runs(c, observed_by_id)
     known: set[str] = set()
@@ -58,9 +58,9 @@ def merge_observed_runs(
             )
         }
     unknown = [
-        trace.runid
-        for trace in traces
-        if trace.runid not in known and not _attach_run(c, trace, result, last)
+        observed.runid
+        for observed in observed_runs
+        if observed.runid not in known and not _attach_run(c, observed, result, last)
     ]
     earlier = {
         *raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")
@@ -88,12 +88,12 @@ def _find_possible_retries(c: Connection, observed_by_id: dict[str, ObservedRun]
     rows = raw_sql.fetch_rows(
         c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
     )
-    observed = [
+    known = [
         (row.task_id, observed_by_id[row.runid]) for row in rows if row.runid in observed_by_id
     ]
-    go_on = {task_id for task_id, trace in observed if trace.is_active}
+    go_on = {task_id for task_id, observed in known if observed.is_active}
     ended = {
-        task_id for task_id, trace in observed if trace.is_reported and trace.can_be_retried
+        task_id for task_id, observed in known if observed.is_reported and observed.can_be_retried
     } - go_on
     return [uuid for uuid in sorted(ended) if _has_attempts(c, uuid)]
 
@@ -111,18 +111,18 @@ def _end_unreported_runs(c: Connection, observed_by_id: dict[str, ObservedRun]) 
     )
     tried = []
     for row in raw_sql.fetch_rows(c, active):
-        trace = observed_by_id.get(row.runid, ObservedRun(row.runid))
-        if trace.is_reported or not (trace.ended or not row.named):
+        observed = observed_by_id.get(row.runid, ObservedRun(row.runid))
+        if observed.is_reported or not (observed.ended or not row.named):
             continue
         if (
-            trace.can_be_retried
-            and row.stop_reason in {None, trace.stop}
+            observed.can_be_retried
+            and row.stop_reason in {None, observed.stop}
             and _has_attempts(c, row.task_id)
         ):
-            _record_failure(c, trace)
+            _record_failure(c, observed)
             tried.append(row.task_id)
         else:
-            _end_run(c, row.task_id, trace)
+            _end_run(c, row.task_id, observed)
     return tried
 
 
@@ -135,43 +135,43 @@ def _has_attempts(c: Connection, task_id: str) -> bool:
     )
 
 
-def _record_failure(c: Connection, trace: ObservedRun) -> None:
+def _record_failure(c: Connection, observed: ObservedRun) -> None:
     """Record a failed run whose task waits for a retry."""
 
     def judge(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
-        return RunVerdict(RunStatus(trace.status), _END_REASON, run.retry_delay)
+        return RunVerdict(RunStatus(observed.status), _END_REASON, run.retry_delay)
 
-    at = timestamps.to_unix(timestamps.now()) if trace.end is None else trace.end
-    transitions.record_ends(c, [{"run": trace.runid, "code": trace.code, "at": at}], judge)
+    at = timestamps.to_unix(timestamps.now()) if observed.end is None else observed.end
+    transitions.record_ends(c, [{"run": observed.runid, "code": observed.code, "at": at}], judge)
 
 
-def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
+def _end_run(c: Connection, task_id: str, observed: ObservedRun) -> None:
     """End a run and its task, whatever attempts are left."""
-    reason = _END_REASON if trace.ended else f"{_END_REASON}; outcome unknown"
-    at = timestamps.now() if trace.end is None else timestamps.from_unix(trace.end)
-    end_tasks(c, [task_id], reason, trace.status, at)
-    _record_run(c, trace.runid, task_id, trace.status, at)
+    reason = _END_REASON if observed.ended else f"{_END_REASON}; outcome unknown"
+    at = timestamps.now() if observed.end is None else timestamps.from_unix(observed.end)
+    end_tasks(c, [task_id], reason, observed.status, at)
+    _record_run(c, observed.runid, task_id, observed.status, at)
 
 
-def _attach_run(c: Connection, trace: ObservedRun, result: ReconcileResult, last: int) -> bool:
+def _attach_run(c: Connection, observed: ObservedRun, result: ReconcileResult, last: int) -> bool:
     """Attach a run to its task or a new one; return True if its task is known."""
-    if trace.is_active:
+    if observed.is_active:
         number = adopt_runs.adopt_run(
             c,
-            trace,
+            observed,
             BY,
             lambda: max([last, *result.adopted, *(new for _, new in result.renumbered)]) + 1,
         )
         result.adopted += [] if number is None else [number]
-    elif trace.number is not None:
+    elif observed.number is not None:
         for uuid in raw_sql.fetch_column(
             c,
             "SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN"
             f" ({quote_words(ENDED)})",
-            (trace.number,),
+            (observed.number,),
         ):
-            _end_run(c, uuid, trace)
-    return trace.number is not None
+            _end_run(c, uuid, observed)
+    return observed.number is not None
 
 
 def _record_run(c: Connection, runid: str, task_id: str, status: str, ended_at: str) -> None:

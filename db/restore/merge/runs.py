@@ -10,8 +10,8 @@ from db.restore.merge.result import ReconcileResult
 from db.restore.merge.rows import copy_rows, quote, quote_words
 from db.states import ENDED, RUN_ENDED, WAITING, RunStatus
 
-_CREATE_NEWS = f"""
-CREATE TEMP TABLE news AS SELECT o.runid, o.task_id, o.status, o.end_time FROM old.instances o
+_CREATE_NEW_RUNS = f"""
+CREATE TEMP TABLE new_runs AS SELECT o.runid, o.task_id, o.status, o.end_time FROM old.instances o
 LEFT JOIN main.instances r ON r.runid = o.runid
 WHERE o.status IN ({quote_words(RunStatus)})
 AND (r.runid IS NULL
@@ -25,22 +25,22 @@ def merge_runs(c: Connection, result: ReconcileResult) -> None:
 
     Runs of tasks that ended for good are recorded in `forgotten`.
     """
-    raw_sql.execute_statement(c, _CREATE_NEWS)
+    raw_sql.execute_statement(c, _CREATE_NEW_RUNS)
     raw_sql.execute_statement(
         c,
-        "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid ="
+        "DELETE FROM temp.new_runs WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid ="
         " task_id)",
     )
     raw_sql.execute_statement(
-        c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)"
+        c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.new_runs)"
     )
-    copy_rows(c, "instances", "runid IN (SELECT runid FROM temp.news)")
+    copy_rows(c, "instances", "runid IN (SELECT runid FROM temp.new_runs)")
     sets = ", ".join(f"{name} = o.{name}" for name in STATE_COLUMNS)
     raw_sql.execute_statement(
         c,
         f"UPDATE OR IGNORE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid"
-        " AND o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM"
-        " temp.fresh)",
+        " AND o.uuid IN (SELECT task_id FROM temp.new_runs) AND o.uuid NOT IN (SELECT uuid FROM"
+        " temp.new_tasks)",
     )
     _update_tasks_from_runs(c)
     now = timestamps.now()
@@ -48,8 +48,8 @@ def merge_runs(c: Connection, result: ReconcileResult) -> None:
         c,
         "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at,"
         " created_at, updated_at) SELECT n.runid, n.task_id, t.number, n.status, n.end_time, :now,"
-        " :now FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id WHERE t.status IN"
-        f" ({quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
+        " :now FROM temp.new_runs n JOIN main.tasks t ON t.uuid = n.task_id WHERE t.status IN"
+        f" ({quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.new_tasks)",
         {"now": now},
     )
     names = [
@@ -60,19 +60,19 @@ def merge_runs(c: Connection, result: ReconcileResult) -> None:
         c,
         f"INSERT OR IGNORE INTO main.events ({', '.join(names)}) SELECT"
         f" {', '.join(f'o.{name}' for name in names)} FROM old.events o WHERE (o.task_id IN (SELECT"
-        " uuid FROM temp.fresh) OR o.task_id IN (SELECT task_id FROM temp.news)) AND NOT EXISTS"
-        " (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status AND"
-        " r.created_at = o.created_at)",
+        " uuid FROM temp.new_tasks) OR o.task_id IN (SELECT task_id FROM temp.new_runs)) AND NOT"
+        " EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status"
+        " AND r.created_at = o.created_at)",
     )
     release_readable(c)
-    result.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.news")
+    result.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.new_runs")
 
 
 def _update_tasks_from_runs(c: Connection) -> None:
     """Update tasks whose row was unreadable from their run."""
     rows = raw_sql.fetch_rows(
         c,
-        "SELECT t.uuid, n.status, n.end_time FROM temp.news n JOIN main.tasks t ON t.uuid ="
+        "SELECT t.uuid, n.status, n.end_time FROM temp.new_runs n JOIN main.tasks t ON t.uuid ="
         f" n.task_id WHERE t.status IN ({quote_words(WAITING)}) AND NOT EXISTS (SELECT 1 FROM"
         " old.tasks o WHERE o.uuid = n.task_id) ORDER BY n.runid",
     )

@@ -14,8 +14,8 @@ from db.restore.merge.result import ReconcileResult
 from db.restore.merge.rows import copy_rows, has_table, quote_words
 from db.states import ENDED, WAITING, TaskStatus
 
-_CREATE_FRESH = f"""
-CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number, o.number AS was FROM old.tasks o
+_CREATE_NEW_TASKS = f"""
+CREATE TEMP TABLE new_tasks AS SELECT o.uuid, o.number, o.number AS was FROM old.tasks o
 WHERE o.status IN ({quote_words(TaskStatus)}) AND typeof(o.number) = 'integer'
   AND o.deleted_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid)
@@ -32,7 +32,7 @@ _SAME_GROUP = (
     " o.group_number)"
 )
 """Group of a new task. None if its number belongs to another group of the backup."""
-_NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({quote_words(WAITING)})"
+_NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.new_tasks) AND status IN ({quote_words(WAITING)})"
 _NEW_ENVIRONMENTS = (
     f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITING}) AND sha256 NOT IN (SELECT"
     " sha256 FROM main.environments)"
@@ -45,13 +45,15 @@ def _renumber_conflicts(c: Connection, last: int) -> None:
     A recreated database counts from 1 again.
     """
     taken = (
-        "SELECT DISTINCT uuid, number FROM temp.fresh WHERE number IN (SELECT number FROM"
+        "SELECT DISTINCT uuid, number FROM temp.new_tasks WHERE number IN (SELECT number FROM"
         " main.tasks) ORDER BY number, uuid"
     )
     rows = [
         (last + at, row.number, row.uuid) for at, row in enumerate(raw_sql.fetch_rows(c, taken), 1)
     ]
-    raw_sql.execute_statements(c, "UPDATE temp.fresh SET number = ?, was = ? WHERE uuid = ?", rows)
+    raw_sql.execute_statements(
+        c, "UPDATE temp.new_tasks SET number = ?, was = ? WHERE uuid = ?", rows
+    )
 
 
 def merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
@@ -59,7 +61,7 @@ def merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
 
     `last` is the highest number ever used.
     """
-    raw_sql.execute_statement(c, _CREATE_FRESH)
+    raw_sql.execute_statement(c, _CREATE_NEW_TASKS)
     _skip_unreadable(c, result)
     _renumber_conflicts(c, last)
     for table, key, name in (
@@ -67,7 +69,7 @@ def merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
         ("templates", "template", "name"),
         ("environments", "env_id", "sha256"),
     ):
-        wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
+        wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.new_tasks f ON f.uuid = t.uuid"
         if table == "queues":
             copy_rows(
                 c, "pools", f"name IN (SELECT q.pool FROM old.queues q WHERE q.name IN ({wanted}))"
@@ -82,25 +84,25 @@ def merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
     copy_rows(
         c,
         "tasks",
-        "uuid IN (SELECT uuid FROM temp.fresh)"
+        "uuid IN (SELECT uuid FROM temp.new_tasks)"
         " AND EXISTS (SELECT 1 FROM main.queues q WHERE q.name = o.queue)"
         " AND (o.template IS NULL"
         " OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
         {
-            '"number"': "(SELECT f.number FROM temp.fresh f WHERE f.uuid = o.uuid)",
+            '"number"': "(SELECT f.number FROM temp.new_tasks f WHERE f.uuid = o.uuid)",
             '"group_number"': _SAME_GROUP if has_table(c, "old", "groups") else "NULL",
         },
     )
     copy_rows(
         c,
         "dependencies",
-        "task_id IN (SELECT uuid FROM temp.fresh)"
+        "task_id IN (SELECT uuid FROM temp.new_tasks)"
         " AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id)"
         " AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.parent_id)",
     )
     brought = raw_sql.fetch_rows(
         c,
-        "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
+        "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.new_tasks f ON f.uuid = t.uuid"
         " ORDER BY t.number",
     )
     result.tasks = [row.number for row in brought]
@@ -117,7 +119,7 @@ def _merge_groups(c: Connection) -> None:
         {"name": groups.COUNTER, "now": timestamps.now()},
     )
     if has_table(c, "old", "groups"):
-        of_tasks = "SELECT t.group_number FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
+        of_tasks = "SELECT t.group_number FROM old.tasks t JOIN temp.new_tasks f ON f.uuid = t.uuid"
         copy_rows(c, "groups", f"typeof(number) = 'integer' AND number IN ({of_tasks})")
 
 
@@ -144,6 +146,6 @@ def _skip_unreadable(c: Connection, result: ReconcileResult) -> None:
     )
     left = raw_sql.fetch_rows(c, found, (rows, environments)) if odd else []
     raw_sql.execute_statements(
-        c, "DELETE FROM temp.fresh WHERE uuid = ?", [(row.uuid,) for row in left]
+        c, "DELETE FROM temp.new_tasks WHERE uuid = ?", [(row.uuid,) for row in left]
     )
     result.unreadable = [row.number for row in left]

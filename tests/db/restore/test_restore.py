@@ -76,7 +76,7 @@ class BackupImage:
 
     def restore_over(
         self,
-        traces: Sequence[ObservedRun] = (),
+        observed_runs: Sequence[ObservedRun] = (),
         highest: int = 0,
         idle: bool = False,
         behind: bool = False,
@@ -88,7 +88,7 @@ class BackupImage:
             self.rebuild,
             self.database,
             size,
-            lambda: traces,
+            lambda: observed_runs,
             highest,
             "ann",
             "backup b",
@@ -1371,7 +1371,7 @@ def test_an_active_run_that_nobody_knows_is_lost_and_not_retried(database_path: 
     assert read_statuses(database_path) == {1: "lost", 2: "succeeded"} and runid
     assert run_query(database_path, "SELECT current_load FROM queues") == [(0,)]
     early = "SELECT count(*) FROM instances WHERE end_time < start_time"
-    assert run_query(database_path, early) == [(0,)], "the trace's end is before the start"
+    assert run_query(database_path, early) == [(0,)], "the run's end is before the start"
     ends = (
         "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE"
         " e.by = 'restore' ORDER BY 1"
