@@ -291,6 +291,23 @@ class Database:
                 self.mark_damaged(error)
             raise
 
+    async def read_on_thread(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn(c, …)` like `read`, but on another thread, so that the event loop stays free."""
+
+        def work() -> T:
+            with self.open_reader() as c:
+                raw_sql.execute_statement(c, "BEGIN")
+                return fn(c, *args, **kwargs)
+
+        try:
+            return await asyncio.to_thread(work)
+        except DamagedDatabase as error:
+            if self._writer is not None and self.damage is None:
+                self.mark_damaged(error)
+            raise
+
     async def _read_with_fallback(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from app.core.scheduling.plan import DispatchView, split_view
+from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.plan import DispatchView, order_tasks, split_view
 from app.service import dispatch_view
 from app.service.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
 from db import timestamps
@@ -15,64 +19,100 @@ from db.queries.scheduling import start_forecasts
 from db.queries.scheduling.start_forecasts import StartForecast
 from db.states import TaskStatus
 
-
-class _Findings(NamedTuple):
-    """Forecasts to record, and the numbers of tasks whose forecasts no longer count."""
-
-    new: list[StartForecast]
-    void: list[int]
+MAX_SIMULATED = 500
+"""Waiting tasks of all pools that one pass simulates; 0.7 ms each."""
 
 
-async def record_forecasts(db: Database) -> None:
-    """Record the forecasts of some waiting tasks. Write only if there is something to record."""
-    found = await db.read(_find)
-    if found.new or found.void:
-        await db.write_quietly(_store, found)
+class _Known(NamedTuple):
+    """Recorded forecasts: numbers of tasks, and how many of them wait by pool.
+
+    Forecasts of the tasks `void` no longer count. `has_queued` tells that any task is queued.
+    """
+
+    numbers: Collection[int]
+    pending: Counter[str]
+    void: Sequence[int]
+    has_queued: bool
 
 
-def _find(c: Connection) -> _Findings:
+class ForecastRecorder:
+    """Recorder of the forecasts of some waiting tasks.
+
+    The recorder reads and simulates the view on another thread: with many tasks, both take long.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._cache = dispatch_view.RunTimeCache()
+
+    async def record(self) -> None:
+        """Record forecasts. Write only if there is something to record."""
+        known = await self._db.read(_read_known)
+        new: list[StartForecast] = []
+        if known.has_queued:
+            view = await self._db.read_on_thread(dispatch_view.read_view, self._cache)
+            new = await asyncio.to_thread(_forecast_some, view, known)
+        if new or known.void:
+            await self._db.write_quietly(_store, new, known.void)
+
+
+def _read_known(c: Connection) -> _Known:
     recorded = start_forecasts.list_recorded(c)
     waiting = [row for row in recorded if not row.has_started]
-    void = [row.number for row in waiting if not row.can_start]
-    if not _has_queued(c):
-        return _Findings([], void)
-    known = {row.number for row in recorded}
-    pending = Counter(row.pool for row in waiting if row.can_start)
-    cache = dispatch_view.get_cache(c)
-    new: list[StartForecast] = []
-    for part in split_view(dispatch_view.read_view(c, cache)):
-        if not part.bookings:
-            new += _sample(c, cache, part, known, pending)
-    return _Findings(new, void)
+    counted = reads.read_counters(c)
+    return _Known(
+        frozenset(row.number for row in recorded),
+        Counter(row.pool for row in waiting if row.can_start),
+        [row.number for row in waiting if not row.can_start],
+        any(n > 0 for (_, status), n in counted.items() if status == TaskStatus.QUEUED),
+    )
 
 
-def _has_queued(c: Connection) -> bool:
-    found = reads.read_counters(c)
-    return any(n > 0 for (_, status), n in found.items() if status == TaskStatus.QUEUED)
+def _forecast_some(view: DispatchView, known: _Known) -> list[StartForecast]:
+    """Return forecasts of some tasks of each pool without bookings."""
+    asked = [(part, numbers) for part in split_view(view) if (numbers := _list_new(part, known))]
+    share = MAX_SIMULATED // max(1, len(asked))
+    return [
+        found
+        for part, numbers in asked
+        for found in _sample(shorten_lines(part, share), numbers, known.pending)
+    ]
 
 
-def _sample(
-    c: Connection,
-    cache: dispatch_view.RunTimeCache,
-    part: DispatchView,
-    known: set[int],
-    pending: Counter[str],
-) -> list[StartForecast]:
-    """Return forecasts of tasks without a recorded one.
+def _list_new(part: DispatchView, known: _Known) -> dict[str, list[int]]:
+    """Return the numbers of tasks without a recorded forecast, by pool.
 
     Tasks of queues with opening hours are left out: the hours decide their starts.
     """
-    tasks: dict[str, list[int]] = {}
-    for queue in part.queues:
-        if queue.windows is None and pending[queue.pool] < MAX_PENDING:
-            numbers = [task.number for task in queue.waiting if task.number not in known]
-            tasks[queue.pool] = tasks.get(queue.pool, []) + numbers
-    if not any(tasks.values()):
-        return []
-    starts, now = cache.forecast(c, part, may_lag=True).bare_start, timestamps.now()
+    found: dict[str, list[int]] = {}
+    for queue in () if part.bookings else part.queues:
+        if queue.windows is None and known.pending[queue.pool] < MAX_PENDING:
+            numbers = [task.number for task in queue.waiting if task.number not in known.numbers]
+            if numbers:
+                found.setdefault(queue.pool, []).extend(numbers)
+    return found
+
+
+def shorten_lines(part: DispatchView, most: int) -> DispatchView:
+    """Return a part of a view with no more waiting tasks than `most`: those that go first."""
+    kept = {task.number for task in order_tasks(part, even_later=True)[:most]}
+    return replace(
+        part,
+        queues=tuple(
+            replace(queue, waiting=tuple(task for task in queue.waiting if task.number in kept))
+            for queue in part.queues
+        ),
+    )
+
+
+def _sample(
+    part: DispatchView, asked: Mapping[str, Sequence[int]], pending: Mapping[str, int]
+) -> list[StartForecast]:
+    """Return the forecasts of some of the tasks, which are numbers by pool."""
+    starts, now = make_forecast(part).bare_start, timestamps.now()
     return [
         StartForecast(number, pool, *starts[number], now)
-        for pool, numbers in tasks.items()
+        for pool, numbers in asked.items()
         for number in choose_evenly(
             [number for number in numbers if starts.get(number, (0, 0))[1] > 0],
             min(SAMPLED, MAX_PENDING - pending[pool]),
@@ -80,8 +120,8 @@ def _sample(
     ]
 
 
-def _store(c: Connection, found: _Findings) -> None:
-    start_forecasts.remove(c, found.void)
-    start_forecasts.add(c, found.new)
-    for pool in {row.pool for row in found.new}:
+def _store(c: Connection, new: Sequence[StartForecast], void: Sequence[int]) -> None:
+    start_forecasts.remove(c, void)
+    start_forecasts.add(c, new)
+    for pool in {row.pool for row in new}:
         start_forecasts.remove_oldest(c, pool, KEPT + MAX_PENDING)

@@ -100,6 +100,20 @@ async def test_a_read_sees_one_snapshot(db: Database):
         other.close()
 
 
+async def test_a_read_on_a_thread_sees_one_snapshot_and_cannot_write(db: Database):
+    loop, looping = asyncio.get_running_loop(), threading.get_ident()
+
+    def read(c: Connection) -> tuple[int, int]:
+        assert threading.get_ident() != looping
+        before = sum(reads.count_by_status(c).values())
+        asyncio.run_coroutine_threadsafe(db.write(submit_one), loop).result(60)
+        return before, sum(reads.count_by_status(c).values())
+
+    assert await db.read_on_thread(read) == (0, 0)
+    with pytest.raises((ReadOnlyDisk, OperationalError), match="read"):
+        await db.read_on_thread(submit_one)
+
+
 async def test_row_types_of_new_statements_are_not_cached_without_limit(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):

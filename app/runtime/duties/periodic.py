@@ -45,9 +45,10 @@ from app.runtime.duties.usage import (
 )
 from app.runtime.gpus.monitor import GpuMonitor
 from app.runtime.messages.notifier import Notifier
-from app.service import history, sla_evaluation, start_forecasts
+from app.service import history, sla_evaluation
 from app.service.database import cleanup, replica
 from app.service.rules.evaluation.engine import RuleEngine
+from app.service.start_forecasts import ForecastRecorder
 from app.service.tasks.submission import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
@@ -148,6 +149,7 @@ class Duties:
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
         self.indexer = SearchIndexer(db)
+        self.forecasts = ForecastRecorder(db)
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
         self.notifier: Notifier | None = None
@@ -419,7 +421,7 @@ class Duties:
     async def record_forecasts(self) -> None:
         """Record the forecasts of some waiting tasks, unless nothing starts."""
         if self.dispatcher.halted is None:
-            await start_forecasts.record_forecasts(self.db)
+            await self.forecasts.record()
 
     async def store_slow_statements(self) -> None:
         """Store slow statements; report a growing WAL and lock waits."""
