@@ -23,13 +23,13 @@ class Guard(Supervisor):
     def __init__(self, shared: SharedState, link: JsonSocket, keeper: int) -> None:
         super().__init__(shared, link)
         self.keeper = keeper
-        self.shared_state.strays[keeper] = (0, "", 0)
+        self.shared_state.strangers[keeper] = (0, "", 0)
 
     def run(self) -> bool:
         """Run until the keeper is dead. Return True if nothing is left to supervise."""
         while not self.is_finished:
             self.step()
-        self.shared_state.strays.pop(self.keeper, None)
+        self.shared_state.strangers.pop(self.keeper, None)
         status = os.waitpid(self.keeper, 0)[1]
         if os.WIFEXITED(status) and status:
             time.sleep(0.2)  # the keeper failed by itself, and the next one may, too

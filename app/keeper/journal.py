@@ -106,7 +106,7 @@ class Journal:
             segment.is_owned = False
             segment.unsynced.clear()
         for run in self.runs.values():
-            run.shared = True
+            run.is_known_to_guard = True
         self.current = self.sync_at = None
 
     # -- writing

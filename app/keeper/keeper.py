@@ -8,14 +8,15 @@ their first instruction and share the lock, the listening socket and the journal
 dies, the survivor stops its own role, reads the records of the dead process, and forks a new keeper
 below itself (see `run_supervisor`).
 
-* The keeper serves the runtime, starts runs, and enforces stops and deadlines, also for the
-  guard's runs, since any process of the user may signal them. The guard only reaps the runs it
-  inherited, records their exits and reports them to the keeper.
+The keeper serves the runtime, starts runs, and enforces stops and deadlines, also for the guard's
+runs, since any process of the user may signal them. The guard only reaps the runs it inherited,
+records their exits and reports them to the keeper.
 
 Read in this order: `run.py` and `journal.py`, the facts about runs and where they are stored;
 `supervisor.py`, the base of both roles; `guard.py` and `keeper_role.py`, the roles; `launch.py` and
-`stops.py`, the start and the stop of a run. All are imported at the start, since an upgrade may
-replace the files while the process runs on.
+`stops.py`, the start and the stop of a run. All modules are imported at the start, since an upgrade
+may replace their files while the process runs on. Keepers are recognized by the name of this file,
+so the class `Keeper` is in `keeper_role.py`.
 """
 
 from __future__ import annotations

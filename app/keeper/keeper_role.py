@@ -1,4 +1,4 @@
-"""Keeper, the server of the runtime.
+"""Keeper, which starts, signals and stops runs for the runtime.
 
 A run without a living supervisor cannot be waited for: its process is checked each second, and the
 run ends as `lost`.
@@ -71,8 +71,8 @@ class Keeper(Server):
 
     def supervise_all(self) -> None:
         """Supervise all known runs."""
-        guards, self.shared_state.mine = set(self.shared_state.mine), {}
-        self.shared_state.strays = {}
+        guards, self.shared_state.own_runs = set(self.shared_state.own_runs), {}
+        self.shared_state.strangers = {}
         for run in list(self.journal.runs.values()):
             if run.is_alive:
                 self.non_children[run.id] = run
@@ -131,7 +131,7 @@ class Keeper(Server):
 
     def is_idle(self) -> bool:
         """Return whether nothing is left to supervise."""
-        return not (self.shared_state.mine or self.non_children or self.stops.runs)
+        return not (self.shared_state.own_runs or self.non_children or self.stops.runs)
 
     def exit_if_unused(self) -> None:
         """Exit, and the guard with us, unless a client is connecting."""
@@ -171,7 +171,7 @@ class Keeper(Server):
 
     def count_living(self) -> int:
         """Return the number of living runs."""
-        return len(self.shared_state.mine) + len(self.non_children)
+        return len(self.shared_state.own_runs) + len(self.non_children)
 
     def process_agenda(self) -> None:
         """Stop overdue runs, send early signals and take due memory samples."""
@@ -292,7 +292,7 @@ class Keeper(Server):
         if found:
             self.journal.record_fact_if_possible(run, "p", run.make_pid_record(found))
             self.agenda.plan(read_boot_time() + FIRST_SAMPLE, run, FIRST_SAMPLE)
-        self.shared_state.mine[pid] = run
+        self.shared_state.own_runs[pid] = run
         self.agenda.plan_deadline(run)
         self.report(run)
 
@@ -347,7 +347,7 @@ class Keeper(Server):
         dropped = self.journal.forget_runs(
             [str(run) for run in ask["runs"] if run not in self.stops.runs]
         )
-        shared = [run.id for run in dropped if run.shared]
+        shared = [run.id for run in dropped if run.is_known_to_guard]
         if shared:
             self.link.send({"f": shared})
 

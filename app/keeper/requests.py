@@ -1,4 +1,4 @@
-"""Checks of what the runtime asks for."""
+"""Parsed requests of the runtime."""
 
 from __future__ import annotations
 

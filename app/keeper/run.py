@@ -34,7 +34,7 @@ class Run:
         "id",
         "records",
         "segments",
-        "shared",
+        "is_known_to_guard",
         "leftover_count",
         "cpu",
         "rss",
@@ -42,7 +42,7 @@ class Run:
         "sampled_members",
         "is_term_sent",
         "quiet_sweeps",
-        "is_hunted",
+        "has_marked_children",
         "kill_at",
         "is_session_empty",
         "end_seen",
@@ -52,14 +52,15 @@ class Run:
         self.id = runid
         self.records: dict[str, dict[str, Any]] = {}
         self.segments: list[JournalSegment] = []
-        self.shared = False  # the guard knows the run too
+        self.is_known_to_guard = False
         self.leftover_count = 0
         self.cpu, self.rss = 0.0, 0  # of orphans of the session that ended before the run
         self.sampled_peak = 0  # largest sampled peak
         self.sampled_members: dict[int, int] = {}  # {pid: start ticks} as sampled during a stop
         self.is_term_sent = False
         self.quiet_sweeps = 0  # sweeps in a row without a process of the run
-        self.is_hunted = False  # the last hunt found a process
+        # the last search among children of subreapers found one with the mark
+        self.has_marked_children = False
         self.kill_at = 0.0
         # (time, run seconds) of the first sight of the end
         self.end_seen: tuple[float, float] | None = None

@@ -1,4 +1,4 @@
-"""Server for the runtime: its connection, the requests it sends and the events it gets."""
+"""Base of the keeper: connections of the runtime, its requests, and the events sent to it."""
 
 from __future__ import annotations
 

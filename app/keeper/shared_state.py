@@ -22,21 +22,21 @@ EXEC_TIMEOUT = 5.0  # seconds after which a job between fork and exec counts as 
 
 
 class SharedState:
-    """State passed on by fork: listening socket, journal, and our children."""
+    """State passed on by fork: listening socket, journal, and the children of this process."""
 
     def __init__(self, listener: socket.socket, journal: Journal) -> None:
         self.listener, self.journal = listener, journal
-        self.mine: dict[int, Run] = {}
+        self.own_runs: dict[int, Run] = {}
         # children that are not runs: session, cookie and mark
-        self.strays: dict[int, tuple[int, str, int]] = {}
+        self.strangers: dict[int, tuple[int, str, int]] = {}
 
     def find_own_runs(self) -> None:
         """Find the living runs that are our children now."""
         for run in list(self.journal.runs.values()):
-            if run.is_alive and run.pid not in self.mine:
+            if run.is_alive and run.pid not in self.own_runs:
                 leader = read_process(run.pid) if run.pid else None
                 if leader and leader.ticks == run.ticks and leader.parent == os.getpid():
-                    self.mine[run.pid] = run
+                    self.own_runs[run.pid] = run
 
     def resolve_intents(self, first: bool) -> None:
         """Resolve intents without a pid that a dead process left.
@@ -102,14 +102,14 @@ class SharedState:
             if cookies[p.pid] == run.id or (not cookies[p.pid] and (p.dead or not named))
         ]
 
-    def note_strays(self) -> None:
-        """Find our children that are not runs."""
-        now = set(list_children(os.getpid())) - self.mine.keys()
-        for pid in self.strays.keys() - now:
-            del self.strays[pid]
-        for pid in now - self.strays.keys():
+    def find_strangers(self) -> None:
+        """Find the children that are not runs."""
+        now = set(list_children(os.getpid())) - self.own_runs.keys()
+        for pid in self.strangers.keys() - now:
+            del self.strangers[pid]
+        for pid in now - self.strangers.keys():
             found = read_process(pid)
-            self.strays[pid] = (found.session if found else 0, read_cookie(pid), read_mark(pid))
+            self.strangers[pid] = (found.session if found else 0, read_cookie(pid), read_mark(pid))
 
 
 def list_settled_children(since: int) -> list[Process]:

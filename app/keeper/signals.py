@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-HUNT_SECONDS = 0.02
+SEARCH_SECONDS = 0.02
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -41,7 +41,7 @@ def signal_marked_children(
     A process that forks and ends in a loop is gone before a search of /proc reaches it. Each is a
     child of one of the parents as soon as its own parent ends.
     """
-    seen, found, misses, end = set(known), set[int](), 0, time.monotonic() + HUNT_SECONDS
+    seen, found, misses, end = set(known), set[int](), 0, time.monotonic() + SEARCH_SECONDS
     while misses < 20 and time.monotonic() < end:
         new = {pid for parent in parents for pid in list_children(parent)} - seen
         misses = 0 if new else misses + 1

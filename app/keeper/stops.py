@@ -65,7 +65,7 @@ class Stops:
         """Advance all stops once. The pause grows while nothing changes."""
         began, now = time.monotonic(), read_boot_time()
         found = find_members(self.runs.values())
-        self.hunt_survivors(now)
+        self.signal_survivors(now)
         for run in list(self.runs.values()):
             self.escalate_stop(run, found.get(run.id, {}), now)
         took = time.monotonic() - began
@@ -80,7 +80,7 @@ class Stops:
 
     def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
         """Send TERM and CONT first, KILL after the grace, and report the end."""
-        run.quiet_sweeps = 0 if tree or run.is_hunted else run.quiet_sweeps + 1
+        run.quiet_sweeps = 0 if tree or run.has_marked_children else run.quiet_sweeps + 1
         gone = run.quiet_sweeps >= QUIET_SWEEPS
         if "e" in run.records and (gone or now > run.kill_at + KILL_TIMEOUT):
             run.leftover_count = 0 if gone else max(len(tree), 1)
@@ -94,17 +94,17 @@ class Stops:
             send_signal(tree, signal.SIGTERM)
             send_signal(tree, signal.SIGCONT)
 
-    def hunt_survivors(self, now: float) -> None:
+    def signal_survivors(self, now: float) -> None:
         """Find what outlived the leaders of stops, and kill it once their grace is over."""
         over = [run for run in self.runs.values() if "e" in run.records and run.mark]
         signals = {run.mark: signal.SIGKILL if now >= run.kill_at else 0 for run in over}
         if signals:
             known = {os.getpid(), self.guard, *(run.pid for run in self.journal.runs.values())}
-            found = signal_marked_children(signals, self.list_adopters(), known)
+            found = signal_marked_children(signals, self.list_subreapers(), known)
             for run in over:
-                run.is_hunted = run.mark in found
+                run.has_marked_children = run.mark in found
 
-    def list_adopters(self) -> list[int]:
-        """Return the parents of orphans: us, the guard, and its parent after both were killed."""
+    def list_subreapers(self) -> list[int]:
+        """Return who inherits orphans: keeper, guard, and its parent after both were killed."""
         guard = read_process(self.guard)
         return [os.getpid(), self.guard, *([guard.parent] if guard else [])]

@@ -99,7 +99,7 @@ class Supervisor:
         """Handle ended children one after another."""
         self.retry_at, self.table = None, {}
         while not self.is_finished and (child := find_ended_child()):
-            run = self.shared_state.mine.get(child.pid)
+            run = self.shared_state.own_runs.get(child.pid)
             if not (self.record_exit_and_reap(run, child) if run else self.reap_stranger(child)):
                 return
 
@@ -125,7 +125,7 @@ class Supervisor:
             return False
         run.is_session_empty = "s" in run.records and self.has_empty_session(child.pid)
         os.waitpid(child.pid, 0)
-        del self.shared_state.mine[child.pid]
+        del self.shared_state.own_runs[child.pid]
         run.leftover_count = 0 if "s" in run.records else self.count_left(run)
         self.on_end(run)
         return True
@@ -144,10 +144,10 @@ class Supervisor:
 
         The process table is read only if there is a sign of one.
         """
-        self.shared_state.note_strays()
+        self.shared_state.find_strangers()
         if has_group(run.pid) or any(
             run.pid == session or run.id == cookie or (mark and run.mark == mark)
-            for session, cookie, mark in self.shared_state.strays.values()
+            for session, cookie, mark in self.shared_state.strangers.values()
         ):
             return len(find_members([run])[run.id])
         return 0
@@ -155,11 +155,11 @@ class Supervisor:
     def reap_stranger(self, child: EndedChild) -> bool:
         """Reap a child that is not a run. Its usage counts for the run of its session."""
         found = read_process(child.pid)
-        run = self.shared_state.mine.get(found.session) if found else None
+        run = self.shared_state.own_runs.get(found.session) if found else None
         if run:
             run.cpu, run.rss = run.cpu + child.cpu, max(run.rss, child.rss)
         os.waitpid(child.pid, 0)
-        self.shared_state.strays.pop(child.pid, None)
+        self.shared_state.strangers.pop(child.pid, None)
         return True
 
     def on_end(self, run: Run) -> None:
