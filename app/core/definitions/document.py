@@ -130,7 +130,7 @@ class LimitDefinition(Definition):
         return self
 
 
-class ReservationDefinition(Definition):
+class BookingDefinition(Definition):
     """A booking: amounts of a pool for the tasks of a tag, from a time to a time."""
 
     pool: NameStr
@@ -143,7 +143,7 @@ class ReservationDefinition(Definition):
     description: str | None = None
 
     @model_validator(mode="after")
-    def _check_whole(self) -> ReservationDefinition:
+    def _check_whole(self) -> BookingDefinition:
         if self.end <= self.begin:
             raise ValueError("to must be later than from")
         if not (self.cpu or self.memory or self.resources):
@@ -204,7 +204,7 @@ KINDS: Mapping[str, type[BaseModel]] = {
     "resources": ResourceDefinition,
     "limits": LimitDefinition,
     "pools": PoolDefinition,
-    "reservations": ReservationDefinition,
+    "reservations": BookingDefinition,
     "queues": QueueDefinition,
     "templates": TemplateDefinition,
     "slas": SlaDefinition,

@@ -12,7 +12,7 @@ MIN_FORECASTS = 25
 """Number of forecasts below which the factors stay 1."""
 LATER_SHARE, EARLIER_SHARE = 0.9, 0.05
 """Share of the past starts that lie before the later bound, and before the earlier one."""
-MOST = 10.0
+MAX_FACTOR = 10.0
 """Largest factor: a queue that stood still for days says little about the next task."""
 
 
@@ -39,7 +39,7 @@ class PastForecast(NamedTuple):
     has_started: bool
 
     @property
-    def is_bound(self) -> bool:
+    def is_from_timeouts(self) -> bool:
         """True if only timeouts limited the start."""
         return self.earliest == 0 < self.latest
 
@@ -51,9 +51,9 @@ def learn_leeway(past: Sequence[PastForecast]) -> Leeway:
     """
     known = [one for one in past if one.has_started or one.waited > one.latest]
     later = _find_ratio([(one.waited + 1) / (one.latest + 1) for one in known], LATER_SHARE)
-    ratios = [(one.waited + 1) / (one.earliest + 1) for one in known if not one.is_bound]
+    ratios = [(one.waited + 1) / (one.earliest + 1) for one in known if not one.is_from_timeouts]
     earlier = _find_ratio(ratios, EARLIER_SHARE)
-    return Leeway(max(1 / MOST, min(1.0, earlier)), min(MOST, max(1.0, later)))
+    return Leeway(max(1 / MAX_FACTOR, min(1.0, earlier)), min(MAX_FACTOR, max(1.0, later)))
 
 
 def _find_ratio(ratios: Iterable[float], share: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from app.core import task_spec
-from app.core.definitions.document import ReservationDefinition
+from app.core.definitions.document import BookingDefinition
 from app.core.scheduling.amounts import Amounts, can_fit
 from app.core.scheduling.bookings import MAX_OVERLAPPING, is_booked_tag
 from app.core.scheduling.resources import format_amount, make_amounts
@@ -197,7 +197,7 @@ def _parse_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "resources": parse_named(row["resources"])}
 
 
-def to_columns(definition: ReservationDefinition) -> dict[str, Any]:
+def to_columns(definition: BookingDefinition) -> dict[str, Any]:
     """Return the definition of a file by column names."""
     return {
         "pool": definition.pool, "tag": definition.tag, "cpu": definition.cpu or None,

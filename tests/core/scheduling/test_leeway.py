@@ -1,8 +1,8 @@
 """Tests of leeway that forecasts learn from earlier ones."""
 
 from app.core.scheduling.leeway import (
+    MAX_FACTOR,
     MIN_FORECASTS,
-    MOST,
     NO_LEEWAY,
     Leeway,
     PastForecast,
@@ -41,4 +41,4 @@ def test_tasks_that_wait_count_once_they_are_late():
 
 
 def test_a_queue_that_stood_still_widens_ranges_only_so_far():
-    assert learn_leeway(make_past([1e6] * 50)).later == MOST
+    assert learn_leeway(make_past([1e6] * 50)).later == MAX_FACTOR
