@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20
 MAX_NAMED = 5
-"""Maximum number of dependants named in the question."""
+"""Maximum number of dependents named in the question."""
 
 
 def print_preview(session: CommandContext, args: Args) -> int:
@@ -45,30 +45,30 @@ def print_preview(session: CommandContext, args: Args) -> int:
     return 0 if not codes else codes.pop() if len(codes) == 1 and not ending else 1
 
 
-def _print_tasks(ending: Sequence[dict[str, Any]], dependants: Sequence[dict[str, Any]]) -> None:
+def _print_tasks(ending: Sequence[dict[str, Any]], dependents: Sequence[dict[str, Any]]) -> None:
     lines = [f"{_format_task(task)}: {styles.format_status(task['status'])}" for task in ending]
-    lines += [f"{_format_task(task)}: depends on them" for task in dependants]
+    lines += [f"{_format_task(task)}: depends on them" for task in dependents]
     for line in lines[:MAX_LISTED]:
         output.print_line(line)
     if len(lines) > MAX_LISTED:
         output.print_line(f"and {len(lines) - MAX_LISTED:,} more")
-    also = f" and {len(dependants):,} that depend on them" if dependants else ""
+    also = f" and {len(dependents):,} that depend on them" if dependents else ""
     tasks = f"{len(ending):,} task{'' if len(ending) == 1 else 's'}"
     output.print_message(
         f"taskdeck: dry run: {tasks}{also} would be cancelled. Nothing was changed."
     )
 
 
-def confirm_dependants(session: CommandContext, ids: Sequence[str]) -> None:
+def confirm_dependents(session: CommandContext, ids: Sequence[str]) -> None:
     """Ask a person before a cancel that ends more tasks than named. Raise Usage after a no."""
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         return
     found = session.call("cancel.preview", ids=list(ids))
-    if not (dependants := found["dependants"]):
+    if not (dependents := found["dependants"]):
         return
-    names = ", ".join(map(_format_task, dependants[:MAX_NAMED]))
-    more = f" and {len(dependants) - MAX_NAMED:,} more" if dependants[MAX_NAMED:] else ""
-    depend = "1 task depends" if len(dependants) == 1 else f"{len(dependants):,} tasks depend"
+    names = ", ".join(map(_format_task, dependents[:MAX_NAMED]))
+    more = f" and {len(dependents) - MAX_NAMED:,} more" if dependents[MAX_NAMED:] else ""
+    depend = "1 task depends" if len(dependents) == 1 else f"{len(dependents):,} tasks depend"
     them = "it" if len(ids) == 1 else "them"
     whom = _format_task(found["tasks"][0]) if len(found["tasks"]) == 1 else f"{len(ids):,} tasks"
     if not output.ask_yes_no(

@@ -63,20 +63,20 @@ def confirm(
         return None
     which = f"{what} {_format_counts(counts)}: {_format_tasks(first, sum(counts.values()))}"
     if verb == "cancel" and what == verb:
-        which += _format_dependants(session, chosen)
+        which += _format_dependents(session, chosen)
     if not output.ask_yes_no(f"{which[:1].upper()}{which[1:]}?"):
         raise Usage("nothing was changed.")
     return {**chosen, "as_of": as_of}, sum(counts.values())
 
 
-def _format_dependants(session: CommandContext, chosen: dict[str, Any]) -> str:
+def _format_dependents(session: CommandContext, chosen: dict[str, Any]) -> str:
     """Return the tasks that a cancel of the chosen ones ends too, or nothing."""
-    dependants = session.call("cancel.preview", select=chosen)["dependants"]
-    if not dependants:
+    dependents = session.call("cancel.preview", select=chosen)["dependants"]
+    if not dependents:
         return ""
-    count = len(dependants)
+    count = len(dependents)
     tasks = "1 task that depends on them is" if count == 1 else f"{count:,} that depend on them are"
-    return f"; {tasks} cancelled too: {_format_tasks(dependants, count)}"
+    return f"; {tasks} cancelled too: {_format_tasks(dependents, count)}"
 
 
 def print_no_match(verb: str, chosen: dict[str, Any]) -> None:

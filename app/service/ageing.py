@@ -17,7 +17,7 @@ from db.queries.scheduling import age_order
 from db.rows import PoolRow, QueueRow
 
 RECHECK_SECONDS = 10.0
-"""Seconds for which the lack of such a task holds; a dependant may join its queue."""
+"""Seconds for which the lack of such a task holds; a dependent may join its queue."""
 
 
 class AgeingWatch:

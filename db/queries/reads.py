@@ -529,7 +529,7 @@ def list_children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
     )
 
 
-def list_waiting_dependants(c: Connection, uuids: Sequence[str]) -> list[Any]:
+def list_waiting_dependents(c: Connection, uuids: Sequence[str]) -> list[Any]:
     """Return the tasks outside `uuids` that wait for them to succeed, directly or not.
 
     A cancel of these tasks cancels them too. Rows are number and name.

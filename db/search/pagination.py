@@ -692,7 +692,7 @@ def exclude_ended(selection: TaskSelection) -> TaskSelection:
     )
 
 
-def count_dependants(c: Connection, rowids: Sequence[int]) -> int:
+def count_dependents(c: Connection, rowids: Sequence[int]) -> int:
     """Count the waiting tasks, outside these, that a failure of these would cancel."""
     listed = ", ".join(f"'{word}'" for word in sorted(WAITING))
     found = (

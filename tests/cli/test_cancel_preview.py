@@ -25,7 +25,7 @@ def answer_on_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[st
     return asked
 
 
-def test_a_dry_run_lists_the_dependants_and_changes_nothing(fake_runtime, cli):
+def test_a_dry_run_lists_the_dependents_and_changes_nothing(fake_runtime, cli):
     runtime = fake_runtime(cancel__preview=PREVIEW)
 
     said = cli("cancel", "--dry-run", "12")
@@ -65,7 +65,7 @@ def test_a_dry_run_of_an_unknown_task_fails_like_the_cancel(fake_runtime, cli):
     assert cli("cancel", "--dry-run").code == cli("cancel", "--dry-run", "-s", "INT", "9").code == 2
 
 
-def test_a_person_is_asked_before_dependants_are_cancelled(fake_runtime, cli, monkeypatch):
+def test_a_person_is_asked_before_dependents_are_cancelled(fake_runtime, cli, monkeypatch):
     runtime = fake_runtime(cancel__preview=PREVIEW, cancel=make_bulk_answer(12))
     asked = answer_on_terminal(monkeypatch, answer=False)
 
@@ -79,7 +79,7 @@ def test_a_person_is_asked_before_dependants_are_cancelled(fake_runtime, cli, mo
     assert runtime.get_last_args("cancel")["ids"] == ["12"]
 
 
-def test_no_question_without_dependants_or_terminal(fake_runtime, cli, monkeypatch):
+def test_no_question_without_dependents_or_terminal(fake_runtime, cli, monkeypatch):
     fake_runtime(cancel__preview={**PREVIEW, "dependants": []}, cancel=make_bulk_answer(12))
     assert cli("cancel", "12").code == 0
 
@@ -88,7 +88,7 @@ def test_no_question_without_dependants_or_terminal(fake_runtime, cli, monkeypat
     assert cli("cancel", "12").code == 0 and asked == []
 
 
-def test_the_question_for_filters_names_dependants(fake_runtime, cli, monkeypatch):
+def test_the_question_for_filters_names_dependents(fake_runtime, cli, monkeypatch):
     task = {"number": 12, "name": "etl", "status": "queued"}
     fake_runtime(
         cancel__preview=PREVIEW,

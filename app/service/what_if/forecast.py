@@ -219,8 +219,8 @@ def _find_cancelled(c: Connection, cancel: Sequence[str | int]) -> frozenset[int
     rows = [row for row in known if row.status not in ENDED]
     if not rows:
         raise Conflict(actions.describe_ended(known[0], "cancel"))
-    dependants = reads.list_waiting_dependants(c, [row.uuid for row in rows])
-    return frozenset(row.number for row in (*rows, *dependants))
+    dependents = reads.list_waiting_dependents(c, [row.uuid for row in rows])
+    return frozenset(row.number for row in (*rows, *dependents))
 
 
 def _change_pools(c: Connection, given: Settings) -> dict[str, Mapping[str, float]]:

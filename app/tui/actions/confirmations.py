@@ -39,14 +39,14 @@ def confirm_cancel(
         [],
         *limit_lines(names, look),
     ]
-    dependants = preview["dependants"]
-    if dependants:
-        body += [[], [(look.sanitize(_format_dependants(dependants, len(rows))), "warn")]]
+    dependents = preview["dependants"]
+    if dependents:
+        body += [[], [(look.sanitize(_format_dependents(dependents, len(rows))), "warn")]]
     if waiting < len(rows):
         who = "It gets" if len(rows) == 1 else "Running ones get"
         body += [[], [(f"{who} TERM, then KILL after {_format_grace(preview['tasks'])}.", "")]]
-    elif dependants:
-        body += [[], [("u restores the cancelled tasks and their dependants.", "")]]
+    elif dependents:
+        body += [[], [("u restores the cancelled tasks and their dependents.", "")]]
     answers = [
         Answer("y", f"cancel {len(rows):,}" if len(rows) > 1 else "cancel it"),
         Answer("n", "no"),
@@ -214,7 +214,7 @@ def _format_timeout_share(row: RunningEntry, now: float) -> str:
     return f", {units.format_percent(now - row.started_at, row.timeout)} of limit"
 
 
-def _format_dependants(found: Sequence[Mapping[str, Any]], count: int) -> str:
+def _format_dependents(found: Sequence[Mapping[str, Any]], count: int) -> str:
     names = ", ".join(
         f"{task['number']} {truncate_middle(sanitize(str(task['name'])), 20)}" for task in found[:3]
     )

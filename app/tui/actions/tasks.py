@@ -229,12 +229,12 @@ def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[R
     return [Request("retry", select_ended(ended) | {"again": True}, "Retrying")]
 
 
-def retry_with_dependants(rows: Sequence[EndedEntry]) -> Request:
+def retry_with_dependents(rows: Sequence[EndedEntry]) -> Request:
     """Run tasks that failed again, and bring back the tasks that were cancelled with them."""
     return Request("retry", select_ended(rows) | {"with_dependents": True}, "Retrying")
 
 
-def retry_group_with_dependants(group: GroupEntry) -> Request:
+def retry_group_with_dependents(group: GroupEntry) -> Request:
     """Run the failed tasks of a group again, with the tasks that were cancelled with them."""
     args = {"ids": [format_group(group.number)], "failed": True, "with_dependents": True}
     return Request("retry", args, "Retrying")

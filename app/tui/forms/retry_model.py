@@ -13,9 +13,9 @@ from app.tui.forms import edit_model, resource_field
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 
 _NO = "no"
-DEPENDANTS = EditField(
-    "dependants",
-    "Dependants",
+DEPENDENTS = EditField(
+    "dependents",
+    "Dependents",
     lambda word: word != _NO,
     lambda value: "yes" if value else _NO,
     widget="choice",
@@ -24,7 +24,7 @@ DEPENDANTS = EditField(
 )
 RETRY = EditKind(
     "retry",
-    (edit_model.CPU, edit_model.MEMORY, edit_model.RESOURCES, edit_model.TIMEOUT, DEPENDANTS),
+    (edit_model.CPU, edit_model.MEMORY, edit_model.RESOURCES, edit_model.TIMEOUT, DEPENDENTS),
     ident="uuid",
     first="memory",
     title="Retry",
@@ -36,39 +36,39 @@ RETRY_GROUP = replace(
         *(replace(slot, hint="empty: as they were") for slot in RETRY.slots[:2]),
         edit_model.RESOURCES,
         replace(edit_model.TIMEOUT, hint="empty: as they were; none: no limit"),
-        DEPENDANTS,
+        DEPENDENTS,
     ),
-    initial={"dependants": _NO},
+    initial={"dependents": _NO},
     has_rows=False,
 )
 
 
 def retry_ended(rows: Sequence[EndedEntry], sheet: EditSheet) -> Request:
     """Return the request that runs ended tasks again with the changes of a form."""
-    return make_retry(select_ended(rows), _list_fields(sheet), _has_dependants(sheet))
+    return make_retry(select_ended(rows), _list_fields(sheet), _has_dependents(sheet))
 
 
 def retry_group(group: GroupEntry, sheet: EditSheet) -> Request:
     """Return the request that runs the failed tasks of a group again with these changes."""
     select = {"ids": [format_group(group.number)], "failed": True}
-    request = make_retry(select, _list_fields(sheet), _has_dependants(sheet))
+    request = make_retry(select, _list_fields(sheet), _has_dependents(sheet))
     return request._replace(args={**request.args, "again": False})
 
 
-def make_retry(select: Mapping[str, Any], fields: Mapping[str, Any], dependants: bool) -> Request:
+def make_retry(select: Mapping[str, Any], fields: Mapping[str, Any], dependents: bool) -> Request:
     """Return a request to retry.
 
-    A task that succeeded runs again too, unless only its dependants are brought back.
+    A task that succeeded runs again too, unless only its dependents are brought back.
     """
-    more: dict[str, Any] = {"with_dependents": True} if dependants else {}
+    more: dict[str, Any] = {"with_dependents": True} if dependents else {}
     changed = {"fields": dict(fields)} if fields else {}
-    again = bool(fields) or not dependants
+    again = bool(fields) or not dependents
     return Request("retry", {**select, "again": again, **changed, **more}, "Retrying")
 
 
 def list_command(idents: Sequence[str], sheet: EditSheet) -> list[str]:
     """Return the words of the equivalent command; `idents` begin with its options."""
-    more = ["--with-dependents"] if _has_dependants(sheet) else []
+    more = ["--with-dependents"] if _has_dependents(sheet) else []
     return ["taskdeck", "retry", *idents, *edit_model.list_options(sheet), *more]
 
 
@@ -78,7 +78,7 @@ def describe_retry(sheet: EditSheet) -> list[str]:
     names = [sheet.find_field(name).label for name in fields]
     first = f"Runs again with other {_join(names)}." if names else "Runs again as it was."
     more = "The tasks that were cancelled because of it wait for it again."
-    return [first, *([more] if _has_dependants(sheet) else [])]
+    return [first, *([more] if _has_dependents(sheet) else [])]
 
 
 def _join(labels: Sequence[str]) -> str:
@@ -86,13 +86,13 @@ def _join(labels: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _has_dependants(sheet: EditSheet) -> bool:
-    return bool(sheet.find_changes().get("dependants"))
+def _has_dependents(sheet: EditSheet) -> bool:
+    return bool(sheet.find_changes().get("dependents"))
 
 
 def _list_fields(sheet: EditSheet) -> dict[str, Any]:
     """Return the changed requests as the verb takes them."""
-    fields = {name: value for name, value in sheet.find_changes().items() if name != "dependants"}
+    fields = {name: value for name, value in sheet.find_changes().items() if name != "dependents"}
     if "resources" in fields:
         olds = [row.get("resources") for row in sheet.stored]
         fields["resources"] = resource_field.make_change(fields["resources"], *olds)

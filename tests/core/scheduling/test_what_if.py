@@ -76,7 +76,7 @@ def test_a_start_by_a_timeout_is_at_most_that_late():
     assert not found[9].has_bound_start and found[9].has_bound_end
 
 
-def test_a_cancel_frees_resources_and_dependants():
+def test_a_cancel_frees_resources_and_dependents():
     run = make_run(9, ends_in=60.0)
     later = LaterTask(make_task(2, expected=5.0), 0.0, (9,))
     view = make_view(make_pool(1), run, make_queue("q", make_task(1, expected=5.0)), later=(later,))

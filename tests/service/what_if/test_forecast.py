@@ -119,7 +119,7 @@ async def test_new_tasks_join_with_their_dependencies(call: Call):
     assert await execute_sql(call, "SELECT count(*) FROM tasks") == [(1,)]
 
 
-async def test_a_cancel_takes_dependants_along(call: Call):
+async def test_a_cancel_takes_dependents_along(call: Call):
     await fill(call, 2)
     await submit_task(call, after=[1], timeout=60)
 

@@ -179,7 +179,7 @@ def cancel(session: CommandContext, args: Args) -> int:
     if number is None and args.ids and not args.yes:
         from app.cli import cancel_preview
 
-        cancel_preview.confirm_dependants(session, args.ids)
+        cancel_preview.confirm_dependents(session, args.ids)
     what = "" if number is None else f"send signal {args.signal} to"
     return _run_task_verb(
         session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what

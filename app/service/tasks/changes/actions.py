@@ -109,7 +109,7 @@ def describe_ended(row: AnyTask, verb: str) -> str:
 async def preview_cancel(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Return the tasks that a cancel would end, and the waiting tasks that depend on them.
 
-    Dependants are {number, name}. Unknown ids are in `refused`.
+    Dependents are {number, name}. Unknown ids are in `refused`.
     """
     return await call.db.read(_read_cancel_preview, ids, select)
 
@@ -125,7 +125,7 @@ def _read_cancel_preview(c: Connection, ids: Ids, select: Select) -> dict[str, A
         ],
         "dependants": [
             {"number": child.number, "name": child.name}
-            for child in reads.list_waiting_dependants(c, get_uuids(found.tasks))
+            for child in reads.list_waiting_dependents(c, get_uuids(found.tasks))
         ],
         "refused": list(found.refused),
     }

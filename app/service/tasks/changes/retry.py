@@ -95,7 +95,7 @@ async def retry(
     report["notes"] += notes
     if with_dependents:
         leaders += await call.db.read(_list_others_of_groups, ids)
-        _add_report(report, await _retry_dependants(call, leaders))
+        _add_report(report, await _retry_dependents(call, leaders))
     return report
 
 
@@ -183,7 +183,7 @@ def _list_others_of_groups(c: Connection, ids: Ids) -> list[str]:
     return lookup.resolve_uuids(c, named, None, _OTHER_STATES)[0] if named else []
 
 
-async def _retry_dependants(call: Call, leaders: Sequence[str]) -> dict[str, Any]:
+async def _retry_dependents(call: Call, leaders: Sequence[str]) -> dict[str, Any]:
     """Let the tasks that were cancelled because of these wait for them again.
 
     A task with another parent that failed stays cancelled.
@@ -223,7 +223,7 @@ def _add_report(report: dict[str, Any], more: Mapping[str, Any]) -> None:
 def _refuse_pending(row: AnyTask, pending: Set[str]) -> None:
     if row.uuid in pending:
         raise Conflict(
-            f"{format_number(row)} has just ended, and its many dependants are still being"
+            f"{format_number(row)} has just ended, and its many dependents are still being"
             " updated.",
             f"In a few seconds: taskdeck retry {row.number}",
         )

@@ -14,7 +14,7 @@ from app.tui.actions.confirmations import ask_how_to_retry_group
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import (
     get_underlying_row,
-    retry_group_with_dependants,
+    retry_group_with_dependents,
     set_group_limit,
     set_group_priority,
 )
@@ -104,7 +104,7 @@ class FilterActions(AlertSubjects):
         return True
 
     def ask_how_to_retry_group(self, group: GroupEntry) -> None:
-        """Ask whether the failed tasks of a group run with other requests or with dependants."""
+        """Ask whether the failed tasks of a group run with other requests or with dependents."""
         if self.deck.refuse_changes():
             return
 
@@ -112,7 +112,7 @@ class FilterActions(AlertSubjects):
             if key == "f":
                 self.act_on_groups("retry", [group])
             elif key == "d":
-                self.deck.requests.send([retry_group_with_dependants(group)])
+                self.deck.requests.send([retry_group_with_dependents(group)])
             elif key:
                 from app.tui.screens.tasks.retry_form import RetryGroupScreen
 

@@ -78,7 +78,7 @@ class TaskActions(FilterActions, Screen[None]):
         Binding(
             "R",
             "edit_again",
-            "Retry with other requests or dependants, or edit",
+            "Retry with other requests or dependents, or edit",
             id="task.edit-again",
         ),
         Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit"),
@@ -391,7 +391,7 @@ class TaskActions(FilterActions, Screen[None]):
         self._fill_form(rows[0])
 
     def _ask_how_to_retry(self) -> None:
-        """Ask whether ended tasks run with other requests, dependants, or as a new task."""
+        """Ask whether ended tasks run with other requests, dependents, or as a new task."""
         rows: list[EndedEntry] = []
 
         def make() -> Question:
@@ -404,7 +404,7 @@ class TaskActions(FilterActions, Screen[None]):
             if key == "e":
                 self._fill_form(rows[0])
             elif key == "d":
-                self._perform(lambda: [action_tasks.retry_with_dependants(rows)])
+                self._perform(lambda: [action_tasks.retry_with_dependents(rows)])
                 self._note_retries(rows)
             else:
                 self._open_retry_form(rows)

@@ -114,7 +114,7 @@ async def test_a_cancel_of_many_reads_few_columns_by_few_statements(
     assert not any("parameters" in sql or "tags" in sql for sql in read)
 
 
-async def test_a_cancel_preview_lists_waiting_dependants_outside_the_selection(call: Call):
+async def test_a_cancel_preview_lists_waiting_dependents_outside_the_selection(call: Call):
     await submit_task(call, name="parent")
     await submit_task(call, name="needs success", after=[1])
     await submit_task(call, name="needs an end", after_any=[1])
@@ -392,7 +392,7 @@ async def test_a_task_whose_children_are_being_updated_is_not_retried_yet(call: 
         await call.db.write(transitions.continue_propagation)
     done = await retry.retry(call, ids=["parent"])
 
-    said = "#1 has just ended, and its many dependants are still being updated."
+    said = "#1 has just ended, and its many dependents are still being updated."
     assert list_refusals(refused) == [(1, 4, f"{said} In a few seconds: taskdeck retry 1")]
     assert [row["status"] for row in done["done"]] == ["queued"]
 

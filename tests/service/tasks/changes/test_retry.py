@@ -26,7 +26,7 @@ async def read_statuses(call: Call) -> list[str]:
     return [row.status for row in rows]
 
 
-async def test_dependants_run_again_in_order(call: Call, worker):
+async def test_dependents_run_again_in_order(call: Call, worker):
     await submit_diamond(call)
     await worker.run(1, 1)
     assert await read_statuses(call) == ["failed", *["cancelled"] * 3, "queued"]
@@ -52,7 +52,7 @@ async def test_a_branch_for_failures_waits_again_when_its_parent_does(call: Call
     ]
 
 
-async def test_dependants_can_follow_a_task_that_was_retried_alone(call: Call, worker):
+async def test_dependents_can_follow_a_task_that_was_retried_alone(call: Call, worker):
     await submit_diamond(call)
     await worker.run(1, 1)
     await retry.retry(call, ids=[1])
@@ -96,7 +96,7 @@ async def test_a_task_runs_again_with_other_named_resources(call: Call, worker):
 
 
 @pytest.mark.parametrize("ids", [[1], ["g1"]])
-async def test_dependants_can_follow_a_task_that_succeeded_meanwhile(call: Call, worker, ids):
+async def test_dependents_can_follow_a_task_that_succeeded_meanwhile(call: Call, worker, ids):
     tasks = [{"argv": ["x"], "name": "a"}, {"argv": ["x"], "name": "b", "after": ["a"]}]
     await submit.submit(call, tasks=tasks, env={}, group={"argv": ["x"]})
     await worker.run(1, 1)
@@ -112,7 +112,7 @@ async def test_dependants_can_follow_a_task_that_succeeded_meanwhile(call: Call,
     assert done["notes"] == said and done["refused"] == []
 
 
-async def test_a_dependant_of_another_failed_task_stays_cancelled(call: Call, worker):
+async def test_a_dependent_of_another_failed_task_stays_cancelled(call: Call, worker):
     for parents in ([], [], [1, 2], [3]):
         await submit_task(call, after=parents)
     await worker.run(1, 1)
@@ -126,7 +126,7 @@ async def test_a_dependant_of_another_failed_task_stays_cancelled(call: Call, wo
     ]
 
 
-async def test_a_task_cancelled_by_a_user_is_no_dependant(call: Call, worker):
+async def test_a_task_cancelled_by_a_user_is_no_dependent(call: Call, worker):
     await submit_diamond(call)
     await actions.cancel(call, ids=[3])
     await worker.run(1, 1)
@@ -137,7 +137,7 @@ async def test_a_task_cancelled_by_a_user_is_no_dependant(call: Call, worker):
     assert await read_statuses(call) == ["queued", "blocked", "cancelled", "cancelled", "queued"]
 
 
-async def test_many_dependants_of_a_selection_take_several_transactions(
+async def test_many_dependents_of_a_selection_take_several_transactions(
     call: Call, worker, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(apply, "MAX_UNRESOLVED", 1)

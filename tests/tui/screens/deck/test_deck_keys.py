@@ -350,7 +350,7 @@ async def test_cancelling_a_task_with_dependents_names_them_and_asks():
         assert "cancel" not in deck.recording.verbs()
         shown = "\n".join(read_screen_lines(deck.app))
         assert "1 task depends on it and is cancelled too: 1064 upload" in shown
-        assert "u restores the cancelled tasks and their dependants." in shown
+        assert "u restores the cancelled tasks and their dependents." in shown
         await deck.answer("y")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)], "waiting": True}]
 

@@ -42,7 +42,7 @@ async def test_shift_r_retries_an_ended_task_with_other_requests(tmp_path: Path)
         await until(app, pilot, "#1048 is being retried already")
 
 
-async def test_shift_r_brings_back_the_dependants_of_a_task(tmp_path: Path):
+async def test_shift_r_brings_back_the_dependents_of_a_task(tmp_path: Path):
     async with open_groups(tmp_path) as (app, pilot, runtime):
         runtime.table["show"] = SHOWN
         app.open_task(UUID.format(1048))
@@ -77,7 +77,7 @@ async def test_shift_r_on_a_group_retries_what_failed_with_requests(tmp_path: Pa
 def test_a_retry_sends_named_resources_that_are_gone_as_zero():
     row = EndedEntry(UUID.format(7), 7, "a", "gpu", "failed", 10.0, "exit 1")
     stored = {"resources": {"gpu": 2, "tape": 1}, "cpu": 1.0, "memory": 0.0, "timeout": None}
-    sheet = EditSheet(RETRY, (stored,), {"resources": "gpu=1", "dependants": "yes"})
+    sheet = EditSheet(RETRY, (stored,), {"resources": "gpu=1", "dependents": "yes"})
     args = retry_ended([row], sheet).args
     assert args["fields"] == {"resources": {"gpu": 1, "tape": 0}} and args["with_dependents"]
     assert list_command(["7"], sheet)[-1] == "--with-dependents"
