@@ -44,7 +44,7 @@ COVERING_TESTS = {
     "tests/service/definitions/test_queues.py": "service/tasks/places"
     " db/queries/scheduling/resources",
     "tests/service/tasks/changes/test_send.py": "service/companions",
-    "tests/service/tasks/changes/test_retry.py": "service/tasks/changes/requests",
+    "tests/service/tasks/changes/test_retry.py": "service/tasks/changes/new_values",
     "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
     " db/queries/scheduling/limits",
     "tests/service/definitions/test_bookings.py": "db/queries/scheduling/bookings",

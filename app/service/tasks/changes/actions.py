@@ -21,7 +21,7 @@ from app.errors import Conflict, Usage
 from app.service import notifications
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.changes import requests, setting_checks, work
+from app.service.tasks.changes import new_values, setting_checks, work
 from app.service.tasks.changes.apply import (
     RECORDED_FIELDS,
     Ids,
@@ -504,7 +504,7 @@ def _make_limit_check(
 
     def may(row: AnyTask) -> None:
         check(row)
-        bounds.refuse_excess(row, requests.join_resources(row, values))
+        bounds.refuse_excess(row, new_values.join_resources(row, values))
 
     return may
 
@@ -558,7 +558,7 @@ def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) 
 def _write_settings(
     c: Connection, rows: Sequence[AnyTask], values: dict[str, Any], notice: Mapping[str, str]
 ) -> None:
-    requests.write_values(c, rows, values)
+    new_values.write_values(c, rows, values)
     if notice:
         task_fields.update_column(c, "notify", [_make_notice(row, notice) for row in rows])
 
@@ -591,7 +591,7 @@ def make_settable_check(
         setting_checks.refuse_oom_limit(row, values)
         if row.uuid in begun:
             setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
-        setting_checks.refuse_misfit(places, row, requests.join_resources(row, values))
+        setting_checks.refuse_misfit(places, row, new_values.join_resources(row, values))
 
     return may
 

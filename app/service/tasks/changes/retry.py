@@ -16,7 +16,7 @@ from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.changes import requests, setting_checks
+from app.service.tasks.changes import new_values, setting_checks
 from app.service.tasks.changes.apply import (
     Ids,
     Select,
@@ -157,13 +157,13 @@ class NewRequests:
     def check(self, row: AnyTask) -> None:
         """Raise Problem if the pool of a task can never hold the request."""
         setting_checks.refuse_early_signal(row, self._values)
-        joined = requests.join_resources(row, self._values)
+        joined = new_values.join_resources(row, self._values)
         setting_checks.refuse_misfit(self._places, row, joined)
         self.bounds.refuse_excess(row, joined)
 
     def write(self, c: Connection, rows: Sequence[AnyTask]) -> None:
         """Store what changes of these tasks."""
-        requests.write_values(c, rows, self._values)
+        new_values.write_values(c, rows, self._values)
 
 
 def _describe_leader(row: AnyTask, again: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""New values of tasks, of which named resources join those that are stored."""
+"""New values of tasks. New named resources are added to those that a task has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from db.queries.tasks import task_fields
 
 
 def join_resources(row: AnyTask, values: dict[str, Any]) -> dict[str, Any]:
-    """Return new values with the named resources of a task as stored; others of them stay."""
+    """Return new values as stored: the named resources of the task, changed by the new ones."""
     if "resources" not in values:
         return values
     joined = {**parse_named(row.resources), **values["resources"]}
