@@ -75,7 +75,7 @@ UNKNOWN_CACHE_SECONDS = 2.0
 Enough runs may soon exist, and other screens would then disagree.
 """
 MIN_KEPT = 1000
-"""Queued tasks of a queue from which on a round keeps those that no limit stops."""
+"""Number of queued tasks of a queue from which rounds keep its line."""
 MAX_NAMES = 4096
 """Names of tasks for which the answers are kept."""
 FORECAST_CACHE_SECONDS = 2.0

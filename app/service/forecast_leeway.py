@@ -23,7 +23,7 @@ CACHE_SECONDS = 30.0
 
 
 def choose_evenly(found: Sequence[T], most: int) -> list[T]:
-    """Return at most so many of these, spread evenly."""
+    """Return at most `most` of the items found, spread evenly."""
     if len(found) <= most:
         return list(found)
     return [found[i * len(found) // most] for i in range(max(0, most))]

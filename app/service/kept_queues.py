@@ -1,8 +1,7 @@
-"""Queues of the last views of a dispatcher, with all that they were made of.
+"""Cache of queues between dispatch rounds.
 
-Of many queues, a round changes one or two. The others are made of equal rows, so their tasks need
-not be made again. Comparing the rows of a queue takes a tenth of that time, and needs no notice of
-what changed.
+Of many queues, a round changes one or two. A queue is kept while its rows stay equal. Comparing
+rows takes a tenth of the time to make the tasks of a queue again.
 """
 
 from __future__ import annotations

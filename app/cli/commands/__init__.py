@@ -1,1 +1,1 @@
-"""The commands, one module each, named as typed; those of the runtime stand beside the folders."""
+"""Commands, most of them in a folder for their section of `taskdeck help`."""

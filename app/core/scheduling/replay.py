@@ -135,7 +135,7 @@ class TraceReplay:
         return True
 
     def _age_oldest(self) -> None:
-        """Let the job that has waited longest go first if it is old, unless such a one runs."""
+        """Let the job that has waited longest go first if it is old, unless an old job runs."""
         ageing = self.options.ageing
         while ageing and self._oldest in self.starts:
             self._oldest += 1

@@ -1,7 +1,7 @@
 """Lines of queued tasks without those that limits stop, kept between rounds.
 
 A limited array may have 100,000 queued tasks that are stopped, and finding the few others passes
-all of their rows: 30 ms. So the writer keeps the others. Triggers of its connection tell it which
+all of their rows: 30 ms. So the writer keeps the others. Triggers of its connection note which
 rows enter, leave or change, and a line reads only these again.
 
 A kept line holds for these reasons. Only the writer's connection writes; a commit of any other one
@@ -108,10 +108,10 @@ class KeptLines:
         self._transaction = transaction
         self._epoch += 1
         driver = c.connection.dbapi_connection
-        is_deaf = driver is not self._driver or self._read_state(c) != self._state
+        is_unwatched = driver is not self._driver or self._read_state(c) != self._state
         # Earlier changes of this transaction are not known, so it may keep nothing.
-        self._misses_changes = is_deaf or len(self._changed) > MAX_CHANGES
-        if is_deaf:
+        self._misses_changes = is_unwatched or len(self._changed) > MAX_CHANGES
+        if is_unwatched:
             self._watch(c, driver)
         elif self._misses_changes:
             self._forget()

@@ -45,7 +45,7 @@ def merge_messages(c: Connection) -> None:
 
 
 def merge_pending_parents(c: Connection) -> None:
-    """Keep the tasks with children that the runtime has to update: new ones may be among them."""
+    """Keep the tasks with children that the runtime has to update, new tasks among them."""
     copy_rows(c, "counters", f"o.name LIKE '{pending_parents.FOLDER}%'")
     pending_parents.start_again(c)
 
