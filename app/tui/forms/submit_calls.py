@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 DISK_FULL = "disk-full"
 """Error code of a full disk."""
-SHELL_HINT = "Add: -p "
-"""Start of hints that refer to the command line; the form has fields instead."""
+SHELL_HINTS = ("Add: -p ", "Give one: --", "Raise its max: --")
+"""Starts of hints that refer to the command line; the form has fields instead."""
 
 
 def read_queues_and_channels(client: Client) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -84,7 +84,7 @@ def _format_problem(problem: Problem, home: str) -> str:
     The open form shows that nothing was submitted.
     """
     if problem.code != DISK_FULL:
-        hint = "" if problem.hint.startswith(SHELL_HINT) else problem.hint
+        hint = "" if problem.hint.startswith(SHELL_HINTS) else problem.hint
         return f"{problem.message.replace(NOT_SUBMITTED, '').strip()} {hint}".strip()
     return (
         f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then"

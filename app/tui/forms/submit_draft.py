@@ -16,6 +16,8 @@ from datetime import datetime
 from typing import Any
 
 from app.core.dependency_kinds import AFTER_FIELDS
+from app.core.early_signal import parse_early_signal
+from app.core.oom_retry import parse_oom_retry
 from app.core.schema.form_fields import FieldPath
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -33,6 +35,8 @@ FIELDS = (
     "timeout",
     "retries",
     "retry_delay",
+    "signal",
+    "retry_on_oom",
     "after",
     "at",
     "notify",
@@ -124,14 +128,13 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
             name: task[name]
             for name, usual in _HIDDEN_FIELDS
             if task.get(name) not in (None, usual)
-        }
-        | ({"signal": task["early_signal"]} if task.get("early_signal") else {}),
+        },
     )
 
 
 _HIDDEN_FIELDS: tuple[tuple[str, Any], ...] = (
     ("tags", {}), ("grace", 5.0), ("log_limit", None), ("output", None), ("stdin", False),
-    ("split", False), ("error", None), ("retry_on_oom", None),
+    ("split", False), ("error", None),
 )  # fmt: skip
 """Task fields missing in the form, with their defaults."""
 
@@ -220,6 +223,8 @@ _PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ("timeout", "Timeout", units.parse_positive_duration),
     ("retries", "Retries", lambda text: units.parse_int(text, 0, 10_000)),
     ("retry_delay", "every", units.parse_duration),
+    ("signal", "Signal", parse_early_signal),
+    ("retry_on_oom", "On OOM", parse_oom_retry),
 )
 
 

@@ -115,18 +115,20 @@ def test_a_task_is_converted_to_typed_texts() -> None:
             grace=9.0,
             retry_delay=300.0,
             early_signal="USR1@5m",
+            retry_on_oom="1.5,max=64G",
             output="a.log",
         )
     )
 
     assert (draft.kind, draft.command) == ("command", "python train.py --lr 0.01 --seed 8")
+    assert draft.values["signal"] == "USR1@5m" and "retry_on_oom" not in draft.other_options
     assert build_spec(draft) == {
         "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08",
         "queue": "gpu",
         "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1",
         "retry_delay": "300",
         "cwd": "/home/ann/sweep", "tags": {"env": "prod"}, "grace": 9.0,
-        "signal": "USR1@5m", "output": "a.log",
+        "signal": "USR1@5m", "retry_on_oom": "1.5,max=64G", "output": "a.log",
     }  # fmt: skip
 
 
@@ -147,7 +149,8 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     draft = make_command_draft("true 'x", cwd=str(tmp_path / "meda"), priority="high", cpu="-1",
     memory="lots", timeout="5x",
-                    retries="1.5", at="someday", name="a/b")  # fmt: skip
+                    retries="1.5", signal="KILL@5m", retry_on_oom="0.5",
+                    at="someday", name="a/b")  # fmt: skip
     faulty = find_faults(draft, "/", NOW)
     found = list(faulty.values())
 
@@ -160,6 +163,8 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
         "memory",
         "timeout",
         "retries",
+        "signal",
+        "retry_on_oom",
         "at",
     ]
     assert build_spec(drop_fields(draft, faulty)) == {"argv": ["true"]}
@@ -172,6 +177,8 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
         "Memory",
         "Timeout",
         "Retries",
+        "Signal",
+        "On",
         "Start",
     ]
 

@@ -26,6 +26,8 @@ from app.tui.forms.submit_draft import KINDS, SubmitDraft
 
 FIRST_FIELDS = {"command": "#command", "shell": "#script", "template": "#template"}
 """First field to fill in, by kind of task."""
+DEFAULT_HINTS = {"signal": "USR1@5m, early", "retry_on_oom": "1.5,max=64G"}
+"""Hints of fields whose template gives no value."""
 _KIND_LABELS = ("a command", "shell text", "a template")
 _CHANGES = (Choice.Changed, Input.Changed, DropDown.Changed, TextArea.Changed, CheckBox.Changed)
 _ENTRIES = (
@@ -38,6 +40,8 @@ _ENTRIES = (
     "timeout",
     "retries",
     "retry_delay",
+    "signal",
+    "retry_on_oom",
     "after",
     "at",
 )
@@ -79,6 +83,17 @@ def build_fields() -> Iterable[Widget]:
         _make_small_field("Timeout", "timeout", "empty: no limit"),
         ("Retries", "retries"),
         ("every", "retry_delay"),
+    )
+    yield Horizontal(
+        Field("Signal", make_form_entry("signal"), DEFAULT_HINTS["signal"], size=8, fixed=True),
+        Field(
+            "On OOM",
+            make_form_entry("retry_on_oom"),
+            DEFAULT_HINTS["retry_on_oom"],
+            size=11,
+            column=0,
+        ),
+        classes="beside pair",
     )
     yield Field("After", make_form_entry("after"), "#4, any:5, failure:6, start:7", size=30)
     yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)

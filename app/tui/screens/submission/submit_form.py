@@ -55,7 +55,13 @@ from app.tui.forms.submit_draft import (
 from app.tui.key_queue import KeyQueueScreen
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.copy_command import CommandCopy
-from app.tui.screens.submission.fields import FIRST_FIELDS, build_fields, fill_fields, read_fields
+from app.tui.screens.submission.fields import (
+    DEFAULT_HINTS,
+    FIRST_FIELDS,
+    build_fields,
+    fill_fields,
+    read_fields,
+)
 from app.tui.screens.submission.kept_drafts import KeptDrafts
 from app.tui.screens.submission.texts import (
     INVITATIONS,
@@ -524,6 +530,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             "#timeout",
             "empty: no limit" if limit is None else f"empty: {units.format_duration(limit)}",
         )
+        for name, hint in DEFAULT_HINTS.items():
+            usual = self._defaults.get(name)
+            self._show_hint(f"#{name}", f"empty: {usual}" if usual else hint)
 
     def _show_resources(self) -> None:
         """Show what is free of named resources; hide the field if no pool has any."""

@@ -50,6 +50,8 @@ def describe_template(look: Look, row: Mapping[str, Any], is_named: bool) -> str
         facts.append(resources)
     if row.get("timeout") is not None:
         facts.append(f"limit {units.format_duration(row['timeout'])}")
+    facts += [f"signal {row['signal']}"] if row.get("signal") else []
+    facts += [f"on oom {row['retry_on_oom']}"] if row.get("retry_on_oom") else []
     if told := describe_default_notice(row.get("notify"), row.get("notify_on")):
         facts.append(f"tells {told}")
     name = f"{row['name']}: " if is_named else ""

@@ -309,6 +309,17 @@ async def test_one_click_selects_in_a_drop_down_list() -> None:
         assert app.screen.query_one("#queue", DropDown).value == "media"
 
 
+async def test_signal_and_retry_after_a_kill_for_memory_follow_the_retries() -> None:
+    app = make_deck(make_form_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
+        app.screen.set_focus(app.screen.query_one("#timeout"))
+        await pilot.press("2", "h", "tab", "tab", "tab", *"USR1", "tab", "2")
+        words = "taskdeck submit -t 2h --signal USR1 --retry-on-oom 2 -- true"
+        await wait_until(pilot, lambda: is_shown(app, words))
+
+
 async def test_letters_and_tab_select_in_an_open_list_and_go_on() -> None:
     app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -444,7 +455,8 @@ async def test_an_answer_about_an_older_draft_is_ignored(monkeypatch: pytest.Mon
 
 
 async def test_empty_fields_show_the_defaults_of_the_template() -> None:
-    app = make_deck(make_form_runtime())
+    usual = ENCODE_TEMPLATE | {"signal": "USR1@5m", "retry_on_oom": "2,max=64G"}
+    app = make_deck(make_form_runtime(template_ls=[usual]))
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
         await wait_until(
@@ -460,16 +472,17 @@ async def test_empty_fields_show_the_defaults_of_the_template() -> None:
             lambda: is_shown(app, "empty: 1h") and is_shown(app, "not set: media, as the template"),
         )
         assert not is_shown(app, "no limit")
+        assert is_shown(app, "empty: USR1@5m") and is_shown(app, "empty: 2,max=64G")
 
 
 async def test_the_form_shows_no_advice_for_the_shell() -> None:
-    refusal = Usage("encode needs input.", "Add: -p input=PATH")
+    refusal = Usage("signal USR1@5m comes before the timeout.", "Give one: --timeout 2h")
     app = make_deck(make_form_runtime(submit=refusal))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.press("x")
-        await wait_until(pilot, lambda: is_shown(app, "encode needs input."))
-        assert not is_shown(app, "Add:")
+        await wait_until(pilot, lambda: is_shown(app, "USR1@5m comes before the timeout."))
+        assert not is_shown(app, "Give one")
 
 
 async def test_a_queue_is_selected_from_the_list() -> None:
