@@ -120,7 +120,9 @@ class ProgressCell(NamedTuple):
 
     def draw(self, look: Look, cells: int) -> str:
         group = self.group
-        size = BAR_CELLS if cells >= WIDE_CELLS else BAR_CELLS // 2
+        size = (
+            BAR_CELLS if cells >= (self.wanted if self.hidden else WIDE_CELLS) else BAR_CELLS // 2
+        )
         bar = "" if look.plain else look.draw_bar(group.ended, group.total, size) + " "
         text = f"{bar}{group.ended:,}/{group.total:,}"
         parts = [look.adapt_text(part) for part in list_outcomes(group, self.hidden)]
@@ -132,19 +134,25 @@ class ProgressCell(NamedTuple):
 
 
 def choose_parts(parts: Sequence[str], room: int) -> list[str]:
-    """Return the parts for which there is room; without it the waiting tasks go first."""
+    """Return the parts for which there is room; what the row needs least goes first."""
     shown = list[str]()
-    for part in sorted(parts, key=lambda part: part.endswith(" wait")):
+    for part in sorted(parts, key=_rank_part):
         if 2 + measure_width(part) <= room:
             room -= 2 + measure_width(part)
             shown.append(part)
     return [part for part in parts if part in shown]
 
 
+def _rank_part(part: str) -> int:
+    """Return 0 for a part that stays longest; the number of waiting tasks goes first."""
+    ranked = (" more: ", "/min", "/h", " wait")
+    return next((rank for rank, sign in enumerate(ranked, 1) if sign in part), 0)
+
+
 def list_outcomes(group: GroupEntry, hidden: int = 0) -> list[str]:
     """Return what is known about the tasks of a group."""
     return [
-        *([f"{hidden:,} more: enter"] if hidden else []),
+        *([f"{hidden:,} more: ↵"] if hidden else []),
         *([f"{group.failed:,} failed"] if group.failed else []),
         *([f"{group.running:,} run"] if group.running else []),
         *([f"{group.waiting:,} wait"] if group.waiting else []),

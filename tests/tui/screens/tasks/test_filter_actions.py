@@ -54,9 +54,9 @@ async def test_a_group_is_one_row_with_its_outcomes(tmp_path: Path):
 
 
 async def test_m_unfolds_a_group_in_its_place_and_folds_it_again(tmp_path: Path):
-    async with open_groups(tmp_path) as (app, pilot, _):
+    async with open_groups(tmp_path, (80, 24)) as (app, pilot, _):
         post_keys(app, "m")
-        await until(app, pilot, "▾ train", "1100 ✗   [1] lr=0.1 bs=32", "92 more: enter")
+        await until(app, pilot, "▾ train", "1100 ✗   [1] lr=0.1 bs=32", "92 more: ↵", "~42m left")
         post_keys(app, "j", "j", "m")
         await until(app, pilot, "▸ train")
         assert app.screen.query_one(PagedTable).cursor == "group:12"
