@@ -184,6 +184,7 @@ def _list_group_hints(group: GroupEntry) -> list[KeyHint]:
     active, waiting = group.running + group.waiting, group.waiting
     return [
         KeyHint("↵", "open", "enter", 1),
+        *([KeyHint("l", "log", "l", 6)] if group.running or group.ended else []),
         *([KeyHint("x", f"cancel {active:,}", "x", 2)] if active else []),
         *([KeyHint("p", f"{hold} {waiting:,}", "p", 7)] if waiting else []),
         *([KeyHint("r", f"retry {group.failed:,} failed", "r", 5)] if group.failed else []),
