@@ -39,6 +39,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/tasks/inspection/test_flow.py": "db/queries/tasks/flows",
+    "tests/db/queries/scheduling/test_first_lines.py": "db/queries/scheduling/task_watch",
     "tests/service/test_start_forecasts.py": "service/forecast_leeway"
     " db/queries/scheduling/start_forecasts",
     "tests/service/definitions/test_queues.py": "service/tasks/places"

@@ -41,7 +41,7 @@ from app.service.ageing import AgeingWatch
 from app.service.forecast_leeway import LeewayCache
 from app.service.kept_queues import KeptQueues
 from app.service.limit_view import TagBounds
-from app.service.queue_order import WindowSize
+from app.service.queue_order import KeptOrder, WindowSize
 from app.service.tasks.inspection.similar_runs import mask_digits
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.submission import bulk
@@ -94,6 +94,7 @@ class RunTimeCache:
         self._forecasts: dict[tuple[str, ...], _CachedForecast] = {}
         self.ageing = AgeingWatch()
         self.queues = KeptQueues()
+        self.order = KeptOrder()
         self._leeway = LeewayCache()
         self.kept_lines = KeptLines()
 
@@ -140,6 +141,18 @@ class RunTimeCache:
             else self._get_of_template(c, row.template)
             for row in rows
         ]
+
+    def get_state(self) -> object | None:
+        """Return an object that stays the same while the run times of commands do.
+
+        Return None if the run times must be read again.
+        """
+        known, age = self._commands.known, timestamps.utcnow().timestamp() - self._commands.read_at
+        is_known = len(known) < MAX_NAMES and None not in known.values()
+        holds = (
+            CACHE_SECONDS if age >= UNKNOWN_CACHE_SECONDS and is_known else UNKNOWN_CACHE_SECONDS
+        )
+        return self._commands if 0 <= age < holds else None
 
     def get_usual_of_run(
         self, c: Connection, template: str | None, name: str, elapsed: float
@@ -296,6 +309,8 @@ def _read_without_tasks(
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
     loads = _measure_loads(rows, pools, runs, now.timestamp())
+    if not closed:
+        cache.order.lines.choose(c, len(loads.nonempty))
     aged = cache.ageing.find_first(c, pool_rows, loads.nonempty, runs, now.timestamp())
     pool_of = {row.name: row.pool for row, _ in rows}
     make_budget = partial(_make_budget, limits, bookings, pools, shared, active, pool_of)
@@ -375,8 +390,9 @@ class _QueueReader(NamedTuple):
                 most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
                 windows[row.name] = WindowSize(self.policies[row.pool], size, most)
         self._read_lines(windows)
+        state = self.cache.get_state() if SHORTEST in self.policies.values() else None
         return tuple(
-            self._read(row, total, depths[row.name], windows[row.name])
+            self._read(row, total, depths[row.name], windows[row.name], state)
             if row.name in windows
             else _build_queue(row, (), total, 0, self.loads.windows[row.name], depths[row.name])
             for row, total in self.rows
@@ -387,15 +403,17 @@ class _QueueReader(NamedTuple):
         missing = {n: size for n, size in windows.items() if (n, size) not in self.lines}
         if not missing:
             return
-        found = queue_order.map_first(self.c, self.cache, missing)
+        found = self.cache.order.map_first(self.c, self.cache, missing)
         self.lines.update({(n, missing[n]): line for n, line in found.items()})
         if self.bounds:
             uuids = [one.uuid for line in found.values() for one in line]
             unknown = [uuid for uuid in uuids if uuid not in self.subjects]
             self.subjects.update(limit_view.map_subjects(self.c, self.bounds, unknown))
 
-    def _read(self, row: QueueRow, total: int, depth: int, window: WindowSize) -> QueueView:
-        """Return a queue with its first queued tasks."""
+    def _read(
+        self, row: QueueRow, total: int, depth: int, window: WindowSize, state: object
+    ) -> QueueView:
+        """Return a queue with its first queued tasks; `state` is that of the run times."""
         c, policy, size = self.c, window.policy, window.limit
         line, subjects = self.lines[row.name, window], self.subjects
         first = self.aged.get(row.name) if line else None
@@ -425,7 +443,7 @@ class _QueueReader(NamedTuple):
                 row, total, depth, policy, windows, at, held_back, first, line,
                 [self.cache.get_usual(c, one.template) for one in line if one.template],
                 self.bounds and [subjects.get(one.uuid) for one in line],
-                policy == SHORTEST and self.cache.list_past(c, line),
+                policy == SHORTEST and (state or self.cache.list_past(c, line)),
             )  # fmt: skip
             queue = self.cache.queues.get(row.name, self.ahead > 0, inputs, make)
         if self.bounds and self.ahead and at == size and self._can_start(row):

@@ -11,6 +11,7 @@ from db import timestamps
 from db.engine import Connection
 from db.queries import reads
 from db.queries.scheduling import age_order, dispatch
+from db.queries.scheduling.first_lines import FirstLines, LineSize
 
 LOOKAHEAD = 500
 """Oldest tasks of a pool of which the policy `shortest` compares the expected times.
@@ -18,6 +19,8 @@ LOOKAHEAD = 500
 Run times are learned while tasks wait, so no stored order would hold. The waiting queues of a pool
 share this number.
 """
+MAX_KEPT = 2000
+"""Maximum number of lines of which the order is kept; a full cache is cleared as a whole."""
 
 
 class PastRuns(Protocol):
@@ -25,6 +28,10 @@ class PastRuns(Protocol):
 
     def get_past(self, c: Connection, template: str | None, name: str) -> PastRunTimes | None:
         """Return the run times of similar tasks, or None."""
+        ...
+
+    def get_state(self) -> object | None:
+        """Return an object that stays the same while the run times of commands do, or None."""
         ...
 
     def list_past(self, c: Connection, rows: Sequence[Any]) -> Sequence[PastRunTimes | None]:
@@ -76,27 +83,47 @@ class WindowSize(NamedTuple):
     most: int
 
 
-def map_first(
-    c: Connection, past: PastRuns, windows: Mapping[str, WindowSize]
-) -> dict[str, Sequence[Any]]:
-    """Return {queue: its first queued tasks as `list_first`}, with few statements."""
-    if len(windows) == 1:
-        ((name, size),) = windows.items()
-        return {name: list_first(c, past, name, *size)}
-    by_priority = {n: size.limit for n, size in windows.items() if size.policy == PRIORITY}
-    by_age = {
-        n: size.limit if size.policy == FIFO else size.most
-        for n, size in windows.items()
-        if size.policy != PRIORITY
-    }
-    found: dict[str, Sequence[Any]] = {
-        **(dispatch.map_queued(c, by_priority) if by_priority else {}),
-        **(age_order.map_queued(c, by_age) if by_age else {}),
-    }
-    for name, (policy, limit, _) in windows.items():
-        if policy not in (PRIORITY, FIFO):
-            found[name] = _sort_by_rank(c, past, found[name])[:limit]
-    return found
+class KeptOrder:
+    """Lines of many queues, and their order by expected times, kept between rounds."""
+
+    def __init__(self) -> None:
+        self.lines = FirstLines()
+        self._sorted: dict[tuple[str, int], tuple[Sequence[Any], object, Sequence[Any]]] = {}
+
+    def map_first(
+        self, c: Connection, past: PastRuns, windows: Mapping[str, WindowSize]
+    ) -> dict[str, Sequence[Any]]:
+        """Return {queue: its first queued tasks as `list_first`}, with few statements."""
+        if len(windows) == 1:
+            ((name, size),) = windows.items()
+            return {name: list_first(c, past, name, *size)}
+        found = self.lines.map_lines(
+            c,
+            {
+                name: LineSize(policy == PRIORITY, most if policy == SHORTEST else limit)
+                for name, (policy, limit, most) in windows.items()
+            },
+        )
+        state = past.get_state()
+        for name, (policy, limit, _) in windows.items():
+            if policy == SHORTEST:
+                found[name] = self._sort(c, past, state, name, found[name], limit)
+        return found
+
+    def _sort(
+        self, c: Connection, past: PastRuns, state: object, name: str, rows: Sequence[Any],
+        limit: int,
+    ) -> Sequence[Any]:  # fmt: skip
+        """Return the first tasks by expected times, kept for the same rows and run times."""
+        kept = self._sorted.get((name, limit))
+        if kept is not None and kept[0] is rows and kept[1] is state is not None:
+            return kept[2]
+        line = _sort_by_rank(c, past, rows)[:limit]
+        if len(self._sorted) >= MAX_KEPT:
+            self._sorted.clear()
+        if not any(row.template for row in rows):
+            self._sorted[name, limit] = rows, state, line
+        return line
 
 
 def _list_shortest(c: Connection, past: PastRuns, queue: str, most: int) -> list[Any]:

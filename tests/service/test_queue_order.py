@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from app.service.definitions import apply, queues
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
 from app.service.undo import undo
+from db import timestamps
+from db.queries.scheduling import first_lines
 from tests.service.calls import execute_sql, submit_task
 
 
@@ -125,7 +129,7 @@ async def test_windows_of_several_queues_are_those_of_each(runtime_call: Call, p
     cache = dispatch_view.RunTimeCache()
 
     found = await runtime_call.db.write(
-        queue_order.map_first,
+        queue_order.KeptOrder().map_first,
         cache,
         {name: queue_order.WindowSize(*size) for name, size in sizes.items()},
     )
@@ -137,3 +141,37 @@ async def test_windows_of_several_queues_are_those_of_each(runtime_call: Call, p
     assert {n: [row.uuid for row in rows] for n, rows in found.items()} == {
         n: [row.uuid for row in rows] for n, rows in each.items()
     }
+
+
+async def test_a_kept_order_follows_the_run_times(
+    runtime_call: Call, worker: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(first_lines, "MIN_QUEUES", 2)
+    await queues.queue_create(runtime_call, name="q2")
+    for name, timeout in (("slow", 9), ("slow", 8), ("slow", 7)):
+        number = (await submit_task(runtime_call, name=name, timeout=timeout))["number"]
+        runid = await worker.run(number)
+        await execute_sql(
+            runtime_call, "UPDATE instances SET run_seconds = 5 WHERE runid = ?", runid
+        )
+    for queue in ("default", "q2"):
+        for name, timeout in (("slow", 60), ("new", 30), ("quick", 3)):
+            await submit_task(runtime_call, name=name, timeout=timeout, queue=queue)
+    kept, cache = queue_order.KeptOrder(), dispatch_view.RunTimeCache()
+    size = queue_order.WindowSize("shortest", 3, 3)
+
+    async def read() -> dict[str, Sequence[Any]]:
+        return await runtime_call.db.write(kept.map_first, cache, {"default": size, "q2": size})
+
+    await read()
+    await read()
+    before = await read()
+    assert [row.name for row in before["q2"]] == ["quick", "slow", "new"]
+    assert (await read())["q2"] is before["q2"]
+
+    await execute_sql(runtime_call, "UPDATE instances SET run_seconds = 50")
+    start = timestamps.utcnow()
+    monkeypatch.setattr(timestamps, "utcnow", lambda: start + timedelta(seconds=31))
+    await read()
+
+    assert [row.name for row in (await read())["q2"]] == ["quick", "new", "slow"]

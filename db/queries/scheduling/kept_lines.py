@@ -3,26 +3,20 @@
 A limited array may have 100,000 queued tasks that are stopped, and finding the few others passes
 all of their rows: 30 ms. So the writer keeps the others. Triggers of its connection note which
 rows enter, leave or change, and a line reads only these again.
-
-A kept line holds for these reasons. Only the writer's connection writes; a commit of any other one
-changes `data_version`. Each row is read again in two transactions after its change, so a rollback
-between them is seen. If a rollback removes the triggers, all lines are forgotten.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection
 
-from db import raw_sql
 from db.queries.scheduling import limits
 from db.queries.scheduling.limits import Exclusion
+from db.queries.scheduling.task_watch import TaskWatch, is_watchable
 
 MAX_ROWS = 512
 """Rows that a kept line has at most; the tasks behind the last one are unknown."""
@@ -30,16 +24,6 @@ MAX_CHANGES = 2_000
 """Changed rows after which all lines are read again."""
 MAX_AGE = 50
 """Transactions after which a line that nobody asked for is forgotten."""
-_EVENTS = {
-    "INSERT": ("NEW.status = 'queued'", "NEW"),
-    "UPDATE": ("NEW.status = 'queued' OR OLD.status = 'queued'", "NEW"),
-    "DELETE": ("OLD.status = 'queued'", "OLD"),
-}
-_STATE = (
-    "SELECT (SELECT count(*) FROM temp.sqlite_master WHERE name GLOB ?),"
-    " (SELECT data_version FROM pragma_data_version)"
-)
-_SERIALS = count()
 
 _Key = tuple[str, bool, tuple[Exclusion, ...]]
 
@@ -58,13 +42,7 @@ class KeptLines:
     """Kept lines of the writer's connection, by queue, order and exclusions."""
 
     def __init__(self) -> None:
-        self._name = f"line_{next(_SERIALS)}"
-        """Begin of the names of the triggers, and the name of the function that they call."""
-        self._driver: Any = None
-        self._state: Any = None
-        self._transaction: Any = None
-        self._epoch = 0
-        """Number of transactions that have asked for a line."""
+        self._watch = TaskWatch(self._note)
         self._misses_changes = False
         self._changed: dict[str, int] = {}
         """Epoch of the last change by uuid."""
@@ -80,7 +58,7 @@ class KeptLines:
     ) -> list[Any]:
         """Return the rows of `limits.list_queued`."""
         is_timeless = all(one.longer_than is None for one in excluded)
-        if not (is_timeless and isinstance(c.connection.dbapi_connection, sqlite3.Connection)):
+        if not (is_timeless and is_watchable(c)):
             return limits.list_queued(c, queue, by_priority, limit, excluded)
         self._begin(c)
         key = queue, by_priority, tuple(sorted(excluded, key=repr))
@@ -90,69 +68,40 @@ class KeptLines:
         most = max(limit, MAX_ROWS)
         rows = limits.list_queued(c, queue, by_priority, most, key[2])
         if not self._misses_changes:
-            self._lines[key] = _Line(rows, len(rows) < most, self._epoch - 1)
+            self._lines[key] = _Line(rows, len(rows) < most, self._watch.epoch - 1)
         return rows[:limit]
 
     def stop(self, c: Connection) -> None:
         """Forget all lines, and remove the triggers."""
-        if self._driver is not None:
-            self._drop_triggers(c)
-            self._driver = None
+        if self._watch.is_active:
+            self._watch.stop(c)
             self._forget()
 
     def _begin(self, c: Connection) -> None:
         """Prepare for a transaction: forget lines that may no longer hold."""
-        transaction = c.get_transaction()
-        if transaction is self._transaction and len(self._changed) <= MAX_CHANGES:
+        is_new, has_many = self._watch.begin(c), len(self._changed) > MAX_CHANGES
+        if not (is_new or has_many):
             return
-        self._transaction = transaction
-        self._epoch += 1
-        driver = c.connection.dbapi_connection
-        is_unwatched = driver is not self._driver or self._read_state(c) != self._state
-        # Earlier changes of this transaction are not known, so it may keep nothing.
-        self._misses_changes = is_unwatched or len(self._changed) > MAX_CHANGES
-        if is_unwatched:
-            self._watch(c, driver)
-        elif self._misses_changes:
+        self._misses_changes = self._watch.misses_changes or has_many
+        if self._misses_changes:
             self._forget()
-        oldest = self._epoch - MAX_AGE
+        oldest = self._watch.epoch - MAX_AGE
         self._lines = {key: one for key, one in self._lines.items() if one.epoch >= oldest}
         if len(self._changed) > MAX_CHANGES // 2:
             self._changed = {u: epoch for u, epoch in self._changed.items() if epoch >= oldest}
-
-    def _watch(self, c: Connection, driver: Any) -> None:
-        """Create the triggers, and forget all lines."""
-        self._forget()
-        self._drop_triggers(c)
-        driver.create_function(self._name, 1, self._note)
-        for event, (holds, row) in _EVENTS.items():
-            create = (
-                f"CREATE TEMP TRIGGER {self._name}_{event} AFTER {event} ON main.tasks"
-                f" WHEN {holds} BEGIN SELECT {self._name}({row}.uuid); END"
-            )
-            raw_sql.execute_statement(c, create)
-        self._driver, self._state = driver, self._read_state(c)
-
-    def _drop_triggers(self, c: Connection) -> None:
-        for event in _EVENTS:
-            raw_sql.execute_statement(c, f"DROP TRIGGER IF EXISTS temp.{self._name}_{event}")
-
-    def _read_state(self, c: Connection) -> Any:
-        """Return the number of triggers, and what a commit of another connection changes."""
-        return next(iter(raw_sql.fetch_tuples(c, _STATE, (f"{self._name}_*",))))
 
     def _forget(self) -> None:
         self._lines.clear()
         self._changed.clear()
 
-    def _note(self, uuid: str) -> None:
+    def _note(self, uuid: str, before: str, after: str) -> None:
         if len(self._changed) <= MAX_CHANGES:
-            self._changed[uuid] = self._epoch
+            self._changed[uuid] = self._watch.epoch
 
     def _update(self, c: Connection, key: _Key, line: _Line, limit: int) -> bool:
         """Read the changed rows of a line again; return False if too few rows are known."""
         changed = {uuid for uuid, epoch in self._changed.items() if epoch >= line.epoch}
-        line.epoch = self._epoch - 1
+        line.epoch = self._watch.epoch - 1
         if changed:
             kept = [row for row in line.rows if row.uuid not in changed]
             known = None if line.is_whole else kept[-1] if kept else False

@@ -34,7 +34,7 @@ CHANGES = [
 ]
 
 
-class _UndoError(Exception):
+class UndoError(Exception):
     """End of a transaction that is rolled back."""
 
 
@@ -82,14 +82,14 @@ async def test_kept_lines_equal_those_read_from_all_rows(
         for _ in range(rng.randrange(3)):
             change(c, rng)
         if is_undone:
-            raise _UndoError
+            raise UndoError
 
     async with open_call(tmp_path) as call:
         await call.db.write(add_tasks)
         for _ in range(25):
             try:
                 await call.db.write(work, rng.random() < 0.3)
-            except _UndoError:
+            except UndoError:
                 pass
             if rng.random() < 0.1:
                 await call.db.write(kept.stop)
