@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.core.task_groups import format_group
@@ -36,20 +37,29 @@ async def read_usage(call: Call, *, by: str = "queue", since: Any = "30d") -> di
         more, more_named, page = await call.db.read(store.sum_ended, group, tag, begin, now, page)
         sums += more
         named += more_named
-    merged = _merge(sums)
-    rows = sorted(
-        merged.values(), key=lambda one: (-one.core_seconds, str(one.name or ""), one.runs)
-    )
-    total = _add_all(None, rows)
     removed = await call.db.read(store.find_removed_until)
     return {
         "by": by, "since": begin,
         "complete_since": removed if removed and removed > begin else None,
-        "rows": [
-            _to_row(one, [part for part in named if part.name == one.name]) for one in rows
-        ],
-        "total": _to_row(total, named),
+        # names of tasks may be as many as runs
+        **await asyncio.to_thread(_make_rows, sums, named),
     }  # fmt: skip
+
+
+def _make_rows(sums: Iterable[UsageSum], named: Iterable[NamedSum]) -> dict[str, Any]:
+    """Return the rows, those with the most hours of cores first, and their total."""
+    hours: dict[str | None, dict[str, float]] = {}
+    in_total: dict[str, float] = {}
+    for part in named:
+        for known in (hours.setdefault(part.name, {}), in_total):
+            known[part.resource] = known.get(part.resource, 0.0) + part.seconds / HOUR
+    rows = sorted(
+        _merge(sums).values(), key=lambda one: (-one.core_seconds, str(one.name or ""), one.runs)
+    )
+    return {
+        "rows": [_to_row(one, hours.get(one.name, {})) for one in rows],
+        "total": _to_row(_add_all(None, rows), in_total),
+    }
 
 
 def _parse_group(by: Any) -> tuple[str, str]:
@@ -76,10 +86,7 @@ def _add_all(name: str | None, some: Iterable[UsageSum]) -> UsageSum:
     return UsageSum(name, *added, longest=max(columns[-1], default=0.0))
 
 
-def _to_row(one: UsageSum, named: Iterable[NamedSum]) -> dict[str, Any]:
-    hours: dict[str, float] = {}
-    for part in named:
-        hours[part.resource] = hours.get(part.resource, 0.0) + part.seconds / HOUR
+def _to_row(one: UsageSum, hours: Mapping[str, float]) -> dict[str, Any]:
     return {
         "name": format_group(one.name) if isinstance(one.name, int) else one.name,
         "tasks": one.tasks, "runs": one.runs, "failed": one.failed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -73,6 +74,20 @@ async def test_a_retried_task_counts_once_with_the_hours_of_all_attempts(call: C
     assert row["cpu_used_hours"] == pytest.approx(1.5)
     assert row["memory_gib_hours"] == pytest.approx(1.5)
     assert row["mean_wait"] == row["longest_wait"] == pytest.approx(3600.0, abs=1)
+
+
+async def test_rows_are_made_beside_the_event_loop(call: Call, monkeypatch: pytest.MonkeyPatch):
+    threads: list[int] = []
+    make_rows = usage._make_rows
+
+    def note(*args: Any) -> Any:
+        threads.append(threading.get_ident())
+        return make_rows(*args)
+
+    monkeypatch.setattr(usage, "_make_rows", note)
+
+    assert await read_rows(call, by="name") == {}
+    assert len(threads) == 1 and threading.get_ident() not in threads
 
 
 async def test_only_the_hours_within_the_period_count(call: Call):
