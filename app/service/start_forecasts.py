@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from db.states import TaskStatus
 
 MAX_SIMULATED = 500
 """Waiting tasks of all pools that one pass simulates; 0.7 ms each."""
+MAX_CLOCK_JUMP = 10.0
+"""Seconds that the clock may gain or lose between two passes."""
 
 
 class _Known(NamedTuple):
@@ -44,9 +47,13 @@ class ForecastRecorder:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._cache = dispatch_view.RunTimeCache()
+        self._clock_offset = _read_clock_offset()
 
     async def record(self) -> None:
         """Record forecasts. Write only if there is something to record."""
+        before, self._clock_offset = self._clock_offset, _read_clock_offset()
+        if abs(self._clock_offset - before) > MAX_CLOCK_JUMP:
+            await self.drop_pending()
         known = await self._db.read(_read_known)
         new: list[StartForecast] = []
         if known.has_queued:
@@ -54,6 +61,23 @@ class ForecastRecorder:
             new = await asyncio.to_thread(_forecast_some, view, known)
         if new or known.void:
             await self._db.write_quietly(_store, new, known.void)
+
+    async def drop_pending(self) -> None:
+        """Drop the forecasts of waiting tasks, which no forecast could have right.
+
+        For a time in which nothing starts: no runtime, trouble of the disk, a sleeping machine.
+        """
+        if pending := await self._db.read(_list_pending):
+            await self._db.write_quietly(start_forecasts.remove, pending)
+
+
+def _read_clock_offset() -> float:
+    """Return clock time less seconds that the machine was awake."""
+    return timestamps.utcnow().timestamp() - time.monotonic()
+
+
+def _list_pending(c: Connection) -> list[int]:
+    return [row.number for row in start_forecasts.list_recorded(c) if not row.has_started]
 
 
 def _read_known(c: Connection) -> _Known:

@@ -102,6 +102,21 @@ async def test_a_forecast_is_dropped_once_people_keep_the_task_from_starting(
     assert await list_recorded(runtime_call) == []
 
 
+async def test_after_a_jump_of_the_clock_only_forecasts_of_started_tasks_count(
+    runtime_call: Call, worker: Any, monkeypatch: pytest.MonkeyPatch
+):
+    await fill_queue(runtime_call, worker, 2)
+    recorder = ForecastRecorder(runtime_call.db)
+    await recorder.record()
+    await worker.start(2)
+    later = timestamps.utcnow() + timedelta(hours=8)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: later)
+
+    await recorder.record()
+
+    assert await list_recorded(runtime_call) == [2]
+
+
 async def test_a_queue_with_opening_hours_is_not_recorded(runtime_call: Call, worker: Any):
     await queues.queue_set(runtime_call, name="default", open="00:00-12:00, 12:00-23:59")
     await fill_queue(runtime_call, worker, 1)

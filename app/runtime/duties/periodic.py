@@ -221,6 +221,7 @@ class Duties:
             self._clock_guard.begin(await self.db.read(find_last_sample))
             self._set_problem("empty", await self.db.read(_describe_missing_rows))
             self._set_problem("aside", await self.db.read(_describe_quarantine))
+            await self.forecasts.drop_pending()
         await self._run_duty(Duty("usage", 2, self.measure))
         await self._run_duty(Duty("submissions", 2, self.finish_submissions))
         await self._run_duty(Duty("gpus", 3, self.gpus.check))
@@ -387,6 +388,7 @@ class Duties:
         """Return why the database cannot be written, or None after a test write."""
         try:
             await self.db.write(engine.test_write)
+            await self.forecasts.drop_pending()
         except Storage as problem:
             return HALT_REASONS.get(problem.code, "disk trouble")
         return None
@@ -419,8 +421,10 @@ class Duties:
             await history.count_minutes(self.db)
 
     async def record_forecasts(self) -> None:
-        """Record the forecasts of some waiting tasks, unless nothing starts."""
-        if self.dispatcher.halted is None:
+        """Record the forecasts of some waiting tasks, or drop them while nothing starts."""
+        if self.dispatcher.halted or self.dispatcher.draining:
+            await self.forecasts.drop_pending()
+        else:
             await self.forecasts.record()
 
     async def store_slow_statements(self) -> None:

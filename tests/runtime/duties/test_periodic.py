@@ -329,6 +329,30 @@ def test_an_error_on_writing_a_file_is_a_disk_trouble(
     )
 
 
+@pytest.mark.parametrize("cause", ["start", "halt", "drain"])
+async def test_forecasts_made_before_a_standstill_are_dropped(
+    call: Call, duties: Duties, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch, cause: str
+):
+    await submit_task(call)
+    await execute_sql(
+        call,
+        "INSERT INTO start_forecasts SELECT number, 'default', 1, 2, created_at, created_at"
+        " FROM tasks",
+    )
+    if cause == "start":
+        await duties.prepare()
+    elif cause == "halt":
+        monkeypatch.setattr(disk, "MIN_FREE_SHARE", 0.0)
+        dispatcher.halted = "disk full since 10:00"
+        await duties.measure()
+        assert dispatcher.halted is None
+    else:
+        dispatcher.draining = True
+        await duties.record_forecasts()
+
+    assert await execute_sql(call, "SELECT * FROM start_forecasts") == []
+
+
 async def test_a_database_write_error_halts_starting_until_a_write_succeeds(
     duties: Duties,
     dispatcher: Dispatcher,
