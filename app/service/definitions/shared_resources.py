@@ -14,8 +14,13 @@ from app.service.tasks import lookup
 from db import schema
 from db.engine import Connection
 from db.queries import definitions
+from db.queries.history import operations
 from db.queries.scheduling import resources
+from db.queries.tasks import task_numbers
 from db.states import WAITING, TaskStatus
+
+MAX_CHECKS = 5
+"""Checks before the transaction that removes a resource; after these, it checks itself."""
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
@@ -43,14 +48,17 @@ async def set_(
     given = {key: value for key, value in given.items() if value is not None}
     if not given:
         raise Usage("nothing to set. Options: --total or --description.")
-    created, too_large = await call.db.write(_store, name, given, call.by)
-    if too_large:
+    created, new_total = await call.db.write(_store, name, given, call.by)
+    if too_large := await call.db.read_on_thread(
+        _describe_asking, name, new_total, sorted(WAITING)
+    ):
         call.note(f"{too_large} for more than that, so cannot start.")
     found = await call.db.read(_list_dicts)
     return {**next(row for row in found if row["name"] == name), "created": created}
 
 
-def _store(c: Connection, name: str, given: dict[str, Any], by: str) -> tuple[bool, str]:
+def _store(c: Connection, name: str, given: dict[str, Any], by: str) -> tuple[bool, int]:
+    """Return True if the resource is new, and its total."""
     row = definitions.get_row(c, schema.resources, name)
     known = {} if row is None else {key: row[key] for key in ("total", "description")}
     values = validate_definition(ResourceDefinition, known | given).model_dump()
@@ -58,30 +66,53 @@ def _store(c: Connection, name: str, given: dict[str, Any], by: str) -> tuple[bo
         definitions.create(c, schema.resources, name, values, by)
     else:
         definitions.update(c, schema.resources, name, values, by)
-    return row is None, _describe_asking(c, name, values["total"], sorted(WAITING))
+    return row is None, values["total"]
 
 
 async def rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Delete a shared resource. Raise Refused while tasks that have not ended ask for it."""
+    """Delete a shared resource. Raise Refused while tasks that have not ended ask for it.
 
-    def remove(c: Connection) -> None:
-        if definitions.get_row(c, schema.resources, name) is None:
-            known = [row.name for row in resources.list_shared(c)]
-            raise lookup.make_unknown_name("resource", name, known)
-        if asking := _describe_asking(c, name, 0, [*sorted(WAITING), TaskStatus.RUNNING]):
-            raise Refused(
-                f"{asking} for {sanitize(name)}. It was not removed.",
-                f"To give out no more of it: taskdeck resource set {name} --total 0",
-            )
+    The tasks are read before the transaction, again if anybody changed something meanwhile.
+    """
+
+    def remove(c: Connection, checked: tuple[int, int] | None) -> bool:
+        if checked is None:
+            _refuse_asked_for(c, name)
+        elif _find_last_change(c) != checked:
+            return False
         definitions.remove(c, schema.resources, name, call.by)
+        return True
 
-    await call.db.write(remove)
+    for _ in range(MAX_CHECKS):
+        checked = await call.db.read_on_thread(_refuse_asked_for, name)
+        if await call.db.write(remove, checked):
+            break
+    else:
+        await call.db.write(remove, None)
     return {"name": name}
+
+
+def _refuse_asked_for(c: Connection, name: str) -> tuple[int, int]:
+    """Raise Problem unless the resource can be removed. Return the last change."""
+    if definitions.get_row(c, schema.resources, name) is None:
+        known = [row.name for row in resources.list_shared(c)]
+        raise lookup.make_unknown_name("resource", name, known)
+    if asking := _describe_asking(c, name, 0, [*sorted(WAITING), TaskStatus.RUNNING]):
+        raise Refused(
+            f"{asking} for {sanitize(name)}. It was not removed.",
+            f"To give out no more of it: taskdeck resource set {name} --total 0",
+        )
+    return _find_last_change(c)
+
+
+def _find_last_change(c: Connection) -> tuple[int, int]:
+    """Return the last operation and the last task: nothing else lets a task ask for more."""
+    return operations.find_last_id(c), task_numbers.find_last_number(c)
 
 
 def _describe_asking(c: Connection, name: str, most: int, states: list[str]) -> str:
     """Return `#5 asks` or `#5 and 2 more ask` of tasks that ask for more than `most`, or ""."""
-    numbers = resources.list_asking(c, name, most, states)
-    if len(numbers) < 2:
-        return f"#{numbers[0]} asks" if numbers else ""
-    return f"#{numbers[0]} and {format_count(len(numbers) - 1)} more ask"
+    many, first = resources.count_asking(c, name, most, states)
+    if many < 2:
+        return f"#{first} asks" if many else ""
+    return f"#{first} and {format_count(many - 1)} more ask"

@@ -22,6 +22,11 @@ def find_numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
     return [known[uuid] for uuid in uuids if uuid in known]
 
 
+def find_last_number(c: Connection) -> int:
+    """Return the number of the last task, or 0."""
+    return raw_sql.fetch_value(c, "SELECT max(number) FROM tasks") or 0
+
+
 def find_number_limits(c: Connection, first: str, last: str) -> tuple[int, int]:
     """Return the numbers of the first and the last existing task between two uuids, or 0."""
     found = "SELECT number FROM tasks WHERE uuid BETWEEN ? AND ? ORDER BY uuid {} LIMIT 1"

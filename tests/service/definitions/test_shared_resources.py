@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from app.service.definitions import queues, shared_resources
 from app.service.tasks.changes import actions
 from app.service.undo import undo
 from app.service.what_if import forecast
+from db.queries.scheduling import resources
 from tests.service.calls import execute_sql, submit_task
 
 NAME = "license.matlab"
@@ -80,6 +82,41 @@ async def test_tasks_that_ask_for_more_are_told_and_keep_the_resource(
         await shared_resources.rm(runtime_call, name=NAME)
     with pytest.raises(NotFound, match="license.mathlab"):
         await shared_resources.rm(runtime_call, name="license.mathlab")
+
+
+async def test_waiting_tasks_are_counted_outside_of_the_writer(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    threads: list[str] = []
+    count = resources.count_asking
+
+    def note(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return count(*args)
+
+    monkeypatch.setattr(resources, "count_asking", note)
+
+    await shared_resources.set_(call, name=NAME, total=2)
+    await shared_resources.rm(call, name=NAME)
+
+    assert len(threads) == 2 and "taskdeck-writer" not in "".join(threads)
+
+
+async def test_a_task_submitted_during_the_check_keeps_the_resource(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await shared_resources.set_(call, name=NAME, total=2)
+    read = call.db.read_on_thread
+
+    async def submit_after(*args: Any) -> Any:
+        found = await read(*args)
+        await submit_task(call, resources={NAME: 1})
+        return found
+
+    monkeypatch.setattr(call.db, "read_on_thread", submit_after)
+
+    with pytest.raises(Refused, match=f"#1 asks for {NAME}"):
+        await shared_resources.rm(call, name=NAME)
 
 
 async def test_an_amount_of_a_pool_names_the_command_for_the_total(
