@@ -30,6 +30,7 @@ from app.core.scheduling.plan import (
     QueuedTask,
     QueueView,
     decide,
+    get_known_end,
     get_sort_key,
 )
 from app.core.scheduling.resources import make_amounts
@@ -485,7 +486,7 @@ def _make_budget(
     """Return what active runs leave of limits and beside bookings."""
     budget = LimitBudget(limits, list_bounds(bookings, pools, shared))
     for run in active:
-        budget.occupy(run, pool_of[run.queue])
+        budget.occupy(run, pool_of[run.queue], get_known_end(run.ends_in))
     return budget
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from app.core.scheduling.limits import (
     RUNNING,
     BoundKey,
     LimitBudget,
+    LimitKey,
     Limits,
     format_subject,
     list_subjects,
@@ -118,21 +120,38 @@ def find_exclusions(
             budget.add_first(task, pool, lacking)
             stopped.update(lacking)
         else:
-            budget.occupy(task, pool)
+            budget.occupy(task, pool, inf if task.expected is None else task.expected)
             startable += 1
     stopped.update(budget.list_exhausted())
-    return [_to_exclusion(budget, key) for key in stopped if _concerns(key, pool)], startable
+    found = (_list_exclusions(budget, key) for key in stopped if _concerns(key, pool))
+    return [one for some in found for one in some], startable
 
 
 def _concerns(key: BoundKey, pool: str) -> bool:
     return not isinstance(key, BookingKey) or key.pool in (None, pool)
 
 
-def _to_exclusion(budget: LimitBudget, key: BoundKey) -> Exclusion:
-    above = 0.0 if key in budget.firsts else max(0.0, budget.get_free(key))
+def _list_exclusions(budget: LimitBudget, key: BoundKey) -> list[Exclusion]:
     if isinstance(key, BookingKey):
-        bound = budget.get_bound(key)
-        return Exclusion((), tuple(sorted(bound.tags)), key.resource, above, bound.begins_in)
+        return _list_excluded_by_booking(budget, key)
+    return [_to_exclusion(budget, key)]
+
+
+def _list_excluded_by_booking(budget: LimitBudget, key: BookingKey) -> list[Exclusion]:
+    """Return the tasks for which a booking leaves too little, and those behind a stopped one."""
+    bound, free = budget.get_bound(key), max(0.0, budget.get_free(key))
+    lacking = Exclusion((), tuple(sorted(bound.tags)), key.resource, free, bound.begins_in)
+    wait = budget.find_wait(key)
+    if wait is None:
+        return [lacking]
+    starts_in = wait.starts_in if wait.starts_in < inf else 0.0
+    spare = max(0.0, wait.spare.get((key.pool, key.resource), 0.0))
+    longer = max(bound.begins_in, starts_in)
+    return [lacking, lacking._replace(above=spare, longer_than=longer)]
+
+
+def _to_exclusion(budget: LimitBudget, key: LimitKey) -> Exclusion:
+    above = 0.0 if key in budget.firsts else max(0.0, budget.get_free(key))
     resource = None if key.resource == RUNNING else key.resource
     if (group := parse_group(format_subject(key.subject))) is not None:
         return Exclusion((), (), resource, above, group=group)

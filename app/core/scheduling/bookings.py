@@ -53,6 +53,9 @@ class BookingBound:
     total: float
     tags: frozenset[str]
     begins_in: float
+    ends_in: float
+    whole: float
+    """The amount without any booking."""
 
     def get_need(self, task: Bounded, pool: str, until: float) -> float:
         """Return what a task of a pool takes of this total if it may run for so many seconds."""
@@ -82,6 +85,8 @@ def list_bounds(
             total - sum(one.needs[resource] for one in chosen),
             frozenset(one.tag for one in chosen),
             max(0.0, *(one.begins_in - now for one in chosen)),
+            min(one.ends_in for one in chosen) - now,
+            total,
         )
         for pool, resource, total, found in _list_booked(coming, totals, shared)
         for chosen in _list_sets(found)

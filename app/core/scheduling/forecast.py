@@ -280,7 +280,8 @@ class _Simulation:
         if budget:
             for run in self._runs:
                 pool = budget_of[run.task.queue].pool.name
-                budget.occupy(run.task, pool, run.get_latest_end(self._now))
+                ends_in, latest = (run.get_planned_end(self._now), run.get_latest_end(self._now))
+                budget.occupy(run.task, pool, ends_in, latest)
         line = [t for t in self._line if self._is_open_now(t)] if self._windows else self._line
         started = start_tasks(line, budget_of, slots, budget)
         if not self._is_contended:

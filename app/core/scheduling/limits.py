@@ -1,7 +1,8 @@
 """Limits of tags and groups: what all running tasks of one tag may take together.
 
 A task that a limit stops is skipped without a reservation, so it holds no place and delays nobody
-else. Only tasks that need the same amount of the same limit wait behind it, in order.
+else. Only tasks that need the same amount of the same limit wait behind it, in order. Of the tasks
+behind one that bookings stop, those that do not delay it start (see `booked_waits`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from math import inf
 from typing import NamedTuple
 
 from app.core.scheduling.amounts import Amounts, can_fit
+from app.core.scheduling.booked_waits import BookedPlaces, BookedWait
 from app.core.scheduling.bookings import BookingBound, BookingKey
 
 TYPE_CHECKING = False
@@ -106,6 +108,9 @@ class LimitBudget:
         self.firsts: dict[BoundKey, QueuedTask] = {}
         """The first task that each exhausted amount stops; later ones wait behind it."""
         self._totals = {bound.key: bound.total for bound in beside}
+        self._places = BookedPlaces(beside) if beside else None
+        self._waits: dict[str, BookedWait] = {}
+        """Waits of the first tasks that bookings stop, by UUID."""
         self._free: dict[BoundKey, float] = {}
         self._kept: dict[BoundKey, tuple[float, float]] = {}
         """Amounts that reserved tasks will take, and the seconds until the first of them starts."""
@@ -120,7 +125,7 @@ class LimitBudget:
         found: list[tuple[BoundKey, float]] = [*list_uses(self.limits, task)]
         if self.beside:
             if until is None:
-                until = inf if task.limit is None or task.limit <= 0 else task.limit
+                until = _get_latest_end(task)
             found += [
                 (bound.key, need)
                 for bound in self.beside
@@ -140,18 +145,42 @@ class LimitBudget:
         """Return what is free of an amount."""
         return self._free[key] if key in self._free else self.get_total(key)
 
-    def occupy(self, task: Bounded, pool: str, until: float | None = None) -> None:
-        """Deduct what a run takes."""
-        for key, need in self.list_uses(task, pool, until):
+    def occupy(
+        self, task: Bounded, pool: str, ends_in: float = inf, until: float | None = None
+    ) -> None:
+        """Deduct what a run takes, which probably ends in some seconds (inf: unknown)."""
+        found = self.list_uses(task, pool, until)
+        for key, need in found:
             self._free[key] = self.get_free(key) - need
+        if self._places is not None:
+            uses = self._places.list_uses(task, pool)
+            bound = [(key, need) for key, need in found if isinstance(key, BookingKey)]
+            self._places.hold(ends_in, uses, bound)
+            for wait in self._waits.values():
+                wait.deduct(ends_in, uses)
 
     def find_lacking(self, task: QueuedTask, pool: str) -> list[BoundKey]:
         """Return the amounts that stop a task: too little is free, or an earlier task waits."""
         return [
             key
             for key, need in self.list_uses(task, pool)
-            if not can_fit(need, self.get_free(key)) or self.firsts.get(key, task) is not task
+            if not can_fit(need, self.get_free(key)) or self._has_to_wait(task, pool, key, need)
         ]
+
+    def _has_to_wait(self, task: QueuedTask, pool: str, key: BoundKey, need: float) -> bool:
+        """Return True if a task would delay the first one that an amount stops."""
+        first = self.firsts.get(key)
+        if first is None or first.uuid == task.uuid:
+            return False
+        if self._places is None or not isinstance(key, BookingKey):
+            return True
+        wait = self._waits.get(first.uuid)
+        return wait is None or not wait.lets_pass(task, key, need)
+
+    def find_wait(self, key: BookingKey) -> BookedWait | None:
+        """Return the wait of the first task that a booking stops, if a task was stopped."""
+        first = self.firsts.get(key)
+        return self._waits.get(first.uuid) if first else None
 
     def has_no_first(self, lacking: Iterable[BoundKey]) -> bool:
         """Return True if no task waits for one of these amounts yet."""
@@ -162,7 +191,13 @@ class LimitBudget:
         needs = dict(self.list_uses(task, pool))
         for key in lacking:
             if can_fit(needs[key], self.get_total(key)):
-                self.firsts.setdefault(key, task)
+                first = self.firsts.setdefault(key, task)
+                if self._places is not None and isinstance(key, BookingKey) and first is task:
+                    self._note_wait(self._places, task, pool)
+
+    def _note_wait(self, places: BookedPlaces, task: QueuedTask, pool: str) -> None:
+        if task.uuid not in self._waits:
+            self._waits[task.uuid] = places.find_wait(task, pool, _get_latest_end(task))
 
     def list_exhausted(self) -> list[BoundKey]:
         """Return the amounts of which nothing is free."""
@@ -182,3 +217,8 @@ class LimitBudget:
             for key, need in (self.list_uses(task, pool) if self._kept else ())
             for kept, soonest in (self._kept.get(key, (-inf, inf)),)
         )
+
+
+def _get_latest_end(task: Bounded) -> float:
+    """Return the seconds after which the timeout ends a task, inf without one."""
+    return inf if task.limit is None or task.limit <= 0 else task.limit

@@ -408,7 +408,8 @@ def decide(view: DispatchView) -> DispatchDecision:
     limits = make_limit_budget(view)
     if limits:
         for run in view.active:
-            limits.occupy(run, budget_of[run.queue].pool.name)
+            ends_in = get_known_end(run.ends_in)
+            limits.occupy(run, budget_of[run.queue].pool.name, ends_in)
     halted = view.halted is not None
     line = () if halted else order_tasks(_cut_depths(view))
     starts = start_tasks(line, budget_of, slots, limits)
@@ -550,9 +551,10 @@ def _try_start(
     if free < 1 or not fits or not _try_backfill(task, budget, free, limits):
         return False
     slots[task.queue] = free - 1
-    budget.occupy(task, inf if task.expected is None else task.expected)
+    ends_in = inf if task.expected is None else task.expected
+    budget.occupy(task, ends_in)
     if limits is not None:
-        limits.occupy(task, budget.pool.name)
+        limits.occupy(task, budget.pool.name, ends_in)
     return True
 
 

@@ -58,7 +58,7 @@ class Checker:
         for job in started:
             if len(job.devices) != job.task.needs.get(GPU, 0) or broken & set(job.devices):
                 raise DispatchError(f"#{job.task.number} got {job.devices}")
-        self._check_idle(decided)
+        self._check_idle(decided, started)
 
     def check_end(self) -> None:
         """Check that every task of an open queue has run."""
@@ -123,7 +123,7 @@ class Checker:
         ):
             raise DispatchError(f"#{task.number} has waited longest and does not go first")
 
-    def _check_idle(self, decided: Plan) -> None:
+    def _check_idle(self, decided: Plan, started: Sequence[Job]) -> None:
         """Check that a task which fits waits only for a reservation, or for one under its limit."""
         world, kept = self.world, {one.pool: one for one in decided.reservations}
         tasks = [job.task for job in world.running]
@@ -134,15 +134,23 @@ class Checker:
                 continue
             if world.is_calm:
                 self._check_backfill(task, kept)
-            elif not kept and not self._is_behind(job):
+            elif not kept and not self._is_behind(job, started):
                 raise DispatchError(f"#{task.number} fits and does not start")
         self._check_reserved(decided)
 
-    def _is_behind(self, job: Job) -> bool:
-        """Return True if another task may wait before this one for an amount that both need."""
+    def _is_behind(self, job: Job, started: Sequence[Job]) -> bool:
+        """Return True if another task may wait before this one for an amount that both need.
+
+        Behind a task that bookings stop, only tasks wait that may run when it could start.
+        """
         others = [one for one in self.world.waiting if one is not job]
-        taken = self.shares.list_taken(job)
-        if any(not taken.isdisjoint(self.shares.list_taken(one)) for one in others):
+        taken, seconds = self.shares.list_taken(job), job.task.expected or inf
+        if any(
+            not taken.isdisjoint(self.shares.list_taken(one))
+            and self.shares.find_excess([*self.world.running, one])
+            and seconds > self.shares.find_start(one, started) - SLACK
+            for one in others
+        ):
             return True
         bound = {one for one in job.task.subjects if self._bounds_amount(one)}
         return any(not bound.isdisjoint(one.task.subjects) for one in others)

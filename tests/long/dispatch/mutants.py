@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from app.core.scheduling import bookings, devices, limits, plan
+from app.core.scheduling.booked_waits import BookedWait
 from app.core.scheduling.bookings import BookingBound
 from app.core.scheduling.limits import LimitBudget, LimitKey
 from app.core.scheduling.plan import FreeAmounts
@@ -112,6 +113,9 @@ MUTANTS: Mapping[str, Patch] = {
     "keeps a tag out of its reservation": (BookingBound, "get_need", _ignore_tags),
     "adds no reservations of one time up": (bookings, "_list_sets", _take_one_by_one),
     "ends no reservation": (plan, "list_bounds", _never_end),
+    "lets nothing pass a task that a reservation stops": (
+        BookedWait, "lets_pass", lambda *facts: False,
+    ),
     "starts one more of a group": (limits, "get_total", _change_groups(1)),
     "starts one less of a group": (limits, "get_total", _change_groups(-1)),
     "forgets runs of groups": (LimitBudget, "occupy", _forget_runs_of_groups),

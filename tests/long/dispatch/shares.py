@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
+from math import inf
 
 from app.core.scheduling.bookings import Booking
-from tests.long.dispatch.world import Job, World
+from tests.long.dispatch.world import Job, World, get_end
 
 SLACK = 1e-6
 Place = tuple[str | None, str]
@@ -30,6 +31,23 @@ class BookedShares:
                     if found := self._find_excess_beside(alive, chosen):
                         return f"{found} at {at}"
         return None
+
+    def find_start(self, job: Job, started: Sequence[Job]) -> float:
+        """Return in how many seconds bookings let a task start at the earliest, inf if unknown.
+
+        The runs that have just `started` do not count: they may have passed it.
+        """
+        world, now = self.world, self.world.now
+        runs = [one for one in world.running if one not in started]
+        moments = {one.ends_in for one in world.bookings} | {get_end(one) for one in runs}
+        try:
+            for at in sorted(at for at in {now, *moments} if now <= at < inf):
+                world.now = at
+                if not self.find_excess([*(one for one in runs if get_end(one) > at), job]):
+                    return at - now
+        finally:
+            world.now = now
+        return inf
 
     def list_taken(self, job: Job) -> set[Place]:
         """Return the booked amounts of which a job takes part if it starts now or runs."""

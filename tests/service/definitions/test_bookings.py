@@ -140,6 +140,16 @@ async def test_tasks_of_the_tag_start_beside_a_long_line_of_others(call: Call):
     assert await list_starts(call) == [1, 151, 152]
 
 
+async def test_a_short_task_starts_behind_a_long_line_that_a_booking_stops(call: Call):
+    await bookings.create(call, **GPUS | {"begin": "now", "resources": {"gpu": 2}})
+    await submit_task(call, resources={"gpu": 1})
+    await submit.submit(call, tasks=[{"argv": ["true"], "resources": {"gpu": 2}}] * 150, env={})
+    await submit_task(call, resources={"gpu": 1}, timeout="6h")
+    await submit_task(call, resources={"gpu": 1}, timeout="5h")
+
+    assert await list_starts(call) == [1, 153]
+
+
 async def test_why_tells_a_booking_and_what_would_help(runtime_call: Call):
     await bookings.create(runtime_call, **GPUS)
     await submit_task(runtime_call, resources={"gpu": 2})
