@@ -237,8 +237,9 @@ class Navigation(BaseApp):
         self.push_screen(UsageScreen(self.client_factory))
 
     def action_what_if(self) -> None:
-        """Open the what-if screen over this one; the marked tasks are supposed to be cancelled."""
+        """Open the what-if screen over this one; marked tasks and groups count as cancelled."""
         from app.tui.actions.tasks import list_task_rows
+        from app.tui.screens.tasks.filter_actions import list_groups
         from app.tui.screens.tasks.task_actions import TaskActions
         from app.tui.screens.what_if import WhatIfScreen
 
@@ -246,7 +247,7 @@ class Navigation(BaseApp):
             return
         marked = self.screen.table.list_marked() if isinstance(self.screen, TaskActions) else ()
         rows = [row for row in list_task_rows(marked) if not isinstance(row, EndedEntry)]
-        self.push_screen(WhatIfScreen(self.client_factory, rows))
+        self.push_screen(WhatIfScreen(self.client_factory, [*list_groups(marked), *rows]))
 
     def open_task(self, ident: str) -> None:
         """Open a task by uuid or number."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from app.core.board import Board, NextEntry, RunningEntry
+from app.core.board import Board, GroupEntry, NextEntry, RunningEntry
+from app.core.task_groups import format_group
 from app.core.text import units
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request, cancel_tasks
 from app.tui.style import Look
 
 GIB = 1024.0
+Cancelled = RunningEntry | NextEntry | GroupEntry
+"""Row of a task or a group that is supposed to be cancelled."""
 
 
 class Amount(NamedTuple):
@@ -100,9 +103,7 @@ def list_settings(amounts: Iterable[Amount], supposed: Mapping[str, float]) -> l
 
 
 def make_requests(
-    steps: Sequence[Mapping[str, Any]],
-    amounts: Sequence[Amount],
-    rows: Sequence[RunningEntry | NextEntry],
+    steps: Sequence[Mapping[str, Any]], amounts: Sequence[Amount], rows: Sequence[Cancelled]
 ) -> list[Request]:
     """Return the requests that make the changes, each with its undo.
 
@@ -110,7 +111,16 @@ def make_requests(
     """
     old = {one.key: one.value for one in amounts}
     requests = [_make_request(step, old) for step in steps if step["verb"] != "cancel"]
-    return requests + (cancel_tasks(rows) if rows else [])
+    groups = [format_group(row.number) for row in rows if isinstance(row, GroupEntry)]
+    if groups:
+        requests.append(Request("cancel", {"ids": groups}, "Cancelled"))
+    tasks = [row for row in rows if not isinstance(row, GroupEntry)]
+    return requests + (cancel_tasks(tasks) if tasks else [])
+
+
+def format_cancelled(row: Cancelled) -> str:
+    """Return the word that names a task or a group, as `cancel` takes it."""
+    return format_group(row.number) if isinstance(row, GroupEntry) else str(row.number)
 
 
 def _make_request(step: Mapping[str, Any], old: Mapping[str, float]) -> Request:

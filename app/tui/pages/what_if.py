@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.core.board import NextEntry, RunningEntry
+from app.core.board import GroupEntry
 from app.core.scheduling import what_if_words as words
 from app.core.text.sanitize import measure_width, pad
-from app.tui.actions.what_if import Amount, format_amount
+from app.tui.actions.what_if import Amount, Cancelled, format_amount, format_cancelled
 from app.tui.style import Look, Span
 from app.tui.widgets.document import DocRow, Section, wrap_text
 
@@ -22,7 +22,7 @@ _FACT_CELLS = 14
 def build_amounts(
     amounts: Sequence[Amount],
     supposed: Mapping[str, float],
-    rows: Sequence[RunningEntry | NextEntry],
+    rows: Sequence[Cancelled],
     room: int,
     look: Look,
 ) -> Iterator[Section]:
@@ -48,13 +48,15 @@ def build_amounts(
         yield Section(
             f"Cancel {len(rows)}",
             tuple(
-                DocRow(
-                    ((look.cut(f"#{row.number} {look.sanitize(row.name)}", room - 4), "busy"),),
-                    f"{TASK}{row.uuid}",
-                )
+                DocRow(((look.cut(_format_row(row, look), room - 4), "busy"),), TASK + row.key)
                 for row in rows
             ),
         )
+
+
+def _format_row(row: Cancelled, look: Look) -> str:
+    sign = "" if isinstance(row, GroupEntry) else "#"
+    return f"{sign}{format_cancelled(row)} {look.sanitize(row.name)}"
 
 
 def build_forecast(

@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widget import Widget
 
-from app.core.board import Board, NextEntry, RunningEntry
+from app.core.board import Board
 from app.tui.actions import what_if as actions
-from app.tui.actions.what_if import Amount, list_amounts
+from app.tui.actions.what_if import Amount, Cancelled, list_amounts
 from app.tui.pages.what_if import TASK, build_amounts, build_forecast
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -54,9 +54,9 @@ class WhatIfScreen(PageScreen):
     """
 
     def __init__(
-        self, client_factory: Callable[[], Client], rows: Sequence[RunningEntry | NextEntry] = ()
+        self, client_factory: Callable[[], Client], rows: Sequence[Cancelled] = ()
     ) -> None:
-        """Create the screen; `rows` are tasks that are supposed to be cancelled."""
+        """Create the screen; `rows` are supposed to be cancelled."""
         super().__init__(client_factory)
         self._rows = list(rows)
         self._supposed: dict[str, float] = {}
@@ -103,9 +103,9 @@ class WhatIfScreen(PageScreen):
             args = {"settings": list(settings), "cancel": list(cancel)}
             self.read(lambda client: client.call("forecast", args), self._show)
 
-    def _make_question(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    def _make_question(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         settings = actions.list_settings(self._amounts, self._supposed)
-        return tuple(settings), tuple(row.number for row in self._rows)
+        return tuple(settings), tuple(map(actions.format_cancelled, self._rows))
 
     def _show(self, found: Mapping[str, Any]) -> None:
         self._found = found
@@ -190,7 +190,7 @@ class WhatIfScreen(PageScreen):
             self._suppose(amount, actions.parse_amount(amount.name, text))
 
     def _drop_task(self, target: str) -> None:
-        self._rows = [row for row in self._rows if f"{TASK}{row.uuid}" != target]
+        self._rows = [row for row in self._rows if TASK + row.key != target]
         self._change()
 
     def action_reset(self) -> None:

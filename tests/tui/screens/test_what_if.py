@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.core.board import ResourceUse
+from app.core.board import GroupEntry, ResourceUse
 from app.errors import Usage
 from app.tui.actions.what_if import (
     Amount,
@@ -65,9 +65,25 @@ async def test_marked_tasks_are_supposed_to_be_cancelled():
     async with app.run_test(size=(120, 40)) as pilot:
         await open_screen(pilot, app, "space")
         await wait_until(pilot, lambda: is_shown(app, "Cancel 1"))
-        assert home.list_args("forecast")[-1]["cancel"] == [1042]
+        assert home.list_args("forecast")[-1]["cancel"] == ["1042"]
         await pilot.press("G", "enter")
         await wait_until(pilot, lambda: not is_shown(app, "Cancel 1"))
+
+
+async def test_a_marked_group_is_supposed_to_be_cancelled():
+    home = make_runtime(cancel={"done": [{"number": 7, "name": "sweep"}]})
+    app = make_deck(home)
+    sweep = GroupEntry(12, "sweep", "running", 6, 1, 0, 1, 4)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_screen(pilot, app)
+        app.pop_screen()
+        app.push_screen(WhatIfScreen(app.client_factory, [sweep]))
+        await wait_until(pilot, lambda: is_shown(app, "g12 sweep"))
+        await wait_until(pilot, lambda: home.list_args("forecast")[-1]["cancel"] == ["g12"])
+        await pilot.press("a")
+        await wait_until(pilot, lambda: is_shown(app, "Make these changes?"))
+        await pilot.press("y")
+        await wait_until(pilot, lambda: home.list_args("cancel") == [{"ids": ["g12"]}])
 
 
 async def test_the_changes_are_made_after_a_question_and_undone():
