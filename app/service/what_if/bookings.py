@@ -11,7 +11,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
 from app.service import limit_view
 from app.service.definitions import apply
-from app.service.definitions.bookings import read_totals, require_room
+from app.service.definitions.bookings import parse_moment, read_totals, require_room
 from app.service.tasks import lookup
 from app.service.what_if.settings import NOT_DONE, RESOURCES, SettingStep
 from db import timestamps
@@ -19,9 +19,8 @@ from db.engine import Connection
 from db.queries.scheduling import bookings as queries
 from db.queries.scheduling.resources import parse_named, to_text
 
-_COLUMNS = {"from": "begins_at", "to": "ends_at"}
 Supposed = Mapping[str, Mapping[str, Any]]
-"""{booking: {"from", "to": datetimes, "cpu", "memory", "resources"}}, those that change."""
+"""{booking: {"from", "to": texts, "cpu", "memory", "resources"}}, those that change."""
 
 
 def read_changed(
@@ -44,14 +43,21 @@ def read_changed(
 
 def list_steps(c: Connection, given: Supposed) -> list[SettingStep]:
     """Return the verbs that change bookings; one that would have ended is removed."""
-    steps = list[SettingStep]()
-    for row in _read_rows(c, given) if given else ():
-        if row.ends_at <= timestamps.now():
-            command = ("taskdeck", "reserve", "rm", row.name)
-            steps.append(SettingStep("reserve.rm", {"name": row.name}, command))
-        elif row.name in given:
-            table = {row.name: apply.to_document("reservations", row._asdict())}
-            steps.append(SettingStep("apply", {"tables": {"reservations": table}}, ()))
+    if not given:
+        return []
+    changed = [row for row in _read_rows(c, given) if row.name in given]
+    ended = [row.name for row in changed if row.ends_at <= timestamps.now()]
+    steps = [
+        SettingStep("reserve.rm", {"name": name}, ("taskdeck", "reserve", "rm", name))
+        for name in ended
+    ]
+    tables = {
+        row.name: apply.to_document("reservations", row._asdict())
+        for row in changed
+        if row.name not in ended
+    }
+    if tables:  # together, since one may take what another one gives up
+        steps.append(SettingStep("apply", {"tables": {"reservations": tables}}, ()))
     return steps
 
 
@@ -66,10 +72,16 @@ def _read_rows(c: Connection, given: Supposed) -> list[Any]:
 
 
 def _to_columns(row: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    found = {_COLUMNS.get(name, name): value for name, value in values.items()}
-    for name in _COLUMNS.values():
-        if name in found:
-            found[name] = timestamps.format_time(found[name])
+    now = timestamps.utcnow()
+    found = {name: value for name, value in values.items() if name not in ("from", "to")}
+    begin = timestamps.parse_time(row.begins_at)
+    if "from" in values:
+        begin = parse_moment("from", values["from"], now, NOT_DONE)
+        found["begins_at"] = timestamps.format_time(begin)
+    if "to" in values:
+        since = now if values["to"].strip().lower() == "now" else max(begin, now)
+        end = parse_moment("to", values["to"], since, NOT_DONE)
+        found["ends_at"] = timestamps.format_time(end)
     if RESOURCES in found:
         joined = {**parse_named(row.resources), **found[RESOURCES]}
         found[RESOURCES] = to_text({name: amount for name, amount in joined.items() if amount})
@@ -80,6 +92,11 @@ def _check(row: dict[str, Any], known: list[dict[str, Any]], totals: Amounts) ->
     name = sanitize(row["name"])
     if row["ends_at"] <= timestamps.now():
         return
+    if not (row["cpu"] or row["memory"] or row["resources"]):
+        raise Usage(
+            f"reservation {name} would keep nothing. {NOT_DONE}",
+            f"To end it: --set reservation.{name}.to=now",
+        )
     if row["ends_at"] <= row["begins_at"]:
         raise Usage(f"reservation {name} would end before it begins. {NOT_DONE}")
     others = [one for one in known if one is not row]

@@ -47,7 +47,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Checked values by name: of pools, queues, tasks (as typed), resources and bookings."""
+    """Checked values by name; the times of bookings remain texts."""
 
     pools: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     queues: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -123,7 +123,8 @@ def _add(found: Settings, one: Setting) -> None:
     mine = values.setdefault(one.name, {})
     parse = actions.parse_field if one.kind == "task" else queues.parse_value
     if one.field in ("from", "to"):
-        mine[one.field] = parse_moment(one.field, one.value, timestamps.utcnow(), NOT_DONE)
+        parse_moment(one.field, one.value, timestamps.utcnow(), NOT_DONE)
+        mine[one.field] = one.value
         return
     if one.field == "open":
         mine[one.field] = parse(one.field, one.value) or ALWAYS

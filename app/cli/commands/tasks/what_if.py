@@ -116,6 +116,8 @@ def _apply(session: CommandContext, args: Args, steps: list[dict[str, Any]]) -> 
 def _describe_step(step: dict[str, Any]) -> str:
     from shlex import join
 
+    if not step["command"]:  # reservations are changed as by a definitions file
+        return sanitize(f"reservation {', '.join(step['args']['tables']['reservations'])}")
     return sanitize(join(step["command"][1:]))
 
 
