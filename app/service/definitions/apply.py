@@ -122,7 +122,7 @@ async def apply(
     wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
     _check_actions(call, wanted)
-    _drop_ended(call, wanted)
+    await _drop_ended(call, wanted)
     for kind in ("templates", "schedules"):
         note_unknown_channels(call, kind, {name: one.notify for name, one in wanted[kind].items()})
     changes = await (
@@ -140,10 +140,19 @@ async def apply(
     return {"changes": [change.as_dict() for change in changes]}
 
 
-def _drop_ended(call: Call, wanted: Definitions) -> None:
-    """Leave out reservations that have ended, so that an old file stays usable."""
+async def _drop_ended(call: Call, wanted: Definitions) -> None:
+    """Leave out reservations that have ended, so that an old file stays usable.
+
+    One that is stored and still in force is ended by the file.
+    """
     now = timestamps.utcnow()
-    for name in [name for name, one in wanted["reservations"].items() if one.end <= now]:
+    ended = [name for name, one in wanted["reservations"].items() if one.end <= now]
+    in_force = (
+        {row.name for row in await call.db.read(booking_queries.list_rows)} if ended else set[str]()
+    )
+    for name in ended:
+        if name in in_force:
+            continue
         del wanted["reservations"][name]
         call.note(f"reservations.{sanitize(name)} has ended and is left out.")
 

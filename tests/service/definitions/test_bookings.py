@@ -216,6 +216,17 @@ async def test_an_old_file_leaves_out_what_has_ended(
     assert list_changes(await apply.apply(runtime_call, text=renewed)) == ["create"]
 
 
+async def test_a_file_ends_a_reservation_that_is_in_force(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await apply.apply(call, text=FILE)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: datetime(2026, 12, 3, tzinfo=UTC))
+
+    earlier = FILE.replace("2026-12-04", "2026-12-02")
+    assert list_changes(await apply.apply(call, text=earlier)) == ["update"]
+    assert await bookings.ls(call) == []
+
+
 @pytest.mark.parametrize(
     "old, new, text",
     [("gpu = 3", "gpu = 5", "reservations.r1: pool default has 4 gpu in all. Nothing was changed"),
