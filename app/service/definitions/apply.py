@@ -36,6 +36,7 @@ from app.service.schedules import changes as schedule_changes
 from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup
 from app.service.tasks.places import Place, get_totals
+from app.service.tasks.submission.submit import DEFAULT_QUEUE
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads, schedules
@@ -465,7 +466,7 @@ def _check_references(
             slas.check_match(definition.conditions, names["templates"], names["queues"])
             slas.check_actions(c, definition.actions, names["templates"], names["queues"])
     _check_pools(c, wanted)
-    _check_room(c, wanted)
+    _check_room(c, wanted, found["templates"])
     _check_bookings(c, wanted, found["reservations"])
 
 
@@ -483,10 +484,21 @@ def _check_pools(c: Connection, wanted: Definitions) -> None:
                 slas.check_pool(level, rules[level])
 
 
-def _check_room(c: Connection, wanted: Definitions) -> None:
-    """Check that no template of the file asks for more than its pool holds."""
-    places = _map_places(c, wanted)
+def _check_room(c: Connection, wanted: Definitions, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that no template of the file asks for more than its pool holds.
+
+    A template that the file leaves as it is may ask for too much already.
+    """
+    places, before = _map_places(c, wanted), _map_places(c, {kind: {} for kind in KINDS})
     for name, definition in wanted["templates"].items():
+        queue, row = definition.queue or DEFAULT_QUEUE, found.get(name, {})
+        is_same = all(
+            row.get(column, ()) == value
+            for column, value in templates.to_columns(definition, {}).items()
+            if column in ("queue", "cpu", "memory", "resources")
+        )
+        if is_same and places.get(queue) == before.get(queue):
+            continue
         with _prefix_problems("templates", name):
             templates.check_place(definition, places)
 
@@ -494,16 +506,23 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
 def _check_bookings(
     c: Connection, wanted: Definitions, found: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Check that pools have enough for the reservations of the file, beside all others."""
+    """Check that pools have enough for the reservations of the file, beside all others.
+
+    A reservation that the file leaves as it is may exceed a pool that became smaller.
+    """
     if not wanted["reservations"]:
         return
     pools, shared = _list_wanted_totals(wanted)
-    totals = bookings.read_totals(c, pools, shared)
-    rows = {**found} | {n: bookings.to_columns(one) for n, one in wanted["reservations"].items()}
-    for name in wanted["reservations"]:
+    totals, before = bookings.read_totals(c, pools, shared), bookings.read_totals(c)
+    given = {n: bookings.to_columns(one) for n, one in wanted["reservations"].items()}
+    rows = {**found, **given}
+    for name, values in given.items():
+        is_same = name in found and values.items() <= found[name].items()
+        pool = totals[values["pool"]]
+        if is_same and before.get(values["pool"]) == pool:
+            continue
         others = [row for other, row in rows.items() if other != name]
         with _prefix_problems("reservations", name):
-            pool = totals[rows[name]["pool"]]
             bookings.require_room(rows[name], others, pool, "Nothing was changed.")
 
 

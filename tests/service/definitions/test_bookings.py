@@ -227,6 +227,18 @@ async def test_a_file_ends_a_reservation_that_is_in_force(
     assert await bookings.ls(call) == []
 
 
+async def test_an_export_applies_after_its_pool_became_too_small(call: Call):
+    await apply.apply(
+        call, text=FILE + '[templates.t]\nengine = "exec"\nschema = { argv = ["a"] }\ncpu = 3\n'
+    )
+    await queues.pool_set(call, name="default", cpu=1)
+
+    text = await apply.export(call)
+    assert "update" not in list_changes(await apply.apply(call, text=text))
+    with pytest.raises(Refused, match="reservations.r1: pool default has 1 cpu"):
+        await apply.apply(call, text=FILE.replace("cpu = 2", "cpu = 2.5"))
+
+
 @pytest.mark.parametrize(
     "old, new, text",
     [("gpu = 3", "gpu = 5", "reservations.r1: pool default has 4 gpu in all. Nothing was changed"),
