@@ -5,7 +5,7 @@ No other module defines them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from enum import StrEnum
 
 
@@ -106,31 +106,35 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
 }
 
 
-SATISFYING: dict[str, frozenset[TaskStatus]] = {
+SKIPPED = "skipped"
+"""State of a task that is cancelled because its condition made it needless.
+
+Its status is `cancelled`, and its reason begins with `SKIP_MARK`.
+"""
+SKIP_MARK = "skipped: "
+
+SATISFYING: dict[str, frozenset[str]] = {
     "success": frozenset({TaskStatus.SUCCEEDED}),
-    "any": ENDED,
+    "any": ENDED | {SKIPPED},
     "failure": ENDED - {TaskStatus.SUCCEEDED},
-    "failures": ENDED,
-    "start": ENDED | {TaskStatus.RUNNING, TaskStatus.RETRYING},
+    "failures": ENDED | {SKIPPED},
+    "start": ENDED | {TaskStatus.RUNNING, TaskStatus.RETRYING, SKIPPED},
 }
-"""Statuses of a parent that satisfy a dependency, by its kind.
+"""Statuses of a parent that satisfy a dependency, by its kind; `skipped` counts as one.
 
 A parent that retries has started. A task with an unsatisfied dependency waits. Dependencies of kind
 `failures` on several parents need the end of all, and one of them without success.
 """
-BREAKING: dict[str, frozenset[TaskStatus]] = {
-    "success": ENDED - {TaskStatus.SUCCEEDED},
-    "failure": frozenset({TaskStatus.SUCCEEDED}),
+BREAKING: dict[str, frozenset[str]] = {
+    "success": (ENDED - {TaskStatus.SUCCEEDED}) | {SKIPPED},
+    "failure": frozenset({TaskStatus.SUCCEEDED, SKIPPED}),
 }
 """Statuses of a parent after which a dependency cannot be satisfied: the task is cancelled."""
 
 
-def match_dependencies(kinds: Mapping[str, Set[TaskStatus]], kind: str, status: str) -> str:
-    """Return the SQL condition that a dependency and its parent are in one of the tables above.
-
-    `kind` and `status` are columns.
-    """
-    return " OR ".join(f"({kind} = '{k}' AND {status} IN {as_sql(s)})" for k, s in kinds.items())
+def is_skipped(status: str, reason: str | None) -> bool:
+    """Return True for a task that is cancelled because its condition made it needless."""
+    return status == TaskStatus.CANCELLED and (reason or "").startswith(SKIP_MARK)
 
 
 def find_source_states(target: TaskStatus | RunStatus) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.core.text.status_glyphs import ALERTS, QUEUES, RUNTIME, STATES, UNKNOWN
+from app.core.text.status_glyphs import ALERTS, FIRES, QUEUES, RUNTIME, STATES, UNKNOWN
 
-GLYPHS = {**RUNTIME, **STATES, **ALERTS}
+GLYPHS = {**FIRES, **RUNTIME, **STATES, **ALERTS}
 
 QUEUE_STYLES = {word: sign[3] for word, sign in QUEUES.items()}
 """Styles of queue states."""

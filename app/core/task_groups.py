@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from db.states import ENDED, FAILED, WAITING, TaskStatus
+from db.states import ENDED, FAILED, SKIPPED, WAITING, TaskStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,11 +112,12 @@ class GroupProgress(NamedTuple):
 def measure_progress(counts: Mapping[str, int], ended_lately: int, age: float) -> GroupProgress:
     """Return the progress of a group from its tasks by status.
 
-    `ended_lately` counts the ends of the last `RATE_WINDOW` seconds; the group is `age` seconds
-    old.
+    Skipped tasks, counted apart, do not make it cancelled unless all are. `ended_lately` counts
+    the ends of the last `RATE_WINDOW` seconds; the group is `age` seconds old.
     """
     ended, failed, waiting = (
-        sum(counts.get(status, 0) for status in statuses) for statuses in (ENDED, FAILED, WAITING)
+        sum(counts.get(status, 0) for status in statuses)
+        for statuses in (ENDED | {SKIPPED}, FAILED, WAITING)
     )
     running = counts.get(TaskStatus.RUNNING, 0)
     left = running + waiting
@@ -129,7 +130,7 @@ def measure_progress(counts: Mapping[str, int], ended_lately: int, age: float) -
             TaskStatus.FAILED
             if failed
             else TaskStatus.CANCELLED
-            if counts.get(TaskStatus.CANCELLED)
+            if counts.get(TaskStatus.CANCELLED) or counts.get(SKIPPED) == ended > 0
             else TaskStatus.SUCCEEDED
         )
     return GroupProgress(left + ended, ended, failed, running, waiting, status.value, rate, eta)

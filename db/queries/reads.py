@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, desc, func, literal_column, or_, sele
 from sqlalchemy import Table as SqlTable
 
 from db import raw_sql, schema
+from db.queries.tasks import skips
 from db.queries.value_lists import is_any_of
 from db.rows import (
     ActiveRunRow,
@@ -505,8 +506,8 @@ def has_any_task(c: Connection) -> bool:
 
 
 _PARENTS = (
-    "SELECT d.task_id, t.number, t.name, t.status, d.kind FROM json_each(?) CROSS JOIN dependencies"
-    " d ON d.task_id = json_each.value JOIN tasks t ON t.uuid = d.parent_id"
+    f"SELECT d.task_id, p.number, p.name, {skips.STATE}, d.kind FROM json_each(?) CROSS JOIN"
+    " dependencies d ON d.task_id = json_each.value JOIN tasks p ON p.uuid = d.parent_id"
 )
 
 

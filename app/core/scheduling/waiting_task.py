@@ -17,7 +17,7 @@ from app.core.scheduling.plan import (
     split_view,
 )
 from app.core.text.units import format_count, format_ordinal
-from db.states import SATISFYING
+from db.states import SATISFYING, SKIPPED
 
 _UNPAUSED = {"paused": "running"}
 
@@ -75,7 +75,8 @@ class TaskState:
         return [
             parent
             for parent in self.parents
-            if _UNPAUSED.get(parent.status, parent.status) not in SATISFYING[parent.kind]
+            if parent.status != SKIPPED
+            and _UNPAUSED.get(parent.status, parent.status) not in SATISFYING[parent.kind]
         ]
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
 from db.queries.history import rollups, usage
-from db.queries.tasks import groups, pending_parents
+from db.queries.tasks import groups, pending_parents, skips
 from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 
@@ -405,7 +405,8 @@ _RELATED = (
 
 _FAILED_ONE = (
     "SELECT d.task_id FROM json_each(:tasks) j CROSS JOIN dependencies d ON d.parent_id = j.value"
-    " JOIN tasks p ON p.uuid = d.parent_id WHERE +d.kind = 'failures' AND p.status <> 'succeeded'"
+    " JOIN tasks p ON p.uuid = d.parent_id WHERE +d.kind = 'failures' AND NOT"
+    f" ({skips.NO_FAILURE})"
 )
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.states import BREAKING, TaskStatus, match_dependencies
+from db.queries.tasks import skips
+from db.states import TaskStatus
 
 
 class RelatedTask(NamedTuple):
@@ -102,16 +103,15 @@ def _was_cancelled_with(row: Any, parents: Mapping[str, int]) -> bool:
     return (
         row.status == TaskStatus.CANCELLED
         and row.deleted_at is None
-        and (row.reason or "").startswith(f"parent #{parents[row.parent_id]} ")
+        and skips.names_parent(row.reason, parents[row.parent_id])
     )
 
 
-_BROKEN = match_dependencies(BREAKING, "d.kind", "p.status")
 _FAILED_PARENTS = (
     "SELECT t.number, p.number AS parent, p.status FROM dependencies d JOIN tasks t ON t.uuid ="
     " d.task_id JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id IN (SELECT value FROM"
     " json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) AND"
-    f" ({_BROKEN}) ORDER BY t.number, p.number"
+    f" {skips.BROKEN} ORDER BY t.number, p.number"
 )
 
 
@@ -128,7 +128,8 @@ def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     """Return {uuid: number of a failed parent} for tasks that need its success."""
     found = (
         "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id"
-        f" WHERE d.task_id IN (SELECT value FROM json_each(?)) AND ({_BROKEN}) GROUP BY d.task_id"
+        f" WHERE d.task_id IN (SELECT value FROM json_each(?)) AND {skips.BROKEN} GROUP BY"
+        " d.task_id"
     )
     return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
 
@@ -152,8 +153,7 @@ def list_cancelled_with(c: Connection, uuids: Sequence[str]) -> list[str]:
         level = {
             row.uuid: row.number
             for row in rows
-            if row.uuid not in known
-            and (row.reason or "").startswith(f"parent #{level[row.parent_id]} ")
+            if row.uuid not in known and skips.names_parent(row.reason, level[row.parent_id])
         }
         known |= level.keys()
         found += level

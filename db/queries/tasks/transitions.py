@@ -23,7 +23,7 @@ from db.queries.history import operations
 from db.queries.rules import alerts
 from db.queries.rules.sla_cursor import BROUGHT_BACK
 from db.queries.scheduling import loads
-from db.queries.tasks import packed_task, pending_parents, task_numbers
+from db.queries.tasks import packed_task, pending_parents, skips, task_numbers
 from db.queries.tasks.pending_parents import CancelledTask
 from db.queries.tasks.run_end import (
     Judge,
@@ -37,15 +37,12 @@ from db.queries.tasks.run_end import (
 from db.states import (
     ACTIVE,
     ACTIVE_SQL,
-    BREAKING,
     ENDED,
-    SATISFYING,
     WAITING,
     RunStatus,
     TaskStatus,
     as_sql,
     find_source_states,
-    match_dependencies,
 )
 
 SYSTEM = "taskdeck"
@@ -267,16 +264,15 @@ def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: 
 
 # --- waiting tasks --------------------------------------------------------------------------
 
-_BROKEN = match_dependencies(BREAKING, "d.kind", "p.status")
 _FACTS = f"""
 SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
   EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
-    WHERE d.task_id = t.uuid AND NOT ({match_dependencies(SATISFYING, "d.kind", "p.status")})
+    WHERE d.task_id = t.uuid AND {skips.UNMET}
   ) AS blocked,
   coalesce(
     (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
-      WHERE d.task_id = t.uuid AND ({_BROKEN})),
-    (SELECT iif(min(p.status = 'succeeded'), max(p.number), NULL) FROM dependencies d
+      WHERE d.task_id = t.uuid AND {skips.BROKEN}),
+    (SELECT iif(min({skips.NO_FAILURE}), max(p.number), NULL) FROM dependencies d
       JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid AND d.kind = 'failures')
   ) AS broken
 FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))
@@ -364,17 +360,10 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
     """Cancel tasks whose parent (a number) ended in the wrong way; return their uuids."""
     if not broken:
         return []
-    found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
-    named = dict(raw_sql.fetch_rows(c, found, (json.dumps([number for _, number in broken]),)))
     now = timestamps.now()
     rows = [
-        {
-            "uuid": uuid,
-            "reason": f"parent #{n} {named[n].replace('_', ' ')}",
-            "ended_at": now,
-            "retry_at": None,
-        }
-        for uuid, n in broken
+        {"uuid": uuid, "reason": reason, "ended_at": now, "retry_at": None}
+        for uuid, reason in skips.map_reasons(c, broken).items()
     ]
     return [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)]
 
@@ -865,8 +854,8 @@ def retry(c: Connection, uuids: Sequence[str], by: str, *, keeps_parents: bool =
         raw_sql.execute_statement(
             c,
             "DELETE FROM dependencies AS d WHERE task_id IN (SELECT value FROM json_each(?)) AND"
-            f" EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = d.parent_id AND ({_BROKEN} OR"
-            " d.kind = 'failures' AND p.status = 'succeeded'))",
+            f" EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = d.parent_id AND ({skips.BROKEN} OR"
+            f" d.kind = 'failures' AND {skips.NO_FAILURE}))",
             (json.dumps(changed_rows),),
         )
     recompute_waiting_state(c, changed_rows, by)

@@ -22,7 +22,7 @@ from app.core.text.sanitize import (
     truncate,
 )
 from app.errors import NotFound, Problem, Usage
-from db.states import ENDED
+from db.states import ENDED, SKIPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,7 +159,9 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
         (
             "waits for",
             ", ".join(
-                _format_other_task(p) for p in task.get("parents") or () if p["status"] not in ENDED
+                _format_other_task(p)
+                for p in task.get("parents") or ()
+                if p["status"] not in (*ENDED, SKIPPED)
             ),
         ),
         ("before", ", ".join(_format_other_task(c) for c in task.get("children") or ())),

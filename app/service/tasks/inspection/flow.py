@@ -15,7 +15,7 @@ from db import timestamps
 from db.engine import Connection
 from db.queries.tasks import flows, groups
 from db.queries.tasks.flows import FlowEdge, FlowRow
-from db.states import ENDED, TaskStatus
+from db.states import ENDED, SKIPPED, TaskStatus, is_skipped
 
 MAX_TASKS = 5_000
 """Maximum number of tasks of a flow; reading them takes some 50 ms."""
@@ -47,7 +47,7 @@ def _read_flow(c: Connection, ident: str | int) -> dict[str, Any]:
     return {
         **about,
         "is_complete": len(rows) <= MAX_TASKS,
-        "statuses": dict(Counter(row.status for row in shown)),
+        "statuses": dict(Counter(_get_state(row) for row in shown)),
         **_build_tree(c, shown, flows.list_edges(c, [row.uuid for row in shown])),
     }
 
@@ -73,6 +73,10 @@ def _build_tree(
             for depth, number in arrange_tree(tasks)
         ],
     }
+
+
+def _get_state(row: FlowRow) -> str:
+    return SKIPPED if is_skipped(row.status, row.reason) else row.status
 
 
 def _build_row(

@@ -16,7 +16,7 @@ from db import timestamps
 from db.engine import Connection
 from db.queries import reads
 from db.queries.history import operations
-from db.queries.tasks import groups
+from db.queries.tasks import groups, skips
 from db.rows import GroupRow
 
 RECENT = timedelta(hours=24)
@@ -25,11 +25,12 @@ RECENT = timedelta(hours=24)
 def list_groups(c: Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
     """Return the groups that exist, in the order of their numbers here, with their progress.
 
-    `counts` has the tasks by status, `at` is the place of the group in a list by number. The rest
-    is as in `GroupProgress`.
+    `counts` has the tasks by status, with `skipped` apart from `cancelled`. `at` is the place of
+    the group in a list by number. The rest is as in `GroupProgress`.
     """
     found = groups.map_groups(c, numbers) if numbers else {}
     counts = groups.map_all_counts(c, found)
+    skips.split_skipped(c, counts)
     now = timestamps.utcnow().timestamp()
     since = timestamps.from_unix(now - RATE_WINDOW)
     ended = groups.count_ended_since(c, found, since) if found else {}

@@ -16,7 +16,7 @@ from app.service.tasks.changes.option_values import SECONDS, validate
 from db.engine import Connection
 from db.queries import reads
 from db.rows import TaskRow
-from db.states import ENDED, TaskStatus
+from db.states import ENDED, TaskStatus, is_skipped
 
 
 async def wait(
@@ -93,8 +93,8 @@ def _format_outcome(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
     exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
     return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code,
     "signal": signal,
-            "reason": row.reason, "code": _get_exit_code(row.status, exit_code,
-            signal)}  # fmt: skip
+            "reason": row.reason, "code": 0 if is_skipped(row.status, row.reason)
+            else _get_exit_code(row.status, exit_code, signal)}  # fmt: skip
 
 
 def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> int:

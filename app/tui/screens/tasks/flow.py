@@ -15,7 +15,7 @@ from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_task import make_task_row
 from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state.row_changes import RowChanges
-from app.tui.style import STATES, UNKNOWN, Span
+from app.tui.style import FIRES, STATES, UNKNOWN, Span
 from app.tui.widgets.footer import KeyHint, list_row_hints
 from app.tui.widgets.mark_hints import list_marked_hints
 from app.tui.widgets.table_parts import TableSection
@@ -141,7 +141,7 @@ class FlowScreen(ListScreen, TaskActions):
             spans.append(("No task here waits for another.", "dim"))
         counts = found["statuses"]
         for status, count in sorted(counts.items(), key=lambda one: _rank_status(one[0])):
-            sign = STATES.get(status, UNKNOWN)
+            sign = STATES.get(status) or FIRES.get(status, UNKNOWN)
             spans.append((f"{'  ' if spans else ''}{count:,} {sign.word}", sign.style))
         return spans
 

@@ -111,7 +111,7 @@ def test_after_failure_runs_only_if_the_parent_fails(builder: TaskBuilder, code:
     assert [builder.read_status(one) for one in (child, late)] == [status, status]
     assert builder.read_status(last) == ("blocked" if code else "cancelled")
     number = builder.read_row(parent).number
-    assert builder.read_row(child).reason == (None if code else f"parent #{number} succeeded")
+    assert builder.read_row(child).reason == (None if code else f"skipped: only if #{number} fails")
 
 
 def test_a_cancelled_parent_counts_as_a_failure_and_undo_waits_again(
@@ -192,7 +192,7 @@ def test_the_failure_of_one_of_several_is_known_when_all_have_ended(
 
     assert builder.read_status(row["uuid"]) == status
     if status == "cancelled":
-        assert builder.read_row(row["uuid"]).reason == "parent #2 succeeded"
+        assert builder.read_row(row["uuid"]).reason == "skipped: only if #2 or another fails"
         transitions.retry(connection, [row["uuid"]], "ann")
         assert builder.read_status(row["uuid"]) == "queued"
 

@@ -11,8 +11,10 @@ from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.registry import call_verb
 from app.service.tasks.changes import actions
-from app.service.tasks.inspection import group_views, views
+from app.service.tasks.inspection import flow, group_views, views
 from app.service.tasks.inspection.pages import browse
+from app.service.tasks.inspection.wait import wait
+from app.service.tasks.submission import submit
 from app.service.undo import undo
 from db.queries.tasks import task_list
 from tests.service.calls import execute_sql, list_operations, submit_task
@@ -245,3 +247,19 @@ async def test_the_page_of_a_group_lists_its_parameters_and_tasks(call: Call):
     assert row[found["columns"].index("sweep")] == {"lr": "0.1", "token": "•••"}
     with pytest.raises(Usage, match="limit must be"):
         await call_verb(call, "group.tasks", {"id": "g1", "limit": 0})
+
+
+async def test_a_skipped_task_fails_neither_its_group_nor_a_wait(call: Call, worker):
+    tasks = [
+        {"argv": ["a"], "name": "fetch"},
+        {"argv": ["b"], "name": "clean-up", "after_failure": ["fetch"]},
+    ]
+    await submit.submit(call, tasks=tasks, group={"name": "flow"})
+    await worker.run(1)
+
+    shown = await group_views.show(call, id="g1")
+
+    assert (shown["status"], shown["ended"], shown["total"]) == ("succeeded", 2, 2)
+    assert shown["counts"] == {"succeeded": 1, "skipped": 1}
+    assert [end["code"] for end in await wait(call, ids=["g1"])] == [0, 0]
+    assert (await flow.show_flow(call, id="g1"))["statuses"] == shown["counts"]
