@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from app.cli import output
 from app.core.dependency_kinds import AFTER_FIELDS, describe_wait
 from app.core.text.sanitize import find_name_error, sanitize, truncate
-from app.errors import NOT_SUBMITTED, NotFound, Problem, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def name_places(file: str) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        if problem.exit_code in (Usage.exit_code, NotFound.exit_code):
+        if problem.exit_code in (Usage.exit_code, NotFound.exit_code, Refused.exit_code):
             is_placed = problem.message.startswith("line ")
             place = "" if is_placed else _find_place(file, problem.message)
             between = " " if is_placed or place else ": "
@@ -51,10 +51,13 @@ def name_places(file: str) -> Iterator[None]:
 
 
 def _find_place(file: str, message: str) -> str:
-    """Return `line 4: ` for the only place of a quoted value, else nothing."""
-    from app.core.definitions.fault_location import locate_quoted
+    """Return `line 4: ` for the only place of a quoted value or of a task, else nothing."""
+    from app.core.definitions.fault_location import locate_fault, locate_quoted
 
-    found = locate_quoted(_read_text(file), message)
+    text, name = _read_text(file), message.partition('" ')[0].removeprefix('"')
+    found = locate_quoted(text, message)
+    if found is None and message.startswith('"'):
+        found = locate_fault(text, f"tasks.{name}: ")
     return f"line {found[0]}: " if found else ""
 
 

@@ -17,7 +17,7 @@ from app.core.scheduling.resources import (
     format_named_option,
     make_amounts,
 )
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import NOT_SUBMITTED, Refused
 from app.service import gpus
 from app.service.limit_view import to_limits
@@ -87,8 +87,18 @@ def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> No
         pool = sanitize(place.pool)
         raise Refused(
             f"needs {told}, but pool {pool} has {has} in all: it could never start. {undone}",
-            f"Ask for less{beyond}, or: taskdeck pool set {shlex.quote(pool)} {options}",
+            f"{_suggest_name(place, lacking)}Ask for less{beyond}, or: taskdeck pool set"
+            f" {shlex.quote(pool)} {options}",
         )
+
+
+def _suggest_name(place: Place, lacking: Sequence[str]) -> str:
+    """Return the known resource that is nearest to one that the pool lacks, as a hint."""
+    known = {*place.own, *place.shared}
+    for name in (name for name in lacking if name not in known):
+        if near := find_nearest(name, known):
+            return f"Nearest: {sanitize(near)}. "
+    return ""
 
 
 def _require_shared(shared: Amounts, needs: Amounts, undone: str) -> None:

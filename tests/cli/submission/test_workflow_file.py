@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NotFound
+from app.errors import NotFound, Refused
 
 FLOW = """\
 [parameters]
@@ -74,6 +74,11 @@ def test_a_dry_run_shows_what_each_task_waits_for(fake_runtime, cli, flow):
 def test_problems_name_the_file_and_the_line(fake_runtime, cli, flow, tmp_path):
     fake_runtime(submit=NotFound('no queue "night". Nearest: light'))
     assert f'{flow} line 5: no queue "night".' in " ".join(
+        cli("submit", "--from", flow).err.split()
+    )
+
+    fake_runtime(submit=Refused('"align" needs 20 gpu, but pool default has 8 in all.'))
+    assert f'{flow} line 7: "align" needs 20 gpu' in " ".join(
         cli("submit", "--from", flow).err.split()
     )
 

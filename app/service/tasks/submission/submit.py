@@ -32,7 +32,7 @@ from app.core.scheduling.resources import make_amounts
 from app.core.task_groups import format_group
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text.sanitize import sanitize
-from app.errors import NOT_SUBMITTED, Conflict, Problem, Stopped, Usage
+from app.errors import NOT_SUBMITTED, Conflict, Problem, Refused, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
 from app.service import dispatch_view, notifications, queue_order
 from app.service.context import Call
@@ -293,10 +293,13 @@ def _fill_batch(
     Raise Problem; for a single task, the problem includes unknown parents.
     """
     batch = SubmitBatch(c, origin, first, resolutions, group=group)
+    names = {spec.name for spec in specs}
     for spec in specs:
         try:
             batch.add(spec)
         except Problem as problem:
+            if isinstance(problem, Refused) and spec.name and len(names) > 1:
+                problem.message = f'"{sanitize(spec.name)}" {problem.message}'
             found = [problem]
             for _, reference in spec.references if len(specs) == 1 else ():
                 find_parents(batch.find_uuids, reference, found)

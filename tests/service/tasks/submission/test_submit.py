@@ -668,6 +668,19 @@ async def test_a_request_beyond_its_pool_is_refused_with_both_figures(
     with pytest.raises(Refused, match="needs 3 cpu, but pool gpu has 2 in all"):
         await submit_task(call, queue="gpu", cpu=3)
     assert (await submit_task(call, queue="gpu", cpu=2, memory="32G"))["status"] == "queued"
+    with pytest.raises(Refused, match='^"b" needs 3 cpu, but pool gpu'):
+        tasks = [
+            {"argv": ["true"], "queue": "gpu", "name": n, "cpu": c} for n, c in (("a", 1), ("b", 3))
+        ]
+        await submit.submit(call, tasks=tasks, env={})
+
+
+async def test_a_mistyped_resource_names_the_nearest_one(call: Call):
+    await queues.pool_set(call, name="default", resources={"license.matlab": 2})
+
+    with pytest.raises(Refused) as told:
+        await submit_task(call, resources={"license.matlb": 1})
+    assert told.value.hint.startswith("Nearest: license.matlab. Ask for less, or:")
 
 
 @pytest.mark.parametrize(
