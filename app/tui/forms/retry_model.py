@@ -45,24 +45,23 @@ RETRY_GROUP = replace(
 
 def retry_ended(rows: Sequence[EndedEntry], sheet: EditSheet) -> Request:
     """Return the request that runs ended tasks again with the changes of a form."""
-    return make_retry(select_ended(rows), _list_fields(sheet), _has_dependents(sheet))
+    return _make_request(select_ended(rows), sheet, again=has_again(sheet))
 
 
 def retry_group(group: GroupEntry, sheet: EditSheet) -> Request:
     """Return the request that runs the failed tasks of a group again with these changes."""
     select = {"ids": [format_group(group.number)], "failed": True}
-    request = make_retry(select, _list_fields(sheet), _has_dependents(sheet))
-    return request._replace(args={**request.args, "again": False})
+    return _make_request(select, sheet, again=False)
 
 
-def make_retry(select: Mapping[str, Any], fields: Mapping[str, Any], dependents: bool) -> Request:
-    """Return a request to retry.
+def has_again(sheet: EditSheet) -> bool:
+    """Return True if tasks that succeeded run again: not if only dependents are brought back."""
+    return bool(_list_fields(sheet)) or not _has_dependents(sheet)
 
-    A task that succeeded runs again too, unless only its dependents are brought back.
-    """
-    more: dict[str, Any] = {"with_dependents": True} if dependents else {}
-    changed = {"fields": dict(fields)} if fields else {}
-    again = bool(fields) or not dependents
+
+def _make_request(select: Mapping[str, Any], sheet: EditSheet, again: bool) -> Request:
+    more: dict[str, Any] = {"with_dependents": True} if _has_dependents(sheet) else {}
+    changed = {"fields": fields} if (fields := _list_fields(sheet)) else {}
     return Request("retry", {**select, "again": again, **changed, **more}, "Retrying")
 
 
@@ -76,7 +75,8 @@ def describe_retry(sheet: EditSheet) -> list[str]:
     """Return sentences about the effect of the retry."""
     fields = [name for name in _list_fields(sheet)]
     names = [sheet.find_field(name).label for name in fields]
-    first = f"Runs again with other {_join(names)}." if names else "Runs again as it was."
+    unless = "" if has_again(sheet) else ", unless it succeeded"
+    first = f"Runs again with other {_join(names)}." if names else f"Runs again as it was{unless}."
     more = "The tasks that were cancelled because of it wait for it again."
     return [first, *([more] if _has_dependents(sheet) else [])]
 

@@ -52,7 +52,8 @@ class RetryScreen(EditScreen):
         return [retry_model.retry_ended(self.rows, sheet)]
 
     def make_commands(self, sheet: EditSheet) -> list[list[str]]:
-        again = ["--again"] if any(row.status == "succeeded" for row in self.rows) else []
+        has_succeeded = any(row.status == "succeeded" for row in self.rows)
+        again = ["--again"] if has_succeeded and retry_model.has_again(sheet) else []
         numbers = [str(row.number) for row in self.rows]
         return [retry_model.list_command([*again, *numbers], sheet)]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
 
 from app.core.board import EndedEntry
 from app.tui.forms.edit_model import EditSheet
@@ -82,6 +85,28 @@ def test_a_retry_sends_named_resources_that_are_gone_as_zero():
     assert args["fields"] == {"resources": {"gpu": 1, "tape": 0}} and args["with_dependents"]
     assert list_command(["7"], sheet)[-1] == "--with-dependents"
     assert describe_retry(sheet)[0] == "Runs again with other resources."
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"dependents": "yes"}, ["1", "2", "--with-dependents"]),
+        ({"memory": "2G"}, ["--again", "1", "2", "--memory", "2G"]),
+        ({}, ["--again", "1", "2"]),
+    ],
+)
+def test_the_command_runs_the_same_tasks_as_the_request(texts: dict[str, str], words: list[str]):
+    ends = enumerate(("succeeded", "failed"), start=1)
+    rows = [EndedEntry(UUID.format(n), n, "a", "gpu", status, 10.0, "") for n, status in ends]
+    stored = {"resources": {}, "cpu": 1.0, "memory": 0.0, "timeout": None}
+    sheet = EditSheet(RETRY, (stored, stored), texts)
+    screen = RetryScreen(MagicMock(), rows)
+
+    ((request,), (command,)) = screen.make_requests(sheet), screen.make_commands(sheet)
+
+    assert command == ["taskdeck", "retry", *words]
+    assert request.args["again"] == ("--again" in words)
+    assert ("unless it succeeded" in describe_retry(sheet)[0]) != request.args["again"]
 
 
 def test_a_form_of_a_group_changes_nothing_when_empty():
