@@ -56,6 +56,12 @@ def find_conflict(text: str | None, memory: float) -> str:
     return f"retry_on_oom allows at most {limit}, and the task has {has}."
 
 
+def widen(text: str, memory: float) -> str:
+    """Return a rule whose limit gives a task with this memory its factor once."""
+    factor = parse_oom_retry(text).factor
+    return str(OomRetry(factor, float(round(memory * factor))))
+
+
 def normalize(value: Any) -> str | None:
     """Return the stored form of a text, a number or {factor, max}. Raise ValueError."""
     if value is None or value == "none":

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app.core import task_spec
+from app.core import oom_retry, task_spec
 from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text.sanitize import sanitize
 from app.core.verb_states import VERB_STATES, WAITING_STATES
@@ -65,7 +65,7 @@ async def retry(
     leaders = list[str]()
 
     def may(row: AnyTask) -> None:
-        if with_dependents and (left := _describe_leader(row, again)):
+        if with_dependents and (left := _describe_leader(row, again, bool(fields))):
             leaders.append(row.uuid)
             raise make_note(left)
         _refuse_not_ended(row, failed)
@@ -82,6 +82,7 @@ async def retry(
         uuids = get_uuids(rows)
         leaders.extend(uuids)
         new.write(c, rows)
+        notes.extend(_describe_lost_oom_retries(rows, new.memory))
         failed_parents = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
         if not with_dependents:
@@ -154,6 +155,11 @@ class NewRequests:
         self._places = read_places(c) if fields else {}
         self.bounds = setting_checks.LimitCheck(c, fields)
 
+    @property
+    def memory(self) -> float | None:
+        """New memory in MiB, if given."""
+        return self._values.get("memory")
+
     def check(self, row: AnyTask) -> None:
         """Raise Problem if the pool of a task can never hold the request."""
         setting_checks.refuse_early_signal(row, self._values)
@@ -166,10 +172,28 @@ class NewRequests:
         new_values.write_values(c, rows, self._values)
 
 
-def _describe_leader(row: AnyTask, again: bool) -> str | None:
+def _describe_lost_oom_retries(rows: Sequence[AnyTask], memory: float | None) -> list[str]:
+    """Note the tasks whose new memory is all that --retry-on-oom allows."""
+    if memory is None:
+        return []
+    lost = [
+        (row, rule, why)
+        for row in rows
+        if (rule := row.retry_on_oom) and (why := oom_retry.find_conflict(rule, memory))
+    ]
+    said = [
+        f"{format_number(row)} gets no more memory after another kill: {why} To raise the limit:"
+        f" taskdeck set {row.number} --retry-on-oom {oom_retry.widen(rule, memory)}"
+        for row, rule, why in lost[:_MAX_NAMED]
+    ]
+    return said + _describe_more(lost)
+
+
+def _describe_leader(row: AnyTask, again: bool, has_new: bool) -> str | None:
     """Return why a task itself does not run again, only those that were cancelled with it."""
     if row.status == TaskStatus.SUCCEEDED and not again:
-        return f"{format_number(row)} succeeded, so it does not run again."
+        stays = f"{format_number(row)} succeeded, so it does not run again"
+        return f"{stays} and keeps its requests; --again changes that." if has_new else f"{stays}."
     return None if row.status in ENDED else f"{format_number(row)} is {row.status} already."
 
 
@@ -276,11 +300,12 @@ def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
         f" {PARENT_ENDINGS[row.status]}."
         for row in failed_parents[:_MAX_NAMED]
     ]
-    return said + (
-        [f"and {len(failed_parents) - _MAX_NAMED:,} more like this."]
-        if failed_parents[_MAX_NAMED:]
-        else []
-    )
+    return said + _describe_more(failed_parents)
+
+
+def _describe_more(found: Sequence[Any]) -> list[str]:
+    many = len(found) - _MAX_NAMED
+    return [f"and {many:,} more like this."] if many > 0 else []
 
 
 def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:

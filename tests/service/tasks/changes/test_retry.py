@@ -79,6 +79,34 @@ async def test_tasks_run_again_with_changed_requests(call: Call, worker):
         await retry.retry(call, ids=[1], fields={"name": "x"})
 
 
+async def test_new_memory_above_the_limit_of_oom_retries_is_told(call: Call, worker):
+    await submit_task(call, memory=100.0, retry_on_oom="1.5,max=200M")
+    told: list[list[str]] = []
+    for memory in (150.0, 500.0):
+        await worker.run(1, 1)
+        done = await retry.retry(call, ids=[1], fields={"memory": memory})
+        told.append(done["notes"])
+
+    assert told == [
+        [],
+        [
+            "#1 gets no more memory after another kill: retry_on_oom allows at most 200M, and the"
+            " task has 500M. To raise the limit: taskdeck set 1 --retry-on-oom 1.5,max=750M"
+        ],
+    ]
+
+
+async def test_a_succeeded_task_that_only_leads_others_keeps_its_requests(call: Call, worker):
+    await submit_task(call)
+    await worker.run(1, 0)
+
+    done = await retry.retry(call, ids=[1], with_dependents=True, fields={"memory": 64.0})
+
+    assert done["notes"] == [
+        "#1 succeeded, so it does not run again and keeps its requests; --again changes that."
+    ]
+
+
 async def test_a_task_runs_again_with_other_named_resources(call: Call, worker):
     await queues.pool_set(call, name="default", resources={"gpu": 4, "tape": 1})
     await submit_task(call, resources={"gpu": 1, "tape": 1})
