@@ -11,8 +11,9 @@ import os
 import shlex
 
 from app.cli import output
+from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.text.sanitize import sanitize, truncate
-from app.errors import NOT_SUBMITTED, Problem, Refused, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
     _complete(session, args, found)
     if found.faults:
         raise _make_problem(shown, sorted(found.faults))
+    _name_arrays(session, found)
     for name, value in found.settings.items():
         setattr(args, name, value)
     args.resources = [*found.resources.items(), *(args.resources or ())] or None
@@ -121,6 +123,33 @@ def _complete(session: CommandContext, args: Args, found: Translation) -> None:
                     " NAME, or --notify-on never; see: taskdeck help notifications",
                 )
             )
+
+
+def _name_arrays(session: CommandContext, found: Translation) -> None:
+    """Let the number of the first task of an array mean all its tasks, as the id of Slurm does."""
+    for field in AFTER_FIELDS:
+        named = found.settings.get(field, ())
+        groups = {word: _find_array(session, word) for word in named if word.isdigit()}
+        for word, group in groups.items():
+            if group is not None:
+                found.notes.append(
+                    f"{word} is the first task of array {group}, so all its tasks are meant:"
+                    f" --{field.replace('_', '-')} {group}"
+                )
+        if named:
+            found.settings[field] = [groups.get(word) or word for word in named]
+
+
+def _find_array(session: CommandContext, number: str) -> str | None:
+    """Return the group whose first task has the number, unless its tasks wait for one another."""
+    try:
+        flow = session.call("flow", id=number)
+    except NotFound:
+        return None  # the submission names it
+    numbers = {task["number"] for task in flow["tasks"]}
+    parents = {one["number"] for task in flow["tasks"] for one in task["after"]}
+    is_array = flow["group"] and int(number) == min(numbers) and not parents & numbers
+    return flow["group"] if is_array else None
 
 
 def _list_variables(args: Args) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ _UNLIMITED = ("infinite", "unlimited", "-1", "0")
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}
 _COUNT = re.compile(r"[0-9]{1,9}")
+_TASK_OR_GROUP = re.compile(r"g?[0-9]{1,9}")
 _NOW = re.compile(r"now(?:\+([0-9]+)(second|minute|hour|day|week)?s?)?", re.IGNORECASE)
 _UNITS = {"": "s", "second": "s", "minute": "m", "hour": "h", "day": "d"}
 _TIMES = {"midnight": "00:00", "noon": "12:00", "fika": "15:00", "teatime": "16:00"}
@@ -104,17 +105,17 @@ def parse_licenses(text: str) -> dict[str, int]:
 
 
 def parse_dependency(text: str) -> dict[str, list[str]]:
-    """Return {field: numbers} of `afterok:12:13,afterany:14`."""
+    """Return {field: numbers and groups} of `afterok:12:g7,afterany:14`."""
     if "?" in text:
         raise ValueError("waits for one of several with ?, which is not possible: all must be met")
     found: dict[str, list[str]] = {}
     for part in text.split(","):
-        kind, *numbers = part.split(":")
+        kind, *named = part.split(":")
         if kind not in _KINDS:
             raise ValueError(f"has no counterpart for {quote(kind)}. Known: {', '.join(_KINDS)}")
-        if not numbers or not all(map(_COUNT.fullmatch, numbers)):
-            raise ValueError(f"must name tasks by number, such as {kind}:12:13")
-        found.setdefault(_KINDS[kind], []).extend(numbers)
+        if not named or not all(map(_TASK_OR_GROUP.fullmatch, named)):
+            raise ValueError(f"must name tasks by number or group, such as {kind}:12:g7")
+        found.setdefault(_KINDS[kind], []).extend(named)
     return found
 
 

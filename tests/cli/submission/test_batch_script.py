@@ -125,3 +125,22 @@ def test_standard_input_that_is_no_batch_script_is_told(fake_runtime, cli, words
     fake_runtime(submit=STORED, queue__ls=QUEUES)
 
     assert said in cli("submit", *words, feed=text).err
+
+
+@pytest.mark.parametrize(
+    ("group", "after", "named"),
+    [("g7", [], "g7"), ("g7", [{"number": 48}], "48"), (None, [], "48")],
+)
+def test_the_number_of_an_array_means_all_its_tasks(
+    fake_runtime, cli, script, group: str | None, after: list[dict[str, int]], named: str
+):
+    tasks = [{"number": 48, "after": []}, {"number": 49, "after": after}]
+    runtime = fake_runtime(submit=STORED, flow={"group": group, "tasks": tasks})
+    script.write_text("#!/bin/sh\n#SBATCH -d afternotok:48,afterany:g3\necho\n")
+
+    said = cli("submit", "job.sh")
+
+    (task,) = runtime.get_last_args("submit")["tasks"]
+    assert (task["after_failure"], task["after_any"]) == ([named], ["g3"])
+    told = "48 is the first task of array g7, so all its tasks are meant: --after-failure g7"
+    assert (told in " ".join(said.err.split())) == (named == "g7")

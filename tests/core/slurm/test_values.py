@@ -35,7 +35,7 @@ from app.core.slurm import values
         ("parse_licenses", "matlab@srv:2,ansys", {"license.matlab": 2, "license.ansys": 1}),
         ("parse_dependency", "afterok:12:13,after:4", {"after": ["12", "13"],
                                                        "after_start": ["4"]}),
-        ("parse_dependency", "afternotok:1,afterany:2", {"after_failure": ["1"],
+        ("parse_dependency", "afternotok:g7,afterany:2", {"after_failure": ["g7"],
                                                          "after_any": ["2"]}),
         ("parse_begin", "now+1hour", "1h"),
         ("parse_begin", "now+90", "90s"),
