@@ -86,7 +86,8 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
             f"{shown}: #SBATCH after the first command is not read, as in Slurm: line {lines}"
         )
     args.words, args.command = [], ["sh", path]  # the caller replaces it
-    for name in () if args.array else ("output", "error"):
+    is_group = args.array or args.sweep or args.sweep_file
+    for name in () if is_group else ("output", "error"):
         if pattern := getattr(args, name):
             setattr(args, name, pattern.replace("{index}", "0"))
     return _make_command(path, text, words, shown)

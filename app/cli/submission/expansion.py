@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WAYS = {"each": "--each", "array": "--array", "sweep": "--sweep", "sweep_file": "--sweep-file"}
 """Options that make a group, by their destination."""
 INDEX = "index"
-"""Placeholder for the index of an array."""
+"""Placeholder for the index of an array; for a sweep 1, 2, 3, …"""
 ITEM = ""
 """Name of the placeholder `{}`."""
 
@@ -55,6 +55,7 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     if "template" in task:
         task = _pass_to_template(task, names)
     values = [list(row.values()) for row in rows]
+    rows = [{INDEX: str(at), **row} for at, row in enumerate(rows, 1)]
     return _expand(task, rows), group | {"sweep": {"names": names, "values": values}}
 
 

@@ -144,3 +144,12 @@ def test_the_number_of_an_array_means_all_its_tasks(
     assert (task["after_failure"], task["after_any"]) == ([named], ["g3"])
     told = "48 is the first task of array g7, so all its tasks are meant: --after-failure g7"
     assert (told in " ".join(said.err.split())) == (named == "g7")
+
+
+def test_each_task_of_a_sweep_has_an_output_of_its_own(fake_runtime, cli, script):
+    runtime = fake_runtime(submit=STORED)
+
+    cli("submit", "-q", "fast", "--sweep", "lr=1,2", "job.sh")
+
+    tasks = runtime.get_last_args("submit")["tasks"]
+    assert [task["output"] for task in tasks] == ["{name}-1.out", "{name}-2.out"]
