@@ -466,6 +466,9 @@ def _build_resources(found: Any, frame: BucketFrame, known: Sequence[bool]) -> l
     own = {name: parse_named(pool.resources) for name, pool in pools.items()}
     lines, highs = _spread_named(samples, frame)
     keys = dict.fromkeys([*((pool, name) for pool in own for name in own[pool]), *lines])
+    if by != "pool":  # what all pools share is listed before a task has held any
+        seen = {name for _, name in keys}
+        keys |= dict.fromkeys(("", name) for name in shared if name not in seen)
     groups: dict[str, list[tuple[str, str]]] = {}
     for key in keys:
         groups.setdefault(key[0] if by == "pool" else key[1], []).append(key)

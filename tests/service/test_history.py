@@ -13,7 +13,7 @@ from app.errors import Usage
 from app.service import history
 from app.service.context import Call
 from app.service.database import cleanup
-from app.service.definitions import queues, templates
+from app.service.definitions import queues, shared_resources, templates
 from db import timestamps
 from db.engine import Database
 from db.queries.history import rollups as store
@@ -391,6 +391,7 @@ async def test_an_invalid_request_is_refused(call: Call, asked: dict[str, Any], 
 
 async def test_named_resources_come_from_the_samples(call: Call, query_history):
     await execute_sql(call, 'UPDATE pools SET resources = \'{"gpu":4,"tape":1}\'')
+    await shared_resources.set_(call, name="license", total=2)
     await insert_samples(call, 5 * MINUTE, 4 * MINUTE, 3 * MINUTE)
     held = "UPDATE samples SET resources = '{\"gpu\":3}' WHERE kind = 'pool' AND minute = ?"
     minute = timestamps.from_unix((time.time() - 4 * MINUTE) // 60 * 60)
@@ -401,6 +402,7 @@ async def test_named_resources_come_from_the_samples(call: Call, query_history):
 
     assert get_total(named, "gpu") == {"reserved": 1.0, "most": 3, "of": 4}
     assert get_total(named, "tape")["of"] == 1
+    assert get_total(named, "license")["of"] == 2
     line = next(row for row in named["rows"] if row["name"] == "gpu")["series"]["reserved"]
     assert [value for value in line if value is not None] == [0.0, 3.0, 0.0]
     assert get_total(pools, "default")["of"] == 5
