@@ -307,7 +307,7 @@ class _Simulation:
 
         A timeout is sure as long as no later task can go first.
         """
-        due = self._due.get(task.number, 0.0)
+        due = self._find_earliest(task)
         if self._depends_on_limit:
             return due, self._stretch(leeway.later) if self._is_contended else self._now
         is_delayed = self._is_contended and task.number != self._first
@@ -315,6 +315,14 @@ class _Simulation:
         # 0 would mean that only a timeout limits the start
         earliest = max(self._stretch(leeway.earlier), min(self._now, _SOON))
         return max(earliest, due), self._stretch(later)
+
+    def _find_earliest(self, task: QueuedTask) -> float:
+        """Return the first time from the start time of a task on at which its queue is open."""
+        due, windows = self._due.get(task.number, 0.0), self._windows.get(task.queue)
+        if is_inside(windows, due):
+            return due
+        opening = find_opening(windows, due)
+        return due if opening is None else opening
 
     def _stretch(self, factor: float) -> float:
         """Return now, with a factor on the seconds since the last time of day."""

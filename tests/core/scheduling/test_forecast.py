@@ -67,6 +67,19 @@ def test_a_scheduled_task_starts_no_earlier_than_its_time():
     assert seen[1][0] == 0.0 and seen[2][0] == 100.0
 
 
+def test_a_task_starts_no_earlier_than_its_queue_opens():
+    """A limit alone bounds the first run, so the range of later starts would begin at once."""
+    view = make_view(
+        make_queue("q", make_task(1, limit=9.0), capacity=1, windows=((0.0, 50.0), (500.0, 600.0))),
+        make_run(10, limit=60.0),
+        later=(LaterTask(make_task(2, likely=SURE), 100.0, ()),),
+    )
+
+    seen = make_forecast(view).may_start
+
+    assert seen[1][0] == 0.0 and seen[2] == (500.0, 509.0)
+
+
 def test_a_short_task_is_forecast_beside_a_reservation():
     line = [
         make_task(1, cpu=4, expected=50.0, likely=(50.0,) * 9),
