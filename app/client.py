@@ -224,11 +224,24 @@ class RuntimeConnection:
             if "result" in message:
                 return message["result"]
             if "error" in message:
-                raise Remote(**message["error"])
+                raise self._make_problem(message["error"])
             if on_wait is not None and "waits" in message:
                 on_wait(message["waits"])
             elif note is not None and "note" in message:
                 note(message["note"])
+
+    def _make_problem(self, error: dict[str, Any]) -> Remote:
+        """Return the problem of an answer; an old runtime may not know a verb or argument."""
+        problem = Remote(**error)
+        if problem.code in ("usage", "internal") and not problem.hint:
+            from app.health.procfs import is_outdated
+
+            if is_outdated(self.pid):
+                problem.hint = (
+                    "The runtime began before this Taskdeck was installed. Replace it: taskdeck"
+                    " serve --replace --detach"
+                )
+        return problem
 
     def iter_wakeups(self) -> Iterator[None]:
         """Yield once per line that the runtime sends."""

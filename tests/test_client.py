@@ -16,7 +16,8 @@ import pytest
 from app import client, paths
 from app.client import Client
 from app.core.ids import make_uuid7
-from app.errors import Conflict, NotFound, Problem
+from app.errors import Conflict, NotFound, Problem, Usage, problem_to_dict
+from app.health import procfs
 from app.service.registry import VERBS
 from app.version import PROTOCOL, VERSION
 from tests.runtime_process import RuntimeProcess
@@ -279,6 +280,23 @@ def test_a_wait_survives_runtime_restarts_within_its_timeout(
 
     left = [ask["args"]["timeout"] for ask in script.requests]
     assert left == sorted(left, reverse=True) and left[-1] < left[0] == 60.0
+
+
+@pytest.mark.parametrize("outdated", [True, False])
+def test_an_unknown_verb_of_an_older_runtime_has_a_hint(
+    home: Path, monkeypatch: pytest.MonkeyPatch, outdated: bool
+):
+    monkeypatch.setattr(procfs, "is_outdated", lambda pid: outdated)
+    error = problem_to_dict(Usage('there is no verb "resource.ls".'))
+    with (
+        run_scripted_runtime(home, lambda ask, n: [{"error": error}]),
+        closing(Client(home)) as caller,
+        pytest.raises(Problem, match="no verb") as caught,
+    ):
+        caller.call("resource.ls")
+
+    assert caught.value.hint.endswith("taskdeck serve --replace --detach" if outdated else "")
+    assert bool(caught.value.hint) is outdated
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import time
 
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -19,7 +18,15 @@ from app.health.finding import (
     quote_word,
 )
 from app.health.left_processes import find_left_processes
-from app.health.procfs import KEEPER_FILE, TaskdeckProcess, is_suspended, read_file, read_stat
+from app.health.procfs import (
+    KEEPER_FILE,
+    TaskdeckProcess,
+    began_before,
+    is_outdated,
+    is_suspended,
+    read_file,
+    read_stat,
+)
 from app.paths import get_user_name
 from db.errors import BehindDatabase, UnnamedDatabase
 
@@ -87,6 +94,13 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
             "hint" if "draining" in halted else "broken",
         )
         return Finding("runtime", text, state, _suggest_fix(home, halted))
+    if pid and is_outdated(pid):
+        return Finding(
+            "runtime",
+            f"pid {pid}: it began before this Taskdeck was installed; restart it",
+            "hint",
+            make_command(home, "serve --replace --detach"),
+        )
     return Finding("runtime", f"pid {pid}")
 
 
@@ -184,8 +198,7 @@ def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
         return False
     processes = os.path.join(os.path.dirname(spec.origin), KEEPER_FILE)
     try:
-        began = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - about[1])
-        return not os.path.samefile(processes, argv[3]) or os.stat(processes).st_ctime > began + 1
+        return not os.path.samefile(processes, argv[3]) or began_before(about[1], processes)
     except OSError:
         return True
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEEPER_FILE = os.path.join("keeper", "keeper.py")
+_VERSION_FILE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "version.py")
 RUNTIME, IN_DECK = "serve", "--in-process"
 
 
@@ -81,6 +83,24 @@ def read_stat(pid: int) -> tuple[int, float] | None:
     if not fields or fields[0] in "ZX":
         return None
     return int(fields[1]), int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def began_before(seconds: float, path: str) -> bool:
+    """Return True if a file was replaced since a time in seconds since boot. Raise OSError."""
+    began = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - seconds)
+    return os.stat(path).st_ctime > began + 1
+
+
+def is_outdated(pid: int) -> bool:
+    """Return True if this Taskdeck was installed after a process began.
+
+    The version may be the same, and modules that the process loads now may not fit.
+    """
+    about = read_stat(pid)
+    try:
+        return about is not None and began_before(about[1], _VERSION_FILE)
+    except OSError:
+        return False
 
 
 def is_suspended(pid: int) -> bool:

@@ -132,13 +132,14 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
             return
         self.log_failure(error)
         self.failure = self.failure or error
-        self.show_message(
-            self.look.sanitize(
-                f"Internal error ({type(error).__name__}: {error}); "
-                "the deck continues. See run/deck.log."
-            ),
-            "broken",
+        said = (
+            # an upgrade replaces the files of screens that were never open
+            f"After an upgrade, start the deck again: {error}."
+            if isinstance(error, ImportError)
+            else f"Internal error ({type(error).__name__}: {error}); the deck continues. See"
+            " run/deck.log."
         )
+        self.show_message(self.look.sanitize(said), "broken")
 
     def log_failure(self, error: Exception) -> None:
         log_error(self.home, error)

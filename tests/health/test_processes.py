@@ -24,6 +24,18 @@ def test_a_keeper_of_another_version_should_be_replaced(monkeypatch: pytest.Monk
     assert found.cure == "taskdeck --home /srv stop --drain && taskdeck --home /srv serve --detach"
 
 
+@pytest.mark.parametrize("outdated", [True, False])
+def test_a_runtime_older_than_its_files_should_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, outdated: bool
+):
+    monkeypatch.setattr(processes, "is_outdated", lambda pid: outdated)
+
+    found = processes.check_runtime("/srv", {"state": "running", "pid": 7})
+
+    assert ("began before this Taskdeck" in found.text) is outdated
+    assert found.cure == ("taskdeck --home /srv serve --replace --detach" if outdated else "")
+
+
 def test_a_growing_journal_is_reported(home: Path):
     journal = home / "run" / "journal"
     journal.mkdir()

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.core.notifications import channels
 from app.core.text.sanitize import sanitize, truncate
+from app.health.procfs import is_outdated
 
 IDLE_SECONDS = 30.0
 """Seconds without a message after which the process ends."""
@@ -20,6 +21,12 @@ ANSWER_TIMEOUT = 120.0
 """Seconds after which a message counts as hanging. The process is then killed."""
 _NO_ANSWER = "the sender ended without an answer"
 _ROOT = os.fspath(Path(__file__).parents[3])
+
+
+def _describe_no_answer() -> str:
+    upgraded = is_outdated(os.getpid())
+    why = "; after an upgrade: taskdeck serve --replace --detach" if upgraded else ""
+    return f"{_NO_ANSWER}{why}"
 
 
 class SenderClient:
@@ -100,7 +107,7 @@ class SenderClient:
         if process is self._process:
             self._process = None
             for number in list(self._waiting):
-                self._answer(number, _NO_ANSWER)
+                self._answer(number, _describe_no_answer())
 
     def _answer(self, number: int, error: str | None) -> None:
         waiting = self._waiting.get(number)

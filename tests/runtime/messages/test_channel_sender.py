@@ -13,7 +13,7 @@ import pytest
 
 from app.core.notifications.messages import Message
 from app.runtime.config_watcher import ConfigWatcher
-from app.runtime.messages import sender
+from app.runtime.messages import sender, sender_client
 from app.runtime.messages.channel_sender import ChannelSender
 from tests.message_servers import HttpReceiver, SmtpReceiver, receive_http, receive_mail
 
@@ -175,3 +175,15 @@ async def test_a_killed_sender_is_started_again(make_sender, http: HttpReceiver)
     errors = [(await channels.send("ops", MESSAGE, "k", {})).error for _ in range(2)]
 
     assert errors[-1] is None
+
+
+@pytest.mark.parametrize("outdated", [True, False])
+def test_a_sender_that_ends_after_an_upgrade_names_the_command(
+    monkeypatch: pytest.MonkeyPatch, outdated: bool
+):
+    monkeypatch.setattr(sender_client, "is_outdated", lambda pid: outdated)
+
+    said = sender_client._describe_no_answer()
+
+    assert said.startswith("the sender ended without an answer")
+    assert said.endswith("taskdeck serve --replace --detach") is outdated

@@ -1353,6 +1353,9 @@ async def test_a_failing_handler_is_reported_and_the_deck_continues(
         )
         await pilot.press("j", "p")
         await wait_for(pilot, lambda: "pause" in recording.verbs())
+        app.report(ImportError("No module named 'old'"), app)
+        await pilot.pause()
+        assert "After an upgrade, start the deck again: No module" in read_screen_lines(app)[-2]
     assert "ZeroDivisionError: a test" in (tmp_path / "run" / "deck.log").read_text()
 
 
