@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from math import inf
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from app.core.scheduling.limits import (
     list_subjects,
     make_group_subject,
 )
-from app.core.scheduling.plan import Amounts, QueuedTask
+from app.core.scheduling.plan import Amounts
 from app.core.scheduling.resources import CPU, MEMORY, make_amounts
 from app.core.task_groups import parse_group
 from db import timestamps
@@ -30,8 +30,6 @@ from db.queries.scheduling.limits import Exclusion
 from db.queries.scheduling.resources import BookingRow, LimitRow, parse_named
 
 EMPTY: Mapping[int, int] = MappingProxyType({})
-MAX_READS = 4
-"""Maximum number of reads of a queue beyond the tasks that limits stop."""
 
 
 def to_amounts(row: LimitRow) -> Amounts:
@@ -105,33 +103,23 @@ def map_subjects(
     return {uuid: bounds.find_subjects(*pair) for uuid, pair in queries.map_tags(c, uuids).items()}
 
 
-def find_exclusions(
-    budget: LimitBudget, pool: str, line: Sequence[QueuedTask]
-) -> tuple[list[Exclusion], int]:
-    """Return the tasks of a pool that are stopped if the line starts, and how many of it start.
+def list_exclusions(
+    budget: LimitBudget, pool: str, stopping: Collection[BoundKey] = ()
+) -> list[Exclusion]:
+    """Return the tasks of a pool that limits and bookings stop.
 
-    The budget is what active runs leave.
+    The budget is what a line leaves; `stopping` are amounts that have stopped a task of it.
     """
-    stopped = set[BoundKey]()
-    startable = 0
-    for task in line:
-        lacking = budget.find_lacking(task, pool)
-        if lacking:
-            budget.add_first(task, pool, lacking)
-            stopped.update(lacking)
-        else:
-            budget.occupy(task, pool, inf if task.expected is None else task.expected)
-            startable += 1
-    stopped.update(budget.list_exhausted())
-    found = (_list_exclusions(budget, key) for key in stopped if _concerns(key, pool))
-    return [one for some in found for one in some], startable
+    stopped = {*stopping, *budget.firsts, *budget.list_exhausted()}
+    found = (_list_excluded(budget, key) for key in stopped if _concerns(key, pool))
+    return [one for some in found for one in some]
 
 
 def _concerns(key: BoundKey, pool: str) -> bool:
     return not isinstance(key, BookingKey) or key.pool in (None, pool)
 
 
-def _list_exclusions(budget: LimitBudget, key: BoundKey) -> list[Exclusion]:
+def _list_excluded(budget: LimitBudget, key: BoundKey) -> list[Exclusion]:
     if isinstance(key, BookingKey):
         return _list_excluded_by_booking(budget, key)
     return [_to_exclusion(budget, key)]

@@ -458,6 +458,8 @@ class Dispatcher:
         seen, starts = dispatch_view.plan_starts(c, self.run_times)
         if (opening := dispatch_view.find_next_opening(seen)) is not None:
             orders.next_due = min(opening, orders.next_due or opening)
+        if self.run_times.stopped.is_cut:
+            orders.next_due = seen.now
         if not starts:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])

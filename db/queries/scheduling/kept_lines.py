@@ -7,7 +7,6 @@ rows enter, leave or change, and a line reads only these again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +104,7 @@ class KeptLines:
         if changed:
             kept = [row for row in line.rows if row.uuid not in changed]
             known = None if line.is_whole else kept[-1] if kept else False
-            found = limits.list_queued_among(c, *key, json.dumps(list(changed)))
+            found = limits.list_among(c, *key, list(changed))
             line.rows = sorted([*kept, *found], key=_get_place if key[1] else _get_age)
             if known is not None:
                 del line.rows[line.rows.index(known) + 1 if known else 0 :]

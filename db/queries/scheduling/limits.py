@@ -14,7 +14,7 @@ from db.queries.scheduling.dispatch import ACTIVE, QUEUED, QUEUED_COLUMNS
 from db.states import WAITING, as_sql
 
 MAX_EXCLUSIONS = 50
-"""Conditions of one statement; more are left out, since the plan skips these tasks, too."""
+"""Conditions of one statement, each for many groups or values of a tag; more are left out."""
 _ACTIVE = ACTIVE.replace(" FROM", ", i.tags, t.group_number FROM", 1)
 _COLUMNS = ("cpu", "memory")
 _AMONG = (
@@ -63,28 +63,52 @@ def list_queued(
     return raw_sql.fetch_rows(c, found, (queue, *values, limit))
 
 
-def list_queued_among(
-    c: Connection, queue: str, by_priority: bool, excluded: Sequence[Exclusion], uuids: str
+def list_among(
+    c: Connection,
+    queue: str,
+    by_priority: bool,
+    excluded: Sequence[Exclusion],
+    uuids: Sequence[str],
 ) -> list[Any]:
-    """Return those rows of `list_queued` that are among some tasks (JSON), in any order."""
+    """Return those rows of `list_queued` that are among some tasks, in any order."""
     more, values = _build_exclusions(excluded)
     found = _QUEUED_AMONG if by_priority else _OLDEST_AMONG
-    return raw_sql.fetch_rows(c, found + more, (uuids, queue, *values))
+    return raw_sql.fetch_rows(c, found + more, (json.dumps(list(uuids)), queue, *values))
 
 
 def _build_exclusions(excluded: Sequence[Exclusion]) -> tuple[str, list[Any]]:
-    parts = [_build_exclusion(one) for one in excluded[:MAX_EXCLUSIONS]]
+    """Return conditions without the excluded tasks: one for all groups or values of a tag."""
+    alike: dict[Exclusion, list[Exclusion]] = {}
+    for one in excluded:
+        alike.setdefault(_get_kind(one), []).append(one)
+    parts = [_build_exclusion(several) for several in list(alike.values())[:MAX_EXCLUSIONS]]
     more = "".join(f" AND NOT ({condition})" for condition, _ in parts)
     return more, [v for _, values in parts for v in values]
 
 
-def _build_exclusion(one: Exclusion) -> tuple[str, tuple[Any, ...]]:
-    parts: list[tuple[str, tuple[Any, ...]]] = [
-        *(("instr(tags, ?) > 0", (_to_json(tag),)) for tag in one.tags),
-        *(("instr(tags, ?) = 0", (_to_json(tag),)) for tag in one.without),
-    ]
+def _get_kind(one: Exclusion) -> Exclusion:
+    """Return an exclusion without its group, or without the value of its only tag."""
     if one.group is not None:
-        parts.append(("group_number IS ?", (one.group,)))
+        return one._replace(group=0)
+    if len(one.tags) == 1:
+        return one._replace(tags=(one.tags[0].partition("=")[0],))
+    return one
+
+
+def _build_exclusion(alike: Sequence[Exclusion]) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition of exclusions that differ in the group or in the value of a tag."""
+    one, parts = alike[0], list[tuple[str, tuple[Any, ...]]]()
+    if len(alike) > 1 and one.tags:
+        pairs = [each.tags[0].partition("=") for each in alike]
+        found = (f"$.{json.dumps(pairs[0][0])}", json.dumps([value for *_, value in pairs]))
+        parts.append(("coalesce(tags ->> ? IN (SELECT value FROM json_each(?)), FALSE)", found))
+    else:
+        parts += (("instr(tags, ?) > 0", (_to_json(tag),)) for tag in one.tags)
+    parts += (("instr(tags, ?) = 0", (_to_json(tag),)) for tag in one.without)
+    if one.group is not None:
+        groups = json.dumps([each.group for each in alike])
+        among = "coalesce(group_number IN (SELECT value FROM json_each(?)), FALSE)"
+        parts.append((among, (groups,)))
     if one.resource in _COLUMNS:
         parts.append((f"{one.resource} > ?", (one.above,)))
     elif one.resource is not None:
