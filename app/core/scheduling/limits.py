@@ -164,10 +164,10 @@ class LimitBudget:
         return [
             key
             for key, need in self.list_uses(task, pool)
-            if not can_fit(need, self.get_free(key)) or self._has_to_wait(task, pool, key, need)
+            if not can_fit(need, self.get_free(key)) or self.has_to_wait(task, pool, key, need)
         ]
 
-    def _has_to_wait(self, task: QueuedTask, pool: str, key: BoundKey, need: float) -> bool:
+    def has_to_wait(self, task: QueuedTask, pool: str, key: BoundKey, need: float) -> bool:
         """Return True if a task would delay the first one that an amount stops."""
         first = self.firsts.get(key)
         if first is None or first.uuid == task.uuid:

@@ -570,18 +570,34 @@ def _try_backfill(
     task: QueuedTask, budget: PoolBudget, slots: int, limits: LimitBudget | None
 ) -> bool:
     """Return True if a task delays no reserved task, and deduct what it needs beside them."""
-    if limits is not None and not limits.can_admit(task, budget.pool.name):
-        return False
-    if budget.backfill and not budget.backfill.can_admit(task, slots):
-        return False
-    beside = budget.shared.list_backfills_beside(budget, task.needs) if budget.shared.totals else ()
-    if not all(one.can_share(task) for one in beside):
+    beside = _find_backfills(task, budget, slots, limits)
+    if beside is None:
         return False
     if budget.backfill:
         budget.backfill.admit(task, is_own=True)
     for one in beside:
         one.admit(task, is_own=False)
     return True
+
+
+def _find_backfills(
+    task: QueuedTask, budget: PoolBudget, slots: int, limits: LimitBudget | None
+) -> Sequence[BackfillBudget] | None:
+    """Return the reservations of other pools that a task shares with, or None if it delays any."""
+    if limits is not None and not limits.can_admit(task, budget.pool.name):
+        return None
+    if budget.backfill and not budget.backfill.can_admit(task, slots):
+        return None
+    beside = budget.shared.list_backfills_beside(budget, task.needs) if budget.shared.totals else ()
+    return beside if all(one.can_share(task) for one in beside) else None
+
+
+def can_start(task: QueuedTask, budget: PoolBudget, slots: int, limits: LimitBudget | None) -> bool:
+    """Return True if a task of an open queue may start beside what a decision has started."""
+    is_stopped = limits is not None and bool(limits.find_lacking(task, budget.pool.name))
+    if slots < 1 or is_stopped or not budget.has_free(task.needs):
+        return False
+    return _find_backfills(task, budget, slots, limits) is not None
 
 
 def _make_reservation(kept: BackfillBudget, pool: str) -> Reservation:

@@ -7,7 +7,13 @@ from math import inf
 
 from app.core.dependency_kinds import ON_FAILURE, describe_wait
 from app.core.scheduling.amounts import can_fit
-from app.core.scheduling.bookings import BookingBound, BookingKey
+from app.core.scheduling.booking_stops import (
+    MAX_STOPS,
+    can_start_within,
+    find_booking_stops,
+    find_early_limit,
+    find_first,
+)
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.order import PRIORITY, describe_policy
@@ -21,7 +27,6 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
-from app.core.scheduling.run_stats import REQUEST_MARGIN
 from app.core.scheduling.waiting_task import WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
@@ -31,15 +36,10 @@ from app.core.text.units import (
     format_estimate,
     format_ordinal,
     format_wait_range,
-    parse_duration,
 )
 
 SHORT_WIDTH = 44
 MAX_PARENTS = 5
-RESERVATION_SHARE = 0.9
-"""Share of the time until a reservation starts that a task which starts before it may use."""
-MIN_EARLY_LIMIT = 60.0
-"""Minimum seconds of a timeout that lets a task end before a booking begins."""
 RESTORE_HOLDER = "restore"
 """Holder of tasks that may have run after the backup that was restored."""
 PARENT_ENDINGS = {
@@ -321,55 +321,29 @@ def _explain_limits(case: WaitingTask) -> Iterator[WaitReason]:
 _NO_END = "no running task has a known end that frees enough"
 
 
-def find_booking_stops(case: WaitingTask) -> list[BookingBound]:
-    """Return the totals beside bookings that stop a task of the view, one for each resource."""
-    plan = case.context.limits
-    if plan is None or not plan.beside or case.subject.uuid in case.context.starts:
-        return []
-    task = _find_in_line(case)
-    lacking = plan.find_lacking(task, case.queue.pool) if task else ()
-    found = {key.resource: key for key in reversed(lacking) if isinstance(key, BookingKey)}
-    return [plan.get_bound(key) for key in found.values()]
-
-
-def _find_in_line(case: WaitingTask) -> QueuedTask | None:
-    return next((one for one in case.queue.waiting if one.uuid == case.subject.uuid), None)
-
-
-def find_early_limit(case: WaitingTask, bound: BookingBound) -> float | None:
-    """Return a timeout that ends a task before a booking begins.
-
-    Return None if there is too little time, by the past runs of the task too.
-    """
-    limit = parse_duration(format_age(bound.begins_in * RESERVATION_SHARE))
-    task = _find_in_line(case)
-    least = task.likely[-1] * REQUEST_MARGIN if task and task.likely else 0.0
-    return limit if limit >= max(MIN_EARLY_LIMIT, least) else None
-
-
 def _explain_bookings(case: WaitingTask) -> Iterator[WaitReason]:
-    view, plan = case.context.view, case.context.limits
-    for bound in find_booking_stops(case):
-        booked = [one for one in view.bookings if one.name in bound.key.names]
+    stops = find_booking_stops(case)
+    soonest = min((one.begins_in for one in stops if one.begins_in > 0), default=0.0)
+    for bound in stops[:MAX_STOPS]:
+        booked = [one for one in case.context.view.bookings if one.name in bound.key.names]
         name, tags = bound.key.resource, sanitize(", ".join(sorted(bound.tags)))
         amount = format_amount(name, sum(one.needs[name] for one in booked))
-        what = f"{amount} {sanitize(name)}"
-        when = f"until {_format_moment(case, min(one.ends_in for one in booked))}"
-        hint = None
+        what, hint = f"{amount} {sanitize(name)}", None
+        when = f"until {_format_moment(case, bound.ends_in)}"
         if bound.begins_in > 0:
             when = f"from {_format_moment(case, bound.begins_in)}"
-            fits = case.budget.has_free(case.subject.needs) and not case.is_full
-            if fits and find_early_limit(case, bound) is not None:
+            limit = find_early_limit(case, bound) if bound.begins_in == soonest else None
+            if limit is not None and not case.is_full and can_start_within(case, limit):
                 hint = f"a timeout below {format_age(bound.begins_in)} would let it start now"
-        first = plan.firsts.get(bound.key) if plan else None
-        behind = (
-            f"#{first.number} goes first" if first and first.uuid != case.subject.uuid else None
-        )
+        first = find_first(case, bound.key)
+        behind = f"#{first.number} goes first" if first else None
         yield _make_reason(
             "booked",
             _join_parts(f"{what} are reserved for {tags} {when}", behind or hint),
             f"{what} reserved for {tags} {when}",
         )
+    if len(stops) > MAX_STOPS:
+        yield _make_reason("booked", "later reservations stop it, too")
 
 
 def _format_moment(case: WaitingTask, seconds: float) -> str:

@@ -9,6 +9,11 @@ from math import ceil, inf
 from typing import Any
 
 from app.core.scheduling.amounts import can_fit
+from app.core.scheduling.booking_stops import (
+    RESERVATION_SHARE,
+    find_booking_stops,
+    find_early_limit,
+)
 from app.core.scheduling.explain import build_context, build_waiting_task
 from app.core.scheduling.limits import RUNNING, find_name, format_subject
 from app.core.scheduling.open_times import ALWAYS, is_inside
@@ -23,10 +28,7 @@ from app.core.scheduling.plan import (
     QueueView,
 )
 from app.core.scheduling.reasons import (
-    RESERVATION_SHARE,
     ResourceNeed,
-    find_booking_stops,
-    find_early_limit,
     find_limit_stops,
     find_needs,
     find_unknown_ends,
@@ -400,8 +402,8 @@ def _suggest_capacity(facts: Facts, case: WaitingTask, codes: set[str]) -> Itera
 
 def _suggest_early_end(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout that ends the task before a booking begins."""
-    stops = find_booking_stops(case)
-    first = min(stops, key=lambda bound: bound.begins_in, default=None)
+    coming = (one for one in find_booking_stops(case) if one.begins_in > 0)
+    first = min(coming, key=lambda bound: bound.begins_in, default=None)
     limit = first and find_early_limit(case, first)
     if limit is None:
         return

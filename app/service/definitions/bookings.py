@@ -23,6 +23,7 @@ from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads
 from db.queries.scheduling import bookings as queries
+from db.queries.scheduling.limits import Exclusion, count_waiting
 from db.queries.scheduling.resources import parse_named, to_text
 from db.queries.tasks import known_names
 
@@ -87,7 +88,30 @@ async def create(
     made = next(one for one in coming if one["name"] == stored)
     if more := [sanitize(one["name"]) for one in coming if _adds_up(one, made)]:
         call.note(f"{sanitize(tag)} gets this beside {' and '.join(more)} of the same time.")
+    for text in await call.db.read_on_thread(_list_effects, made, first, last):
+        call.note(text)
     return made
+
+
+def _list_effects(
+    c: Connection, made: Mapping[str, Any], first: datetime, last: datetime
+) -> list[str]:
+    """Return what a booking means for tasks without its tag, for each resource."""
+    now, totals = timestamps.utcnow(), read_totals(c)[made["pool"]]
+    begins_in, found = (first - now).total_seconds(), list[str]()
+    until = units.format_clock_time(last, now)
+    for name, amount in _to_amounts(made).items():
+        is_whole = not can_fit(1e-3, totals.get(name, 0.0) - amount)
+        effect = f"do not start before {until}" if is_whole else f"share the rest until {until}"
+        excluded = Exclusion((), (made["tag"],), name, 0.0, max(0.0, begins_in))
+        many = count_waiting(c, made["pool"], excluded)
+        if begins_in > 0:
+            begin = units.format_clock_time(first, now)
+            effect += f", unless a timeout ends them by {begin}: give them --timeout"
+        tasks = "1 task that waits" if many == 1 else f"{units.format_count(many)} tasks that wait"
+        holds = f" This holds for {tasks} now." if many else ""
+        found.append(f"other tasks that need {sanitize(name)} {effect}.{holds}")
+    return found
 
 
 def _adds_up(one: Mapping[str, Any], made: Mapping[str, Any]) -> bool:

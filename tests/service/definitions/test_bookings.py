@@ -9,6 +9,7 @@ import pytest
 
 from app.core.definitions.document import parse_document
 from app.core.maintenance_settings import DAY, MaintenanceSettings, RetentionRule, RetentionSettings
+from app.core.text import units
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import dispatch_view
 from app.service.context import Call
@@ -112,7 +113,33 @@ async def test_a_second_booking_of_a_tag_tells_that_both_count(
 
     unknown = "no recent task has the tag team=a."
     both = "team=a gets this beside r1 of the same time."
-    assert caller_notes == [unknown, unknown, both, unknown]
+    told = [note for note in caller_notes if not note.startswith("other tasks")]
+    assert told == [unknown, unknown, both, unknown]
+
+
+async def test_a_booking_tells_what_it_means_for_other_tasks(
+    runtime_call: Call, caller_notes: list[str]
+):
+    await submit_task(runtime_call, resources={"gpu": 1})
+    for more in ({"timeout": "3h"}, {"timeout": "1h"}, {"tags": {"team": "a"}}):
+        await submit_task(runtime_call, resources={"gpu": 1}, **more)
+    await submit_task(runtime_call)
+    begin, end, soon = (
+        units.format_clock_time(NOW + timedelta(hours=hours), NOW) for hours in (2, 7, 1)
+    )
+
+    whole: dict[str, Any] = {**GPUS, "resources": {"gpu": 4}}
+    await bookings.create(runtime_call, **whole)
+    part: dict[str, Any] = {**GPUS, "begin": "now", "end": "1h", "cpu": 1}
+    await bookings.create(runtime_call, **part)
+
+    unless = f", unless a timeout ends them by {begin}: give them --timeout."
+    rest, now = f"share the rest until {soon}.", "tasks that wait now."
+    assert [note for note in caller_notes if "other" in note] == [
+        f"other tasks that need gpu do not start before {end}{unless} This holds for 2 {now}",
+        f"other tasks that need cpu {rest} This holds for 4 {now}",
+        f"other tasks that need gpu {rest} This holds for 3 {now}",
+    ]
 
 
 async def test_a_booking_is_removed_and_undone(call: Call):
@@ -141,7 +168,8 @@ async def test_tasks_of_the_tag_start_beside_a_long_line_of_others(call: Call):
 
 
 async def test_a_short_task_starts_behind_a_long_line_that_a_booking_stops(call: Call):
-    await bookings.create(call, **GPUS | {"begin": "now", "resources": {"gpu": 2}})
+    now: dict[str, Any] = {**GPUS, "begin": "now", "resources": {"gpu": 2}}
+    await bookings.create(call, **now)
     await submit_task(call, resources={"gpu": 1})
     await submit.submit(call, tasks=[{"argv": ["true"], "resources": {"gpu": 2}}] * 150, env={})
     await submit_task(call, resources={"gpu": 1}, timeout="6h")
