@@ -11,7 +11,7 @@ from collections.abc import Callable
 from app.core.scheduling.plan import QueueView
 
 MAX_KEPT = 1000
-"""Maximum number of kept queues; a full cache is cleared as a whole."""
+"""Maximum number of kept queues; a full cache drops the one that was made last."""
 
 
 class KeptQueues:
@@ -30,8 +30,8 @@ class KeptQueues:
         kept = self._kept.get((name, is_wide))
         if kept is not None and kept[0] == inputs:
             return kept[1]
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.clear()
+        if len(self._kept) >= MAX_KEPT and (name, is_wide) not in self._kept:
+            self._kept.popitem()  # rounds read all queues in the same order: the others stay
         queue = make()
         self._kept[name, is_wide] = inputs, queue
         return queue
