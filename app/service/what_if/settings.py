@@ -20,7 +20,7 @@ from app.service.tasks.changes import actions
 from app.service.tasks.changes.option_values import TOTAL, validate
 from db import timestamps
 
-RESOURCES = "resources"
+RESOURCES, GPU = "resources", "gpu"
 FIELDS: Mapping[str, Sequence[str]] = {
     "pool": ("cpu", "memory", RESOURCES),
     "queue": ("capacity", "priority", "pool", "open"),
@@ -91,6 +91,8 @@ def _parse_setting(text: str) -> Setting:
     else:
         name, _, given = rest.rpartition(".")
     given = _SAME.get(given, given) if kind == "pool" else given
+    if given == GPU and RESOURCES in FIELDS[kind]:  # as the options of commands
+        given, resource = RESOURCES, GPU
     if given not in FIELDS[kind] or not name or (given == RESOURCES) is not bool(resource):
         raise _make_unknown_field(kind, given, key)
     return Setting(kind, _unquote(name), given, _unquote(resource), value.strip())

@@ -28,6 +28,7 @@ async def book_gpus(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "setting, start, verb, end",
     [("to=1h", 3600, "apply", "13:00"), ("resources.gpu=2", 0, "apply", "17:00"),
+     ("gpu=2", 0, "apply", "17:00"),
      ("from=1h", 0, "apply", "17:00"), ("to=now", 0, "reserve.rm", "")],
 )  # fmt: skip
 async def test_a_changed_reservation_lets_others_start(

@@ -179,6 +179,7 @@ async def test_a_long_queue_is_simulated_in_part(call: Call, monkeypatch: pytest
         ("pol.default.cpu=3", Usage, "Nearest: pool."),
         ("pool.default.cpu=much", Usage, 'cpu must be a number of cores'),
         ("pool.default.resources.gpu=x", Usage, "gpu must be a whole number"),
+        ("queue.default.gpu=1", Usage, "no setting of a queue"),
         ("pool.defalt.cpu=3", NotFound, "Nearest: default."),
         ("queue.default.pool=gpus", NotFound, 'no pool "gpus"'),
         ("queue.defult.capacity=3", NotFound, "Nearest: default."),
