@@ -39,13 +39,24 @@ def read_script(path: str) -> str | None:
         text = os.fsdecode(output.read_stdin("a batch script"))
         if not text.strip():
             raise Usage(f"the script from standard input is empty. {NOT_SUBMITTED}")
+        _refuse_nul(text, "standard input")
         return text
     try:
         with open(path, "rb") as file:
             text = os.fsdecode(file.read())
     except OSError:
         return None
-    return text if has_header(text) else None
+    if not has_header(text):
+        return None
+    _refuse_nul(text, truncate(sanitize(path), 200))
+    return text
+
+
+def _refuse_nul(text: str, shown: str) -> None:
+    if "\0" in text:
+        raise Usage(
+            f"the script from {shown} contains a NUL byte, so it is no text. {NOT_SUBMITTED}"
+        )
 
 
 def has_header(text: str) -> bool:

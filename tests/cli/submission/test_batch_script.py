@@ -117,6 +117,7 @@ def test_a_script_comes_from_standard_input(fake_runtime, cli):
     ("words", "text", "said"),
     [
         (("-",), b" \n", "is empty. Nothing was submitted."),
+        (("-",), b"#!/bin/sh\n\0", "from standard input contains a NUL byte"),
         (("-",), b"#!/usr/bin/env python3\n#SBATCH -c 2\n", "must be a shell script"),
         (("-c", "-"), b"#SBATCH -c 2\ntrue\n", "To read them: taskdeck submit - < FILE"),
     ],
