@@ -112,7 +112,7 @@ def explain_not_undoable(row: OperationRow) -> str:
         return "it was undone already"
     words = row.verb.replace(".", " ")
     if reason := _NEVER.get(words) or _NEVER.get(words.split(" ")[0]):
-        return reason
+        return f"{reason}{_describe_kept_requests(row) if words == 'retry' else ''}"
     if row.object.startswith("task #"):
         return _explain_task_not_undoable(row)
     return (
@@ -120,6 +120,13 @@ def explain_not_undoable(row: OperationRow) -> str:
         if row.before is not None or row.after is not None
         else "what it changed was not recorded"
     )
+
+
+def _describe_kept_requests(row: OperationRow) -> str:
+    """Return which new requests of a retry a cancel does not take back."""
+    new = row.after if isinstance(row.after, Mapping) else {}
+    names = [name for name in ("cpu", "memory", "resources", "timeout") if name in new]
+    return f"; its new {' and '.join(names)} stay{'s' * (len(names) == 1)}" if names else ""
 
 
 def _explain_task_not_undoable(row: OperationRow) -> str:

@@ -372,6 +372,22 @@ async def test_a_permanent_operation_explains_why(ann: Call, worker, verb: str, 
     assert said in (await undo_operations(ann, done))[0]
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (None, "cancel the task instead."),
+        ({"memory": 64.0}, "cancel the task instead; its new memory stays."),
+        ({"memory": 64.0, "cpu": 0.5}, "cancel the task instead; its new cpu and memory stay."),
+    ],
+)
+async def test_a_retry_that_stays_names_its_new_requests(ann: Call, worker, fields, said: str):
+    await submit_task(ann)
+    await worker.run(1, 1)
+    (done,) = (await call_as(ann, "retry", ids=[1], fields=fields))["operations"]
+
+    assert (await undo_operations(ann, done))[0].endswith(said)
+
+
 async def test_a_verb_that_changed_nothing_leaves_nothing_to_undo(ann: Call):
     await submit_task(ann, priority=3)
     (raised,) = (await call_as(ann, "set", ids=[1], fields={"priority": 3}))["operations"]
