@@ -365,7 +365,9 @@ def _format_value(key: str, value: Any) -> str:
         import json
 
         return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
-    return units.format_memory(value) if key == "memory" else sanitize(str(value))
+    if key == "memory":
+        return units.format_memory(value) if value else "none"
+    return sanitize(str(value))
 
 
 def _add_ids_or_filters(parser: Parser) -> None:

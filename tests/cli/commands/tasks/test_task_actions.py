@@ -200,13 +200,13 @@ def test_a_wildcard_in_a_name_is_literal_and_the_pattern_form_suggested(
 
 
 def test_retry_sends_and_prints_changed_requests(fake_runtime, cli):
-    changes = {"memory": [130.0, 300.0], "resources": [None, '{"gpu":2}']}
+    changes = {"memory": [0.0, 300.0], "resources": [None, '{"gpu":2}']}
     row = {"number": 7, "name": "a", "status": "queued", "changes": changes}
     runtime = fake_runtime(retry=make_bulk_answer() | {"done": [row]})
 
     said = cli("retry", "7", "--memory", "300M", "--timeout", "none", "--gpu", "2")
 
-    assert said.out == "#7 a: queued, memory 130M → 300M, resources none → gpu 2\n"
+    assert said.out == "#7 a: queued, memory none → 300M, resources none → gpu 2\n"
     fields = {"memory": 300.0, "timeout": None, "resources": {"gpu": 2}}
     assert runtime.get_last_args("retry")["fields"] == fields
 
