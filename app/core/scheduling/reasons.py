@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 
-from app.core.dependency_kinds import ON_FAILURE, describe_wait
+from app.core.dependency_kinds import FAILURES, ON_FAILURE, describe_wait
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.booking_stops import (
     MAX_STOPS,
@@ -27,7 +27,7 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
-from app.core.scheduling.waiting_task import WaitingTask, WaitReason
+from app.core.scheduling.waiting_task import ParentTask, WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
     format_age,
@@ -179,8 +179,18 @@ def _describe_closed(case: WaitingTask) -> str | None:
 
 def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
     unmet = case.subject.unmet
+    failed = _find_failed(case.subject.parents)
     for parent in unmet[:MAX_PARENTS]:
         name = f"#{parent.number} {sanitize(parent.name)}"
+        if parent.kind == FAILURES and failed is not None:
+            ended = PARENT_ENDINGS[failed.status]
+            text = f"#{failed.number} {ended}; waits for the end of {name}, which is"
+            yield _make_reason(
+                "dependency",
+                f"{text} {sanitize(parent.status)}",
+                f"#{failed.number} {ended}; waits for {name}",
+            )
+            continue
         wait = describe_wait(parent.kind, name)
         text = (
             f"{wait}{'; it' if parent.kind in (*ON_FAILURE, 'start') else ', which'}"
@@ -191,6 +201,18 @@ def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
         )
     if len(unmet) > MAX_PARENTS:
         yield _make_reason("dependency", f"after {format_count(len(unmet) - MAX_PARENTS)} more")
+
+
+def _find_failed(parents: Sequence[ParentTask]) -> ParentTask | None:
+    """Return the first of several parents whose failure lets the task run when all have ended."""
+    return next(
+        (
+            parent
+            for parent in parents
+            if parent.kind == FAILURES and parent.status in PARENT_ENDINGS.keys() - {"succeeded"}
+        ),
+        None,
+    )
 
 
 def _explain_retry(case: WaitingTask) -> Iterator[WaitReason]:

@@ -197,6 +197,23 @@ def test_a_wait_for_a_failure_or_a_start_has_words_of_its_own():
     ]
 
 
+def test_a_wait_after_a_known_failure_names_the_failure():
+    parents = (
+        ParentTask(15, "seed 7", "failed", "failures"),
+        ParentTask(16, "clean-up", "skipped", "failures"),
+        ParentTask(18, "seed 10", "running", "failures"),
+    )
+
+    why = explain(make_view(make_queue()), make_task_state(status="blocked", parents=parents), None)
+
+    assert [(reason.text, reason.short) for reason in why.reasons] == [
+        (
+            "#15 has failed; waits for the end of #18 seed 10, which is running",
+            "#15 has failed; waits for #18 seed 10",
+        )
+    ]
+
+
 def test_a_task_with_many_parents_names_five_and_a_count():
     parents = tuple(ParentTask(number, "part", "queued", "success") for number in range(1000))
 
