@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -99,3 +100,12 @@ def names_parent(reason: str | None, number: int) -> bool:
     parent = f"parent #{number} "
     starts = (parent, SKIP_MARK + parent, f"{SKIP_MARK}only if #{number} ")
     return (reason or "").startswith(starts)
+
+
+def list_cancelled(c: Connection, first: str, last: str, limit: int) -> list[Any]:
+    """Return the first cancelled tasks between two UUIDs, as rows of number, name and reason."""
+    found = (
+        "SELECT number, name, reason FROM tasks WHERE uuid BETWEEN ? AND ? AND +status ="
+        " 'cancelled' ORDER BY uuid LIMIT ?"
+    )
+    return raw_sql.fetch_rows(c, found, (first, last, limit))

@@ -55,6 +55,7 @@ from app.service.tasks.submission.batch_dependencies import (
     find_dependencies,
     find_parents,
 )
+from app.service.tasks.submission.cancelled_at_once import note_cancelled
 from app.service.tasks.submission.groups import NewGroup
 from app.service.tasks.submission.json_lines import (
     list_refused,
@@ -70,6 +71,7 @@ from db.queries import definitions, reads
 from db.queries.scheduling import age_order, resources
 from db.queries.tasks import environments, packed_task, task_numbers, transitions
 from db.rows import QueuePositionRow, QueueRow, TemplateRow
+from db.states import TaskStatus
 
 DEFAULT_QUEUE = "default"
 SMALL_BATCH = 200
@@ -370,6 +372,8 @@ async def submit(
     await number_file.raise_mark(call.home, max(row["number"] for row in stored))
     start_times.note_past(call, specs)
     _note_halted(call)
+    if not explain and any(row["status"] == TaskStatus.CANCELLED for row in stored):
+        await note_cancelled(call, first)
     stored = await _add_group(call, stored, first) if new else stored
     return (
         [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]]
@@ -552,6 +556,8 @@ async def submit_lines(
         call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused]
     )
     _note_halted(call)
+    if any(spec.has_references for _, spec in parsed if isinstance(spec, TaskSpec)):
+        await note_cancelled(call, first)
     return stored
 
 
@@ -755,6 +761,8 @@ async def _store_staged(
     if staging.past:
         start_times.note_many_past(call, staging.past)
     _note_halted(call)
+    if staging.batch.dependents:
+        await note_cancelled(call, first)
     return staging
 
 
