@@ -11,7 +11,7 @@ from app.core.dependency_kinds import describe_wait
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
-from db.states import ENDED
+from db.states import ENDED, SKIPPED, is_skipped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,11 +69,12 @@ def _format_row(task: dict[str, Any]) -> list[Span]:
     if output.is_ascii_only():
         branch = branch.replace("└─", "`-")
     after = ", ".join(describe_wait(one["kind"], f"#{one['number']}") for one in task["after"])
+    state = SKIPPED if is_skipped(task["status"], task.get("reason")) else task["status"]
     return [
         (CRITICAL if task["critical"] else "", "warn"),
         (f"{task['number']}", ""),
         (f"{branch}{sanitize(task['name'])}", ""),
-        styles.format_state(task["status"], output.is_ascii_only()),
+        styles.format_state(state, output.is_ascii_only()),
         (_format_time(task), ""),
         (after.replace("after #", "#"), "dim"),
     ]

@@ -9,6 +9,7 @@ from app.cli.parser import DURATION, Args, Command, Parser, add_json_options, ad
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Stopped, TimedOut, Usage
+from db.states import SKIPPED, is_skipped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def _count_ends(ends: list[dict[str, Any]]) -> str:
     """Return `98 tasks succeeded, 2 failed`."""
     counts = dict[str, int]()
     for end in ends:
-        counts[end["status"]] = counts.get(end["status"], 0) + 1
+        state = SKIPPED if is_skipped(end["status"], end.get("reason")) else end["status"]
+        counts[state] = counts.get(state, 0) + 1
     (first, many), *others = counts.items()
     said = [f"{many:,} {'task' if many == 1 else 'tasks'} {styles.format_status(first)}"]
     said += [f"{count:,} {styles.format_status(status)}" for status, count in others]

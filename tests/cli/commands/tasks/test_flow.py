@@ -46,3 +46,13 @@ def test_the_tree_has_times_parents_and_the_critical_path(fake_runtime, cli):
     assert runtime.get_last_args("flow") == {"id": "g12"}
     assert json.loads(cli("flow", "g12", "--json").out) == FLOW
     assert cli("flow").code == cli("flow", "g12", "g13").code == 2
+
+
+def test_a_needless_task_is_skipped(fake_runtime, cli):
+    reason = "skipped: only if #4 fails"
+    task = make_task(5, "clean-up", 1, status="cancelled", reason=reason)
+    fake_runtime(flow={**FLOW, "statuses": {"skipped": 1}, "tasks": [task]})
+
+    lines = cli("flow", "g12").out.splitlines()
+
+    assert lines[0] == "g12 flow: 1 skipped" and lines[-1].split()[-3:] == ["-", "skipped", "–"]
