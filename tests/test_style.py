@@ -27,6 +27,7 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
+    "tests/service/test_beyond_window.py": "core/scheduling/stops",
     "tests/runtime/dispatch/test_dispatcher.py": "runtime/dispatch/first_tasks"
     " core/slurm/variables",
     "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime}"

@@ -127,4 +127,4 @@ def read_beyond(
     if not more:
         return queue
     waiting = tuple(sorted((*queue.waiting, *more), key=get_sort_key))
-    return replace(queue, waiting=waiting, first_gap=len(queue.waiting), depth=None)
+    return replace(queue, waiting=waiting, first_gap=len(queue.waiting))

@@ -39,6 +39,7 @@ from app.core.text import units
 from app.service import gpus, limit_view, queue_order
 from app.service.ageing import AgeingWatch
 from app.service.beyond_limits import StoppedTasks, read_beyond
+from app.service.beyond_window import BeyondWindow
 from app.service.forecast_leeway import LeewayCache
 from app.service.kept_queues import KeptQueues
 from app.service.limit_view import TagBounds
@@ -49,10 +50,11 @@ from app.service.tasks.submission import bulk
 from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
-from db.queries import reads
+from db.queries import definitions, reads
 from db.queries.scheduling import dispatch, run_history
 from db.queries.scheduling import limits as limit_queries
 from db.queries.scheduling.kept_lines import KeptLines
+from db.queries.scheduling.limits import Exclusion
 from db.queries.scheduling.resources import parse_named
 from db.queries.scheduling.run_history import RunSeconds
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
@@ -159,6 +161,12 @@ class RunTimeCache:
             CACHE_SECONDS if age >= UNKNOWN_CACHE_SECONDS and is_known else UNKNOWN_CACHE_SECONDS
         )
         return self._commands if 0 <= age < holds else None
+
+    def list_brief(self, c: Connection, seconds: float) -> tuple[str, ...]:
+        """Return the templates whose tasks usually end within a time."""
+        names = definitions.list_template_names(c)
+        usual = ((name, self.get_usual(c, name)) for name in names)
+        return tuple(name for name, found in usual if found and found.p95 <= seconds)
 
     def get_usual_of_run(
         self, c: Connection, template: str | None, name: str, elapsed: float
@@ -281,8 +289,7 @@ def read_view(
 
     With `closed`, also read what explanations need: the windows of full and closed queues, and past
     run times. A window holds four times the free slots of its queue plus `ahead` tasks. With 0
-    ahead, a window holds only as many tasks as there are free slots. A round reads no more than the
-    depth of a queue.
+    ahead, a window holds only as many tasks as there are free slots.
     """
     view, reader = _read_without_tasks(c, cache, closed)
     queues = reader._replace(ahead=ahead).read_all()
@@ -310,8 +317,8 @@ def _read_without_tasks(
     now = timestamps.utcnow()
     bookings = limit_view.to_bookings(booked, now.timestamp())
     bounds = limit_view.make_bounds(limits, bookings)
-    if not (bounds or closed):
-        cache.kept_lines.stop(c)
+    if not closed:
+        cache.kept_lines.rest(c)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
     loads = _measure_loads(rows, pools, runs, now.timestamp())
@@ -389,18 +396,17 @@ class _QueueReader(NamedTuple):
     def read_all(self) -> tuple[QueueView, ...]:
         """Return the queues with the first of their queued tasks."""
         windows: dict[str, WindowSize] = {}
-        depths = {row.name: self._get_depth(row) for row, _ in self.rows}
         for row, total in self.rows:
-            size = self._choose_size(row, depths[row.name]) if total else 0
+            size = self._choose_size(row) if total else 0
             if size:
                 most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
                 windows[row.name] = WindowSize(self.policies[row.pool], size, most)
         self._read_lines(windows)
         state = self.cache.get_state() if SHORTEST in self.policies.values() else None
         return tuple(
-            self._read(row, total, depths[row.name], windows[row.name], state)
+            self._read(row, total, windows[row.name], state)
             if row.name in windows
-            else _build_queue(row, (), total, 0, self.loads.windows[row.name], depths[row.name])
+            else _build_queue(row, (), total, 0, self.loads.windows[row.name])
             for row, total in self.rows
         )
 
@@ -416,9 +422,7 @@ class _QueueReader(NamedTuple):
             unknown = [uuid for uuid in uuids if uuid not in self.subjects]
             self.subjects.update(limit_view.map_subjects(self.c, self.bounds, unknown))
 
-    def _read(
-        self, row: QueueRow, total: int, depth: int, window: WindowSize, state: object
-    ) -> QueueView:
+    def _read(self, row: QueueRow, total: int, window: WindowSize, state: object) -> QueueView:
         """Return a queue with its first queued tasks; `state` is that of the run times."""
         c, policy, size = self.c, window.policy, window.limit
         line, subjects = self.lines[row.name, window], self.subjects
@@ -440,13 +444,13 @@ class _QueueReader(NamedTuple):
             if first and tasks:
                 since = timestamps.to_unix(first.since)
                 tasks = (replace(tasks[0], aged_since=since), *tasks[1:])
-            return _build_queue(row, tasks, total, held_back, windows, depth)
+            return _build_queue(row, tasks, total, held_back, windows)
 
         if self.closed:
             queue = make()
         else:
             inputs = (
-                row, total, depth, policy, windows, at, held_back, first, line,
+                row, total, policy, windows, at, held_back, first, line,
                 [self.cache.get_usual(c, one.template) for one in line if one.template],
                 self.bounds and [subjects.get(one.uuid) for one in line],
                 policy == SHORTEST and (state or self.cache.list_past(c, line)),
@@ -474,17 +478,28 @@ class _QueueReader(NamedTuple):
             self.cache.stopped,
         )
 
-    def _get_depth(self, row: QueueRow) -> int:
+    def read_beyond(
+        self, queue: QueueView, limit: int, excluded: Sequence[Exclusion]
+    ) -> tuple[QueuedTask, ...]:
+        """Return the first queued tasks of a queue without the excluded ones."""
+        policy = self.policies[queue.pool]
+        is_kept = sum(total for _, total in self.rows) >= MIN_KEPT
+        read = self.cache.kept_lines.list_queued if is_kept else limit_queries.list_queued
+        rows = read(self.c, queue.name, policy == PRIORITY, limit, excluded)
+        rows = rows[: _find_unfinished(rows, self.storing)[0]]
+        return _to_tasks(self.c, self.cache, policy, rows, likely=self.closed, bounds=self.bounds)
+
+    def get_depth(self, row: QueueRow) -> int:
         """Return the number of tasks of a queue that a round looks at."""
         share = max(1, self.loads.shares[row.pool])
         return self.deeper.get(row.name) or max(MIN_DEPTH, MAX_DEPTH // share)
 
-    def _choose_size(self, row: QueueRow, depth: int) -> int:
+    def _choose_size(self, row: QueueRow) -> int:
         """Return the number of tasks to read of a queue."""
         if self.closed or self._can_start(row):
             free = max(0, row.capacity - self.loads.runs[row.name])
             size = 4 * free + self.ahead if self.ahead else free
-            return size if self.closed else min(size, depth)
+            return size if self.closed else min(size, self.get_depth(row))
         # The first task of a full queue may have a reservation that other queues must respect.
         return 1 if row.name in self.loads.opened and self.loads.busy[row.pool] > 1 else 0
 
@@ -549,12 +564,7 @@ def _read_later(
 
 
 def _build_queue(
-    row: QueueRow,
-    line: tuple[QueuedTask, ...],
-    total: int,
-    storing: int,
-    windows: Windows | None,
-    depth: int,
+    row: QueueRow, line: tuple[QueuedTask, ...], total: int, storing: int, windows: Windows | None
 ) -> QueueView:
     since = timestamps.to_unix(row.status_at) if row.status_at else None
     return QueueView(
@@ -570,7 +580,6 @@ def _build_queue(
         storing,
         open=row.open,
         windows=windows,
-        depth=depth,
     )
 
 
@@ -656,18 +665,21 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
     """Return the view of one dispatch round and the tasks to start.
 
     Usually the first tasks of each queue fit its free slots, and no others matter. Read a larger
-    window only if one of these tasks does not start, and a deeper one if all of them start.
+    window only if one of these tasks does not start, and a deeper one if all of them start. At last
+    read the tasks beyond that fit what is left.
     """
     ahead, deeper = 0, dict[str, int]()
     cache.stopped.is_cut = False
     empty, reader = _read_without_tasks(c, cache, closed=False)
     searches_more = reader.bounds and len(reader.loads.nonempty) <= MAX_SEARCHED
     for tried in range(MAX_VIEWS):
-        view = replace(empty, queues=reader._replace(ahead=ahead, deeper=deeper).read_all())
+        reader = reader._replace(ahead=ahead, deeper=deeper)
+        view = replace(empty, queues=reader.read_all())
         decision = decide(view)
         started = Counter(task.queue for task in decision.starts)
         left = [queue for queue in view.queues if decision.slots[queue.name] >= 1]
-        depths = {queue.name: queue.depth or len(queue.waiting) for queue in left}
+        depths = {row.name: reader.get_depth(row) for row, _ in reader.rows}
+        depths |= {queue.name: len(queue.waiting) for queue in left if queue.first_gap is not None}
         sizes = {
             queue.name: len(queue.waiting)
             for queue in left
@@ -678,6 +690,10 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
             started[n] < size and (size < depths[n] or searches_more) for n, size in sizes.items()
         )
         if (not cut and not is_narrow) or tried == MAX_VIEWS - 1:
+            beyond = BeyondWindow(
+                reader.read_beyond, lambda: cache.kept_lines.scans, partial(cache.list_brief, c)
+            )
+            view, decision = beyond.plan(view, decision)
             return view, decision.starts
         deeper |= {name: 4 * size for name, size in cut.items()}
         ahead = WINDOW_SIZE if is_narrow else ahead

@@ -51,6 +51,7 @@ class _Case(NamedTuple):
 CASES = (
     _Case("all alike"),
     _Case("GPUs", gpus=(0, 1, 2)),
+    _Case("GPUs, but for 1 of 1000", gpus=(1,) * 999 + (0,)),
     _Case("large and small tasks", cpus=(CORES, 12.0, 1.0)),
     _Case("fifo", policy="fifo"),
     _Case("shortest", policy="shortest"),

@@ -68,8 +68,7 @@ class QueueView:
     `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds. If `storing`
     is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored. If
     `first_gap` is not None, tasks that limits stop are left out from that position on. `open` tells
-    when the queue starts tasks, `windows` the same for the next week; None is always. A round looks
-    at the first `depth` tasks; None is all.
+    when the queue starts tasks, `windows` the same for the next week; None is always.
     """
 
     name: str
@@ -85,7 +84,6 @@ class QueueView:
     first_gap: int | None = None
     open: str | None = None
     windows: Windows | None = None
-    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +409,7 @@ def decide(view: DispatchView) -> DispatchDecision:
             ends_in = get_known_end(run.ends_in)
             limits.occupy(run, budget_of[run.queue].pool.name, ends_in)
     halted = view.halted is not None
-    line = () if halted else order_tasks(_cut_depths(view))
+    line = () if halted else order_tasks(view)
     starts = start_tasks(line, budget_of, slots, limits)
     return DispatchDecision(budgets, slots, starts, limits)
 
@@ -421,14 +419,6 @@ def make_limit_budget(view: DispatchView, now: float = 0.0) -> LimitBudget | Non
     bookings = view.bookings
     beside = list_bounds(bookings, view.pools, view.shared, now) if bookings else ()
     return LimitBudget(view.limits, beside) if view.limits or beside else None
-
-
-def _cut_depths(view: DispatchView) -> DispatchView:
-    """Return the view with only the tasks that a round looks at."""
-    if all(queue.depth is None or len(queue.waiting) <= queue.depth for queue in view.queues):
-        return view
-    cut = (replace(queue, waiting=queue.waiting[: queue.depth]) for queue in view.queues)
-    return replace(view, queues=tuple(cut))
 
 
 def split_view(view: DispatchView) -> list[DispatchView]:

@@ -1,8 +1,8 @@
 """Lines of queued tasks without those that limits stop, kept between rounds.
 
-A limited array may have 100,000 queued tasks that are stopped, and finding the few others passes
-all of their rows: 30 ms. So the writer keeps the others. Triggers of its connection note which
-rows enter, leave or change, and a line reads only these again.
+An array of 100,000 queued tasks may be stopped by a limit or for lack of GPUs, and finding the few
+others passes all of their rows: 30 ms. So the writer keeps the others. Triggers of its connection
+note which rows enter, leave or change, and a line reads only these again.
 """
 
 from __future__ import annotations
@@ -43,8 +43,14 @@ class KeptLines:
     def __init__(self) -> None:
         self._watch = TaskWatch(self._note)
         self._misses_changes = False
-        self._changed: dict[str, int] = {}
-        """Epoch of the last change by uuid."""
+        self._changed: dict[str, dict[str, int]] = {}
+        """Epoch of the last change by uuid, of each queue."""
+        self._changes = 0
+        """Number of these epochs."""
+        self._rested = 0
+        """Rounds since a line was read."""
+        self.scans = 0
+        """Number of reads that passed all rows of a queue."""
         self._lines: dict[_Key, _Line] = {}
 
     def list_queued(
@@ -56,19 +62,28 @@ class KeptLines:
         excluded: Sequence[Exclusion],
     ) -> list[Any]:
         """Return the rows of `limits.list_queued`."""
-        is_timeless = all(one.longer_than is None for one in excluded)
-        if not (is_timeless and is_watchable(c)):
+        self.scans += 1
+        lasts = all(one.longer_than is None or one.is_lasting for one in excluded)
+        if not (lasts and is_watchable(c)):
             return limits.list_queued(c, queue, by_priority, limit, excluded)
+        self._rested = 0
         self._begin(c)
         key = queue, by_priority, tuple(sorted(excluded, key=repr))
         line = self._lines.get(key)
         if line is not None and self._update(c, key, line, limit):
+            self.scans -= 1
             return line.rows[:limit]
         most = max(limit, MAX_ROWS)
         rows = limits.list_queued(c, queue, by_priority, most, key[2])
         if not self._misses_changes:
             self._lines[key] = _Line(rows, len(rows) < most, self._watch.epoch - 1)
         return rows[:limit]
+
+    def rest(self, c: Connection) -> None:
+        """Note a round; remove the triggers after many rounds that read no line."""
+        self._rested += 1
+        if self._rested > MAX_AGE:
+            self.stop(c)
 
     def stop(self, c: Connection) -> None:
         """Forget all lines, and remove the triggers."""
@@ -78,7 +93,7 @@ class KeptLines:
 
     def _begin(self, c: Connection) -> None:
         """Prepare for a transaction: forget lines that may no longer hold."""
-        is_new, has_many = self._watch.begin(c), len(self._changed) > MAX_CHANGES
+        is_new, has_many = self._watch.begin(c), self._changes > MAX_CHANGES
         if not (is_new or has_many):
             return
         self._misses_changes = self._watch.misses_changes or has_many
@@ -86,20 +101,30 @@ class KeptLines:
             self._forget()
         oldest = self._watch.epoch - MAX_AGE
         self._lines = {key: one for key, one in self._lines.items() if one.epoch >= oldest}
-        if len(self._changed) > MAX_CHANGES // 2:
-            self._changed = {u: epoch for u, epoch in self._changed.items() if epoch >= oldest}
+        if self._changes > MAX_CHANGES // 2:
+            self._changed = {
+                queue: {u: epoch for u, epoch in changed.items() if epoch >= oldest}
+                for queue, changed in self._changed.items()
+            }
+            self._changes = sum(map(len, self._changed.values()))
 
     def _forget(self) -> None:
         self._lines.clear()
         self._changed.clear()
+        self._changes = 0
 
     def _note(self, uuid: str, before: str, after: str) -> None:
-        if len(self._changed) <= MAX_CHANGES:
-            self._changed[uuid] = self._watch.epoch
+        if self._changes > MAX_CHANGES:
+            return
+        for queue in {before, after}:
+            changed = self._changed.setdefault(queue, {})
+            self._changes += uuid not in changed
+            changed[uuid] = self._watch.epoch
 
     def _update(self, c: Connection, key: _Key, line: _Line, limit: int) -> bool:
         """Read the changed rows of a line again; return False if too few rows are known."""
-        changed = {uuid for uuid, epoch in self._changed.items() if epoch >= line.epoch}
+        of_queue = self._changed.get(key[0], {})
+        changed = {uuid for uuid, epoch in of_queue.items() if epoch >= line.epoch}
         line.epoch = self._watch.epoch - 1
         if changed:
             kept = [row for row in line.rows if row.uuid not in changed]

@@ -30,6 +30,8 @@ class Exclusion(NamedTuple):
 
     They have all tags `tags`, none of the tags `without`, and a timeout longer than `longer_than`
     seconds, or none. With a `group`, they are of this group. Without a resource, all such tasks.
+    Tasks of the templates `brief` are not among them. `is_lasting` is false if the clock moves
+    `longer_than`.
     """
 
     tags: tuple[str, ...]
@@ -38,6 +40,8 @@ class Exclusion(NamedTuple):
     above: float
     longer_than: float | None = None
     group: int | None = None
+    brief: tuple[str, ...] = ()
+    is_lasting: bool = False
 
 
 def list_rows(c: Connection) -> list[Any]:
@@ -127,6 +131,9 @@ def _build_exclusion(alike: Sequence[Exclusion]) -> tuple[str, tuple[Any, ...]]:
         parts.append(("coalesce(resources ->> ?, 0) > ?", (path, one.above)))
     if one.longer_than is not None:
         parts.append(("(timeout IS NULL OR timeout > ?)", (one.longer_than,)))
+    if one.brief:
+        among = "coalesce(template NOT IN (SELECT value FROM json_each(?)), TRUE)"
+        parts.append((among, (json.dumps(one.brief),)))
     return " AND ".join(text for text, _ in parts), tuple(v for _, values in parts for v in values)
 
 

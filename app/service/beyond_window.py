@@ -1,0 +1,156 @@
+"""Tasks beyond the window of a queue that fit what a decision leaves free.
+
+A round plans with the first tasks of each queue. Behind many tasks that wait for GPUs, a task that
+needs none must not wait. So the round reads tasks that none of the known causes stops, and plans
+again with these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import ceil, log2
+
+from app.core.scheduling.amounts import EPSILON
+from app.core.scheduling.plan import (
+    DispatchDecision,
+    DispatchView,
+    QueuedTask,
+    QueueView,
+    decide,
+    get_sort_key,
+)
+from app.core.scheduling.resources import CPU, MEMORY
+from app.core.scheduling.stops import Stop, find_stop
+from app.service import limit_view
+from db.queries.scheduling.limits import MAX_EXCLUSIONS, Exclusion
+
+MAX_TURNS = 6
+"""Maximum number of decisions after the first one; each reads twice as many tasks of a queue."""
+MAX_PASSED = 20_000
+"""Rows that the reads of a round pass, beside those of the first queue; 100,000 take 50 ms."""
+FIRST_LIMIT = 64
+
+Reader = Callable[[QueueView, int, Sequence[Exclusion]], Sequence[QueuedTask]]
+"""Function that returns the first tasks of a queue without the excluded ones, at most a number."""
+Counter = Callable[[], int]
+"""Function that returns the number of reads so far that passed all rows of a queue."""
+BriefFinder = Callable[[float], tuple[str, ...]]
+"""Function that returns the templates whose tasks usually end within a time in seconds."""
+
+
+class BeyondWindow:
+    """Search of one round for the tasks beyond the windows of its queues."""
+
+    def __init__(self, read: Reader, count_scans: Counter, find_brief: BriefFinder) -> None:
+        self._read, self._count_scans, self._find_brief = read, count_scans, find_brief
+        self._done = set[str]()
+        """Queues of which all tasks that fit are known."""
+        self._passed = 0
+
+    def plan(
+        self, view: DispatchView, decision: DispatchDecision
+    ) -> tuple[DispatchView, DispatchDecision]:
+        """Return the view with the tasks that fit, and the decision on it."""
+        for turn in range(MAX_TURNS):
+            started = {task.uuid for task in decision.starts}
+            queues = [
+                self._extend(view, decision, queue, started, FIRST_LIMIT << turn)
+                if self._passed < MAX_PASSED
+                and _may_hide_tasks(queue, decision)
+                and queue.name not in self._done
+                else queue
+                for queue in view.queues
+            ]
+            if all(new is old for new, old in zip(queues, view.queues, strict=True)):
+                break
+            view = replace(view, queues=tuple(queues))
+            decision = decide(view)
+        return view, decision
+
+    def _extend(
+        self,
+        view: DispatchView,
+        decision: DispatchDecision,
+        queue: QueueView,
+        started: set[str],
+        limit: int,
+    ) -> QueueView:
+        """Return a queue with more of its tasks; note it as done if no others fit."""
+        known = {task.uuid for task in queue.waiting}
+        exact = self._list_exclusions(view, decision, queue, started)
+        for excluded in (list(map(_widen, exact)), exact):
+            if not exact or (excluded is exact and not any(map(_is_moving, exact))):
+                break
+            scans = self._count_scans()
+            found = self._read(queue, limit, excluded)
+            self._passed += (self._count_scans() - scans) * queue.waiting_total
+            more = [task for task in found if task.uuid not in known]
+            if len(found) < limit:
+                self._done.add(queue.name)
+            if more:
+                line = tuple(sorted((*queue.waiting, *more), key=get_sort_key))
+                gap = len(queue.waiting) if queue.first_gap is None else queue.first_gap
+                return replace(queue, waiting=line, first_gap=gap)
+            if len(found) < limit or self._passed >= MAX_PASSED:
+                break
+        self._done.add(queue.name)
+        return queue
+
+    def _list_exclusions(
+        self, view: DispatchView, decision: DispatchDecision, queue: QueueView, started: set[str]
+    ) -> list[Exclusion]:
+        """Return the tasks of a queue that known causes stop; none if these stop all or none."""
+        budget, slots = decision.budgets[queue.pool], decision.slots[queue.name]
+        found = [
+            find_stop(budget, slots, task) for task in queue.waiting if task.uuid not in started
+        ]
+        if any(stop and stop.is_total for stop in found):
+            return []
+        stops = [self._to_exclusion(stop) for stop in dict.fromkeys(found) if stop]
+        if not stops:  # the window reaches beyond the tasks that only limits stop
+            return []
+        limits = limit_view.list_exclusions(decision.limits, queue.pool) if decision.limits else []
+        return [*stops, *limits][:MAX_EXCLUSIONS]
+
+    def _to_exclusion(self, stop: Stop) -> Exclusion:
+        time = stop.longer_than
+        brief = () if time is None or stop.by_timeout else self._find_brief(time)
+        return Exclusion((), (), stop.resource, stop.above + EPSILON, time, brief=brief)
+
+
+def _may_hide_tasks(queue: QueueView, decision: DispatchDecision) -> bool:
+    """Return True if a task beyond the window of a queue may start.
+
+    In a pool without free CPU, tasks of 0 cores are not searched for: passing 100,000 rows of an
+    ordinary queue takes 30 ms.
+    """
+    return (
+        bool(queue.waiting)
+        and len(queue.waiting) < queue.waiting_total
+        and not queue.storing
+        and decision.slots[queue.name] >= 1
+        and decision.budgets[queue.pool].free.get(CPU) > EPSILON
+    )
+
+
+def _widen(one: Exclusion) -> Exclusion:
+    """Return an exclusion of fewer tasks that stays the same while little changes."""
+    is_measured = one.resource in (CPU, MEMORY)
+    above = _round_up(one.above) if is_measured else one.above
+    time = one.longer_than
+    return one._replace(
+        above=above, longer_than=None if time is None else _round_up(time), is_lasting=True
+    )
+
+
+def _is_moving(one: Exclusion) -> bool:
+    """Return True if `_widen` changes an exclusion."""
+    return _widen(one)._replace(is_lasting=False) != one
+
+
+def _round_up(amount: float) -> float:
+    """Return the next power of two, with a margin for sums."""
+    if amount <= 2 * EPSILON:
+        return amount
+    return 2.0 ** ceil(log2(amount - 2 * EPSILON)) + EPSILON
