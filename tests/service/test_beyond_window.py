@@ -16,6 +16,7 @@ from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.dispatch_view import RunTimeCache
+from app.service.tasks.inspection import views
 from db import timestamps
 from db.queries.scheduling import limits
 from db.queries.tasks import transitions
@@ -49,6 +50,15 @@ async def test_a_task_starts_behind_many_that_wait_for_gpus(gpu_call: Call):
     await add_tasks(gpu_call, *[GPU] * 300, {}, {"cpu": 20.0}, {})
 
     assert await plan(gpu_call) == [1, 2, 301, 303]
+
+
+async def test_why_names_no_reservation_for_a_task_that_fits_beside_it(gpu_call: Call):
+    await add_tasks(gpu_call, *[GPU] * 300, {}, GPU)
+
+    fits, waits = await views.explain(gpu_call, ids=[301, 302])
+
+    assert [reason["code"] for reason in fits["reasons"]] == ["starting-soon"]
+    assert "behind" in [reason["code"] for reason in waits["reasons"]]
 
 
 async def test_a_short_task_starts_behind_many_that_would_delay_a_reserved_one(gpu_call: Call):

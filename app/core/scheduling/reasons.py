@@ -526,8 +526,23 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
         yield from _explain_reservation(case)
     elif case.index is not None and case.budget.has_free(case.subject.needs):
         yield _explain_delay(case, backfill)
+    elif _fits_beside(case, backfill):
+        yield _explain_soon()
     else:
         yield _explain_behind_reservation(case, backfill.task)
+
+
+def _fits_beside(case: WaitingTask, backfill: BackfillBudget) -> bool:
+    """Return True for a task beyond the view that fits now and delays no reserved task."""
+    needs, is_same = case.subject.needs, backfill.task.queue == case.queue.name
+    return (
+        case.index is None
+        and not case.queue.storing
+        and case.budget.has_free(needs)
+        and case.context.slots[case.queue.name] >= (2 if is_same else 1)
+        and backfill.get_longest(needs) == inf
+        and not case.budget.shared.list_backfills_beside(case.budget, needs)
+    )
 
 
 def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
