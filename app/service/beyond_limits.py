@@ -81,6 +81,8 @@ class _LimitedLine:
             self._budget.occupy(task, self._pool, inf if task.expected is None else task.expected)
             self.startable += 1
             return True
+        if self._stopping.issuperset(lacking) and not self._budget.has_no_first(lacking):
+            return False
         before = len(self._stopping) + len(self._budget.firsts)
         self._budget.add_first(task, self._pool, lacking)
         self._stopping.update(lacking)
