@@ -61,6 +61,15 @@ async def test_why_names_no_reservation_for_a_task_that_fits_beside_it(gpu_call:
     assert "behind" in [reason["code"] for reason in waits["reasons"]]
 
 
+async def test_why_of_all_tasks_counts_those_far_behind_by_what_they_ask_for(gpu_call: Call):
+    await add_tasks(gpu_call, *[{**GPU, "cpu": 8.0}] * 298, *[{"cpu": 99.0}] * 5)
+
+    found = await views.explain(gpu_call)
+
+    counts = {group["text"]: group["count"] for group in found["groups"]}
+    assert counts["wait in queue default: pool cpu"] == 5 and found["total"] == 303
+
+
 async def test_a_short_task_starts_behind_many_that_would_delay_a_reserved_one(gpu_call: Call):
     await add_tasks(
         gpu_call, {"timeout": 3600.0, "cpu": 10.0}, {"cpu": 16.0}, *[{}] * 300, {"timeout": 60.0}

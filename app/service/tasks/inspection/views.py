@@ -32,7 +32,7 @@ from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.rules import sla_cursor
-from db.queries.scheduling import age_order
+from db.queries.scheduling import age_order, dispatch
 from db.queries.scheduling.resources import parse_devices, parse_named
 from db.queries.tasks import groups, task_list
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
@@ -53,6 +53,8 @@ START_TOLERANCE = 0.02
 
 SAMPLE_SIZE = 200
 """Tasks of each queue and each waiting state that `why` examines without ids."""
+MAX_KINDS = 8
+"""Kinds of tasks of a long queue that share this number."""
 
 
 def task_to_dict(row: TaskRow) -> dict[str, Any]:
@@ -473,16 +475,33 @@ def _sample_all(c: Connection) -> list[Sample]:
     counts = reads.read_counters(c)
     lines: dict[Any, Sample] = {}
     for queue in reads.list_queues(c):
-        lines[queue.name] = (
-            reads.list_queued(c, queue.name, SAMPLE_SIZE),
-            counts.get((queue.name, TaskStatus.QUEUED.value), 0),
-        )
+        total = counts.get((queue.name, TaskStatus.QUEUED.value), 0)
+        if total > SAMPLE_SIZE:
+            for kind, sample in _sample_kinds(c, queue.name).items():
+                lines[queue.name, "queued", kind] = sample
+        else:
+            lines[queue.name] = reads.list_queued(c, queue.name, SAMPLE_SIZE), total
     for status, rows in reads.list_not_queued(c, SAMPLE_SIZE).items():
         lines[status.value, ""] = (
             rows,
             sum(n for (_, found), n in counts.items() if found == status.value),
         )
     return [*lines.values()]
+
+
+def _sample_kinds(c: Connection, queue: str) -> dict[str | None, Sample]:
+    """Return the first queued tasks of a long queue, by the named resources that they ask for.
+
+    Rare kinds count like the most frequent one.
+    """
+    kinds = sorted(dispatch.count_kinds(c, queue), key=lambda kind: -kind[1])
+    rest = sum(many for _, many in kinds[MAX_KINDS:])
+    found: dict[str | None, Sample] = {}
+    for kind, many in kinds[:MAX_KINDS]:
+        uuids = dispatch.list_uuids_of_kind(c, queue, kind, SAMPLE_SIZE // MAX_KINDS)
+        rows = sorted(reads.list_by_uuid(c, uuids), key=lambda row: row.number)
+        found[kind], rest = (rows, many + rest), 0
+    return found
 
 
 def _group_reasons(c: Connection, call: Call, lines: Sequence[Sample]) -> dict[str, Any]:
