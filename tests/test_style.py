@@ -27,7 +27,7 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
-    "tests/service/test_beyond_window.py": "core/scheduling/stops",
+    "tests/service/scheduling/test_beyond_window.py": "core/scheduling/stops",
     "tests/runtime/dispatch/test_dispatcher.py": "runtime/dispatch/first_tasks"
     " core/slurm/variables",
     "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime}"
@@ -41,14 +41,14 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/tasks/inspection/test_flow.py": "db/queries/tasks/flows",
     "tests/db/queries/scheduling/test_first_lines.py": "db/queries/scheduling/task_watch",
-    "tests/service/test_start_forecasts.py": "service/forecast_leeway"
+    "tests/service/scheduling/test_start_forecasts.py": "service/scheduling/forecast_leeway"
     " db/queries/scheduling/start_forecasts",
     "tests/service/definitions/test_queues.py": "service/tasks/places"
     " db/queries/scheduling/resources",
     "tests/service/tasks/changes/test_send.py": "service/companions",
     "tests/service/tasks/changes/test_retry.py": "service/tasks/changes/new_values",
-    "tests/service/definitions/test_limits.py": "service/{limit_view,tasks/limit_checks}"
-    " db/queries/scheduling/limits",
+    "tests/service/definitions/test_limits.py": "service/scheduling/limit_view"
+    " service/tasks/limit_checks db/queries/scheduling/limits",
     "tests/service/definitions/test_bookings.py": "db/queries/scheduling/bookings",
     "tests/core/scheduling/test_plan.py": "core/scheduling/amounts",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",

@@ -57,12 +57,13 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
-from app.service import alerts, board_groups, dispatch_view, gpus, sla_evaluation
+from app.service import alerts, board_groups, gpus, sla_evaluation
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
-from app.service.limit_view import list_booked
 from app.service.schedules.rules import get_recurrence
+from app.service.scheduling import dispatch_view
+from app.service.scheduling.limit_view import list_booked
 from app.service.tasks.inspection.views import get_halt_reason
 from app.service.tasks.submission import bulk
 from app.version import VERSION

@@ -33,7 +33,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.resources import CPU, MEMORY, make_amounts
 from app.core.scheduling.run_times import PastRunTimes
-from app.service.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
+from app.service.scheduling.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
 from app.service.tasks.inspection.similar_runs import mask_digits
 from db.queries.scheduling.run_history import RECENT
 from tests.core.scheduling.trace_files import CASES, read_slurm_rows, read_swf

@@ -33,8 +33,9 @@ from app.runtime.dispatch.oom_kills import OomKills
 from app.runtime.dispatch.output_copier import OutputCopier
 from app.runtime.dispatch.quarantine import Quarantine
 from app.runtime.dispatch.run_verdict import judge_run
-from app.service import dispatch_view, gpus
+from app.service import gpus
 from app.service.database import journal
+from app.service.scheduling import dispatch_view
 from app.service.tasks.submission import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead

@@ -48,7 +48,7 @@ from app.runtime.messages.notifier import Notifier
 from app.service import history, sla_evaluation
 from app.service.database import cleanup, replica
 from app.service.rules.evaluation.engine import RuleEngine
-from app.service.start_forecasts import ForecastRecorder
+from app.service.scheduling.start_forecasts import ForecastRecorder
 from app.service.tasks.submission import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps

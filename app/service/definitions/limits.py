@@ -11,8 +11,8 @@ from app.core.scheduling.resources import CPU, MEMORY, get_named, make_amounts
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize
 from app.core.text.units import format_count
 from app.errors import Usage
-from app.service import limit_view
 from app.service.context import Call
+from app.service.scheduling import limit_view
 from app.service.tasks import lookup
 from db import schema
 from db.engine import Connection

@@ -19,10 +19,11 @@ from app.core.scheduling.resources import GPU
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
-from app.service import dispatch_view, gpus, queue_order
+from app.service import gpus
 from app.service.context import Call
 from app.service.definitions import slas
-from app.service.limit_view import list_booked
+from app.service.scheduling import dispatch_view, queue_order
+from app.service.scheduling.limit_view import list_booked
 from app.service.tasks import lookup
 from db import host, schema, timestamps
 from db.engine import Connection

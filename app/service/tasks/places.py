@@ -20,7 +20,7 @@ from app.core.scheduling.resources import (
 from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import NOT_SUBMITTED, Refused
 from app.service import gpus
-from app.service.limit_view import to_limits
+from app.service.scheduling.limit_view import to_limits
 from db import host
 from db.engine import Connection
 from db.queries import reads

@@ -9,9 +9,9 @@ from app.core.scheduling.amounts import Amounts
 from app.core.scheduling.bookings import Booking
 from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
-from app.service import limit_view
 from app.service.definitions import apply
 from app.service.definitions.bookings import parse_moment, read_totals, require_room
+from app.service.scheduling import limit_view
 from app.service.tasks import lookup
 from app.service.what_if.settings import NOT_DONE, RESOURCES, SettingStep
 from db import timestamps

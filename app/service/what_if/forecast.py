@@ -22,9 +22,9 @@ from app.core.scheduling.what_if import (
     summarize_waits,
 )
 from app.errors import Conflict
-from app.service import dispatch_view, limit_view
 from app.service.context import Call
-from app.service.dispatch_view import get_cache
+from app.service.scheduling import dispatch_view, limit_view
+from app.service.scheduling.dispatch_view import get_cache
 from app.service.tasks import lookup
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views

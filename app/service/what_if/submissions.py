@@ -16,7 +16,7 @@ from app.core.task_spec import TaskSpec
 from app.errors import NOT_SUBMITTED, Problem, Usage
 from app.service import notifications
 from app.service.context import Call
-from app.service.dispatch_view import RunTimeCache
+from app.service.scheduling.dispatch_view import RunTimeCache
 from app.service.tasks.places import Place
 from app.service.tasks.submission import json_lines, submit
 from app.service.tasks.submission.batch_dependencies import DependencyEdge

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from app.core.ids import make_uuid7
 from app.core.scheduling.plan import make_plan
 from app.runtime.dispatch.run_verdict import judge_run
-from app.service import dispatch_view
+from app.service.scheduling import dispatch_view
 from db import raw_sql
 from db.queries import reads
 from db.queries.scheduling import dispatch

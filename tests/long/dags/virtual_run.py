@@ -14,9 +14,9 @@ from app.core.ids import make_uuid7
 from app.core.scheduling.critical_path import PathTask, find_critical_path
 from app.core.workflow import parse_workflow
 from app.runtime.dispatch.run_verdict import judge_run
-from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
+from app.service.scheduling import dispatch_view
 from app.service.tasks.submission import submit
 from db import timestamps
 from db.engine import Connection

@@ -15,7 +15,7 @@ from app.core.scheduling.bookings import BookingBound
 from app.core.scheduling.limits import LimitBudget, LimitKey
 from app.core.scheduling.plan import FreeAmounts
 from app.core.scheduling.resources import GPU
-from app.service import ageing
+from app.service.scheduling import ageing
 
 _has, _assign, _order = FreeAmounts.has, devices.assign_devices, plan.order_tasks
 _try_start, _make_budgets, _reserve = plan._try_start, plan.make_budgets, plan.PoolBudget.reserve

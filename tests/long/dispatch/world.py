@@ -26,7 +26,7 @@ from app.core.scheduling.plan import (
     Withheld,
 )
 from app.core.scheduling.resources import GPU, make_amounts
-from app.service import ageing
+from app.service.scheduling import ageing
 from db import timestamps
 
 ARRIVALS = 60

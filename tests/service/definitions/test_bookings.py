@@ -11,10 +11,10 @@ from app.core.definitions.document import parse_document
 from app.core.maintenance_settings import DAY, MaintenanceSettings, RetentionRule, RetentionSettings
 from app.core.text import units
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
-from app.service import dispatch_view
 from app.service.context import Call
 from app.service.database import cleanup
 from app.service.definitions import apply, bookings, queues
+from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import views
 from app.service.tasks.submission import submit
 from app.service.undo import undo

@@ -8,9 +8,9 @@ import pytest
 
 from app.core.definitions.document import parse_document
 from app.errors import NotFound, Refused, Usage
-from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import apply, limits, queues
+from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import views
 from app.service.tasks.submission import submit
 from app.service.undo import undo

@@ -14,11 +14,11 @@ from app.core.rules.rule_plan import Labels, RulePlan, is_any_match, is_matched,
 from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
 from app.core.scheduling.plan import split_view
 from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
-from app.service import dispatch_view
 from app.service.rules.facts.fire_windows import FindStart, FireWindows
 from app.service.rules.facts.instances import Instances
 from app.service.rules.facts.run_memory import RememberedRun
 from app.service.rules.facts.subjects import NEVER, FireEnd, Memory, Subject, get_age_key
+from app.service.scheduling import dispatch_view
 from db import timestamps
 from db.engine import Connection
 from db.queries.rules import rule_values

@@ -11,8 +11,9 @@ from typing import Any
 
 from app.core import sla
 from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
-from app.service import dispatch_view, notifications, sla_evaluation, sla_metrics
+from app.service import notifications, sla_evaluation, sla_metrics
 from app.service.context import Call
+from app.service.scheduling import dispatch_view
 from app.service.tasks import lookup
 from app.service.tasks.inspection import dependencies, similar_runs, views
 from db import timestamps

@@ -8,8 +8,8 @@ from typing import Any
 
 from app.core.scheduling.critical_path import PathTask, arrange_tree, find_critical_path
 from app.core.task_groups import format_group
-from app.service import dispatch_view
 from app.service.context import Call
+from app.service.scheduling import dispatch_view
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection

@@ -9,8 +9,8 @@ from typing import Any
 from app.core.schema import secrets as schema_secrets
 from app.core.text.sanitize import find_nearest
 from app.errors import Usage
-from app.service import dispatch_view
 from app.service.context import Call
+from app.service.scheduling import dispatch_view
 from app.service.tasks import lookup
 from app.service.tasks.inspection import group_views
 from app.service.tasks.inspection.views import get_halt_reason

@@ -11,8 +11,8 @@ from app.core.scheduling.plan import DispatchView, QueuedTask
 from app.core.scheduling.suggestion import Facts, RunProgress, Suggestion
 from app.core.scheduling.suggestions import find_suggestions
 from app.core.scheduling.waiting_task import Explanation
-from app.service import dispatch_view
 from app.service.context import Call
+from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import similar_runs
 from db import timestamps
 from db.engine import Connection

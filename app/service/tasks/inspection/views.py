@@ -23,8 +23,9 @@ from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
 from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
-from app.service import dispatch_view, notifications, queue_order
+from app.service import notifications
 from app.service.context import Call
+from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
 from app.service.tasks.inspection import group_views, suggestions
 from db import timestamps

@@ -34,8 +34,9 @@ from app.core.task_spec import TaskSpec, describe_error
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, Problem, Refused, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
-from app.service import dispatch_view, notifications, queue_order
+from app.service import notifications
 from app.service.context import Call
+from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
 from app.service.tasks.inspection import views
 from app.service.tasks.limit_checks import require_within_limits

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from app.errors import Conflict, NotFound, Usage
 from app.health.left_processes import LeftProcess
-from app.service import dispatch_view
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import limits, queues
+from app.service.scheduling import dispatch_view
 from app.service.tasks import lookup
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views

@@ -18,9 +18,10 @@ import pytest
 
 from app.core.ids import make_uuid7
 from app.errors import Conflict, Problem, Usage
-from app.service import board, dispatch_view
+from app.service import board
 from app.service.context import Call
 from app.service.definitions import queues
+from app.service.scheduling import dispatch_view
 from app.service.tasks import lookup
 from app.service.tasks.changes import actions, apply
 from app.service.tasks.inspection import views

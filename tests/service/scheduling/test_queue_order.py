@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from app.errors import Usage
-from app.service import dispatch_view, queue_order
 from app.service.context import Call
 from app.service.definitions import apply, queues
+from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
 from app.service.undo import undo

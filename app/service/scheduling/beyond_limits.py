@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from app.core.scheduling.limits import BoundKey, LimitBudget
 from app.core.scheduling.plan import QueuedTask, QueueView, get_sort_key
-from app.service.limit_view import list_exclusions
+from app.service.scheduling.limit_view import list_exclusions
 from db import timestamps
 from db.queries.scheduling.limits import Exclusion
 

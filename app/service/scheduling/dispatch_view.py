@@ -36,14 +36,15 @@ from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
-from app.service import gpus, limit_view, queue_order
-from app.service.ageing import AgeingWatch
-from app.service.beyond_limits import StoppedTasks, read_beyond
-from app.service.beyond_window import BeyondWindow
-from app.service.forecast_leeway import LeewayCache
-from app.service.kept_queues import KeptQueues
-from app.service.limit_view import TagBounds
-from app.service.queue_order import KeptOrder, WindowSize
+from app.service import gpus
+from app.service.scheduling import limit_view, queue_order
+from app.service.scheduling.ageing import AgeingWatch
+from app.service.scheduling.beyond_limits import StoppedTasks, read_beyond
+from app.service.scheduling.beyond_window import BeyondWindow
+from app.service.scheduling.forecast_leeway import LeewayCache
+from app.service.scheduling.kept_queues import KeptQueues
+from app.service.scheduling.limit_view import TagBounds
+from app.service.scheduling.queue_order import KeptOrder, WindowSize
 from app.service.tasks.inspection.similar_runs import mask_digits
 from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.submission import bulk

@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from app.core.scheduling.plan import make_plan
 from app.runtime.dispatch.dispatcher import Dispatcher, KeeperEvents
 from app.runtime.dispatch.run_verdict import judge_run
-from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.dispatch_view import RunTimeCache
+from app.service.scheduling import dispatch_view
+from app.service.scheduling.dispatch_view import RunTimeCache
 from app.service.tasks.inspection import views
 from db import timestamps
 from db.queries.scheduling import limits

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.service import board, dispatch_view
+from app.service import board
 from app.service.context import Call
 from app.service.definitions import queues
+from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import pages, views
 from app.service.tasks.submission import submit
 from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.service import ageing, dispatch_view
 from app.service.context import Call
 from app.service.definitions import apply, queues
+from app.service.scheduling import ageing, dispatch_view
 from app.service.tasks.inspection import views
 from app.service.tasks.submission import submit
 from db import timestamps

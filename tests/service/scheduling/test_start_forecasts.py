@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from app.core.scheduling.leeway import MIN_FORECASTS
-from app.service import dispatch_view, start_forecasts
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.forecast_leeway import SAMPLED, choose_evenly
-from app.service.start_forecasts import ForecastRecorder, shorten_lines
+from app.service.scheduling import dispatch_view, start_forecasts
+from app.service.scheduling.forecast_leeway import SAMPLED, choose_evenly
+from app.service.scheduling.start_forecasts import ForecastRecorder, shorten_lines
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
 from db import timestamps

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from app.core.scheduling.plan import DispatchView
-from app.service import dispatch_view
 from app.service.context import Call
 from app.service.definitions import limits, queues
-from app.service.dispatch_view import RunTimeCache
-from app.service.kept_queues import MAX_KEPT, KeptQueues
+from app.service.scheduling import dispatch_view
+from app.service.scheduling.dispatch_view import RunTimeCache
+from app.service.scheduling.kept_queues import MAX_KEPT, KeptQueues
 from tests.service.calls import execute_sql, submit_task
 
 CHANGES = [

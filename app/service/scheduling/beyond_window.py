@@ -22,7 +22,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.scheduling.stops import Stop, find_stop
-from app.service import limit_view
+from app.service.scheduling import limit_view
 from db.queries.scheduling.limits import MAX_EXCLUSIONS, Exclusion
 
 MAX_TURNS = 6

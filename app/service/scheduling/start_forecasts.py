@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from app.core.scheduling.forecast import make_forecast
 from app.core.scheduling.plan import DispatchView, order_tasks, split_view
-from app.service import dispatch_view
-from app.service.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
+from app.service.scheduling import dispatch_view
+from app.service.scheduling.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import reads
