@@ -36,9 +36,9 @@ def print_preview(session: CommandContext, args: Args) -> int:
     ending = [task for task in found["tasks"] if task["status"] not in ENDED]
     if args.json or args.jsonl:
         tasks = [{key: task[key] for key in ("number", "name", "status")} for task in ending]
-        output.print_json({"tasks": tasks, "dependants": found["dependants"]}, args.jsonl)
+        output.print_json({"tasks": tasks, "dependents": found["dependents"]}, args.jsonl)
     else:
-        _print_tasks(ending, found["dependants"])
+        _print_tasks(ending, found["dependents"])
     for refusal in found["refused"]:
         output.print_note(refusal["message"])
     codes = {refusal["exit_code"] for refusal in found["refused"]}
@@ -64,7 +64,7 @@ def confirm_dependents(session: CommandContext, ids: Sequence[str]) -> None:
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         return
     found = session.call("cancel.preview", ids=list(ids))
-    if not (dependents := found["dependants"]):
+    if not (dependents := found["dependents"]):
         return
     names = ", ".join(map(_format_task, dependents[:MAX_NAMED]))
     more = f" and {len(dependents) - MAX_NAMED:,} more" if dependents[MAX_NAMED:] else ""

@@ -71,7 +71,7 @@ def confirm(
 
 def _format_dependents(session: CommandContext, chosen: dict[str, Any]) -> str:
     """Return the tasks that a cancel of the chosen ones ends too, or nothing."""
-    dependents = session.call("cancel.preview", select=chosen)["dependants"]
+    dependents = session.call("cancel.preview", select=chosen)["dependents"]
     if not dependents:
         return ""
     count = len(dependents)

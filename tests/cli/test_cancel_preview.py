@@ -11,7 +11,7 @@ from tests.cli.commands.tasks.test_task_actions import make_bulk_answer
 
 PREVIEW: dict[str, Any] = {
     "tasks": [{"number": 12, "name": "etl", "status": "running", "grace": 5.0}],
-    "dependants": [{"number": 13, "name": "load"}, {"number": 14, "name": "mail"}],
+    "dependents": [{"number": 13, "name": "load"}, {"number": 14, "name": "mail"}],
     "refused": [],
 }
 
@@ -42,21 +42,21 @@ def test_a_dry_run_lists_the_dependents_and_changes_nothing(fake_runtime, cli):
 def test_a_dry_run_of_filters_is_one_document_of_json(fake_runtime, cli):
     ended = {"number": 11, "name": "old", "status": "failed", "grace": 5.0}
     runtime = fake_runtime(
-        cancel__preview={**PREVIEW, "tasks": [*PREVIEW["tasks"], ended], "dependants": []}
+        cancel__preview={**PREVIEW, "tasks": [*PREVIEW["tasks"], ended], "dependents": []}
     )
 
     said = cli("cancel", "--dry-run", "--queue", "media", "--json")
 
     assert json.loads(said.out) == {
         "tasks": [{"number": 12, "name": "etl", "status": "running"}],
-        "dependants": [],
+        "dependents": [],
     }
     assert runtime.get_last_args("cancel.preview")["select"]["queue"] == "media"
 
 
 def test_a_dry_run_of_an_unknown_task_fails_like_the_cancel(fake_runtime, cli):
     refusal = {"id": "9", "number": None, "exit_code": 3, "message": 'no task "9".'}
-    fake_runtime(cancel__preview={"tasks": [], "dependants": [], "refused": [refusal]})
+    fake_runtime(cancel__preview={"tasks": [], "dependents": [], "refused": [refusal]})
 
     assert cli("cancel", "--dry-run", "9")[::2] == (3, (
         "taskdeck: dry run: 0 tasks would be cancelled. Nothing was changed.\n"
@@ -80,7 +80,7 @@ def test_a_person_is_asked_before_dependents_are_cancelled(fake_runtime, cli, mo
 
 
 def test_no_question_without_dependents_or_terminal(fake_runtime, cli, monkeypatch):
-    fake_runtime(cancel__preview={**PREVIEW, "dependants": []}, cancel=make_bulk_answer(12))
+    fake_runtime(cancel__preview={**PREVIEW, "dependents": []}, cancel=make_bulk_answer(12))
     assert cli("cancel", "12").code == 0
 
     asked = answer_on_terminal(monkeypatch, answer=False)

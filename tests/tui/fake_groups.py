@@ -137,7 +137,7 @@ def make_flow() -> Row:
 def make_groups_home(folder: Path) -> FakeRuntime:
     """Return the runtime of a busy home with two groups."""
     review = fake_home.REVIEW | {
-        "total": 100, "statuses": dict(SWEEP["counts"]), "dependants": 0,
+        "total": 100, "statuses": dict(SWEEP["counts"]), "dependents": 0,
         "first": [
             {name: make_member(index)[name] for name in ("uuid", "number", "name", "status",
             "queue", "run")}

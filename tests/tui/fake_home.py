@@ -320,7 +320,7 @@ def answer_browse(args: Mapping[str, Any]) -> Row:
 
 
 REVIEW: Row = {
-    "total": 214, "statuses": {"failed": 212, "running": 2}, "dependants": 3, "refused": [],
+    "total": 214, "statuses": {"failed": 212, "running": 2}, "dependents": 3, "refused": [],
     "as_of": 70,
     "first": [
         {"uuid": UUID.format(number), "number": number,

@@ -170,7 +170,7 @@ class FakeRuntime:
             raise error
         return {
             "tasks": rows,
-            "dependants": [child for row in rows for child in row.get("children", ())],
+            "dependents": [child for row in rows for child in row.get("children", ())],
         }
 
     def _make_about(self, args: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class RecordingRuntime(FakeRuntime):
                 "tasks": [
                     {"uuid": uuid, "status": "running", "grace": 5.0} for uuid in args["ids"]
                 ],
-                "dependants": [],
+                "dependents": [],
             }
         if verb == "notify.ls":
             return {"channels": [], "deliveries": []}

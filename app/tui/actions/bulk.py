@@ -61,11 +61,11 @@ def confirm_all(
     names = [_format_task(task, look) for task in found["first"] if task["status"] in able]
     beyond = total - len(names)
     body += [*([[]] if names else []), *limit_lines(names, look, beyond)]
-    if verb == "cancel" and found.get("dependants"):
+    if verb == "cancel" and found.get("dependents"):
         depend = (
-            "that depends on them is" if found["dependants"] == 1 else "that depend on them are"
+            "that depends on them is" if found["dependents"] == 1 else "that depend on them are"
         )
-        body += [[], [(f"{found['dependants']:,} {depend} cancelled too.", "warn")]]
+        body += [[], [(f"{found['dependents']:,} {depend} cancelled too.", "warn")]]
     answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "no")]
     return Question(title, body, answers, safe="n", names=_list_names(names, beyond, look))
 

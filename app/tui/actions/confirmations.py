@@ -39,7 +39,7 @@ def confirm_cancel(
         [],
         *limit_lines(names, look),
     ]
-    dependents = preview["dependants"]
+    dependents = preview["dependents"]
     if dependents:
         body += [[], [(look.sanitize(_format_dependents(dependents, len(rows))), "warn")]]
     if waiting < len(rows):

@@ -14,7 +14,7 @@ from app.tui.state.undo_stack import UndoStack
 
 UNDO_PENDING = "Waiting for the previous request; it will be undone when it completes."
 """Shown when `u` is pressed while a request is pending."""
-NO_PREVIEW: Mapping[str, Any] = {"tasks": (), "dependants": ()}
+NO_PREVIEW: Mapping[str, Any] = {"tasks": (), "dependents": ()}
 NOTICE_DELAY = 1.0
 """Seconds the user needs to notice that a key was not applicable."""
 UNDOABLE_BY_FILTER = ("cancel", "hold", "front", "set")

@@ -58,7 +58,7 @@ def test_a_question_on_a_filter_counts_unnamed_tasks():
         {"number": n, "name": f"task {n}", "status": "failed", "queue": "media"}
         for n in range(MAX_REVIEWED)
     ]
-    found = {"total": 1000, "statuses": {"failed": 1000}, "first": first, "dependants": 0}
+    found = {"total": 1000, "statuses": {"failed": 1000}, "first": first, "dependents": 0}
     question = confirm_all("rm", "status:failed", found, Look())
     assert read_body(question)[-1] == f"… and {1000 - MAX_NAMED} more (l lists them)"
     assert question is not None
@@ -69,7 +69,7 @@ def test_a_question_on_a_filter_counts_unnamed_tasks():
 
 
 def test_plain_style_shows_each_state_once():
-    found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependants": 0}
+    found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependents": 0}
     said = read_body(confirm_all("cancel", "queue:media", found, Look(ascii=True, plain=True)))
     assert "2 running: work lost" in [line.strip() for line in said]
 
@@ -78,7 +78,7 @@ def test_plain_style_shows_each_state_once():
     ("count", "told"), [(1, "1 that depends on them is"), (3, "3 that depend on them are")]
 )
 def test_dependents_are_counted_with_a_singular(count: int, told: str):
-    found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependants": count}
+    found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependents": count}
     assert f"{told} cancelled too." in read_body(
         confirm_all("cancel", "queue:media", found, Look())
     )
@@ -133,7 +133,7 @@ async def test_enter_takes_the_marked_answer_of_a_question_about_many():
 
 
 def test_a_question_about_one_task_names_it():
-    found = {"tasks": [], "dependants": []}
+    found = {"tasks": [], "dependents": []}
     one = boards.RUNNING[0]._replace(name="a very long name of a task that says " * 2)
     said = read_body(confirm_cancel([one], found, boards.NOW, Look()))
     assert said[0].startswith("Cancel #1042 a very long na") and said[0].endswith("?")

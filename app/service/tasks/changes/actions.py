@@ -123,7 +123,7 @@ def _read_cancel_preview(c: Connection, ids: Ids, select: Select) -> dict[str, A
             else views.task_to_dict(row)
             for row in found.tasks
         ],
-        "dependants": [
+        "dependents": [
             {"number": child.number, "name": child.name}
             for child in reads.list_waiting_dependents(c, get_uuids(found.tasks))
         ],

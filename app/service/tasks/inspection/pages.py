@@ -263,7 +263,7 @@ def _build_review(
         "total": sum(states.values()),
         "statuses": dict(sorted(states.items(), key=lambda found: -found[1])),
         "first": [_format_brief(rows[uuid], runs.get(uuid)) for uuid in first],
-        "dependants": pages.count_dependents(c, places),
+        "dependents": pages.count_dependents(c, places),
         "refused": list(refused),
     }
 

@@ -263,7 +263,7 @@ class TaskActions(FilterActions, Screen[None]):
         )
 
     def _ask_cancel(self, rows: Sequence[TaskRow], preview: Mapping[str, Any]) -> None:
-        if not any(isinstance(row, RunningEntry) for row in rows) and not preview["dependants"]:
+        if not any(isinstance(row, RunningEntry) for row in rows) and not preview["dependents"]:
             self._perform(lambda: action_tasks.cancel_tasks(rows))
             return
 

@@ -517,7 +517,7 @@ def test_a_filter_query_selects_in_the_verbs_default_states(fake_runtime, cli):
             "total": 3,
             "statuses": {"failed": 2, "lost": 1},
             "first": [],
-            "dependants": 0,
+            "dependents": 0,
             "as_of": 70,
         },
     )

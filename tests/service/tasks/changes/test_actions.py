@@ -130,7 +130,7 @@ async def test_a_cancel_preview_lists_waiting_dependents_outside_the_selection(c
         (1, "queued"),
         (5, "blocked"),
     ]
-    assert preview["dependants"] == [
+    assert preview["dependents"] == [
         {"number": 2, "name": "needs success"},
         {"number": 6, "name": "needs a child"},
     ]

@@ -141,14 +141,14 @@ async def test_a_review_counts_and_names_the_selected_tasks(call: Call):
 
     said = await review(call, filter="encode")
 
-    assert (said["total"], said["statuses"], said["dependants"], said["refused"]) == (
+    assert (said["total"], said["statuses"], said["dependents"], said["refused"]) == (
         2,
         {"queued": 2},
         2,
         [],
     )
     assert [row["name"] for row in said["first"]] == ["encode two", "encode one"]
-    assert (await review(call, ids=[1, 4, 99]))["dependants"] == 1
+    assert (await review(call, ids=[1, 4, 99]))["dependents"] == 1
     assert len((await review(call, ids=[1, 4, 99]))["refused"]) == 1
     assert [
         len((await review(call, **what, first=1))["first"])

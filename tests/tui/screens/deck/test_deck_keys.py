@@ -172,7 +172,7 @@ async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
     async with open_deck() as deck:
         deck.recording.table["cancel.preview"] = {
             "tasks": [{"status": "running", "grace": 5.0}],
-            "dependants": [{"number": 1064, "name": "upload S02E04"}],
+            "dependents": [{"number": 1064, "name": "upload S02E04"}],
         }
         await (await deck.move_to(1039)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
@@ -343,7 +343,7 @@ async def test_cancelling_a_task_with_dependents_names_them_and_asks():
     async with open_deck() as deck:
         deck.recording.table["cancel.preview"] = {
             "tasks": [],
-            "dependants": [{"number": 1064, "name": "upload"}],
+            "dependents": [{"number": 1064, "name": "upload"}],
         }
         await (await deck.move_to(1053)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))

@@ -491,7 +491,7 @@ async def test_a_range_is_marked_from_the_last_mark_to_the_cursor():
 
 
 REVIEW = {
-    "total": 1667, "statuses": {"queued": 1667}, "dependants": 3, "as_of": 70,
+    "total": 1667, "statuses": {"queued": 1667}, "dependents": 3, "as_of": 70,
     "first": [{"number": 4998, "name": "task 4998", "status": "queued", "queue": "media"}],
 }  # fmt: skip
 
