@@ -65,6 +65,15 @@ STABLE_LIFETIME = 15.0
 later end is not blamed on the request."""
 
 
+def make_stopped_error(home: str) -> Stopped:
+    """Return the error for a home without a runtime, which names who stopped it."""
+    from app import cluster
+
+    mark = paths.read_stop_marker(home)
+    why = f"the runtime was stopped by {mark[0]} at {mark[1]}" if mark else "no runtime is running"
+    return Stopped(f"{why}. Nothing was done.", cluster.advise_start(home))
+
+
 class Client:
     """Client of the runtime of one home.
 
@@ -164,9 +173,7 @@ class Client:
             self._connection = connect(self.home)
         if self._connection is None and not reading:
             if not self.autostart:
-                raise Stopped(
-                    "no runtime is running. Nothing was done.", "Start it: taskdeck serve --detach"
-                )
+                raise make_stopped_error(self.home)
             self.start()
             self._connection = connect(self.home)
             if self._connection is None:
@@ -287,6 +294,18 @@ def connect(home: str) -> RuntimeConnection | None:
             " Nothing was done.",
             f"If it is suspended, continue it: kill -CONT {pid}",
         ) from None
+
+
+def read_greeting(sock: socket.socket, seconds: float = GREETING_TIMEOUT) -> None:
+    """Read the greeting of a runtime of any version. Raise Problem if none comes in time."""
+    sock.settimeout(seconds)
+    try:
+        if sock.recv(1):
+            return
+    except OSError:  # also a timeout
+        pass
+    pid = get_peer_pid(sock)
+    raise Problem(f"the runtime (pid {pid}) does not answer.", f"If it hangs: kill -KILL {pid}")
 
 
 def get_peer_pid(sock: socket.socket) -> int:

@@ -30,6 +30,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "bell": ("critical", "off"),
 }
 """Allowed values of the settings with a fixed set of words."""
+SWITCHES = ("autostart", "cluster")
+"""Settings that are true or false."""
 MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
 """Sections parsed by the maintenance settings."""
 NOTIFICATION_SECTIONS = ("channels", "notifications", "actions")
@@ -44,13 +46,15 @@ FOLDER_UNKNOWN = "The backup folder is therefore unknown."
 class Config(NamedTuple):
     """Settings of a user.
 
-    `autostart` lets a command start a runtime when none is running. The other scalars belong to the
-    deck: `theme`; `glyphs`, where auto follows the terminal; `mouse`; `unfocused`, the drawing mode
+    `autostart` lets a command start a runtime when none is running. `cluster` says that Pacemaker
+    starts and stops the runtime, which turns `autostart` off. The other scalars belong to the deck:
+    `theme`; `glyphs`, where auto follows the terminal; `mouse`; `unfocused`, the drawing mode
     while another window has the focus; `bell`, the alerts that ring it; `keys`, key bindings by
     action id, several separated by commas.
     """
 
     autostart: bool = True
+    cluster: bool = False
     theme: str | None = None
     glyphs: str = "auto"
     mouse: str = "clicks"
@@ -286,6 +290,8 @@ def _check_settings(values: Mapping[str, Any], text: str, path: str) -> LoadedCo
     located = tuple(
         one._replace(message=f"{_locate(path, text, one)}: {one.message}") for one in faults
     )
+    if valid_sections.get("cluster"):
+        valid_sections["autostart"] = False
     loaded = LoadedConfig(path, Config(**valid_sections), located)
     if loaded.maintenance.backup.folder is not None:
         return loaded
@@ -297,8 +303,9 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
     for name, value in values.items():
         if name not in Config._fields:
             yield _make_unknown_fault(name)
-        elif name == "autostart" and not isinstance(value, bool):
-            yield _make_fault((name,), f"{name} must be true or false.", f"Example: {name} = false")
+        elif name in SWITCHES and not isinstance(value, bool):
+            example = f"Example: {name} = {'true' if name == 'cluster' else 'false'}"
+            yield _make_fault((name,), f"{name} must be true or false.", example)
         elif name == "keys":
             yield from _find_key_faults(value)
         elif name in CHOICES and value not in CHOICES[name]:

@@ -337,13 +337,16 @@ def get_stop_marker_path(home: str | Path) -> str:
     return os.path.join(home, "run", "stopped")
 
 
-def write_stop_marker(home: str | Path, by: str, at: str) -> None:
-    """Write the stop marker completely, or empty if the disk is full. Raise OSError."""
+def write_stop_marker(home: str | Path, by: str, at: str, resource: str = "") -> None:
+    """Write the stop marker completely, or empty if the disk is full. Raise OSError.
+
+    `resource` names the resource of the cluster that stopped the runtime.
+    """
     new = f"{get_stop_marker_path(home)}.new"
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            _write_all(fd, f"{by}\n{at}\n".encode())
+            _write_all(fd, f"{by}\n{at}\n{resource}\n".encode())
         finally:
             os.close(fd)
         os.replace(new, get_stop_marker_path(home))
@@ -368,19 +371,20 @@ STOPPED_CODE = 79
 """Exit code of the runtime after `taskdeck stop`, so that systemd does not restart its unit."""
 
 
-def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
-    """Return who stopped the runtime and when (local `10:31`), or None."""
+def read_stop_marker(home: str | Path) -> tuple[str, str, str] | None:
+    """Return who stopped the runtime, when (local `10:31`) and by which resource, or None.
+
+    The resource is "" unless a cluster stopped the runtime.
+    """
     try:
         with open(get_stop_marker_path(home), encoding="utf-8") as file:
             message, when = file.read(), os.fstat(file.fileno()).st_mtime
-        by, at = (
-            message.split("\n")[:2]
-            if message
-            else ("somebody", time.strftime("%H:%M", time.localtime(when)))
-        )
+        if not message:
+            return "somebody", time.strftime("%H:%M", time.localtime(when)), ""
+        by, at, *more = message.split("\n")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return by, at
+    return by, at, more[0] if more else ""
 
 
 def get_user_name(uid: int, before_number: str = "") -> str:

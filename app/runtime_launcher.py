@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from app import client, paths
-from app.errors import Problem, Remote, Stopped, Storage, make_process_limit_error
+from app import client, cluster, paths
+from app.errors import Problem, Remote, Storage, make_process_limit_error
 
 ANSWER_TIMEOUT = 30.0
 """Seconds within which a runtime that holds the lock must answer."""
@@ -23,22 +23,22 @@ POLL_INTERVAL = 0.02
 """Seconds between checks for the end of a runtime inside a deck."""
 
 
-def ensure_runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
+def ensure_runtime(
+    home: str, *, resume: bool = False, demo: bool = False, by_cluster: bool = False
+) -> None:
     """Return when a runtime answers, starting one if needed.
 
     Raise Stopped if the runtime was stopped on purpose, unless `resume` is set, or the error of the
-    failed start.
+    failed start. In cluster mode raise Refused, except `by_cluster` and for a demo.
     """
+    if not (demo or by_cluster):
+        cluster.refuse_start(home)
     with _hold_start_lock(home):
         line = client.connect(home)
         if line is not None:
             return line.close()
-        stopped = paths.read_stop_marker(home)
-        if stopped and not resume:
-            raise Stopped(
-                f"the runtime was stopped by {stopped[0]} at {stopped[1]}. Nothing was done.",
-                "Start it: taskdeck serve --detach",
-            )
+        if not resume and paths.read_stop_marker(home):
+            raise client.make_stopped_error(home)
         _start_and_wait(home, demo)
 
 

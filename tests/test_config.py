@@ -34,6 +34,12 @@ def test_autostart_is_read_despite_other_errors(tmp_path: Path, text: str, start
     assert read(str(tmp_path / "none.toml")).settings.autostart is True
 
 
+def test_a_cluster_turns_autostart_off(tmp_path: Path):
+    found = _read_text(tmp_path / "config.toml", "autostart = true\ncluster = true").settings
+
+    assert (found.cluster, found.autostart) == (True, False)
+
+
 def test_a_missing_file_means_defaults(tmp_path: Path):
     found = read(str(tmp_path / "config.toml"))
     assert (found.settings, found.fault_summary) == (Config(), "")
@@ -81,8 +87,8 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
         (
             "theem = 1",
             (
-                'there is no setting "theem". Nearest: theme. There are: autostart, theme, glyphs,'
-                " mouse,"
+                'there is no setting "theem". Nearest: theme. There are: autostart, cluster, theme,'
+                " glyphs, mouse,"
             ),
         ),
         ('theme = "neon"', "theme must be one of quiet, light, contrast."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app import paths
+from app import cluster, paths
 from app.cli import output, registry
 from app.cli.context import CommandContext
 from app.errors import Conflict, Problem, Usage, make_process_limit_error
@@ -19,6 +19,10 @@ EXIT_SIGPIPE = 141
 _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help", "replay"})
 """Commands allowed in the folder of a replica without --read-only; others would take the folder for
 an empty home."""
+_HOMELESS_COMMANDS = frozenset({
+    "version", "completion", "demo", "help", "replay", "service install", "service uninstall",
+})  # fmt: skip
+"""Commands that need no home, also where a cluster has it on another host."""
 _READ_ONLY_COMMANDS = frozenset(
     {
         "completion",
@@ -173,9 +177,12 @@ def _run_in_process(session: CommandContext, options: dict[str, str], words: lis
 
 
 def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
+    cluster.require_home(session.home)
     paths.refuse_foreign_home(session.home)
     if not session.read_only:
         paths.refuse_replica(session.home)
+    if "in-process" in options:
+        cluster.refuse_start(session.home)
     return session.deck(
         session.home,
         ascii="ascii" in options or None,
@@ -218,6 +225,8 @@ def _run_command(session: CommandContext, name: str, command: Command, words: li
         _refuse_change(name, command, args)
     if args.home is not None:
         session.set_home(args.home)
+    if name not in _HOMELESS_COMMANDS:
+        cluster.require_home(session.home)
     if name.startswith("db "):  # Other commands use the client, which checks the home.
         paths.refuse_foreign_home(session.home)
     if name not in _REPLICA_COMMANDS:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 
+from app.cluster import find_start_command
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
@@ -83,9 +84,11 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
     """Check that a runtime is running and starts tasks."""
     state, pid, halted = found.get("state"), found.get("pid"), found.get("halted")
     if state == "stopped":
-        return Finding(
-            "runtime", "stopped on purpose", "hint", make_command(home, "serve --detach")
-        )
+        by = f" by {sanitize(found.get('stopped_by') or 'somebody')}"
+        cure = find_start_command(home) or make_command(home, "serve --detach")
+        return Finding("runtime", f"stopped on purpose{by}", "hint", cure)
+    if state == "none" and (command := find_start_command(home)):
+        return Finding("runtime", "none; the cluster starts it", "broken", command)
     if state != "running":
         return Finding("runtime", "none; the first submit starts one")
     if halted:

@@ -193,13 +193,13 @@ class Runtime:
             if self.dispatcher.keeper is not None:
                 self.dispatcher.keeper.signal(runid, number)
 
-    def mark_stopped(self, by: str) -> None:
-        """Write the marker that names the user who stopped the runtime.
+    def mark_stopped(self, by: str, resource: str = "") -> None:
+        """Write the marker that names who stopped the runtime, and the resource of a cluster.
 
         Raise DiskFull if no file can be created, else Storage.
         """
         try:
-            paths.write_stop_marker(self.home, by, f"{datetime.now():%H:%M}")
+            paths.write_stop_marker(self.home, by, f"{datetime.now():%H:%M}", resource)
         except OSError as error:
             if error.errno in paths.DISK_FULL_ERRORS:
                 raise DiskFull(

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from app import paths
+from app import cluster, paths
 from app.core.board import (
     COPY_STATE,
     FAILURE_WINDOW,
@@ -371,10 +371,13 @@ def get_runtime_facts(call: Call) -> RuntimeFacts:
     """Return the state of the runtime, or why there is none."""
     if call.live is not None:
         return call.live.get_facts()
-    stopped = paths.read_stop_marker(call.home)
+    home = os.fspath(call.home)
+    stopped = paths.read_stop_marker(home)
+    cure = cluster.advise_start(home) if cluster.find_start_command(home) else ""
     if stopped is None:
-        return RuntimeFacts()
+        return RuntimeFacts(cure=cure)
     return RuntimeFacts(
+        cure=cure,
         state="stopped",
         stopped_by=stopped[0],
         since=os.stat(paths.get_stop_marker_path(call.home)).st_mtime,
@@ -736,7 +739,7 @@ def _read_status(c: Connection, call: Call) -> dict[str, Any]:
         "since": timestamps.from_unix(runtime.since) if runtime.since else None,
                     "by": call.by or None, "stopped_by": runtime.stopped_by,
                     "tick_lag": runtime.tick_lag, "halted": runtime.halted,
-                    "boottime": runtime.boottime},
+                    "boottime": runtime.boottime, "cure": runtime.cure},
         "keeper": {"pid": runtime.keeper_pid, "guard_pid": runtime.guard_pid},
         **found,
     }  # fmt: skip

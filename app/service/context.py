@@ -115,8 +115,8 @@ class RuntimeHandle(Protocol):
         """Cancel a drain."""
         ...
 
-    def mark_stopped(self, by: str) -> None:
-        """Write the stop marker with the name of the caller.
+    def mark_stopped(self, by: str, resource: str = "") -> None:
+        """Write the stop marker with the name of the caller, and the resource of a cluster.
 
         Raise DiskFull if no file can be created, else Storage.
         """

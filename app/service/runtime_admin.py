@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from app import cluster
 from app.errors import Conflict, Storage
 from app.health.runner import run_checks
 from app.service import board
@@ -16,17 +17,20 @@ from db.queries import reads
 from db.queries.history import operations
 
 
-async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
+async def stop(call: Call, *, drain: bool = False, resource: str = "") -> dict[str, Any]:
     """Stop the runtime, with `drain` only after the last run has ended.
 
     A stop marker keeps other commands from starting a new runtime; only `serve` starts one again.
-    On a full disk the marker may be missing, which a note reports.
+    On a full disk the marker may be missing, which a note reports. A cluster names its `resource`;
+    it alone may stop its runtime.
     """
     if call.live is None:
         raise Conflict("no runtime is running; there is nothing to stop.")
+    if not resource:
+        cluster.refuse_stop()
     try:
         # Without the marker nothing is done, so no operation must be recorded.
-        call.live.mark_stopped(call.by)
+        call.live.mark_stopped(cluster.STOPPED_BY if resource else call.by, resource)
     except DiskFull as problem:
         call.note(f"{problem.message}: the next command that needs a runtime starts one.")
     try:

@@ -85,7 +85,7 @@ class FakeRuntimeHandle:
     def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))
 
-    def mark_stopped(self, by: str) -> None:
+    def mark_stopped(self, by: str, resource: str = "") -> None:
         if self.stop_error:
             raise self.stop_error
         self._marked = by

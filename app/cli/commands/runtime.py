@@ -22,23 +22,31 @@ if TYPE_CHECKING:
 
 def serve(session: CommandContext, args: Args) -> int:
     """Run the runtime here, or start one in the background with --detach."""
-    if args.replace:
-        from app import runtime_launcher as app_runtime_launcher
+    from app import cluster, runtime_launcher
 
-        app_runtime_launcher.stop_for_replacement(session.home)
+    replaces = args.replace and runtime_launcher.stop_for_replacement(session.home)
+    by_cluster = bool(args.cluster or replaces or args.demo or args.ready_fd is not None)
+    if not by_cluster:
+        cluster.refuse_start(session.home)
     if not args.detach:
         return session.serve(session.home, ready_fd=args.ready_fd, demo=args.demo)
     if args.ready_fd is not None or args.demo:
         raise Usage("--detach cannot be combined with these options.")
-    session.client.start(resume=True)
+    if by_cluster:
+        runtime_launcher.ensure_runtime(session.home, resume=True, by_cluster=True)
+    else:
+        session.client.start(resume=True)
     output.print_note("the runtime is running. Open the deck: taskdeck")
     return 0
 
 
 def stop_runtime(session: CommandContext, args: Args) -> int:
     """Stop the runtime, wait for its end and prevent automatic restarts."""
-    from app import client, runtime_launcher
+    if args.cluster:
+        return _stop_for_cluster(session, args)
+    from app import client, cluster, runtime_launcher
 
+    cluster.refuse_stop()
     # The pid comes from the kernel: a runtime with a damaged database has no status.
     sock = client.open_socket(session.home) if session.client.is_runtime_up() else None
     if sock is None:
@@ -63,6 +71,16 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
     return 0
 
 
+def _stop_for_cluster(session: CommandContext, args: Args) -> int:
+    """Stop what the home has on this host, for the agent of the cluster."""
+    from app.cli.cluster_stop import leave_host
+
+    leave_host(session.home, args.cluster, args.within or DEFAULT_STOP_SECONDS, args.keep_runs)
+    return 0
+
+
+DEFAULT_STOP_SECONDS = 60.0
+"""Seconds for the stop by a cluster that names no limit."""
 SHOWN_RUNNING = 5
 """Maximum number of tasks named in the note about a drain."""
 
@@ -124,12 +142,16 @@ def _add_serve_arguments(parser: Parser) -> None:
     )
     parser.add_option("--ready-fd", type=make_type(units.parse_int, 0, 1 << 20), help=SUPPRESS)
     parser.add_option("--demo", action="store_true", help=SUPPRESS)
+    parser.add_option("--cluster", help=SUPPRESS)
 
 
 def _add_stop_arguments(parser: Parser) -> None:
     parser.add_option(
         "--drain", action="store_true", help="start no more tasks and wait for running ones"
     )
+    parser.add_option("--cluster", help=SUPPRESS)
+    parser.add_option("--keep-runs", action="store_true", help=SUPPRESS)
+    parser.add_option("--within", type=make_type(units.parse_duration), help=SUPPRESS)
     add_json_options(parser)
 
 

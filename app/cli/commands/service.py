@@ -1,4 +1,4 @@
-"""`taskdeck service`: run the runtime as a systemd unit."""
+"""`taskdeck service`: run the runtime as a systemd unit, or as a resource of Pacemaker."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _PLAIN_CHARACTERS = frozenset(
 """Characters that systemd takes without quoting."""
 
 
-def install_unit(session: CommandContext, args: Args) -> int:
-    """Write the unit and print the next commands; start nothing."""
-    if args.user and args.system:
-        raise Usage("--user and --system cannot be combined.")
-    system = args.system or (not args.user and os.geteuid() == 0)
+def install(session: CommandContext, args: Args) -> int:
+    """Write the unit or the agent and print the next commands; start nothing."""
+    system = _is_system(args)
+    if args.pacemaker:
+        return _install_agent(session, args)
     path = _get_unit_path(system)
     text = make_unit(session.home, system)
     found = _read_unit(path)
@@ -62,13 +62,95 @@ def install_unit(session: CommandContext, args: Args) -> int:
     if found == text:
         output.print_note(f"{sanitize(path)} is up to date.")
     else:
-        _write_unit(path, text)
+        _write_file(path, text, "To install for your user only: taskdeck service install --user")
         output.print_note(f"wrote {sanitize(path)}.")
     if args.json or args.jsonl:
         output.print_json({"path": path, "unit": text}, args.jsonl)
         return 0
     for line in _list_next_commands(system):
         output.print_line(line)
+    return 0
+
+
+def _is_system(args: Args) -> bool:
+    """Return True for a system unit. Raise Usage if the options contradict each other."""
+    if args.user + args.system + args.pacemaker > 1:
+        raise Usage("--user, --system and --pacemaker cannot be combined.")
+    return args.system or (not args.user and os.geteuid() == 0)
+
+
+def _install_agent(session: CommandContext, args: Args) -> int:
+    """Write the resource agent and print the `pcs` commands that use it."""
+    from app.cli.pacemaker import agent
+
+    path, text = agent.get_agent_path(), agent.make_agent(_find_program())
+    found = _read_unit(path)
+    if found is not None and agent.SIGNATURE not in found:
+        raise Conflict(
+            f"{sanitize(path)} is not an agent of Taskdeck. It was not changed.",
+            f"To replace it: rm {shlex.quote(path)}",
+        )
+    if found == text and os.access(path, os.X_OK):
+        output.print_note(f"{sanitize(path)} is up to date.")
+    else:
+        command = f"{shlex.quote(_find_program())} --home {shlex.quote(session.home)}"
+        hint = f"As root: sudo {command} service install --pacemaker"
+        _write_file(path, text, hint, agent.MODE)
+        output.print_note(f"wrote {sanitize(path)}. Do so on the other host, too.")
+    lines = agent.list_pcs_lines(session.home)
+    if args.json or args.jsonl:
+        output.print_json({"path": path, "agent": text, "commands": lines}, args.jsonl)
+        return 0
+    for line in lines:
+        output.print_line(sanitize(line))
+    return 0
+
+
+def uninstall(session: CommandContext, args: Args) -> int:
+    """Remove the unit or the agent of this home and print the next commands; stop nothing."""
+    system = _is_system(args)
+    if args.pacemaker:
+        return _uninstall_agent(args)
+    path = _get_unit_path(system)
+    found = _read_unit(path)
+    if found is not None and _is_foreign_unit(found, session.home):
+        raise Conflict(f"{sanitize(path)} runs another home. Nothing was removed.")
+    target = "multi-user.target" if system else "default.target"
+    wanted = os.path.join(os.path.dirname(path), f"{target}.wants", os.path.basename(path))
+    control = "systemctl" if system else "systemctl --user"
+    commands = [f"{control} stop taskdeck", f"{control} daemon-reload"]
+    return _remove_files([path, wanted] if found is not None else [], path, commands, args)
+
+
+def _uninstall_agent(args: Args) -> int:
+    from app.cli.pacemaker import agent
+
+    path = agent.get_agent_path()
+    found = _read_unit(path)
+    if found is not None and agent.SIGNATURE not in found:
+        raise Conflict(f"{sanitize(path)} is not an agent of Taskdeck. Nothing was removed.")
+    commands = [f"pcs resource delete {agent.RESOURCE}"]
+    return _remove_files([path] if found is not None else [], path, commands, args)
+
+
+def _remove_files(paths_to_remove: list[str], path: str, commands: list[str], args: Args) -> int:
+    """Remove files, of which only the first must exist, and print what is left to do."""
+    for one in paths_to_remove:
+        try:
+            os.unlink(one)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise Problem(f"cannot remove {sanitize(one)}: {error.strerror}.") from None
+    removed = bool(paths_to_remove)
+    output.print_note(
+        f"removed {sanitize(path)}." if removed else f"{sanitize(path)} is not there."
+    )
+    if args.json or args.jsonl:
+        output.print_json({"path": path, "removed": removed}, args.jsonl)
+    elif removed:
+        for line in commands:
+            output.print_line(line)
     return 0
 
 
@@ -149,16 +231,17 @@ def _read_unit(path: str) -> str | None:
         return None
 
 
-def _write_unit(path: str, text: str) -> None:
+def _write_file(path: str, text: str, hint: str, mode: int = 0o644) -> None:
+    """Write a file at once, so that nobody reads half of it. Raise Problem with the hint."""
+    new = f"{path}.new"
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(new, "w", encoding="utf-8") as file:
             file.write(text)
+            os.fchmod(file.fileno(), mode)
+        os.replace(new, path)
     except OSError as error:
-        raise Problem(
-            f"cannot write {sanitize(path)}: {error.strerror}.",
-            "To install for your user only: taskdeck service install --user",
-        ) from None
+        raise Problem(f"cannot write {sanitize(path)}: {error.strerror}.", hint) from None
 
 
 def _list_next_commands(system: bool) -> list[str]:
@@ -171,16 +254,26 @@ def _list_next_commands(system: bool) -> list[str]:
 
 def _add_arguments(parser: Parser) -> None:
     parser.add_option(
-        "--user", action="store_true", help="install a user unit (default, unless you are root)"
+        "--user", action="store_true", help="a user unit (default, unless you are root)"
     )
+    parser.add_option("--system", action="store_true", help="a system unit that runs as you")
     parser.add_option(
-        "--system", action="store_true", help="install a system unit that runs as you"
+        "--pacemaker",
+        action="store_true",
+        help="the resource agent of a cluster: taskdeck help two-hosts",
     )
     add_json_options(parser)
 
 
 COMMANDS = {
     "install": Command(
-        "write the systemd unit", install_unit, _add_arguments, "  taskdeck service install --user"
-    )
+        "write the systemd unit, or the agent of Pacemaker",
+        install,
+        _add_arguments,
+        "  taskdeck service install --user\n"
+        "  sudo taskdeck --home /srv/taskdeck/home service install --pacemaker",
+    ),
+    "uninstall": Command(
+        "remove the systemd unit, or the agent of Pacemaker", uninstall, _add_arguments
+    ),
 }

@@ -40,6 +40,8 @@ def show_status(session: CommandContext, args: Args) -> int:
     """Show the status; with --check, exit 1 if something is wrong."""
     if args.tmux and not args.line:
         raise Usage("--tmux requires --line.")
+    if args.here:
+        return _check_here(session, args)
     if args.watch:
         return _watch_status(session, args)
     if args.line and not (args.json or args.jsonl):
@@ -50,6 +52,27 @@ def show_status(session: CommandContext, args: Args) -> int:
     else:
         output.print_lines(_format_page(status))
     return 1 if args.check and _has_trouble(status) else 0
+
+
+def _check_here(session: CommandContext, args: Args) -> int:
+    """Return 0 if a process of this host is the runtime and answers. Alerts do not count.
+
+    Raise NotFound without a runtime here, and Problem if it does not answer.
+    """
+    if not args.check or args.watch or args.line or args.json or args.jsonl:
+        raise Usage("--here goes with --check alone.", "Use: taskdeck status --check --here")
+    from app import client
+    from app.errors import NotFound
+
+    sock = client.open_socket(session.home)
+    if sock is None:
+        raise NotFound(f"no runtime of {session.home} runs on this host.")
+    with sock:
+        # The kernel knows no pid for a process outside of this host.
+        if not client.get_peer_pid(sock):
+            raise NotFound(f"the runtime of {session.home} runs on another host.")
+        client.read_greeting(sock)
+    return 0
 
 
 def _watch_status(session: CommandContext, args: Args) -> int:
@@ -160,9 +183,12 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
         return "paused" if halted else "running", f"pid {runtime['pid']}{by}, up {up}{lag}{halted}"
     if state == "stopped":
         by = f" by {sanitize(runtime['stopped_by'])}" if runtime.get("stopped_by") else ""
-        return "stopped", f"stopped{by} {up} ago. Start it: taskdeck serve --detach"
+        cure = sanitize(runtime.get("cure") or "Start it: taskdeck serve --detach")
+        return "stopped", f"stopped{by} {up} ago. {cure}"
     if state == "copy":
         return "none", f"none; this is a replica, {up} old"
+    if state == "none" and runtime.get("cure"):
+        return "none", f"none. {sanitize(runtime['cure'])}"
     return "none", "none; the first submit starts one" if state == "none" else sanitize(state)
 
 
@@ -331,6 +357,11 @@ def _add_arguments(parser: Parser) -> None:
         "--check",
         action="store_true",
         help="exit 1 if no runtime is running or an unacknowledged critical alert fires",
+    )
+    parser.add_option(
+        "--here",
+        action="store_true",
+        help="with --check: exit 3 unless the runtime runs on this host; alerts do not count",
     )
     parser.add_option("--watch", action="store_true", help="refresh after every change")
     add_json_options(parser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.cluster import STOP_REASON
 from app.core.oom_retry import (
     choose_memory,
     describe_kill,
@@ -24,6 +25,7 @@ _STOP_STATES = {
     "cancel": RunStatus.CANCELLED,
     "timeout": RunStatus.TIMED_OUT,
     "log limit": RunStatus.FAILED,
+    STOP_REASON: RunStatus.LOST,
 }
 
 
@@ -82,6 +84,8 @@ def _format_reason(status: RunStatus, run: RunFacts, end: dict[str, Any]) -> str
     if status is RunStatus.SUCCEEDED:
         return None
     if status is RunStatus.LOST:
+        if end.get("stop") == STOP_REASON and not end.get("lost"):
+            return "ended by the cluster, which took the home off its host"
         return end.get("reason") or "the outcome cannot be known"
     if status is RunStatus.CANCELLED:
         return f"cancelled by {run.stopped_by or 'taskdeck'}"

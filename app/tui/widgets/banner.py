@@ -115,8 +115,10 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             if start
             else "Start it again: taskdeck serve --detach"
         )
+        command = "" if runtime.cure else " (taskdeck stop)"
+        advice = runtime.cure or advice
         return (
-            f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing"
+            f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it{command}. Nothing"
             f" starts. {jobs}; ends are recorded. {advice}"
         )
     if runtime.state == "none":
@@ -125,7 +127,7 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             if start
             else "Start one: taskdeck serve --detach"
         )
-        advice = "Trying to start one." if tries else starts
+        advice = runtime.cure or ("Trying to start one." if tries else starts)
         return (
             f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; ends are recorded."
             f" {advice}"

@@ -146,4 +146,29 @@ def test_install_writes_the_unit_once_and_prints_the_next_commands(cli, tmp_path
 def test_user_and_system_are_exclusive(cli):
     said = cli("service", "install", "--user", "--system")
 
-    assert said.code == 2 and "--user and --system cannot be combined" in said.err
+    assert said.code == 2 and "--user, --system and --pacemaker cannot be combined" in said.err
+
+
+def test_uninstall_removes_the_unit_and_what_starts_it(cli, tmp_path: Path):
+    cli("service", "install", "--user")
+    folder = tmp_path / "config" / "systemd" / "user"
+    (folder / "default.target.wants").mkdir()
+    (folder / "default.target.wants" / "taskdeck.service").symlink_to(folder / "taskdeck.service")
+
+    said, again = cli("service", "uninstall", "--user"), cli("service", "uninstall", "--user")
+
+    assert (said.code, said.out) == (
+        0,
+        "systemctl --user stop taskdeck\nsystemctl --user daemon-reload\n",
+    )
+    assert [path for path in folder.rglob("*") if not path.is_dir()] == []
+    assert (again.code, again.out) == (0, "") and "is not there" in again.err
+
+
+def test_uninstall_leaves_the_unit_of_another_home(cli):
+    cli("service", "install", "--user", "--home", "/first")
+
+    said = cli("service", "uninstall", "--user", "--home", "/second")
+
+    assert said.code == 4 and "runs another home. Nothing was removed" in said.err
+    assert "up to date" in cli("service", "install", "--user", "--home", "/first").err

@@ -51,6 +51,13 @@ def make_facts(**more: Any) -> RunFacts:
             RunVerdict(RunStatus.TIMED_OUT, "limit 20s", 2.0),
         ),
         (
+            {},
+            {"code": None, "signal": 15, "stop": "cluster"},
+            RunVerdict(
+                RunStatus.LOST, "ended by the cluster, which took the home off its host", 2.0
+            ),
+        ),
+        (
             {"stop_reason": "timeout"},
             {"code": 0},
             RunVerdict(RunStatus.TIMED_OUT, "limit 1m30s", 2.0),

@@ -23,6 +23,7 @@ from app.cli.parser import (
     explain_wildcards,
 )
 from app.cli.table_layout import Column, Span
+from app.cluster import advise_start
 from app.core.task_groups import format_group, parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -129,8 +130,8 @@ def _warn_stale(session: CommandContext, states: set[str]) -> None:
         return
     if not session.client.is_runtime_up():
         output.print_note(
-            "no runtime is running; states of unfinished tasks may be stale. Start it: "
-            "taskdeck serve --detach"
+            "no runtime is running; states of unfinished tasks may be stale."
+            f" {advise_start(session.home)}"
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from app.cluster import advise_start
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Stopped, Usage
@@ -34,7 +36,7 @@ async def wait(
     if call.live is None:
         if (await call.db.read(_find_unended, left))[0]:
             raise Stopped(
-                "no runtime is running, so no end is recorded.", "Start it: taskdeck serve --detach"
+                "no runtime is running, so no end is recorded.", advise_start(os.fspath(call.home))
             )
         return await call.db.read(_read_outcomes, left)
     noted: set[str] = set()

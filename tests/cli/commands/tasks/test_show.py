@@ -559,6 +559,7 @@ def test_the_tmux_line_colours_problems(fake_runtime, cli):
 
     assert cli("status", "--line", "--tmux").out == "7r 22q #[fg=red]1!#[default] tick 3ms\n"
     assert cli("status", "--tmux").code == 2
+    assert cli("status", "--here").code == cli("status", "--here", "--check", "--line").code == 2
 
 
 def test_the_status_line_needs_and_starts_no_runtime(cli, home):

@@ -1,0 +1,80 @@
+"""Stop of a runtime by its cluster: everything of the home on this host ends in a given time."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+
+from app import client, cluster, paths
+from app.cli import output
+from app.errors import Problem
+
+DRAIN_SHARE, GRACE_SHARE = 0.5, 0.2
+"""Shares of the time for the drain, and for the grace of the runs that it has not seen end."""
+GREETING_TIMEOUT = 5.0
+"""Seconds within which a runtime must answer, or it is killed."""
+END_TIMEOUT = 10.0
+"""Seconds within which a runtime must end after its last order."""
+
+
+def leave_host(home: str, resource: str, seconds: float, keep_runs: bool) -> None:
+    """End the runtime of `home` on this host, and its runs unless `keep_runs` is set.
+
+    A runtime that answers drains first. One that hangs is killed. Raise Problem if something of
+    the home is left on this host.
+    """
+    if sock := client.open_socket(home):
+        with sock:
+            pid = client.get_peer_pid(sock)
+            if pid == 0:  # no process of this host: the home is visible on several hosts
+                return
+            process = os.pidfd_open(pid)
+            try:
+                client.read_greeting(sock, GREETING_TIMEOUT)
+            except Problem:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        _end_runtime(home, resource, process, 0.0 if keep_runs else seconds * DRAIN_SHARE)
+    if keep_runs:
+        return
+    from app.offline.run_ends import end_runs
+
+    if stopped := end_runs(home, cluster.STOP_REASON, seconds * GRACE_SHARE):
+        count = "1 running task" if stopped == 1 else f"{stopped:,} running tasks"
+        output.print_note(f"{count} ended with this host; a task with retries runs again.")
+    with suppress(OSError):  # for a runtime that was killed; the other writes its own
+        paths.write_stop_marker(home, cluster.STOPPED_BY, time.strftime("%H:%M"), resource)
+
+
+def _end_runtime(home: str, resource: str, process: int, drain: float) -> None:
+    """Drain, then end the runtime. One of another version takes no order but a signal."""
+    try:
+        is_over = bool(drain) and _order_stop(home, resource, True) and _wait(process, drain)
+        if not is_over and not _order_stop(home, resource, False):
+            signal.pidfd_send_signal(process, signal.SIGINT)
+        if not _wait(process, END_TIMEOUT):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            _wait(process, END_TIMEOUT)
+    finally:
+        os.close(process)
+
+
+def _wait(process: int, seconds: float) -> bool:
+    return bool(select.select([process], [], [], seconds)[0])
+
+
+def _order_stop(home: str, resource: str, drain: bool) -> bool:
+    """Order the stop. Return False if the runtime does not take the order."""
+    try:
+        line = client.connect(home)
+        if line is None:
+            return True
+        try:
+            line.ask("stop", {"drain": drain, "resource": resource}, None)
+        finally:
+            line.close()
+    except (OSError, EOFError, Problem):
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""Cluster mode: Pacemaker starts, stops and moves the runtime of a home.
+
+With `cluster = true` in config.toml nothing else starts or stops a runtime, and no home is created:
+on the passive host the mount point of the home is an empty folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from app import paths
+from app.errors import Refused
+
+RESOURCE = "taskdeck"
+"""Name of the resource in the `pcs` lines that `service install --pacemaker` prints."""
+STOP_REASON = "cluster"
+"""Reason with which the keeper stops runs whose home leaves the host. Such runs end as lost."""
+STOPPED_BY = "the cluster"
+"""Name in the stop mark of a runtime that the cluster stopped."""
+
+
+def is_enabled() -> bool:
+    """Return True if config.toml says that a cluster runs the homes of this user."""
+    path = paths.get_config_path()
+    if not os.path.exists(path):
+        return False
+    from app import config
+
+    return config.read(path).settings.cluster
+
+
+def require_home(home: str) -> None:
+    """Raise Refused in cluster mode if the home does not exist on this host."""
+    if os.path.isdir(os.path.join(home, "run")) or paths.is_replica(home) or not is_enabled():
+        return
+    raise Refused(
+        f"the home {home} is not on this host, and config.toml says cluster = true."
+        " Nothing was created.",
+        "See which host has it: pcs status",
+    )
+
+
+def refuse_start(home: str) -> None:
+    """Raise Refused in cluster mode, where only the cluster starts a runtime."""
+    if is_enabled():
+        raise Refused(
+            "the cluster starts the runtime of this home (cluster = true in config.toml)."
+            " Nothing was started.",
+            advise_start(home),
+        )
+
+
+def refuse_stop() -> None:
+    """Raise Refused in cluster mode, where the cluster would start the runtime again."""
+    if is_enabled():
+        raise Refused(
+            "the cluster would start the runtime of this home again (cluster = true in"
+            " config.toml). Nothing was stopped.",
+            f"Stop it: pcs resource disable {RESOURCE}",
+        )
+
+
+def find_start_command(home: str) -> str:
+    """Return the command that lets the cluster start the runtime; "" if no cluster does."""
+    mark = paths.read_stop_marker(home)
+    resource = mark[2] if mark else ""
+    return (
+        f"pcs resource enable {shlex.quote(resource or RESOURCE)}"
+        if resource or is_enabled()
+        else ""
+    )
+
+
+def advise_start(home: str) -> str:
+    """Return the advice to start the runtime: with the command of the cluster if one has it."""
+    if command := find_start_command(home):
+        return f"See why it is down: pcs status. Start it: {command}"
+    return "Start it: taskdeck serve --detach"

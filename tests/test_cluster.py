@@ -1,0 +1,72 @@
+"""Tests of cluster mode: what it refuses, and the commands that it advises."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app import cluster, paths
+from app.errors import Refused
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of the settings of a user in cluster mode."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "taskdeck" / "config.toml"
+    path.parent.mkdir()
+    path.write_text("cluster = true\n")
+    return path
+
+
+def test_a_missing_home_is_refused_and_not_made(home: Path):
+    cluster.require_home(str(home))
+    os.rmdir(home / "run")
+    with pytest.raises(Refused, match="is not on this host") as raised:
+        cluster.require_home(str(home))
+    assert raised.value.hint == "See which host has it: pcs status"
+    assert not (home / "run").exists()
+
+
+def test_a_replica_may_become_the_home(home: Path):
+    os.rmdir(home / "run")
+    (home / paths.REPLICA).touch()
+
+    cluster.require_home(str(home))
+
+
+def test_without_a_cluster_nothing_is_refused(home: Path, settings: Path):
+    settings.unlink()
+
+    cluster.require_home(f"{home}/none")
+    cluster.refuse_start(str(home))
+    cluster.refuse_stop()
+    assert cluster.advise_start(str(home)) == "Start it: taskdeck serve --detach"
+
+
+def test_start_and_stop_name_the_commands_of_the_cluster(home: Path):
+    with pytest.raises(Refused) as start:
+        cluster.refuse_start(str(home))
+    with pytest.raises(Refused) as stop:
+        cluster.refuse_stop()
+
+    assert "pcs resource enable taskdeck" in start.value.hint
+    assert "pcs resource disable taskdeck" in stop.value.hint
+
+
+def test_the_stop_mark_names_the_resource(home: Path, settings: Path):
+    settings.unlink()
+    paths.write_stop_marker(home, cluster.STOPPED_BY, "10:31", "td of ann")
+
+    assert paths.read_stop_marker(home) == ("the cluster", "10:31", "td of ann")
+    assert cluster.advise_start(str(home)).endswith("pcs resource enable 'td of ann'")
+
+
+def test_a_mark_of_an_older_version_has_no_resource(home: Path):
+    Path(paths.get_stop_marker_path(home)).write_text("bob\n10:31\n")
+
+    assert paths.read_stop_marker(home) == ("bob", "10:31", "")
