@@ -43,7 +43,7 @@ def list_pcs_lines(home: str) -> list[str]:
         " op monitor interval=29s role=Promoted op monitor interval=31s role=Unpromoted"
         " promotable promoted-max=1 clone-max=2 notify=true",
         _make_volume_line("/dev/drbd0", volume),
-        f"pcs constraint colocation add {GROUP} with Promoted {DRBD}-clone INFINITY",
+        f"pcs constraint colocation add {GROUP} with Promoted {DRBD}-clone",
         f"pcs constraint order promote {DRBD}-clone then start {GROUP}",
         "# Or with shared storage, such as a SAN or a cloud disk:",
         _make_volume_line("/dev/disk/by-label/taskdeck", volume),

@@ -1,0 +1,19 @@
+"""Short form of the failover trial: the plug of the active node is pulled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.long.failover.cluster import find_obstacle
+from tests.long.failover.trial import Trial
+
+
+@pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle())
+def test_a_power_loss_moves_the_home_and_loses_nothing(tmp_path: Path):
+    trial = Trial(tmp_path, say=print)
+
+    trial.run([trial.pull_plug])
+
+    assert trial.report.times["plug pulled"] < 60 and len(trial.acknowledged) > 10
