@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.long.failover.cluster import find_obstacle
+from tests.long.failover.cluster import find_obstacle, make_folder
 from tests.long.failover.trial import Trial, TrialError
 
 
@@ -26,11 +25,7 @@ def main() -> int:
     if obstacle := find_obstacle():
         print(f"skipped: {obstacle}")
         return 0
-    with (
-        tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True, delete=not args.keep)
-        if sys.version_info >= (3, 12)
-        else tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder
-    ):
+    with make_folder() as folder:
         trial = Trial(Path(folder), lambda text: print(text, file=sys.stderr, flush=True))
         try:
             print(trial.run(trial.failures).format())

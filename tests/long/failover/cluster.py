@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -81,6 +82,11 @@ def find_obstacle() -> str:
     return "" if done.returncode == 0 else "this machine allows no namespaces with mounts"
 
 
+def make_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that a node sees: each has a /dev/shm and a /run of its own."""
+    return tempfile.TemporaryDirectory(prefix="td-", dir="/tmp", ignore_cleanup_errors=True)
+
+
 def wait_for(true: Callable[[], bool], what: str, seconds: float = 60.0) -> float:
     """Wait until something is true; return the seconds. Raise TimeoutError."""
     began = time.monotonic()
@@ -100,6 +106,7 @@ class Cluster:
         self.home = self.mount / "home"
         self.env = {"PATH": os.environ["PATH"], "HOME": str(folder / "owner"), "LANG": "C.UTF-8"}
         self._init: dict[str, int] = {}
+        self._hosts: dict[str, subprocess.Popen[bytes]] = {}
         self._ended = threading.Event()
         self._switching = threading.Thread(target=self._run_switch, daemon=True)
         self.fenced: list[str] = []
@@ -162,6 +169,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env=self.env | {"HOME": str(self.folder / "owner")},
             )  # fmt: skip
+        self._hosts[node] = process
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_for(lambda: bool(children.read_text().split()), f"the first process of {node}", 5.0)
         self._init[node] = int(children.read_text().split()[0])
@@ -170,6 +178,7 @@ class Cluster:
         """Kill a node as a power loss does."""
         os.kill(self._init[node], signal.SIGKILL)
         wait_for(lambda: not self.is_alive(node), f"the death of {node}")
+        self._hosts[node].wait(10)
 
     def is_alive(self, node: str) -> bool:
         """Return True if the node has power."""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.long.failover.cluster import find_obstacle
+from tests.long.failover.cluster import find_obstacle, make_folder
 from tests.long.failover.trial import Trial
 
 
 @pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle())
-def test_a_power_loss_moves_the_home_and_loses_nothing(tmp_path: Path):
-    trial = Trial(tmp_path, say=print)
-
-    trial.run([trial.pull_plug])
+def test_a_power_loss_moves_the_home_and_loses_nothing():
+    with make_folder() as folder:
+        trial = Trial(Path(folder), say=print)
+        trial.run([trial.pull_plug])
 
     assert trial.report.times["plug pulled"] < 60 and len(trial.acknowledged) > 10
