@@ -14,10 +14,18 @@ from app.errors import Refused
 
 RESOURCE = "taskdeck"
 """Name of the resource in the `pcs` lines that `service install --pacemaker` prints."""
+DEFAULT_ROOT = "/usr/lib/ocf"
+"""Folder of resource agents unless OCF_ROOT names another."""
 STOP_REASON = "cluster"
 """Reason with which the keeper stops runs whose home leaves the host. Such runs end as lost."""
 STOPPED_BY = "the cluster"
 """Name in the stop mark of a runtime that the cluster stopped."""
+
+
+def get_agent_path() -> str:
+    """Return the path of the agent in the folder of resource agents."""
+    root = os.environ.get("OCF_ROOT") or DEFAULT_ROOT
+    return os.path.join(root, "resource.d", "taskdeck", "home")
 
 
 def is_enabled() -> bool:

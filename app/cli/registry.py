@@ -60,7 +60,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "undo": ("operations", "undo operations"),
     "serve": ("runtime", "run the runtime in the foreground or background"),
     "stop": ("runtime", "stop the runtime; running tasks continue"),
-    "service": ("service", "run the runtime under systemd"),
+    "service": ("service", "run the runtime under systemd or Pacemaker"),
     "doctor": ("doctor", "check this machine for problems"),
     "demo": ("demo", "start a busy demo deck in a temporary home"),
     "db": ("db", "back up, check and maintain the database"),

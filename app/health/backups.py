@@ -6,6 +6,7 @@ import os
 
 from app import config
 from app.core.text import units
+from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize, truncate
 from app.health.finding import Finding, make_command, quote_word
 from app.paths import get_config_path
@@ -83,8 +84,7 @@ def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Check the age of the replica, if there is one. `found` comes from `db replica --json`."""
     if found["target"] is None:
         return
-    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "not copied yet"
-    text = f"{sanitize(found['target'])}, {age}"
+    text = f"{sanitize(found['target'])}, {format_age_and_missed(found)}"
     if found["problem"]:
         problem = truncate(sanitize(found["problem"]), 200)
         cure = (

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from app.errors import Problem
-from app.health import backups, clock, configuration, disk, home, limits, processes, procfs, systemd
+from app.health import (
+    backups,
+    clock,
+    cluster,
+    configuration,
+    disk,
+    home,
+    limits,
+    processes,
+    procfs,
+    systemd,
+)
 from app.health.finding import Finding, make_command
 
 TYPE_CHECKING = False
@@ -46,6 +57,7 @@ def run_checks(
         ("cgroups", lambda: limits.check_memory(path, status)),
         ("logout", systemd.check_logout),
         ("unit", lambda: systemd.check_units(path)),
+        ("cluster", lambda: cluster.check_cluster(path)),
         ("others", lambda: processes.find_other_homes(path, ours)),
     ]
     for check, one in checks:

@@ -761,7 +761,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         },
         "database": {"size": size, "state": get_database_state(call)},
         "backup": backup.as_dict() if backup else None,
-        "replica": replica.to_dict(None if call.is_replica else replicas.find_replica(c)),
+        "replica": replica.to_dict(None) if call.is_replica else replica.read_status(c),
         "queues": queues.list_queue_dicts(c),
         "pools": [
             _add_measured(row, _measure_pool(call, active, row["name"]))

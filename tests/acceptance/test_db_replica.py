@@ -129,6 +129,22 @@ def test_a_replica_is_created_at_once_reports_its_age_and_starts_nothing(
     )
 
 
+def test_the_status_counts_what_the_replica_misses(unstarted_home: AcceptanceHome, tmp_path: Path):
+    submit_held(unstarted_home)
+    set_target(unstarted_home, tmp_path / "second")
+    assert read_offline_status(unstarted_home)["missed"]["tasks"] == 0
+
+    submit_held(unstarted_home)
+    submit_held(unstarted_home)
+
+    missed = read_offline_status(unstarted_home)["missed"]
+    assert (missed["tasks"], missed["ends"]) == (2, 0)
+    for command in ("status", "doctor", "db replica"):
+        assert "misses 2 new tasks" in unstarted_home.run_cli(*command.split()).stdout
+    sync_replica(unstarted_home)
+    assert "misses nothing" in unstarted_home.run_ok("status")
+
+
 @pytest.mark.parametrize(
     "words",
     [(), ("ls",), ("status",), ("doctor",), ("export",), ("db", "check"), ("db", "migrate")],

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from app import paths
+from app import cluster, paths
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text.sanitize import sanitize
@@ -83,7 +83,7 @@ def _install_agent(session: CommandContext, args: Args) -> int:
     """Write the resource agent and print the `pcs` commands that use it."""
     from app.cli.pacemaker import agent
 
-    path, text = agent.get_agent_path(), agent.make_agent(_find_program())
+    path, text = cluster.get_agent_path(), agent.make_agent(_find_program())
     found = _read_unit(path)
     if found is not None and agent.SIGNATURE not in found:
         raise Conflict(
@@ -125,11 +125,11 @@ def uninstall(session: CommandContext, args: Args) -> int:
 def _uninstall_agent(args: Args) -> int:
     from app.cli.pacemaker import agent
 
-    path = agent.get_agent_path()
+    path = cluster.get_agent_path()
     found = _read_unit(path)
     if found is not None and agent.SIGNATURE not in found:
         raise Conflict(f"{sanitize(path)} is not an agent of Taskdeck. Nothing was removed.")
-    commands = [f"pcs resource delete {agent.RESOURCE}"]
+    commands = [f"pcs resource delete {cluster.RESOURCE}"]
     return _remove_files([path] if found is not None else [], path, commands, args)
 
 

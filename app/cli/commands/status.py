@@ -7,6 +7,7 @@ from app.cli.commands.definitions import pools, queues
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.cli.table_layout import Column, Line, Span, format_table
 from app.core.text import units
+from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
 
@@ -279,11 +280,7 @@ def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
     """Return the age of the replica and its problem; no line without a replica."""
     if replica is None or replica["target"] is None:
         return []
-    age = (
-        f"{units.format_age(replica['lag'])} old"
-        if replica["lag"] is not None
-        else "not copied yet"
-    )
+    age = format_age_and_missed(replica)
     text = f"{sanitize(replica['target'])}, {age}{', late' if replica['late'] else ''}"
     problem = f": {sanitize(replica['problem'])}" if replica["problem"] else ""
     return [

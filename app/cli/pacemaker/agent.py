@@ -9,8 +9,6 @@ from importlib.resources import files
 
 from app.cluster import RESOURCE
 
-DEFAULT_ROOT = "/usr/lib/ocf"
-"""Folder of resource agents unless OCF_ROOT names another."""
 SIGNATURE = "# OCF resource agent ocf:taskdeck:home"
 """Text by which an installed agent is known as ours."""
 MODE = 0o755
@@ -23,12 +21,6 @@ def make_agent(program: str) -> str:
     """Return the agent that runs `program`."""
     text = files("app.cli.pacemaker").joinpath("home").read_text("utf-8")
     return text.replace("@PROGRAM@", shlex.quote(program))
-
-
-def get_agent_path() -> str:
-    """Return the path of the agent in the folder of resource agents."""
-    root = os.environ.get("OCF_ROOT") or DEFAULT_ROOT
-    return os.path.join(root, "resource.d", "taskdeck", "home")
 
 
 def list_pcs_lines(home: str) -> list[str]:

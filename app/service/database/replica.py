@@ -9,6 +9,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
 from app.service.context import Call
 from db import timestamps
+from db.engine import Connection
 from db.queries.home import replicas
 from db.queries.home.replicas import Replica
 
@@ -17,11 +18,18 @@ LATE_AFTER = 120.0
 
 
 async def status(call: Call) -> dict[str, Any]:
-    """Return {"target", "at", "lag", "late", "problem", "promoted"}.
+    """Return {"target", "at", "lag", "late", "problem", "promoted", "missed"}.
 
-    `target` is None without a replica.
+    `target` is None without a replica. `missed` counts what the replica lacks now.
     """
-    return to_dict(await call.db.read(replicas.find_replica))
+    return await call.db.read(read_status)
+
+
+def read_status(c: Connection) -> dict[str, Any]:
+    """Return the status of the replica with what it lacks now, None before its first copy."""
+    found = replicas.find_replica(c)
+    since = found.synced_at if found else None
+    return to_dict(found) | {"missed": replicas.count_missed(c, since) if since else None}
 
 
 async def set_(call: Call, *, to: str) -> dict[str, Any]:

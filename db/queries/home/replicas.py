@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, literal, select, text, update
 
 from db import host, schema, timestamps
 from db.queries import counters, schedules
@@ -18,6 +18,8 @@ from db.states import ACTIVE_SQL
 PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
 """Problem of a target whose replica was promoted. Replication to it stops."""
 
+MOST_MISSED = 10_000
+"""Missed tasks that are counted; counting all of a replica of last week would take long."""
 SKIPPED_NUMBERS = 10_000
 """Numbers that a promoted replica skips, as its home may have assigned them meanwhile."""
 
@@ -51,6 +53,22 @@ def get_lag_start(c: Connection) -> str | None:
     The time is the start of the latest complete sync, else the time when the target was set.
     """
     return c.execute(select(func.coalesce(_REPLICAS.c.synced_at, _REPLICAS.c.created_at))).scalar()
+
+
+def count_missed(c: Connection, since: str) -> dict[str, int]:
+    """Return {"tasks", "ends", "most"}: tasks submitted and tasks ended since a time.
+
+    A replica of that time lacks them. Counting stops one above `most`.
+    """
+    tasks = schema.tasks
+    return {
+        name: c.execute(
+            select(func.count()).select_from(
+                select(literal(1)).where(column >= since).limit(MOST_MISSED + 1).subquery()
+            )
+        ).scalar_one()
+        for name, column in (("tasks", tasks.c.created_at), ("ends", tasks.c.ended_at))
+    } | {"most": MOST_MISSED}
 
 
 def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import cluster
 from app.cli.pacemaker import agent
 
 HOSTILE = "/srv/a b'c\"d$(touch x)`e`;f\\"
@@ -23,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_default_place_is_that_of_pacemaker(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OCF_ROOT", raising=False)
 
-    assert agent.get_agent_path() == "/usr/lib/ocf/resource.d/taskdeck/home"
+    assert cluster.get_agent_path() == "/usr/lib/ocf/resource.d/taskdeck/home"
 
 
 def test_the_program_is_one_word_of_the_agent():

@@ -20,8 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.long.failover", description="Failures of a two-node cluster."
     )
-    parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
-    args = parser.parse_args()
+    parser.parse_args()
     if obstacle := find_obstacle():
         print(f"skipped: {obstacle}")
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.cli import output, time_format
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text import units
+from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
 from app.health.finding import quote_word
@@ -51,7 +52,7 @@ def manage_replica(session: CommandContext, args: Args) -> int:
 def _describe_replica(found: dict[str, Any]) -> str:
     if found["target"] is None:
         return "no replica. To create one: taskdeck db replica set FOLDER"
-    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "not copied yet"
+    age = format_age_and_missed(found)
     if found["promoted"]:
         hint = "To use another: taskdeck db replica set FOLDER. To stop: taskdeck db replica off"
         return (
