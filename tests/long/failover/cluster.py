@@ -207,7 +207,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(words, 124, "", "timed out")
+            return subprocess.CompletedProcess([], 124, "", "timed out")
 
     def run_taskdeck(
         self, node: str, *words: object, timeout: float = 60.0
