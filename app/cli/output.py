@@ -253,7 +253,11 @@ def add_home_option(text: str) -> str:
         return text
     import re
 
-    return re.sub(r"(?<![\w/.-])taskdeck(?= [a-z]|$)", lambda _: get_program(), text)
+    return re.sub(
+        r"(?<![\w/.-])(?<!resource enable )(?<!resource disable )taskdeck(?= [a-z]|$)",
+        lambda _: get_program(),
+        text,
+    )
 
 
 def get_program() -> str:

@@ -181,10 +181,14 @@ def test_a_stop_by_the_cluster_ends_everything_and_says_who(cluster_home: Cluste
 
 
 def test_persons_neither_start_nor_stop_the_runtime_of_a_cluster(cluster_home: ClusterHome):
-    stop, serve = cluster_home.run_cli("stop"), cluster_home.run_cli("serve", "--detach")
+    stop, serve = (
+        cluster_home.run_cli("--home", cluster_home.home, *words)
+        for words in (["stop"], ["serve", "--detach"])
+    )
 
     assert (stop.returncode, serve.returncode) == (4, 4)
-    assert "pcs resource disable" in stop.stderr and "pcs resource enable" in serve.stderr
+    assert "pcs resource disable taskdeck" in stop.stderr and "taskdeck --home" not in stop.stderr
+    assert "pcs resource enable taskdeck" in serve.stderr and "taskdeck --home" not in serve.stderr
     assert cluster_home.act("monitor") == (0, "")
     assert cluster_home.run_cli("serve", "--detach", "--replace").returncode == 0
     elsewhere = cluster_home.run_cli("--home", f"{cluster_home.work}/none", "ls")

@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from app import cluster
 from app.core import early_signal, oom_retry
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
@@ -409,7 +410,8 @@ def _is_large(specs: Sequence[TaskSpec]) -> bool:
 def _note_halted(call: Call) -> None:
     """Note that nothing starts at the moment. A script might wait for the tasks."""
     if call.live is not None and (halted := call.live.halted):
-        again = ". To resume: taskdeck serve --detach" if halted == DRAINING else ""
+        resumes = halted == DRAINING and not cluster.is_enabled()
+        again = ". To resume: taskdeck serve --detach" if resumes else ""
         call.note(f"nothing starts: {sanitize(halted)}{again}")
 
 
