@@ -129,6 +129,7 @@ class Trial:
         return [
             self.pull_plug,
             self.kill_runtime,
+            self.hang_runtime,
             self.move,
             self.kill_runtime_and_move,
             self.cut_network,
@@ -192,18 +193,27 @@ class Trial:
 
     def kill_runtime(self) -> None:
         """Kill the runtime: the cluster starts it in place, and its job goes on."""
+        self._fail_runtime("runtime killed", "-KILL", 12)
+
+    def hang_runtime(self) -> None:
+        """Suspend the runtime: the cluster replaces it in place, and its job goes on."""
+        self._fail_runtime("runtime hangs", "-STOP", 60)
+
+    def _fail_runtime(self, what: str, number: str, seconds: int) -> None:
         a = self.cluster.find_active()
-        number = self.submit(a, "sleep 12; exit 7") or 0
-        self.wait_for_status(a, number, "running")
+        job = self.submit(a, f"sleep {seconds}; exit 7") or 0
+        self.wait_for_status(a, job, "running")
         before = self._find_pid(a)
         began = time.monotonic()
-        self.cluster.run_in(a, "kill", "-KILL", before)
-        wait_for(lambda: self.cluster.has_runtime(a) and self._find_pid(a) != before, "a new one")
-        self._record("runtime killed", time.monotonic() - began)
-        self.wait_for_status(a, number, "failed", "lost", "succeeded")
-        (run,) = [one for one in self.list_runs(a) if one["number"] == number]
+        self.cluster.run_in(a, "kill", number, before)
+        wait_for(
+            lambda: self.cluster.has_runtime(a) and self._find_pid(a) != before, "a new one", 120.0
+        )
+        self._record(what, time.monotonic() - began)
+        self.wait_for_status(a, job, "failed", "lost", "succeeded")
+        (run,) = [one for one in self.list_runs(a) if one["number"] == job]
         if run["exit_code"] != 7:
-            raise TrialError(f"the exit code of a job below a killed runtime is {run['exit_code']}")
+            raise TrialError(f"the exit code below a failed runtime is {run['exit_code']}")
         self.check_tasks(a)
 
     def _find_pid(self, node: str) -> int:

@@ -167,6 +167,18 @@ def test_a_draining_runtime_needs_a_restart():
     assert words.endswith("taskdeck serve --detach")
 
 
+def test_the_advice_of_a_cluster_replaces_that_of_a_person():
+    board = boards.trouble()
+    runtime = board.runtime._replace(
+        stopped_by="the cluster", cure="Start it: pcs resource enable td"
+    )
+
+    words = " ".join(" ".join(render_banner(board._replace(runtime=runtime), 120)).split())
+
+    assert "the cluster stopped it. Nothing starts" in words and "taskdeck serve" not in words
+    assert words.endswith("Start it: pcs resource enable td")
+
+
 def test_no_banner_without_trouble():
     assert render_banner(boards.busy(), 120) == []
 

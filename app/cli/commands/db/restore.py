@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.cli import output, time_format
 from app.cli.commands.db.backup import BACKUP_ID_HELP
 from app.cli.parser import Args, Command, Parser, add_json_options, make_type
+from app.cluster import advise_start
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
@@ -113,7 +114,7 @@ def _restore_in_place(
             else ""
         )
         output.print_line(f"restored{safety_note}")
-        output.print_note("no runtime is running. Start it: taskdeck serve --detach")
+        output.print_note(f"no runtime is running. {advise_start(session.home)}")
     return 0
 
 
