@@ -17,7 +17,7 @@ from app.cli.pacemaker.agent import make_agent
 from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 from tests.runtime_process import wait_until
 
-NAME = "my home'\"$(touch hacked)`x`;\\ -e"
+NAME = "my home'\"$(touch hacked)`x`;\n\\ -e"
 GENERIC, UNIMPLEMENTED, NOT_INSTALLED, NOT_CONFIGURED, NOT_RUNNING = 1, 3, 5, 6, 7
 
 
@@ -154,7 +154,7 @@ def test_the_program_runs_as_the_owner_with_a_clean_environment(module_home: Clu
 
     uid, gid, *rest = said.splitlines()
     assert (uid, gid) == ("65534", "65534") and "seen" not in said
-    assert f"--home={module_home.home}" in rest and rest[-3:] == ["status", "--check", "--here"]
+    assert f"--home={module_home.home}\n" in said and rest[-3:] == ["status", "--check", "--here"]
     shutil.rmtree(module_home.home)
     module_home.install(str(PROGRAM))
 
