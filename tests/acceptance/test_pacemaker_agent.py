@@ -78,9 +78,9 @@ def module_home() -> Iterator[ClusterHome]:
         found.close()
 
 
-@pytest.fixture
-def cluster_home(fresh_database: Path) -> Iterator[ClusterHome]:
-    """Yield a home whose runtime the agent has started."""
+@pytest.fixture(scope="module")
+def started_home(fresh_database: Path) -> Iterator[ClusterHome]:
+    """Yield a home in cluster mode, whose runtime the agent has started."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
         found = ClusterHome(Path(root))
         paths.make_home(found.home)
@@ -89,6 +89,14 @@ def cluster_home(fresh_database: Path) -> Iterator[ClusterHome]:
         assert found.act("start") == (0, "")
         yield found
         found.close()
+
+
+@pytest.fixture
+def cluster_home(started_home: ClusterHome) -> Iterator[ClusterHome]:
+    """Yield the started home, which each test leaves started and without running tasks."""
+    yield started_home
+    started_home.run_cli("cancel", "--filter", "status:active,waiting", "--yes")
+    wait_until(lambda: "running" not in started_home.map_statuses().values())
 
 
 def test_the_meta_data_is_xml_with_each_action(module_home: ClusterHome):
@@ -161,11 +169,11 @@ def test_the_program_runs_as_the_owner_with_a_clean_environment(module_home: Clu
 
 def test_a_stop_by_the_cluster_ends_everything_and_says_who(cluster_home: ClusterHome):
     log = cluster_home.work / "starts"
-    cluster_home.submit("--retries", "1", "--", "sh", "-c", f"echo x >>{log}; sleep 300")
-    cluster_home.submit("--", "sh", "-c", "trap '' TERM; sleep 301")
-    wait_until(lambda: cluster_home.is_running(1) and cluster_home.is_running(2))
+    script = f"echo x >>{log}; sleep 300"
+    retried = int(cluster_home.submit("--retries", "1", "--", "sh", "-c", script))
+    deaf = int(cluster_home.submit("--", "sh", "-c", "trap '' TERM; sleep 301"))
+    wait_until(lambda: cluster_home.is_running(retried) and cluster_home.is_running(deaf))
 
-    assert cluster_home.act("monitor") == (0, "") and cluster_home.act("start") == (0, "")
     code, said = cluster_home.act("stop", OCF_RESKEY_CRM_meta_timeout="4000")
 
     assert code == 0 and "2 running tasks ended with this host" in said
@@ -174,9 +182,9 @@ def test_a_stop_by_the_cluster_ends_everything_and_says_who(cluster_home: Cluste
     assert refused.returncode == 4 and "stopped by the cluster" in refused.stderr
     assert "pcs resource enable td" in refused.stderr
     assert "pcs resource enable td" in cluster_home.run_ok("status")
-    assert cluster_home.act("start") == (0, "")
-    wait_until(lambda: cluster_home.is_running(1))
-    assert cluster_home.map_statuses()[2] == "lost" and log.read_text() == "x\nx\n"
+    assert cluster_home.act("start") == (0, "") and cluster_home.act("start") == (0, "")
+    wait_until(lambda: cluster_home.is_running(retried))
+    assert cluster_home.map_statuses()[deaf] == "lost" and log.read_text() == "x\nx\n"
     assert not (cluster_home.work / "hacked").exists()
 
 
@@ -197,8 +205,8 @@ def test_persons_neither_start_nor_stop_the_runtime_of_a_cluster(cluster_home: C
 
 
 def test_runs_go_on_only_below_a_restart_in_place(cluster_home: ClusterHome):
-    cluster_home.submit("--", "sleep", "300")
-    wait_until(lambda: cluster_home.is_running(1))
+    number = int(cluster_home.submit("--", "sleep", "300"))
+    wait_until(lambda: cluster_home.is_running(number))
     cluster_home.write_tool("crm_node", "echo alpha")
     answer = '<rsc_action action="recover" resource="td" node="{}"/>'
     for node, status in (("alpha", "running"), ("beta", "lost")):
@@ -208,7 +216,7 @@ def test_runs_go_on_only_below_a_restart_in_place(cluster_home: ClusterHome):
         wait_until(lambda: cluster_home.act("monitor")[0] == NOT_RUNNING)
 
         assert cluster_home.act("stop")[0] == 0 and cluster_home.act("start") == (0, "")
-        wait_until(lambda status=status: cluster_home.map_statuses()[1] == status)
+        wait_until(lambda status=status: cluster_home.map_statuses()[number] == status)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a PID namespace")
