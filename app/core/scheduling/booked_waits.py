@@ -76,6 +76,10 @@ class BookedPlaces:
         for key, need in (*uses, *bound):
             self._ends.setdefault(key, []).append((ends_in, need))
 
+    def sum_freed(self, key: BookingKey, until: float) -> float:
+        """Return what runs give back of an amount beside bookings until a time."""
+        return sum(need for ends_in, need in self._ends.get(key, ()) if ends_in <= until)
+
     def find_wait(self, task: Bounded, pool: str, seconds: float) -> BookedWait:
         """Return the wait of a task that may run for so many seconds.
 

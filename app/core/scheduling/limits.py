@@ -212,11 +212,17 @@ class LimitBudget:
     def can_admit(self, task: QueuedTask, pool: str) -> bool:
         """Return True if a task delays no reserved one: enough is left, or it ends in time."""
         return all(
-            can_fit(need + kept, self.get_free(key))
+            can_fit(need + kept, self.get_free(key) + self._sum_freed(key, soonest))
             or (task.limit is not None and task.limit <= soonest < inf)
             for key, need in (self.list_uses(task, pool) if self._kept else ())
             for kept, soonest in (self._kept.get(key, (-inf, inf)),)
         )
+
+    def _sum_freed(self, key: BoundKey, until: float) -> float:
+        """Return what runs give back of an amount beside bookings until a time."""
+        if self._places is None or not isinstance(key, BookingKey) or until == inf:
+            return 0.0
+        return self._places.sum_freed(key, until)
 
 
 def _get_latest_end(task: Bounded) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.core.scheduling.bookings import BookingKey, list_bounds
 from app.core.scheduling.limits import LimitBudget
-from tests.core.scheduling.builders import make_run
+from app.core.scheduling.plan import make_plan
+from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 from tests.core.scheduling.test_bookings import HOUR, POOL, A, ask, book, list_starts
 
 NOW = [book(4, -60.0, HOUR)]
@@ -45,6 +46,20 @@ def test_a_second_booking_that_stops_the_first_task_puts_it_off():
     later = [book(6, -60.0, 90.0), book(8, 90.0, 300.0, name="r2")]
     assert list_starts(ask(1, 3, 60.0), ask(2, 2, 80.0), bookings=later) == [2]
     assert list_starts(ask(1, 3, 60.0), ask(2, 2, 91.0), bookings=later) == []
+
+
+def test_a_task_that_waits_for_another_resource_keeps_what_is_free_when_it_starts():
+    """Two runs give back 4 GPUs with the licences, so the 3 that are free may go to others."""
+    pool = make_pool(cpu=16.0, named={"gpu": 8, "lic": 2})
+    runs = [
+        make_run(number, named={"gpu": 2, "lic": 1}, limit=50.0, ends_in=50.0) for number in (8, 9)
+    ]
+    head = make_task(1, named={"gpu": 2, "lic": 1}, limit=50.0, expected=50.0)
+    line = head, ask(2, 1, HOUR), ask(3, 1, HOUR), ask(4, 1, HOUR), ask(5, 1, HOUR)
+
+    view = make_view(pool, make_queue("q", *line), *runs, bookings=[book(1, -60.0, 240.0)])
+
+    assert [task.number for task in make_plan(view).starts] == [2, 3, 4]
 
 
 def test_tasks_of_the_tag_and_of_other_resources_wait_for_nobody():
