@@ -37,12 +37,16 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     if len(ways) > 1:
         raise Usage(f"{ways[0]} and {ways[1]} cannot be combined. {NOT_SUBMITTED}")
     group = {key: task[key] for key in ("name", "argv", "script", "template") if key in task}
+    if args.max_running:
+        group["max_running"] = args.max_running
     if args.each:
         rows = _read_items(args)
         return _expand(task, rows, appends=True), group
     if args.array:
         indexes, most = args.array
         rows = [{INDEX: str(index)} for index in indexes]
+        if most is not None and args.max_running:
+            raise Usage(f"%{most} and --max-running say the same. Give one. {NOT_SUBMITTED}")
         limit = {} if most is None else {"max_running": most}
         return _expand(task, rows), group | {"indexes": indexes} | limit
     try:
@@ -60,8 +64,12 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
 
 
 def _note_values(swept: Iterable[tuple[str, list[str]]]) -> None:
-    """Tell that `seed=1-3` is one value, and which values of a parameter are alike."""
+    """Tell that `seed=1-3` is one value, which values are alike, and that `%4` means nothing."""
     for name, values in swept:
+        _, sign, most = values[-1].rpartition("%")
+        if sign and most.isdigit():
+            shown = truncate(sanitize(f"{name} ends with the value {values[-1]}"), 80)
+            output.print_note(f"--sweep {shown}. To run {most} at once: --max-running {most}")
         if len({*values}) < len(values):
             twice = max(values, key=Counter(values).__getitem__)
             shown = truncate(sanitize(f"{name}={twice}"), 80)

@@ -17,6 +17,7 @@ from app.cli.parser import (
     require_text,
 )
 from app.cli.submission.resources import add_resource_options
+from app.core.text import units
 from app.core.text.sanitize import sanitize
 
 TYPE_CHECKING = False
@@ -142,6 +143,12 @@ def _add_commands(add: Callable[..., Any]) -> None:
         type=require_text,
         metavar="FILE",
         help="one task per row of a CSV file whose header names the parameters; - is stdin",
+    )
+    add(
+        "--max-running",
+        type=make_type(units.parse_int, 1, 100_000),
+        metavar="N",
+        help="tasks of an array, a sweep or --each that run at once (default: any number)",
     )
     add(
         "--from",

@@ -49,6 +49,21 @@ def test_an_array_can_limit_how_many_run_at_once(submit):
     }
 
 
+def test_any_group_can_limit_how_many_run_at_once(submit):
+    swept = submit("--sweep", "a=1,2", "--max-running", "6", "--", "x", "{a}")
+    listed = submit("--each", "--max-running", "6", "--", "x", feed=b"1\n2\n")
+
+    assert swept["group"]["max_running"] == listed["group"]["max_running"] == 6
+
+
+def test_a_sweep_tells_that_a_percent_sign_limits_nothing(fake_runtime, cli):
+    fake_runtime(submit=[PLACE, PLACE])
+
+    said = cli("submit", "--sweep", "a=1,2%6", "--", "x", "{a}")
+
+    assert "--sweep a ends with the value 2%6. To run 6 at once: --max-running 6" in said.err
+
+
 def test_columns_of_lines_have_placeholders(submit):
     feed = b"a 1\nb\t2\n"
 
@@ -166,6 +181,8 @@ def test_json_names_the_group_of_each_task(fake_runtime, cli):
         (["--sweep-file", "-", "--", "x"], b"a\n", "--sweep-file - has no row below its header"),
         (["--sweep-file", "/", "--", "x"], b"", "/ cannot be read: is a directory"),
         (["--from", "-", "--array", "1"], b"", "--from cannot be combined"),
+        (["--max-running", "2", "--", "x"], b"", "--max-running requires --array, a sweep or"),
+        (["--array", "1-9%2", "--max-running", "2", "--", "x"], b"", "--max-running say the same"),
     ],
 )
 def test_what_makes_no_group_is_refused_before_any_request(fake_runtime, cli, words, feed, said):

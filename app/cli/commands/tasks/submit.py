@@ -186,6 +186,8 @@ def _make_tasks(args: Args) -> tuple[list[dict[str, Any]], dict[str, Any] | None
     if args.nul and not args.each:
         raise Usage(f"-0 requires --each. {NOT_SUBMITTED}")
     if not has_group(args):
+        if args.max_running:
+            raise Usage(f"--max-running requires --array, a sweep or --each. {NOT_SUBMITTED}")
         return [task], None
     from app.cli.submission.expansion import make_group
 
@@ -409,7 +411,8 @@ def _check_from_alone(args: Args, but: tuple[str, ...] = ()) -> None:
         )
         if key not in but and getattr(args, key)
     ]
-    if options or args.hold or args.stdin or args.split or has_group(args) or args.follow:
+    flags = args.hold, args.stdin, args.split, args.follow, args.max_running, has_group(args)
+    if options or any(flags):
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
