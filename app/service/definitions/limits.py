@@ -125,9 +125,11 @@ def _find_key_error(name: str) -> str | None:
 def _store(c: Connection, name: str, given: dict[str, Any], by: str) -> tuple[bool, str | None]:
     row = definitions.get_row(c, schema.limits, name)
     known = {} if row is None else {key: row[key] for key in (*AMOUNTS, "description")}
-    known["resources"] = {**parse_named(known.get("resources")), **given.get("resources", {})}
     whole = {key: value for key, value in (known | given).items() if value not in (None, {})}
-    whole |= {"resources": known["resources"]} if known["resources"] else {}
+    named = given.get("resources", {})
+    if isinstance(named, dict):  # the validation refuses anything else
+        merged = {**parse_named(known.get("resources")), **named}
+        whole |= {"resources": merged} if merged else {}
     values = to_columns(validate_definition(LimitDefinition, whole))
     if row is None:
         definitions.create(c, schema.limits, name, values, by)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.core.scheduling.amounts import EPSILON
@@ -194,7 +194,7 @@ def find_most(view: DispatchView, runs: Sequence[ActiveRun | QueuedTask], at: fl
     return found
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(booked_views())
 def test_started_tasks_leave_free_what_is_reserved(view: DispatchView):
     starts = make_plan(view).starts

@@ -45,7 +45,7 @@ async def test_a_limit_keeps_the_amounts_that_are_not_given(call: Call):
 @pytest.mark.parametrize(
     "name, given",
     [("team=", {"running": 1}), ("=a", {"running": 1}), ("team", {}), ("team", {"running": -1}),
-     ("team", {"description": "all"}), ("a/b", {"running": 1})],
+     ("team", {"description": "all"}), ("a/b", {"running": 1}), ("team", {"resources": 1.5})],
 )  # fmt: skip
 async def test_a_wrong_limit_is_refused(call: Call, name: str, given: dict[str, Any]):
     with pytest.raises(Usage):
