@@ -14,7 +14,7 @@ from app.tui.actions.tasks import TaskRow
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
-from db.states import ACTIVE, ENDED
+from db.states import ACTIVE, ENDED, SKIPPED, is_skipped
 
 _INDENT = 3
 """Cells of a level of the tree."""
@@ -44,6 +44,11 @@ class FlowListRow:
     def status(self) -> str:
         """State shown: that of the run while there is one."""
         return self.line.status
+
+    @property
+    def is_skipped(self) -> bool:
+        """True if a condition made the task needless."""
+        return is_skipped(self.status, self.facts["reason"])
 
 
 class BranchCell(NamedTuple):
@@ -100,6 +105,7 @@ _COLUMNS = (
 def _make_cells(row: FlowListRow, look: Look, now: float) -> Cells:
     facts = row.facts
     sign = STATES.get(row.status, UNKNOWN)
+    state = SKIPPED if row.is_skipped else sign.word
     style = "busy" if facts["critical"] else ""
     after = ", ".join(describe_wait(one["kind"], f"#{one['number']}") for one in facts["after"])
     return (
@@ -107,7 +113,7 @@ def _make_cells(row: FlowListRow, look: Look, now: float) -> Cells:
         Cell(look.glyph(sign), sign.style),
         Cell(look.adapt_text(CRITICAL_MARK) if facts["critical"] else "", style),
         Cell(BranchCell(look.sanitize(facts["name"]), facts["depth"], row.folded), style),
-        Cell(sign.word, sign.style),
+        Cell(state, sign.style),
         Cell(look.adapt_text(format_time(facts, now))),
         Cell(after.replace("after #", "#"), "dim"),
         Cell(look.sanitize(facts["reason"] or ""), "dim"),

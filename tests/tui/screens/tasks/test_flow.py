@@ -11,11 +11,12 @@ from textual.pilot import Pilot
 
 from app.errors import NotFound
 from app.tui.app import TaskdeckApp
-from app.tui.rows.flow import BranchCell, FlowListRow, fold_rows
+from app.tui.rows.flow import BranchCell, FlowListRow, fold_rows, make_section
 from app.tui.screens.base_task import make_task_row
 from app.tui.screens.tasks.flow import FlowScreen
 from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
+from db.states import SKIP_MARK
 from tests.tui import boards, fake_groups
 from tests.tui.fake_groups import make_step
 from tests.tui.fake_runtime import UUID, FakeRuntime
@@ -98,3 +99,11 @@ def test_fold_hides_all_levels_below():
     rows = [FlowListRow(step, make_task_row(step, None)) for step in steps]
     shown = fold_rows(rows, frozenset({rows[0].key}))
     assert [(row.number, row.folded) for row in shown] == [(0, 3), (4, 0)]
+
+
+def test_a_needless_step_is_shown_as_skipped():
+    step = make_step(1, "clean-up", "cancelled", 0) | {"reason": f"{SKIP_MARK}only if #2 fails"}
+
+    cells = make_section().grid.cells(FlowListRow(step, make_task_row(step, None)), Look(), 0.0)
+
+    assert "skipped" in [cell.text for cell in cells]
