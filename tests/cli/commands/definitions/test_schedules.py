@@ -139,7 +139,7 @@ def test_every_setting_of_submit_is_one_of_schedules():
     single = {
         "--0", "--after", "--after-any", "--after-failure", "--after-start", "--at", "--dry-run",
         "--each", "--follow", "--from", "--hold", "--json", "--jsonl", "--keep-going", "--wait",
-        "--array", "--sweep", "--sweep-file", "--stdin", "--split", "--error",
+        "--array", "--sweep", "--sweep-file", "--stdin", "--split", "--error", "--max-running",
     }  # fmt: skip
 
     for word in ("create", "set"):
