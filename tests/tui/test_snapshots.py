@@ -23,10 +23,13 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from app.core.board import AlertEntry
 from app.core.text.sanitize import measure_width
 from app.tui.app import TaskdeckApp
 from app.tui.data.call_queue import CallQueue
+from app.tui.data.list_rows import RuleRow
 from app.tui.logviewer.widget import LogView
+from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.dialogs.while_away import WhileAwayScreen
 from app.tui.style import Look
 from tests.screenshots import fixed_environment
@@ -290,7 +293,7 @@ async def wait_until_idle(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
         # Textual debounces the new size, so an unchanged screen may still have the old one.
         resizing = app.screen.size != app.size
         loading = _is_reading(app) or not all(done.is_set() for done in carried)
-        if resizing or loading or _is_due(app):
+        if resizing or loading or _is_due(app) or _lacks_details(app):
             before = None
             continue
         now = (app.screen, read_screen_lines(app))
@@ -347,6 +350,14 @@ def _is_due(app: TaskdeckApp) -> bool:
         timer._repeat == 0 and timer._task is not None and not timer._task.done()
         for timer in timers
     )
+
+
+def _lacks_details(app: TaskdeckApp) -> bool:
+    """Return whether the details of the alert or rule under the cursor are not known yet."""
+    if not isinstance(screen := app.screen, AlertsScreen):
+        return False
+    row = screen.table.item
+    return isinstance(row, (AlertEntry, RuleRow)) and screen._details_key != row.key
 
 
 def read_terminal_lines(app: TaskdeckApp) -> list[str]:
