@@ -9,7 +9,7 @@ from math import inf
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.bookings import BookingBound, BookingKey
 from app.core.scheduling.limits import LimitBudget
-from app.core.scheduling.plan import QueuedTask, can_start, get_line_key
+from app.core.scheduling.plan import QueuedTask, can_start, get_known_end, get_line_key
 from app.core.scheduling.run_stats import REQUEST_MARGIN
 from app.core.scheduling.waiting_task import WaitingTask
 from app.core.text.units import format_age, parse_duration
@@ -51,6 +51,23 @@ def _is_told(key: BookingKey, found: Iterable[BookingBound]) -> bool:
     return any(
         one.key.resource == key.resource and set(one.key.names) <= set(key.names) for one in found
     )
+
+
+def find_release(case: WaitingTask, bound: BookingBound) -> float | None:
+    """Return the seconds until enough is free beside bookings, or until one of them ends.
+
+    Return None if enough is free, so that only an earlier task stops this one.
+    """
+    plan, resource, pool = case.context.limits, bound.key.resource, case.queue.pool
+    need, free = case.subject.needs.get(resource, 0.0), plan.get_free(bound.key) if plan else inf
+    if plan is None or can_fit(need, free):
+        return None
+    runs = case.context.view.active if bound.key.pool is None else case.holders
+    for run in sorted(runs, key=lambda run: get_known_end(run.ends_in)):
+        free += dict(plan.list_uses(run, pool)).get(bound.key, 0.0)
+        if can_fit(need, free):
+            return min(get_known_end(run.ends_in), bound.ends_in)
+    return bound.ends_in
 
 
 def find_in_line(case: WaitingTask) -> QueuedTask | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
+from typing import NamedTuple
 
 from app.core.dependency_kinds import FAILURES, ON_FAILURE, describe_wait
 from app.core.scheduling.amounts import can_fit
@@ -13,6 +14,7 @@ from app.core.scheduling.booking_stops import (
     find_booking_stops,
     find_early_limit,
     find_first,
+    find_release,
 )
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
 from app.core.scheduling.open_times import find_opening, is_inside
@@ -316,37 +318,61 @@ def _make_limit_need(case: WaitingTask, key: LimitKey, need: float) -> LimitNeed
     )
 
 
-def _explain_limits(case: WaitingTask) -> Iterator[WaitReason]:
+class _LastingReason(NamedTuple):
+    """A reason with the seconds until what it names is free; inf is unknown.
+
+    `BEHIND` marks a reason that names only another task that goes first.
+    """
+
+    seconds: float
+    reason: WaitReason
+
+
+BEHIND = -1.0
+
+
+def _explain_amounts(case: WaitingTask) -> Iterator[WaitReason]:
+    """Explain limits, bookings and resources that stop a task, the last one to be free first."""
+    found = [*_list_limits(case), *_list_bookings(case), *_list_needs(case)]
+    for _, reason in sorted(found, key=lambda one: -one.seconds):
+        yield reason
+
+
+def _list_limits(case: WaitingTask) -> Iterator[_LastingReason]:
     for need in find_limit_stops(case):
         needs, total, unit = (*map(need.format_amount, (need.needs, need.total)), need.unit)
         use = f"{need.format_amount(need.total - need.free)} of {total}{unit}"
+        runs, seconds = _find_sufficient_ends(need)
         if not can_fit(need.needs, need.total):
             said = f"{need.title}: needs {needs}{unit}, at most {total}: it can never start"
-            yield _make_reason(need.code, said, f"{need.title}: needs {needs}, at most {total}")
+            reason = _make_reason(need.code, said, f"{need.title}: needs {needs}, at most {total}")
         elif can_fit(need.needs, need.free) and need.first is not None:
-            yield _make_reason(need.code, f"{need.title}: {use}; #{need.first} goes first",
-                               f"{need.title}: #{need.first} goes first")  # fmt: skip
+            seconds = BEHIND
+            reason = _make_reason(need.code, f"{need.title}: {use}; #{need.first} goes first",
+                                  f"{need.title}: #{need.first} goes first")  # fmt: skip
         else:
-            runs, _ = _find_sufficient_ends(need)
             asked = "" if need.name == RUNNING else f"needs {needs}, "
             ends = f"#{runs[-1].number} ends {_format_end(runs)}" if runs else None
             if len(runs) > 1:
                 many = format_count(len(runs))
                 ends = f"{many} must end, #{runs[-1].number} the last {_format_end(runs)}"
-            yield WaitReason(
+            reason = WaitReason(
                 need.code,
                 _join_parts(f"{need.title}: {asked}{use}", ends or _NO_END),
                 _fit_parts(f"{need.title}: {use}", ends),
             )
+        yield _LastingReason(seconds, reason)
 
 
 _NO_END = "no running task has a known end that frees enough"
 
 
-def _explain_bookings(case: WaitingTask) -> Iterator[WaitReason]:
+def _list_bookings(case: WaitingTask) -> Iterator[_LastingReason]:
     stops = find_booking_stops(case)
     soonest = min((one.begins_in for one in stops if one.begins_in > 0), default=0.0)
-    for bound in stops[:MAX_STOPS]:
+    releases = [find_release(case, bound) for bound in stops]
+    last = max((seconds for seconds in releases if seconds is not None), default=BEHIND)
+    for bound, seconds in zip(stops[:MAX_STOPS], releases, strict=False):
         booked = [one for one in case.context.view.bookings if one.name in bound.key.names]
         name, tags = bound.key.resource, sanitize(", ".join(sorted(bound.tags)))
         amount = format_amount(name, sum(one.needs[name] for one in booked))
@@ -359,13 +385,14 @@ def _explain_bookings(case: WaitingTask) -> Iterator[WaitReason]:
                 hint = f"a timeout below {format_age(bound.begins_in)} would let it start now"
         first = find_first(case, bound.key)
         behind = f"#{first.number} goes first" if first else None
-        yield _make_reason(
+        reason = _make_reason(
             "booked",
             _join_parts(f"{what} are reserved for {tags} {when}", behind or hint),
             f"{what} reserved for {tags} {when}",
         )
+        yield _LastingReason(BEHIND if seconds is None else last, reason)
     if len(stops) > MAX_STOPS:
-        yield _make_reason("booked", "later reservations stop it, too")
+        yield _LastingReason(BEHIND, _make_reason("booked", "later reservations stop it, too"))
 
 
 def _format_moment(case: WaitingTask, seconds: float) -> str:
@@ -377,12 +404,12 @@ def _format_moment(case: WaitingTask, seconds: float) -> str:
     return format_clock_time(at, today)
 
 
-def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
+def _list_needs(case: WaitingTask) -> Iterator[_LastingReason]:
     needs = [need for need in find_needs(case) if need.is_lacking]
     if case.is_full:  # the reason before names the position
         case = replace(case, position=None)
     for need in sorted(needs, key=lambda need: -_find_sufficient_ends(need)[1]):
-        yield _explain_need(need, case)
+        yield _LastingReason(_find_sufficient_ends(need)[1], _explain_need(need, case))
         case = replace(case, position=None)
 
 
@@ -725,9 +752,7 @@ QUEUED_CHECKS = (
     _explain_window,
     _explain_storing,
     _explain_full_queue,
-    _explain_limits,
-    _explain_bookings,
-    _explain_needs,
+    _explain_amounts,
     _explain_position,
     _explain_order,
 )

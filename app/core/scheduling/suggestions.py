@@ -445,6 +445,8 @@ def _suggest_limit(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator
         old, new = need.total, need.total + need.needs - need.free
         higher = {**facts.view.limits, name: {**facts.view.limits[name], need.name: new}}
         worth, gain = predict_gain(facts, replace(facts.view, limits=higher), facts.task)
+        if worth > 2:  # another reason binds the task
+            return
         was, now = (format_option(need.name, amount) for amount in (old, new))
         option = ("--running", now) if need.name == RUNNING else _make_option(need.name, new)
         command = ("limit", "set", name, *option)

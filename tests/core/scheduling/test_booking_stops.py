@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from app.core.scheduling.bookings import Booking
 from app.core.scheduling.explain import explain
+from app.core.scheduling.limits import RUNNING
 from app.core.scheduling.plan import ActiveRun, QueuedTask
-from tests.core.scheduling.builders import make_queue, make_run, make_view
+from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view
 from tests.core.scheduling.test_booked_waits import RUN
 from tests.core.scheduling.test_bookings import HOUR, POOL, A, ask, book
 from tests.core.scheduling.test_limits import make_state
@@ -61,3 +62,34 @@ def test_a_reason_names_no_later_task_as_the_one_that_goes_first():
     tight = [*runs, make_run(8, named={"gpu": 5}, limit=9 * HOUR, ends_in=9 * HOUR, subjects=A)]
     (last, *_) = explain_last(first, second, third, runs=tight, bookings=now)
     assert last.endswith("; #2 goes first")
+
+
+def test_the_reason_that_lasts_longest_comes_first():
+    """A reservation of an hour, or a task that goes first, hides no licence taken for a day."""
+    shared, now = {"licence": 1}, [book(6, -60.0, HOUR)]
+    holder = make_run(9, cpu=0.0, named={"licence": 1}, limit=24 * HOUR, ends_in=24 * HOUR)
+    line = [make_task(n, limit=60.0, cpu=0.0, named={"gpu": 4, "licence": 1}) for n in (1, 2)]
+    view = make_view(POOL, make_queue("q", *line), holder, shared=shared, bookings=now)
+
+    for task in line:
+        licence, booked, *_ = explain(view, make_state(task), None).reasons
+        assert (licence.code, booked.code) == ("shared-licence", "booked")
+        assert licence.short.startswith(f"{task.number}")
+
+    longer = [book(6, -60.0, 99 * HOUR)]
+    view = make_view(POOL, make_queue("q", *line), holder, shared=shared, bookings=longer)
+    assert explain(view, make_state(line[0]), None).reasons[0].code == "booked"
+
+
+def test_a_lacking_licence_comes_before_a_limit_that_is_free_sooner():
+    shared, limits = {"licence": 1}, {"team=a": {RUNNING: 1.0}}
+    runs = [
+        make_run(8, cpu=0.0, limit=60.0, ends_in=60.0, subjects=A),
+        make_run(9, cpu=0.0, named={"licence": 1}, limit=HOUR, ends_in=HOUR),
+    ]
+    line = make_task(1, cpu=0.0, named={"licence": 1}, subjects=A)
+    view = make_view(POOL, make_queue("q", line), *runs, shared=shared, limits=limits)
+
+    reasons = explain(view, make_state(line), None).reasons
+
+    assert [one.code for one in reasons] == ["shared-licence", "limit"]
