@@ -43,6 +43,7 @@ FOLDER_MARKS = {
     "keeper": "process",
     "long": "process",
     "offline": "database",
+    "outer": "process",
     "runtime": "process",
     "service": "database",
     "test_config.py": "unit",
