@@ -1,7 +1,7 @@
 """Process supervisor: the keeper, parent of all runs, and the guard above it.
 
-Start it as `python -I -S keeper.py HOME`. File and neighbours use only the standard library, so
-that the process stays small and outlives upgrades.
+Start it as `python -I -S keeper.py HOME [FILES [CGROUP]]`. File and neighbours use only the
+standard library, so that the process stays small and outlives upgrades.
 
 Two processes run this code. The guard is the keeper's parent. Guard and keeper are subreapers from
 their first instruction and share the lock, the listening socket and the journal by fork. When one
@@ -30,6 +30,7 @@ import time
 if __name__ == "__main__":  # as a program, the file finds its neighbours by itself
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
+from app.keeper.cgroups import Cgroups, claim_cgroups
 from app.keeper.companion import remove_dead_sockets
 from app.keeper.guard import Guard
 from app.keeper.journal import JOURNAL, Journal
@@ -111,7 +112,7 @@ def claim_home(home: bytes) -> SharedState:
     journal = os.open(JOURNAL, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=run)
     remove_dead_sockets(home + b"/run/companions")
     boot = read_file("/proc/sys/kernel/random/boot_id").decode().strip()
-    return SharedState(listener, Journal(journal, boot))
+    return SharedState(listener, Journal(journal, boot), Cgroups())
 
 
 def make_listener(run: int) -> socket.socket:
@@ -128,10 +129,10 @@ def make_listener(run: int) -> socket.socket:
     return listener
 
 
-def main(home: bytes, file_limit: int | None = None) -> int:
+def main(home: bytes, file_limit: int | None = None, cgroup: bytes = b"") -> int:
     """Claim the home and supervise it in the background.
 
-    `file_limit` is the soft limit of open files for jobs.
+    `file_limit` is the soft limit of open files for jobs, `cgroup` the place of `claim_cgroups`.
     Exit codes: 4, another keeper has the home; 5, the home cannot be used; 6, the fork failed.
     """
     drop_run_environment()
@@ -147,6 +148,7 @@ def main(home: bytes, file_limit: int | None = None) -> int:
     except OSError as error:
         log_message(f"cannot use {format_bytes(home)}: {describe_error(error)}")
         return 5
+    shared.cgroups = claim_cgroups(cgroup, home)
     libc.malloc_trim(0)
     try:
         detach()
@@ -163,4 +165,11 @@ def main(home: bytes, file_limit: int | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.fsencode(sys.argv[1]), *map(int, sys.argv[2:3])))
+    limits, places = sys.argv[2:3], sys.argv[3:4]
+    sys.exit(
+        main(
+            os.fsencode(sys.argv[1]),
+            int(limits[0]) if limits else None,
+            os.fsencode(places[0]) if places else b"",
+        )
+    )

@@ -13,9 +13,10 @@ import signal
 import time
 
 from app.keeper.agenda import EARLY, Agenda
+from app.keeper.cgroups import CgroupError
 from app.keeper.companion import start_companion
 from app.keeper.launch import Streams, delete_empty_log, open_log, start_program
-from app.keeper.log import describe_error, describe_fork_error
+from app.keeper.log import describe_error, describe_fork_error, log_message
 from app.keeper.marks import read_mark
 from app.keeper.members import find_members
 from app.keeper.own_process import read_own_peak, trim_memory
@@ -47,6 +48,7 @@ class Keeper(Server):
 
     def __init__(self, shared: SharedState, link: JsonSocket, guard: int) -> None:
         super().__init__(shared, link, guard)
+        self.cgroups = shared.cgroups
         # living runs that are not our children: the guard's, and orphans
         self.non_children: dict[str, Run] = {}
         self.orphans: dict[str, Run] = {}  # runs of dead supervisors
@@ -76,13 +78,24 @@ class Keeper(Server):
         for run in list(self.journal.runs.values()):
             if run.is_alive:
                 self.non_children[run.id] = run
+                self.limit_again(run)
                 if run.pid not in guards:
                     self.watch_orphan(run)
         self.check_orphans()
         for run in self.journal.runs.values():
             if run.is_alive:
                 self.agenda.plan_deadline(run)
+        for path in self.cgroups.list_unknown(set(self.journal.runs)):
+            self.cgroups.remove(path)
         self.stops.resume()
+
+    def limit_again(self, run: Run) -> None:
+        """Limit a run whose keeper may have been killed between its start and its limit."""
+        try:
+            if run.cgroup:
+                run.cgroup.limit()
+        except OSError as error:
+            log_message(f"limit of {run.id} not written: {describe_error(error)}")
 
     def watch_orphan(self, run: Run) -> None:
         """Watch a run without a supervising parent, or mark it lost."""
@@ -99,8 +112,10 @@ class Keeper(Server):
                 self.record_lost(run, run.make_lost_record("supervisors killed"))
 
     def record_lost(self, run: Run, record: dict[str, Any]) -> None:
-        """Record that the outcome of a run is unknown."""
+        """Record that the outcome of a run is unknown. What it left in its cgroup ends, too."""
         if run.is_alive:
+            if run.cgroup:
+                record |= run.cgroup.end(kills="s" not in run.records)
             self.journal.record_fact_if_possible(run, "e", record)
             self.on_end(run)
 
@@ -147,6 +162,7 @@ class Keeper(Server):
         Suspend of the machine is noticed within a minute.
         """
         now, more = time.monotonic(), super().list_due_times() + [self.stops.sweep_at]
+        more.append(self.cgroups.retry_at)
         if self.agenda.timers:
             more.append(now + min(IDLE_TIMEOUT, self.agenda.timers[0][0] - read_boot_time()))
         if self.orphans:
@@ -161,6 +177,7 @@ class Keeper(Server):
         self.process_agenda()
         self.check_orphans()
         self.send_signals()
+        self.cgroups.retry_removals()
         now = time.monotonic()
         if self.stops.sweep_at is not None and now >= self.stops.sweep_at:
             self.stops.sweep_stops()
@@ -223,6 +240,8 @@ class Keeper(Server):
         launch = SpawnRequest(ask)
         if known := self.journal.runs.get(launch.run):
             return self.report(known)
+        if launch.limits and (why := self.cgroups.find_lack(launch.limits)):
+            return self.report_failure(launch.run, "no-cgroup", why)
         try:
             log = open_log(launch.log)
         except (OSError, ValueError) as error:
@@ -258,7 +277,8 @@ class Keeper(Server):
         intent is taken before the guard is checked. A run whose guard dies in between therefore
         began before the death of the guard.
         """
-        intent = launch.make_intent()
+        limits = launch.limits
+        intent = launch.make_intent(limits and self.cgroups.make_record(launch.run, limits))
         if os.getppid() != self.guard:
             self.is_finished = True
             return None
@@ -278,9 +298,12 @@ class Keeper(Server):
             trim_memory()
             self.trim_above = read_own_peak() + TRIM_GROWTH
         try:
-            pid = start_program(launch, streams)
+            pid = start_program(launch, streams, run.cgroup)
         except StartError as why:
             return self.record_failed_start(run, why)
+        except CgroupError as why:
+            self.journal.revoke_intent(run)
+            return self.report_failure(run.id, "no-cgroup", str(why))
         except OSError as error:
             self.journal.revoke_intent(run)
             return self.report_failure(run.id, "no-process", describe_fork_error(error))
@@ -347,6 +370,9 @@ class Keeper(Server):
         dropped = self.journal.forget_runs(
             [str(run) for run in ask["runs"] if run not in self.stops.runs]
         )
+        for run in dropped:
+            if run.cgroup:
+                self.cgroups.remove(run.cgroup.path)
         shared = [run.id for run in dropped if run.is_known_to_guard]
         if shared:
             self.link.send({"f": shared})

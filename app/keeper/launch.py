@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
+from app.keeper.cgroups import RunCgroup
 from app.keeper.log import describe_error
 from app.keeper.marks import lower_mark
 from app.keeper.programs import StartError, find_program, format_bytes
@@ -37,15 +39,17 @@ def delete_empty_log(path: bytes, log: int) -> None:
             pass  # readers of empty logs consult the journal
 
 
-def start_program(launch: SpawnRequest, streams: Streams) -> int:
-    """Start the program in its own session and return its pid.
+def start_program(launch: SpawnRequest, streams: Streams, cgroup: RunCgroup | None) -> int:
+    """Start the program in its own session, and cgroup if it has one, and return its pid.
 
-    Raise StartError, or OSError if no process can be created.
+    Raise StartError, CgroupError, or OSError if no process can be created.
     """
     enter_directory(launch.cwd)
     try:
         program = find_program(launch.argv[0], launch.env)
         os.umask(launch.umask)
+        if cgroup is not None:
+            return spawn_inside(cgroup, program, launch, streams)
         return spawn(program, launch, streams)
     finally:
         lower_mark(1)  # a sweep must not take us for a process of the run
@@ -61,6 +65,30 @@ def enter_directory(cwd: bytes) -> None:
         raise StartError(
             126, f"cannot enter directory {format_bytes(cwd)}: {describe_error(error)}"
         ) from None
+
+
+def spawn_inside(cgroup: RunCgroup, program: bytes, launch: SpawnRequest, streams: Streams) -> int:
+    """Start a program in a cgroup; the keeper is inside only meanwhile.
+
+    A run whose limit cannot be set ends before it did anything.
+    """
+    cgroup.enter()
+    try:
+        pid = spawn(program, launch, streams)
+    except BaseException:
+        cgroup.leave()
+        cgroup.remove()
+        raise
+    cgroup.leave()
+    try:
+        cgroup.limit()
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        cgroup.kill()
+        os.waitpid(pid, 0)
+        cgroup.remove()
+        raise StartError(126, f"cannot limit its memory: {describe_error(error)}") from None
+    return pid
 
 
 def spawn(program: bytes, launch: SpawnRequest, streams: Streams) -> int:

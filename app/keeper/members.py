@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
     """Return the living processes of each run as {pid: start ticks}.
 
-    A process belongs to a run by its session, its mark, its cookie, an ancestor in the run, or an
-    earlier sample.
+    A process belongs to a run by its cgroup, its session, its mark, its cookie, an ancestor in the
+    run, or an earlier sample.
     """
     wanted = {run.id: run for run in runs if run.pid}
     table = {
@@ -48,11 +48,13 @@ def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, st
         (pid, ticks): run.id for run in runs.values() for pid, ticks in run.sampled_members.items()
     }
     marks = {run.mark: run.id for run in runs.values() if run.mark}
+    inside = {pid: run.id for run in runs.values() if run.cgroup for pid in run.cgroup.list_pids()}
     oldest = min((run.ticks for run in runs.values()), default=0)
     for pid in (os.getpid(), os.getppid()):
         table.pop(pid, None)
     owners = {
-        pid: sessions.get(p.session)
+        pid: inside.get(pid)
+        or sessions.get(p.session)
         or caught.get((pid, p.ticks))
         or marks.get(read_mark(pid))
         or read_cookie(pid)

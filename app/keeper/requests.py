@@ -26,7 +26,7 @@ class SpawnRequest:
 
     __slots__ = (
         *("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early"),
-        *("companion", "input", "errors"),
+        *("companion", "input", "errors", "limits"),
     )
 
     def __init__(self, ask: dict[str, Any]) -> None:
@@ -44,17 +44,21 @@ class SpawnRequest:
         self.companion = None if ask.get("companion") is None else to_bytes(ask["companion"])
         self.input = bool(ask.get("input"))
         self.errors = None if ask.get("errors") is None else to_bytes(ask["errors"])
+        self.limits = parse_limits(ask.get("limits"))
+        if self.limits is not None and not self.run.replace("-", "").isalnum():
+            raise ValueError("no name of a folder")
         if not self.argv or not self.argv[0]:
             raise ValueError("argv is empty")
 
-    def make_intent(self) -> dict[str, Any]:
+    def make_intent(self, cgroup: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the journal record written before the start, with a new mark.
 
         The keeper has the mark until the program, which inherits it, is started.
         """
         clocks = {"at": time.time(), "boot": read_boot_time(), "mono": time.monotonic()}
         limits = {"timeout": self.timeout, "grace": self.grace, "early": self.early}
-        return {"i": self.run} | clocks | limits | {"mark": lower_mark(1)}
+        found = {"i": self.run} | clocks | limits | {"mark": lower_mark(1)}
+        return found if cgroup is None else found | {"cgroup": cgroup}
 
 
 def parse_seconds(value: Any) -> float:
@@ -73,6 +77,23 @@ def parse_early(value: Any) -> tuple[int, float] | None:
     if int(number) not in EVERY_SIGNAL:
         raise ValueError("no signal")
     return int(number), parse_seconds(lead)
+
+
+def parse_limits(value: Any) -> dict[str, Any] | None:
+    """Return the KiB of memory and the cores to enforce, each None for no limit.
+
+    Raise ValueError.
+    """
+    if value is None:
+        return None
+    memory, cpu = value.get("memory"), value.get("cpu")
+    found = {
+        "memory": None if memory is None else int(memory),
+        "cpu": None if cpu is None else float(cpu),
+    }
+    if not all(amount is None or 0 < amount < 1 << 50 for amount in found.values()):
+        raise ValueError("no limit")
+    return found
 
 
 def parse_run_id(ask: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 
+from app.keeper.cgroups import RunCgroup
 from app.keeper.journal_segment import JournalSegment
 from app.keeper.own_process import read_own_peak
 from app.keeper.processes import TICKS, Process
@@ -80,6 +81,12 @@ class Run:
     def mark(self) -> int:
         """Mark of the run's processes, 0 if they have none."""
         return self.records.get("i", {}).get("mark", 0)
+
+    @property
+    def cgroup(self) -> RunCgroup | None:
+        """Cgroup of a run whose limits the kernel enforces, in whose folder it may still be."""
+        record = self.records.get("i", {}).get("cgroup")
+        return None if record is None or self.segments[0].boot == COPIED_BOOT else RunCgroup(record)
 
     @property
     def ticks(self) -> int:
@@ -185,4 +192,5 @@ def make_ended_event(run: Run) -> dict[str, Any]:
         "maxrss": end["rss"],
         "pid": run.pid or None,
         "left": run.leftover_count,
+        "oom": end.get("oom"),
     }

@@ -92,7 +92,8 @@ class Server(Supervisor):
         self.unreported.clear()
         runs = [self.make_state_event(run) for run in self.journal.runs.values()]
         about = {"protocol": PROTOCOL, "version": VERSION, "pid": os.getpid(), "guard": self.guard}
-        client.send({"is": "hello"} | about | {"boot": self.journal.boot, "runs": runs})
+        about |= {"boot": self.journal.boot, "cgroups": self.shared_state.cgroups.describe()}
+        client.send({"is": "hello"} | about | {"runs": runs})
 
     def close_client(self, client: JsonSocket) -> None:
         """Close a client, once."""

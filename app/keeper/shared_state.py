@@ -6,6 +6,7 @@ import os
 import socket
 import time
 
+from app.keeper.cgroups import Cgroups
 from app.keeper.journal import Journal
 from app.keeper.marks import read_mark
 from app.keeper.processes import (
@@ -22,10 +23,10 @@ EXEC_TIMEOUT = 5.0  # seconds after which a job between fork and exec counts as 
 
 
 class SharedState:
-    """State passed on by fork: listening socket, journal, and the children of this process."""
+    """State passed on by fork: listening socket, journal, cgroups, and children of this process."""
 
-    def __init__(self, listener: socket.socket, journal: Journal) -> None:
-        self.listener, self.journal = listener, journal
+    def __init__(self, listener: socket.socket, journal: Journal, cgroups: Cgroups) -> None:
+        self.listener, self.journal, self.cgroups = listener, journal, cgroups
         self.own_runs: dict[int, Run] = {}
         # children that are not runs: session, cookie and mark
         self.strangers: dict[int, tuple[int, str, int]] = {}

@@ -82,6 +82,8 @@ class Stops:
         """Send TERM and CONT first, KILL after the grace, and report the end."""
         run.quiet_sweeps = 0 if tree or run.has_marked_children else run.quiet_sweeps + 1
         gone = run.quiet_sweeps >= QUIET_SWEEPS
+        if run.cgroup and (now >= run.kill_at or ("e" in run.records and gone)):
+            run.cgroup.kill()
         if "e" in run.records and (gone or now > run.kill_at + KILL_TIMEOUT):
             run.leftover_count = 0 if gone else max(len(tree), 1)
             del self.runs[run.id]

@@ -110,6 +110,8 @@ class Supervisor:
         """
         run.end_seen = run.end_seen or (time.time(), time.monotonic() - run.records["i"]["mono"])
         usage = {"cpu": child.cpu + run.cpu, "rss": max(run.estimate_peak(child), 1)}
+        if cgroup := run.cgroup:
+            usage |= cgroup.end(kills="s" not in run.records)
         record = run.make_exit_record(
             code=child.code,
             signal=child.signal,
@@ -126,7 +128,7 @@ class Supervisor:
         run.is_session_empty = "s" in run.records and self.has_empty_session(child.pid)
         os.waitpid(child.pid, 0)
         del self.shared_state.own_runs[child.pid]
-        run.leftover_count = 0 if "s" in run.records else self.count_left(run)
+        run.leftover_count = 0 if "s" in run.records or cgroup else self.count_left(run)
         self.on_end(run)
         return True
 
