@@ -31,7 +31,7 @@ class CgroupError(Exception):
     """A run's cgroup cannot be made or entered. Nothing was started."""
 
 
-class Usage:
+class CgroupFigures:
     """Figures of a run's cgroup, None where the kernel has none: seconds, KiB, kills for memory."""
 
     __slots__ = ("cpu", "peak", "kills")
@@ -95,7 +95,7 @@ class RunCgroup:
         """Kill what is left inside, if wanted, and return the figures for the record of the end."""
         if kills:
             self.kill()
-        found = Usage(self.path)
+        found = CgroupFigures(self.path)
         facts = {"cpu": found.cpu, "rss": None if found.peak is None else max(found.peak, 1)}
         facts["oom"] = None if found.kills is None else found.kills > 0
         return {name: value for name, value in facts.items() if value is not None}
