@@ -29,13 +29,18 @@ __all__ = [
 ]
 
 
-def explain(view: DispatchView, subject: TaskState, position: int | None) -> Explanation:
+def explain(
+    view: DispatchView,
+    subject: TaskState,
+    position: int | None,
+    forecaster: Forecaster | None = None,
+) -> Explanation:
     """Return why the task waits and when it may start.
 
     `position` is the place in the queue, from 0, and may be beyond the view. A task that does not
     wait has no reasons.
     """
-    return _explain_task(build_context(view, [subject]), subject, position)
+    return _explain_task(build_context(view, [subject], forecaster), subject, position)
 
 
 def explain_all(
@@ -105,6 +110,7 @@ def _estimate_start(waiting: WaitingTask) -> tuple[float, float] | None:
         or subject.status == "held"
         or subject.held_by
         or not waiting.is_open
+        or (subject.status == "queued" and waiting.index is None)  # no simulation has the task
     ):
         return None
     start = waiting.context.get_forecast(waiting.queue.pool).may_start.get(subject.number)

@@ -12,6 +12,7 @@ from zlib import crc32
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import find_next_end
 from app.core.scheduling.leeway import NO_LEEWAY, Leeway, LeewayByPool
+from app.core.scheduling.limits import LimitUses
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -23,6 +24,7 @@ from app.core.scheduling.plan import (
     is_open,
     make_budgets,
     make_limit_budget,
+    map_kinds,
     order_tasks,
     start_tasks,
 )
@@ -205,6 +207,8 @@ class _Simulation:
         self._windows = {q.name: q.windows for q in view.queues if q.windows is not None}
         self._due: dict[int, float] = {}
         """Seconds before which a scheduled or retrying task cannot start."""
+        self._kinds = map_kinds([*self._line, *(later.task for later in view.later)])
+        self._uses: dict[int, LimitUses] = {}
         self._runs = [_Run(run, 0.0, index) for run in view.active]
         self._now = self._since = 0.0
         """Now, and the last time of day so far that tasks may have waited for."""
@@ -276,14 +280,14 @@ class _Simulation:
         for run in self._runs:
             slots[run.task.queue] -= 1
             budget_of[run.task.queue].occupy(run.task, run.get_planned_end(self._now))
-        budget = make_limit_budget(self._view, self._now)
+        budget = make_limit_budget(self._view, self._now, self._uses)
         if budget:
             for run in self._runs:
                 pool = budget_of[run.task.queue].pool.name
                 ends_in, latest = (run.get_planned_end(self._now), run.get_latest_end(self._now))
                 budget.occupy(run.task, pool, ends_in, latest)
         line = [t for t in self._line if self._is_open_now(t)] if self._windows else self._line
-        started = start_tasks(line, budget_of, slots, budget)
+        started = start_tasks(line, budget_of, slots, budget, self._kinds)
         if not self._is_contended:
             self._note_contention(budgets.values())
         if not started:

@@ -102,9 +102,17 @@ def get_total(limits: Limits, key: LimitKey) -> float:
 class LimitBudget:
     """Amounts of limits, and beside bookings, that tasks may still take during planning."""
 
-    def __init__(self, limits: Limits, beside: Sequence[BookingBound] = ()) -> None:
-        """Begin with the whole amounts; `beside` are bounds of tasks without the booked tags."""
-        self.limits, self.beside = limits, beside
+    def __init__(
+        self,
+        limits: Limits,
+        beside: Sequence[BookingBound] = (),
+        uses: dict[int, LimitUses] | None = None,
+    ) -> None:
+        """Begin with the whole amounts; `beside` are bounds of tasks without the booked tags.
+
+        `uses` keeps what tasks take of the limits, by number, for other budgets of these limits.
+        """
+        self.limits, self.beside, self._uses = limits, beside, {} if uses is None else uses
         self.firsts: dict[BoundKey, QueuedTask] = {}
         """The first task that each exhausted amount stops; later ones wait behind it."""
         self._totals = {bound.key: bound.total for bound in beside}
@@ -122,7 +130,10 @@ class LimitBudget:
 
         `until` is in seconds, from the timeout if it is None.
         """
-        found: list[tuple[BoundKey, float]] = [*list_uses(self.limits, task)]
+        known = self._uses.get(task.number)
+        if known is None:
+            known = self._uses[task.number] = list_uses(self.limits, task)
+        found: list[tuple[BoundKey, float]] = [*known]
         if self.beside:
             if until is None:
                 until = _get_latest_end(task)

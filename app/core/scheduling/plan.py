@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from app.core.scheduling.amounts import EPSILON, Amounts
 from app.core.scheduling.bookings import Booking, list_bounds
-from app.core.scheduling.limits import LimitBudget, Limits
+from app.core.scheduling.limits import LimitBudget, Limits, LimitUses
 from app.core.scheduling.open_times import Windows, is_inside
 from app.core.scheduling.order import PRIORITY
 
@@ -414,11 +414,16 @@ def decide(view: DispatchView) -> DispatchDecision:
     return DispatchDecision(budgets, slots, starts, limits)
 
 
-def make_limit_budget(view: DispatchView, now: float = 0.0) -> LimitBudget | None:
-    """Return what limits and bookings leave at a time, before any run; None without any."""
+def make_limit_budget(
+    view: DispatchView, now: float = 0.0, uses: dict[int, LimitUses] | None = None
+) -> LimitBudget | None:
+    """Return what limits and bookings leave at a time, before any run; None without any.
+
+    `uses` keeps what tasks take of limits, by number, for the budgets of one view.
+    """
     bookings = view.bookings
     beside = list_bounds(bookings, view.pools, view.shared, now) if bookings else ()
-    return LimitBudget(view.limits, beside) if view.limits or beside else None
+    return LimitBudget(view.limits, beside, uses) if view.limits or beside else None
 
 
 def split_view(view: DispatchView) -> list[DispatchView]:
@@ -486,17 +491,37 @@ def start_tasks(
     budgets: Mapping[str, PoolBudget],
     slots: dict[str, int],
     limits: LimitBudget | None = None,
+    kinds: Mapping[int, int] | None = None,
 ) -> list[QueuedTask]:
     """Return the tasks of the ordered `line` that start now; deduct them from pools and slots.
 
-    `budgets` and `slots` are by queue.
+    `budgets` and `slots` are by queue. With `kinds` (see `map_kinds`), tasks are passed over behind
+    one of their kind that does not start.
     """
-    full = set[str]()
-    return [
-        task
-        for task in line
-        if task.queue not in full and _try_start(task, budgets[task.queue], slots, full, limits)
-    ]
+    full, stopped, started = set[str](), set[int](), list[QueuedTask]()
+    for task in line:
+        if task.queue in full or (kinds is not None and kinds[task.number] in stopped):
+            continue
+        if _try_start(task, budgets[task.queue], slots, full, limits):
+            started.append(task)
+        elif kinds is not None:
+            stopped.add(kinds[task.number])
+    return started
+
+
+def map_kinds(tasks: Iterable[QueuedTask]) -> dict[int, int]:
+    """Return {number: kind}. The decision knows tasks of one kind only by their order.
+
+    What is free only shrinks within one decision. So behind a task that does not start, none of its
+    kind starts.
+    """
+    known = dict[object, int]()
+    return {
+        task.number: known.setdefault(
+            (task.queue, task.subjects, task.expected, task.limit, *task.needs.items()), len(known)
+        )
+        for task in tasks
+    }
 
 
 def get_sort_key(task: QueuedTask) -> tuple[bool, int, float, int]:

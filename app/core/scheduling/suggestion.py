@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from app.core.scheduling.explain import explain
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
 from app.core.scheduling.run_stats import RunStats, format_exact_memory
-from app.core.scheduling.waiting_task import Explanation, TaskState
+from app.core.scheduling.waiting_task import Explanation, TaskState, skip_forecast
 from app.core.text.units import format_exact_duration, format_number, format_wait_range
 
 SOONER_RATIO = 0.9
@@ -86,7 +86,8 @@ def predict_gain(
         facts.subject, queue=task.queue, priority=task.priority, needs=task.needs, **changed
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
-    after = explain(placed, subject, None)
+    is_late = _is_position_unknown(placed, task)
+    after = explain(placed, subject, None, skip_forecast if is_late else None)
     first, before = after.reasons[0], facts.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"
@@ -98,7 +99,7 @@ def predict_gain(
         return 1, f"starts {sooner}{instead}"
     if before.code in {reason.code for reason in after.reasons}:
         return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
-    return 2, "then its turn comes" if _is_position_unknown(placed, task) else f"then {first.short}"
+    return 2, "then its turn comes" if is_late else f"then {first.short}"
 
 
 def _is_position_unknown(view: DispatchView, task: QueuedTask) -> bool:

@@ -265,7 +265,7 @@ def _suggest_front(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator
         yield Suggestion("front", "to the front (t)", "it is first already", worth=4)
         return
     top = 1 + max((task.front for queue in facts.view.queues for task in queue.waiting), default=0)
-    worth, gain = predict_gain(facts, facts.view, replace(facts.task, front=top))
+    at_front = worth, gain = predict_gain(facts, facts.view, replace(facts.task, front=top))
     unknown = facts.why.expected_in is None
     if worth < 2 or unknown:
         worth, gain = min(worth, 2), "its start cannot be estimated" if worth > 1 else gain
@@ -281,15 +281,22 @@ def _suggest_front(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator
                 "front", {**make_ids_args(facts), "value": facts.task.front}, "Back in its place:"
             ),
         )
-        yield from _suggest_priority(facts, case)
+        yield from _suggest_priority(facts, case, at_front)
 
 
-def _suggest_priority(facts: Facts, case: WaitingTask) -> Iterator[Suggestion]:
+def _suggest_priority(
+    facts: Facts, case: WaitingTask, at_front: tuple[int, str]
+) -> Iterator[Suggestion]:
+    """Suggest a higher priority; `at_front` is the gain at the front of the queue."""
     first = case.queue.waiting[0] if case.queue.waiting else None
     if first is None or first.front != facts.task.front:
         return
     new_priority = first.priority + 1
-    worth, gain = predict_gain(facts, facts.view, replace(facts.task, priority=new_priority))
+    queues = [queue for queue in facts.view.queues if queue.waiting]
+    if len(queues) == 1 and facts.task.rank is None:  # the same place, without a simulation
+        worth, gain = at_front
+    else:
+        worth, gain = predict_gain(facts, facts.view, replace(facts.task, priority=new_priority))
     if worth > 1 and facts.why.expected_in is None:
         worth, gain = 2, "its start cannot be estimated"
     suggestion = Suggestion(

@@ -110,6 +110,11 @@ Forecaster = Callable[[DispatchView], Forecast]
 """Function that returns the forecast of a part of a view."""
 
 
+def skip_forecast(part: DispatchView) -> Forecast:
+    """Return an empty forecast, for readers that need only reasons: a simulation takes long."""
+    return Forecast({}, {}, {}, {})
+
+
 @dataclass(slots=True)
 class PlanContext:
     """A dispatch view and its plan, computed once for all tasks to explain.

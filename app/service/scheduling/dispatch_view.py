@@ -34,7 +34,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
-from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
+from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState, skip_forecast
 from app.core.text import units
 from app.service import gpus
 from app.service.scheduling import limit_view, queue_order
@@ -727,10 +727,11 @@ def explain_waiting(
     halted: str | None,
     view: DispatchView | None = None,
     may_lag: bool = False,
+    has_starts: bool = True,
 ) -> dict[str, Explanation]:
     """Return {uuid: why the task waits} for the waiting tasks among these.
 
-    With `may_lag`, expected starts may be a moment old.
+    With `may_lag`, expected starts may be a moment old; without `has_starts` there are none.
     """
     asked = [task for task in tasks if task.status in WAITING]
     if not asked:
@@ -743,7 +744,7 @@ def explain_waiting(
             (subject, places[subject.uuid])
             for subject in read_task_states(c, asked, get_bounds(view))
         ],
-        partial(cache.forecast, c, may_lag=may_lag),
+        partial(cache.forecast, c, may_lag=may_lag) if has_starts else skip_forecast,
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 

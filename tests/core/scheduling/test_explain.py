@@ -13,7 +13,9 @@ from app.core.scheduling.explain import (
     explain,
     explain_all,
 )
+from app.core.scheduling.forecast import Forecast
 from app.core.scheduling.plan import DispatchView, QueuedTask, make_plan
+from app.core.scheduling.waiting_task import skip_forecast
 from app.core.text.sanitize import measure_width, sanitize
 from db.restore.merge import result
 from tests.core.scheduling.builders import (
@@ -572,3 +574,19 @@ def test_a_task_waits_behind_the_reservation_of_a_shared_resource():
 
     assert first.reasons[0].text == "needs 2 licence, 1 free; #9 frees 1 in ~1m"
     assert second.reasons[0].text == "waits behind #1, which has reserved licence (in ~1m)"
+
+
+def test_no_future_is_simulated_for_a_task_beyond_the_view():
+    """A simulation has only the first tasks of each queue, and takes long."""
+    asked: list[DispatchView] = []
+
+    def forecast(part: DispatchView) -> Forecast:
+        asked.append(part)
+        return skip_forecast(part)
+
+    view = make_gpu_view(SWEEP, waiting_total=99_999)
+
+    assert explain(view, make_task_state(make_task(7, "gpu")), 50_000, forecast).expected_in is None
+    assert not asked
+    explain(view, make_task_state(SWEEP), 0, forecast)
+    assert asked

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytest import MonkeyPatch
 
+from app.core.scheduling import forecast
 from app.core.scheduling.amounts import can_fit
+from app.core.scheduling.bookings import Booking
 from app.core.scheduling.explain import explain
 from app.core.scheduling.forecast import make_forecast
 from app.core.scheduling.limits import RUNNING, LimitBudget, list_uses
@@ -179,6 +182,26 @@ def test_a_plan_exceeds_no_limit_and_stops_no_task_without_need(view: DispatchVi
                 assert task.subjects or not first
                 assert all(one is None or one not in decision.starts for one in first)
     assert make_plan(view) == make_plan(view)
+
+
+@settings(max_examples=12, deadline=None)
+@given(limited_views())
+def test_tasks_of_one_kind_change_no_forecast(view: DispatchView):
+    """A simulation passes over tasks behind an equal one that does not start."""
+    queues = tuple(
+        replace(
+            q, waiting=tuple(replace(t, number=1000 * n + t.number, uuid=f"{n}{t.uuid}")
+                             for t in q.waiting for n in range(3))
+        ) for q in view.queues
+    )  # fmt: skip
+    booking = Booking("r1", "p0", "t=a", {"gpu": 1.0}, -60.0, 50.0)
+    view = replace(view, queues=queues, bookings=(booking,))
+
+    found = make_forecast(view)
+
+    with MonkeyPatch.context() as patch:
+        patch.setattr(forecast, "map_kinds", lambda tasks: {t.number: t.number for t in tasks})
+        assert make_forecast(view) == found
 
 
 @settings(max_examples=12)

@@ -512,7 +512,7 @@ def _group_reasons(c: Connection, call: Call, lines: Sequence[Sample]) -> dict[s
     """
     looked = [row for rows, _ in lines for row in rows]
     answers = dispatch_view.explain_waiting(
-        c, dispatch_view.get_cache(c), looked, get_halt_reason(call)
+        c, dispatch_view.get_cache(c), looked, get_halt_reason(call), has_starts=False
     )
     counted: dict[str, int] = {}
     for rows, total in lines:
