@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
     from app.core.notifications.channels import NotificationSettings
+    from app.core.slurm.settings import SlurmSettings
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "light", "contrast"),
@@ -67,6 +68,7 @@ class Config(NamedTuple):
     channels: Mapping[str, Any] = _EMPTY
     notifications: Mapping[str, Any] = _EMPTY
     actions: Mapping[str, Any] = _EMPTY
+    slurm: Mapping[str, Any] = _EMPTY
 
     @property
     def maintenance(self) -> MaintenanceSettings:
@@ -165,6 +167,13 @@ class LoadedConfig(NamedTuple):
 
         sections = {name: getattr(self.settings, name) for name in NOTIFICATION_SECTIONS}
         return channels.parse_notifications(sections)[0]
+
+    @property
+    def slurm(self) -> SlurmSettings:
+        """Settings of Slurm pools, with defaults for faulty values."""
+        from app.core.slurm.settings import parse_slurm
+
+        return parse_slurm(self.settings.slurm)[0]
 
 
 def _concerns_retention(fault: SettingFault) -> bool:
@@ -322,6 +331,10 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         from app.core.notifications.channels import parse_notifications
 
         yield from parse_notifications(sections)[1]
+    if "slurm" in values:
+        from app.core.slurm.settings import parse_slurm
+
+        yield from parse_slurm(values["slurm"])[1]
 
 
 def _make_unknown_fault(name: str) -> SettingFault:

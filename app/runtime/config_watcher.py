@@ -13,6 +13,7 @@ from app import config
 from app.config import LoadedConfig
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
+from app.core.slurm.settings import SlurmSettings
 from app.core.text.sanitize import sanitize
 
 
@@ -29,6 +30,7 @@ class ConfigWatcher:
         self._last_mark: tuple[int, ...] = ()
         self._maintenance = MaintenanceSettings()
         self._notifications = NotificationSettings()
+        self._slurm = SlurmSettings()
         self._valid_sections: dict[str, Any] = {}
         """Last valid sections by name."""
         self.problem: str | None = None
@@ -47,6 +49,12 @@ class ConfigWatcher:
         """Current settings of notifications; a faulty channel is left out."""
         self._reload_if_changed()
         return self._notifications
+
+    @property
+    def slurm(self) -> SlurmSettings:
+        """Current settings of Slurm pools; faulty ones have their defaults."""
+        self._reload_if_changed()
+        return self._slurm
 
     def _reload_if_changed(self) -> None:
         mark = self._read_mark()
@@ -68,7 +76,7 @@ class ConfigWatcher:
     def _reload(self) -> None:
         found = config.read(self._path)
         upkeep = found.maintenance
-        self._notifications = found.notifications
+        self._notifications, self._slurm = found.notifications, found.slurm
         sections = {name: getattr(upkeep, name) for name in config.MAINTENANCE_SECTIONS}
         kept_sections = {
             name: self._valid_sections[name]
