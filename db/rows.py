@@ -267,7 +267,8 @@ class QueueRow(NamedTuple):
 class PoolRow(NamedTuple):
     """A row of the pools table. `used_*` is what active runs reserve.
 
-    A `policy` of None is by priority.
+    A `policy` of None is by priority. A `kind` of None is local. A pool of kind `slurm` reserves
+    nothing; `options` are those of its jobs (JSON).
     """
 
     name: str
@@ -285,6 +286,8 @@ class PoolRow(NamedTuple):
     resources: str | None = None
     policy: str | None = None
     ageing: float | None = None
+    kind: str | None = None
+    options: str | None = None
 
 
 class TemplateRow(NamedTuple):

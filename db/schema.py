@@ -241,6 +241,8 @@ instances = Table(
     Column("devices", Text),
     Column("copy_to", OsText),
     Column("copy_error_to", OsText),
+    Column("outer_job", String(64)),
+    Column("node", String(255)),
     Index("idx_instances_task", "task_id"),
     Index("idx_instances_status", "status"),
     Index("idx_instances_time", "start_time"),
@@ -360,10 +362,12 @@ pools = Table(
     Column("resources", Text),
     Column("policy", String(16)),
     Column("ageing", Float),
+    Column("kind", String(16)),
+    Column("options", Text),
     CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
     # Foreign key of `slas`.
     Index("idx_pools_sla", "sla_id"),
-    comment="CPU, memory and named resources that the runs of some queues reserve.",
+    comment="Where the runs of some queues go, and the amounts that they reserve there.",
 )
 
 resources = Table(

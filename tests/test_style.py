@@ -44,6 +44,7 @@ COVERING_TESTS = {
     "tests/db/queries/scheduling/test_first_lines.py": "db/queries/scheduling/task_watch",
     "tests/service/scheduling/test_start_forecasts.py": "service/scheduling/forecast_leeway"
     " db/queries/scheduling/start_forecasts",
+    "tests/service/definitions/test_slurm_pools.py": "service/outer",
     "tests/service/definitions/test_queues.py": "service/tasks/places"
     " db/queries/scheduling/resources",
     "tests/service/tasks/changes/test_send.py": "service/companions",

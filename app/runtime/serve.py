@@ -48,6 +48,7 @@ from app.runtime.duties.schedule_trigger import ScheduleTrigger
 from app.runtime.duties.usage import UsageSampler
 from app.runtime.messages.channel_sender import ChannelSender
 from app.runtime.messages.notifier import Notifier
+from app.service import outer
 from app.service.context import Call
 from app.service.rules.evaluation.levels import AlertText, LevelLog, make_level_key
 from db import statement_timer
@@ -337,6 +338,8 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeper = await KeeperClient.open(home, dispatcher.handle_event)
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
+        outer.set_trouble(outer.NOT_SET_UP)
+        stack.callback(outer.set_trouble, outer.NOBODY)
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
         stack.push_async_callback(duties.close)
         runtime.levels, runtime.duties = duties.rules.levels, duties

@@ -104,6 +104,10 @@ def choose_devices(
     c: Connection, view: DispatchView, starts: Sequence[QueuedTask], *, has_nvml: bool
 ) -> DeviceChoice:
     """Choose the GPUs of the tasks that start. All pools share the devices of the machine."""
+    outer = {pool.name for pool in view.pools if pool.is_outer}
+    if outer:  # the devices of their runs are elsewhere
+        apart = {queue.name for queue in view.queues if queue.pool in outer}
+        starts = [task for task in starts if task.queue not in apart]
     if not view.shared.get(GPU) and not any(pool.totals.get(GPU) for pool in view.pools):
         return DeviceChoice({})
     wanted = {task.uuid: int(task.needs.get(GPU, 0)) for task in starts}

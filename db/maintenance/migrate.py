@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0022"
+HEAD = "0023"
 REVISIONS = (
     "0001",
     "0002",
@@ -55,6 +55,7 @@ REVISIONS = (
     "0020",
     "0021",
     "0022",
+    "0023",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

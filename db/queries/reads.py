@@ -726,7 +726,7 @@ def list_queues(c: Connection) -> list[QueueRow]:
 
 
 _NOW = """
-SELECT q.name, p.status AS pool_status, p.total_cpu - p.used_cpu AS free_cpu,
+SELECT q.name, p.status AS pool_status, p.kind AS pool_kind, p.total_cpu - p.used_cpu AS free_cpu,
   p.total_memory - p.used_memory AS free_memory,
   (SELECT min(created_at) FROM tasks WHERE queue = q.name AND status = 'queued') AS oldest_at,
   (SELECT cpu FROM tasks WHERE queue = q.name AND status = 'queued'

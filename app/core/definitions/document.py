@@ -25,6 +25,7 @@ from app.core.scheduling.open_times import normalize_open
 from app.core.scheduling.order import format_ageing
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
+from app.core.slurm import pool_options
 from app.core.task_spec import (
     Ageing,
     Capacity,
@@ -86,6 +87,8 @@ def _check_tag(value: Any) -> Any:
     return value
 
 
+SlurmWord = Annotated[str, BeforeValidator(pool_options.check_word)]
+SlurmOptions = Annotated[list[str], BeforeValidator(pool_options.check_options)]
 Moment = Annotated[datetime, BeforeValidator(_parse_moment)]
 
 
@@ -96,15 +99,33 @@ class Definition(BaseModel):
 
 
 class PoolDefinition(Definition):
-    """A pool. `sla` names the rule for every task of its queues."""
+    """A pool. `sla` names the rule for every task of its queues. A `kind` of None is local."""
 
-    total_cpu: Cpu
-    total_memory: Size
+    kind: Annotated[str | None, BeforeValidator(pool_options.check_kind)] = None
+    total_cpu: Cpu | None = None
+    total_memory: Size | None = None
     resources: Resources | None = None
     policy: Policy = None
     ageing: Ageing = None
     sla: NameStr | None = None
+    partition: SlurmWord | None = None
+    account: SlurmWord | None = None
+    qos: SlurmWord | None = None
+    options: SlurmOptions | None = None
     description: str | None = None
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> PoolDefinition:
+        given = [name for name in pool_options.NAMES if getattr(self, name)]
+        amounts = {"total_cpu": self.total_cpu, "total_memory": self.total_memory}
+        missing = [name for name, total in amounts.items() if total is None]
+        given += [name for name in amounts if name not in missing]
+        given += ["resources"] if self.resources else []
+        if misfit := pool_options.find_misfit(self.kind, given):
+            raise ValueError(misfit)
+        if self.kind is None and missing:
+            raise ValueError(f"needs {' and '.join(missing)}")
+        return self
 
 
 class ResourceDefinition(Definition):

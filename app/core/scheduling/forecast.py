@@ -22,6 +22,7 @@ from app.core.scheduling.plan import (
     get_known_end,
     get_line_key,
     is_open,
+    leave_out_outer,
     make_budgets,
     make_limit_budget,
     map_kinds,
@@ -104,6 +105,7 @@ class RunTimes(NamedTuple):
 
 def simulate_runs(view: DispatchView, horizon: Horizon = _USUAL) -> list[dict[int, RunTimes]]:
     """Return the runs of each simulation of a view by task number, active ones too."""
+    view = leave_out_outer(view)
     return [_RecordedSimulation(view, index, horizon).runs for index in range(SAMPLES)]
 
 
@@ -113,8 +115,9 @@ def make_forecast(
     """Simulate the plan of a view until all wanted tasks have started; by default all tasks.
 
     Each simulation draws one of the likely times of each run. A start that depends on a run of
-    unknown end is left out.
+    unknown end is left out, and so are the tasks of outer pools.
     """
+    view = leave_out_outer(view)
     done = [_Simulation(view, index, wanted, leeway=leeway) for index in range(SAMPLES)]
     may_end = _merge_ranges([one.ends for one in done])
     probable = {

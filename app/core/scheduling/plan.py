@@ -27,12 +27,23 @@ ACTIVE = "active"
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool with its total amounts. `status` is active, paused or draining."""
+    """A pool with its total amounts. `status` is active, paused or draining.
+
+    The runs of an outer pool take nothing of this machine: another engine admits them, so its
+    totals do not count. `trouble` tells why that engine takes no run now.
+    """
 
     name: str
     totals: Amounts
     status: str
     policy: str = PRIORITY
+    is_outer: bool = False
+    trouble: str | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """True if runs may start in the pool."""
+        return self.status == ACTIVE and self.trouble is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,12 +365,17 @@ def make_budgets(
     pools: Iterable[PoolView], shared: Amounts, withheld: Sequence[Withheld] = ()
 ) -> dict[str, PoolBudget]:
     """Return the budgets of pools in which nothing runs, by name."""
-    common = SharedBudget(shared, withheld)
-    common.budgets = [PoolBudget(pool, _make_free(pool, shared), common) for pool in pools]
-    return {one.pool.name: one for one in common.budgets}
+    common, found = SharedBudget(shared, withheld), dict[str, PoolBudget]()
+    for pool in pools:
+        beside = SharedBudget({}) if pool.is_outer else common
+        found[pool.name] = PoolBudget(pool, _make_free(pool, shared), beside)
+        beside.budgets.append(found[pool.name])
+    return found
 
 
 def _make_free(pool: PoolView, shared: Amounts) -> FreeAmounts:
+    if pool.is_outer:
+        return FreeAmounts({}, inf)
     return FreeAmounts({**dict.fromkeys(shared, inf), **pool.totals})
 
 
@@ -435,10 +451,26 @@ def split_view(view: DispatchView) -> list[DispatchView]:
     linked = [
         pool
         for pool in view.pools
-        if pool.name in bound or any(pool.totals.get(n, inf) for n in view.shared)
+        if pool.name in bound
+        or (not pool.is_outer and any(pool.totals.get(n, inf) for n in view.shared))
     ]
     alone = [(pool,) for pool in view.pools if pool not in linked]
     return [_make_part(view, pools) for pools in ([tuple(linked)] if linked else []) + alone]
+
+
+def leave_out_outer(view: DispatchView) -> DispatchView:
+    """Return a view in which no task of an outer pool starts: nothing here knows when one does."""
+    outer = {pool.name for pool in view.pools if pool.is_outer}
+    if not outer:
+        return view
+    queues = {queue.name: queue for queue in view.queues if queue.pool in outer}
+    return replace(
+        view,
+        queues=tuple(
+            replace(one, waiting=()) if one.name in queues else one for one in view.queues
+        ),
+        later=tuple(one for one in view.later if one.task.queue not in queues),
+    )
 
 
 def _find_bound_pools(view: DispatchView) -> set[str]:
@@ -538,7 +570,7 @@ def get_line_key(task: QueuedTask, priority: int) -> tuple[bool, int, int, float
 
 def is_open(queue: QueueView, pool: PoolView) -> bool:
     """Return True if queue and pool are active; the queue may open at a later time."""
-    return queue.status == ACTIVE and pool.status == ACTIVE
+    return queue.status == ACTIVE and pool.is_active
 
 
 def _try_start(

@@ -175,6 +175,8 @@ def _describe_closed(case: WaitingTask) -> str | None:
         if queue != ACTIVE
         else f"pool {sanitize(pool)}"
         if pool != ACTIVE
+        else "pool hands nothing over"
+        if case.budget.pool.trouble
         else None
     )
 
@@ -248,6 +250,14 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
     if pool.status != ACTIVE:
         state = f"pool {sanitize(pool.name)} is {sanitize(pool.status)}"
         yield _make_reason("pool-paused", f"{state}: it starts nothing new", state)
+    elif pool.trouble is not None:
+        what, _, _ = pool.trouble.partition(": ")
+        name = sanitize(pool.name)
+        yield _make_reason(
+            "pool-trouble",
+            f"pool {name} hands nothing over: {sanitize(pool.trouble)}",
+            f"pool {name}: {sanitize(what)}",
+        )
 
 
 def _explain_window(case: WaitingTask) -> Iterator[WaitReason]:
@@ -415,6 +425,8 @@ def _list_needs(case: WaitingTask) -> Iterator[_LastingReason]:
 
 def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ...]:
     """Return the task's needs, compared with its pool and with what pools share."""
+    if case.budget.pool.is_outer:
+        return ()
     view, totals = case.context.view, case.budget.pool.totals
     needs = {name: need for name, need in _order_needs(case.subject.needs) if need > 0}
     own = [

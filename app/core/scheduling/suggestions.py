@@ -357,7 +357,8 @@ def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
     """Return True if another queue is active and has a slot and enough free resources."""
     budget, mine = case.context.budgets[queue.pool], case.subject
     return (
-        queue.name != case.queue.name and queue.status == ACTIVE and budget.pool.status == ACTIVE
+        queue.name != case.queue.name and queue.status == ACTIVE and budget.pool.is_active
+        and not budget.pool.is_outer and not case.budget.pool.is_outer
         and case.context.slots[queue.name] >= 1 and budget.has_free(mine.needs)
         and is_inside(queue.windows)
     )  # fmt: skip
@@ -367,6 +368,7 @@ def _describe_nearest_queue(facts: Facts, case: WaitingTask) -> str | None:
     """Describe the queue of another pool that lacks the least, and its shortage."""
     others = [q for q in facts.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
     free = {q.name: case.context.budgets[q.pool] for q in others if case.context.slots[q.name] >= 1}
+    free = {name: budget for name, budget in free.items() if not budget.pool.is_outer}
     if not free:
         return None
 

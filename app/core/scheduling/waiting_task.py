@@ -171,7 +171,7 @@ class WaitingTask:
     @property
     def is_open(self) -> bool:
         """True if queue and pool are both active."""
-        return self.queue.status == ACTIVE and self.budget.pool.status == ACTIVE
+        return self.queue.status == ACTIVE and self.budget.pool.is_active
 
     @property
     def index(self) -> int | None:

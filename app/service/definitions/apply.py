@@ -26,6 +26,7 @@ from app.core.schedules.definition import build_source
 from app.core.scheduling.amounts import Amounts
 from app.core.scheduling.resources import make_amounts
 from app.core.schema import secrets
+from app.core.slurm import pool_options
 from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
 from app.service import name_hints
@@ -292,18 +293,23 @@ def plan_changes(
     rows = {row.name: row for row in schedules.list_all(c)} if wanted["schedules"] else {}
     planned = _plan_schedules(wanted, rows, context or {"cwd": "/", "umask": 0o022, "env": {}})
     _check_schedules(c, wanted, planned, found, is_checked)
-    cores = {name: row["total_cpu"] for name, row in found["pools"].items()}
-    cores |= {name: pool.total_cpu for name, pool in wanted["pools"].items()}
+    slots = {name: _count_slots(row) for name, row in found["pools"].items()}
+    slots |= {name: _count_slots(pool.model_dump()) for name, pool in wanted["pools"].items()}
     return [
         _make_change(
             kind,
             name,
-            planned[name] if kind == "schedules" else _to_columns(kind, definition, cores),
+            planned[name] if kind == "schedules" else _to_columns(kind, definition, slots),
             found[kind].get(name),
         )
         for kind in _ORDER
         for name, definition in sorted(wanted[kind].items())
     ]
+
+
+def _count_slots(pool: Mapping[str, Any]) -> int:
+    """Return the default capacity of the queues of a pool."""
+    return pool_options.get_default_capacity(pool["kind"], pool["total_cpu"] or 0.0)
 
 
 def _plan_schedules(
@@ -359,8 +365,11 @@ def _make_change(
     return DefinitionChange(kind, name, False, definitions.find_difference(row, values), values)
 
 
-def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[str, Any]:
-    """Return a definition by column names; a pool's SLA rule stays a name."""
+def _to_columns(kind: str, definition: Any, slots: Mapping[str, int]) -> dict[str, Any]:
+    """Return a definition by column names; a pool's SLA rule stays a name.
+
+    `slots` are the default capacities of queues by pool.
+    """
     if kind == "templates":
         return templates.to_columns(
             definition, build_definition(kind, definition.model_dump(by_alias=True))
@@ -370,11 +379,20 @@ def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[
     values = definition.model_dump()
     if kind in ("pools", "limits"):
         values["resources"] = resources.to_text(values["resources"])
+    if kind == "pools":
+        values = _pack_pool(values)
     if kind == "slas":
         values["priority"] = values.pop("severity")
     if kind == "queues" and values["capacity"] is None:
-        values["capacity"] = max(1, int(cores[values["pool"]]))
+        values["capacity"] = slots[values["pool"]]
     return values
+
+
+def _pack_pool(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a pool: one for all options of its jobs, and no missing total."""
+    options = {name: values.pop(name) for name in pool_options.NAMES}
+    totals = {name: values[name] or 0.0 for name in ("total_cpu", "total_memory")}
+    return values | totals | {"options": pool_options.to_text(options)}
 
 
 def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
@@ -465,9 +483,22 @@ def _check_references(
         with _prefix_problems("slas", name):
             slas.check_match(definition.conditions, names["templates"], names["queues"])
             slas.check_actions(c, definition.actions, names["templates"], names["queues"])
+    _check_kinds(wanted, found["pools"])
     _check_pools(c, wanted)
     _check_room(c, wanted, found["templates"])
     _check_bookings(c, wanted, found["reservations"])
+
+
+def _check_kinds(wanted: Definitions, found: Mapping[str, Any]) -> None:
+    """Raise Refused if a pool would become one of another kind."""
+    for name, pool in wanted["pools"].items():
+        if name in found and found[name]["kind"] != pool.kind:
+            was = found[name]["kind"] or pool_options.LOCAL
+            raise Refused(
+                f"pools.{sanitize(name)}: the kind of a pool cannot change; it is {was}."
+                " Nothing was changed.",
+                "Create another pool, and move its queues there: taskdeck queue set NAME --pool",
+            )
 
 
 def _check_pools(c: Connection, wanted: Definitions) -> None:
@@ -529,7 +560,7 @@ def _check_bookings(
 def _list_wanted_totals(wanted: Definitions) -> tuple[dict[str, Amounts], dict[str, float]]:
     """Return the amounts of the pools and of the shared resources in a file."""
     return {
-        name: make_amounts(pool.total_cpu, pool.total_memory, pool.resources)
+        name: make_amounts(pool.total_cpu or 0.0, pool.total_memory or 0.0, pool.resources)
         for name, pool in wanted["pools"].items()
     }, {name: definition.total for name, definition in wanted["resources"].items()}
 
@@ -539,7 +570,9 @@ def _map_places(c: Connection, wanted: Definitions) -> dict[str, Place]:
     own, of_all = _list_wanted_totals(wanted)
     shared = dict(resources.read_totals(c)) | of_all
     totals = {row.name: get_totals(row) for row in reads.list_pools(c)} | own
-    pools = {name: Place(name, own, shared) for name, own in totals.items()}
+    apart = {row.name for row in reads.list_pools(c) if row.kind is not None}
+    apart |= {name for name, pool in wanted["pools"].items() if pool.kind is not None}
+    pools = {name: Place(name, own, shared, is_outer=name in apart) for name, own in totals.items()}
     found = {row.name: pools[row.pool] for row in reads.list_queues(c)}
     return found | {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
 
@@ -567,4 +600,8 @@ def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
         row = bookings.to_source(row)
     if kind in ("pools", "limits"):
         row = dict(row) | {"resources": parse_named(row["resources"]) or None}
+    if kind == "pools":
+        row = dict(row) | {"options": None} | pool_options.parse_text(row["options"])
+        if row["kind"] == pool_options.SLURM:
+            row |= {"total_cpu": None, "total_memory": None}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

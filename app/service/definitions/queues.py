@@ -11,15 +11,17 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from app.core import task_spec
+from app.core.definitions.document import SlurmOptions, SlurmWord
 from app.core.scheduling import overcommit
 from app.core.scheduling.open_times import find_opening, is_inside, list_windows, normalize_open
 from app.core.scheduling.order import PRIORITY, get_ageing
 from app.core.scheduling.plan import get_line_key
 from app.core.scheduling.resources import GPU
+from app.core.slurm import pool_options
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
-from app.service import gpus
+from app.service import gpus, outer
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.scheduling import dispatch_view, queue_order
@@ -30,7 +32,7 @@ from db.engine import Connection
 from db.queries import definitions, reads
 from db.queries.scheduling import age_order, bookings
 from db.queries.scheduling.resources import parse_named, read_totals, sum_held, to_text
-from db.rows import QueueRow
+from db.rows import PoolRow, QueueRow
 from db.schema import Table
 from db.states import WAITING
 
@@ -46,6 +48,9 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "ageing": TypeAdapter(task_spec.Ageing),
     "description": TypeAdapter(str),
     "sla": TypeAdapter(str),
+    "kind": TypeAdapter(Annotated[str | None, BeforeValidator(pool_options.check_kind)]),
+    **{name: TypeAdapter(SlurmWord | None) for name in pool_options.WORDS},
+    "options": TypeAdapter(SlurmOptions),
 }
 _COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
 
@@ -145,7 +150,10 @@ def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _get_word(row: QueueRow, now: Any, opens_at: str | None) -> str:
-    """Return the state of a queue: open, full, no room, paused, draining, pool off or opens …."""
+    """Return the state of a queue.
+
+    States are open, full, no room, paused, draining, pool off, no Slurm and opens ….
+    """
     if now.pool_status != "active":
         return "pool off"
     if row.status != "active":
@@ -155,6 +163,8 @@ def _get_word(row: QueueRow, now: Any, opens_at: str | None) -> str:
         return f"opens {units.format_clock_time(at, timestamps.utcnow())}"
     if row.current_load >= row.capacity:
         return "full"
+    if now.pool_kind is not None:
+        return "no Slurm" if outer.get_trouble() else "open"
     waits = now.first_cpu is not None
     return (
         "no room"
@@ -176,7 +186,7 @@ async def queue_create(
 ) -> dict[str, Any]:
     """Create a queue.
 
-    By default its capacity is the number of its pool's cores.
+    By default its capacity is the number of its pool's cores, or 100 in a Slurm pool.
     """
     _check_name(name)
     values = {
@@ -191,7 +201,9 @@ async def queue_create(
         _QUEUE.require_new(c, name)
         _check_pool(c, values)
         owner = definitions.find_pool(c, values["pool"])
-        values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
+        if owner:
+            slots = pool_options.get_default_capacity(owner.kind, owner.total_cpu)
+            values.setdefault("capacity", slots)
         definitions.create(c, schema.queues, name, values, call.by)
 
     await call.db.write(create)
@@ -203,7 +215,7 @@ async def _note_unreachable_capacity(call: Call, name: str) -> None:
     """Note a capacity above the cores of the pool. Tasks may request less than a core."""
     queue = await call.db.read(definitions.find_queue, name)
     pool = await call.db.read(definitions.find_pool, queue.pool) if queue else None
-    if queue and pool and queue.capacity > pool.total_cpu:
+    if queue and pool and pool.kind is None and queue.capacity > pool.total_cpu:
         cores = units.format_number(pool.total_cpu)
         call.note(
             f"pool {sanitize(pool.name)} has {cores} cpu, so at most {int(pool.total_cpu)} tasks of"
@@ -265,6 +277,9 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     return [
         {
             **row._asdict(),
+            "kind": row.kind or pool_options.LOCAL,
+            "options": [],
+            **pool_options.parse_text(row.options),
             "policy": row.policy or PRIORITY,
             "ageing": get_ageing(row.ageing),
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
@@ -291,18 +306,28 @@ async def pool_create(
     call: Call,
     *,
     name: str,
-    cpu: float | str,
-    memory: float | str,
+    cpu: float | str | None = None,
+    memory: float | str | None = None,
     resources: Any = None,
     policy: str | None = None,
     ageing: Any = None,
     sla: str | None = None,
     description: str | None = None,
+    kind: str | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Create a pool with a number of cores, MiB of memory, and {named resource: amount}."""
+    """Create a pool with a number of cores, MiB of memory, and {named resource: amount}.
+
+    One of kind slurm has none of these, but `partition`, `account`, `qos` and `options`.
+    """
     _check_name(name)
     given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy}
-    values = _parse_values({**given, "ageing": ageing, "sla": sla, "description": description})
+    given |= {"ageing": ageing, "sla": sla, "description": description, "kind": kind}
+    values = _parse_values({**given, **_check_options(options)})
+    _check_fit(values.get("kind"), {**given, **options})
+    if values.get("kind") is None and None in (cpu, memory):
+        raise Usage("a pool needs cpu and memory. Nothing was created.")
+    values = {"total_cpu": 0.0, "total_memory": 0.0, **values}
 
     def create(c: Connection) -> None:
         _POOL.require_new(c, name)
@@ -311,6 +336,20 @@ async def pool_create(
     await call.db.write(create)
     await note_oversize(call, [name])
     return await pool_show(call, name=name)
+
+
+def _check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the jobs of a Slurm pool. Raise Usage for an unknown name."""
+    for name in options.keys() - pool_options.NAMES:
+        raise Usage(f"a pool has no setting {units.quote(name)}. Nothing was changed.")
+    return options
+
+
+def _check_fit(kind: str | None, given: Mapping[str, Any]) -> None:
+    """Raise Usage for settings that a pool of this kind cannot have."""
+    named = [name for name, value in given.items() if value is not None]
+    if misfit := pool_options.find_misfit(kind, named):
+        raise Usage(f"{misfit}. Nothing was changed.")
 
 
 async def note_oversize(call: Call, names: Sequence[str]) -> None:
@@ -324,11 +363,21 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
         call.note(f"{warning}: more may start than it can run well.")
 
 
-def _to_pool_columns(c: Connection, values: dict[str, Any], stored: str | None) -> dict[str, Any]:
-    """Return new values of a pool by column names. Named resources that are not given stay."""
+def _to_pool_columns(
+    c: Connection, values: dict[str, Any], stored: PoolRow | None
+) -> dict[str, Any]:
+    """Return new values of a pool by column names.
+
+    Named resources and options of jobs that are not given stay.
+    """
     found = _resolve_sla(c, values)
     if "resources" in found:
-        found["resources"] = to_text({**parse_named(stored), **found["resources"]})
+        named = parse_named(stored.resources if stored else None)
+        found["resources"] = to_text({**named, **found["resources"]})
+    options = {name: found.pop(name) for name in pool_options.NAMES if name in found}
+    if options:
+        known = pool_options.parse_text(stored.options if stored else None)
+        found["options"] = pool_options.to_text({**known, **options})
     return found
 
 
@@ -358,20 +407,24 @@ async def pool_set(
     ageing: Any = None,
     sla: str | None = None,
     description: str | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Change a pool. Active runs keep their resources even if the pool shrinks."""
     given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy}
-    values = _parse_values({**given, "ageing": ageing, "sla": sla, "description": description})
+    given |= {"ageing": ageing, "sla": sla, "description": description}
+    values = _parse_values({**given, **_check_options(options)})
     if not values:
         raise Usage(
             "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy,"
-            " --ageing, --sla or --description."
+            " --ageing, --sla or --description; of a Slurm pool --partition, --account,"
+            " --qos or --option."
         )
 
     def change(c: Connection) -> None:
         _POOL.require_known(c, name)
         row = definitions.find_pool(c, name)
-        columns = _to_pool_columns(c, values, row.resources if row else None)
+        _check_fit(row.kind if row else None, {**given, **options})
+        columns = _to_pool_columns(c, values, row)
         definitions.update(c, schema.pools, name, columns, call.by)
 
     await call.db.write(change)

@@ -36,7 +36,7 @@ from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState, skip_forecast
 from app.core.text import units
-from app.service import gpus
+from app.service import gpus, outer
 from app.service.scheduling import limit_view, queue_order
 from app.service.scheduling.ageing import AgeingWatch
 from app.service.scheduling.beyond_limits import StoppedTasks, read_beyond
@@ -306,10 +306,18 @@ def _read_without_tasks(
     shared, least, limits, booked = read_shared(c)
     pool_rows = reads.list_pools(c)
     pools = tuple(
-        PoolView(row.name, {**least, **get_totals(row)}, row.status, row.policy or PRIORITY)
+        PoolView(
+            row.name,
+            {**least, **get_totals(row)},
+            row.status,
+            row.policy or PRIORITY,
+            row.kind is not None,
+            outer.get_trouble() if row.kind else None,
+        )
         for row in pool_rows
     )
     policies = {pool.name: pool.policy for pool in pools}
+    apart = {pool.name for pool in pools if pool.is_outer}
     counted, names = reads.read_counters_and_submissions(c)
     storing = [bulk.parse_name(name) for name in names]
     rows = [
@@ -321,7 +329,12 @@ def _read_without_tasks(
     if not closed:
         cache.kept_lines.rest(c)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
-    active = tuple(_build_active(c, cache, row, now, closed, bounds) for row in runs)
+    active = tuple(
+        _build_waiting_run(row, bounds)
+        if row.pool in apart and row.start_time is None
+        else _build_active(c, cache, row, now, closed, bounds)
+        for row in runs
+    )
     loads = _measure_loads(rows, pools, runs, now.timestamp())
     if not closed:
         cache.order.lines.choose(c, len(loads.nonempty))
@@ -358,7 +371,7 @@ def _measure_loads(
 ) -> _QueueLoads:
     """Return the loads of queues with their numbers of queued tasks; `now` is in UNIX seconds."""
     loads = Counter(run.queue for run in runs)
-    active = {pool.name for pool in pools if pool.status == "active"}
+    active = {pool.name for pool in pools if pool.is_active}
     windows = {row.name: list_windows(row.open, now) if row.open else None for row, _ in rows}
     opened = {
         row.name
@@ -629,6 +642,13 @@ def to_waiting(
         queue_order.compute_task_rank(c, cache, policy, row),
         subjects,
     )
+
+
+def _build_waiting_run(row: Any, bounds: TagBounds | None) -> ActiveRun:
+    """Convert a run that waits in another engine: nobody here knows when it starts or ends."""
+    subjects = bounds.find_subjects(row.tags, row.group_number) if bounds else ()
+    needs = make_amounts(row.cpu, row.memory, parse_named(row.resources))
+    return ActiveRun(row.number, row.name, row.queue, needs, None, subjects=subjects)
 
 
 def _build_active(

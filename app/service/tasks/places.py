@@ -17,6 +17,7 @@ from app.core.scheduling.resources import (
     format_named_option,
     make_amounts,
 )
+from app.core.task_spec import TaskSpec
 from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import NOT_SUBMITTED, Refused
 from app.service import gpus
@@ -30,12 +31,16 @@ from db.rows import PoolRow
 
 
 class Place(NamedTuple):
-    """A pool: what it has of its own, what all pools share, and the limits of tags."""
+    """A pool: what it has of its own, what all pools share, and the limits of tags.
+
+    `is_outer` marks a pool of Slurm, which knows itself what it has.
+    """
 
     pool: str
     own: Amounts
     shared: Amounts
     limits: Limits = MappingProxyType({})
+    is_outer: bool = False
 
 
 def get_totals(row: PoolRow) -> Amounts:
@@ -68,7 +73,9 @@ def read_places(c: Connection) -> dict[str, Place]:
     """Return {queue: its pool as a place}."""
     shared, least, limits, _ = read_shared(c)
     pools = {
-        row.name: Place(row.name, {**least, **get_totals(row)}, shared, limits)
+        row.name: Place(
+            row.name, {**least, **get_totals(row)}, shared, limits, row.kind is not None
+        )
         for row in reads.list_pools(c)
     }
     return {row.name: pools[row.pool] for row in reads.list_queues(c)}
@@ -76,6 +83,8 @@ def read_places(c: Connection) -> dict[str, Place]:
 
 def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> None:
     """Raise Refused if a pool can never hold the request, naming all shortages."""
+    if place.is_outer:
+        return _require_known_resources(place, needs, undone)
     _require_shared(place.shared, needs, undone)
     totals = {name: place.own.get(name, place.shared.get(name, 0.0)) for name in _order(needs)}
     lacking = [name for name, total in totals.items() if needs[name] > total + 1e-6]
@@ -90,6 +99,37 @@ def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> No
             f"{_suggest_name(place, lacking)}Ask for less{beyond}, or: taskdeck pool set"
             f" {shlex.quote(pool)} {options}",
         )
+
+
+def _require_known_resources(place: Place, needs: Amounts, undone: str) -> None:
+    """Raise Refused for a named resource that has no option of sbatch."""
+    others = sorted(name for name, need in needs.items() if need and name not in _SLURM_AMOUNTS)
+    if others:
+        pool, names = sanitize(place.pool), sanitize(", ".join(others))
+        raise Refused(
+            f"pool {pool} hands its tasks over to Slurm, which does not know the resource"
+            f" {names}. {undone}",
+            f"Only --cpu, --memory and --gpu are handed over. For all tasks of the pool: taskdeck"
+            f" pool set {shlex.quote(pool)} --option=--gres=…",
+        )
+
+
+def require_plain_streams(place: Place, spec: TaskSpec) -> None:
+    """Raise Refused for a task of an outer pool that needs the keeper for its streams."""
+    given = {
+        "--stdin": spec.stdin, "--split": spec.split, "--error": spec.error is not None,
+    }  # fmt: skip
+    if wrong := next((option for option, is_given in given.items() if is_given), None):
+        raise Refused(
+            f"{wrong} needs the keeper of this machine, but pool {sanitize(place.pool)} hands its"
+            f" tasks over to Slurm. {NOT_SUBMITTED}",
+            "Read a file instead: sh -c './run.sh < input.txt'"
+            if wrong == "--stdin"
+            else "Separate the streams in the command: sh -c './run.sh 2> errors.txt'",
+        )
+
+
+_SLURM_AMOUNTS = frozenset({CPU, MEMORY, GPU})
 
 
 def _suggest_name(place: Place, lacking: Sequence[str]) -> str:

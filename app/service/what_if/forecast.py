@@ -267,7 +267,9 @@ def _change_places(
     found = read_places(c)
     known = {place.pool: place for place in found.values()}
     for row in reads.list_pools(c):
-        known.setdefault(row.name, Place(row.name, get_totals(row), read_shared(c)[0]))
+        shared = read_shared(c)[0]
+        place = Place(row.name, get_totals(row), shared, is_outer=row.kind is not None)
+        known.setdefault(row.name, place)
     changed = {
         name: one._replace(own=pools.get(name, one.own), shared={**one.shared, **given.resources})
         for name, one in known.items()

@@ -521,8 +521,8 @@ _ENDING = f"""
 SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures,
   t.retry_delay, t.timeout, t.log_limit,
   i.start_time, i.queue, i.deadline, {_OVERTAKEN}, i.memory, t.retry_on_oom, t.oom_memory,
-  CASE WHEN t.retry_on_oom IS NOT NULL THEN (SELECT p.total_memory FROM queues q JOIN pools p
-    ON p.name = q.pool WHERE q.name = t.queue) END
+  CASE WHEN t.retry_on_oom IS NOT NULL THEN (SELECT CASE WHEN p.kind IS NULL THEN
+    p.total_memory END FROM queues q JOIN pools p ON p.name = q.pool WHERE q.name = t.queue) END
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
 WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
 """

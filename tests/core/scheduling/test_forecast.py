@@ -1,5 +1,7 @@
 """Tests of start forecasts."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import approx
@@ -202,3 +204,14 @@ def test_a_later_forecast_is_shifted_to_the_present():
     assert seen.shift(10.0).may_start == {1: (0.0, 0.0), 2: (20.0, 20.0)}
     first, last = seen.shift(40.0).may_start[2]
     assert 0 < first <= last < 0.01
+
+
+def test_tasks_of_an_outer_pool_are_left_out_of_forecasts():
+    apart = replace(make_pool(name="big"), is_outer=True)
+    sims = make_queue("sims", make_task(2, "sims", likely=SURE), pool="big")
+    child = LaterTask(make_task(3), 0.0, (2,))
+    mine = make_queue("q", make_task(1, likely=SURE))
+
+    found = make_forecast(make_view(make_pool(), apart, sims, mine, later=(child,)))
+
+    assert found.may_start.keys() == {1}

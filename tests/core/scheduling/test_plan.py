@@ -432,3 +432,17 @@ def test_pools_that_share_nothing_are_parts_of_their_own():
     assert [[pool.name for pool in part.pools] for part in alone] == [["a"], ["b"], ["c"]]
     assert [[pool.name for pool in part.pools] for part in linked] == [["a", "b"], ["c"]]
     assert [[queue.name for queue in part.queues] for part in linked] == [["a", "b"], ["c"]]
+
+
+def test_an_outer_pool_starts_any_request_up_to_the_capacity_of_its_queue():
+    apart = replace(make_pool(0.0, 0.0, name="big"), is_outer=True)
+    tasks = [make_task(n, "sims", cpu=64.0, named={"gpu": 8}) for n in (1, 2)]
+    sims = make_queue("sims", *tasks, pool="big", capacity=1)
+    mine = make_queue("q", make_task(3, named={"gpu": 1}))
+
+    plan = make_plan(make_view(make_pool(), apart, sims, mine, shared={"gpu": 1}))
+
+    assert [task.number for task in plan.starts] == [1, 3]
+    troubled = replace(apart, trouble="Slurm does not answer")
+    plan = make_plan(make_view(make_pool(), troubled, sims, mine, shared={"gpu": 1}))
+    assert [task.number for task in plan.starts] == [3]

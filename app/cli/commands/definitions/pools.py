@@ -1,6 +1,6 @@
-"""`taskdeck pool`: manage pools of CPU and memory.
+"""`taskdeck pool`: manage pools of CPU and memory, and pools of Slurm.
 
-Requests of tasks are reserved, not enforced.
+Requests of tasks are reserved, not enforced. A Slurm pool reserves nothing: Slurm admits its jobs.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from app.core.scheduling.order import (
     parse_ageing,
 )
 from app.core.scheduling.resources import format_amounts, format_named
+from app.core.slurm.pool_options import KINDS, SLURM, WORDS
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -52,19 +53,30 @@ COLUMNS = [
 ]
 FIELDS = (
     "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "resources",
-    "used_resources", "policy", "ageing", "sla", "description",
+    "used_resources", "policy", "ageing", "kind", "partition", "account", "qos", "options", "sla",
+    "description",
     "created_at", "updated_at",
 )  # fmt: skip
-_OPTIONS = ("cpu", "memory", "policy", "ageing", "sla", "description")
+_OPTIONS = (
+    "cpu", "memory", "policy", "ageing", "sla", "description", "partition", "account", "qos",
+    "options",
+)  # fmt: skip
 
 
 def format_pool_row(pool: dict[str, Any]) -> list[Span]:
     """Return one line of `pool ls`."""
+    amounts = (
+        (units.MISSING, units.MISSING)
+        if pool.get("kind") == SLURM
+        else (
+            units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]),
+            units.format_memory_pair(pool["used_memory"], pool["total_memory"]),
+        )
+    )
     return [
         (sanitize(pool["name"]), ""),
-        (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
-        (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
-        (format_named_use(pool) or units.MISSING, ""),
+        *((text, "") for text in amounts),
+        (SLURM if pool.get("kind") == SLURM else format_named_use(pool) or units.MISSING, ""),
         (sanitize(pool.get("policy") or PRIORITY), ""),
         styles.format_pool_state(sanitize(pool["status"])),
         (sanitize(pool.get("sla") or units.MISSING), ""),
@@ -89,12 +101,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("description", pool.get("description") or ""),
         ("state", styles.format_pool_state(pool["status"])[0]),
-        ("cpu", f"{units.format_cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
-        (
-            "memory",
-            f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved",
-        ),
-        *((name, f"{amounts} reserved") for name, amounts in _list_named_use(pool)),
+        *(_list_slurm_facts(pool) if pool.get("kind") == SLURM else _list_amounts(pool)),
         *(("reservation", format_kept(one)) for one in pool.get("reservations") or ()),
         ("order", describe_policy(pool.get("policy") or PRIORITY)),
         ("ageing", _describe_ageing(pool)),
@@ -108,6 +115,21 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
     ]
+
+
+def _list_amounts(pool: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is reserved of the amounts of a local pool."""
+    cpu = units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"])
+    memory = units.format_memory_pair(pool["used_memory"], pool["total_memory"])
+    found = [("cpu", cpu), ("memory", memory), *_list_named_use(pool)]
+    return [(name, f"{amounts} reserved") for name, amounts in found]
+
+
+def _list_slurm_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return where the jobs of a Slurm pool go."""
+    words = [(name, sanitize(pool[name])) for name in WORDS if pool.get(name)]
+    options = [("option", sanitize(one)) for one in pool.get("options") or ()]
+    return [("kind", "slurm: Slurm admits its jobs, nothing is reserved here"), *words, *options]
 
 
 def format_kept(one: dict[str, Any]) -> str:
@@ -155,21 +177,31 @@ def _list_measures(found: dict[str, float | None]) -> Iterator[str]:
 def create_pool(session: CommandContext, args: Args) -> int:
     """Create a pool."""
     name = require_new_name(args, "pool")
-    if args.cpu is None or args.memory is None:
+    is_local = args.kind != SLURM
+    if is_local and (args.cpu is None or args.memory is None):
         raise Usage(
             "a pool needs both --cpu and --memory. Nothing was created.",
-            "Example: --cpu 8 --memory 32G",
+            "Example: --cpu 8 --memory 32G, or a pool of Slurm: --kind slurm",
         )
-    answer = session.call("pool.create", name=name, **_collect(args))
-    has = (
-        f"cpu {units.format_number(answer['total_cpu'])}, memory"
-        f" {units.format_memory(answer['total_memory'])}"
-    )
-    if named := format_named(answer.get("resources")):
-        has += f", {named}"
+    kind = {"kind": args.kind} if args.kind else {}
+    answer = session.call("pool.create", name=name, **_collect(args), **kind)
+    has = _describe_amounts(answer) if is_local else _describe_jobs(answer)
     code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
     _warn_empty(args, answer)
     return code
+
+
+def _describe_amounts(pool: dict[str, Any]) -> str:
+    cpu, memory = pool["total_cpu"], pool["total_memory"]
+    has = f"cpu {units.format_number(cpu)}, memory {units.format_memory(memory)}"
+    named = format_named(pool.get("resources"))
+    return f"{has}, {named}" if named else has
+
+
+def _describe_jobs(pool: dict[str, Any]) -> str:
+    """Return how a Slurm pool submits jobs: `jobs of Slurm, partition long`."""
+    words = [f"{name} {sanitize(pool[name])}" for name in WORDS if pool.get(name)]
+    return ", ".join(["jobs of Slurm", *words, *map(sanitize, pool.get("options") or ())])
 
 
 def set_pool(session: CommandContext, args: Args) -> int:
@@ -192,12 +224,17 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
         "ageing": f"ageing {format_ageing(pool.get('ageing'))}",
         "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
         "description": f'description "{sanitize(pool.get("description") or "")}"',
+        **{name: f"{name} {sanitize(pool.get(name) or 'none')}" for name in WORDS},
+        "options": f"options {sanitize(' '.join(pool.get('options') or ()) or 'none')}",
     }
     return [found[name] for name in _collect(args)]
 
 
 def _collect(args: Args) -> dict[str, Any]:
-    return definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
+    found = definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
+    if "options" in found:
+        found["options"] = [one for one in found["options"] if one]
+    return found
 
 
 def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
@@ -230,6 +267,22 @@ def _add_arguments(parser: Parser) -> None:
         "--sla", type=require_text, metavar="RULE", help="rule for all tasks in the pool"
     )
     parser.add_option("--description", metavar="TEXT", help="description")
+    for word in WORDS:
+        parser.add_option(
+            f"--{word}", metavar="NAME", help=f"{word} of the jobs of a Slurm pool; '' for none"
+        )
+    parser.add_option(
+        "--option", dest="options", action="append", metavar="OPTION",
+        help="further option of sbatch, such as --option=--constraint=a100; repeatable",
+    )  # fmt: skip
+
+
+def _add_create_arguments(parser: Parser) -> None:
+    _add_arguments(parser)
+    parser.add_option(
+        "--kind", type=OneOf(*KINDS), metavar="KIND",
+        help="local (default): processes of this machine; slurm: jobs of a cluster",
+    )  # fmt: skip
 
 
 COMMANDS = {
@@ -240,8 +293,9 @@ COMMANDS = {
     "create": Command(
         "create a pool",
         create_pool,
-        _add_arguments,
-        "  taskdeck pool create gpu --cpu 8 --memory 32G --gpu 4",
+        _add_create_arguments,
+        "  taskdeck pool create gpu --cpu 8 --memory 32G --gpu 4\n"
+        "  taskdeck pool create big --kind slurm --partition long",
     ),
     "set": Command(
         "change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"

@@ -41,7 +41,7 @@ from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
 from app.service.tasks.inspection import views
 from app.service.tasks.limit_checks import require_within_limits
-from app.service.tasks.places import Place, read_places, require_fit
+from app.service.tasks.places import Place, read_places, require_fit, require_plain_streams
 from app.service.tasks.submission import (
     batch_dependencies,
     bulk,
@@ -156,6 +156,8 @@ class SubmitBatch:
         )
         named = choose_named(spec, template)
         needs = make_amounts(cpu, memory, named)
+        if place.is_outer:
+            require_plain_streams(place, spec)
         self._check_request(queue.name, place, needs)
         require_within_limits(place.limits, spec.tags, needs)
         timeout = _pick_first(spec.timeout, template and template.timeout, None)
