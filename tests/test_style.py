@@ -42,6 +42,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/service/tasks/inspection/test_flow.py": "db/queries/tasks/flows",
     "tests/db/queries/scheduling/test_first_lines.py": "db/queries/scheduling/task_watch",
+    "tests/db/queries/scheduling/test_kept_lines.py": "db/queries/scheduling/line_steps",
     "tests/service/scheduling/test_start_forecasts.py": "service/scheduling/forecast_leeway"
     " db/queries/scheduling/start_forecasts",
     "tests/service/definitions/test_slurm_pools.py": "service/outer",

@@ -27,14 +27,10 @@ from db.queries.scheduling.limits import MAX_EXCLUSIONS, Exclusion
 
 MAX_TURNS = 6
 """Maximum number of decisions after the first one; each reads twice as many tasks of a queue."""
-MAX_PASSED = 20_000
-"""Rows that the reads of a round pass, beside those of the first queue; 100,000 take 50 ms."""
 FIRST_LIMIT = 64
 
 Reader = Callable[[QueueView, int, Sequence[Exclusion]], Sequence[QueuedTask]]
 """Function that returns the first tasks of a queue without the excluded ones, at most a number."""
-Counter = Callable[[], int]
-"""Function that returns the number of reads so far that passed all rows of a queue."""
 BriefFinder = Callable[[float], tuple[str, ...]]
 """Function that returns the templates whose tasks usually end within a time in seconds."""
 
@@ -42,11 +38,10 @@ BriefFinder = Callable[[float], tuple[str, ...]]
 class BeyondWindow:
     """Search of one round for the tasks beyond the windows of its queues."""
 
-    def __init__(self, read: Reader, count_scans: Counter, find_brief: BriefFinder) -> None:
-        self._read, self._count_scans, self._find_brief = read, count_scans, find_brief
+    def __init__(self, read: Reader, find_brief: BriefFinder) -> None:
+        self._read, self._find_brief = read, find_brief
         self._done = set[str]()
         """Queues of which all tasks that fit are known."""
-        self._passed = 0
 
     def plan(
         self, view: DispatchView, decision: DispatchDecision
@@ -56,9 +51,7 @@ class BeyondWindow:
             started = {task.uuid for task in decision.starts}
             queues = [
                 self._extend(view, decision, queue, started, FIRST_LIMIT << turn)
-                if self._passed < MAX_PASSED
-                and _may_hide_tasks(queue, decision)
-                and queue.name not in self._done
+                if _may_hide_tasks(queue, decision) and queue.name not in self._done
                 else queue
                 for queue in view.queues
             ]
@@ -82,9 +75,7 @@ class BeyondWindow:
         for excluded in (list(map(_widen, exact)), exact):
             if not exact or (excluded is exact and not any(map(_is_moving, exact))):
                 break
-            scans = self._count_scans()
             found = self._read(queue, limit, excluded)
-            self._passed += (self._count_scans() - scans) * queue.waiting_total
             more = [task for task in found if task.uuid not in known]
             if len(found) < limit:
                 self._done.add(queue.name)
@@ -92,7 +83,7 @@ class BeyondWindow:
                 line = tuple(sorted((*queue.waiting, *more), key=get_sort_key))
                 gap = len(queue.waiting) if queue.first_gap is None else queue.first_gap
                 return replace(queue, waiting=line, first_gap=gap)
-            if len(found) < limit or self._passed >= MAX_PASSED:
+            if len(found) < limit:
                 break
         self._done.add(queue.name)
         return queue

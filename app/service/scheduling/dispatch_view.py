@@ -478,7 +478,8 @@ class _QueueReader(NamedTuple):
         """Return a queue with the tasks behind those of its window that limits stop."""
         c, name, by_priority = self.c, queue.name, policy == PRIORITY
         is_kept = not self.closed and queue.waiting_total >= MIN_KEPT
-        source = self.cache.kept_lines.list_queued if is_kept else limit_queries.list_queued
+        kept_lines = partial(self.cache.kept_lines.list_queued, at_once=True)
+        source = kept_lines if is_kept else limit_queries.list_queued
 
         def convert(rows: Sequence[Any]) -> Sequence[QueuedTask]:
             return _to_tasks(c, self.cache, policy, rows, likely=self.closed, bounds=self.bounds)
@@ -711,9 +712,7 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
             started[n] < size and (size < depths[n] or searches_more) for n, size in sizes.items()
         )
         if (not cut and not is_narrow) or tried == MAX_VIEWS - 1:
-            beyond = BeyondWindow(
-                reader.read_beyond, lambda: cache.kept_lines.scans, partial(cache.list_brief, c)
-            )
+            beyond = BeyondWindow(reader.read_beyond, partial(cache.list_brief, c))
             view, decision = beyond.plan(view, decision)
             return view, decision.starts
         deeper |= {name: 4 * size for name, size in cut.items()}

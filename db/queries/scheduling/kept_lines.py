@@ -1,12 +1,14 @@
 """Lines of queued tasks without those that limits stop, kept between rounds.
 
 An array of 100,000 queued tasks may be stopped by a limit or for lack of GPUs, and finding the few
-others passes all of their rows: 30 ms. So the writer keeps the others. Triggers of its connection
-note which rows enter, leave or change, and a line reads only these again.
+others passes all of their rows: 30 ms. So the writer keeps the others, and a round passes only some
+rows; the next ones go on behind these. Triggers of the writer's connection note which rows enter,
+leave or change, and a line reads only these again.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +17,15 @@ from sqlalchemy import Connection
 
 from db.queries.scheduling import limits
 from db.queries.scheduling.limits import Exclusion
+from db.queries.scheduling.line_steps import Place, find_end, get_key, get_place
 from db.queries.scheduling.task_watch import TaskWatch, is_watchable
 
 MAX_ROWS = 512
 """Rows that a kept line has at most; the tasks behind the last one are unknown."""
+STEP_ROWS = 500
+"""Rows that a step passes: 0.2 ms, or 0.8 ms if they lie far apart."""
+MAX_SECONDS = 0.001
+"""CPU time of the steps of a round after which no other one begins."""
 MAX_CHANGES = 2_000
 """Changed rows after which all lines are read again."""
 MAX_AGE = 50
@@ -29,12 +36,13 @@ _Key = tuple[str, bool, tuple[Exclusion, ...]]
 
 @dataclass(slots=True)
 class _Line:
-    """The first rows of a line; `is_whole` if there are no more."""
+    """The first rows of a line, up to the place `end`; `is_whole` if there are no more."""
 
     rows: list[Any]
-    is_whole: bool
     epoch: int
     """Rows that changed in this epoch or later may differ."""
+    end: Place | None = None
+    is_whole: bool = False
 
 
 class KeptLines:
@@ -49,8 +57,10 @@ class KeptLines:
         """Number of these epochs."""
         self._rested = 0
         """Rounds since a line was read."""
-        self.scans = 0
-        """Number of reads that passed all rows of a queue."""
+        self._took = 0.0
+        """CPU time of the steps of this round in seconds."""
+        self.is_cut = False
+        """True if the round had no time to pass all rows, so that another one must follow."""
         self._lines: dict[_Key, _Line] = {}
 
     def list_queued(
@@ -60,27 +70,28 @@ class KeptLines:
         by_priority: bool,
         limit: int,
         excluded: Sequence[Exclusion],
+        at_once: bool = False,
     ) -> list[Any]:
-        """Return the rows of `limits.list_queued`."""
-        self.scans += 1
-        lasts = all(one.longer_than is None or one.is_lasting for one in excluded)
-        if not (lasts and is_watchable(c)):
+        """Return the rows of `limits.list_queued`.
+
+        Without `at_once`, return only those that the round has time for.
+        """
+        key, lasts = (queue, by_priority, tuple(excluded)), is_lasting(excluded)
+        if not is_watchable(c):
             return limits.list_queued(c, queue, by_priority, limit, excluded)
         self._rested = 0
         self._begin(c)
-        key = queue, by_priority, tuple(sorted(excluded, key=repr))
-        line = self._lines.get(key)
-        if line is not None and self._update(c, key, line, limit):
-            self.scans -= 1
-            return line.rows[:limit]
-        most = max(limit, MAX_ROWS)
-        rows = limits.list_queued(c, queue, by_priority, most, key[2])
-        if not self._misses_changes:
-            self._lines[key] = _Line(rows, len(rows) < most, self._watch.epoch - 1)
-        return rows[:limit]
+        line = self._lines.get(key) or _Line([], self._watch.epoch - 1)
+        self._update(c, key, line)
+        self._extend(c, key, line, limit, at_once)
+        if lasts and not self._misses_changes:
+            self._lines[key] = line
+        self.is_cut |= lasts and not line.is_whole and len(line.rows) < limit
+        return line.rows[:limit]
 
     def rest(self, c: Connection) -> None:
-        """Note a round; remove the triggers after many rounds that read no line."""
+        """Begin a round; remove the triggers after many rounds that read no line."""
+        self._took, self.is_cut = 0.0, False
         self._rested += 1
         if self._rested > MAX_AGE:
             self.stop(c)
@@ -121,24 +132,39 @@ class KeptLines:
             self._changes += uuid not in changed
             changed[uuid] = self._watch.epoch
 
-    def _update(self, c: Connection, key: _Key, line: _Line, limit: int) -> bool:
-        """Read the changed rows of a line again; return False if too few rows are known."""
+    def _update(self, c: Connection, key: _Key, line: _Line) -> None:
+        """Read the changed rows of a line again."""
         of_queue = self._changed.get(key[0], {})
         changed = {uuid for uuid, epoch in of_queue.items() if epoch >= line.epoch}
         line.epoch = self._watch.epoch - 1
-        if changed:
-            kept = [row for row in line.rows if row.uuid not in changed]
-            known = None if line.is_whole else kept[-1] if kept else False
-            found = limits.list_among(c, *key, list(changed))
-            line.rows = sorted([*kept, *found], key=_get_place if key[1] else _get_age)
-            if known is not None:
-                del line.rows[line.rows.index(known) + 1 if known else 0 :]
-        return line.is_whole or len(line.rows) >= limit
+        if not changed or not (line.is_whole or line.end):
+            return
+        kept = [row for row in line.rows if row.uuid not in changed]
+        found = limits.list_among(c, *key, list(changed))
+        if not line.is_whole and line.end:
+            end = get_key(line.end)
+            found = [row for row in found if get_key(get_place(row, key[1])) <= end]
+        line.rows = sorted([*kept, *found], key=lambda row: get_key(get_place(row, key[1])))
+        if len(line.rows) > MAX_ROWS:
+            del line.rows[MAX_ROWS:]
+            line.end, line.is_whole = get_place(line.rows[-1], key[1]), False
+
+    def _extend(self, c: Connection, key: _Key, line: _Line, limit: int, at_once: bool) -> None:
+        """Pass further rows until enough are known, or until the time of the round is over."""
+        queue, by_priority, excluded = key
+        while len(line.rows) < limit and not line.is_whole:
+            if self._took > MAX_SECONDS and not at_once:
+                break
+            began = time.thread_time()
+            end = find_end(c, queue, by_priority, line.end, STEP_ROWS)
+            if end is None:
+                line.is_whole = True
+            else:
+                line.rows += limits.list_part(c, queue, by_priority, excluded, line.end, end)
+                line.end = end
+            self._took += time.thread_time() - began
 
 
-def _get_place(row: Any) -> tuple[int, int, int]:
-    return -row.front, -row.priority, row.number
-
-
-def _get_age(row: Any) -> tuple[str, int]:
-    return row.created_at, row.number
+def is_lasting(excluded: Sequence[Exclusion]) -> bool:
+    """Return True if exclusions stay the same while little changes."""
+    return all(one.longer_than is None or one.is_lasting for one in excluded)

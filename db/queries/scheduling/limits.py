@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, schema
+from db.queries.scheduling import line_steps
 from db.queries.scheduling.age_order import OLDEST
 from db.queries.scheduling.dispatch import ACTIVE, QUEUED, QUEUED_COLUMNS
+from db.queries.scheduling.line_steps import Place
 from db.states import WAITING, as_sql
 
 MAX_EXCLUSIONS = 50
@@ -65,6 +67,21 @@ def list_queued(
     more, values = _build_exclusions(excluded)
     found = (QUEUED if by_priority else OLDEST).replace(" ORDER BY", f"{more} ORDER BY")
     return raw_sql.fetch_rows(c, found, (queue, *values, limit))
+
+
+def list_part(
+    c: Connection,
+    queue: str,
+    by_priority: bool,
+    excluded: Sequence[Exclusion],
+    after: Place | None,
+    end: Place,
+) -> list[Any]:
+    """Return the rows of `list_queued` that are behind a place, up to the end of a part."""
+    more, values = _build_exclusions(excluded)
+    part, of_part = line_steps.make_part(queue, by_priority, after, end)
+    found = part.replace(" ORDER BY", f"{more} ORDER BY")
+    return raw_sql.fetch_rows(c, found, (*of_part, *values, -1))
 
 
 def list_among(

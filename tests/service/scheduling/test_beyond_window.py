@@ -18,7 +18,7 @@ from app.service.scheduling import dispatch_view
 from app.service.scheduling.dispatch_view import RunTimeCache
 from app.service.tasks.inspection import views
 from db import timestamps
-from db.queries.scheduling import limits
+from db.queries.scheduling import kept_lines, limits
 from db.queries.tasks import transitions
 from tests.db.builders import make_task_row
 
@@ -97,14 +97,14 @@ async def test_no_end_of_a_run_is_known_so_the_last_slot_stays_free(gpu_call: Ca
 async def test_rounds_that_start_nothing_pass_the_rows_of_a_long_queue_once(
     gpu_call: Call, monkeypatch: pytest.MonkeyPatch
 ):
-    scans, read = list[str](), limits.list_queued
+    scans, read = list[str](), limits.list_part
 
-    def list_queued(c: Connection, queue: str, *more: Any) -> list[Any]:
+    def list_part(c: Connection, queue: str, *more: Any) -> list[Any]:
         scans.append(queue)
         return read(c, queue, *more)
 
     monkeypatch.setattr(dispatch_view, "MIN_KEPT", 100)
-    monkeypatch.setattr(limits, "list_queued", list_queued)
+    monkeypatch.setattr(limits, "list_part", list_part)
     await add_tasks(gpu_call, *[GPU] * 300)
     dispatcher = Dispatcher(gpu_call.db, gpu_call.home)
     for _ in range(3):  # the first transaction may have changed rows before it looked
@@ -115,6 +115,27 @@ async def test_rounds_that_start_nothing_pass_the_rows_of_a_long_queue_once(
     _, starts = await gpu_call.db.write(dispatch_view.plan_starts, dispatcher.run_times)
 
     assert [task.number for task in starts] == [321] and scans == []
+
+
+async def test_a_long_queue_is_passed_in_steps_by_rounds_that_follow(
+    gpu_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dispatch_view, "MIN_KEPT", 100)
+    monkeypatch.setattr(kept_lines, "STEP_ROWS", 100)
+    monkeypatch.setattr(kept_lines, "MAX_SECONDS", 0.0)
+    await add_tasks(gpu_call, *[GPU] * 450, {"cpu": 1.0})
+    dispatcher, due = Dispatcher(gpu_call.db, gpu_call.home), list[bool]()
+
+    while 451 not in await gpu_call.db.read(list_started):
+        orders = await gpu_call.db.write(dispatcher._decide, KeeperEvents())
+        due.append(orders.next_due is not None)
+
+    assert due[:4] == [True] * 4 and len(due) < 9
+
+
+def list_started(c: Connection) -> list[int]:
+    found = "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id"
+    return list(c.exec_driver_sql(found).scalars())
 
 
 def make_random_row(rng: random.Random, names: list[str]) -> dict[str, Any]:
