@@ -426,7 +426,8 @@ def decide(view: DispatchView) -> DispatchDecision:
             limits.occupy(run, budget_of[run.queue].pool.name, ends_in)
     halted = view.halted is not None
     line = () if halted else order_tasks(view)
-    starts = start_tasks(line, budget_of, slots, limits)
+    kinds = map_kinds(line) if limits else None  # a task with limits takes 10 µs, a kind 1 µs
+    starts = start_tasks(line, budget_of, slots, limits, kinds)
     return DispatchDecision(budgets, slots, starts, limits)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import MonkeyPatch
 
-from app.core.scheduling import forecast
+from app.core.scheduling import forecast, plan
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.bookings import Booking
 from app.core.scheduling.explain import explain
@@ -186,8 +186,7 @@ def test_a_plan_exceeds_no_limit_and_stops_no_task_without_need(view: DispatchVi
 
 @settings(max_examples=12, deadline=None)
 @given(limited_views())
-def test_tasks_of_one_kind_change_no_forecast(view: DispatchView):
-    """A simulation passes over tasks behind an equal one that does not start."""
+def test_passing_over_tasks_of_one_kind_changes_nothing(view: DispatchView):
     queues = tuple(
         replace(
             q, waiting=tuple(replace(t, number=1000 * n + t.number, uuid=f"{n}{t.uuid}")
@@ -197,11 +196,12 @@ def test_tasks_of_one_kind_change_no_forecast(view: DispatchView):
     booking = Booking("r1", "p0", "t=a", {"gpu": 1.0}, -60.0, 50.0)
     view = replace(view, queues=queues, bookings=(booking,))
 
-    found = make_forecast(view)
+    found = decide(view).starts, make_forecast(view)
 
     with MonkeyPatch.context() as patch:
-        patch.setattr(forecast, "map_kinds", lambda tasks: {t.number: t.number for t in tasks})
-        assert make_forecast(view) == found
+        for module in (plan, forecast):
+            patch.setattr(module, "map_kinds", lambda tasks: {t.number: t.number for t in tasks})
+        assert (decide(view).starts, make_forecast(view)) == found
 
 
 @settings(max_examples=12)
