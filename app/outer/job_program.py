@@ -36,7 +36,8 @@ SIGNALS = {
     for number in (*range(1, 32), *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
     if number not in (signal.SIGKILL, signal.SIGSTOP)
 }
-AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
+AWAITED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGTERM, signal.SIGUSR1}
+TERM_PAUSE, CONT_LEAD = 0.5, 5.0  # seconds after and before a TERM of the engine
 
 
 class JobStartError(Exception):
@@ -249,7 +250,7 @@ def spawn(program: bytes, order: JobOrder, log: int) -> int:
                 execute(program, order, log)
             except FileNotFoundError:
                 os.write(writer, b"its interpreter is missing")
-            except BaseException as error:
+            except Exception as error:
                 os.write(writer, describe_error(error).encode("utf-8", "replace"))
             finally:
                 os._exit(126)
@@ -324,8 +325,9 @@ class RunningTask:
         self.deadline, self.kill_at = gate_at + order.timeout, NEVER
         self.early_at = self.deadline - order.early[1] if order.early else NEVER
         self.beat_at = 0.0
+        self.judge_at, self.continued_at = NEVER, -NEVER
         self.stop_reason = None  # of the first stop
-        self.is_told = False
+        self.is_told = False  # the task has TERM
 
     def wait(self) -> tuple:
         """Wait for the end; return its status and usage as wait4 does."""
@@ -334,7 +336,7 @@ class RunningTask:
             if pid:
                 return status, usage
             self.do_due()
-            due = min(self.deadline, self.early_at, self.kill_at, self.beat_at)
+            due = min(self.deadline, self.early_at, self.kill_at, self.beat_at, self.judge_at)
             got = signal.sigtimedwait(AWAITED, max(0.0, due - time.monotonic()))
             if got:
                 self.handle_signal(got.si_signo, got.si_pid)
@@ -347,6 +349,8 @@ class RunningTask:
             self.beat()
         if now >= self.early_at:
             self.send_early()
+        if now >= self.judge_at:
+            self.judge_term()
         if now >= self.deadline:
             self.deadline = NEVER
             self.stop("timeout", self.order.grace)
@@ -357,16 +361,27 @@ class RunningTask:
     def handle_signal(self, number: int, sender: int) -> None:
         """Look at the spool, or end the task.
 
-        The engine, our parent, sends TERM to all processes of the job, so the task has it already,
-        and the engine decides when it sends KILL.
+        The engine, our parent, sends CONT and TERM to all processes of a job that it ends, and
+        decides when it sends KILL. Without CONT, its TERM did not leave our process group.
         """
+        now = time.monotonic()
         if number == signal.SIGUSR1:
             self.follow_ask()
-        elif number == signal.SIGTERM and sender != os.getppid():
-            self.stop(None, self.order.grace)
+        elif number == signal.SIGCONT and sender == os.getppid():
+            self.continued_at = now
+        elif number == signal.SIGTERM and sender == os.getppid():
+            self.judge_at = now + TERM_PAUSE
         elif number == signal.SIGTERM:
+            self.stop(None, self.order.grace)
+
+    def judge_term(self) -> None:
+        """Pass on a TERM of the engine, unless the task has it already."""
+        has_it = self.continued_at >= self.judge_at - TERM_PAUSE - CONT_LEAD
+        self.judge_at = NEVER
+        if has_it:
             self.is_told = True
-            self.follow_ask()
+        else:
+            self.stop(None, self.order.grace)
 
     def beat(self) -> None:
         """Show that the job lives, and look for an ask.
@@ -391,7 +406,7 @@ class RunningTask:
 
         It would end a shell around the program.
         """
-        if self.early_at < NEVER and self.stop_reason is None:
+        if self.order.early and self.early_at < NEVER and not self.is_told:
             number = self.order.early[0]
             send_signal([p for p in list_session(self.pid) if is_caught(p, number)], number)
         self.early_at = NEVER
