@@ -99,7 +99,16 @@ def _explain_task(context: PlanContext, subject: TaskState, position: int | None
     if subject.status not in WAITING:
         return Explanation((), None)
     waiting = build_waiting_task(context, subject, position)
-    return Explanation(find_reasons(waiting), _estimate_start(waiting))
+    return Explanation(find_reasons(waiting), _estimate_start(waiting), _count_before(waiting))
+
+
+def _count_before(waiting: WaitingTask) -> int | None:
+    """Return the number of tasks before one that is too far back for a forecast, or None."""
+    is_far = waiting.subject.status == "queued" and waiting.index is None and waiting.position
+    may_start = waiting.context.view.halted is None and waiting.is_open
+    if is_far and may_start and waiting.budget.can_ever_fit(waiting.subject.needs):
+        return waiting.position
+    return None
 
 
 def _estimate_start(waiting: WaitingTask) -> tuple[float, float] | None:

@@ -91,11 +91,13 @@ class WaitReason(NamedTuple):
 class Explanation(NamedTuple):
     """All current reasons, most binding first, and the expected start.
 
-    `expected_in` is a range in seconds, None if unknown.
+    `expected_in` is a range in seconds, None if unknown. `before` counts the tasks of the queue
+    that go first, if the task is too far back for a forecast.
     """
 
     reasons: tuple[WaitReason, ...]
     expected_in: tuple[float, float] | None
+    before: int | None = None
 
     @property
     def starts_in(self) -> float | None:

@@ -43,6 +43,13 @@ _RECENT_SECONDS = (
 )
 
 
+_LATEST_STARTS = (
+    "SELECT queue, started_at FROM tasks WHERE started_at >= ? ORDER BY started_at DESC LIMIT ?"
+)
+STARTS = 2000
+"""Rows read to count the latest starts of a queue."""
+
+
 class RunSeconds(NamedTuple):
     """Run time of an ended run in seconds, and whether the run succeeded."""
 
@@ -60,6 +67,11 @@ def list_recent_seconds(c: Connection) -> list[tuple[str, RunSeconds]]:
     """Return task name and run time of recently ended commands, newest first."""
     rows = raw_sql.fetch_tuples(c, _RECENT_SECONDS, (RECENT,))
     return [(name, RunSeconds(seconds, bool(success))) for name, seconds, success in rows]
+
+
+def list_latest_starts(c: Connection, since: str) -> list[tuple[str, str]]:
+    """Return queue and time of the latest starts of tasks since a time, newest first."""
+    return [(queue, at) for queue, at in raw_sql.fetch_tuples(c, _LATEST_STARTS, (since, STARTS))]
 
 
 def list_of_template(c: Connection, template: str) -> list[Any]:

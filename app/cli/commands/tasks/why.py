@@ -72,7 +72,27 @@ def _format_task(task: dict[str, Any]) -> list[Line]:
         page.append([])
     for at, reason in enumerate(reasons, 1):
         page += _format_reason(at, output.add_home_option(sanitize(reason["text"])))
-    return page + _format_last_line(task) + _format_suggestions(task)
+    return page + _format_outlook(task) + _format_last_line(task) + _format_suggestions(task)
+
+
+def _format_outlook(task: dict[str, Any]) -> list[Line]:
+    """Return the tasks before one that no forecast reaches, and how long they would take."""
+    outlook = task.get("outlook")
+    if not outlook:
+        return []
+    before, starts = outlook["before"], outlook.get("starts", 0)
+    are = "1 task is" if before == 1 else f"{units.format_count(before)} tasks are"
+    text = f"Too far back to estimate: {are} before it in queue {sanitize(task['queue'])}"
+    if starts >= MIN_STARTS:
+        seconds = outlook["seconds"]
+        rate = f"which started {units.format_count(starts)} in the last {units.format_age(seconds)}"
+        wait = units.format_estimate(before / starts * seconds)
+        text += f", {rate}. At that rate its turn comes in {wait}"
+    return [[], *_wrap_dim(f"{text}.", 2)]
+
+
+MIN_STARTS = 20
+"""Starts of a queue from which their rate tells roughly when a task starts."""
 
 
 def _format_last_line(task: dict[str, Any]) -> list[Line]:

@@ -33,13 +33,15 @@ from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.rules import sla_cursor
-from db.queries.scheduling import age_order, dispatch
+from db.queries.scheduling import age_order, dispatch, run_history
 from db.queries.scheduling.resources import parse_devices, parse_named
 from db.queries.tasks import groups, task_list
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus, list_states
 
 RECENT = timedelta(hours=24)
+OUTLOOK_TIME = timedelta(hours=1)
+"""Time whose starts tell the rate of a queue."""
 MAX_EXPLAINED = 100
 """Waiting tasks that `ls` explains, its usual number of rows.
 
@@ -438,7 +440,30 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
     return {
         **found,
         "reasons": [{"code": r.code, "text": r.text, "short": r.short} for r in why.reasons],
+        "outlook": why.before and _describe_outlook(c, row.queue, why.before, why),
     }
+
+
+COMMON_CODES = {"queue-full", "pool-cpu", "pool-memory", "behind", "order"}
+"""Reasons that hold for most tasks of a queue, so that its rate of starts tells when one starts."""
+
+
+def _describe_outlook(c: Connection, queue: str, before: int, why: Explanation) -> dict[str, float]:
+    """Return the tasks before one that no forecast reaches, and the latest starts of its queue.
+
+    `starts` is their number in the last `seconds`. A task that waits for a licence or a limit may
+    start at another rate than its queue.
+    """
+    if any(reason.code not in COMMON_CODES for reason in why.reasons):
+        return {"before": before}
+    now = timestamps.utcnow()
+    latest = run_history.list_latest_starts(c, timestamps.format_time(now - OUTLOOK_TIME))
+    seconds = OUTLOOK_TIME.total_seconds()
+    if len(latest) == run_history.STARTS:
+        seconds = (now - timestamps.parse_time(latest[-1][1])).total_seconds()
+    return {
+        "before": before, "starts": sum(name == queue for name, _ in latest), "seconds": seconds,
+    }  # fmt: skip
 
 
 def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:

@@ -292,6 +292,18 @@ def test_why_prints_suggestions_as_commands(fake_runtime, cli):
     )
 
 
+def test_why_of_a_task_far_back_gives_a_rough_start(fake_runtime, cli):
+    outlook = {"before": 73_480, "starts": 2000, "seconds": 1200.0}
+    fake_runtime(why=[WAITING | {"outlook": outlook}])
+    assert cli("why", "1049").out.endswith(
+        "\n\n  Too far back to estimate: 73.5k tasks are before it in queue gpu, which started"
+        " 2,000 in the last 20m. At that rate its turn comes in ~12h15m.\n"
+    )
+
+    fake_runtime(why=[WAITING | {"outlook": {"before": 1}}])
+    assert cli("why", "1049").out.endswith(": 1 task is before it in queue gpu.\n")
+
+
 def test_why_says_if_nothing_would_help(fake_runtime, cli):
     fake_runtime(
         why=[

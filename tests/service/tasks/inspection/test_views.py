@@ -212,6 +212,23 @@ async def test_a_start_time_is_the_expected_start_only_without_other_reasons(run
     assert [reason["code"] for reason in closed["reasons"]] == ["not-before", "queue-paused"]
 
 
+async def test_why_of_a_task_far_back_tells_the_tasks_before_it_and_the_rate(
+    runtime_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await queues.queue_set(runtime_call, name="default", capacity=1)
+    await submit.submit(runtime_call, tasks=[{"argv": ["true"]}] * 100, env={})
+    started = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=30))
+    await execute_sql(runtime_call, "UPDATE tasks SET started_at = ? WHERE number <= 25", started)
+
+    near, far = await views.explain(runtime_call, ids=[2, 100])
+
+    assert near["outlook"] is None
+    assert far["outlook"] == {"before": 99, "starts": 25, "seconds": 3600.0}
+    monkeypatch.setattr(views, "COMMON_CODES", set[str]())  # as for a task that waits for a limit
+    (stopped,) = await views.explain(runtime_call, ids=[100])
+    assert stopped["outlook"] == {"before": 99}
+
+
 async def test_why_of_an_ended_task_describes_its_end(runtime_call: Call, worker):
     await submit_task(runtime_call)
     await submit_task(runtime_call)
