@@ -58,6 +58,8 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     names = list(rows[0])
     if "template" in task:
         task = _pass_to_template(task, names)
+    else:
+        _check_unused(_list_work(task), names)
     values = [list(row.values()) for row in rows]
     rows = [{INDEX: str(at), **row} for at, row in enumerate(rows, 1)]
     return _expand(task, rows), group | {"sweep": {"names": names, "values": values}}
@@ -78,6 +80,29 @@ def _note_values(swept: Iterable[tuple[str, list[str]]]) -> None:
         if len(values) == 1 and dash and low.isdigit() and high.isdigit():
             several = f"Each by itself: {name}={low},…,{high}"
             output.print_note(f"--sweep {name} has one value, {values[0]}. {several}")
+
+
+def _check_unused(texts: list[str], names: list[str]) -> None:
+    """Note the swept parameters that a command does not mention. Raise Usage if `{b}` is none."""
+    placeholders = {name for text in texts for name in find_placeholders(text)}
+    mentioned = {name for name in names if any(f"TASKDECK_PARAM_{name}" in text for text in texts)}
+    unused = [name for name in names if name not in placeholders | mentioned]
+    known = ", ".join(f"{{{name}}}" for name in names[:MAX_NAMED])
+    others = [name for name in sorted(placeholders - {INDEX}) if name.isidentifier()]
+    if unused == names and others:
+        raise Usage(
+            f"{{{others[0]}}} is no parameter of the sweep. {NOT_SUBMITTED}",
+            f"Parameters of the sweep: {known}",
+        )
+    if unused:
+        shown = ", ".join(f"{{{name}}}" for name in unused[:MAX_NAMED])
+        output.print_note(
+            f"the command has no {shown}: it gets the value only as TASKDECK_PARAM_{unused[0]}."
+        )
+
+
+MAX_NAMED = 8
+"""Parameters of a sweep that a message names at most."""
 
 
 def _read_items(args: Args) -> list[Row]:

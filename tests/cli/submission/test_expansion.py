@@ -79,7 +79,7 @@ def test_columns_of_lines_have_placeholders(submit):
             "no item has a column 9: {9} stays as it is.",
         ),
         (
-            ["--sweep", "rate=1,2", "--", "x", "{Rate}"],
+            ["--sweep", "rate=1,2", "--", "x", "{rate}", "{Rate}"],
             b"",
             "{Rate} stays as it is. Nearest: {rate}",
         ),
@@ -120,6 +120,20 @@ def test_a_sweep_tells_that_a_range_is_one_value(fake_runtime, cli):
     assert said.err.count("one value") == 1
     said = cli("submit", "--sweep", "lr=0.1,1,1", "--", "true")
     assert "--sweep lr=1 is given more than once" in said.err
+
+
+def test_unused_parameters_of_a_sweep_are_noted(fake_runtime, cli):
+    """The program may read the variables, so the sweep is no mistake for sure."""
+    fake_runtime(submit=[PLACE] * 4)
+    sweep = ["submit", "--sweep", "a=1,2", "--sweep", "b=3,4", "--"]
+
+    for words, unused in [
+        (["x"], "{a}, {b}: it gets the value only as TASKDECK_PARAM_a."),
+        (["x", "{index}", "{a}"], "{b}: it gets the value only as TASKDECK_PARAM_b."),
+    ]:
+        said = cli(*sweep, *words)
+        assert said.code == 0 and f"the command has no {unused}" in said.err
+    assert "the command has no" not in cli(*sweep, "sh", "-c", "x $TASKDECK_PARAM_b", "{a}").err
 
 
 def test_a_template_gets_the_swept_parameters_that_it_is_not_given(submit):
@@ -176,6 +190,7 @@ def test_json_names_the_group_of_each_task(fake_runtime, cli):
         (["--array", "1-2", "--sweep", "a=1", "--", "x"], b"", "cannot be combined"),
         (["--sweep", "a=1", "--sweep", "a=2", "--", "x"], b"", '--sweep names "a" twice'),
         (["--sweep", "a=1", "-c", "x {a}"], b"", 'Use the variable: "$TASKDECK_PARAM_a"'),
+        (["--sweep", "a=1,2", "--", "x", "{b}"], b"", "{b} is no parameter of the sweep."),
         (["--array", "1", "-c", "x {index}"], b"", 'Use the variable: "$TASKDECK_ARRAY_INDEX"'),
         (["--each", "--", "x", "{2}"], b"a 1\nb\n", '--each: "b" has no column 2 for {2}'),
         (["--sweep-file", "-", "--", "x"], b"a\n", "--sweep-file - has no row below its header"),
