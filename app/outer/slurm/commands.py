@@ -137,6 +137,11 @@ def build_signal(runid: str, name: str) -> tuple[str, ...]:
     return ("scancel", "--me", "--full", f"--signal={name}", f"--name={make_name(runid)}")
 
 
+def build_batch_signal(runid: str, name: str) -> tuple[str, ...]:
+    """Return the arguments that send a signal to the job program of a run alone."""
+    return ("scancel", "--me", "--batch", f"--signal={name}", f"--name={make_name(runid)}")
+
+
 def build_cancel(runid: str) -> tuple[str, ...]:
     """Return the arguments that remove the jobs of a run which wait."""
     return ("scancel", "--me", f"--name={make_name(runid)}")
@@ -157,15 +162,15 @@ def build_update(job: str, minutes: int | None, nice: int | None) -> tuple[str, 
 class CommandRunner:
     """Threads that run the commands of Slurm. No method blocks the event loop."""
 
-    def __init__(self, folder: str = "", time_limit: float = TIME_LIMIT) -> None:
-        self._folder, self._time_limit = folder, time_limit
+    def __init__(self, folder: str = "", conf: str | None = None) -> None:
+        self._folder, self._conf = folder, conf
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="slurm command")
         self._running: set[subprocess.Popen[bytes]] = set()
 
-    async def run(self, argv: Sequence[str], pass_fds: Sequence[int] = ()) -> CommandAnswer:
+    async def run(self, argv: Sequence[str], time_limit: float = TIME_LIMIT) -> CommandAnswer:
         """Run a command and return its answer."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._run, argv, tuple(pass_fds))
+        return await loop.run_in_executor(self._threads, self._run, argv, time_limit)
 
     def close(self) -> None:
         """Start no command any more, and end those that run."""
@@ -173,7 +178,7 @@ class CommandRunner:
         for process in list(self._running):
             process.kill()
 
-    def _run(self, argv: Sequence[str], pass_fds: Sequence[int]) -> CommandAnswer:
+    def _run(self, argv: Sequence[str], time_limit: float) -> CommandAnswer:
         program = os.path.join(self._folder, argv[0]) if self._folder else argv[0]
         try:
             process = subprocess.Popen(
@@ -182,9 +187,8 @@ class CommandRunner:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/",
-                env=make_environment(os.environ),
+                env=make_environment(os.environ, self._conf),
                 start_new_session=True,
-                pass_fds=pass_fds,
             )
         except FileNotFoundError:
             return CommandAnswer(None, "", f"{_clean(program)} was not found")
@@ -193,15 +197,17 @@ class CommandRunner:
         self._running.add(process)
         try:
             with process:
-                return self._read(argv[0], process)
+                return self._read(argv[0], process, time_limit)
         finally:
             self._running.discard(process)
 
-    def _read(self, name: str, process: subprocess.Popen[bytes]) -> CommandAnswer:
+    def _read(
+        self, name: str, process: subprocess.Popen[bytes], time_limit: float
+    ) -> CommandAnswer:
         """Read both outputs up to the limits. A process beyond a limit is killed."""
         assert process.stdout and process.stderr
         found, why = {process.stdout: bytearray(), process.stderr: bytearray()}, ""
-        deadline = time.monotonic() + self._time_limit
+        deadline = time.monotonic() + time_limit
         with selectors.DefaultSelector() as selector:
             for stream in found:
                 selector.register(stream, selectors.EVENT_READ)
@@ -213,7 +219,7 @@ class CommandRunner:
                     if not chunk:
                         selector.unregister(key.fileobj)
                 if not ready:
-                    why = f"{name} did not answer within {self._time_limit:.0f} s"
+                    why = f"{name} did not answer within {time_limit:.0f} s"
                 elif sum(map(len, found.values())) > MAX_OUTPUT:
                     why = f"{name} printed more than {MAX_OUTPUT >> 20} MiB"
         if why:
@@ -229,13 +235,17 @@ class CommandRunner:
         return CommandAnswer(code, output, sentence)
 
 
-def make_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Slurm's commands: times as UNIX time, no options of the user."""
+def make_environment(environ: Mapping[str, str], conf: str | None = None) -> dict[str, str]:
+    """Return the environment of Slurm's commands: times as UNIX time, no options of the user.
+
+    `conf` replaces the SLURM_CONF of the runtime, which depends on who started it.
+    """
     kept = {
         name: value
         for name, value in environ.items()
         if name in _KEPT_NAMES or not name.startswith((*_FOREIGN_PREFIXES, "TASKDECK_", "LC_"))
     }
+    kept |= {"SLURM_CONF": conf} if conf else {}
     return kept | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
 
 

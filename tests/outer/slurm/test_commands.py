@@ -83,6 +83,11 @@ def test_options_of_the_user_in_the_environment_are_left_out() -> None:
 
 
 @pytest.mark.unit
+def test_the_configured_cluster_comes_before_that_of_the_environment() -> None:
+    assert commands.make_environment({"SLURM_CONF": "/a"}, "/b")["SLURM_CONF"] == "/b"
+
+
+@pytest.mark.unit
 def test_the_error_output_becomes_one_sentence() -> None:
     error = (
         "sbatch: error: CPU count per node can not be satisfied\n"
@@ -101,9 +106,9 @@ def run(script: str, folder: Path, time_limit: float = 60.0) -> CommandAnswer:
     program.chmod(0o700)
 
     async def run_once() -> CommandAnswer:
-        runner = CommandRunner(str(folder), time_limit)
+        runner = CommandRunner(str(folder))
         try:
-            return await runner.run(["squeue", "-h"])
+            return await runner.run(["squeue", "-h"], time_limit)
         finally:
             runner.close()
 

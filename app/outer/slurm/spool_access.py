@@ -1,0 +1,74 @@
+"""Spool in threads of its own: a file server that hangs must not stop the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from app.core.text.sanitize import sanitize, truncate
+from app.outer.spool import Spool
+
+T = TypeVar("T")
+
+THREADS = 2
+PATIENCE = 30.0
+"""Seconds after which a spool that does not answer is in trouble."""
+
+
+class SpoolAccess:
+    """Calls of the spool, and the trouble that they met."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self.is_ready = False
+        self._error = ""
+        self._begun: dict[int, float] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
+
+    async def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function in a thread. Raise OSError, and keep it as the trouble of the spool."""
+        loop, ticket = asyncio.get_running_loop(), id(object())
+        self._begun[ticket] = time.monotonic()
+        try:
+            return await loop.run_in_executor(self._threads, function, *arguments)
+        except OSError as error:
+            self._error = _describe(error)
+            raise
+        finally:
+            self._begun.pop(ticket, None)
+
+    async def prepare(self, must_exist: bool) -> None:
+        """Make the spool ready, or find out that its trouble is over. Raise OSError.
+
+        A spool that runs use is not made again: its file system is not mounted, or somebody removed
+        their files.
+        """
+        if must_exist or self.is_ready:
+            await self.call(os.stat, self.spool.root / "runs")
+        await self.call(self.spool.prepare)
+        self.is_ready, self._error = True, ""
+
+    @property
+    def trouble(self) -> str:
+        """Return why the spool cannot be used, or ""."""
+        root = truncate(sanitize(str(self.spool.root)), 120)
+        if self._error:
+            return f"the spool {root} cannot be used: {self._error}"
+        oldest = min(self._begun.values(), default=None)
+        if oldest is not None and time.monotonic() - oldest > PATIENCE:
+            return f"the spool {root} does not answer"
+        return ""
+
+    def close(self) -> None:
+        """Begin no call any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _describe(error: OSError) -> str:
+    name = truncate(sanitize(str(error.filename or "")), 120)
+    where = f" ({name})" if name else ""
+    return sanitize((error.strerror or "unknown error").lower()) + where

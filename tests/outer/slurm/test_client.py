@@ -1,0 +1,150 @@
+"""Tests of the client on a real Slurm."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from app.outer.slurm import cluster_watch
+from tests.outer.slurm.loopback_cluster import LoopbackCluster
+from tests.outer.slurm.slurm_line import SlurmLine, wait_until
+
+
+@pytest.fixture
+def line(tmp_path: Path, cluster: LoopbackCluster) -> SlurmLine:
+    return SlurmLine(tmp_path, cluster.conf)
+
+
+def list_states(cluster: LoopbackCluster, run: str) -> list[str]:
+    found = cluster.run("squeue", "-h", "--me", "--states=all", f"--name=td-{run}", "-o", "%T")
+    return found.split()
+
+
+async def test_runs_end_with_their_codes_or_with_slurms_refusal(line: SlurmLine):
+    async with line.open() as client:
+        failing = line.spawn("sleep 0.3; exit 7")
+        too_big = line.spawn("true", cpu=99)
+        ended, refusal = (
+            await line.wait_for("ended", failing),
+            await line.wait_for("ended", too_big),
+        )
+        assert (ended["code"], ended["by"], ended["node"][:1]) == (7, "job", "n")
+        assert (refusal["code"], refusal["by"]) == (126, "slurm")
+        assert "CPU count per node can not be satisfied" in refusal["reason"]
+        client.forget([failing, too_big])
+        await wait_until(lambda: not line.spool.list_runs())
+    assert len([event for event in line.events if event["is"] == "ended"]) == 2
+
+
+async def test_a_stop_ends_a_run_and_keeps_a_waiting_one_from_starting(
+    line: SlurmLine, cluster: LoopbackCluster
+):
+    async with line.open() as client:
+        running = line.spawn("trap 'exit 3' TERM; sleep 100 & wait", cpu=4)
+        started = await line.wait_for("started", running)
+        assert started["node"] in cluster.nodes and started["job"].isdigit()
+        cluster.drain("n1")
+        waiting = [line.spawn("true", cpu=4) for _ in range(3)]
+        await wait_until(lambda: len([r for r in waiting if client.facts[r].job]) == 3)
+        for run in (running, *waiting):
+            client.stop(run, "cancel", 30.0)
+        ended = await line.wait_for("ended", running)
+        assert (ended["code"], ended["stop"]) == (3, "cancel")
+        for run in waiting:
+            await wait_until(lambda run=run: line.find("refused", run) or line.find("ended", run))
+            await wait_until(lambda run=run: "PENDING" not in list_states(cluster, run))
+
+
+async def test_a_next_runtime_adopts_what_runs_and_refuses_what_has_no_job(
+    line: SlurmLine, cluster: LoopbackCluster
+):
+    async with line.open():
+        run = line.spawn("while [ ! -e go ]; do sleep 0.05; done; exit 5")
+        await line.wait_for("started", run)
+    unclaimed = line.make_order("true")["run"]
+    unordered = line.make_order("true")
+    line.spool.write_order(unordered["run"], unordered)
+    line.events.clear()
+    starting = ((unclaimed, "starting"), (unordered["run"], "starting"))
+    async with line.open((run, "running"), *starting):
+        await line.wait_for_all("refused", [unclaimed, unordered["run"]])
+        await line.wait_for("started", run)
+        (line.folder / "go").touch()
+        assert (await line.wait_for("ended", run))["code"] == 5
+
+
+async def test_a_run_is_lost_when_its_beat_stops_without_a_record(line: SlurmLine):
+    async with line.open():
+        run = line.spawn("echo $PPID >pid; sleep 1000")
+        await line.wait_for("started", run)
+        pid = await wait_until(lambda: read_number(line.folder / "pid"))
+        os.kill(pid, signal.SIGKILL)
+        ended = await line.wait_for("ended", run)
+        assert ended["lost"] and ended["reason"] == "Slurm ended it and left no record"
+
+
+def read_number(path: Path) -> int | None:
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text else None
+
+
+async def test_runs_end_by_the_spool_while_slurm_does_not_answer(
+    line: SlurmLine, cluster: LoopbackCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster_watch, "SILENCE", 0.1)
+    monkeypatch.setattr("app.outer.slurm.watched_run.SILENT_LOOK", 0.1)
+    async with line.open() as client:
+        run = line.spawn("while [ ! -e go ]; do sleep 0.05; done; exit 6")
+        await line.wait_for("started", run)
+        cluster.kill("munge")
+        await wait_until(lambda: client.trouble)
+        assert "Slurm has not answered since" in (client.trouble or "")
+        assert not client.connected
+        (line.folder / "go").touch()
+        assert (await line.wait_for("ended", run))["code"] == 6
+        cluster.up("munge")
+        await wait_until(lambda: client.connected)
+
+
+async def test_drained_nodes_are_told_with_reason_and_cure(
+    line: SlurmLine, cluster: LoopbackCluster
+):
+    for node in cluster.nodes:
+        cluster.drain(node, "Duplicate jobid")
+    async with line.open() as client:
+        run = line.spawn("exit 4")
+        await wait_until(lambda: "Duplicate jobid" in client.facts[run].reason)
+        facts = client.facts[run]
+        assert facts.reason == "nodes n1, n2, n3 take nothing: drained, Duplicate jobid"
+        assert client.cluster.usable_count == 0 and client.cluster.waiting == 1
+        cluster.run(*facts.cure.split())
+        assert (await line.wait_for("ended", run))["code"] == 4
+
+
+async def test_a_spool_that_is_gone_stops_the_hand_over_until_it_is_back(
+    line: SlurmLine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.outer.slurm.client.PROBE_EVERY", 0.1)
+    async with line.open() as client:
+        line.spool.root.rename(line.folder / "away")
+        run = line.spawn("exit 8")
+        await wait_until(lambda: client.trouble)
+        assert "cannot be used: no such file or directory" in (client.trouble or "")
+        assert not client.connected
+        (line.folder / "away").rename(line.spool.root)
+        assert (await line.wait_for("ended", run))["code"] == 8
+        assert client.connected
+
+
+async def test_a_run_is_suspended_and_resumed(line: SlurmLine, cluster: LoopbackCluster):
+    async with line.open() as client:
+        run = line.spawn("sleep 0.5; exit 9")
+        await line.wait_for("started", run)
+        client.signal(run, signal.SIGSTOP)
+        await wait_until(lambda: client.facts[run].state == "SUSPENDED")
+        assert client.facts[run].reason == "suspended in Slurm"
+        client.signal(run, signal.SIGCONT)
+        assert (await line.wait_for("ended", run))["code"] == 9
