@@ -213,8 +213,9 @@ class Runtime:
             raise Storage(message, f"To end it anyway: kill {os.getpid()}") from None
 
     def stop(self, drain: bool) -> None:
-        """Stop now, or with `drain` once nothing is running."""
-        self.dispatcher.draining, self.is_stop_requested = drain, True
+        """Stop now, or with `drain` once nothing is running. A drain starts nothing in its end."""
+        self.dispatcher.draining |= drain
+        self.is_stop_requested = True
         if not drain:
             self.ending.set()
         self.dispatcher.wake()
@@ -246,7 +247,7 @@ class Runtime:
 
     def cancel_drain(self) -> None:
         """Cancel a drain and remove its marker."""
-        if self.dispatcher.draining:
+        if self.dispatcher.draining and not self.ending.is_set():
             self.dispatcher.draining = self.is_stop_requested = False
             Path(paths.get_stop_marker_path(self.home)).unlink(missing_ok=True)
             log.info("the drain was cancelled")

@@ -187,6 +187,20 @@ def test_a_drain_starts_nothing_and_ends_with_the_last_run(shared_runtime: Runti
     assert rows | {int(task): "succeeded", int(later): "queued"} == rows
 
 
+def test_a_stop_during_a_drain_starts_nothing(shared_runtime: RuntimeProcess):
+    task = shared_runtime.submit("sh", "-c", "until [ -e over ]; do sleep 0.05; done")
+    shared_runtime.wait_for_status(task, "running")
+    pid = shared_runtime.pid
+    shared_runtime.call("stop", drain=True)
+    later = shared_runtime.submit("true")
+
+    shared_runtime.call("stop")
+
+    wait_until(lambda: not is_alive(pid), "the runtime has ended")
+    assert shared_runtime.show(later)["status"] == "queued"
+    (shared_runtime.home / "over").touch()
+
+
 def test_a_runtime_keeps_no_variables_mark_and_descriptors_of_its_starter(
     stopped_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch
 ):
