@@ -40,13 +40,18 @@ def is_enabled() -> bool:
 
 def require_home(home: str) -> None:
     """Raise Refused in cluster mode if the home does not exist on this host."""
-    if os.path.isdir(os.path.join(home, "run")) or paths.is_replica(home) or not is_enabled():
+    if has_home(home) or paths.is_replica(home) or not is_enabled():
         return
     raise Refused(
         f"the home {home} is not on this host, and config.toml says cluster = true."
         " Nothing was created.",
-        "See which host has it: pcs status",
+        "See which host has it: pcs status. To use another home: --home DIR",
     )
+
+
+def has_home(home: str) -> bool:
+    """Return True if the home exists on this host."""
+    return os.path.isdir(os.path.join(home, "run"))
 
 
 def refuse_start(home: str) -> None:
@@ -69,6 +74,12 @@ def refuse_stop() -> None:
         )
 
 
+def refuse_replacement(home: str) -> None:
+    """Raise Refused while the cluster stops the runtime: a new one would stay behind."""
+    if advice := advise_stop(home):
+        raise Refused("the runtime of this home drains. Nothing was replaced.", advice)
+
+
 def find_start_command(home: str) -> str:
     """Return the command that lets the cluster start the runtime; "" if no cluster does."""
     mark = paths.read_stop_marker(home)
@@ -82,6 +93,19 @@ def find_start_command(home: str) -> str:
 
 def advise_start(home: str) -> str:
     """Return the advice to start the runtime: with the command of the cluster if one has it."""
+    return find_cure(home) or "Start it: taskdeck serve --detach"
+
+
+def advise_stop(home: str) -> str:
+    """Return the advice while the cluster stops the runtime; "" if no cluster does."""
+    mark = paths.read_stop_marker(home)
+    return "The cluster stops or moves it: pcs status" if mark and mark[2] else ""
+
+
+def find_cure(home: str) -> str:
+    """Return the advice for a home of a cluster without a runtime; "" if no cluster has it."""
     if command := find_start_command(home):
+        if not has_home(home):
+            return "The home is not on this host. See which host has it: pcs status"
         return f"See why it is down: pcs status. Start it: {command}"
-    return "Start it: taskdeck serve --detach"
+    return ""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from app import cluster, paths
-from app.errors import Refused
+from app.cli import cluster_stop
+from app.errors import Problem, Refused
+from app.home.lock import hold_lock
 
 pytestmark = pytest.mark.unit
 
@@ -28,7 +30,8 @@ def test_a_missing_home_is_refused_and_not_made(home: Path):
     os.rmdir(home / "run")
     with pytest.raises(Refused, match="is not on this host") as raised:
         cluster.require_home(str(home))
-    assert raised.value.hint == "See which host has it: pcs status"
+    assert raised.value.hint.startswith("See which host has it: pcs status")
+    assert cluster.advise_start(str(home)).endswith("See which host has it: pcs status")
     assert not (home / "run").exists()
 
 
@@ -64,6 +67,27 @@ def test_the_stop_mark_names_the_resource(home: Path, settings: Path):
 
     assert paths.read_stop_marker(home) == ("the cluster", "10:31", "td of ann")
     assert cluster.advise_start(str(home)).endswith("pcs resource enable 'td of ann'")
+
+
+def test_a_drain_by_the_cluster_admits_no_replacement(home: Path):
+    cluster.refuse_replacement(str(home))
+    paths.write_stop_marker(home, "ann", "10:31", "")
+    cluster.refuse_replacement(str(home))
+    paths.write_stop_marker(home, cluster.STOPPED_BY, "10:31", "td")
+
+    with pytest.raises(Refused) as raised:
+        cluster.refuse_replacement(str(home))
+    assert raised.value.hint == "The cluster stops or moves it: pcs status"
+
+
+def test_a_home_in_use_without_an_answer_prevents_the_stop(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster_stop, "END_TIMEOUT", 0.05)
+
+    with hold_lock(home), pytest.raises(Problem, match="a process that does not answer"):
+        cluster_stop.leave_host(str(home), "td", 1.0, True)
+    cluster_stop.leave_host(str(home), "td", 1.0, True)
 
 
 def test_a_mark_of_an_older_version_has_no_resource(home: Path):

@@ -12,6 +12,10 @@ from app import client, cluster, paths
 from app.cli import output
 from app.errors import Problem
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
 DRAIN_SHARE, GRACE_SHARE = 0.5, 0.2
 """Shares of the time for the drain, and for the grace of the runs that it has not seen end."""
 GREETING_TIMEOUT = 5.0
@@ -26,17 +30,15 @@ def leave_host(home: str, resource: str, seconds: float, keep_runs: bool) -> Non
     A runtime that answers drains first. One that hangs is killed. Raise Problem if something of
     the home is left on this host.
     """
-    if sock := client.open_socket(home):
+    if sock := _open_socket(home):
         with sock:
             pid = client.get_peer_pid(sock)
             if pid == 0:  # no process of this host: the home is visible on several hosts
                 return
-            process = os.pidfd_open(pid)
-            try:
-                client.read_greeting(sock, GREETING_TIMEOUT)
-            except Problem:
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-        _end_runtime(home, resource, process, 0.0 if keep_runs else seconds * DRAIN_SHARE)
+            with suppress(ProcessLookupError):  # it has just ended
+                process = os.pidfd_open(pid)
+                _kill_hanging(sock, process)
+                _end_runtime(home, resource, process, 0.0 if keep_runs else seconds * DRAIN_SHARE)
     if keep_runs:
         return
     from app.offline.run_ends import end_runs
@@ -46,6 +48,28 @@ def leave_host(home: str, resource: str, seconds: float, keep_runs: bool) -> Non
         output.print_note(f"{count} ended with this host; a task with retries runs again.")
     with suppress(OSError):  # for a runtime that was killed; the other writes its own
         paths.write_stop_marker(home, cluster.STOPPED_BY, time.strftime("%H:%M"), resource)
+
+
+def _open_socket(home: str) -> socket.socket | None:
+    """Return a socket to the runtime, or None without one. Raise Problem if the home is in use.
+
+    A runtime that starts holds the lock before it listens, and would stay behind.
+    """
+    from app.offline.run_ends import is_in_use
+
+    until = time.monotonic() + END_TIMEOUT
+    while (sock := client.open_socket(home)) is None and is_in_use(home):
+        if time.monotonic() > until:
+            raise Problem("a process that does not answer has the home.", "See: taskdeck doctor")
+        time.sleep(0.1)
+    return sock
+
+
+def _kill_hanging(sock: socket.socket, process: int) -> None:
+    try:
+        client.read_greeting(sock, GREETING_TIMEOUT)
+    except Problem:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
 def _end_runtime(home: str, resource: str, process: int, drain: float) -> None:

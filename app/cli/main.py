@@ -20,7 +20,8 @@ _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "h
 """Commands allowed in the folder of a replica without --read-only; others would take the folder for
 an empty home."""
 _HOMELESS_COMMANDS = frozenset({
-    "version", "completion", "demo", "help", "replay", "service install", "service uninstall",
+    "version", "completion", "demo", "doctor", "help", "replay", "service install",
+    "service uninstall",
 })  # fmt: skip
 """Commands that need no home, also where a cluster has it on another host."""
 _READ_ONLY_COMMANDS = frozenset(

@@ -60,7 +60,7 @@ class RuntimeFacts(NamedTuple):
     """UNIX seconds of the last sign of life. Only a deck sets the value, while the runtime is
     silent."""
     cure: str = ""
-    """Unsanitized advice for a damaged or missing database."""
+    """Unsanitized advice for a damaged or missing database, or about the cluster of the home."""
 
 
 class DiskUsageEntry(NamedTuple):

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 
-from app.cluster import find_start_command
+from app.cluster import advise_stop, find_start_command, has_home
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
@@ -88,6 +88,8 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
         cure = find_start_command(home) or make_command(home, "serve --detach")
         return Finding("runtime", f"stopped on purpose{by}", "hint", cure)
     if state == "none" and (command := find_start_command(home)):
+        if not has_home(home):
+            return Finding("runtime", "none here: the home is not on this host")
         return Finding("runtime", "none; the cluster starts it", "broken", command)
     if state != "running":
         return Finding("runtime", "none; the first submit starts one")
@@ -109,6 +111,8 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
 
 def _suggest_fix(home: str, trouble: str) -> str:
     """Return the command that removes the reason why nothing starts."""
+    if "draining" in trouble and advise_stop(home):
+        return "pcs status"
     if "read-only" in trouble:
         return disk.suggest_remount_command(home)
     if trouble.startswith("disk"):

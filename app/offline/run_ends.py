@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import Problem
+from app.home.lock import is_held
 from app.offline.home_errors import translate_os_errors
 from app.runtime.dispatch.keeper_client import KeeperClient, KeeperUnavailableError
 
@@ -20,6 +21,11 @@ KILL_MARGIN = 10.0
 """Seconds after the grace within which killed processes must be gone."""
 EXIT_TIMEOUT = 5.0
 """Seconds within which a keeper without runs must end."""
+
+
+def is_in_use(home: str) -> bool:
+    """Return True if a runtime, also one that only starts, or a command in its place has `home`."""
+    return is_held(Path(home))
 
 
 def end_runs(home: str, reason: str, grace: float) -> int:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from app import paths
+from app import cluster, paths
 from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
 from app.core.ids import make_uuid7
 from app.core.maintenance_settings import MaintenanceSettings
@@ -103,7 +103,7 @@ class Runtime:
         return RuntimeFacts(
             state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag,
             halted=self.halted, demo=self.demo,
-            boottime=self.boottime, cure=self._find_restore_hint(),
+            boottime=self.boottime, cure=self._find_restore_hint() or self._find_drain_advice(),
             keeper_pid=keeper.pid if keeper else None,
             guard_pid=keeper.guard_pid if keeper else None,
         )  # fmt: skip
@@ -112,6 +112,10 @@ class Runtime:
         """Return the restore advice for a damaged database, else ""."""
         damaged = (self.dispatcher.halted or "").startswith(HALT_REASONS[DamagedDatabase.code])
         return advise_restore(self.home, DamagedDatabase("")).hint if damaged else ""
+
+    def _find_drain_advice(self) -> str:
+        """Return the advice for a drain by a cluster, which no person can end, else ""."""
+        return cluster.advise_stop(str(self.home)) if self.dispatcher.draining else ""
 
     @property
     def maintenance(self) -> MaintenanceSettings:

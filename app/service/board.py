@@ -373,7 +373,7 @@ def get_runtime_facts(call: Call) -> RuntimeFacts:
         return call.live.get_facts()
     home = os.fspath(call.home)
     stopped = paths.read_stop_marker(home)
-    cure = cluster.advise_start(home) if cluster.find_start_command(home) else ""
+    cure = cluster.find_cure(home)
     if stopped is None:
         return RuntimeFacts(cure=cure)
     return RuntimeFacts(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from app import cluster
+from app.core.board import DRAINING
 from app.errors import Conflict, Storage
 from app.health.runner import run_checks
 from app.service import board
@@ -44,8 +45,10 @@ async def stop(call: Call, *, drain: bool = False, resource: str = "") -> dict[s
 
 
 async def start(call: Call) -> dict[str, Any]:
-    """Cancel a drain. Do nothing if the runtime is not draining."""
+    """Cancel a drain, unless it is one of the cluster. Do nothing without a drain."""
     if call.live is not None:
+        if call.live.halted == DRAINING:
+            cluster.refuse_start(os.fspath(call.home))
         call.live.cancel_drain()
     return {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -150,6 +151,40 @@ def test_trouble_of_the_monitor_is_a_failure_not_a_stop(module_home: ClusterHome
     module_home.install(str(PROGRAM))
 
 
+def test_without_the_program_an_unused_home_is_stopped(module_home: ClusterHome):
+    run = module_home.home / "run"
+    run.mkdir(parents=True)
+    module_home.install("/nowhere/taskdeck")
+
+    assert module_home.act("stop") == (0, "")
+    with (run / "keeper2.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, said = module_home.act("stop")
+    assert code == NOT_INSTALLED and "the home is in use" in said
+    shutil.rmtree(module_home.home)
+    module_home.install(str(PROGRAM))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
+def test_an_owner_without_an_account_prevents_a_start_but_no_stop(module_home: ClusterHome):
+    (module_home.home / "run").mkdir(parents=True)
+    module_home.home.parent.chmod(0o755)
+    module_home.install(module_home.write_tool("down", "exit 3"))
+    for uid, settings, reason in (
+        (987654, {}, "uid 987654, has no account"),
+        (65534, {"OCF_RESKEY_user": "root"}, "belongs to uid 65534, which is not root"),
+    ):
+        os.chown(module_home.home / "run", uid, uid)
+
+        assert module_home.act("monitor", **settings)[0] == NOT_RUNNING
+        code, said = module_home.act("start", **settings)
+        assert code == NOT_INSTALLED and reason in said
+    module_home.install(module_home.write_tool("down", '[ "$2" = status ] && exit 3; exit 0'))
+    assert module_home.act("stop", OCF_RESKEY_CRM_meta_timeout="a[0]") == (0, "")
+    shutil.rmtree(module_home.home)
+    module_home.install(str(PROGRAM))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
 def test_the_program_runs_as_the_owner_with_a_clean_environment(module_home: ClusterHome):
     (module_home.home / "run").mkdir(parents=True)
@@ -190,13 +225,13 @@ def test_a_stop_by_the_cluster_ends_everything_and_says_who(cluster_home: Cluste
 
 def test_persons_neither_start_nor_stop_the_runtime_of_a_cluster(cluster_home: ClusterHome):
     stop, serve = (
-        cluster_home.run_cli("--home", cluster_home.home, *words)
-        for words in (["stop"], ["serve", "--detach"])
+        cluster_home.run_cli("--home", cluster_home.home, *words) for words in (["stop"], ["serve"])
     )
 
     assert (stop.returncode, serve.returncode) == (4, 4)
     assert "pcs resource disable taskdeck" in stop.stderr and "taskdeck --home" not in stop.stderr
     assert "pcs resource enable taskdeck" in serve.stderr and "taskdeck --home" not in serve.stderr
+    assert cluster_home.run_cli("serve", "--detach").returncode == 0
     assert cluster_home.act("monitor") == (0, "")
     assert cluster_home.run_cli("serve", "--detach", "--replace").returncode == 0
     elsewhere = cluster_home.run_cli("--home", f"{cluster_home.work}/none", "ls")

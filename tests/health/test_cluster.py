@@ -7,6 +7,23 @@ from pathlib import Path
 import pytest
 
 from app.health.cluster import check_cluster
+from app.health.processes import check_runtime
+
+
+def test_the_passive_host_has_no_runtime_and_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "taskdeck").mkdir()
+    (tmp_path / "taskdeck" / "config.toml").write_text("cluster = true\n")
+    home = tmp_path / "home"
+
+    found = check_runtime(str(home), {"state": "none"})
+    (home / "run").mkdir(parents=True)
+    lacking = check_runtime(str(home), {"state": "none"})
+
+    assert (found.state, lacking.state) == ("well", "broken")
+    assert lacking.cure == "pcs resource enable taskdeck"
 
 
 def test_cluster_mode_needs_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from app.core.board import DRAINING
+from app.errors import Refused
 from app.service import runtime_admin
 from app.service.context import Call
 from tests.service.calls import execute_sql, submit_task
@@ -20,3 +28,18 @@ async def test_doctor_reports_only_problems_to_the_deck(call: Call):
     )
     (clock,) = [one for one in found if one["check"] == "clock"]
     assert "behind the newest task" in clock["text"] and clock["cure"] and not clock["ok"]
+
+
+async def test_no_person_cancels_a_drain_by_a_cluster(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "taskdeck").mkdir()
+    (tmp_path / "taskdeck" / "config.toml").write_text("cluster = true\n")
+    cancelled = []
+    live: Any = SimpleNamespace(halted=DRAINING, cancel_drain=lambda: cancelled.append(1))
+
+    with pytest.raises(Refused, match="the cluster starts"):
+        await runtime_admin.start(replace(call, live=live))
+
+    assert not cancelled

@@ -24,9 +24,11 @@ def serve(session: CommandContext, args: Args) -> int:
     """Run the runtime here, or start one in the background with --detach."""
     from app import cluster, runtime_launcher
 
+    if args.replace:
+        cluster.refuse_replacement(session.home)
     replaces = args.replace and runtime_launcher.stop_for_replacement(session.home)
     by_cluster = bool(args.cluster or replaces or args.demo or args.ready_fd is not None)
-    if not by_cluster:
+    if not by_cluster and not (args.detach and session.client.is_runtime_up()):
         cluster.refuse_start(session.home)
     if not args.detach:
         return session.serve(session.home, ready_fd=args.ready_fd, demo=args.demo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app import cluster
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
 from app.tui.app_host import AppHost
@@ -93,7 +94,9 @@ class BoardConnection:
         """Keep the board and mark the runtime as gone."""
         board = self._app.board or Board()
         if board.runtime.state not in DOWN_STATES:
-            gone = RuntimeFacts("none", since=self._app.now(), demo=board.runtime.demo)
+            home = self._app.home
+            cure = cluster.find_cure(str(home)) if home else ""
+            gone = RuntimeFacts("none", since=self._app.now(), demo=board.runtime.demo, cure=cure)
             self._app.board = board._replace(runtime=gone, lock=None, measured_at=board.at or None)
 
     def _receive_feed_error(self, error: Exception, is_running: bool) -> None:

@@ -140,7 +140,7 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
         resumes = (
-            "To resume: taskdeck serve --detach"
+            runtime.cure or "To resume: taskdeck serve --detach"
             if runtime.halted == DRAINING
             else "Dispatch resumes by itself."
         )

@@ -167,6 +167,15 @@ def test_a_draining_runtime_needs_a_restart():
     assert words.endswith("taskdeck serve --detach")
 
 
+def test_a_drain_by_a_cluster_names_no_command_to_resume():
+    board = boards.busy()
+    runtime = board.runtime._replace(halted=DRAINING, cure="The cluster moves it: pcs status")
+
+    words = " ".join(" ".join(render_banner(board._replace(runtime=runtime), 120)).split())
+
+    assert words.endswith("nothing is lost. The cluster moves it: pcs status")
+
+
 def test_the_advice_of_a_cluster_replaces_that_of_a_person():
     board = boards.trouble()
     runtime = board.runtime._replace(

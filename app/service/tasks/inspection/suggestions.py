@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from app import cluster
 from app.core.board import DRAINING
 from app.core.scheduling.plan import DispatchView, QueuedTask
 from app.core.scheduling.suggestion import Facts, RunProgress, Suggestion
@@ -102,11 +104,13 @@ def _read_run_progress(c: Connection) -> dict[int, RunProgress]:
 
 
 def _suggest_start(call: Call) -> list[dict[str, Any]]:
-    """Suggest starting the runtime if it is down or draining.
+    """Suggest starting the runtime if it is down or draining, unless a cluster does so.
 
     Other halts, such as a full disk, have no suggestion.
     """
     if call.live is not None and call.live.halted != DRAINING:
+        return []
+    if cluster.find_start_command(os.fspath(call.home)):
         return []
     what = "start the runtime" if call.live is None else "resume starting tasks"
     return [_to_dict(Suggestion("start", what,
