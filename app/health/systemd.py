@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 
+from app import cluster
 from app.core.text.sanitize import sanitize
 from app.health.finding import (
     Finding,
@@ -146,7 +147,9 @@ def check_units(home: str) -> Iterator[Finding]:
             for name, value in REQUIRED_SETTINGS.items()
             if found.get(name) != value
         ]
-        if wrong:
+        if unit_home == home and cluster.is_enabled():
+            yield _make_rival_finding(home, system, path)
+        elif wrong:
             text = f"{sanitize(path)} lacks {', '.join(wrong)}: jobs could end with it"
             yield Finding("unit", text, "broken", _make_drop_in_command(system, path))
         else:
@@ -156,6 +159,12 @@ def check_units(home: str) -> Iterator[Finding]:
                 else f", of another home ({sanitize(unit_home)}),"
             )
             yield Finding("unit", f"{sanitize(path)}{whose} lets jobs survive")
+
+
+def _make_rival_finding(home: str, system: bool, path: str) -> Finding:
+    text = f"{sanitize(path)} starts the runtime, which only the cluster may do"
+    command = f"service uninstall {'--system' if system else '--user'}"
+    return Finding("unit", text, "broken", make_command(home, command))
 
 
 def _parse_exec_start(start: str) -> tuple[str, str]:

@@ -122,6 +122,19 @@ def test_a_unit_without_its_program_is_broken_and_reinstalled(
     assert "no-such/taskdeck, which does not exist" in found.text
 
 
+def test_a_unit_beside_a_cluster_is_broken(systemd_machine: Path):
+    write_file(
+        systemd_machine / "config" / "systemd" / "user" / "taskdeck.service",
+        make_unit("/srv", system=False),
+    )
+    write_file(systemd_machine / "config" / "taskdeck" / "config.toml", "cluster = true\n")
+
+    (found,) = systemd.check_units("/srv")
+
+    assert found.state == "broken" and "only the cluster" in found.text
+    assert found.cure == "taskdeck --home /srv service uninstall --user"
+
+
 def test_a_unit_of_another_home_names_that_home(systemd_machine: Path):
     write_file(
         systemd_machine / "config" / "systemd" / "user" / "taskdeck.service",

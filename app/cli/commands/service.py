@@ -51,6 +51,12 @@ def install(session: CommandContext, args: Args) -> int:
     system = _is_system(args)
     if args.pacemaker:
         return _install_agent(session, args)
+    if cluster.is_enabled():
+        raise Conflict(
+            "only the cluster starts the runtime of this home (cluster = true in config.toml). No"
+            " unit was written.",
+            "As a resource of the cluster: taskdeck service install --pacemaker",
+        )
     path = _get_unit_path(system)
     text = make_unit(session.home, system)
     found = _read_unit(path)
@@ -94,6 +100,8 @@ def _install_agent(session: CommandContext, args: Args) -> int:
         output.print_note(f"{sanitize(path)} is up to date.")
     else:
         command = f"{shlex.quote(_find_program())} --home {shlex.quote(session.home)}"
+        if root := os.environ.get("OCF_ROOT"):
+            command = f"env {shlex.quote(f'OCF_ROOT={root}')} {command}"
         hint = f"As root: sudo {command} service install --pacemaker"
         _write_file(path, text, hint, agent.MODE)
         output.print_note(f"wrote {sanitize(path)}. Do so on the other host, too.")

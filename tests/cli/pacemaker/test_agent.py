@@ -86,4 +86,15 @@ def test_an_unwritable_place_names_the_command_for_root(
 
     said = cli("service", "install", "--pacemaker")
 
-    assert said.code == 1 and "As root: sudo " in said.err
+    assert said.code == 1 and f"As root: sudo env OCF_ROOT={tmp_path}/file " in said.err
+
+
+def test_no_unit_is_written_beside_a_cluster(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "taskdeck").mkdir()
+    (tmp_path / "taskdeck" / "config.toml").write_text("cluster = true\n")
+
+    said = cli("service", "install", "--user")
+
+    assert said.code == 4 and "No unit was written" in said.err
+    assert not (tmp_path / "systemd").exists()
