@@ -27,7 +27,7 @@ ENGINE_VARIABLES = (
     b"ZE_AFFINITY_MASK=",
 )
 BEAT = 10.0  # seconds between two touches of the gate
-RECORD_SECONDS, RECORD_PAUSE = 600.0, 2.0  # how long, and how often, to try to record an end
+RECORD_SECONDS, LONGEST_PAUSE = 600.0, 5.0  # how long, and how often, to try to record an end
 NOT_STARTED = 75  # exit code if the gate cannot be taken
 NEVER = float("inf")
 # all that can be caught; the C library keeps 32 and 33
@@ -106,7 +106,7 @@ def is_forgotten(base: str) -> bool:
 
 def record_end(base: str, end: dict) -> bool:
     """Record the end; try again while the spool is full or gone. Return True on success."""
-    limit = time.monotonic() + RECORD_SECONDS
+    limit, pause = time.monotonic() + RECORD_SECONDS, 0.05
     while not is_forgotten(base):
         try:
             os.rename(write_temporary(base + ".ended", end), base + ".ended")
@@ -115,7 +115,8 @@ def record_end(base: str, end: dict) -> bool:
             if time.monotonic() >= limit:
                 return False
         touch(base)
-        time.sleep(RECORD_PAUSE)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
     return False
 
 
