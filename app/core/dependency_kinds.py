@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
 AFTER_FIELDS = {
     "after": "success",
     "after_any": "any",
@@ -30,3 +35,21 @@ def describe_wait(kind: str, parent: str) -> str:
     if kind == FAILURES:
         return f"only if {parent} or another fails"
     return f"waits for {parent} to start" if kind == "start" else f"after {parent}"
+
+
+def describe_waits(parents: Iterable[Mapping[str, Any]]) -> str:
+    """Return the conditions of a start for a narrow column: `#1, #2; if #3 or #4 fails`."""
+    of_kind: dict[str, list[str]] = {}
+    for one in parents:
+        kind = "" if one["kind"] in ("success", "any") else one["kind"]
+        of_kind.setdefault(kind, []).append(f"#{one['number']}")
+    return "; ".join(_describe_kind(kind, numbers) for kind, numbers in of_kind.items())
+
+
+def _describe_kind(kind: str, numbers: list[str]) -> str:
+    together, many = ", ".join(numbers), len(numbers)
+    if kind == "failure":
+        return f"if {together} fails" if many == 1 else f"if {together if many == 2 else many} fail"
+    if kind == FAILURES:
+        return f"if {' or '.join(numbers) if many <= 2 else f'1 of {many}'} fails"
+    return f"start of {together}" if kind == "start" else together

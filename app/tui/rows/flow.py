@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from app.core.dependency_kinds import describe_wait
+from app.core.dependency_kinds import describe_waits
 from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.core.times import to_unix_or_none
@@ -14,7 +14,7 @@ from app.tui.actions.tasks import TaskRow
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
-from db.states import ACTIVE, ENDED, SKIPPED, is_skipped
+from db.states import ACTIVE, ENDED, SKIP_MARK, SKIPPED, is_skipped
 
 _INDENT = 3
 """Cells of a level of the tree."""
@@ -94,11 +94,11 @@ _COLUMNS = (
     TableColumn("ID", 4, 9, right=True, fits=True, gap=0),
     TableColumn("", 1, 10, fits=True),
     TableColumn("", 1),
-    TableColumn("TASK", 40, 72, grow=1, floor=28),
+    TableColumn("TASK", 40, 72, grow=2, floor=28),
     TableColumn("STATE", 9, drop=2),
     TableColumn("TIME", 6, 16, fits=True, right=True, drop=3),
-    TableColumn("AFTER", 6, 34, fits=True, floor=6, drop=1, gap=2, grow=2),
-    TableColumn("RESULT", 12, grow=3, fits=True, drop=1, gap=2, floor=12),
+    TableColumn("AFTER", 6, 34, fits=True, floor=6, drop=1, gap=2, grow=1),
+    TableColumn("RESULT", 6, grow=3, fits=True, drop=1, gap=2, floor=12),
 )
 
 
@@ -107,7 +107,6 @@ def _make_cells(row: FlowListRow, look: Look, now: float) -> Cells:
     sign = STATES.get(row.status, UNKNOWN)
     state = SKIPPED if row.is_skipped else sign.word
     style = "busy" if facts["critical"] else ""
-    after = ", ".join(describe_wait(one["kind"], f"#{one['number']}") for one in facts["after"])
     return (
         Cell(str(row.number)),
         Cell(look.glyph(sign), sign.style),
@@ -115,9 +114,18 @@ def _make_cells(row: FlowListRow, look: Look, now: float) -> Cells:
         Cell(BranchCell(look.sanitize(facts["name"]), facts["depth"], row.folded), style),
         Cell(state, sign.style),
         Cell(look.adapt_text(format_time(facts, now))),
-        Cell(after.replace("after #", "#"), "dim"),
-        Cell(look.sanitize(facts["reason"] or ""), "dim"),
+        Cell(describe_waits(facts["after"]), "dim"),
+        Cell(look.sanitize(_get_result(row)), "dim"),
     )
+
+
+def _get_result(row: FlowListRow) -> str:
+    """Return the reason of the end, without a condition that the column before tells."""
+    reason = row.facts["reason"] or ""
+    if row.is_skipped:
+        reason = reason.removeprefix(SKIP_MARK)
+        return "" if reason.startswith("only if ") else reason
+    return reason
 
 
 def format_time(facts: Mapping[str, Any], now: float) -> str:

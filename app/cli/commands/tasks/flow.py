@@ -7,7 +7,7 @@ import time
 from app.cli import output, styles, time_format
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Span
-from app.core.dependency_kinds import describe_wait
+from app.core.dependency_kinds import describe_waits
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
@@ -68,7 +68,6 @@ def _format_row(task: dict[str, Any]) -> list[Span]:
     branch = f"{'   ' * (depth - 1)}└─ " if depth else ""
     if output.is_ascii_only():
         branch = branch.replace("└─", "`-")
-    after = ", ".join(describe_wait(one["kind"], f"#{one['number']}") for one in task["after"])
     state = SKIPPED if is_skipped(task["status"], task.get("reason")) else task["status"]
     return [
         (CRITICAL if task["critical"] else "", "warn"),
@@ -76,7 +75,7 @@ def _format_row(task: dict[str, Any]) -> list[Span]:
         (f"{branch}{sanitize(task['name'])}", ""),
         styles.format_state(state, output.is_ascii_only()),
         (_format_time(task), ""),
-        (after.replace("after #", "#"), "dim"),
+        (describe_waits(task["after"]), "dim"),
     ]
 
 

@@ -40,7 +40,7 @@ def test_the_tree_has_times_parents_and_the_critical_path(fake_runtime, cli):
         "   ID  TASK        STATE        TIME  AFTER",
         "*   4  fetch       ✓ succeeded  5.0s",
         "*   5  └─ align    ↳ blocked     ~2m  #4",
-        "    6     └─ mail  ↳ blocked       –  only if #5 fails, waits for #4 to start",
+        "    6     └─ mail  ↳ blocked       –  if #5 fails; start of #4",
     ]
     assert "only the first 3 tasks are shown" in said.err
     assert runtime.get_last_args("flow") == {"id": "g12"}
