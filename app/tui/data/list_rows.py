@@ -17,6 +17,7 @@ from app.core.board import (
     RunningEntry,
 )
 from app.tui.style import STATES, UNKNOWN
+from db.states import SKIP_MARK
 
 
 class PoolTableRow(NamedTuple):
@@ -113,7 +114,7 @@ def has_subject(alert: AlertEntry) -> bool:
 def format_end(row: EndedEntry) -> str:
     """Return the state and its cause, such as `failed, exit 1 after 3s`."""
     word = STATES.get(row.status, UNKNOWN).word
-    if not row.how or row.how.startswith(word):
+    if not row.how or row.how.startswith((word, SKIP_MARK)):
         return row.how or word
     return f"{word} {row.how}" if row.how.startswith(("in ", "after ")) else f"{word}, {row.how}"
 

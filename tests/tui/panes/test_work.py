@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from app.core.board import Board, EndedEntry, RunningEntry
 from app.tui.app import TaskdeckApp
+from app.tui.data.list_rows import format_end
 from app.tui.panes.work import WorkPane
 from tests.tui import boards, fake_groups
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, post_keys, wait_for
@@ -258,3 +259,11 @@ async def test_a_group_is_one_waiting_row_and_one_row_for_equal_ends():
         post_keys(app, "x")
         await wait_for(pilot, lambda: bool(runtime.list_args("review")))
         assert runtime.list_args("review")[0]["filter"] == "group:g12"
+
+
+def test_a_skipped_task_is_not_called_cancelled():
+    ends = ["skipped: only if #1 fails", "by ann", "in 3s"]
+
+    shown = [format_end(boards.make_ended(9, "x", "q", "cancelled", 0.0, how)) for how in ends]
+
+    assert shown == ["skipped: only if #1 fails", "cancelled, by ann", "cancelled in 3s"]
