@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from app.core.definitions.document import ResourceDefinition, validate_definition
 from app.core.scheduling.resources import check_name
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import find_nearest, sanitize
 from app.core.text.units import format_count
 from app.errors import Refused, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from db import schema
 from db.engine import Connection
-from db.queries import definitions
+from db.queries import definitions, reads
 from db.queries.history import operations
 from db.queries.scheduling import resources
+from db.queries.scheduling.resources import parse_named
 from db.queries.tasks import task_numbers
 from db.states import WAITING, TaskStatus
 
@@ -53,8 +55,17 @@ async def set_(
         _describe_asking, name, new_total, sorted(WAITING)
     ):
         call.note(f"{too_large} for more than that, so cannot start.")
+    if created and (near := find_nearest(name, await call.db.read(_list_others, name))):
+        call.note(f"{name} is new, beside {sanitize(near)}. If it is mistyped: "
+                  f"taskdeck resource rm {shlex.quote(name)}")  # fmt: skip
     found = await call.db.read(_list_dicts)
     return {**next(row for row in found if row["name"] == name), "created": created}
+
+
+def _list_others(c: Connection, name: str) -> list[str]:
+    """Return the other resources that pools share or have of their own."""
+    of_pools = {one for row in reads.list_pools(c) for one, _ in parse_named(row.resources)}
+    return sorted((of_pools | {row.name for row in resources.list_shared(c)}) - {name})
 
 
 def _store(c: Connection, name: str, given: dict[str, Any], by: str) -> tuple[bool, int]:

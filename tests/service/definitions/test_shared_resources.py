@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,21 @@ async def read_totals(call: Call) -> list[tuple[str, int, int]]:
 async def undo_last(call: Call) -> None:
     ((last,),) = await execute_sql(call, "SELECT max(id) FROM operations")
     assert (await undo.undo(call, ids=[last]))["done"]
+
+
+async def test_a_new_name_like_a_known_one_is_noted(call: Call):
+    notes: list[str] = []
+    noted = replace(call, note=notes.append)
+    await shared_resources.set_(noted, name="cache", total=2)
+    await shared_resources.set_(noted, name=NAME, total=2)
+    assert notes == []
+
+    await shared_resources.set_(noted, name="licence.matlab", total=3)
+
+    assert notes == [
+        "licence.matlab is new, beside license.matlab. If it is mistyped: taskdeck resource rm"
+        " licence.matlab"
+    ]
 
 
 async def test_a_shared_total_is_set_changed_and_undone(call: Call):
