@@ -81,6 +81,17 @@ def _list_uses_of(limits: Limits, subject: str, needs: Amounts) -> LimitUses:
     return [use for use in found if use[1] > 0]
 
 
+def _list_keys(limits: Limits, subjects: Iterable[str]) -> list[LimitKey]:
+    """Return the amounts of the limits that hold for tags and groups."""
+    names = ((subject, find_name(limits, subject)) for subject in subjects)
+    return [
+        LimitKey(subject, resource)
+        for subject, name in names
+        if name is not None
+        for resource in limits[name]
+    ]
+
+
 def list_excess(
     limits: Limits, tags: Mapping[str, str], needs: Amounts
 ) -> list[tuple[LimitKey, float]]:
@@ -115,6 +126,8 @@ class LimitBudget:
         self.limits, self.beside, self._uses = limits, beside, {} if uses is None else uses
         self.firsts: dict[BoundKey, QueuedTask] = {}
         """The first task that each exhausted amount stops; later ones wait behind it."""
+        self._keys: dict[tuple[str, ...], list[LimitKey]] = {}
+        """Amounts of limits by the tags and groups of a task."""
         self._totals = {bound.key: bound.total for bound in beside}
         self._places = BookedPlaces(beside) if beside else None
         self._waits: dict[str, BookedWait] = {}
@@ -132,7 +145,7 @@ class LimitBudget:
         """
         known = self._uses.get(task.number)
         if known is None:
-            known = self._uses[task.number] = list_uses(self.limits, task)
+            known = self._uses[task.number] = self._list_uses_of_limits(task)
         found: list[tuple[BoundKey, float]] = [*known]
         if self.beside:
             if until is None:
@@ -143,6 +156,18 @@ class LimitBudget:
                 if (need := bound.get_need(task, pool, until)) > 0
             ]
         return found
+
+    def _list_uses_of_limits(self, task: Bounded) -> LimitUses:
+        """Return `list_uses` of the limits, fast for many tasks of the same tags and groups."""
+        keys = self._keys.get(task.subjects)
+        if keys is None:
+            keys = self._keys[task.subjects] = _list_keys(self.limits, task.subjects)
+        needs = task.needs
+        return [
+            (key, need)
+            for key in keys
+            if (need := 1.0 if key.resource == RUNNING else needs.get(key.resource, 0.0)) > 0
+        ]
 
     def get_total(self, key: BoundKey) -> float:
         """Return the whole of an amount."""

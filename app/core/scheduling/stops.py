@@ -68,9 +68,8 @@ def _get_time(kept: BackfillBudget) -> float | None:
 
 def _find_excess(task: QueuedTask, *free: FreeAmounts) -> Iterator[str]:
     """Yield the resources of which a task needs more than is free, the rarest kinds first."""
-    for name in sorted(task.needs, key=lambda name: (name in (CPU, MEMORY), name)):
-        if not can_fit(task.needs[name], _get_least(name, *free)):
-            yield name
+    found = [n for n, need in task.needs.items() if not can_fit(need, _get_least(n, *free))]
+    yield from sorted(found, key=lambda name: (name in (CPU, MEMORY), name))
 
 
 def _get_least(name: str, *free: FreeAmounts) -> float:

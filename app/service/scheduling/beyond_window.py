@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil, log2
+from typing import Any
 
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.plan import (
     DispatchDecision,
     DispatchView,
+    PoolBudget,
     QueuedTask,
     QueueView,
     decide,
@@ -42,15 +44,21 @@ class BeyondWindow:
         self._read, self._find_brief = read, find_brief
         self._done = set[str]()
         """Queues of which all tasks that fit are known."""
+        self._made: dict[tuple[str, Sequence[Stop]], Sequence[Sequence[Exclusion]]] = {}
+        """Exclusions of a decision by pool and stops, since many queues have the same."""
+        self._stops: dict[tuple[Any, ...], Stop | None] = {}
+        """Causes that stop tasks in a decision, by pool and what they ask for."""
 
     def plan(
         self, view: DispatchView, decision: DispatchDecision
     ) -> tuple[DispatchView, DispatchDecision]:
         """Return the view with the tasks that fit, and the decision on it."""
         for turn in range(MAX_TURNS):
+            self._made.clear()
+            self._stops.clear()
             started = {task.uuid for task in decision.starts}
             queues = [
-                self._extend(view, decision, queue, started, FIRST_LIMIT << turn)
+                self._extend(decision, queue, started, FIRST_LIMIT << turn)
                 if _may_hide_tasks(queue, decision) and queue.name not in self._done
                 else queue
                 for queue in view.queues
@@ -62,20 +70,12 @@ class BeyondWindow:
         return view, decision
 
     def _extend(
-        self,
-        view: DispatchView,
-        decision: DispatchDecision,
-        queue: QueueView,
-        started: set[str],
-        limit: int,
+        self, decision: DispatchDecision, queue: QueueView, started: set[str], limit: int
     ) -> QueueView:
         """Return a queue with more of its tasks; note it as done if no others fit."""
-        known = {task.uuid for task in queue.waiting}
-        exact = self._list_exclusions(view, decision, queue, started)
-        for excluded in (list(map(_widen, exact)), exact):
-            if not exact or (excluded is exact and not any(map(_is_moving, exact))):
-                break
+        for excluded in self._list_exclusions(decision, queue, started):
             found = self._read(queue, limit, excluded)
+            known = {task.uuid for task in queue.waiting} if found else ()
             more = [task for task in found if task.uuid not in known]
             if len(found) < limit:
                 self._done.add(queue.name)
@@ -89,20 +89,47 @@ class BeyondWindow:
         return queue
 
     def _list_exclusions(
-        self, view: DispatchView, decision: DispatchDecision, queue: QueueView, started: set[str]
-    ) -> list[Exclusion]:
-        """Return the tasks of a queue that known causes stop; none if these stop all or none."""
+        self, decision: DispatchDecision, queue: QueueView, started: set[str]
+    ) -> Sequence[Sequence[Exclusion]]:
+        """Return the tasks of a queue that known causes stop; none if these stop all or none.
+
+        They may be given in two ways: first those that stay the same while little changes.
+        """
         budget, slots = decision.budgets[queue.pool], decision.slots[queue.name]
-        found = [
-            find_stop(budget, slots, task) for task in queue.waiting if task.uuid not in started
-        ]
-        if any(stop and stop.is_total for stop in found):
-            return []
-        stops = [self._to_exclusion(stop) for stop in dict.fromkeys(found) if stop]
-        if not stops:  # the window reaches beyond the tasks that only limits stop
-            return []
-        limits = limit_view.list_exclusions(decision.limits, queue.pool) if decision.limits else []
-        return [*stops, *limits][:MAX_EXCLUSIONS]
+        found = dict.fromkeys(
+            self._find_stop(budget, slots, task)
+            for task in queue.waiting
+            if task.uuid not in started
+        )
+        stops = tuple(stop for stop in found if stop)
+        if not stops or any(stop.is_total for stop in stops):
+            return ()  # without stops, the window reaches beyond the tasks that only limits stop
+        made = self._made.get((queue.pool, stops))
+        if made is None:
+            made = self._made[queue.pool, stops] = self._make_exclusions(
+                decision, queue.pool, stops
+            )
+        return made
+
+    def _find_stop(self, budget: PoolBudget, slots: int, task: QueuedTask) -> Stop | None:
+        """Return the cause that stops a task, found once for tasks that ask for the same."""
+        kept = budget.backfill
+        is_timed = kept is not None or bool(budget.shared.totals)
+        is_last = slots < 2 and kept is not None and kept.task.queue == task.queue
+        times = (task.expected, task.limit, is_last) if is_timed else ()
+        asked = budget.pool.name, tuple(task.needs.items()), times
+        if asked not in self._stops:
+            self._stops[asked] = find_stop(budget, slots, task)
+        return self._stops[asked]
+
+    def _make_exclusions(
+        self, decision: DispatchDecision, pool: str, stops: Sequence[Stop]
+    ) -> Sequence[Sequence[Exclusion]]:
+        limits = limit_view.list_exclusions(decision.limits, pool) if decision.limits else []
+        causes = sorted(map(self._to_exclusion, stops), key=repr)  # the same for kept lines
+        exact = [*causes, *limits][:MAX_EXCLUSIONS]
+        lasting = list(map(_widen, exact))
+        return (lasting, exact) if any(map(_is_moving, exact)) else (lasting,)
 
     def _to_exclusion(self, stop: Stop) -> Exclusion:
         time = stop.longer_than

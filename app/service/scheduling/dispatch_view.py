@@ -106,6 +106,7 @@ class RunTimeCache:
         self._leeway = LeewayCache()
         self.kept_lines = KeptLines()
         self.stopped = StoppedTasks()
+        self._bounds: TagBounds | None = None
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -162,6 +163,12 @@ class RunTimeCache:
             CACHE_SECONDS if age >= UNKNOWN_CACHE_SECONDS and is_known else UNKNOWN_CACHE_SECONDS
         )
         return self._commands if 0 <= age < holds else None
+
+    def keep_bounds(self, bounds: TagBounds | None) -> TagBounds | None:
+        """Return the last bounds if they equal these, since queues are compared by identity."""
+        if bounds != self._bounds:
+            self._bounds = bounds
+        return self._bounds
 
     def list_brief(self, c: Connection, seconds: float) -> tuple[str, ...]:
         """Return the templates whose tasks usually end within a time."""
@@ -325,7 +332,7 @@ def _read_without_tasks(
     ]
     now = timestamps.utcnow()
     bookings = limit_view.to_bookings(booked, now.timestamp())
-    bounds = limit_view.make_bounds(limits, bookings)
+    bounds = cache.keep_bounds(limit_view.make_bounds(limits, bookings))
     if not closed:
         cache.kept_lines.rest(c)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
@@ -346,7 +353,7 @@ def _read_without_tasks(
         pools, (), active, None, now.timestamp(), (), shared, withheld, limits, bookings
     )
     return view, _QueueReader(
-        c, cache, closed, rows, loads, aged, policies, bounds, make_budget, storing, {}, {}
+        c, cache, closed, rows, loads, aged, policies, bounds, make_budget, storing, {}
     )
 
 
@@ -355,7 +362,7 @@ class _QueueLoads(NamedTuple):
 
     `runs` counts the active runs by queue. `busy` counts the queues with queued tasks by pool, and
     `shares` only those of them that may start one. `opened` names the open queues, and `nonempty`
-    has those of them with queued tasks.
+    has those of them with queued tasks. `waiting` counts the queued tasks of all queues.
     """
 
     runs: Counter[str]
@@ -364,6 +371,7 @@ class _QueueLoads(NamedTuple):
     opened: Collection[str]
     nonempty: Sequence[QueueRow]
     windows: Mapping[str, Windows | None]
+    waiting: int
 
 
 def _measure_loads(
@@ -381,15 +389,15 @@ def _measure_loads(
     nonempty = [row for row, total in rows if total and row.name in opened]
     shares = Counter(row.pool for row in nonempty if loads[row.name] < row.capacity)
     busy = Counter(row.pool for row, total in rows if total)
-    return _QueueLoads(loads, busy, shares, opened, nonempty, windows)
+    waiting = sum(total for _, total in rows)
+    return _QueueLoads(loads, busy, shares, opened, nonempty, windows, waiting)
 
 
 class _QueueReader(NamedTuple):
     """Reader of the queues of a view, from rows of queues with their numbers of queued tasks.
 
     `aged` are the tasks that go first by ageing, by queue; `policies` are by pool. All views of a
-    transaction share `lines` and `subjects`, which have what was read. `deeper` replaces the depths
-    of queues.
+    transaction share `lines`, which have what was read. `deeper` replaces the depths of queues.
     """
 
     c: Connection
@@ -403,7 +411,6 @@ class _QueueReader(NamedTuple):
     make_budget: Callable[[], LimitBudget]
     storing: Sequence[bulk.UnfinishedSubmission]
     lines: dict[tuple[str, WindowSize], Sequence[Any]]
-    subjects: dict[str, tuple[str, ...]]
     ahead: int = 0
     deeper: Mapping[str, int] = _NO_DEPTHS
 
@@ -431,30 +438,18 @@ class _QueueReader(NamedTuple):
             return
         found = self.cache.order.map_first(self.c, self.cache, missing)
         self.lines.update({(n, missing[n]): line for n, line in found.items()})
-        if self.bounds:
-            uuids = [one.uuid for line in found.values() for one in line]
-            unknown = [uuid for uuid in uuids if uuid not in self.subjects]
-            self.subjects.update(limit_view.map_subjects(self.c, self.bounds, unknown))
 
     def _read(self, row: QueueRow, total: int, window: WindowSize, state: object) -> QueueView:
         """Return a queue with its first queued tasks; `state` is that of the run times."""
-        c, policy, size = self.c, window.policy, window.limit
-        line, subjects = self.lines[row.name, window], self.subjects
+        policy, size, line = window.policy, window.limit, self.lines[row.name, window]
         first = self.aged.get(row.name) if line else None
         if first:
-            subjects = {**subjects, **limit_view.map_subjects(c, self.bounds, [first.uuid])}
             line = [first, *(task for task in line if task.uuid != first.uuid)][: len(line)]
         at, held_back = _find_unfinished(line, self.storing) if self.storing else (len(line), 0)
         windows = self.loads.windows[row.name]
 
         def make() -> QueueView:
-            tasks = tuple(
-                to_waiting(
-                    c, self.cache, one, policy,
-                    likely=self.closed, subjects=subjects.get(one.uuid, ()),
-                )
-                for one in line[:at]
-            )  # fmt: skip
+            tasks = self._to_tasks(line[:at], policy)
             if first and tasks:
                 since = timestamps.to_unix(first.since)
                 tasks = (replace(tasks[0], aged_since=since), *tasks[1:])
@@ -465,9 +460,9 @@ class _QueueReader(NamedTuple):
         else:
             inputs = (
                 row, total, policy, windows, at, held_back, first, line,
-                [self.cache.get_usual(c, one.template) for one in line if one.template],
-                self.bounds and [subjects.get(one.uuid) for one in line],
-                policy == SHORTEST and (state or self.cache.list_past(c, line)),
+                [self.cache.get_usual(self.c, one.template) for one in line if one.template],
+                self.bounds,
+                policy == SHORTEST and (state or self.cache.list_past(self.c, line)),
             )  # fmt: skip
             queue = self.cache.queues.get(row.name, self.ahead > 0, inputs, make)
         if self.bounds and self.ahead and at == size and self._can_start(row):
@@ -481,15 +476,14 @@ class _QueueReader(NamedTuple):
         kept_lines = partial(self.cache.kept_lines.list_queued, at_once=True)
         source = kept_lines if is_kept else limit_queries.list_queued
 
-        def convert(rows: Sequence[Any]) -> Sequence[QueuedTask]:
-            return _to_tasks(c, self.cache, policy, rows, likely=self.closed, bounds=self.bounds)
-
         return read_beyond(
             queue,
             self.make_budget(),
             size,
-            lambda excluded: convert(source(c, name, by_priority, size, excluded)),
-            lambda uuids: convert(limit_queries.list_among(c, name, by_priority, (), uuids)),
+            lambda excluded: self._to_tasks(source(c, name, by_priority, size, excluded), policy),
+            lambda uuids: self._to_tasks(
+                limit_queries.list_among(c, name, by_priority, (), uuids), policy
+            ),
             self.cache.stopped,
         )
 
@@ -498,11 +492,22 @@ class _QueueReader(NamedTuple):
     ) -> tuple[QueuedTask, ...]:
         """Return the first queued tasks of a queue without the excluded ones."""
         policy = self.policies[queue.pool]
-        is_kept = sum(total for _, total in self.rows) >= MIN_KEPT
+        is_kept = self.loads.waiting >= MIN_KEPT
         read = self.cache.kept_lines.list_queued if is_kept else limit_queries.list_queued
         rows = read(self.c, queue.name, policy == PRIORITY, limit, excluded)
         rows = rows[: _find_unfinished(rows, self.storing)[0]]
-        return _to_tasks(self.c, self.cache, policy, rows, likely=self.closed, bounds=self.bounds)
+        return self._to_tasks(rows, policy)
+
+    def _to_tasks(self, rows: Sequence[Any], policy: str) -> tuple[QueuedTask, ...]:
+        """Convert rows to waiting tasks of the plan."""
+        find = self.bounds.find_subjects if self.bounds else _find_none
+        return tuple(
+            to_waiting(
+                self.c, self.cache, row, policy,
+                likely=self.closed, subjects=find(row.tags, row.group_number),
+            )
+            for row in rows
+        )  # fmt: skip
 
     def get_depth(self, row: QueueRow) -> int:
         """Return the number of tasks of a queue that a round looks at."""
@@ -598,21 +603,9 @@ def _build_queue(
     )
 
 
-def _to_tasks(
-    c: Connection,
-    cache: RunTimeCache,
-    policy: str,
-    rows: Sequence[Any],
-    *,
-    likely: bool,
-    bounds: TagBounds | None,
-) -> tuple[QueuedTask, ...]:
-    """Convert rows to waiting tasks of the plan."""
-    found = limit_view.map_subjects(c, bounds, [row.uuid for row in rows])
-    return tuple(
-        to_waiting(c, cache, row, policy, likely=likely, subjects=found.get(row.uuid, ()))
-        for row in rows
-    )
+def _find_none(tags: str, group: int | None) -> tuple[str, ...]:
+    """Return no subjects of a task, for a home without limits and bookings."""
+    return ()
 
 
 def to_waiting(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from math import inf
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.core.scheduling.bookings import Booking, BookingKey
 from app.core.scheduling.limits import (
@@ -112,7 +112,12 @@ def list_exclusions(
     """
     stopped = {*stopping, *budget.firsts, *budget.list_exhausted()}
     found = (_list_excluded(budget, key) for key in stopped if _concerns(key, pool))
-    return [one for some in found for one in some]
+    return sorted((one for some in found for one in some), key=_get_order)
+
+
+def _get_order(one: Exclusion) -> tuple[Any, ...]:
+    """Return a sort key, so that kept lines find the same exclusions in the same order."""
+    return one.group or 0, one.tags, one.without, one.resource or "", one.above
 
 
 def _concerns(key: BoundKey, pool: str) -> bool:

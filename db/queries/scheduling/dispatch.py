@@ -16,7 +16,8 @@ from db.rows import get_run_limit
 from db.states import ACTIVE_SQL
 
 QUEUED_COLUMNS = (
-    "uuid, number, name, queue, priority, front, cpu, memory, timeout, template, resources"
+    "uuid, number, name, queue, priority, front, cpu, memory, timeout, template, resources, tags,"
+    " group_number"
 )
 QUEUED = (
     f"SELECT {QUEUED_COLUMNS} FROM tasks WHERE queue = ? AND status = 'queued'"

@@ -22,9 +22,9 @@ from db.queries.scheduling.task_watch import TaskWatch, is_watchable
 
 MAX_ROWS = 512
 """Rows that a kept line has at most; the tasks behind the last one are unknown."""
-STEP_ROWS = 500
-"""Rows that a step passes: 0.2 ms, or 0.8 ms if they lie far apart."""
-MAX_SECONDS = 0.001
+STEP_ROWS = 250
+"""Rows that a step passes: 0.1 ms, or 0.4 ms if they lie far apart."""
+MAX_SECONDS = 0.0005
 """CPU time of the steps of a round after which no other one begins."""
 MAX_CHANGES = 2_000
 """Changed rows after which all lines are read again."""
