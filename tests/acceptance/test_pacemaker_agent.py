@@ -114,7 +114,7 @@ def test_an_unknown_action_is_not_implemented(module_home: ClusterHome):
     assert module_home.act("promote")[0] == UNIMPLEMENTED
 
 
-@pytest.mark.parametrize("settings", [{"OCF_RESKEY_home": one} for one in ("", "relative", "/")])
+@pytest.mark.parametrize("settings", [{"OCF_RESKEY_home": one} for one in ("", "a", "/", "//./")])
 def test_a_bad_home_is_a_configuration_error(module_home: ClusterHome, settings: dict[str, str]):
     code, said = module_home.act("validate-all", **settings)
 
@@ -140,6 +140,11 @@ def test_an_empty_mount_point_stays_empty(module_home: ClusterHome):
     code, said = module_home.act("start")
     assert code == NOT_INSTALLED and "is its volume mounted?" in said
     assert not module_home.home.exists()
+    (module_home.home / "run").mkdir(parents=True)
+    code, said = module_home.act("start")
+    assert code == NOT_INSTALLED and "there is no database in" in said
+    assert not list((module_home.home / "run").iterdir())
+    shutil.rmtree(module_home.home)
 
 
 def test_trouble_of_the_monitor_is_a_failure_not_a_stop(module_home: ClusterHome):
@@ -169,6 +174,7 @@ def test_without_the_program_an_unused_home_is_stopped(module_home: ClusterHome)
 def test_an_owner_without_an_account_prevents_a_start_but_no_stop(module_home: ClusterHome):
     (module_home.home / "run").mkdir(parents=True)
     module_home.home.parent.chmod(0o755)
+    (module_home.home / "taskdeck.db").touch()
     module_home.install(module_home.write_tool("down", "exit 3"))
     for uid, settings, reason in (
         (987654, {}, "uid 987654, has no account"),

@@ -43,6 +43,7 @@ def list_pcs_lines(home: str) -> list[str]:
         f"pcs resource create {RESOURCE} ocf:taskdeck:home {shlex.quote(f'home={home}')}"
         f"{_make_user_word(home)} op monitor interval=5s timeout=20s op start timeout=60s"
         f" op stop timeout=120s --group {GROUP}",
+        f"# On both hosts, while the volume is not mounted: chattr +i {volume}",
         "# On both hosts, in ~/.config/taskdeck/config.toml of the owner: cluster = true",
     ]
 
