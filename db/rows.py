@@ -206,6 +206,8 @@ class InstanceRow(NamedTuple):
     updated_at: str
     resources: str | None
     devices: str | None
+    outer_job: str | None = None
+    node: str | None = None
 
 
 class ActiveRunRow(NamedTuple):
@@ -231,6 +233,8 @@ class ActiveRunRow(NamedTuple):
     group_number: int | None = None
     group_index: int | None = None
     sweep: str | None = None
+    outer_job: str | None = None
+    node: str | None = None
 
 
 def get_run_limit(

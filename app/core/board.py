@@ -166,6 +166,19 @@ class BookingEntry(NamedTuple):
     ends_at: float
 
 
+class OuterUse(NamedTuple):
+    """Runs that a Slurm pool has handed over: those that run, and those that wait there.
+
+    Of the `nodes` of the cluster, `usable` take jobs; 0 if none is known.
+    """
+
+    running: int
+    waiting: int
+    usable: int = 0
+    nodes: int = 0
+    trouble: str = ""
+
+
 class PoolEntry(NamedTuple):
     """A pool of the board. `used_*` is reserved, `measured_*` is actual use.
 
@@ -184,6 +197,8 @@ class PoolEntry(NamedTuple):
     memory_history: tuple[float, ...] = ()
     resources: tuple[ResourceUse, ...] = ()
     """Named resources of the pool itself, by name."""
+    outer: OuterUse | None = None
+    """Use of a Slurm pool, which has no amounts."""
 
     @property
     def key(self) -> str:
@@ -193,8 +208,8 @@ class PoolEntry(NamedTuple):
 class RunningEntry(NamedTuple):
     """An active run of the board.
 
-    `status` is starting, running, paused or stopping. `left` is the time in seconds until the
-    expected end; a negative value means overdue.
+    `status` is starting, in slurm, running, paused or stopping. `left` is the time in seconds until
+    the expected end; a negative value means overdue.
     """
 
     uuid: str
@@ -453,7 +468,7 @@ _ROW_TYPES: dict[str, type] = {
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {
     "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction,
-    "backup": BackupFacts, "replica": ReplicaFacts,
+    "backup": BackupFacts, "replica": ReplicaFacts, "outer": OuterUse,
 }  # fmt: skip
 
 

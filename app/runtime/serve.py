@@ -195,8 +195,8 @@ class Runtime:
     def signal(self, runids: Sequence[str], number: int) -> None:
         """Send a signal to runs."""
         for runid in runids:
-            if self.dispatcher.keeper is not None:
-                self.dispatcher.keeper.signal(runid, number)
+            if line := self.dispatcher.find_line(runid):
+                line.signal(runid, number)
 
     def mark_stopped(self, by: str, resource: str = "") -> None:
         """Write the marker that names who stopped the runtime, and the resource of a cluster.
@@ -246,8 +246,8 @@ class Runtime:
 
     def end_run(self, runid: str, grace: float) -> None:
         """End a run whose row cannot be written; the keeper records the cancel."""
-        if self.dispatcher.keeper is not None:
-            self.dispatcher.keeper.stop(runid, "cancel", grace)
+        if line := self.dispatcher.find_line(runid):
+            line.stop(runid, "cancel", grace)
 
     def cancel_drain(self) -> None:
         """Cancel a drain and remove its marker."""
@@ -343,8 +343,9 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeper = await KeeperClient.open(home, dispatcher.handle_event)
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
-        outer.set_trouble(outer.NOT_SET_UP)
         stack.callback(outer.set_trouble, outer.NOBODY)
+        stack.push_async_callback(dispatcher.outer.close)
+        await dispatcher.outer.load()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
         stack.push_async_callback(duties.close)
         runtime.levels, runtime.duties = duties.rules.levels, duties
@@ -355,7 +356,11 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
             await dispatcher.run_round()
         runtime.loops = [
             asyncio.create_task(work, name=name)
-            for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.watch_drain()))
+            for name, work in (
+                ("dispatch", dispatcher.run()),
+                ("drain", runtime.watch_drain()),
+                ("outer runs", dispatcher.outer.run(lambda: runtime.settings.slurm)),
+            )
         ]
         stack.push_async_callback(_cancel_tasks, runtime.loops)
         notifier = Notifier(Call(db, "", home, runtime), runtime.sender)

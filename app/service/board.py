@@ -31,6 +31,7 @@ from app.core.board import (
     LatestAction,
     LockFacts,
     NextEntry,
+    OuterUse,
     PoolEntry,
     QueueEntry,
     ReplicaFacts,
@@ -57,7 +58,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
-from app.service import alerts, board_groups, gpus, sla_evaluation
+from app.service import alerts, board_groups, gpus, outer, sla_evaluation
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
@@ -232,7 +233,8 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         rules=definitions.count_slas(c),
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.list_queue_dicts(c)),
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
-        before.get(row.name), list_pool_resources(row, held, shared))
+        before.get(row.name), list_pool_resources(row, held, shared),
+        outer.make_use(row.name, active) if row.kind else None)
         for row in pools),
         resources=list_shared_resources(held, shared),
         devices=_make_devices(gpus.read_devices(c, pools, shared)),
@@ -466,6 +468,7 @@ def _build_pool_line(
     trend: Trend,
     before: Any,
     named: tuple[ResourceUse, ...],
+    use: OuterUse | None,
 ) -> PoolEntry:
     """Build the row of a pool.
 
@@ -476,7 +479,7 @@ def _build_pool_line(
     return PoolEntry(
         row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, *took,
         trend.get_shares(row.name, "measured_cpu", row.total_cpu, cpu),
-        trend.get_shares(row.name, "measured_memory", row.total_memory, memory), named,
+        trend.get_shares(row.name, "measured_memory", row.total_memory, memory), named, use,
     )  # fmt: skip
 
 
@@ -489,19 +492,28 @@ def _build_running_line(
     past = dispatch_view.get_cache(c).get_usual_of_run(c, run.template, run.name, ran)
     left = run_times.estimate_remaining(ran, past, run.timeout) if started else None
     return RunningEntry(
-        run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started,
+        run.task_id, run.runid, run.number, run.name, run.queue, outer.get_shown_status(run),
+        run.attempt, started,
         run.timeout, left, run.cpu, run.memory,
-        run.priority, *(use or (None, None)), read_last_output(call, run.runid),
+        run.priority, *(use or (None, None)), _read_output(call, run),
         _describe_state(run), past is None and left is not None,
         dict(resources.parse_named(run.resources)) or None,
         **board_groups.get_place(run),
     )  # fmt: skip
 
 
+def _read_output(call: Call, run: ActiveRunRow) -> str:
+    """Return the last output of a run, behind the node on which a job runs."""
+    found = read_last_output(call, run.runid)
+    return ": ".join(filter(None, (run.node, found))) if run.node else found
+
+
 def _describe_state(run: ActiveRunRow) -> str:
     """Return the text shown instead of the last output of a run that is not running."""
     if run.status == "running":
         return ""
+    if waiting := outer.describe_wait(run):
+        return waiting
     return f"stopping: {run.stop_reason}" if run.status == "stopping" else run.reason or run.status
 
 

@@ -18,13 +18,13 @@ LEAST_POLL = 0.5
 class SlurmSettings:
     """Settings of Slurm pools.
 
-    `spool` is the folder that all nodes see; None while Slurm pools are not set up. `bin` is the
-    folder of sbatch and its companions, None for the PATH. `conf` is the SLURM_CONF of the
+    `spool` is the folder that all nodes see; None while Slurm pools are not set up. `commands`
+    is the folder of sbatch and its companions, None for the PATH. `conf` is the SLURM_CONF of the
     commands. `poll` is the seconds between two questions while something is handed over.
     """
 
     spool: str | None = None
-    bin: str | None = None
+    commands: str | None = None
     conf: str | None = None
     poll: float = 2.0
 
@@ -63,5 +63,5 @@ def _parse_poll(value: Any) -> float:
 
 
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "spool": _parse_path, "bin": _parse_path, "conf": _parse_path, "poll": _parse_poll,
+    "spool": _parse_path, "commands": _parse_path, "conf": _parse_path, "poll": _parse_poll,
 }  # fmt: skip

@@ -7,6 +7,9 @@ nothing.
 
 StatusGlyph = tuple[str, str, str, str]
 
+IN_SLURM = "in slurm"
+"""Shown status of a run that waits in Slurm."""
+
 STATES: dict[str, StatusGlyph] = {
     "scheduled": ("◔", "@", "scheduled", "dim"),
     "blocked": ("↳", "^", "blocked", "dim"),
@@ -14,6 +17,7 @@ STATES: dict[str, StatusGlyph] = {
     "queued": ("○", "o", "queued", ""),
     "retrying": ("↻", "~", "retrying", "warn"),
     "starting": ("◌", ":", "starting", "alive"),
+    IN_SLURM: ("◇", "%", "in Slurm", ""),
     "running": ("●", "*", "running", "alive"),
     "paused": ("‖", '"', "paused", "warn"),
     "stopping": ("◐", "-", "stopping", "warn"),
@@ -45,6 +49,7 @@ QUEUES: dict[str, StatusGlyph] = {
     "paused": ("‖", '"', "paused", "warn"),
     "draining": ("▽", "v", "draining", "warn"),
     "pool off": ("✗", "X", "pool off", "warn"),
+    "no Slurm": ("✗", "X", "no Slurm", "warn"),
     "opens": ("◔", "@", "opens", "dim"),
 }
 """Queues, by state word; a closed one has `opens 22:00`."""

@@ -25,11 +25,14 @@ from app.core import early_signal, task_groups
 from app.core.ids import make_uuid7
 from app.core.output_file import expand_pattern
 from app.core.scheduling.devices import make_variables
+from app.core.scheduling.plan import QueuedTask
 from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
+from app.outer.slurm.client import SlurmClient
 from app.runtime.dispatch import first_tasks
 from app.runtime.dispatch.keeper_client import KeeperClient
 from app.runtime.dispatch.oom_kills import OomKills
+from app.runtime.dispatch.outer_runs import OuterPlace, OuterRuns
 from app.runtime.dispatch.output_copier import OutputCopier
 from app.runtime.dispatch.quarantine import Quarantine
 from app.runtime.dispatch.run_verdict import judge_run
@@ -41,7 +44,7 @@ from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
 from db.queries import reads
 from db.queries.scheduling import dispatch, loads, resources
-from db.queries.tasks import pending_parents, task_numbers, transitions
+from db.queries.tasks import outer_runs, pending_parents, task_numbers, transitions
 from db.queries.tasks.run_end import Judge, RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.schema import to_os_text
@@ -71,6 +74,8 @@ HALT_REASONS = {
     "gone-database": "database gone",
 }
 """Halt reasons by problem code."""
+
+NO_STREAMS = "a Slurm pool has no --stdin, --split or --error: move the task to another queue"
 
 _SAFE_END_KEYS = {
     "run",
@@ -109,6 +114,8 @@ class ClaimedRun(NamedTuple):
     """GPUs of the run; None in a pool without any."""
     first: int | None = None
     """Number of the first task of its group, if a name of a file or a batch script has it."""
+    outer: OuterPlace | None = None
+    """Where the run goes if another engine runs it."""
 
 
 @dataclass(slots=True)
@@ -171,6 +178,7 @@ class Dispatcher:
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.keeper: KeeperClient | None = None
+        self.outer = OuterRuns(db, home, self.handle_event, self.wake)
         self.poll_gpus: Callable[[], None] | None = None
         """Look at the GPUs soon, then wake; None if nothing looks at them."""
         self._needs_gpu_poll = False
@@ -182,6 +190,7 @@ class Dispatcher:
     def handle_event(self, event: dict[str, Any]) -> None:
         """Handle one event of the keeper, in order."""
         kind = event.get("is")
+        self.outer.note_event(event)
         if kind == "hello":
             self.greeted.set()
             self._events.hello, self._boot_id = event, event.get("boot")
@@ -192,7 +201,8 @@ class Dispatcher:
                 self.handle_event(run)
         elif kind == "started":
             self._started_at[event["run"]] = event["boot_at"]
-            self._events.started.append({**event, "boot": self._boot_id})
+            boot = None if self.outer.has(event["run"]) else self._boot_id
+            self._events.started.append({**event, "boot": boot, "pid": event["pid"] or None})
         elif kind == "ended":
             self._started_at.pop(event["run"], None)
             self._spawned.discard(event["run"])
@@ -241,7 +251,9 @@ class Dispatcher:
         """Run one round. If storage fails, keep the events for the next round."""
         events = self._take_events()
         if events.ended:
-            await self.copier.copy_ends({event["run"] for event in events.ended})
+            ended = {event["run"] for event in events.ended}
+            await self.outer.fetch_logs(ended)
+            await self.copier.copy_ends(ended)
         try:
             orders = await self.db.write_except((self.wake,), self._decide, events)
         except Storage as problem:
@@ -360,6 +372,7 @@ class Dispatcher:
         if events.ended:
             ends = [self.oom_kills.add_kill(self._attach_log(event)) for event in events.ended]
             transitions.record_ends(c, ends, orders.judge_end, recount=False)
+        outer_runs.store_places(c, [*events.started, *events.ended])
         if events.hello is not None:
             orders.unknown = self._resolve_lost_runs(c, events.hello, orders.judge_end)
         if events.refused:
@@ -428,6 +441,8 @@ class Dispatcher:
         """
         known = {run["run"] for run in hello["runs"]} | self._spawned
         active = [run for run in reads.list_active(c) if run.runid not in known]
+        apart = outer_runs.list_outer_among(c, [run.runid for run in active])
+        active = [run for run in active if run.runid not in apart]
         if not active:
             return []
         began, boots, now = (
@@ -466,6 +481,7 @@ class Dispatcher:
         rows = dispatch.map_startable(c, [task.uuid for task in starts])
         firsts = first_tasks.map_first_tasks(c, rows.values())
         pools = {queue.name: queue.pool for queue in seen.queues}
+        places = _find_outer_places(c, seen, starts)
         choice = gpus.choose_devices(c, seen, starts, has_nvml=self.poll_gpus is not None)
         self._needs_gpu_poll = choice.is_stale
         devices, starts = choice.devices, [t for t in starts if t.uuid not in choice.lacking]
@@ -474,6 +490,7 @@ class Dispatcher:
             "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
             "resources": resources.to_text(get_named(task.needs)),
             "devices": json.dumps(devices[task.uuid]) if devices.get(task.uuid) else None,
+            "outer_job": "" if task.uuid in places else None,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             | _make_copy(rows[task.uuid], firsts.get(rows[task.uuid].group_number))
             for task in starts
@@ -486,6 +503,7 @@ class Dispatcher:
                 rows[start["uuid"]],
                 devices.get(start["uuid"]),
                 firsts.get(rows[start["uuid"]].group_number),
+                places.get(start["uuid"]),
             )
             for start in transitions.claim(c, claims, recount=False)
         ]
@@ -513,7 +531,9 @@ class Dispatcher:
         for runid in orders.unknown:
             keeper.refuse(runid)
         if events.ended:
-            keeper.forget([event["run"] for event in events.ended])
+            ended = [event["run"] for event in events.ended]
+            keeper.forget([runid for runid in ended if not self.outer.has(runid)])
+            self.outer.forget(ended)
         self._send_signals(keeper, orders.wanted, greeted=events.hello is not None)
         self._schedule_wake(orders.next_due)
 
@@ -539,6 +559,8 @@ class Dispatcher:
         """Order one run. A fault in one run must not affect others."""
         self._spawned.add(run.runid)
         try:
+            if run.outer and (run.task.stdin or run.task.split):
+                return self._fail_run(run.runid, NO_STREAMS)
             order = self._build_order(run)
         except Problem as problem:  # a secret is missing
             self._fail_run(run.runid, str(problem))
@@ -546,7 +568,10 @@ class Dispatcher:
             log.exception("run %s of task #%d cannot be started", run.runid, run.task.number)
             self._fail_run(run.runid, "its launch data cannot be read")
         else:
-            keeper.spawn(order)
+            if run.outer is None:
+                keeper.spawn(order)
+            else:
+                self.outer.hand_over(order, run.outer, run.task.name)
 
     def _fail_run(self, runid: str, reason: str) -> None:
         """End a run that cannot be started."""
@@ -594,23 +619,23 @@ class Dispatcher:
     ) -> None:
         """Send the signals that the database requires and the keeper has not received.
 
-        A keeper that just started has received none.
+        A keeper that just started has received none. Slurm keeps what it was told.
         """
         for row in requested_states:
-            sent = self._sent_signals.get(row.runid)
+            sent, line = self._sent_signals.get(row.runid), self.find_line(row.runid) or keeper
             # A stop with another grace is sent again: a user may lose patience, and the keeper only
             # shortens the grace.
             if row.status == RunStatus.STOPPING and sent != (stop := f"stop {row.grace}"):
-                keeper.stop(row.runid, row.stop_reason or "cancel", row.grace)
+                line.stop(row.runid, row.stop_reason or "cancel", row.grace)
                 self._sent_signals[row.runid] = stop
             elif row.status == RunStatus.PAUSED and sent != "pause":
-                keeper.signal(row.runid, signal.SIGSTOP)
+                line.signal(row.runid, signal.SIGSTOP)
                 self._sent_signals[row.runid] = "pause"
             elif row.status == RunStatus.RUNNING and sent != "run":
                 # A resume committed just before a crash may not have been sent, or may have been
                 # lost with the keeper.
-                if sent == "pause" or greeted:
-                    keeper.signal(row.runid, signal.SIGCONT)
+                if sent == "pause" or (greeted and line is keeper):
+                    line.signal(row.runid, signal.SIGCONT)
                 self._sent_signals[row.runid] = "run"
         gone = self._sent_signals.keys() - {row.runid for row in requested_states}
         for runid in gone:
@@ -636,9 +661,13 @@ class Dispatcher:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)
 
     def _signal_early(self, runid: str) -> None:
-        if self.keeper is not None and runid not in self._told_early:
-            self.keeper.signal_early(runid)
+        if runid not in self._told_early and (line := self.find_line(runid)):
+            line.signal_early(runid)
             self._told_early.add(runid)
+
+    def find_line(self, runid: str) -> KeeperClient | SlurmClient | None:
+        """Return who has a run: the keeper or Slurm; None while that one is not known."""
+        return self.outer.client if self.outer.has(runid) else self.keeper
 
     async def stop_run(self, runid: str, reason: str) -> None:
         """Stop one run, even if the database cannot be written.
@@ -648,9 +677,24 @@ class Dispatcher:
         try:
             await self.db.write(transitions.stop, [runid], reason, transitions.SYSTEM)
         except Storage:
-            if self.keeper is not None:
-                self.keeper.stop(runid, reason, GRACE)
+            if line := self.find_line(runid):
+                line.stop(runid, reason, GRACE)
             raise
+
+
+def _find_outer_places(
+    c: Connection, seen: dispatch_view.DispatchView, starts: Sequence[QueuedTask]
+) -> dict[str, OuterPlace]:
+    """Return {uuid: where its run goes} of the tasks that another engine runs."""
+    if not any(pool.is_outer for pool in seen.pools):
+        return {}
+    rows = {row.name: row for row in reads.list_pools(c) if row.kind is not None}
+    pools = {queue.name: rows[queue.pool] for queue in seen.queues if queue.pool in rows}
+    return {
+        task.uuid: OuterPlace(pools[task.queue], task.needs, task.priority)
+        for task in starts
+        if task.queue in pools
+    }
 
 
 def _make_copy(task: Any, first: int | None) -> dict[str, Any]:

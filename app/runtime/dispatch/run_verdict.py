@@ -87,6 +87,8 @@ def _format_reason(status: RunStatus, run: RunFacts, end: dict[str, Any]) -> str
         if end.get("stop") == STOP_REASON and not end.get("lost"):
             return "ended by the cluster, which took the home off its host"
         return end.get("reason") or "the outcome cannot be known"
+    if end.get("by") == "slurm" and not run.stop_reason and end.get("reason"):
+        return end["reason"]
     if status is RunStatus.CANCELLED:
         return f"cancelled by {run.stopped_by or 'taskdeck'}"
     if status is RunStatus.TIMED_OUT:

@@ -32,7 +32,7 @@ from db.engine import Connection
 from db.queries import definitions, reads
 from db.queries.scheduling import age_order, bookings
 from db.queries.scheduling.resources import parse_named, read_totals, sum_held, to_text
-from db.rows import PoolRow, QueueRow
+from db.rows import ActiveRunRow, PoolRow, QueueRow
 from db.schema import Table
 from db.states import WAITING
 
@@ -164,7 +164,7 @@ def _get_word(row: QueueRow, now: Any, opens_at: str | None) -> str:
     if row.current_load >= row.capacity:
         return "full"
     if now.pool_kind is not None:
-        return "no Slurm" if outer.get_trouble() else "open"
+        return "no Slurm" if outer.get_seen_trouble() else "open"
     waits = now.first_cpu is not None
     return (
         "no room"
@@ -273,6 +273,7 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
     rows, held, booked = reads.list_pools(c), sum_held(c), bookings.list_rows(c)
+    runs = reads.list_running(c) if any(row.kind is not None for row in rows) else ()
     devices = gpus.read_devices(c, rows, read_totals(c))
     return [
         {
@@ -280,6 +281,7 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
             "kind": row.kind or pool_options.LOCAL,
             "options": [],
             **pool_options.parse_text(row.options),
+            **_describe_outer(row, runs),
             "policy": row.policy or PRIORITY,
             "ageing": get_ageing(row.ageing),
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
@@ -300,6 +302,14 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _describe_outer(row: PoolRow, runs: Sequence[ActiveRunRow]) -> dict[str, Any]:
+    """Return what a Slurm pool has handed over, and the cluster."""
+    if row.kind is None:
+        return {}
+    use = outer.make_use(row.name, runs)._asdict()
+    return {"outer": use, "cluster": outer.describe_cluster()}
 
 
 async def pool_create(

@@ -415,11 +415,11 @@ def claim(
     if claimed:
         insert_runs = (
             "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
-            " memory, resources, devices, copy_to, copy_error_to, created_at, updated_at) VALUES"
-            " (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory,"
-            " :resources, :devices, :copy_to, :copy_error_to, :now, :now)"
+            " memory, resources, devices, copy_to, copy_error_to, outer_job, created_at,"
+            " updated_at) VALUES (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu,"
+            " :memory, :resources, :devices, :copy_to, :copy_error_to, :outer_job, :now, :now)"
         )
-        optional = ("resources", "devices", "copy_to", "copy_error_to")
+        optional = ("resources", "devices", "copy_to", "copy_error_to", "outer_job")
         none = {**dict.fromkeys(optional), "now": now}
         raw_sql.execute_statements(c, insert_runs, [{**none, **start} for start in claimed])
         _record(

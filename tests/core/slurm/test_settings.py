@@ -6,7 +6,12 @@ from app.core.slurm.settings import SlurmSettings, parse_slurm
 
 
 def test_spool_commands_and_seconds_are_read():
-    given = {"spool": "/shared/spool/", "bin": "/opt/slurm/bin", "conf": "/etc/s", "poll": "5s"}
+    given = {
+        "spool": "/shared/spool/",
+        "commands": "/opt/slurm/bin",
+        "conf": "/etc/s",
+        "poll": "5s",
+    }
 
     found = parse_slurm(given)
 
@@ -20,6 +25,7 @@ def test_faulty_settings_are_told_and_have_their_defaults():
     assert [one.message for one in faults] == [
         "slurm.spool: must be an absolute path in quotes.",
         "slurm.poll: must be between 0.5s and 1h.",
-        'slurm: there is no setting "spol". Nearest: spool. There are: spool, bin, conf, poll.',
+        'slurm: there is no setting "spol". Nearest: spool. There are: spool, commands, conf,'
+        " poll.",
     ]
     assert parse_slurm(["x"])[1][0].message == "slurm: must be a table."

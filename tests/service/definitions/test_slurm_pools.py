@@ -35,7 +35,7 @@ async def test_a_slurm_pool_keeps_its_options_and_its_queue_takes_100(call: Call
         "long",
         [*OPTIONS["options"]],
     )
-    assert (sims["capacity"], sims["word"]) == (100, "no Slurm")
+    assert (sims["capacity"], sims["word"]) == (100, "open")
     changed = await queues.pool_set(call, name="big", qos="high", partition="")
     assert (changed["qos"], changed.get("partition")) == ("high", None)
     await undo.undo(call, ids=[(await log.ls(call))[0]["id"]])

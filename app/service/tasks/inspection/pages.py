@@ -9,6 +9,7 @@ from typing import Any
 from app.core.schema import secrets as schema_secrets
 from app.core.text.sanitize import find_nearest
 from app.errors import Usage
+from app.service import outer
 from app.service.context import Call
 from app.service.scheduling import dispatch_view
 from app.service.tasks import lookup
@@ -178,7 +179,11 @@ def _build_row(row: Any, run: ActiveRunRow | None, why: WaitNote, order: str) ->
     }
     return [
         *(parsed[name] if name in parsed else getattr(row, name) for name in TASK_COLUMNS),
-        *((run.status, run.reason) if run else (None, None)),
+        *(
+            (outer.get_shown_status(run), outer.describe_wait(run) or run.reason)
+            if run
+            else (None, None)
+        ),
         *why,
         run.timeout if run else None,
         getattr(row, order),

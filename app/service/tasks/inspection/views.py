@@ -23,7 +23,7 @@ from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
 from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
-from app.service import notifications
+from app.service import notifications, outer
 from app.service.context import Call
 from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
@@ -36,8 +36,8 @@ from db.queries.rules import sla_cursor
 from db.queries.scheduling import age_order, dispatch, run_history
 from db.queries.scheduling.resources import parse_devices, parse_named
 from db.queries.tasks import groups, task_list
-from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
-from db.states import ACTIVE, ENDED, WAITING, TaskStatus, list_states
+from db.rows import ActiveRunRow, InstanceRow, TaskLineRow, TaskRow, TemplateRow
+from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus, list_states
 
 RECENT = timedelta(hours=24)
 OUTLOOK_TIME = timedelta(hours=1)
@@ -246,7 +246,14 @@ def _read_notes(
         c, dispatch_view.get_cache(c), waiting, get_halt_reason(call)
     )
     told: dict[str, tuple[Any, ...]] = {
-        run.task_id: (run.status, run.reason, None, None, None, run.timeout)
+        run.task_id: (
+            outer.get_shown_status(run),
+            outer.describe_wait(run) or run.reason,
+            None,
+            None,
+            None,
+            run.timeout,
+        )
         for run in reads.list_running(c)
     }
     for uuid, found in why.items():
@@ -471,6 +478,9 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
     if row.status in ENDED:
         how = row.status.replace("_", " ") + (f": {sanitize(row.reason)}" if row.reason else "")
         return {"code": "ended", "text": how, "short": how[:44]}
+    job = next((run for run in reads.list_running(c) if run.task_id == row.uuid), None)
+    if job and job.outer_job is not None and (told := _describe_job(job)):
+        return {"code": "running", "text": told, "short": told[:44]}
     runs = [run for run in reads.list_runs(c, row.uuid) if run.status not in ENDED]
     text = (
         f"running, attempt {row.attempts}"
@@ -478,6 +488,18 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
         else str(runs[-1].status)
     )
     return {"code": "running", "text": text, "short": text}
+
+
+def _describe_job(run: ActiveRunRow) -> str:
+    """Describe a run in Slurm, with the cure for its wait if there is one."""
+    job = outer.find_job(run.runid)
+    number = run.outer_job or (job.job if job else "")
+    named = f"job {number}" if number else "its job"
+    where = f"{named} in Slurm" + (f" on {run.node}" if run.node else "")
+    cure = f": {job.cure}" if job and job.cure else ""
+    state = "" if run.status == RunStatus.STARTING else f"{run.status}, attempt {run.attempt}"
+    why = f"{job.reason}{cure}" if job and job.reason else ""
+    return sanitize("; ".join(filter(None, (state, where, why, outer.get_trouble()))))
 
 
 Sample = tuple[Sequence[TaskRow | TaskLineRow], int]
