@@ -13,6 +13,7 @@ from app.health import (
     limits,
     processes,
     procfs,
+    slurm,
     systemd,
 )
 from app.health.finding import Finding, make_command
@@ -52,6 +53,7 @@ def run_checks(
         ("clock", lambda: clock.check_clock(path, status, newest)),
         ("limits", lambda: limits.check_limits(path, status)),
         ("pools", lambda: limits.check_pools(path, status)),
+        ("slurm", lambda: slurm.check_slurm(status)),
         ("runtime", lambda: _check_processes(path, asked, ours, refused)),
         ("cgroups", lambda: systemd.check_cgroup(path, status)),
         ("cgroups", lambda: limits.check_memory(path, status)),

@@ -292,11 +292,13 @@ class Duties:
         )
         wrong = {"config": self.settings.problem} if self.settings.problem else {}
         unsent = self.notifier.problems if self.notifier else {}
+        silent = self.dispatcher.outer.find_alert()
         problems = (
             self._problems
             | self.gpus.problems
             | self.backups.problems
             | unsent
+            | ({"slurm-silent": silent} if silent else {})
             | halted
             | trouble
             | wrong
