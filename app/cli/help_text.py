@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 GROUP_TOPICS = {
     "queue": "states",
-    "pool": "states",
+    "pool": "states slurm-pools",
     "resource": "resources",
     "limit": "limits",
     "reserve": "limits",

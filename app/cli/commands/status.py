@@ -6,6 +6,7 @@ from app.cli import output, styles, time_format
 from app.cli.commands.definitions import pools, queues
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.cli.table_layout import Column, Line, Span, format_table
+from app.core.slurm.pool_options import SLURM
 from app.core.text import units
 from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize
@@ -332,6 +333,13 @@ def _format_shared(found: list[dict[str, Any]]) -> tuple[list[Column], list[list
 
 def _format_pool_row(pool: dict[str, Any]) -> list[Span]:
     measured, memory = pool.get("measured_cpu"), pool.get("measured_memory")
+    if pool.get("kind") == SLURM:
+        return [
+            (sanitize(pool["name"]), ""),
+            *((units.MISSING, ""),) * 4,
+            (pools.format_outer_use(pool), ""),
+            styles.format_pool_state(sanitize(pool["status"])),
+        ]
     return [
         (sanitize(pool["name"]), ""),
         (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),

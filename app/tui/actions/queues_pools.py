@@ -131,6 +131,8 @@ def read_place_text(place: QueueOrPool, key: str) -> str:
             "--priority",
             str(place.priority),
         ]
+    elif place.outer:
+        more = ["--kind", "slurm"]
     else:
         more = [
             "--cpu",
@@ -192,6 +194,9 @@ def describe_idle(place: QueueOrPool, waiting: Mapping[str, int], look: Look) ->
             f"Nothing waits in {name}: {place.load or 0} of {place.capacity}"
             f" {'runs' if place.load == 1 else 'run'}."
         )
+    if place.outer:
+        jobs = f"{place.outer.running} run and {place.outer.waiting} wait in Slurm"
+        return f"Nothing waits here for {name}: {jobs}."
     cpu, memory = (
         units.format_cpu_pair(place.used_cpu, place.total_cpu),
         units.format_memory_pair(place.used_memory, place.total_memory),

@@ -6,6 +6,7 @@ Text from outside is sanitized here. The sentences are for people; the runtime d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from app.core import metrics
@@ -85,6 +86,8 @@ def _format_amount(name: str, amount: float) -> str:
 
 def _list_levels(board: Board, pool: PoolEntry, name: str) -> list[tuple[float, float]]:
     """Return total and reserved amount of a resource: of the pool, and of what pools share."""
+    if pool.outer:  # Slurm knows what it has
+        return [(inf, 0.0)]
     if name == "memory":
         return [(pool.total_memory, pool.used_memory)]
     if name == "cpu":

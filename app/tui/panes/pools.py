@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from textual.strip import Strip
 
-from app.core.board import Board, BookingEntry, DeviceEntry, HostFacts, PoolEntry, ResourceUse
+from app.core.board import (
+    Board,
+    BookingEntry,
+    DeviceEntry,
+    HostFacts,
+    OuterUse,
+    PoolEntry,
+    ResourceUse,
+)
 from app.core.scheduling.resources import format_use
 from app.core.text import units
 from app.tui.data.list_rows import PoolTableRow
@@ -70,6 +78,8 @@ def _make_name_cell(pool: PoolEntry, look: Look) -> Cell:
 def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     """Return the cells for the CPU, the memory or a named resource of a pool."""
     pool = row.pool
+    if pool.outer:
+        return _make_outer_cells(pool, pool.outer, look)
     if row.resource:
         return _make_resource_cells(row.resource, look)
     if row.memory:
@@ -101,6 +111,22 @@ def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     )
 
 
+def _make_outer_cells(pool: PoolEntry, use: OuterUse, look: Look) -> Cells:
+    """Return the cells of a Slurm pool: what runs and waits there, and the usable nodes."""
+    nodes = Cell(*_format_nodes(use))
+    count = Cell(f"{use.running} run {use.waiting} wait")
+    return _make_name_cell(pool, look), Cell("slurm", "dim"), count, nodes, Cell(""), Cell("")
+
+
+def _format_nodes(use: OuterUse) -> tuple[str, str]:
+    """Return the usable nodes with their style; a cluster in trouble takes nothing."""
+    if use.trouble:
+        return "no Slurm", "warn"
+    if not use.nodes:
+        return "", ""
+    return f"{use.usable}/{use.nodes} nodes", "" if use.usable == use.nodes else "warn"
+
+
 def _make_resource_cells(one: ResourceUse, look: Look) -> Cells:
     bar = _make_bar_cell(None, one.used, one.total)
     name, pair = look.sanitize(one.name), f"{one.used}/{one.total}"
@@ -120,7 +146,13 @@ def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
 
     In a plain look words replace the bars; the figures follow them in any case.
     """
-    pool, reserved = row.pool, Cell("reserved", "dim")
+    pool, reserved, blank = row.pool, Cell("reserved", "dim"), Cell("")
+    if pool.outer:
+        return (
+            _make_name_cell(pool, look), blank, Cell("slurm", "dim"),
+            Cell(f"{pool.outer.running} run"), blank, Cell(f"{pool.outer.waiting} wait"),
+            blank, blank, Cell(*_format_nodes(pool.outer)), blank, blank,
+        )  # fmt: skip
     return (
         _make_name_cell(pool, look),
         Cell("cpu", "dim"),
@@ -193,6 +225,8 @@ class PoolsPane(Table):
 
     def _list_lines(self, pool: PoolEntry) -> list[PoolTableRow]:
         if self.is_narrow:
+            return [PoolTableRow(pool)]
+        if pool.outer:
             return [PoolTableRow(pool)]
         named = [PoolTableRow(pool, resource=one) for one in pool.resources]
         return [PoolTableRow(pool), PoolTableRow(pool, memory=True), *named]

@@ -5,6 +5,8 @@ Requests of tasks are reserved, not enforced. A Slurm pool reserves nothing: Slu
 
 from __future__ import annotations
 
+import time
+
 from app.cli import definition_group, output, styles, time_format
 from app.cli.parser import (
     CPU,
@@ -65,22 +67,26 @@ _OPTIONS = (
 
 def format_pool_row(pool: dict[str, Any]) -> list[Span]:
     """Return one line of `pool ls`."""
-    amounts = (
-        (units.MISSING, units.MISSING)
-        if pool.get("kind") == SLURM
-        else (
-            units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]),
-            units.format_memory_pair(pool["used_memory"], pool["total_memory"]),
-        )
-    )
+    cpu = units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"])
+    memory = units.format_memory_pair(pool["used_memory"], pool["total_memory"])
+    is_outer = pool.get("kind") == SLURM
     return [
         (sanitize(pool["name"]), ""),
-        *((text, "") for text in amounts),
-        (SLURM if pool.get("kind") == SLURM else format_named_use(pool) or units.MISSING, ""),
+        *((units.MISSING if is_outer else text, "") for text in (cpu, memory)),
+        (format_outer_use(pool) if is_outer else format_named_use(pool) or units.MISSING, ""),
         (sanitize(pool.get("policy") or PRIORITY), ""),
         styles.format_pool_state(sanitize(pool["status"])),
         (sanitize(pool.get("sla") or units.MISSING), ""),
     ]
+
+
+def format_outer_use(pool: dict[str, Any]) -> str:
+    """Format what a Slurm pool has handed over: `slurm 12 run 29 wait, 3/4 nodes`."""
+    use = pool.get("outer") or {}
+    counts = f"{SLURM} {use.get('running', 0)} run {use.get('waiting', 0)} wait"
+    if use.get("trouble"):
+        return f"{counts}, no Slurm"
+    return f"{counts}, {use['usable']}/{use['nodes']} nodes" if use.get("nodes") else counts
 
 
 def format_named_use(pool: dict[str, Any]) -> str:
@@ -129,7 +135,28 @@ def _list_slurm_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where the jobs of a Slurm pool go."""
     words = [(name, sanitize(pool[name])) for name in WORDS if pool.get(name)]
     options = [("option", sanitize(one)) for one in pool.get("options") or ()]
-    return [("kind", "slurm: Slurm admits its jobs, nothing is reserved here"), *words, *options]
+    kind = ("kind", "slurm: Slurm admits its jobs, nothing is reserved here")
+    return [kind, *words, *options, *_list_cluster_facts(pool)]
+
+
+def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is handed over, and what the cluster said last."""
+    use, cluster = pool.get("outer") or {}, pool.get("cluster") or {}
+    found = [("jobs", f"{use.get('running', 0)} running, {use.get('waiting', 0)} waiting in Slurm")]
+    if trouble := use.get("trouble"):
+        found.append(("trouble", sanitize(trouble)))
+    if cluster:
+        states = ", ".join(f"{n} {sanitize(state)}" for state, n in cluster["states"].items())
+        nodes = f"{cluster['usable']} of {cluster['nodes']} take jobs ({states})"
+        found.append(("nodes", nodes))
+        seconds = cluster["answer_seconds"] or 0.0
+        age = max(0.0, time.time() - cluster["answered_at"])
+        answer = f"{units.format_age(age)} ago, in {seconds * 1000:.0f} ms"
+        found.append(("answer", answer))
+    for one in cluster.get("drained", ()):
+        cure = f". Cure: {one['cure']}" if one["cure"] else ""
+        found.append(("drained", sanitize(f"{one['text']}{cure}")))
+    return found
 
 
 def format_kept(one: dict[str, Any]) -> str:

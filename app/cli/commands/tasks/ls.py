@@ -27,6 +27,7 @@ from app.cluster import advise_start
 from app.core.task_groups import format_group, parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.core.text.status_glyphs import IN_SLURM
 from app.errors import Usage
 from app.paths import is_replica
 from db.states import ENDED
@@ -343,6 +344,8 @@ class TaskRowFormatter:
             if result is None:
                 result = self._format_progress(started, note[5])
             took = (self._format_time(status, started, ended), "") if started else _MISSING
+            if note[0] == IN_SLURM:
+                took = _MISSING
             if note[4]:
                 took = (f"in {units.format_estimate_range(*note[4])}", "")
             line = [
@@ -367,7 +370,7 @@ class TaskRowFormatter:
         run, run_reason, short, *_ = note
         if status in ENDED:
             return reason or units.MISSING
-        if run == "paused" and run_reason:
+        if run in ("paused", IN_SLURM) and run_reason:
             return run_reason.removeprefix("paused ")
         return None if status == "running" else short or reason or units.MISSING
 

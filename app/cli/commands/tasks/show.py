@@ -300,6 +300,9 @@ def _format_attempts(runs: list[dict[str, Any]], now: float, room: int | None) -
     if any(run.get("devices") for run in runs):
         columns = [*columns, DEVICES]
         rows = [[*row, format_gpus(run)] for row, run in zip(rows, runs, strict=True)]
+    if any(run.get("outer_job") is not None for run in runs):
+        columns = [*columns, Column("JOB"), Column("NODE")]
+        rows = [[*row, *_format_job(run)] for row, run in zip(rows, runs, strict=True)]
     table = format_table(columns, rows, None if room is None else room - 2)
     return [[("  ", ""), *line] for line in table]
 
@@ -316,6 +319,11 @@ def _format_attempt(run: dict[str, Any], now: float) -> list[Span]:
         peak,
         (units.format_bytes(run.get("log_bytes")), ""),
     ]
+
+
+def _format_job(run: dict[str, Any]) -> list[Span]:
+    """Return job and node of a run in Slurm."""
+    return [(sanitize(run.get(name) or units.MISSING), "") for name in ("outer_job", "node")]
 
 
 def _format_exit(run: dict[str, Any]) -> str:
