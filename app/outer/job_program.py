@@ -37,6 +37,7 @@ SIGNALS = {
     if number not in (signal.SIGKILL, signal.SIGSTOP)
 }
 AWAITED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGTERM, signal.SIGUSR1}
+KILL_TIMEOUT = 2.0  # seconds under KILL after which the rest of a task is given up
 TERM_PAUSE, CONT_LEAD = 0.5, 5.0  # seconds after and before a TERM of the engine
 
 
@@ -293,12 +294,17 @@ def read_file(path: str) -> bytes:
         return b""
 
 
-def list_session(session: int) -> list:
-    """Return the living processes of a session."""
-    found = []
+def list_members(session: int, run: str) -> list:
+    """Return the living processes of a run, by their session or by the run id in their environment.
+
+    A daemon leaves the session of the task.
+    """
+    found, cookie = [], b"\0TASKDECK_RUNID=" + run.encode() + b"\0"
     for pid in filter(str.isdigit, os.listdir("/proc")):
         fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-        if len(fields) > 3 and int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
+        if len(fields) < 4 or fields[0] in (b"Z", b"X"):
+            continue
+        if int(fields[3]) == session or cookie in b"\0" + read_file(f"/proc/{pid}/environ"):
             found.append(int(pid))
     return found
 
@@ -323,6 +329,7 @@ class RunningTask:
 
     def __init__(self, base: str, order: JobOrder, pid: int, gate_at: float) -> None:
         self.base, self.order, self.pid = base, order, pid
+        self.run = os.path.basename(base)
         self.deadline, self.kill_at = gate_at + order.timeout, NEVER
         self.early_at = self.deadline - order.early[1] if order.early else NEVER
         self.beat_at = 0.0
@@ -409,7 +416,8 @@ class RunningTask:
         """
         if self.order.early and self.early_at < NEVER and not self.is_told:
             number = self.order.early[0]
-            send_signal([p for p in list_session(self.pid) if is_caught(p, number)], number)
+            members = list_members(self.pid, self.run)
+            send_signal([pid for pid in members if is_caught(pid, number)], number)
         self.early_at = NEVER
 
     def stop(self, reason: "str | None", grace: float) -> None:
@@ -422,8 +430,20 @@ class RunningTask:
             self.send(signal.SIGCONT)
 
     def send(self, number: int) -> None:
-        """Send a signal to all processes of the session."""
-        send_signal(list_session(self.pid), number)
+        """Send a signal to all processes of the run."""
+        send_signal(list_members(self.pid, self.run), number)
+
+    def wait_for_rest(self) -> int:
+        """Wait until a stopped task has no process left; return how many outlive KILL."""
+        if self.kill_at == NEVER:
+            return 0
+        limit = self.kill_at + KILL_TIMEOUT
+        rest = list_members(self.pid, self.run)
+        while rest and time.monotonic() < limit:
+            self.do_due()
+            time.sleep(0.05)
+            rest = list_members(self.pid, self.run)
+        return len(rest)
 
 
 # --- the job ----------------------------------------------------------------------------
@@ -465,16 +485,20 @@ def run_task(base: str, run: str) -> "dict | None":
         return make_end(run, code=error.code, reason=error.reason)
     task = RunningTask(base, order, pid, gate_at)
     status, usage = task.wait()
+    ended_at, ended = time.time(), time.monotonic()
+    left = task.wait_for_rest()
     return make_end(
         run,
         code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
         stop=task.stop_reason,
         started_at=started_at,
-        run_seconds=time.monotonic() - began,
+        at=ended_at,
+        run_seconds=ended - began,
         cpu=usage.ru_utime + usage.ru_stime,
         maxrss=estimate_peak(usage),
         pid=pid,
+        left=left,
     )
 
 

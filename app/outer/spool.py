@@ -323,7 +323,7 @@ def _check_end(runid: str, facts: dict[str, Any], changed_at: float) -> dict[str
         "cpu": _match_number(facts.get("cpu")),
         "maxrss": _match_number(facts.get("maxrss")),
         "pid": _match_exit(facts.get("pid"), 1 << 31) or None,
-        "left": 0,
+        "left": _match_exit(facts.get("left"), 1 << 31) or 0,
     }
 
 

@@ -21,7 +21,7 @@ from app.keeper.processes import list_children
 from app.outer import job_program
 from app.outer.spool import Spool
 from app.runtime.dispatch.run_verdict import judge_run
-from db.queries.tasks.run_end import RunFacts
+from db.queries.tasks.run_end import RunFacts, make_end_row
 from db.states import RunStatus
 
 RUN = "01990a5e-0000-7000-8000-0000000000ab"
@@ -88,7 +88,10 @@ def test_a_task_runs_and_its_end_is_recorded(site: Site):
     assert (end["code"], end["signal"], end["stop"], end["lost"]) == (7, None, None, False)
     assert end["started_at"] <= end["at"] and end["run_seconds"] > 0
     assert end["cpu"] >= 0 and 100 < end["maxrss"] < 100_000 and end["pid"] > 1
-    assert judge_run(make_facts(), end).status is RunStatus.FAILED
+    verdict = judge_run(make_facts(), end)
+    row = make_end_row(end, make_facts(), verdict)
+    assert verdict.status is RunStatus.FAILED and row["run_seconds"] == end["run_seconds"]
+    assert row["max_rss"] == end["maxrss"] / 1024 and row["start_time"] <= row["end_time"]
 
 
 def make_facts(timeout: float | None = None) -> RunFacts:
@@ -337,10 +340,31 @@ def test_a_later_stop_shortens_the_grace(site: Site):
     wait_until(site.read_log)
     site.spool.ask_stop(RUN, "cancel", 1000.0)
     wait_until(lambda: "term" in site.read_log())
-    site.spool.ask_stop(RUN, "cancel", 0.0)
+    site.spool.ask_stop(RUN, "cancel", 0.1)  # read again at each beat, which does not lengthen it
 
     assert job.wait(SECONDS) == 128 + signal.SIGKILL
     assert site.read_log().count("term") == 1
+
+
+DAEMON = """
+setsid sh -c 'trap "" TERM; echo daemon; while :; do sleep 0.01; done' &
+until grep -q daemon "$0"; do sleep 0.01; done
+echo began; exec sleep 1000
+"""
+
+
+def test_a_stop_ends_daemons_too(site: Site):
+    env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": RUN}
+    site.order("sh", "-c", DAEMON, str(site.log), env=env)
+    job = site.start()
+    wait_until(lambda: "began" in site.read_log())
+    assert len(job_program.list_members(-1, RUN)) >= 2
+    site.spool.ask_stop(RUN, "cancel", 0.2)
+
+    assert job.wait(SECONDS) == 128 + signal.SIGTERM
+    assert job_program.list_members(-1, RUN) == []
+    end = site.spool.read_end(RUN)
+    assert end is not None and end["left"] == 0
 
 
 EARLY = """
