@@ -14,13 +14,13 @@ from app.tui.time_format import format_wall_time
 from app.tui.widgets.document import DocRow, Section
 
 TAG = "tag:"
-KINDS = ("queue", "template", "user")
+KINDS = ("queue", "template", "user", "group", "name")
 SPANS = ("1d", "7d", "30d", "90d", "365d")
 """Periods that one key steps through."""
 MAX_ROWS = 500
 """Groups that are listed, those with most CPU hours first."""
-NAME_CELLS = 12
-"""Least width of the names; columns are left out before."""
+NAME_CELLS = 24
+"""Width up to which columns are left out for long names."""
 
 
 class _Column(NamedTuple):
@@ -77,7 +77,8 @@ def _build_table(
         for column, texts in zip(_COLUMNS, cells, strict=True)
     ]
     kept = list(range(len(_COLUMNS)))
-    while sum(widths[at] + 2 for at in kept) + NAME_CELLS + 2 > room and len(kept) > 3:
+    least = min(NAME_CELLS, max(map(measure_width, names)))
+    while sum(widths[at] + 2 for at in kept) + least + 4 > room and len(kept) > 3:
         kept.remove(max(kept, key=lambda at: _COLUMNS[at].drop))
     left = room - 4 - sum(widths[at] + 2 for at in kept)
     width = max(6, min(left, max(map(measure_width, names))))

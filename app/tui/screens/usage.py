@@ -1,4 +1,4 @@
-"""Usage screen: hours and waits of the tasks of a period, by queue, template, user or tag."""
+"""Usage screen: hours and waits of the tasks of a period, by queue, group, user, … or tag."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UsageScreen(PageScreen):
 
     PLACE = "U"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "group", "By queue, template, user", id="usage.group"),
+        Binding("f", "group", "By queue, template, user, group, name", id="usage.group"),
         Binding("t", "tag", "By a tag", id="usage.tag"),
         Binding("o", "span", "Last day, week, month, quarter, year", id="usage.span"),
         Binding("R", "read_again", "Read again", id="usage.reread"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from app.tui.pages.usage import build_usage, make_filter
+from app.core.filter_query import parse_query
+from app.service import usage
+from app.tui.pages.usage import KINDS, build_usage, make_filter
 from app.tui.screens.tasks.tasks import TasksScreen
 from app.tui.screens.usage import UsageScreen
 from app.tui.style import Look
@@ -53,12 +56,20 @@ async def test_enter_lists_the_tasks_of_a_group():
     [
         ("user", "ann", "by:ann"),
         ("template", None, None),
+        ("group", "g12", "group:g12"),
+        ("group", None, None),
+        ("name", "re*port 1", 'name:"re*port 1"'),
         ("tag:exp", "a b", 'tag:"exp=a b"'),
         ("tag:exp", None, "!tag:exp"),
     ],
 )
 def test_a_group_is_selected_by_a_filter(by: str, name: str | None, words: str | None):
     assert make_filter(by, name) == words
+    assert words is None or parse_query(words, datetime(2026, 11, 30, tzinfo=UTC))
+
+
+def test_every_kind_of_the_command_is_shown():
+    assert usage.KINDS == KINDS
 
 
 @pytest.mark.parametrize("room", [40, 80, 200])
