@@ -130,7 +130,7 @@ def build_lookup(runid: str) -> tuple[str, ...]:
 
 
 def build_signal(runid: str, name: str) -> tuple[str, ...]:
-    """Return the arguments that send a signal to all processes of a run.
+    """Return the arguments that send a signal to the process group of a job.
 
     The name selects the jobs, never the id, which Slurm may have given to another job.
     """
@@ -143,7 +143,7 @@ def build_batch_signal(runid: str, name: str) -> tuple[str, ...]:
 
 
 def build_cancel(runid: str) -> tuple[str, ...]:
-    """Return the arguments that remove the jobs of a run which wait."""
+    """Return the arguments that cancel the jobs of a run: TERM to all processes, then KILL."""
     return ("scancel", "--me", f"--name={make_name(runid)}")
 
 

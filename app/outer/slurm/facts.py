@@ -78,10 +78,14 @@ def describe_run(
 def _describe_hand_over(run: WatchedRun, now: float) -> str:
     if not run.tries:
         return "" if run.note else "is being handed over to Slurm"
-    last = run.row.state.lower().replace("_", " ") if run.row else "forgotten"
     left = run.next_try - now
     when = f"in {format_duration(left)}" if left > 0 else "now"
-    return f"its job was {last} in Slurm before it began; handed over again {when}"
+    if run.row is None:
+        return f"Slurm has forgotten its job, which had not begun; handed over again {when}"
+    word = run.row.state.lower().replace("_", " ")
+    where = f" on {run.row.node}" if run.row.node else ""
+    hint = ": does the node see the spool, and has it python3?" if run.row.node else ""
+    return f"its job was {word}{where} in Slurm before it began{hint}; handed over again {when}"
 
 
 def make_cluster_facts(

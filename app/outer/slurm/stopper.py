@@ -2,8 +2,9 @@
 
 A run that has not begun is refused by its gate, which is final though Slurm may start its job
 later. A run that began is asked through the spool: its job sends TERM, then KILL after the grace,
-and records the end. Slurm wakes the job for that; without it the job looks at its next beat. KILL
-by Slurm ends what is left when the grace is over by our clock, and leaves no record.
+and records the end. Slurm wakes the job for that; without it the job looks at its next beat. A
+cancel by Slurm ends what is left when the grace is over by our clock, and may leave no record: it
+reaches processes that left the session of the job, which a signal of Slurm does not.
 """
 
 from __future__ import annotations
@@ -59,13 +60,15 @@ class Stopper:
 
     async def _tell_slurm(self, run: WatchedRun, stop: StopRequest, now: float) -> None:
         if stop.told_at is None:
+            if run.row is not None and run.row.state == "SUSPENDED":
+                await self._suspend(run, is_resume=True)  # a stopped job cannot stop its task
             wake = build_batch_signal(run.runid, "USR1")
             command = wake if stop.is_asked else build_signal(run.runid, "TERM")
             answer = await self._runner.run(command)
             stop.told_at = now if answer.code == 0 else None
             self._is_silent = answer.code != 0
         elif now >= stop.told_at + stop.grace + (RECORD_SECONDS if stop.is_asked else 0.0):
-            await self._runner.run(build_signal(run.runid, "KILL"))
+            await self._runner.run(build_cancel(run.runid))
         await self.cancel_waiting([run])
 
     async def cancel_waiting(self, runs: Iterable[WatchedRun]) -> None:
