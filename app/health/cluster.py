@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def is_passive(home: str) -> bool:
+    """Return True on the host of a cluster that does not have the home."""
+    return cluster.is_enabled() and not cluster.has_home(home)
+
+
 def check_cluster(home: str) -> Iterator[Finding]:
     """Check that Pacemaker finds the agent; nothing without cluster mode."""
     if not cluster.is_enabled():
         return
     path = cluster.get_agent_path()
     if os.access(path, os.X_OK):
-        yield Finding("cluster", f"Pacemaker runs this home with {sanitize(path)}")
+        where = "the home is not on this host; " if is_passive(home) else ""
+        yield Finding("cluster", f"{where}Pacemaker runs it with {sanitize(path)}")
     else:
         text = f"config.toml says cluster = true, but there is no agent in {sanitize(path)}"
         command = f"sudo {make_command(home, 'service install --pacemaker')}"

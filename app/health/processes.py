@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 
-from app.cluster import advise_stop, find_start_command, has_home
+from app.cluster import advise_stop, find_start_command
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
@@ -88,8 +88,6 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
         cure = find_start_command(home) or make_command(home, "serve --detach")
         return Finding("runtime", f"stopped on purpose{by}", "hint", cure)
     if state == "none" and (command := find_start_command(home)):
-        if not has_home(home):
-            return Finding("runtime", "none here: the home is not on this host")
         return Finding("runtime", "none; the cluster starts it", "broken", command)
     if state != "running":
         return Finding("runtime", "none; the first submit starts one")

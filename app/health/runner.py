@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     """Answer of `status`, or the problem that prevented it."""
 
 
+HOME_CHECKS = frozenset({"home", "disk", "files", "pools", "runtime", "cgroups"})
+"""Checks that mean nothing on a host of a cluster without the home."""
+
+
 def run_checks(
     path: str,
     asked: StatusAnswer,
@@ -62,7 +66,10 @@ def run_checks(
         ("cluster", lambda: cluster.check_cluster(path)),
         ("others", lambda: processes.find_other_homes(path, ours)),
     ]
+    passive = cluster.is_passive(path)
     for check, one in checks:
+        if passive and check in HOME_CHECKS:
+            continue
         yield from _run_check(path, check, one)
 
 

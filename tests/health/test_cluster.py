@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import Problem
 from app.health.cluster import check_cluster
-from app.health.processes import check_runtime
+from app.health.runner import HOME_CHECKS, run_checks
 
 
-def test_the_passive_host_has_no_runtime_and_no_fault(
+def test_the_passive_host_is_checked_without_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("OCF_ROOT", str(tmp_path))
     (tmp_path / "taskdeck").mkdir()
     (tmp_path / "taskdeck" / "config.toml").write_text("cluster = true\n")
-    home = tmp_path / "home"
 
-    found = check_runtime(str(home), {"state": "none"})
-    (home / "run").mkdir(parents=True)
-    lacking = check_runtime(str(home), {"state": "none"})
+    found = {one.check: one for one in run_checks(f"{tmp_path}/home", Problem("no home"))}
 
-    assert (found.state, lacking.state) == ("well", "broken")
-    assert lacking.cure == "pcs resource enable taskdeck"
+    assert found.keys().isdisjoint(HOME_CHECKS)
+    assert found["cluster"].state == "broken" and "versions" in found
+    assert not (tmp_path / "home").exists()
 
 
 def test_cluster_mode_needs_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
