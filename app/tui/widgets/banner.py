@@ -115,10 +115,13 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             if start
             else "Start it again: taskdeck serve --detach"
         )
-        command = "" if runtime.cure else " (taskdeck stop)"
-        advice = runtime.cure or advice
+        if runtime.cure:  # of a cluster, which ends the jobs of a host that it leaves
+            return (
+                f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it. Nothing starts."
+                f" {runtime.cure}"
+            )
         return (
-            f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it{command}. Nothing"
+            f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing"
             f" starts. {jobs}; ends are recorded. {advice}"
         )
     if runtime.state == "none":
