@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from app.core.scheduling.bookings import Booking
 from app.core.scheduling.forecast import Horizon, RunTimes, simulate_runs
+from app.core.scheduling.limits import Limits
 from app.core.scheduling.plan import (
     ActiveRun,
     Amounts,
@@ -29,7 +30,7 @@ class ViewChanges:
     """Changes to a view: totals of pools by name, fields of queues by name, tasks by number.
 
     `tasks` replace the tasks of the same number; `queued` and `later` are new tasks. `bookings`
-    replace all bookings, unless they are None.
+    and `limits` replace all of them, unless they are None.
     """
 
     pools: Mapping[str, Amounts] = field(default_factory=dict[str, Amounts])
@@ -40,6 +41,7 @@ class ViewChanges:
     later: tuple[LaterTask, ...] = ()
     cancelled: frozenset[int] = frozenset()
     bookings: tuple[Booking, ...] | None = None
+    limits: Limits | None = None
 
 
 def change_view(view: DispatchView, changes: ViewChanges) -> DispatchView:
@@ -56,6 +58,7 @@ def change_view(view: DispatchView, changes: ViewChanges) -> DispatchView:
         ),
         shared={**view.shared, **changes.shared},
         bookings=view.bookings if changes.bookings is None else changes.bookings,
+        limits=view.limits if changes.limits is None else changes.limits,
         queues=tuple(
             _change_queue(queue, waiting.values(), known, changes) for queue in view.queues
         ),

@@ -30,7 +30,7 @@ from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
 from app.service.tasks.places import Place, get_totals, read_places, read_shared
 from app.service.tasks.submission.resolution import Resolutions, run_resolved
-from app.service.what_if import bookings, rules, submissions
+from app.service.what_if import bookings, limits, rules, submissions
 from app.service.what_if.rules import Rules, RuleSubject
 from app.service.what_if.settings import (
     RESOURCES,
@@ -154,8 +154,9 @@ def _build_case(
     cancelled = _find_cancelled(c, cancel)
     changed = _change_tasks(c, call, view, given, places)
     changes = ViewChanges(
-        pools, given.resources, queues, changed, new.queued, new.later, cancelled, booked
-    )
+        pools, given.resources, queues, changed, new.queued, new.later, cancelled, booked,
+        limits.change_limits(view.limits, given.limits),
+    )  # fmt: skip
     longest = max([len(queue.waiting) for queue in view.queues] + [depth])
     total = longest + len(new.queued) + len(changed)
     waiting = sum(
@@ -164,7 +165,8 @@ def _build_case(
         if status in (TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.BLOCKED)
         or status == TaskStatus.RETRYING
     )
-    steps = [*list_steps(given), *bookings.list_steps(c, given.bookings)]
+    steps = [*list_steps(given), *limits.list_steps(view.limits, given.limits)]
+    steps += bookings.list_steps(c, given.bookings)
     if cancel:
         words = [str(task) for task in cancel]
         steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))

@@ -17,7 +17,7 @@ from app.errors import Usage
 from app.service.definitions import queues
 from app.service.definitions.bookings import parse_moment
 from app.service.tasks.changes import actions
-from app.service.tasks.changes.option_values import TOTAL, validate
+from app.service.tasks.changes.option_values import COUNT, TOTAL, validate
 from db import timestamps
 
 RESOURCES, GPU = "resources", "gpu"
@@ -26,6 +26,7 @@ FIELDS: Mapping[str, Sequence[str]] = {
     "queue": ("capacity", "priority", "pool", "open"),
     "task": ("priority", "queue", "cpu", "memory", "timeout", RESOURCES),
     "resource": ("total",),
+    "limit": ("running", "cpu", "memory", RESOURCES),
     "reservation": ("from", "to", "cpu", "memory", RESOURCES),
 }
 """Settings of each kind that change a forecast. `resources` is followed by a name."""
@@ -54,6 +55,7 @@ class Settings:
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     resources: dict[str, int] = field(default_factory=dict[str, int])
     bookings: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    limits: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 def parse_settings(texts: Sequence[str]) -> Settings:
@@ -63,14 +65,20 @@ def parse_settings(texts: Sequence[str]) -> Settings:
     for text in texts:
         one = _parse_setting(text)
         if one[:4] in known:
-            raise Usage(f"{units.quote(text.partition('=')[0])} is given twice. {NOT_DONE}")
+            raise Usage(f"{units.quote(_split(text)[0])} is given twice. {NOT_DONE}")
         known.add(one[:4])
         _add(found, one)
     return found
 
 
+def _split(text: str) -> tuple[str, str, str]:
+    """Split KEY=VALUE. The key of a limit may have a `=` itself: `limit.team=a.running=4`."""
+    is_limit = text.strip().startswith(("limit.", "limits."))
+    return text.rpartition("=") if is_limit else text.partition("=")
+
+
 def _parse_setting(text: str) -> Setting:
-    key, is_given, value = text.partition("=")
+    key, is_given, value = _split(text)
     if not is_given or not key:
         raise Usage(
             f"{units.quote(text)} is no setting: write KEY=VALUE. {NOT_DONE}", f"Keys: {EXAMPLES}"
@@ -120,7 +128,7 @@ def _add(found: Settings, one: Setting) -> None:
         return
     values = {
         "pool": found.pools, "queue": found.queues, "task": found.tasks,
-        "reservation": found.bookings,
+        "reservation": found.bookings, "limit": found.limits,
     }[one.kind]  # fmt: skip
     mine = values.setdefault(one.name, {})
     parse = actions.parse_field if one.kind == "task" else queues.parse_value
@@ -130,6 +138,9 @@ def _add(found: Settings, one: Setting) -> None:
         return
     if one.field == "open":
         mine[one.field] = parse(one.field, one.value) or ALWAYS
+        return
+    if one.field == "running":
+        mine[one.field] = validate("running", COUNT, one.value)
         return
     if one.field != RESOURCES:
         mine[one.field] = parse(one.field, _read_value(one))

@@ -12,6 +12,7 @@ from app.errors import Usage
 SIGNAL: TypeAdapter[int] = TypeAdapter(task_spec.Signal)
 SECONDS: TypeAdapter[float | None] = TypeAdapter(task_spec.Duration | None)
 TOTAL: TypeAdapter[int] = TypeAdapter(task_spec.ResourceTotal)
+COUNT: TypeAdapter[int] = TypeAdapter(task_spec.Capacity)
 ATTEMPTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 ENDS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
