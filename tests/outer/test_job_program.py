@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import shutil
@@ -444,13 +445,26 @@ cp -r "$1/before/." "$1/spool"
 "$2" -I -S "$3" "$1/spool" "$4" &
 echo $! >"$1/pid"
 read line
+"$2" -c "$5" "$1/spool" "$1/log"
 rm "$1/spool/filler"
 wait
 cat "$1"/spool/runs/*/*.ended
 """
 
 
-def test_an_end_waits_for_space(site: Site):
+ORDER = """
+import sys
+from pathlib import Path
+from app.outer.spool import Spool
+spool = Spool(Path(sys.argv[1]))
+try:
+    spool.write_order("run-ab", {"log": sys.argv[2]})
+except OSError as error:
+    print(error.errno, spool.has_order("run-ab"))
+"""
+
+
+def test_an_end_waits_for_space_and_an_order_does_not(site: Site):
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no namespaces here")
@@ -458,14 +472,16 @@ def test_an_end_waits_for_space(site: Site):
     site.spool.root.rename(site.folder / "before")
     site.spool.root.mkdir()
     words = ["sh", "-c", FULL, "sh", str(site.folder), sys.executable, job_program.__file__, RUN]
+    words.append(ORDER)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     job = subprocess.Popen([*unshare, *words], **pipes)
     site.jobs.append(job)
     wait_until(lambda: "full" in site.read_log())
     wait_until(lambda: not list_children(int((site.folder / "pid").read_text())))
-    output = job.communicate(b"\n", timeout=SECONDS)[0]
+    order, end = job.communicate(b"\n", timeout=SECONDS)[0].splitlines()
 
-    assert json.loads(output)["code"] == 8
+    assert order == b"%d False" % errno.ENOSPC
+    assert json.loads(end)["code"] == 8
     assert "No space left" in site.read_log()
 
 

@@ -227,13 +227,15 @@ class LoopbackCluster:
             self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def _kill_steps(self, node: str) -> None:
-        """Kill the supervisors of a node's jobs, known by the log that they hold, and the jobs."""
-        parents = {
-            pid: read_parent(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-        }
+        """Kill the jobs of a node and their supervisors, which hold the log of the node."""
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        parents = {pid: read_parent(pid) for pid in pids}
         log = str(self.folder / "log" / f"{node}.log")
         daemons = {daemon.pid for daemon in self._daemons.values()}
-        doomed = [pid for pid in parents if pid not in daemons and has_open(pid, log)]
+        doomed = [pid for pid in pids if pid not in daemons and has_open(pid, log)]
+        # a supervisor that dies at its start leaves the script of its job
+        scripts = os.fsencode(self.folder / "spool" / node) + b"/"
+        doomed += [pid for pid in pids if scripts in read_arguments(pid)]
         for parent in doomed:
             doomed += [pid for pid, above in parents.items() if above == parent]
         for pid in doomed:
@@ -293,6 +295,14 @@ def read_parent(pid: int) -> int:
     except OSError:
         return 0
     return int(stat.rpartition(")")[2].split()[1])
+
+
+def read_arguments(pid: int) -> bytes:
+    """Return the command line of a process, b"" if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def has_open(pid: int, path: str) -> bool:
