@@ -31,6 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "bell": ("critical", "off"),
 }
 """Allowed values of the settings with a fixed set of words."""
+CGROUP_EXAMPLE = "/sys/fs/cgroup/taskdeck"
 SWITCHES = ("autostart", "cluster")
 """Settings that are true or false."""
 MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
@@ -48,7 +49,8 @@ class Config(NamedTuple):
     """Settings of a user.
 
     `autostart` lets a command start a runtime when none is running. `cluster` says that Pacemaker
-    starts and stops the runtime, which turns `autostart` off. The other scalars belong to the deck:
+    starts and stops the runtime, which turns `autostart` off. `cgroup` is a folder that keepers may
+    divide to enforce limits, instead of their scope. The other scalars belong to the deck:
     `theme`; `glyphs`, where auto follows the terminal; `mouse`; `unfocused`, the drawing mode
     while another window has the focus; `bell`, the alerts that ring it; `keys`, key bindings by
     action id, several separated by commas.
@@ -56,6 +58,7 @@ class Config(NamedTuple):
 
     autostart: bool = True
     cluster: bool = False
+    cgroup: str = ""
     theme: str | None = None
     glyphs: str = "auto"
     mouse: str = "clicks"
@@ -315,6 +318,9 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         elif name in SWITCHES and not isinstance(value, bool):
             example = f"Example: {name} = {'true' if name == 'cluster' else 'false'}"
             yield _make_fault((name,), f"{name} must be true or false.", example)
+        elif name == "cgroup" and not (isinstance(value, str) and value.startswith("/")):
+            example = f'Example: cgroup = "{CGROUP_EXAMPLE}"'
+            yield _make_fault((name,), "cgroup must be the path of a folder.", example)
         elif name == "keys":
             yield from _find_key_faults(value)
         elif name in CHOICES and value not in CHOICES[name]:

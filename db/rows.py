@@ -273,6 +273,7 @@ class PoolRow(NamedTuple):
 
     A `policy` of None is by priority. A `kind` of None is local. A pool of kind `slurm` reserves
     nothing; `options` are those of its jobs (JSON).
+    `enforce` names what the kernel enforces: `memory,cpu`.
     """
 
     name: str
@@ -292,6 +293,7 @@ class PoolRow(NamedTuple):
     ageing: float | None = None
     kind: str | None = None
     options: str | None = None
+    enforce: str | None = None
 
 
 class TemplateRow(NamedTuple):

@@ -364,6 +364,7 @@ pools = Table(
     Column("ageing", Float),
     Column("kind", String(16)),
     Column("options", Text),
+    Column("enforce", String(16)),
     CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
     # Foreign key of `slas`.
     Index("idx_pools_sla", "sla_id"),

@@ -18,11 +18,12 @@ import pytest
 
 from app import paths, runtime_launcher
 from app.home import setup
+from app.keeper import cgroups
 from app.service.context import Call
 from db.engine import Database, open_database
 from tests import fork_server
 from tests.long.chaos.results import open_runtime
-from tests.runtime_process import RuntimeProcess, run_command
+from tests.runtime_process import RuntimeProcess, run_command, wait_until
 
 TESTS = Path(__file__).parent
 
@@ -266,3 +267,15 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(scope="module")
+def cgroup_tree() -> Iterator[Path]:
+    """Yield a folder of the kernel's tree of cgroups that keepers may divide."""
+    try:
+        place = Path(cgroups.find_own_folder()) / f"taskdeck-test-{os.getpid()}"
+        place.mkdir()
+    except (OSError, ValueError) as error:
+        pytest.skip(f"no tree of cgroup v2 that this user may change: {error}")
+    yield place
+    wait_until(lambda: cgroups.remove_folder(os.fspath(place)), "the folder is empty")

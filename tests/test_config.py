@@ -87,8 +87,8 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
         (
             "theem = 1",
             (
-                'there is no setting "theem". Nearest: theme. There are: autostart, cluster, theme,'
-                " glyphs, mouse,"
+                'there is no setting "theem". Nearest: theme. There are: autostart, cluster,'
+                " cgroup, theme, glyphs, mouse,"
             ),
         ),
         ('theme = "neon"', "theme must be one of quiet, light, contrast."),

@@ -29,6 +29,7 @@ PARTICIPLE = re.compile(
 COVERING_TESTS = {
     "tests/service/scheduling/test_beyond_window.py": "core/scheduling/stops",
     "tests/runtime/dispatch/test_outer_runs.py": "db/queries/tasks/outer_runs",
+    "tests/service/definitions/test_enforced_pools.py": "service/enforced_limits",
     "tests/runtime/dispatch/test_dispatcher.py": "runtime/dispatch/first_tasks"
     " core/slurm/variables",
     "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime}"

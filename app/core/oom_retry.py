@@ -80,18 +80,22 @@ def is_out_of_memory(end: dict[str, Any], reserved: float, is_stopped: bool) -> 
     """Return True if a run was killed for memory: by the kernel's count, or near its reservation.
 
     `end` is the keeper's record; `oom_kill` in it says that the kernel killed a process meanwhile.
+    `oom` is there if the run had a cgroup, and is sure: the kernel killed one of its own, or none.
     """
     if is_stopped or not (end.get("signal") == KILL or end.get("code") in KILLED_CODES):
         return False
+    if (sure := end.get("oom")) is not None:
+        return sure
     used = (end.get("maxrss") or 0) / 1024
     return bool(end.get("oom_kill")) or (reserved > 0 and used >= NEAR * reserved)
 
 
 def describe_kill(end: dict[str, Any], reserved: float) -> str:
-    """Return what is likely of a run that was killed near its reservation, and what helps."""
+    """Return what is likely or sure of a run that was killed for memory, and what helps."""
     used = units.format_memory((end.get("maxrss") or 0) / 1024)
+    certainty = "out of memory, says the kernel" if end.get("oom") else "probably out of memory"
     return (
-        f"probably out of memory: {used} used, {units.format_memory(reserved)} reserved (retry"
+        f"{certainty}: {used} used, {units.format_memory(reserved)} reserved (retry"
         " --memory, or set --retry-on-oom)"
     )
 

@@ -23,6 +23,7 @@ from app.core import early_signal, oom_retry
 from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.notifications.notices import NEVER, OUTCOMES
 from app.core.output_file import check_pattern
+from app.core.scheduling.enforcement import normalize_enforce
 from app.core.scheduling.order import check_ageing, check_policy
 from app.core.scheduling.resources import GPU, MAX_AMOUNT, check_named
 from app.core.schema import secrets
@@ -109,6 +110,7 @@ Signal = Annotated[int, _make_integer_validator(1, 64)]
 Resources = Annotated[dict[str, int], BeforeValidator(check_named)]
 Policy = Annotated[str | None, BeforeValidator(check_policy)]
 Ageing = Annotated[float | None, BeforeValidator(check_ageing)]
+Enforce = Annotated[str | None, BeforeValidator(normalize_enforce)]
 ResourceTotal = Annotated[int, _make_integer_validator(0, MAX_AMOUNT)]
 TaskReference = int | str
 

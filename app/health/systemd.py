@@ -45,7 +45,7 @@ def check_logout() -> Iterator[Finding]:
     """Check whether logging out ends jobs."""
     if not is_booted() or os.geteuid() == 0:
         return
-    user = _get_user()
+    user = get_user()
     if has_linger(user):
         yield Finding("logout", "jobs survive (linger is on)")
     elif kills_at_logout():
@@ -55,7 +55,8 @@ def check_logout() -> Iterator[Finding]:
         yield Finding("logout", "jobs survive (KillUserProcesses=no)")
 
 
-def _get_user() -> str:
+def get_user() -> str:
+    """Return the name of the user, or the number of one without a name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -233,13 +234,13 @@ def _find_end(path: str) -> str:
     manager = next(
         (part for part in parts if part.startswith("user@") and part.endswith(".service")), ""
     )
-    if manager and not has_linger(_get_user()):
+    if manager and not has_linger(get_user()):
         return "when you log out (linger is off)"
     if (
         last.startswith("session-")
         and os.geteuid()
         and kills_at_logout()
-        and not has_linger(_get_user())
+        and not has_linger(get_user())
     ):
         return "when you log out (KillUserProcesses=yes)"
     if last.endswith(".service") and last != manager and not _spares_jobs(last, user=bool(manager)):
@@ -258,7 +259,7 @@ def _spares_jobs(unit: str, user: bool) -> bool:
 def _make_move_command(home: str) -> str:
     """Return the command that starts the next keeper in a safe control group."""
     again = make_restart_command(home)
-    user = _get_user()
+    user = get_user()
     if os.geteuid() and not has_linger(user):
         return f"sudo loginctl enable-linger {quote_word(user)} && {again}"
     return again

@@ -378,11 +378,15 @@ class Keeper(Server):
             self.link.send({"f": shared})
 
     def on_bye(self, ask: dict[str, Any]) -> None:
-        """Handle the end of the runtime. Exit if nothing is left to supervise."""
-        if self.client:
-            self.close_client(self.client)
+        """Handle the end of the runtime. Exit if nothing is left to supervise.
+
+        The runtime sees the exit as the end of the connection: if that came before, a runtime that
+        connects at once would keep the keeper.
+        """
         if self.is_idle():
             self.exit_if_unused()
+        if self.client:
+            self.close_client(self.client)
 
 
 REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {

@@ -28,6 +28,7 @@ from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications import messages
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
+from app.core.scheduling.enforcement import Lack
 from app.errors import Problem, Storage, make_process_limit_error, problem_to_dict
 from app.home.clock_guard import ClockGuard
 from app.home.database_presence import RESCUE_INFIX, format_put_back_command
@@ -40,6 +41,7 @@ from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
+from app.runtime.dispatch import limit_claims
 from app.runtime.dispatch.dispatcher import HALT_REASONS, Dispatcher
 from app.runtime.dispatch.keeper_client import KeeperClient, KeeperUnavailableError
 from app.runtime.duties.periodic import Duties, watch_clock
@@ -48,12 +50,13 @@ from app.runtime.duties.schedule_trigger import ScheduleTrigger
 from app.runtime.duties.usage import UsageSampler
 from app.runtime.messages.channel_sender import ChannelSender
 from app.runtime.messages.notifier import Notifier
-from app.service import outer
+from app.service import enforced_limits, outer
 from app.service.context import Call
 from app.service.rules.evaluation.levels import AlertText, LevelLog, make_level_key
 from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase
+from db.queries import reads
 from db.queries.home.replicas import Replica
 from db.queries.scheduling import dispatch
 from db.rows import SlaRow
@@ -198,6 +201,10 @@ class Runtime:
             if line := self.dispatcher.find_line(runid):
                 line.signal(runid, number)
 
+    async def claim_limits(self, names: Sequence[str]) -> Lack | None:
+        """Let the keeper be able to enforce limits; return what is missing for it, or None."""
+        return await limit_claims.claim_limits(self.dispatcher.keeper, names)
+
     def mark_stopped(self, by: str, resource: str = "") -> None:
         """Write the marker that names who stopped the runtime, and the resource of a cluster.
 
@@ -340,12 +347,14 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(runtime.sender.close)
         db.after_commit(feed.wake)
         db.after_commit(dispatcher.wake)
-        dispatcher.keeper = await KeeperClient.open(home, dispatcher.handle_event)
+        delegates = any(pool.enforce for pool in await db.read(reads.list_pools))
+        dispatcher.keeper = await KeeperClient.open(home, dispatcher.handle_event, delegates)
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
         stack.callback(outer.set_trouble, outer.NOBODY)
         stack.push_async_callback(dispatcher.outer.close)
         await dispatcher.outer.load()
+        stack.callback(enforced_limits.set_cgroups, None)
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
         stack.push_async_callback(duties.close)
         runtime.levels, runtime.duties = duties.rules.levels, duties

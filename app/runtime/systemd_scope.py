@@ -31,6 +31,10 @@ TIMEOUT = 4.0
 PROPERTIES = ("TasksMax=infinity", "TimeoutStopSec=20s")
 """The keeper ignores TERM, so a shutdown would wait for systemd's default of 90 s."""
 
+DELEGATION = "Delegate=memory cpu"
+"""Let the keeper divide its scope. Asked for only by homes with a pool that enforces limits: the
+controller of CPU in one scope makes its neighbours share by weight, too."""
+
 OOM_PROPERTY = "OOMPolicy=continue"
 """Keep the scope when the kernel kills one job. Unknown to systemd before 253, which needs no
 setting."""
@@ -42,14 +46,14 @@ ScopedStart = Callable[
 
 
 def run_in_scope(
-    home: Path, program: ScopedStart, answers: frozenset[int]
+    home: Path, program: ScopedStart, answers: frozenset[int], delegates: bool = False
 ) -> subprocess.CompletedProcess[bytes] | None:
-    """Run the program in its own scope.
+    """Run the program in its own scope; with `delegates`, in one that the program may divide.
 
     Return None without a scope, or if its exit code is not one of `answers`.
     """
-    why = ""
-    for properties in ((*PROPERTIES, OOM_PROPERTY), PROPERTIES):
+    why, always = "", (*PROPERTIES, DELEGATION) if delegates else PROPERTIES
+    for properties in ((*always, OOM_PROPERTY), always):
         words = build_command(home, properties)
         if words is None:
             return None
@@ -76,7 +80,7 @@ def run_in_scope(
 def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
     """Return the command prefix that creates a scope, or None without a usable systemd."""
     program = shutil.which("systemd-run")
-    if program is None or not SYSTEMD_FOLDER.is_dir() or not (os.geteuid() == 0 or _has_linger()):
+    if program is None or not has_scopes():
         return None
     return [
         program, "--scope", "--quiet", "--collect", "--no-ask-password",
@@ -85,6 +89,12 @@ def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
         *(["--user"] if os.geteuid() else []),
         *(word for each in properties for word in ("-p", each)), "--",
     ]  # fmt: skip
+
+
+def has_scopes() -> bool:
+    """Return True if systemd can give this user a scope that outlives sessions."""
+    found = shutil.which("systemd-run") is not None and SYSTEMD_FOLDER.is_dir()
+    return found and (os.geteuid() == 0 or _has_linger())
 
 
 def build_environment() -> dict[bytes, bytes]:

@@ -11,6 +11,7 @@ from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
+from app.core.scheduling.enforcement import Lack
 from db.engine import Database
 from db.queries.home.replicas import Replica
 from db.rows import SlaRow
@@ -101,6 +102,10 @@ class RuntimeHandle(Protocol):
 
     def list_trail(self, rule: SlaRow) -> list[Level]:
         """Return the values of a rule in the last hour, oldest first."""
+        ...
+
+    async def claim_limits(self, names: Sequence[str]) -> Lack | None:
+        """Let the keeper be able to enforce limits; return what is missing for it, or None."""
         ...
 
     def signal(self, runids: Sequence[str], number: int) -> None:

@@ -31,7 +31,7 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0023"
+HEAD = "0024"
 REVISIONS = (
     "0001",
     "0002",
@@ -56,6 +56,7 @@ REVISIONS = (
     "0021",
     "0022",
     "0023",
+    "0024",
 )
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"

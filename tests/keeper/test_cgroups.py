@@ -3,13 +3,13 @@
 A tree without the controller of memory shows everything but the limit itself, which files show.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,26 +55,10 @@ def read_cgroup(pid: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def tree() -> Iterator[Path]:
-    """Yield a folder of the tree that keepers may divide."""
-    try:
-        own = cgroups.find_own_folder()
-        place = Path(own) / f"taskdeck-test-{os.getpid()}"
-        place.mkdir()
-    except (OSError, ValueError) as error:
-        pytest.skip(f"no tree of cgroup v2 that this user may change: {error}")
-    yield place
-    for path in sorted(place.rglob("*/"), reverse=True):
-        with contextlib.suppress(OSError):
-            path.rmdir()
-    wait_until(lambda: cgroups.remove_folder(str(place)), "the tree is empty")
-
-
-@pytest.fixture(scope="module")
-def module_cgroup_home(tree: Path, tmp_path_factory) -> Iterator[CgroupKeeperHome]:
+def module_cgroup_home(cgroup_tree: Path, tmp_path_factory) -> Iterator[CgroupKeeperHome]:
     """Yield a home with one keeper for the tests of this module."""
     home = CgroupKeeperHome(tmp_path_factory.mktemp("grouped") / "home")
-    home.place = tree
+    home.place = cgroup_tree
     try:
         assert home.start_keeper() == 0
         home.greet()
@@ -288,19 +272,23 @@ def test_the_limit_of_memory_follows_once_the_keeper_has_left(tmp_path, written)
 
 def test_a_run_whose_limit_cannot_be_written_ends_at_once(tmp_path, written, monkeypatch):
     record = {"path": f"{tmp_path}/root/run-a", "memory": 65536, "weight": None}
-    leave = RunCgroup.leave
+    leave, spawn, pids = RunCgroup.leave, launch.spawn, list[int]()
+
+    def start(*words: Any) -> int:
+        pids.append(spawn(*words))
+        return pids[0]
 
     def lose(self: RunCgroup) -> None:
         leave(self)
         Path(self.path, "memory.max").unlink()
 
     monkeypatch.setattr(RunCgroup, "leave", lose)
+    monkeypatch.setattr(launch, "spawn", start)
 
     with pytest.raises(StartError, match="cannot limit its memory"):
         launch.spawn_inside(RunCgroup(record), b"/bin/sleep", make_request("sleep", "300"), {})
 
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert not is_alive(pids[0])
 
 
 @pytest.mark.unit

@@ -60,6 +60,20 @@ def test_the_keeper_starts_in_its_own_scope(fake_systemd, lazy_runtime: RuntimeP
     wait_until(lambda: is_keeper_up(lazy_runtime), "the keeper is up")
 
 
+def test_only_homes_that_enforce_limits_get_a_scope_to_divide(
+    fake_systemd, lazy_runtime: RuntimeProcess
+):
+    said = fake_systemd('echo "$*" >&2; exit 5')  # as a keeper that cannot use its home
+
+    for delegates in (False, True):
+        with pytest.raises(KeeperUnavailableError):
+            start_keeper(lazy_runtime.home, delegates)
+
+    first, _, second = said.read_text().partition("taskdeck-keeper-")[2].partition("--scope")
+    assert "Delegate" not in first and not first.rstrip().endswith("own")
+    assert "Delegate=memory cpu" in second and second.rstrip().endswith("own")
+
+
 def test_scope_names_are_unique_and_free_of_outside_text(fake_systemd, tmp_path: Path):
     fake_systemd(EXEC_COMMAND)
     home = tmp_path / "my $HOME 100%\n"

@@ -12,6 +12,7 @@ from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
+from app.core.scheduling.enforcement import Lack
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
 from app.service.rules.evaluation.levels import AlertText, LevelLog, make_level_key
@@ -26,6 +27,7 @@ class FakeRuntimeHandle:
 
     def __init__(self, feed: ChangeFeed) -> None:
         self.halted: str | None = None
+        self.lack: Lack | None = None
         self.clock_doubt = ""
         self.clock_ahead = 0.0
         self.feed = feed
@@ -51,6 +53,9 @@ class FakeRuntimeHandle:
 
     def get_facts(self) -> RuntimeFacts:
         return RuntimeFacts(state="running", pid=1)
+
+    async def claim_limits(self, names: Sequence[str]) -> Lack | None:
+        return self.lack
 
     def get_host(self) -> HostFacts:
         return HostFacts(name="here")

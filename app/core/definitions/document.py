@@ -21,6 +21,7 @@ from app.core.notifications.notices import DEFAULT, NEVER
 from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, FiledSchedule
 from app.core.scheduling.bookings import is_booked_tag
+from app.core.scheduling.enforcement import list_enforced
 from app.core.scheduling.open_times import normalize_open
 from app.core.scheduling.order import format_ageing
 from app.core.schema import parameters
@@ -31,6 +32,7 @@ from app.core.task_spec import (
     Capacity,
     Cpu,
     EarlySignalText,
+    Enforce,
     NameStr,
     OomRetryText,
     Outcome,
@@ -107,6 +109,7 @@ class PoolDefinition(Definition):
     resources: Resources | None = None
     policy: Policy = None
     ageing: Ageing = None
+    enforce: Enforce = None
     sla: NameStr | None = None
     partition: SlurmWord | None = None
     account: SlurmWord | None = None
@@ -120,7 +123,7 @@ class PoolDefinition(Definition):
         amounts = {"total_cpu": self.total_cpu, "total_memory": self.total_memory}
         missing = [name for name, total in amounts.items() if total is None]
         given += [name for name in amounts if name not in missing]
-        given += ["resources"] if self.resources else []
+        given += [name for name in ("resources", "enforce") if getattr(self, name)]
         if misfit := pool_options.find_misfit(self.kind, given):
             raise ValueError(misfit)
         if self.kind is None and missing:
@@ -394,6 +397,7 @@ _FORMATTERS: dict[str, Any] = {
     "memory": _format_size,
     "timeout": sla.format_seconds,
     "ageing": format_ageing,
+    "enforce": list_enforced,
     "severity": sla.get_severity,
     "actions": format_actions,
 }

@@ -30,7 +30,7 @@ class PoolView:
     """A pool with its total amounts. `status` is active, paused or draining.
 
     The runs of an outer pool take nothing of this machine: another engine admits them, so its
-    totals do not count. `trouble` tells why that engine takes no run now.
+    totals do not count. `trouble` tells why no run may start now.
     """
 
     name: str
@@ -39,6 +39,8 @@ class PoolView:
     policy: str = PRIORITY
     is_outer: bool = False
     trouble: str | None = None
+    enforce: str | None = None
+    """Limits of runs that the kernel enforces, as stored."""
 
     @property
     def is_active(self) -> bool:

@@ -164,6 +164,10 @@ def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
         yield WaitReason("not-before", text, _fit_parts(text, _describe_closed(case)))
 
 
+_HELD = {True: "hands nothing over", False: "starts nothing"}
+"""What a pool with trouble does, by whether it is an outer pool."""
+
+
 def _describe_closed(case: WaitingTask) -> str | None:
     """Return the state of a closed queue or pool.
 
@@ -175,7 +179,7 @@ def _describe_closed(case: WaitingTask) -> str | None:
         if queue != ACTIVE
         else f"pool {sanitize(pool)}"
         if pool != ACTIVE
-        else "pool hands nothing over"
+        else f"pool {_HELD[case.budget.pool.is_outer]}"
         if case.budget.pool.trouble
         else None
     )
@@ -255,7 +259,7 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
         name = sanitize(pool.name)
         yield _make_reason(
             "pool-trouble",
-            f"pool {name} hands nothing over: {sanitize(pool.trouble)}",
+            f"pool {name} {_HELD[pool.is_outer]}: {sanitize(pool.trouble)}",
             f"pool {name}: {sanitize(what)}",
         )
 

@@ -83,6 +83,8 @@ def check_kind(value: Any) -> str | None:
 
 def find_misfit(kind: str | None, given: Collection[str]) -> str | None:
     """Return why a pool of this kind cannot have one of the given settings, or None."""
+    if kind == SLURM and "enforce" in given:
+        return "a pool of kind slurm takes no enforce: Slurm enforces the limits of its jobs"
     wrong = [name for name in (AMOUNTS if kind == SLURM else NAMES) if name in given]
     if not wrong:
         return None

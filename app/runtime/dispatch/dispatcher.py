@@ -25,6 +25,7 @@ from app.core import early_signal, task_groups
 from app.core.ids import make_uuid7
 from app.core.output_file import expand_pattern
 from app.core.scheduling.devices import make_variables
+from app.core.scheduling.enforcement import make_limits
 from app.core.scheduling.plan import QueuedTask
 from app.core.scheduling.resources import CPU, MEMORY, get_named
 from app.errors import Problem, Storage
@@ -36,7 +37,7 @@ from app.runtime.dispatch.outer_runs import OuterPlace, OuterRuns
 from app.runtime.dispatch.output_copier import OutputCopier
 from app.runtime.dispatch.quarantine import Quarantine
 from app.runtime.dispatch.run_verdict import judge_run
-from app.service import gpus
+from app.service import enforced_limits, gpus
 from app.service.database import journal
 from app.service.scheduling import dispatch_view
 from app.service.tasks.submission import number_file
@@ -116,6 +117,8 @@ class ClaimedRun(NamedTuple):
     """Number of the first task of its group, if a name of a file or a batch script has it."""
     outer: OuterPlace | None = None
     """Where the run goes if another engine runs it."""
+    limits: dict[str, float | None] | None = None
+    """KiB and cores that the kernel enforces."""
 
 
 @dataclass(slots=True)
@@ -193,6 +196,8 @@ class Dispatcher:
         self.outer.note_event(event)
         if kind == "hello":
             self.greeted.set()
+            # a keeper of an earlier version says nothing of cgroups
+            enforced_limits.set_cgroups(event.get("cgroups") or {})
             self._events.hello, self._boot_id = event, event.get("boot")
             self._spawned.clear()
             self._sent_signals.clear()
@@ -225,6 +230,9 @@ class Dispatcher:
         self._spawned.discard(event["run"])
         if event["code"] in ("no-space", "no-process"):
             self._halt(f"the keeper cannot start processes ({event['message']})")
+        if event["code"] == "no-cgroup":
+            enforced_limits.note_failure(event["message"])
+            asyncio.get_running_loop().call_later(enforced_limits.RETRY, self.wake)
         if event["code"] == "bad-request":
             self._events.ended.append(
                 {"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()}
@@ -485,6 +493,10 @@ class Dispatcher:
         choice = gpus.choose_devices(c, seen, starts, has_nvml=self.poll_gpus is not None)
         self._needs_gpu_poll = choice.is_stale
         devices, starts = choice.devices, [t for t in starts if t.uuid not in choice.lacking]
+        enforced = {pool.name: pool.enforce for pool in seen.pools}
+        limits = {
+            task.uuid: make_limits(enforced.get(pools[task.queue]), task.needs) for task in starts
+        }
         claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
             "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
@@ -504,6 +516,7 @@ class Dispatcher:
                 devices.get(start["uuid"]),
                 firsts.get(rows[start["uuid"]].group_number),
                 places.get(start["uuid"]),
+                limits[start["uuid"]],
             )
             for start in transitions.claim(c, claims, recount=False)
         ]
@@ -611,6 +624,7 @@ class Dispatcher:
             "timeout": task.timeout,
             "early": _build_early(task.early_signal),
             "grace": task.grace,
+            **({"limits": run.limits} if run.limits else {}),
             **_build_streams(self.home, run.runid, task),
         }
 

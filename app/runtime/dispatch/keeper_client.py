@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import app.keeper
-from app import paths
+from app import config, paths
 from app.errors import find_process_limit
 from app.runtime import file_limit, systemd_scope
 from app.version import VERSION
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
 PROTOCOL = 2
+OWN_CGROUP = "own"  # word for the keeper's own cgroup, which the keeper may divide
 SOCKET, LOG = f"keeper{PROTOCOL}.sock", f"keeper{PROTOCOL}.log"
 ALREADY_RUNNING = 4  # exit code of a keeper that finds another one in its home
 UNUSABLE_HOME = 5  # exit code of a keeper that cannot use its home
@@ -54,18 +55,24 @@ class KeeperClient:
         self._writer: asyncio.StreamWriter | None = None
         self._connected = False
         self._queue: list[bytes] = []
+        self._resumed = asyncio.Event()
+        self.delegates = False
+        """Whether a keeper that starts shall divide a cgroup."""
         self.task: asyncio.Task[None] | None = None
         """Reads events. Ends only by an error, after which no event arrives any more."""
         self.pid = self.guard_pid = 0
 
     @classmethod
-    async def open(cls, home: Path, on_event: EventHandler) -> KeeperClient:
+    async def open(
+        cls, home: Path, on_event: EventHandler, delegates: bool = False
+    ) -> KeeperClient:
         """Connect, then pass on each event in order, every hello first.
 
         Raise KeeperUnavailableError.
         """
         refuse_other_protocols(home)
         client = cls(home, on_event)
+        client.delegates = delegates
         reader, hello = await client._connect()
         client.task = asyncio.create_task(client._listen(reader, hello), name="keeper client")
         return client
@@ -84,6 +91,13 @@ class KeeperClient:
     def connected(self) -> bool:
         """Return True if the keeper receives requests now. Otherwise no run starts."""
         return self._connected
+
+    async def renew(self) -> None:
+        """Let a keeper without runs end and another start, or reconnect. Raise TimeoutError."""
+        self._resumed.clear()
+        self._send({"do": "bye"})
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await self._resumed.wait()
 
     # --- requests
 
@@ -135,6 +149,7 @@ class KeeperClient:
         self._handle(hello)
         if self._writer:
             self._writer.writelines(queue)
+        self._resumed.set()
 
     async def _read_events(self, reader: asyncio.StreamReader) -> None:
         """Handle events until the connection breaks. Ignore a line that was cut off by it."""
@@ -173,7 +188,7 @@ class KeeperClient:
             except TimeoutError:
                 break
             except OSError:
-                await asyncio.to_thread(start_keeper, self._home)
+                await asyncio.to_thread(start_keeper, self._home, self.delegates)
             await asyncio.sleep(RETRY_DELAY)
         raise KeeperUnavailableError(f"the keeper does not answer; see run/{LOG}")
 
@@ -244,17 +259,21 @@ def _dial(home: Path) -> socket.socket:
     return sock
 
 
-def start_keeper(home: Path) -> None:
+def start_keeper(home: Path, delegates: bool = False) -> None:
     """Start keeper and guard in a session of their own, and in a systemd scope where possible.
 
+    With `delegates`, they divide the scope, or the cgroup of the configuration, for limits of runs.
     Do nothing if the home has a keeper already. Raise KeeperUnavailableError.
     """
+    folder = read_cgroup_setting() if delegates else ""
+    place = folder or (OWN_CGROUP if delegates else "")
     try:
         done = systemd_scope.run_in_scope(
             home,
-            lambda by, env, timeout: _run_keeper(home, by, env, timeout),
+            lambda by, env, timeout: _run_keeper(home, place, by, env, timeout),
             frozenset({0, ALREADY_RUNNING, UNUSABLE_HOME}),
-        ) or _run_keeper(home)
+            delegates and not folder,
+        ) or _run_keeper(home, folder)
     except OSError as error:  # no process or descriptor is left, or the interpreter is gone
         why = find_process_limit(error) or (error.strerror or "unknown").lower()
         raise KeeperUnavailableError(f"the keeper cannot be started: {why}") from error
@@ -263,17 +282,27 @@ def start_keeper(home: Path) -> None:
         raise KeeperUnavailableError(f"the keeper cannot start: {why}")
 
 
+def read_cgroup_setting() -> str:
+    """Return the folder of the configuration that keepers may divide, or ""."""
+    return config.read(str(paths.get_config_path())).settings.cgroup
+
+
 def _run_keeper(
     home: Path,
+    place: str,
     by: Sequence[str] = (),
     env: dict[bytes, bytes] | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the keeper's command, prefixed with the words `by`, until it is in the background."""
+    """Run the keeper's command, prefixed with the words `by`, until it is in the background.
+
+    `place` is the cgroup that the keeper divides, or "".
+    """
     python = getattr(sys, "_base_executable", None) or sys.executable
     inherited = {n: v for n, v in os.environb.items() if not n.startswith(b"TASKDECK_")}
+    words = [*by, python, "-I", "-S", KEEPER, home, str(file_limit.INHERITED_LIMIT)]
     return subprocess.run(
-        [*by, python, "-I", "-S", KEEPER, home, str(file_limit.INHERITED_LIMIT)],
+        [*words, place] if place else words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

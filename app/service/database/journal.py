@@ -94,6 +94,7 @@ def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
             "run_seconds": end["seconds"],
             "cpu": end["cpu"],
             "maxrss": end["rss"],
+            "oom": end.get("oom"),
         }
         numbers = (
             event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss")

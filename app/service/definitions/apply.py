@@ -127,6 +127,9 @@ async def apply(
     await _drop_ended(call, wanted)
     for kind in ("templates", "schedules"):
         note_unknown_channels(call, kind, {name: one.notify for name, one in wanted[kind].items()})
+    if not dry_run:
+        enforced = [pool.enforce for pool in wanted["pools"].values()]
+        await queues.require_enforceable(call, enforced)
     changes = await (
         call.db.read(plan_changes, wanted, context)
         if dry_run

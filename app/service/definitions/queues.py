@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from app.core import task_spec
 from app.core.definitions.document import SlurmOptions, SlurmWord
 from app.core.scheduling import overcommit
+from app.core.scheduling.enforcement import list_enforced
 from app.core.scheduling.open_times import find_opening, is_inside, list_windows, normalize_open
 from app.core.scheduling.order import PRIORITY, get_ageing
 from app.core.scheduling.plan import get_line_key
@@ -21,7 +22,7 @@ from app.core.slurm import pool_options
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
-from app.service import gpus, outer
+from app.service import enforced_limits, gpus, outer
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.scheduling import dispatch_view, queue_order
@@ -46,6 +47,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "open": TypeAdapter(Annotated[str | None, BeforeValidator(normalize_open)]),
     "policy": TypeAdapter(task_spec.Policy),
     "ageing": TypeAdapter(task_spec.Ageing),
+    "enforce": TypeAdapter(task_spec.Enforce),
     "description": TypeAdapter(str),
     "sla": TypeAdapter(str),
     "kind": TypeAdapter(Annotated[str | None, BeforeValidator(pool_options.check_kind)]),
@@ -284,6 +286,8 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
             **_describe_outer(row, runs),
             "policy": row.policy or PRIORITY,
             "ageing": get_ageing(row.ageing),
+            "enforce": list_enforced(row.enforce),
+            "trouble": enforced_limits.find_trouble(row.enforce),
             "sla": slas.get(row.sla_id) if row.sla_id is not None else None,
             "resources": dict(parse_named(row.resources)),
             "used_resources": held.get(row.name, {}),
@@ -321,6 +325,7 @@ async def pool_create(
     resources: Any = None,
     policy: str | None = None,
     ageing: Any = None,
+    enforce: Any = None,
     sla: str | None = None,
     description: str | None = None,
     kind: str | None = None,
@@ -332,12 +337,14 @@ async def pool_create(
     """
     _check_name(name)
     given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy}
-    given |= {"ageing": ageing, "sla": sla, "description": description, "kind": kind}
+    given |= {"ageing": ageing, "enforce": enforce, "sla": sla}
+    given |= {"description": description, "kind": kind}
     values = _parse_values({**given, **_check_options(options)})
     _check_fit(values.get("kind"), {**given, **options})
     if values.get("kind") is None and None in (cpu, memory):
         raise Usage("a pool needs cpu and memory. Nothing was created.")
     values = {"total_cpu": 0.0, "total_memory": 0.0, **values}
+    await require_enforceable(call, [values.get("enforce")])
 
     def create(c: Connection) -> None:
         _POOL.require_new(c, name)
@@ -371,6 +378,20 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
         await call.db.read(list_pool_dicts), *host.read_capacity(), names
     ):
         call.note(f"{warning}: more may start than it can run well.")
+
+
+async def require_enforceable(call: Call, stored: Iterable[str | None]) -> None:
+    """Raise Conflict if the kernel cannot enforce these limits of pools.
+
+    A keeper without runs is restarted first, in a cgroup of its own.
+    """
+    wanted = sorted({name for one in stored for name in list_enforced(one)}, reverse=True)
+    if wanted and call.live is not None and (lack := await call.live.claim_limits(wanted)):
+        raise Conflict(
+            f"the kernel cannot enforce {' and '.join(wanted)} of runs here: {lack.why}."
+            " Nothing was changed.",
+            lack.cure,
+        )
 
 
 def _to_pool_columns(
@@ -415,20 +436,25 @@ async def pool_set(
     resources: Any = None,
     policy: str | None = None,
     ageing: Any = None,
+    enforce: Any = None,
     sla: str | None = None,
     description: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Change a pool. Active runs keep their resources even if the pool shrinks."""
     given = {"cpu": cpu, "memory": memory, "resources": resources, "policy": policy}
-    given |= {"ageing": ageing, "sla": sla, "description": description}
+    given |= {"ageing": ageing, "enforce": enforce, "sla": sla, "description": description}
     values = _parse_values({**given, **_check_options(options)})
     if not values:
         raise Usage(
             "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy,"
-            " --ageing, --sla or --description; of a Slurm pool --partition, --account,"
+            " --ageing, --enforce, --sla or --description; of a Slurm pool --partition, --account,"
             " --qos or --option."
         )
+    if "enforce" in values:
+        row = await pool_show(call, name=name)
+        _check_fit(row["kind"], {"enforce": enforce})
+        await require_enforceable(call, [values["enforce"]])
 
     def change(c: Connection) -> None:
         _POOL.require_known(c, name)

@@ -36,7 +36,7 @@ from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState, skip_forecast
 from app.core.text import units
-from app.service import gpus, outer
+from app.service import enforced_limits, gpus, outer
 from app.service.scheduling import limit_view, queue_order
 from app.service.scheduling.ageing import AgeingWatch
 from app.service.scheduling.beyond_limits import StoppedTasks, read_beyond
@@ -319,7 +319,8 @@ def _read_without_tasks(
             row.status,
             row.policy or PRIORITY,
             row.kind is not None,
-            outer.get_trouble() if row.kind else None,
+            outer.get_trouble() if row.kind else enforced_limits.find_trouble(row.enforce),
+            row.enforce,
         )
         for row in pool_rows
     )

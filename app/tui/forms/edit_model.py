@@ -16,6 +16,7 @@ from typing import Any
 
 from app.core import metrics
 from app.core.rules import silence_matchers
+from app.core.scheduling.enforcement import format_enforce, parse_enforce
 from app.core.scheduling.open_times import ALWAYS, normalize_open
 from app.core.scheduling.order import POLICIES, describe_policy, format_ageing, parse_ageing
 from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
@@ -200,6 +201,10 @@ AGEING = EditField(
     "ageing", "Ageing", parse_ageing, format_ageing, "--ageing",
     hint="the oldest task goes first after this time; or never",
 )  # fmt: skip
+ENFORCE = EditField(
+    "enforce", "Enforce", parse_enforce, format_enforce, "--enforce",
+    hint="limits of runs, by the kernel: memory,cpu; or none",
+)  # fmt: skip
 NOTIFY = EditField(
     "notify", "Notify", str, to_text, "--notify", widget="pick", size=30, blank=True,
     blank_label="default", hint=notice_model.HINT,
@@ -296,7 +301,7 @@ QUEUE = EditKind(
     first="capacity",
 )
 POOL = EditKind(
-    "pool", (CPU, MEMORY, RESOURCES, POLICY, AGEING, DESCRIPTION, STATUS), first="memory"
+    "pool", (CPU, MEMORY, RESOURCES, POLICY, AGEING, ENFORCE, DESCRIPTION, STATUS), first="memory"
 )
 _DEFAULT_HINTS = {
     "capacity": "at once; empty: the pool's cores",

@@ -19,6 +19,7 @@ from app import paths
 from app.core.ids import make_uuid7
 from app.core.scheduling import open_times
 from app.runtime.dispatch.dispatcher import GRACE, KEPT_LOG_BYTES, MAX_ENVIRONMENTS, Dispatcher
+from app.service import enforced_limits
 from app.service.context import Call
 from app.service.database import journal
 from app.service.definitions import queues, templates
@@ -313,6 +314,28 @@ async def test_a_keeper_failure_halts_starting_unless_a_reason_is_known(dispatch
     dispatcher.halted = "disk full since 10:31"
     dispatcher.handle_event(full)
     assert dispatcher.halted == "disk full since 10:31"
+
+
+async def test_a_run_without_its_limits_goes_back_and_its_pool_waits(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    await queues.pool_set(call, name="default", enforce="memory,cpu")
+    number = (await submit_task(call, cpu=2, memory="64M"))["number"]
+    divided = {"root": "/x", "controllers": ["memory", "cpu"], "why": ""}
+    dispatcher.handle_event({"is": "hello", "runs": [], "cgroups": divided})
+    await dispatcher.run_round()
+    ((order,),) = fake_keeper.get_orders("spawn")
+
+    message = {"is": "error", "run": order["run"], "code": "no-cgroup", "message": "no folder"}
+    dispatcher.handle_event(message)
+    for _ in range(2):
+        await dispatcher.run_round()
+
+    assert order["limits"] == {"memory": 65536, "cpu": 2}
+    shown = await show_task(call, number)
+    assert (shown["status"], shown["attempts"], dispatcher.halted) == ("queued", 0, None)
+    assert len(fake_keeper.get_orders("spawn")) == 1
+    enforced_limits.set_cgroups(None)
 
 
 async def test_nothing_is_claimed_while_halted_or_draining(

@@ -126,6 +126,16 @@ def make_facts(**more: Any) -> RunFacts:
         ),
         (
             {"memory": 130.0},
+            {"signal": 9, "maxrss": 60 * 1024, "oom": True},
+            RunVerdict(
+                RunStatus.FAILED,
+                "signal 9 (KILL); out of memory, says the kernel: 60M used, 130M reserved (retry"
+                " --memory, or set --retry-on-oom)",
+                2.0,
+            ),
+        ),
+        (
+            {"memory": 130.0},
             {"signal": 9, "maxrss": 60 * 1024},
             RunVerdict(RunStatus.FAILED, "signal 9 (KILL)", 2.0),
         ),

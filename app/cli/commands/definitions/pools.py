@@ -23,6 +23,7 @@ from app.cli.parser import (
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Line, Span
 from app.core.scheduling.devices import format_devices
+from app.core.scheduling.enforcement import format_enforce, parse_enforce
 from app.core.scheduling.order import (
     NEVER,
     POLICIES,
@@ -55,13 +56,12 @@ COLUMNS = [
 ]
 FIELDS = (
     "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "resources",
-    "used_resources", "policy", "ageing", "kind", "partition", "account", "qos", "options", "sla",
-    "description",
-    "created_at", "updated_at",
+    "used_resources", "policy", "ageing", "enforce", "kind", "partition", "account", "qos",
+    "options", "sla", "description", "created_at", "updated_at",
 )  # fmt: skip
 _OPTIONS = (
-    "cpu", "memory", "policy", "ageing", "sla", "description", "partition", "account", "qos",
-    "options",
+    "cpu", "memory", "policy", "ageing", "enforce", "sla", "description", "partition", "account",
+    "qos", "options",
 )  # fmt: skip
 
 
@@ -111,6 +111,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
         *(("reservation", format_kept(one)) for one in pool.get("reservations") or ()),
         ("order", describe_policy(pool.get("policy") or PRIORITY)),
         ("ageing", _describe_ageing(pool)),
+        *(("enforced", text) for text in [_describe_enforced(pool)] if text),
         *(("device", _format_device(device)) for device in pool.get("devices") or ()),
         ("sla", pool.get("sla") or ""),
         (
@@ -173,6 +174,13 @@ def list_kept(found: list[dict[str, Any]]) -> list[Line]:
         for pool in found
         for one in pool.get("reservations") or ()
     ]
+
+
+def _describe_enforced(pool: dict[str, Any]) -> str:
+    """Return what the kernel enforces, and why it cannot now; "" if it enforces nothing."""
+    enforced, trouble = pool.get("enforce") or [], pool.get("trouble")
+    text = f"{' and '.join(enforced)} of each run, by the kernel" if enforced else ""
+    return f"{text}; nothing starts: {sanitize(trouble)}" if text and trouble else text
 
 
 def _describe_ageing(pool: dict[str, Any]) -> str:
@@ -249,6 +257,7 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
         "resources": f"resources {format_named(pool.get('resources')) or 'none'}",
         "policy": f"order {describe_policy(pool.get('policy') or PRIORITY)}",
         "ageing": f"ageing {format_ageing(pool.get('ageing'))}",
+        "enforce": f"enforced limits {format_enforce(pool.get('enforce'))}",
         "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
         "description": f'description "{sanitize(pool.get("description") or "")}"',
         **{name: f"{name} {sanitize(pool.get(name) or 'none')}" for name in WORDS},
@@ -289,6 +298,10 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_option(
         "--ageing", type=make_type(parse_ageing), metavar="TIME",
         help="the oldest task goes first after this time (default 7d), or never",
+    )  # fmt: skip
+    parser.add_option(
+        "--enforce", type=make_type(parse_enforce), metavar="LIMITS",
+        help="let the kernel enforce memory, cpu or memory,cpu of each run; or none (default)",
     )  # fmt: skip
     parser.add_option(
         "--sla", type=require_text, metavar="RULE", help="rule for all tasks in the pool"

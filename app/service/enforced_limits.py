@@ -1,0 +1,51 @@
+"""Limits that the kernel can enforce, by the cgroup of the keeper as the runtime last saw it.
+
+A process has at most one runtime, so its last word is kept once. Without a runtime nothing starts,
+and nothing is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.core.scheduling.enforcement import Lack, list_enforced
+
+RETRY = 30.0
+"""Seconds for which nothing more is tried in a cgroup in which a run could not start."""
+CURE = "taskdeck doctor"
+
+_cgroups: Mapping[str, Any] | None = None
+_failure: tuple[str, float] | None = None
+
+
+def set_cgroups(found: Mapping[str, Any] | None) -> None:
+    """Keep the keeper's cgroups: root, controllers and why there are none; None if unknown."""
+    global _cgroups, _failure
+    _cgroups, _failure = found, None
+
+
+def note_failure(why: str) -> None:
+    """Keep why a run could not start in the cgroup that it was to have."""
+    global _failure
+    _failure = why, time.monotonic()
+
+
+def find_lack(names: Sequence[str]) -> Lack | None:
+    """Return what is missing to enforce limits, or None."""
+    if _cgroups is None or not names:
+        return None
+    missing = [name for name in names if name not in _cgroups.get("controllers", ())]
+    if missing:
+        lacking = f"{_cgroups.get('root')} has no controller {missing[0]}"
+        return Lack(_cgroups.get("why", "the keeper is of an earlier version") or lacking, CURE)
+    if _failure is not None and time.monotonic() < _failure[1] + RETRY:
+        return Lack(_failure[0], CURE)
+    return None
+
+
+def find_trouble(stored: str | None) -> str | None:
+    """Return why runs may not start in a pool with these limits, with the cure, or None."""
+    lack = find_lack(list_enforced(stored))
+    return lack and f"the kernel cannot enforce its limits: {lack.why} ({lack.cure})"
