@@ -482,7 +482,7 @@ class Dispatcher:
         seen, starts = dispatch_view.plan_starts(c, self.run_times)
         if (opening := dispatch_view.find_next_opening(seen)) is not None:
             orders.next_due = min(opening, orders.next_due or opening)
-        if self.run_times.stopped.is_cut or self.run_times.kept_lines.is_cut:
+        if self.run_times.kept_lines.is_cut:
             orders.next_due = seen.now
         if not starts:
             return []

@@ -1,82 +1,84 @@
 """Queued tasks behind those that limits and bookings stop.
 
 Many tags or groups may each have many stopped tasks, and a round has no time to pass them all. So
-it remembers the first stopped task of each, and the next round looks further.
+it remembers the amounts that stopped tasks. It reads the tasks of those that have become free, and
+passes the tasks of all others together.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
-from typing import NamedTuple
+from typing import Protocol
 
-from app.core.scheduling.limits import BoundKey, LimitBudget
+from app.core.scheduling.amounts import can_fit
+from app.core.scheduling.limits import BoundKey, LimitBudget, LimitKey
 from app.core.scheduling.plan import QueuedTask, QueueView, get_sort_key
-from app.service.scheduling.limit_view import list_exclusions
-from db import timestamps
+from app.service.scheduling.limit_view import list_booking_exclusions, make_exclusion
 from db.queries.scheduling.limits import Exclusion
 
 MAX_SECONDS = 0.02
-"""Time after which a round reads no further."""
-MAX_AGE = 30.0
-"""Seconds after which all is read again, since a task with a higher priority may have come."""
-
-Finder = Callable[[Sequence[Exclusion]], Sequence[QueuedTask]]
-"""Function that returns the first tasks of a queue without the excluded ones."""
-Reader = Callable[[Sequence[str]], Sequence[QueuedTask]]
-"""Function that returns those of some tasks that are still queued in the queue."""
+"""Time after which a view reads no further."""
+MAX_KNOWN = 2000
+"""Amounts that are remembered of a queue; with more, the search begins again."""
+FIRST_LIMIT, MAX_LIMIT = 8, 512
+"""Tasks that are read at first, four times as many if these all may start."""
 
 
-class _Stopped(NamedTuple):
-    """Tasks that stop others behind them, and since when they are remembered in UNIX seconds."""
+class Finder(Protocol):
+    """Function that returns the first tasks of a queue without the excluded ones."""
 
-    uuids: tuple[str, ...]
-    began_at: float
+    def __call__(
+        self,
+        excluded: Sequence[Exclusion],
+        limit: int,
+        begin: QueuedTask | None = None,
+        wider: Sequence[Exclusion] = (),
+    ) -> Sequence[QueuedTask]:
+        """Return at most `limit` tasks.
+
+        None is before the task `begin`; `wider` are the exclusions of the call before.
+        """
+        ...
 
 
-class StoppedTasks:
-    """First stopped tasks beyond the windows, by queue, remembered between rounds."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, _Stopped] = {}
-        self.is_cut = False
-        """True if the last round had no time to read all, so that another one must follow."""
-
-    def list_uuids(self, queue: str) -> tuple[str, ...]:
-        """Return the tasks of a queue that the last rounds found stopped."""
-        found, now = self._found.get(queue), timestamps.utcnow().timestamp()
-        return found.uuids if found and 0 <= now - found.began_at < MAX_AGE else ()
-
-    def remember(self, queue: str, uuids: Collection[str], is_new: bool) -> None:
-        """Remember the stopped tasks of a queue; `is_new` if no earlier ones were known."""
-        if not uuids:
-            self._found.pop(queue, None)
-            return
-        began_at = timestamps.utcnow().timestamp() if is_new else self._found[queue].began_at
-        self._found[queue] = _Stopped(tuple(uuids), began_at)
+Stopping = dict[LimitKey, QueuedTask | None]
+"""Amounts that have stopped tasks of a queue, with the first one of these if known."""
 
 
 class _LimitedLine:
     """Tasks of a queue for the plan: those that may start, and the first stopped ones."""
 
-    def __init__(self, budget: LimitBudget, pool: str) -> None:
-        self._budget, self._pool = budget, pool
+    def __init__(self, queue: QueueView, budget: LimitBudget, stopping: Stopping) -> None:
+        self._budget, self._pool = budget, queue.pool
         self._known = set[str]()
         self._stopping = set[BoundKey]()
         self.startable = 0
-        self.stopped: list[QueuedTask] = []
-        """Stopped tasks behind which others wait, each for another reason."""
+        self.more: list[QueuedTask] = []
+        """Tasks beyond the window that the plan needs."""
+        self.add_all(queue.waiting, stopping)
+        self.more.clear()
 
-    def take(self, tasks: Sequence[QueuedTask]) -> list[QueuedTask]:
-        """Return those of some tasks that are new, and count them."""
+    def add_all(self, tasks: Sequence[QueuedTask], stopping: Stopping) -> bool:
+        """Add those of some tasks that are new, and note the limits that stop them.
+
+        Return False if none is new.
+        """
         new = [task for task in tasks if task.uuid not in self._known]
         self._known.update(task.uuid for task in new)
-        return new
+        for task in sorted(new, key=get_sort_key):
+            lacking = self._budget.find_lacking(task, self._pool)
+            for key in lacking:
+                if isinstance(key, LimitKey):
+                    stopping.setdefault(key, task)
+            if self._is_needed(task, lacking):
+                self.more.append(task)
+        return bool(new)
 
-    def add(self, task: QueuedTask, lacking: Sequence[BoundKey]) -> bool:
-        """Add a task that lacks some amounts; return True if the plan needs it."""
+    def _is_needed(self, task: QueuedTask, lacking: Sequence[BoundKey]) -> bool:
+        """Count a task that lacks some amounts; return True if the plan needs it."""
         if not lacking:
             self._budget.occupy(task, self._pool, inf if task.expected is None else task.expected)
             self.startable += 1
@@ -86,47 +88,69 @@ class _LimitedLine:
         before = len(self._stopping) + len(self._budget.firsts)
         self._budget.add_first(task, self._pool, lacking)
         self._stopping.update(lacking)
-        is_first = len(self._stopping) + len(self._budget.firsts) > before
-        if is_first:
-            self.stopped.append(task)
-        return is_first
+        return len(self._stopping) + len(self._budget.firsts) > before
 
-    def find_lacking(self, task: QueuedTask) -> list[BoundKey]:
-        """Return the amounts that stop a task."""
-        return self._budget.find_lacking(task, self._pool)
+    def is_stopped(self, key: LimitKey) -> bool:
+        """Return True if no task that takes of an amount may start."""
+        return key in self._budget.firsts or not can_fit(1e-3, self._budget.get_free(key))
 
-    def list_exclusions(self) -> list[Exclusion]:
-        """Return the tasks that are stopped if those of the line start."""
-        return list_exclusions(self._budget, self._pool, self._stopping)
+    def list_exclusions(self, stopping: Stopping) -> list[Exclusion]:
+        """Return the tasks that take of the stopping amounts, and those that bookings stop."""
+        booked = list_booking_exclusions(self._budget, self._pool, self._stopping)
+        return [*map(make_exclusion, stopping), *booked]
 
 
 def read_beyond(
-    queue: QueueView, budget: LimitBudget, size: int, find: Finder, read: Reader, kept: StoppedTasks
-) -> QueueView:
+    queue: QueueView, budget: LimitBudget, size: int, find: Finder, stopping: Stopping
+) -> tuple[QueueView, bool]:
     """Return a queue with the tasks beyond its window, if too many in the window are stopped.
 
-    `budget` is what active runs leave, and `size` the number of tasks that may start.
+    `budget` is what active runs leave, and `size` the number of tasks that may start. `stopping` is
+    what earlier rounds know of the queue. Also return True if there was no time to read all.
     """
-    line, began = _LimitedLine(budget, queue.pool), time.perf_counter()
-    for task in line.take(queue.waiting):
-        line.add(task, line.find_lacking(task))
+    line, began = _LimitedLine(queue, budget, stopping), time.perf_counter()
     if line.startable >= size:
-        return queue
-    uuids, seen = kept.list_uuids(queue.name), len(line.stopped)
-    more = list[QueuedTask]()
-    for task in sorted(read(uuids) if uuids else (), key=get_sort_key):
-        if (lacking := line.find_lacking(task)) and line.take([task]) and line.add(task, lacking):
-            more.append(task)  # one that may start now is found in order
-    while line.startable < size and (excluded := line.list_exclusions()):
-        found = line.take(find(excluded))
-        more += [task for task in found if line.add(task, line.find_lacking(task))]
-        if not found:
-            break
+        return queue, False
+    if len(stopping) > MAX_KNOWN:
+        stopping.clear()
+    _read_free(line, size, find, stopping)
+    is_cut = _read_others(line, size, find, stopping, began)
+    if not line.more:
+        return queue, is_cut
+    waiting = tuple(sorted((*queue.waiting, *line.more), key=get_sort_key))
+    return replace(queue, waiting=waiting, first_gap=len(queue.waiting)), is_cut
+
+
+def _read_others(
+    line: _LimitedLine, size: int, find: Finder, stopping: Stopping, began: float
+) -> bool:
+    """Add tasks that no known amount stops; return True if the time is over before the end."""
+    limit, wider = FIRST_LIMIT, list[Exclusion]()
+    while line.startable < size:
         if time.perf_counter() - began > MAX_SECONDS:
-            kept.is_cut = line.startable < size
+            return True
+        excluded, known = line.list_exclusions(stopping), len(stopping)
+        found = find(excluded, limit, wider=wider)
+        is_new, wider = line.add_all(found, stopping), excluded
+        if len(stopping) > known:
+            continue
+        if len(found) < limit or (limit >= MAX_LIMIT and not is_new):
             break
-    kept.remember(queue.name, [task.uuid for task in line.stopped[seen:]], not uuids)
-    if not more:
-        return queue
-    waiting = tuple(sorted((*queue.waiting, *more), key=get_sort_key))
-    return replace(queue, waiting=waiting, first_gap=len(queue.waiting))
+        limit = min(4 * limit, MAX_LIMIT)
+    return False
+
+
+def _read_free(line: _LimitedLine, size: int, find: Finder, stopping: Stopping) -> None:
+    """Add the first tasks of each amount that stopped tasks before and has become free."""
+    limits = {key: 1 for key in stopping if not line.is_stopped(key)}
+    while limits and line.startable < size:
+        found = {
+            key: find([make_exclusion(key)._replace(is_only=True)], limit, begin=stopping[key])
+            for key, limit in limits.items()
+        }
+        line.add_all([task for tasks in found.values() for task in tasks], dict(stopping))
+        limits = {
+            key: 4 * limit
+            for key, limit in limits.items()
+            if len(found[key]) >= limit < MAX_LIMIT and not line.is_stopped(key)
+        }

@@ -18,7 +18,7 @@ from app.core.scheduling import run_times
 from app.core.scheduling.bookings import Booking, list_bounds
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.forecast import Forecast, make_forecast
-from app.core.scheduling.limits import LimitBudget, Limits
+from app.core.scheduling.limits import LimitBudget, LimitKey, Limits
 from app.core.scheduling.open_times import Windows, find_opening, is_inside, list_windows
 from app.core.scheduling.order import PRIORITY, SHORTEST
 from app.core.scheduling.plan import (
@@ -39,7 +39,7 @@ from app.core.text import units
 from app.service import enforced_limits, gpus, outer
 from app.service.scheduling import limit_view, queue_order
 from app.service.scheduling.ageing import AgeingWatch
-from app.service.scheduling.beyond_limits import StoppedTasks, read_beyond
+from app.service.scheduling.beyond_limits import Stopping, read_beyond
 from app.service.scheduling.beyond_window import BeyondWindow
 from app.service.scheduling.forecast_leeway import LeewayCache
 from app.service.scheduling.kept_queues import KeptQueues
@@ -54,7 +54,7 @@ from db.maintenance import quarantine
 from db.queries import definitions, reads
 from db.queries.scheduling import dispatch, run_history
 from db.queries.scheduling import limits as limit_queries
-from db.queries.scheduling.kept_lines import KeptLines
+from db.queries.scheduling.kept_lines import KeptLines, is_lasting
 from db.queries.scheduling.limits import Exclusion
 from db.queries.scheduling.resources import parse_named
 from db.queries.scheduling.run_history import RunSeconds
@@ -67,6 +67,8 @@ MAX_DEPTH = 256
 
 Reading and planning a task takes 7 µs.
 """
+STOPPED_DEPTH = 32
+"""Tasks of the window of a queue of which limits stopped some; others are found by their limits."""
 MAX_VIEWS = 6
 """Views of a round. Each one reads four times as many tasks of a queue."""
 MAX_SEARCHED = 8
@@ -105,7 +107,7 @@ class RunTimeCache:
         self.order = KeptOrder()
         self._leeway = LeewayCache()
         self.kept_lines = KeptLines()
-        self.stopped = StoppedTasks()
+        self._stopping: dict[str, tuple[float, Stopping]] = {}
         self._bounds: TagBounds | None = None
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
@@ -169,6 +171,17 @@ class RunTimeCache:
         if bounds != self._bounds:
             self._bounds = bounds
         return self._bounds
+
+    def get_stopping(self, queue: str) -> Stopping:
+        """Return the amounts that stopped tasks of a queue in earlier rounds.
+
+        After a while they are found again, since a task with a higher priority may have come.
+        """
+        began_at, found = self._stopping.get(queue, (-inf, {}))
+        now = timestamps.utcnow().timestamp()
+        if not 0 <= now - began_at < CACHE_SECONDS:
+            began_at, found = self._stopping[queue] = now, {}
+        return found
 
     def list_brief(self, c: Connection, seconds: float) -> tuple[str, ...]:
         """Return the templates whose tasks usually end within a time."""
@@ -422,7 +435,8 @@ class _QueueReader(NamedTuple):
             size = self._choose_size(row) if total else 0
             if size:
                 most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
-                windows[row.name] = WindowSize(self.policies[row.pool], size, most)
+                shown = min(size, STOPPED_DEPTH) if self.knows_stopping(row) else size
+                windows[row.name] = WindowSize(self.policies[row.pool], shown, most)
         self._read_lines(windows)
         state = self.cache.get_state() if SHORTEST in self.policies.values() else None
         return tuple(
@@ -467,26 +481,41 @@ class _QueueReader(NamedTuple):
             )  # fmt: skip
             queue = self.cache.queues.get(row.name, self.ahead > 0, inputs, make)
         if self.bounds and self.ahead and at == size and self._can_start(row):
-            queue = self._read_beyond(queue, policy, size)
+            queue = self._read_beyond(queue, policy, self._choose_size(row))
         return queue
+
+    def knows_stopping(self, row: QueueRow) -> bool:
+        """Return True if limits stopped tasks of a queue, so that rounds look beyond its window."""
+        return bool(self.bounds and not self.closed and self.cache.get_stopping(row.name))
 
     def _read_beyond(self, queue: QueueView, policy: str, size: int) -> QueueView:
         """Return a queue with the tasks behind those of its window that limits stop."""
-        c, name, by_priority = self.c, queue.name, policy == PRIORITY
-        is_kept = not self.closed and queue.waiting_total >= MIN_KEPT
-        kept_lines = partial(self.cache.kept_lines.list_queued, at_once=True)
-        source = kept_lines if is_kept else limit_queries.list_queued
+        kept = self.cache.kept_lines
 
-        return read_beyond(
-            queue,
-            self.make_budget(),
-            size,
-            lambda excluded: self._to_tasks(source(c, name, by_priority, size, excluded), policy),
-            lambda uuids: self._to_tasks(
-                limit_queries.list_among(c, name, by_priority, (), uuids), policy
-            ),
-            self.cache.stopped,
-        )
+        def find(
+            excluded: Sequence[Exclusion],
+            limit: int,
+            begin: QueuedTask | None = None,
+            wider: Sequence[Exclusion] = (),
+        ) -> Sequence[QueuedTask]:
+            line = self.c, queue.name, policy == PRIORITY, limit, excluded
+            if self.closed:
+                return self._to_tasks(limit_queries.list_queued(*line), policy)
+            rows = kept.list_queued(
+                *line,
+                at_once=not is_lasting(excluded),
+                begin=queue_order.find_place_before(self.c, policy, begin) if begin else None,
+                wider=wider,
+            )
+            return self._to_tasks(rows, policy)
+
+        budget = self.make_budget()
+        known: Stopping = self.cache.get_stopping(queue.name)
+        if self.closed:  # one statement passes the tasks of all amounts of which nothing is free
+            known = {k: None for k in budget.list_exhausted() if isinstance(k, LimitKey)}
+        queue, is_cut = read_beyond(queue, budget, size, find, known)
+        kept.is_cut |= is_cut
+        return queue
 
     def read_beyond(
         self, queue: QueueView, limit: int, excluded: Sequence[Exclusion]
@@ -684,10 +713,10 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
     window only if one of these tasks does not start, and a deeper one if all of them start. At last
     read the tasks beyond that fit what is left.
     """
-    ahead, deeper = 0, dict[str, int]()
-    cache.stopped.is_cut = False
     empty, reader = _read_without_tasks(c, cache, closed=False)
     searches_more = reader.bounds and len(reader.loads.nonempty) <= MAX_SEARCHED
+    is_wide = searches_more and any(map(reader.knows_stopping, reader.loads.nonempty))
+    ahead, deeper = WINDOW_SIZE if is_wide else 0, dict[str, int]()
     for tried in range(MAX_VIEWS):
         reader = reader._replace(ahead=ahead, deeper=deeper)
         view = replace(empty, queues=reader.read_all())

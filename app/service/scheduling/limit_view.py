@@ -103,16 +103,14 @@ def map_subjects(
     return {uuid: bounds.find_subjects(*pair) for uuid, pair in queries.map_tags(c, uuids).items()}
 
 
-def list_exclusions(
-    budget: LimitBudget, pool: str, stopping: Collection[BoundKey] = ()
-) -> list[Exclusion]:
+def list_exclusions(budget: LimitBudget, pool: str) -> list[Exclusion]:
     """Return the tasks of a pool that limits and bookings stop.
 
-    The budget is what a line leaves; `stopping` are amounts that have stopped a task of it.
+    The budget is what a line leaves.
     """
-    stopped = {*stopping, *budget.firsts, *budget.list_exhausted()}
-    found = (_list_excluded(budget, key) for key in stopped if _concerns(key, pool))
-    return sorted((one for some in found for one in some), key=_get_order)
+    stopped = {*budget.firsts, *budget.list_exhausted()}
+    limited = (_to_exclusion(budget, key) for key in stopped if not isinstance(key, BookingKey))
+    return sorted([*list_booking_exclusions(budget, pool), *limited], key=_get_order)
 
 
 def _get_order(one: Exclusion) -> tuple[Any, ...]:
@@ -120,14 +118,18 @@ def _get_order(one: Exclusion) -> tuple[Any, ...]:
     return one.group or 0, one.tags, one.without, one.resource or "", one.above
 
 
-def _concerns(key: BoundKey, pool: str) -> bool:
-    return not isinstance(key, BookingKey) or key.pool in (None, pool)
-
-
-def _list_excluded(budget: LimitBudget, key: BoundKey) -> list[Exclusion]:
-    if isinstance(key, BookingKey):
-        return _list_excluded_by_booking(budget, key)
-    return [_to_exclusion(budget, key)]
+def list_booking_exclusions(
+    budget: LimitBudget, pool: str, stopping: Collection[BoundKey] = ()
+) -> list[Exclusion]:
+    """Return the tasks of a pool that bookings stop; `stopping` have stopped a task of the line."""
+    if not budget.beside:
+        return []
+    return [
+        one
+        for key in {*stopping, *budget.firsts, *budget.list_exhausted()}
+        if isinstance(key, BookingKey) and key.pool in (None, pool)
+        for one in _list_excluded_by_booking(budget, key)
+    ]
 
 
 def _list_excluded_by_booking(budget: LimitBudget, key: BookingKey) -> list[Exclusion]:
@@ -145,7 +147,12 @@ def _list_excluded_by_booking(budget: LimitBudget, key: BookingKey) -> list[Excl
 
 def _to_exclusion(budget: LimitBudget, key: LimitKey) -> Exclusion:
     above = 0.0 if key in budget.firsts else max(0.0, budget.get_free(key))
+    return make_exclusion(key)._replace(above=above)
+
+
+def make_exclusion(key: LimitKey) -> Exclusion:
+    """Return the tasks that take of an amount of a limit."""
     resource = None if key.resource == RUNNING else key.resource
     if (group := parse_group(format_subject(key.subject))) is not None:
-        return Exclusion((), (), resource, above, group=group)
-    return Exclusion((key.subject,), (), resource, above)
+        return Exclusion((), (), resource, 0.0, group=group)
+    return Exclusion((key.subject,), (), resource, 0.0)

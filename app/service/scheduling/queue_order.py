@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from app.core.scheduling.order import FIFO, PRIORITY, SHORTEST, compute_rank
+from app.core.scheduling.plan import QueuedTask
 from app.core.scheduling.run_times import PastRunTimes
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
 from db.queries.scheduling import age_order, dispatch
 from db.queries.scheduling.first_lines import FirstLines, LineSize
+from db.queries.scheduling.line_steps import Place
 
 LOOKAHEAD = 500
 """Oldest tasks of a pool of which the policy `shortest` compares the expected times.
@@ -73,6 +75,19 @@ def list_first(
     if policy == FIFO:
         return age_order.list_queued(c, queue, limit)
     return _list_shortest(c, past, queue, most or LOOKAHEAD)[:limit]
+
+
+def find_place_before(c: Connection, policy: str, task: QueuedTask) -> Place | None:
+    """Return the place just before a task in the order of its queue, or None before all tasks.
+
+    None is also returned for a task that goes first for another reason.
+    """
+    if task.aged_since is not None or policy == SHORTEST:
+        return None
+    if policy == PRIORITY:
+        return task.front, task.priority, task.number - 1
+    created = None if task.front > 0 else age_order.find_submission(c, task.uuid)
+    return (created, task.number - 1) if created else None
 
 
 class WindowSize(NamedTuple):

@@ -110,6 +110,11 @@ def find_longest(c: Connection, queue: str) -> Any:
     return next(iter(raw_sql.fetch_rows(c, _LONGEST, (queue,))), None)
 
 
+def find_submission(c: Connection, uuid: str) -> str | None:
+    """Return the time of the submission of a task, or None if there is no such task."""
+    return raw_sql.fetch_value(c, "SELECT created_at FROM tasks WHERE uuid = ?", (uuid,))
+
+
 def count_before_each(c: Connection, queue: str, tasks: Iterable[AgedTask]) -> dict[int, int]:
     """Return {number: tasks before it} for at least these queued tasks of a queue.
 

@@ -71,17 +71,22 @@ class KeptLines:
         limit: int,
         excluded: Sequence[Exclusion],
         at_once: bool = False,
+        begin: Place | None = None,
+        wider: Sequence[Exclusion] = (),
     ) -> list[Any]:
         """Return the rows of `limits.list_queued`.
 
-        Without `at_once`, return only those that the round has time for.
+        Without `at_once`, return only those that the round has time for. A new line begins behind
+        the place `begin`, or with the rows that a line of fewer exclusions knows, `wider`.
         """
         key, lasts = (queue, by_priority, tuple(excluded)), is_lasting(excluded)
         if not is_watchable(c):
             return limits.list_queued(c, queue, by_priority, limit, excluded)
         self._rested = 0
         self._begin(c)
-        line = self._lines.get(key) or _Line([], self._watch.epoch - 1)
+        line = self._lines.get(key) or self._narrow(c, key, (queue, by_priority, tuple(wider)))
+        if line is None:
+            line = _Line([], self._watch.epoch - 1, begin)
         self._update(c, key, line)
         self._extend(c, key, line, limit, at_once)
         if lasts and not self._misses_changes:
@@ -131,6 +136,16 @@ class KeptLines:
             changed = self._changed.setdefault(queue, {})
             self._changes += uuid not in changed
             changed[uuid] = self._watch.epoch
+
+    def _narrow(self, c: Connection, key: _Key, wider: _Key) -> _Line | None:
+        """Return a new line with what a line of fewer exclusions knows, if there is one."""
+        known = self._lines.get(wider)
+        if known is None:
+            return None
+        self._update(c, wider, known)
+        rows = limits.list_among(c, *key, [row.uuid for row in known.rows])
+        rows.sort(key=lambda row: get_key(get_place(row, key[1])))
+        return _Line(rows, known.epoch, known.end, known.is_whole)
 
     def _update(self, c: Connection, key: _Key, line: _Line) -> None:
         """Read the changed rows of a line again."""

@@ -33,7 +33,7 @@ class Exclusion(NamedTuple):
     They have all tags `tags`, none of the tags `without`, and a timeout longer than `longer_than`
     seconds, or none. With a `group`, they are of this group. Without a resource, all such tasks.
     Tasks of the templates `brief` are not among them. `is_lasting` is false if the clock moves
-    `longer_than`.
+    `longer_than`. With `is_only`, all other tasks are excluded.
     """
 
     tags: tuple[str, ...]
@@ -44,6 +44,7 @@ class Exclusion(NamedTuple):
     group: int | None = None
     brief: tuple[str, ...] = ()
     is_lasting: bool = False
+    is_only: bool = False
 
 
 def list_rows(c: Connection) -> list[Any]:
@@ -113,9 +114,10 @@ def _build_exclusions(excluded: Sequence[Exclusion]) -> tuple[str, list[Any]]:
     alike: dict[Exclusion, list[Exclusion]] = {}
     for one in excluded:
         alike.setdefault(_get_kind(one), []).append(one)
-    parts = [_build_exclusion(several) for several in list(alike.values())[:MAX_EXCLUSIONS]]
-    more = "".join(f" AND NOT ({condition})" for condition, _ in parts)
-    return more, [v for _, values in parts for v in values]
+    kinds = list(alike.items())[:MAX_EXCLUSIONS]
+    parts = [(one.is_only, *_build_exclusion(several)) for one, several in kinds]
+    more = "".join(f" AND{'' if only else ' NOT'} ({condition})" for only, condition, _ in parts)
+    return more, [v for *_, values in parts for v in values]
 
 
 def _get_kind(one: Exclusion) -> Exclusion:

@@ -12,11 +12,14 @@ from sqlalchemy import Connection
 
 from app.core.scheduling.plan import make_plan
 from app.runtime.dispatch.dispatcher import Dispatcher, KeeperEvents
+from app.runtime.dispatch.run_verdict import judge_run
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.scheduling import beyond_limits, dispatch_view
 from app.service.scheduling.dispatch_view import RunTimeCache
 from app.service.tasks.inspection import views
+from db import timestamps
+from db.queries.scheduling import kept_lines
 from db.queries.tasks import transitions
 from tests.db.builders import make_task_row
 from tests.service.calls import execute_sql
@@ -27,7 +30,8 @@ async def small_call(runtime_call: Call, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Return a call in a home whose rounds look at 4 tasks at a time, and hardly further."""
     monkeypatch.setattr(dispatch_view, "MAX_DEPTH", 4)
     monkeypatch.setattr(dispatch_view, "WINDOW_SIZE", 4)
-    monkeypatch.setattr(beyond_limits, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(kept_lines, "STEP_ROWS", 20)
+    monkeypatch.setattr(kept_lines, "MAX_SECONDS", 0.0)
     await queues.pool_set(runtime_call, name="default", cpu=200, resources={"lic": 20})
     await queues.queue_set(runtime_call, name="default", capacity=100)
     return runtime_call
@@ -75,7 +79,7 @@ async def test_tasks_start_behind_many_partly_used_limits(small_call: Call):
     lumps = [{"cpu": 2.0, "tags": {"t": str(i // 8)}} for i in range(12 * 8)]
     await add_tasks(small_call, *lumps, {})
 
-    await run_rounds(small_call, Dispatcher(small_call.db, small_call.home), 15)
+    await run_rounds(small_call, Dispatcher(small_call.db, small_call.home), 30)
 
     assert await small_call.db.read(list_started) == [*range(1, 97, 8), 97]
     (last,) = await views.explain(small_call, ids=[96])
@@ -86,6 +90,7 @@ async def test_tasks_start_behind_more_groups_than_a_statement_has_conditions(
     small_call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(beyond_limits, "MAX_SECONDS", math.inf)
+    monkeypatch.setattr(kept_lines, "MAX_SECONDS", math.inf)
     monkeypatch.setattr(dispatch_view, "MAX_DEPTH", 100)
     for group in range(1, 61):
         await add_group(small_call, group, 1)
@@ -102,13 +107,35 @@ async def test_a_remembered_task_waits_for_nothing_once_it_fits(small_call: Call
     await add_limit(small_call, "t", cpu=3)
     await add_tasks(small_call, *[{"cpu": 2.0, "tags": {"t": str(i // 8)}} for i in range(96)])
     dispatcher = Dispatcher(small_call.db, small_call.home)
-    await run_rounds(small_call, dispatcher, 15)
+    await run_rounds(small_call, dispatcher, 30)
 
     await execute_sql(small_call, "UPDATE limits SET cpu = 4")
-    await run_rounds(small_call, dispatcher, 15)
+    await run_rounds(small_call, dispatcher, 30)
 
     started = await small_call.db.read(list_started)
     assert started == sorted([*range(1, 97, 8), *range(2, 97, 8)])
+
+
+async def test_one_round_starts_the_next_task_of_an_array_far_behind(small_call: Call):
+    for group in range(1, 5):
+        await add_group(small_call, group, 1)
+    await add_tasks(small_call, *[{"group_number": i // 50 + 1} for i in range(200)])
+    dispatcher = Dispatcher(small_call.db, small_call.home)
+    await run_rounds(small_call, dispatcher, 30)
+    assert await small_call.db.read(list_started) == [1, 51, 101, 151]
+
+    await small_call.db.write(end_last_run)
+    await run_rounds(small_call, dispatcher, 1)
+
+    assert await small_call.db.read(list_started) == [1, 51, 101, 151, 152]
+
+
+def end_last_run(c: Connection) -> None:
+    runid = c.exec_driver_sql("SELECT max(runid) FROM instances").scalar_one()
+    at = timestamps.utcnow().timestamp()
+    start = {"run": runid, "pid": 42, "ticks": 17, "at": at, "boot": "b" * 36}
+    transitions.record_starts(c, [start])
+    transitions.record_ends(c, [{"run": runid, "code": 0, "signal": None, "at": at}], judge_run)
 
 
 def make_random_row(rng: random.Random) -> dict[str, Any]:

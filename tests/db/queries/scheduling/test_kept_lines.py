@@ -121,11 +121,11 @@ async def test_a_kept_line_passes_no_stopped_task(tmp_path: Path, monkeypatch: p
     async with open_call(tmp_path) as call:
         await call.db.write(add_tasks)
         for _ in range(2):  # the first transaction may have changed rows before it looked
-            await call.db.write(kept.list_queued, "default", True, 3, [GROUP])
+            await call.db.write(kept.list_queued, "default", True, 3, [GROUP], True)
         monkeypatch.setattr(limits, "list_part", list_part)
         await execute_sql(call, "UPDATE tasks SET priority = 9 WHERE number = 7")
 
-        found = await call.db.write(kept.list_queued, "default", True, 3, [GROUP])
+        found = await call.db.write(kept.list_queued, "default", True, 3, [GROUP], True)
 
         assert [row.number for row in found] == [7, 1, 4]
         assert passes == []
@@ -136,11 +136,11 @@ async def test_another_connection_makes_kept_lines_invalid(tmp_path: Path):
     async with open_call(tmp_path) as call:
         await call.db.write(add_tasks)
         for _ in range(2):
-            await call.db.write(kept.list_queued, "default", True, 3, [GROUP])
+            await call.db.write(kept.list_queued, "default", True, 3, [GROUP], True)
         async with reopen_call(tmp_path) as other:
             await execute_sql(other, "UPDATE tasks SET priority = 9 WHERE number = 7")
 
-        found = await call.db.write(kept.list_queued, "default", True, 3, [GROUP])
+        found = await call.db.write(kept.list_queued, "default", True, 3, [GROUP], True)
 
         assert found[0].number == 7
 
@@ -153,7 +153,7 @@ async def test_nothing_watches_tasks_once_lines_are_not_kept(tmp_path: Path):
         return raw_sql.fetch_value(c, triggers)
 
     async with open_call(tmp_path) as call:
-        await call.db.write(kept.list_queued, "default", True, 3, [GROUP])
+        await call.db.write(kept.list_queued, "default", True, 3, [GROUP], True)
         assert await call.db.write(count_triggers) == 3
 
         await call.db.write(kept.stop)
