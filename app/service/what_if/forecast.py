@@ -10,7 +10,7 @@ from typing import Any
 
 from app.core.scheduling.forecast import Horizon
 from app.core.scheduling.open_times import ALWAYS, list_windows
-from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask
+from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, leave_out_outer
 from app.core.scheduling.resources import make_amounts
 from app.core.scheduling.what_if import (
     UNKNOWN,
@@ -21,7 +21,8 @@ from app.core.scheduling.what_if import (
     forecast_view,
     summarize_waits,
 )
-from app.errors import Conflict
+from app.core.text.sanitize import sanitize
+from app.errors import Conflict, Usage
 from app.service.context import Call
 from app.service.scheduling import dispatch_view, limit_view
 from app.service.scheduling.dispatch_view import get_cache
@@ -33,6 +34,7 @@ from app.service.tasks.submission.resolution import Resolutions, run_resolved
 from app.service.what_if import bookings, limits, rules, submissions
 from app.service.what_if.rules import Rules, RuleSubject
 from app.service.what_if.settings import (
+    NOT_DONE,
     RESOURCES,
     Settings,
     SettingStep,
@@ -144,6 +146,8 @@ def _build_case(
     depth = max(MIN_DEPTH, MAX_TASKS // max(1, busy))
     cache = get_cache(c)
     view = dispatch_view.read_view(c, cache, ahead=depth)
+    _note_outer(call, view)
+    view = leave_out_outer(view)
     pools, queues = _change_pools(c, given), _change_queues(c, given, view.now or 0.0)
     booked = bookings.read_changed(c, given.bookings, pools, given.resources, view.now or 0.0)
     places = _change_places(c, given, pools)
@@ -191,6 +195,17 @@ def _build_case(
     )
 
 
+def _note_outer(call: Call, view: DispatchView) -> None:
+    """Note the queues whose waiting tasks Slurm starts when it has room."""
+    apart = {pool.name for pool in view.pools if pool.is_outer}
+    names = [q.name for q in view.queues if q.pool in apart and q.waiting_total]
+    if names:
+        call.note(
+            f"Slurm decides when tasks of {sanitize(', '.join(names))} start: they are not"
+            " simulated."
+        )
+
+
 def _read_subjects(
     c: Connection, view: DispatchView, moved: Mapping[int, str]
 ) -> dict[int, RuleSubject]:
@@ -233,6 +248,10 @@ def _change_pools(c: Connection, given: Settings) -> dict[str, Mapping[str, floa
     for name, values in given.pools.items():
         if name not in pools:
             raise lookup.make_unknown_name("pool", name, list(pools))
+        if pools[name].kind is not None:
+            raise Usage(
+                f"pool {sanitize(name)} is of kind slurm, which no forecast simulates. {NOT_DONE}"
+            )
         named = {**parse_named(pools[name].resources), **values.get(RESOURCES, {})}
         kept = {resource: amount for resource, amount in named.items() if amount}
         own = get_totals(pools[name])

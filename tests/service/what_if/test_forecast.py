@@ -208,3 +208,20 @@ async def test_ended_and_unknown_tasks_are_refused(call: Call, worker: Any):
             await call_verb(call, "forecast", args)
     with pytest.raises(Usage, match="line 2: there is no option"):
         await suppose(call, lines='{"argv": ["a"]}\n{"argv": ["a"], "que": "x"}')
+
+
+async def test_tasks_of_a_slurm_pool_are_not_simulated_and_told(
+    runtime_call: Call, caller_notes: list[str]
+):
+    call = runtime_call
+    await queues.pool_create(call, name="big", kind="slurm")
+    await queues.queue_create(call, name="sims", pool="big")
+    await submit_task(call, queue="sims", timeout=60)
+    await fill(call, 1)
+
+    found = await suppose(call, "queue.default.capacity=2")
+
+    assert (found["simulated"], get_starts(found, "before").keys()) == (1, {2})
+    assert caller_notes == ["Slurm decides when tasks of sims start: they are not simulated."]
+    with pytest.raises(Usage, match="pool big is of kind slurm, which no forecast simulates"):
+        await suppose(call, "pool.big.cpu=8")
