@@ -16,10 +16,11 @@ from app.home.lock import hold_stopped_home, is_held
 from app.offline.backup_picker import BackupChoice, choose_backup
 from app.offline.home_errors import translate_os_errors
 from app.paths import get_user_name
-from app.service.database import integrity, journal
+from app.service.database import integrity, journal, outer_journal
 from app.service.tasks.submission import number_file
 from db.queries.history.operations import Actor
 from db.restore import swap
+from db.restore.adopt_runs import ObservedRun
 from db.sqlite_files import SIDE_SUFFIXES
 
 UNCHANGED = "Nothing was restored."
@@ -87,6 +88,12 @@ def _make_unchanged_check(shown_changes: RestoreChanges) -> Callable[[RestoreCha
     return agree
 
 
+def _list_observed(home: Path) -> list[ObservedRun]:
+    """Return the runs that keeper, logs and spool know. The spool knows most of its own."""
+    apart = {run.runid: run for run in outer_journal.list_outer_runs(home)}
+    return [*apart.values(), *(run for run in journal.list_runs(home) if run.runid not in apart)]
+
+
 @contextmanager
 def _prepare_restore(
     home: Path, choice: BackupChoice, numbers: number_file.TaskNumbers, is_dry_run: bool = False
@@ -96,7 +103,7 @@ def _prepare_restore(
         choice.rebuild,
         paths.get_database_path(home),
         choice.size,
-        lambda: journal.list_runs(home),
+        lambda: _list_observed(home),
         max(numbers.highest, choice.highest_number),
         Actor(get_user_name(os.getuid())),
         choice.label,

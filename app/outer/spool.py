@@ -32,6 +32,8 @@ HOST_NAME = re.compile(r"[\w.+-]{1,255}", re.ASCII)
 ORDER_KEYS = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace", "early", "beat")
 UNSUPPORTED = {"input": "--stdin", "errors": "--split or --error"}
 """Options whose orders need a process beside the run, by the key of the order."""
+LONGEST_ORDER = 16 * 1024 * 1024
+"""Bytes of an order that is read again."""
 LONGEST_REPORT = 64 * 1024
 """Bytes of a gate or an end; real ones have some hundred."""
 PROGRAM = Path(__file__).with_name("job_program.py")
@@ -99,6 +101,11 @@ class Spool:
     def has_order(self, runid: str) -> bool:
         """Return True if a run was ordered and is not forgotten."""
         return self._read(runid, "order", 0) is not None
+
+    def read_order(self, runid: str) -> dict[str, Any] | None:
+        """Return the order of a run, empty if it is damaged, or None without one."""
+        found = self._read(runid, "order", LONGEST_ORDER)
+        return None if found is None else _parse(found[0])
 
     def read_gate(self, runid: str) -> Gate | None:
         """Return who started a run, or None if nobody has."""

@@ -605,11 +605,11 @@ def find_unknown_runs(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]
 
 
 def list_running(c: sqlite3.Connection) -> list[str]:
-    """Return the runs that started and have not ended."""
-    return [
-        row[0]
-        for row in c.execute(f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL")
-    ]
+    """Return the runs of this machine that started and have not ended."""
+    found = (
+        f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL AND outer_job IS NULL"
+    )
+    return [row[0] for row in c.execute(found)]
 
 
 def discard_logs(c: Connection, runids: Sequence[str]) -> None:

@@ -34,7 +34,8 @@ class ObservedRun:
     `number`: the task's number, if known. `is_reported`: the keeper will report the run by itself.
     `ended`: the run ended at UNIX time `end` with `code`, or `has_unknown_end`, or after the
     requested `stop`. `is_surely_over`: False if the run may still be alive. `is_alive`: the process
-    was seen, and `begin`, `argv`, `cwd` and `name` describe it. `devices` are its GPUs.
+    was seen, and `begin`, `argv`, `cwd` and `name` describe it. `devices` are its GPUs. `is_outer`
+    marks a run that another engine has, whose end is read from the spool.
     """
 
     runid: str
@@ -53,6 +54,7 @@ class ObservedRun:
     argv: tuple[str, ...] = ()
     cwd: str = "/"
     devices: tuple[str, ...] = ()
+    is_outer: bool = False
 
     @property
     def status(self) -> str:
@@ -205,8 +207,8 @@ def _insert_run(c: Connection, task: Any, run: ObservedRun) -> None:
     raw_sql.execute_statement(
         c,
         "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
-        " memory, resources, devices, created_at, updated_at)"
-        " VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " memory, resources, devices, outer_job, created_at, updated_at)"
+        " VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.runid,
             task.uuid,
@@ -218,6 +220,7 @@ def _insert_run(c: Connection, task: Any, run: ObservedRun) -> None:
             task.memory,
             _name_resources(task, run),
             json.dumps(run.devices) if run.devices else None,
+            "" if run.is_outer else None,
             now,
             now,
         ),

@@ -21,8 +21,12 @@ from app.outer.slurm.commands import SlurmPool
 from app.outer.spool import Spool
 from app.runtime.dispatch.outer_logs import LogFetcher
 from app.service import outer
-from db.engine import Database
+from app.service.database.outer_journal import read_runs
+from db.engine import Connection, Database
+from db.queries.scheduling import loads
+from db.queries.tasks import task_numbers, transitions
 from db.queries.tasks.outer_runs import list_active_outer
+from db.restore.adopt_runs import ObservedRun, adopt_run, find_unknown
 from db.rows import PoolRow
 
 log = logging.getLogger(__name__)
@@ -163,9 +167,24 @@ class OuterRuns:
         if settings.spool is None:
             return
         chosen = ClientSettings(settings.commands or "", settings.poll, conf=settings.conf)
-        spool, active = Path(settings.spool), await self._db.read(list_active_outer)
+        spool = Path(settings.spool)
+        await self._adopt_unknown(Spool(spool))
+        active = await self._db.read(list_active_outer)
         client = await SlurmClient.open(chosen, Spool(spool), self._on_event)
         self.attach(client, spool, active)
+
+    async def _adopt_unknown(self, spool: Spool) -> None:
+        """Give runs without a row back to their tasks: the database was replaced meanwhile."""
+        try:
+            runids = await asyncio.to_thread(spool.list_runs)
+            unknown = await self._db.read(find_unknown, [*runids]) if runids else ()
+            found = await asyncio.to_thread(read_runs, self._home, spool, unknown)
+        except OSError:
+            return  # the client tells; orders that nobody knows are refused by their gates
+        for run in found:
+            number = await self._db.write(_adopt, run)
+            task = "its task" if number is None else f"task #{number}"
+            log.warning("adopted run %s in Slurm for %s", run.runid, task)
 
     def attach(self, client: SlurmClient, spool: Path, active: Sequence[Any]) -> None:
         """Use a client from now on, which adopts the active runs."""
@@ -184,3 +203,12 @@ class OuterRuns:
         outer.set_source(None)
         if client is not None:
             await client.close()
+
+
+def _adopt(c: Connection, run: ObservedRun) -> int | None:
+    """Store a run without a row; return the number of its task if that is new."""
+    number = adopt_run(c, run, transitions.SYSTEM, lambda: task_numbers.take_number(c))
+    if number is not None:
+        task_numbers.skip_numbers(c, number)
+    loads.recount_loads(c)
+    return number

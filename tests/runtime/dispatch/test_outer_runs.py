@@ -14,6 +14,7 @@ from app.core.slurm.settings import SlurmSettings
 from app.outer.slurm.commands import SlurmPool
 from app.outer.slurm.facts import ClusterFacts, JobFacts
 from app.outer.slurm.rows import NodeRow
+from app.outer.spool import Spool
 from app.runtime.dispatch.dispatcher import Dispatcher
 from app.runtime.dispatch.outer_runs import CONNECTING
 from app.service import outer
@@ -230,6 +231,30 @@ async def test_a_task_with_an_input_that_was_moved_to_slurm_fails_with_the_reaso
     task = await views.show(call, id=1)
     assert (task["status"], slurm.spawned_runs) == ("failed", [])
     assert "a Slurm pool has no --stdin, --split or --error" in task["reason"]
+
+
+async def test_a_run_in_the_spool_that_a_replaced_database_lacks_goes_back_to_its_task(
+    call: Call, dispatcher: Dispatcher, slurm: FakeSlurm, tmp_path: Path
+):
+    runid = await hand_over(call, dispatcher, slurm)
+    refused = await hand_over(call, dispatcher, slurm)
+    spool, commands = Spool(tmp_path / "spool"), tmp_path / "bin"
+    commands.mkdir()
+    spool.prepare()
+    for (order,) in slurm.get_orders("spawn"):
+        spool.write_order(order["run"], order)
+    spool.refuse(refused)
+    await execute_sql(call, "DELETE FROM instances")
+    await execute_sql(call, "UPDATE tasks SET status = 'queued', attempts = 0")
+
+    again = Dispatcher(dispatcher.db, dispatcher.home)
+    await again.outer.look(SlurmSettings(f"{spool.root}", os.fspath(commands)))
+    await again.outer.close()
+
+    rows = await execute_sql(call, "SELECT runid, status, outer_job FROM instances")
+    assert rows == [(runid, "starting", "")]
+    tasks = await execute_sql(call, "SELECT number, status FROM tasks ORDER BY number")
+    assert tasks == [(1, "running"), (2, "queued")]
 
 
 async def test_trouble_follows_the_settings_and_the_client(

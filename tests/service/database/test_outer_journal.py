@@ -1,0 +1,51 @@
+"""Runs of the spool, as a restore sees them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import Refused
+from app.outer.spool import Spool
+from app.paths import get_config_path
+from app.service.database import outer_journal
+
+RUN, OTHER = (f"0198c0de-0000-7000-8000-0000000000{n:02}" for n in (1, 2))
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
+    """Return the spool that config.toml names."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path / "config"))
+    path = Path(get_config_path())
+    path.parent.mkdir(parents=True)
+    path.write_text(f'[slurm]\nspool = "{tmp_path}/spool"\n')
+    return Spool(tmp_path / "spool")
+
+
+def make_order(tmp_path: Path, run: str, home: str, **env: Any) -> dict[str, Any]:
+    env |= {"TASKDECK_HOME": f"{tmp_path}/{home}"}
+    order = {"run": run, "argv": ["true"], "cwd": "/", "env": env, "umask": 0o22}
+    return order | {"log": f"{tmp_path}/spool/{run}.log", "timeout": None, "grace": 5.0}
+
+
+def test_runs_of_this_home_are_known_with_their_tasks(spool: Spool, tmp_path: Path):
+    spool.prepare()
+    own = make_order(tmp_path, RUN, "home", TASKDECK_TASK="12", TASKDECK_ATTEMPT="3")
+    spool.write_order(RUN, own)
+    spool.write_order(OTHER, make_order(tmp_path, OTHER, "elsewhere", TASKDECK_TASK="1"))
+
+    (found,) = outer_journal.list_outer_runs(tmp_path / "home")
+
+    assert (found.runid, found.number, found.attempt, found.is_outer) == (RUN, 12, 3, True)
+    assert found.is_active
+    spool.refuse(RUN)
+    assert outer_journal.list_outer_runs(tmp_path / "home") == []
+
+
+def test_a_spool_that_is_gone_refuses_the_restore(spool: Spool, tmp_path: Path):
+    with pytest.raises(Refused, match="cannot be read: no such file or directory"):
+        outer_journal.list_outer_runs(tmp_path / "home")
