@@ -20,7 +20,7 @@ MAX_NAMED = 5
 """Maximum number of dependents named in the question."""
 
 
-def print_preview(session: CommandContext, args: Args) -> int:
+def print_preview(context: CommandContext, args: Args) -> int:
     """Print the tasks that a cancel would end; return the code of a cancel that finds no task."""
     if args.signal:
         raise Usage("--dry-run shows what a cancel ends; a signal may end nothing.")
@@ -32,7 +32,7 @@ def print_preview(session: CommandContext, args: Args) -> int:
         if args.ids
         else {"select": selection.add_default_states("cancel", chosen, args)}
     )
-    found = session.call("cancel.preview", **which)
+    found = context.call("cancel.preview", **which)
     ending = [task for task in found["tasks"] if task["status"] not in ENDED]
     if args.json or args.jsonl:
         tasks = [{key: task[key] for key in ("number", "name", "status")} for task in ending]
@@ -59,11 +59,11 @@ def _print_tasks(ending: Sequence[dict[str, Any]], dependents: Sequence[dict[str
     )
 
 
-def confirm_dependents(session: CommandContext, ids: Sequence[str]) -> None:
+def confirm_dependents(context: CommandContext, ids: Sequence[str]) -> None:
     """Ask a person before a cancel that ends more tasks than named. Raise Usage after a no."""
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         return
-    found = session.call("cancel.preview", ids=list(ids))
+    found = context.call("cancel.preview", ids=list(ids))
     if not (dependents := found["dependents"]):
         return
     names = ", ".join(map(_format_task, dependents[:MAX_NAMED]))

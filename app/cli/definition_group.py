@@ -43,9 +43,9 @@ def make_list_command(
     table.
     """
 
-    def ls(session: CommandContext, args: Args) -> int:
+    def ls(context: CommandContext, args: Args) -> int:
         is_table = brief and not (args.json or args.jsonl or args.rows)
-        rows = session.call(f"{group}.ls", **({"brief": True} if is_table else {}))
+        rows = context.call(f"{group}.ls", **({"brief": True} if is_table else {}))
         found = [mask(one_) for one_ in rows]
         code = print_list(args, found, columns, row, fields, f"no {name_kind(group)}s yet")
         if below and not (args.json or args.jsonl or args.rows) and (lines := below(found)):
@@ -87,8 +87,8 @@ def make_show_command(
 ) -> Command:
     """Build `GROUP show NAME`; `mask` masks secrets of the row."""
 
-    def show(session: CommandContext, args: Args) -> int:
-        found = mask(session.call(f"{group}.show", name=require_one_name(args, group)))
+    def show(context: CommandContext, args: Args) -> int:
+        found = mask(context.call(f"{group}.show", name=require_one_name(args, group)))
         if args.json or args.jsonl:
             output.print_json(found, args.jsonl)
         else:
@@ -126,9 +126,9 @@ def make_name_command(group: str, verb: str, summary: str, participle: str) -> C
     )
 
 
-def _run_verb(session: CommandContext, args: Args, group: str, verb: str, participle: str) -> int:
+def _run_verb(context: CommandContext, args: Args, group: str, verb: str, participle: str) -> int:
     name = require_one_name(args, group)
-    answer = session.call(f"{group}.{verb}", name=name)
+    answer = context.call(f"{group}.{verb}", name=name)
     if verb == "drain":
         from shlex import quote
 

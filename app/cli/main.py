@@ -105,7 +105,7 @@ def _dispatch(
         from app.cli.help_text import format_overview
 
         return _print_text(format_overview())
-    session = CommandContext(
+    context = CommandContext(
         before.get("home"),
         deck,
         serve,
@@ -115,14 +115,14 @@ def _dispatch(
     )
     try:
         if "in-process" in before and not {"help", "version"} & before.keys():
-            return _run_in_process(session, before, words)
+            return _run_in_process(context, before, words)
         return (
-            _run_without_command(session, before)
+            _run_without_command(context, before)
             if not words
-            else _run_named_command(session, words)
+            else _run_named_command(context, words)
         )
     finally:
-        session.close()
+        context.close()
 
 
 def _parse_globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -151,20 +151,20 @@ def _make_unknown_option_error(word: str) -> Usage:
     )
 
 
-def _run_without_command(session: CommandContext, options: dict[str, str]) -> int:
+def _run_without_command(context: CommandContext, options: dict[str, str]) -> int:
     """Open the deck, or print the status without a terminal."""
     if output.is_stdout_terminal() and output.is_stdin_terminal():
-        return _open_deck(session, options)
-    return _run_named_command(session, ["status"])
+        return _open_deck(context, options)
+    return _run_named_command(context, ["status"])
 
 
-def _run_in_process(session: CommandContext, options: dict[str, str], words: list[str]) -> int:
+def _run_in_process(context: CommandContext, options: dict[str, str], words: list[str]) -> int:
     """Open the deck with the runtime in the same process."""
     if words:
         raise Usage(
             "--in-process opens the deck and takes no command.", "Use: taskdeck --in-process"
         )
-    if session.read_only:
+    if context.read_only:
         raise Usage(
             "--in-process runs tasks, so it cannot be read-only.",
             "To view only: taskdeck --read-only",
@@ -174,26 +174,26 @@ def _run_in_process(session: CommandContext, options: dict[str, str], words: lis
             "--in-process opens the deck, which needs a terminal.",
             "Without a terminal: taskdeck serve",
         )
-    return _open_deck(session, options)
+    return _open_deck(context, options)
 
 
-def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
-    cluster.require_home(session.home)
-    paths.refuse_foreign_home(session.home)
-    if not session.read_only:
-        paths.refuse_replica(session.home)
+def _open_deck(context: CommandContext, options: dict[str, str]) -> int:
+    cluster.require_home(context.home)
+    paths.refuse_foreign_home(context.home)
+    if not context.read_only:
+        paths.refuse_replica(context.home)
     if "in-process" in options:
-        cluster.refuse_start(session.home)
-    return session.deck(
-        session.home,
+        cluster.refuse_start(context.home)
+    return context.deck(
+        context.home,
         ascii="ascii" in options or None,
-        read_only=session.read_only,
+        read_only=context.read_only,
         plain="plain" in options,
         in_process="in-process" in options,
     )
 
 
-def _run_named_command(session: CommandContext, words: list[str]) -> int:
+def _run_named_command(context: CommandContext, words: list[str]) -> int:
     verb, rest = registry.ALIASES.get(words[0], words[0]), words[1:]
     if verb == registry.COMPLETE_COMMAND:
         from app.cli.completion.candidates import print_candidates
@@ -203,7 +203,7 @@ def _run_named_command(session: CommandContext, words: list[str]) -> int:
         raise registry.make_unknown_error(words[0], rest)
     found = registry.load_commands(verb)
     if verb not in registry.GROUPS:
-        return _run_command(session, verb, found[verb], rest)
+        return _run_command(context, verb, found[verb], rest)
     if rest[:1] in (["--help"], ["-h"]):
         from app.cli.help_text import format_group_help
 
@@ -214,41 +214,41 @@ def _run_named_command(session: CommandContext, words: list[str]) -> int:
         rest = ["add", *rest]
     if rest[0] not in found:
         raise registry.make_unknown_in_group_error(verb, rest[0], found)
-    return _run_command(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
+    return _run_command(context, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
 
 
-def _run_command(session: CommandContext, name: str, command: Command, words: list[str]) -> int:
+def _run_command(context: CommandContext, name: str, command: Command, words: list[str]) -> int:
     parser = command.make_parser(name)
     args = command.read(parser, words)
     if args.help:
         return _print_text(parser.format_help().rstrip())
-    if session.read_only:
+    if context.read_only:
         _refuse_change(name, command, args)
     if args.home is not None:
-        session.set_home(args.home)
+        context.set_home(args.home)
     if name not in _HOMELESS_COMMANDS:
-        cluster.require_home(session.home)
+        cluster.require_home(context.home)
     if name.startswith("db "):  # Other commands use the client, which checks the home.
-        paths.refuse_foreign_home(session.home)
+        paths.refuse_foreign_home(context.home)
     if name not in _REPLICA_COMMANDS:
-        _check_replica(session, name, command, args)
-    return command.run(session, args)
+        _check_replica(context, name, command, args)
+    return command.run(context, args)
 
 
-def _check_replica(session: CommandContext, name: str, command: Command, args: Args) -> None:
+def _check_replica(context: CommandContext, name: str, command: Command, args: Args) -> None:
     """Print the age of a replica that is read. Raise Conflict for all other uses of one."""
-    if not session.read_only:
-        return paths.refuse_replica(session.home)
-    if not paths.is_replica(session.home):
+    if not context.read_only:
+        return paths.refuse_replica(context.home)
+    if not paths.is_replica(context.home):
         return None
     from app.client import READ_ONLY_VERBS
     from app.offline import replica_reads
 
-    paths.refuse_foreign_home(session.home)
+    paths.refuse_foreign_home(context.home)
     is_answered = _get_verb(name, command, args) in READ_ONLY_VERBS - replica_reads.HOME_VERBS
     if not is_answered or getattr(args, "follow", False):
-        raise replica_reads.make_home_needed_error(name, session.home)
-    output.print_note(f"{replica_reads.describe_age(session.home)}.")
+        raise replica_reads.make_home_needed_error(name, context.home)
+    output.print_note(f"{replica_reads.describe_age(context.home)}.")
     return None
 
 

@@ -29,11 +29,11 @@ _COLUMNS = [
 
 
 def set_right_sizes(
-    session: CommandContext, args: Args, report: Callable[[Args, dict[str, Any]], int]
+    context: CommandContext, args: Args, report: Callable[[Args, dict[str, Any]], int]
 ) -> int:
     """Show the sizes, ask, and set them; `report` prints the results and returns the exit code."""
     names = [name for name in ("cpu", "memory") if args.right_size in (name, "both")]
-    found = session.call("right_size", **_choose(args))
+    found = context.call("right_size", **_choose(args))
     changed = [
         task for task in found["tasks"] if any(task[name][0] != task[name][1] for name in names)
     ]
@@ -47,7 +47,7 @@ def set_right_sizes(
     if not args.yes:
         _confirm(len(changed))
     sizes = {task["uuid"]: {name: task[name][1] for name in names} for task in changed}
-    return report(args, session.call("set.sizes", sizes=sizes))
+    return report(args, context.call("set.sizes", sizes=sizes))
 
 
 def _choose(args: Args) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _format_states(states: Iterable[str]) -> str:
 
 
 def confirm(
-    session: CommandContext, args: Args, verb: str, what: str, chosen: dict[str, Any]
+    context: CommandContext, args: Args, verb: str, what: str, chosen: dict[str, Any]
 ) -> tuple[dict[str, Any], int | None] | None:
     """Ask for confirmation, since filters may match more than expected.
 
@@ -53,7 +53,7 @@ def confirm(
     """
     if args.yes:
         return chosen, None
-    counts, first, as_of = _query_matches(session, chosen)
+    counts, first, as_of = _query_matches(context, chosen)
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         raise Usage(
             f"this would {what} {_format_counts(counts)}. Nothing was changed.", "Confirm: --yes"
@@ -63,15 +63,15 @@ def confirm(
         return None
     which = f"{what} {_format_counts(counts)}: {_format_tasks(first, sum(counts.values()))}"
     if verb == "cancel" and what == verb:
-        which += _format_dependents(session, chosen)
+        which += _format_dependents(context, chosen)
     if not output.ask_yes_no(f"{which[:1].upper()}{which[1:]}?"):
         raise Usage("nothing was changed.")
     return {**chosen, "as_of": as_of}, sum(counts.values())
 
 
-def _format_dependents(session: CommandContext, chosen: dict[str, Any]) -> str:
+def _format_dependents(context: CommandContext, chosen: dict[str, Any]) -> str:
     """Return the tasks that a cancel of the chosen ones ends too, or nothing."""
-    dependents = session.call("cancel.preview", select=chosen)["dependents"]
+    dependents = context.call("cancel.preview", select=chosen)["dependents"]
     if not dependents:
         return ""
     count = len(dependents)
@@ -92,22 +92,22 @@ def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
 
 
 def _query_matches(
-    session: CommandContext, chosen: dict[str, Any]
+    context: CommandContext, chosen: dict[str, Any]
 ) -> tuple[dict[str, int], list[dict[str, Any]], int]:
     """Return the matches per state, the first of them and the last known event."""
     if "filter" in chosen:
-        found = session.call("review", **chosen)
+        found = context.call("review", **chosen)
         return (
             {state: count for state, count in found["statuses"].items() if count},
             found["first"],
             found["as_of"],
         )
-    first = session.call("ls", **chosen, limit=MAX_NAMED)
+    first = context.call("ls", **chosen, limit=MAX_NAMED)
     states = chosen["status"] if first["total"] else []
     if len(states) == 1:
         return {states[0]: first["total"]}, first["tasks"], first["as_of"]
     counts = {
-        state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"]
+        state: context.call("ls", **{**chosen, "status": [state]}, limit=1)["total"]
         for state in states
     }
     return (

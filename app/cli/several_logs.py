@@ -26,7 +26,7 @@ INTERVAL = 0.25
 
 
 def print_logs(
-    session: CommandContext, idents: list[str], is_followed: bool, last: int | None
+    context: CommandContext, idents: list[str], is_followed: bool, last: int | None
 ) -> None:
     """Print the output of tasks and groups; followed, until all have ended.
 
@@ -36,7 +36,7 @@ def print_logs(
     seen: dict[int, int] = {}
     after: str | None = None
     while True:
-        reply = session.call("logs", ids=idents, after=after)
+        reply = context.call("logs", ids=idents, after=after)
         after = reply["after"]
         for task in reply["tasks"]:
             earlier = seen.setdefault(task["number"], max(0, len(task["runs"]) - 1))

@@ -28,7 +28,7 @@ _ID_KINDS = {"alert": "alert", "db": "backup"}
 """Kind of an ID by group of commands; elsewhere an ID names a task."""
 
 
-def print_completion(session: CommandContext, args: Args) -> int:
+def print_completion(context: CommandContext, args: Args) -> int:
     """Print the script for one shell."""
     if len(args.shell) != 1:
         raise Usage(

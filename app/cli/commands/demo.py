@@ -55,7 +55,7 @@ class DemoEnd(BaseException):
         self.number = number
 
 
-def run_demo(session: CommandContext, args: Args) -> int:
+def run_demo(context: CommandContext, args: Args) -> int:
     """Run the demo until the deck closes, time is up or a signal arrives; then clean up."""
     if not args.headless and not (output.is_stdout_terminal() and output.is_stdin_terminal()):
         raise Usage("the demo needs a terminal. Without one: taskdeck demo --headless --for 30s")

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from app.health.finding import Finding
 
 
-def run_doctor(session: CommandContext, args: Args) -> int:
+def run_doctor(context: CommandContext, args: Args) -> int:
     """Run all checks; exit 1 if anything is broken, 0 if there are only hints."""
     from app.health.runner import run_checks
 
-    status = _query_status(session)
+    status = _query_status(context)
     found = list(
         run_checks(
-            session.home,
+            context.home,
             status,
-            None if isinstance(status, Problem) else _find_newest_submission(session),
+            None if isinstance(status, Problem) else _find_newest_submission(context),
             _check_start,
-            session.keys,
+            context.keys,
         )
     )
     if args.json or args.jsonl:
@@ -46,17 +46,17 @@ def _check_start(home: str) -> None:
     refuse_start(home)
 
 
-def _query_status(session: CommandContext) -> dict[str, Any] | Problem:
+def _query_status(context: CommandContext) -> dict[str, Any] | Problem:
     """Return the answer of `status`, or the problem that prevented it."""
     try:
-        return session.call("status")
+        return context.call("status")
     except Problem as problem:
         return problem
 
 
-def _find_newest_submission(session: CommandContext) -> str | None:
+def _find_newest_submission(context: CommandContext) -> str | None:
     try:
-        page = session.call("browse", limit=1)
+        page = context.call("browse", limit=1)
     except Problem:
         return None
     return next((row[page["columns"].index("created_at")] for row in page["rows"]), None)

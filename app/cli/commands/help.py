@@ -16,12 +16,12 @@ MAX_WIDTH = 100
 """Cells of a line on a wide terminal."""
 
 
-def print_help(session: CommandContext, args: Args) -> int:
+def print_help(context: CommandContext, args: Args) -> int:
     """Print a topic, the help of a command, or the overview with the list of topics."""
     if not args.words:
         output.print_line(f"{help_text.format_overview()}\n\n{help_text.format_topic_list()}")
     elif len(args.words) == 1 and (topic := _find_topic(args.words[0])) is not None:
-        _print_topic(topics.read_topic(topic), session.plain or args.plain)
+        _print_topic(topics.read_topic(topic), context.plain or args.plain)
     elif registry.ALIASES.get(args.words[0], args.words[0]) in registry.COMMAND_INDEX:
         output.print_line(help_text.format_help(args.words))
     else:

@@ -52,7 +52,7 @@ MAX_NAMED = 3
 """Maximum number of operations named in a question."""
 
 
-def list_operations(session: CommandContext, args: Args) -> int:
+def list_operations(context: CommandContext, args: Args) -> int:
     """List operations."""
     wanted = {
         key: getattr(args, key)
@@ -61,7 +61,7 @@ def list_operations(session: CommandContext, args: Args) -> int:
     }
     words = {"words": args.words} if args.words else {}
     empty_message = "no matching operations" if wanted or words else "no operations yet"
-    found = session.call("operations", limit=args.limit, **wanted, **words)
+    found = context.call("operations", limit=args.limit, **wanted, **words)
     return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, empty_message)
 
 
@@ -82,10 +82,10 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
     ]
 
 
-def undo_operations(session: CommandContext, args: Args) -> int:
+def undo_operations(context: CommandContext, args: Args) -> int:
     """Undo the given operations, or the last action of this terminal after confirmation."""
-    ids, refused = (args.ids, []) if args.ids else _find_last(session, args)
-    found = session.call("undo", ids=ids)
+    ids, refused = (args.ids, []) if args.ids else _find_last(context, args)
+    found = context.call("undo", ids=ids)
     return report_results(
         args,
         found | {"refused": [*found["refused"], *refused]},
@@ -93,12 +93,12 @@ def undo_operations(session: CommandContext, args: Args) -> int:
     )
 
 
-def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
+def _find_last(context: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
     """Return the last operations of this terminal, and the refusals of those not undoable.
 
     Raise Problem if none can be undone or the user declines.
     """
-    found = session.call("undo", dry_run=True)
+    found = context.call("undo", dry_run=True)
     texts, refused = (
         [_format_undo(row) for row in found["done"]],
         [sanitize(refusal["message"]) for refusal in found["refused"]],

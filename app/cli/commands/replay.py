@@ -36,7 +36,7 @@ _STEPS = 2000
 """Lines or decisions between two looks at the clock."""
 
 
-def replay_trace(session: CommandContext, args: Args) -> int:
+def replay_trace(context: CommandContext, args: Args) -> int:
     """Replay a trace and print its figures."""
     if len(args.files) != 1:
         raise Usage(

@@ -20,52 +20,52 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 
-def serve(session: CommandContext, args: Args) -> int:
+def serve(context: CommandContext, args: Args) -> int:
     """Run the runtime here, or start one in the background with --detach."""
     from app import cluster, runtime_launcher
 
     if args.replace:
-        cluster.refuse_replacement(session.home)
-    replaces = args.replace and runtime_launcher.stop_for_replacement(session.home)
+        cluster.refuse_replacement(context.home)
+    replaces = args.replace and runtime_launcher.stop_for_replacement(context.home)
     by_cluster = bool(args.cluster or replaces or args.demo or args.ready_fd is not None)
-    if not by_cluster and not (args.detach and session.client.is_runtime_up()):
-        cluster.refuse_start(session.home)
+    if not by_cluster and not (args.detach and context.client.is_runtime_up()):
+        cluster.refuse_start(context.home)
     if not args.detach:
-        return session.serve(session.home, ready_fd=args.ready_fd, demo=args.demo)
+        return context.serve(context.home, ready_fd=args.ready_fd, demo=args.demo)
     if args.ready_fd is not None or args.demo:
         raise Usage("--detach cannot be combined with these options.")
     if by_cluster:
-        runtime_launcher.ensure_runtime(session.home, resume=True, by_cluster=True)
+        runtime_launcher.ensure_runtime(context.home, resume=True, by_cluster=True)
     else:
-        session.client.start(resume=True)
+        context.client.start(resume=True)
     output.print_note("the runtime is running. Open the deck: taskdeck")
     return 0
 
 
-def stop_runtime(session: CommandContext, args: Args) -> int:
+def stop_runtime(context: CommandContext, args: Args) -> int:
     """Stop the runtime, wait for its end and prevent automatic restarts."""
     if args.cluster:
-        return _stop_for_cluster(session, args)
+        return _stop_for_cluster(context, args)
     from app import client, cluster, runtime_launcher
 
     cluster.refuse_stop()
     # The pid comes from the kernel: a runtime with a damaged database has no status.
-    sock = client.open_socket(session.home) if session.client.is_runtime_up() else None
+    sock = client.open_socket(context.home) if context.client.is_runtime_up() else None
     if sock is None:
         raise Conflict("no runtime is running.")
     with sock:
         pid = client.get_peer_pid(sock)
-    process, in_deck = os.pidfd_open(pid), runtime_launcher.is_in_deck(session.home, pid)
-    answer = session.call("stop", drain=args.drain)
+    process, in_deck = os.pidfd_open(pid), runtime_launcher.is_in_deck(context.home, pid)
+    answer = context.call("stop", drain=args.drain)
     try:
         if args.drain and output.is_stderr_terminal():
-            _report_drain(session)
-        runtime_launcher.wait_for_end(session.home, pid, process, in_deck)
+            _report_drain(context)
+        runtime_launcher.wait_for_end(context.home, pid, process, in_deck)
     except KeyboardInterrupt:
         output.print_note("still draining. To resume: taskdeck serve --detach")
         raise
     if args.drain:
-        _check_drained(session)
+        _check_drained(context)
     if args.json or args.jsonl:
         output.print_json(answer, args.jsonl)
     else:
@@ -73,11 +73,11 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _stop_for_cluster(session: CommandContext, args: Args) -> int:
+def _stop_for_cluster(context: CommandContext, args: Args) -> int:
     """Stop what the home has on this host, for the agent of the cluster."""
     from app.cli.cluster_stop import leave_host
 
-    leave_host(session.home, args.cluster, args.within or DEFAULT_STOP_SECONDS, args.keep_runs)
+    leave_host(context.home, args.cluster, args.within or DEFAULT_STOP_SECONDS, args.keep_runs)
     return 0
 
 
@@ -87,13 +87,13 @@ SHOWN_RUNNING = 5
 """Maximum number of tasks named in the note about a drain."""
 
 
-def _report_drain(session: CommandContext) -> None:
+def _report_drain(context: CommandContext) -> None:
     """Name the tasks that a drain waits for, as they become fewer, until the runtime ends."""
     from app.client import Client
 
-    reader, left = Client(session.home, autostart=False), 0
+    reader, left = Client(context.home, autostart=False), 0
     try:
-        for _ in session.client.watch():
+        for _ in context.client.watch():
             tasks = reader.call("ls", {"status": ["running"], "limit": 0})["tasks"]
             if tasks and len(tasks) != left:
                 output.print_note(_format_drain(tasks))
@@ -113,9 +113,9 @@ def _format_drain(tasks: Sequence[Mapping[str, Any]]) -> str:
     return f"the drain waits for {count}: {named}{more}."
 
 
-def _check_drained(session: CommandContext) -> None:
+def _check_drained(context: CommandContext) -> None:
     """Raise Problem if the runtime ended before the drain was complete."""
-    found = session.call("status")
+    found = context.call("status")
     running = found["counts"].get("running", 0)
     if running or found["runtime"]["state"] == "running":
         jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
@@ -124,7 +124,7 @@ def _check_drained(session: CommandContext) -> None:
         )
 
 
-def print_version(session: CommandContext, args: Args) -> int:
+def print_version(context: CommandContext, args: Args) -> int:
     """Print the version."""
     if args.json or args.jsonl:
         output.print_json({"version": VERSION}, args.jsonl)

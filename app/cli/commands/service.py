@@ -46,11 +46,11 @@ _PLAIN_CHARACTERS = frozenset(
 """Characters that systemd takes without quoting."""
 
 
-def install(session: CommandContext, args: Args) -> int:
+def install(context: CommandContext, args: Args) -> int:
     """Write the unit or the agent and print the next commands; start nothing."""
     system = _is_system(args)
     if args.pacemaker:
-        return _install_agent(session, args)
+        return _install_agent(context, args)
     if cluster.is_enabled():
         raise Conflict(
             "only the cluster starts the runtime of this home (cluster = true in config.toml). No"
@@ -58,9 +58,9 @@ def install(session: CommandContext, args: Args) -> int:
             "As a resource of the cluster: taskdeck service install --pacemaker",
         )
     path = _get_unit_path(system)
-    text = make_unit(session.home, system)
+    text = make_unit(context.home, system)
     found = _read_unit(path)
-    if _is_foreign_unit(found, session.home):
+    if _is_foreign_unit(found, context.home):
         raise Conflict(
             f"{sanitize(path)} runs another home. The unit was not changed.",
             f"To replace it: rm {shlex.quote(path)}",
@@ -85,7 +85,7 @@ def _is_system(args: Args) -> bool:
     return args.system or (not args.user and os.geteuid() == 0)
 
 
-def _install_agent(session: CommandContext, args: Args) -> int:
+def _install_agent(context: CommandContext, args: Args) -> int:
     """Write the resource agent and print the `pcs` commands that use it."""
     from app.cli.pacemaker import agent
 
@@ -99,13 +99,13 @@ def _install_agent(session: CommandContext, args: Args) -> int:
     if found == text and os.access(path, os.X_OK):
         output.print_note(f"{sanitize(path)} is up to date.")
     else:
-        command = f"{shlex.quote(_find_program())} --home {shlex.quote(session.home)}"
+        command = f"{shlex.quote(_find_program())} --home {shlex.quote(context.home)}"
         if root := os.environ.get("OCF_ROOT"):
             command = f"env {shlex.quote(f'OCF_ROOT={root}')} {command}"
         hint = f"As root: sudo {command} service install --pacemaker"
         _write_file(path, text, hint, agent.MODE)
         output.print_note(f"wrote {sanitize(path)}. Do so on the other host, too.")
-    lines = agent.list_pcs_lines(session.home)
+    lines = agent.list_pcs_lines(context.home)
     if args.json or args.jsonl:
         output.print_json({"path": path, "agent": text, "commands": lines}, args.jsonl)
         return 0
@@ -114,14 +114,14 @@ def _install_agent(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def uninstall(session: CommandContext, args: Args) -> int:
+def uninstall(context: CommandContext, args: Args) -> int:
     """Remove the unit or the agent of this home and print the next commands; stop nothing."""
     system = _is_system(args)
     if args.pacemaker:
         return _uninstall_agent(args)
     path = _get_unit_path(system)
     found = _read_unit(path)
-    if found is not None and _is_foreign_unit(found, session.home):
+    if found is not None and _is_foreign_unit(found, context.home):
         raise Conflict(f"{sanitize(path)} runs another home. Nothing was removed.")
     target = "multi-user.target" if system else "default.target"
     wanted = os.path.join(os.path.dirname(path), f"{target}.wants", os.path.basename(path))

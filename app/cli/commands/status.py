@@ -38,17 +38,17 @@ POOL_COLUMNS = [
 _COUNTED_STATES = ("running", "queued", "blocked", "held", "scheduled", "retrying")
 
 
-def show_status(session: CommandContext, args: Args) -> int:
+def show_status(context: CommandContext, args: Args) -> int:
     """Show the status; with --check, exit 1 if something is wrong."""
     if args.tmux and not args.line:
         raise Usage("--tmux requires --line.")
     if args.here:
-        return _check_here(session, args)
+        return _check_here(context, args)
     if args.watch:
-        return _watch_status(session, args)
+        return _watch_status(context, args)
     if args.line and not (args.json or args.jsonl):
-        return _print_line(session, args)
-    status = session.call("status")
+        return _print_line(context, args)
+    status = context.call("status")
     if args.json or args.jsonl:
         output.print_json(status, args.jsonl)
     else:
@@ -56,7 +56,7 @@ def show_status(session: CommandContext, args: Args) -> int:
     return 1 if args.check and _has_trouble(status) else 0
 
 
-def _check_here(session: CommandContext, args: Args) -> int:
+def _check_here(context: CommandContext, args: Args) -> int:
     """Return 0 if a process of this host is the runtime and answers. Alerts do not count.
 
     Raise NotFound without a runtime here, and Problem if it does not answer.
@@ -66,18 +66,18 @@ def _check_here(session: CommandContext, args: Args) -> int:
     from app import client
     from app.errors import NotFound
 
-    sock = client.open_socket(session.home)
+    sock = client.open_socket(context.home)
     if sock is None:
-        raise NotFound(f"no runtime of {session.home} runs on this host.")
+        raise NotFound(f"no runtime of {context.home} runs on this host.")
     with sock:
         # The kernel knows no pid for a process outside of this host.
         if not client.get_peer_pid(sock):
-            raise NotFound(f"the runtime of {session.home} runs on another host.")
+            raise NotFound(f"the runtime of {context.home} runs on another host.")
         client.read_greeting(sock)
     return 0
 
 
-def _watch_status(session: CommandContext, args: Args) -> int:
+def _watch_status(context: CommandContext, args: Args) -> int:
     if args.json and not args.jsonl:
         raise Usage("--watch prints one JSON document per line. Use: --jsonl")
     from app.cli.status import line as status_line
@@ -88,14 +88,14 @@ def _watch_status(session: CommandContext, args: Args) -> int:
         if args.line
         else _format_page
     )
-    return watch.watch_status(session.home, page, args.jsonl)
+    return watch.watch_status(context.home, page, args.jsonl)
 
 
-def _print_line(session: CommandContext, args: Args) -> int:
+def _print_line(context: CommandContext, args: Args) -> int:
     """Print one line and exit 0, unless --check finds trouble."""
     from app.cli.status import line as command_status_line
 
-    status = command_status_line.query_status(session.home)
+    status = command_status_line.query_status(context.home)
     output.print_line(command_status_line.format_status_line(status, args.tmux))
     return 1 if args.check and _has_trouble(status) else 0
 

@@ -64,7 +64,7 @@ def has_header(text: str) -> bool:
     return text.startswith("#SBATCH") or "\n#SBATCH" in text
 
 
-def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
+def apply_script(context: CommandContext, args: Args, text: str) -> list[str]:
     """Set the options that the script has and the command line lacks; return its command.
 
     Tell on stderr what each line became. Raise Problem with all lines that are refused.
@@ -79,10 +79,10 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
     header = read_header(text)
     given = {name for name, value in vars(args).items() if value}
     found = translate(header, given, os.environ.get("USER", "user"))
-    _complete(session, args, found)
+    _complete(context, args, found)
     if found.faults:
         raise _make_problem(shown, sorted(found.faults))
-    _name_arrays(session, found)
+    _name_arrays(context, found)
     for name, value in found.settings.items():
         setattr(args, name, value)
     args.resources = [*found.resources.items(), *(args.resources or ())] or None
@@ -104,7 +104,7 @@ def apply_script(session: CommandContext, args: Args, text: str) -> list[str]:
     return _make_command(path, text, words, shown)
 
 
-def _complete(session: CommandContext, args: Args, found: Translation) -> None:
+def _complete(context: CommandContext, args: Args, found: Translation) -> None:
     """Parse what only options of submit can parse, and check queue and channel."""
     from app.cli.submission.options import parse_array, parse_at
 
@@ -115,7 +115,7 @@ def _complete(session: CommandContext, args: Args, found: Translation) -> None:
         except ValueError as error:
             found.faults.append((found.lines[name], f"{name} {error}"))
     queue = found.settings.get("queue")
-    names = [row["name"] for row in session.call("queue.ls")] if queue else []
+    names = [row["name"] for row in context.call("queue.ls")] if queue else []
     if queue and queue not in names:
         found.faults.append(
             (
@@ -125,7 +125,7 @@ def _complete(session: CommandContext, args: Args, found: Translation) -> None:
             )
         )
     if found.settings.get("notify_on") in ("failed", "ended"):
-        channels = session.call("notify.ls")["channels"]
+        channels = context.call("notify.ls")["channels"]
         usual = next((one["name"] for one in channels if one["default"]), None)
         if usual is None:
             found.faults.append(
@@ -137,11 +137,11 @@ def _complete(session: CommandContext, args: Args, found: Translation) -> None:
             )
 
 
-def _name_arrays(session: CommandContext, found: Translation) -> None:
+def _name_arrays(context: CommandContext, found: Translation) -> None:
     """Let the number of the first task of an array mean all its tasks, as the id of Slurm does."""
     for field in AFTER_FIELDS:
         named = found.settings.get(field, ())
-        groups = {word: _find_array(session, word) for word in named if word.isdigit()}
+        groups = {word: _find_array(context, word) for word in named if word.isdigit()}
         for word, group in groups.items():
             if group is not None:
                 found.notes.append(
@@ -152,10 +152,10 @@ def _name_arrays(session: CommandContext, found: Translation) -> None:
             found.settings[field] = [groups.get(word) or word for word in named]
 
 
-def _find_array(session: CommandContext, number: str) -> str | None:
+def _find_array(context: CommandContext, number: str) -> str | None:
     """Return the group whose first task has the number, unless its tasks wait for one another."""
     try:
-        flow = session.call("flow", id=number)
+        flow = context.call("flow", id=number)
     except NotFound:
         return None  # the submission names it
     numbers = {task["number"] for task in flow["tasks"]}

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 
-def migrate_database(session: CommandContext, args: Args) -> int:
+def migrate_database(context: CommandContext, args: Args) -> int:
     """Create the database, upgrade it to this version, or change it to a given revision."""
     from app.offline import maintenance
 
     try:
         done = (
-            maintenance.migrate_home(session.home)
+            maintenance.migrate_home(context.home)
             if args.to is None
-            else maintenance.migrate_home_to(session.home, args.to)
+            else maintenance.migrate_home_to(context.home, args.to)
         )
     except Conflict as problem:
-        raise restore.explain_conflict(session.home, problem) from None
+        raise restore.explain_conflict(context.home, problem) from None
     if args.json or args.jsonl:
         output.print_json({"done": done}, args.jsonl)
         return 0

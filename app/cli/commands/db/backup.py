@@ -41,15 +41,15 @@ FIELDS = (
 )
 
 
-def take_backup(session: CommandContext, args: Args) -> int:
+def take_backup(context: CommandContext, args: Args) -> int:
     """Take a backup in the runtime, or here if none is running."""
     from app import config, paths
 
     given = {"full": args.full, "to": _resolve_folder(args.to)}
     if not args.to:
         config.read(paths.get_config_path()).require_folder()  # before the client ignores the fault
-    up = session.client.is_runtime_up()
-    taken = session.call("db.backup", **given) if up else _take_offline(session.home, given)
+    up = context.client.is_runtime_up()
+    taken = context.call("db.backup", **given) if up else _take_offline(context.home, given)
     if taken["after"]:
         output.print_note(taken["after"])
     if args.json or args.jsonl:
@@ -89,12 +89,12 @@ def _note_config_faults() -> None:
         output.print_note(notice)
 
 
-def list_backups(session: CommandContext, args: Args) -> int:
+def list_backups(context: CommandContext, args: Args) -> int:
     """List backups, oldest first, and the databases kept by restores and upgrades."""
     from app.cli import definition_group
     from app.offline import backup_list
 
-    found = backup_list.list_backups(session.home)
+    found = backup_list.list_backups(context.home)
     _note_config_faults()
     minutes = [time_format.format_clock(one["at"]) for one in found]
     seconds = len({*minutes}) < len(minutes)
@@ -104,10 +104,10 @@ def list_backups(session: CommandContext, args: Args) -> int:
         COLUMNS,
         lambda one: format_backup_row(one, seconds),
         FIELDS,
-        "" if found else _explain_no_backup(backup_list.find_left_behind(session.home)),
+        "" if found else _explain_no_backup(backup_list.find_left_behind(context.home)),
     )
     if not (args.json or args.jsonl or args.rows) and (
-        notice := describe_kept(backup_list.find_kept(session.home))
+        notice := describe_kept(backup_list.find_kept(context.home))
     ):
         output.print_note(notice)
     return code
@@ -181,7 +181,7 @@ def _format_state(found: dict[str, Any]) -> Span:
     )
 
 
-def verify_backups(session: CommandContext, args: Args) -> int:
+def verify_backups(context: CommandContext, args: Args) -> int:
     """Check one backup by rebuilding it, or all files and the newest; return 5 if one is bad."""
     from app.offline import backup_list as offline_backup_list
 
@@ -196,7 +196,7 @@ def verify_backups(session: CommandContext, args: Args) -> int:
             "List: taskdeck db backups. To check all: no ID",
         )
     found = offline_backup_list.verify_backups(
-        session.home, args.ids[0] if args.ids else None, marks=not session.read_only
+        context.home, args.ids[0] if args.ids else None, marks=not context.read_only
     )
     _note_config_faults()
     if args.json or args.jsonl:
@@ -204,7 +204,7 @@ def verify_backups(session: CommandContext, args: Args) -> int:
     else:
         for line in describe_findings(found):
             output.print_line(line)
-        if found["bad"] and session.read_only:
+        if found["bad"] and context.read_only:
             output.print_note(
                 "--read-only: the bad backup was not marked. To exclude it: taskdeck db verify"
             )

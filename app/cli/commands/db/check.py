@@ -16,24 +16,24 @@ EXIT_PROBLEMS = 5
 """Exit code when a problem was found."""
 
 
-def check_database(session: CommandContext, args: Args) -> int:
+def check_database(context: CommandContext, args: Args) -> int:
     """Check the whole database; with --repair, rebuild whatever can be derived."""
-    found = _run_repair(session) if args.repair else _run_check(session)
+    found = _run_repair(context) if args.repair else _run_check(context)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     else:
         for line in _describe_findings(found, args.repair):
             output.print_line(sanitize(line))
-        _print_advice(session, found)
+        _print_advice(context, found)
     return 0 if found["ok"] else EXIT_PROBLEMS
 
 
-def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
+def _print_advice(context: CommandContext, found: dict[str, Any]) -> None:
     if found["ok"]:
         return
     from app.offline import maintenance
 
-    if advice := maintenance.make_advice(session.home):
+    if advice := maintenance.make_advice(context.home):
         output.print_note(advice)
     elif "done" not in found:
         output.print_note(
@@ -41,19 +41,19 @@ def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
         )
 
 
-def _run_check(session: CommandContext) -> dict[str, Any]:
+def _run_check(context: CommandContext) -> dict[str, Any]:
     from app.offline import maintenance as offline_maintenance
 
-    problems = offline_maintenance.check_home(session.home)
+    problems = offline_maintenance.check_home(context.home)
     return {"ok": not problems, "problems": problems}
 
 
-def _run_repair(session: CommandContext) -> dict[str, Any]:
-    if session.client.is_runtime_up():
-        return session.call("db.repair")
+def _run_repair(context: CommandContext) -> dict[str, Any]:
+    if context.client.is_runtime_up():
+        return context.call("db.repair")
     from app.offline import maintenance as maintenance_module
 
-    return maintenance_module.repair_home(session.home)
+    return maintenance_module.repair_home(context.home)
 
 
 def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:

@@ -27,18 +27,18 @@ TABLE_LABELS = {"forgotten": "records of deleted tasks"}
 """Descriptions of tables whose names do not explain their content."""
 
 
-def clean_up(session: CommandContext, args: Args) -> int:
+def clean_up(context: CommandContext, args: Args) -> int:
     """Remove what the rules no longer keep, or list it with --dry-run.
 
     Raise Usage while the rules are unknown. A dry run needs no runtime.
     """
-    is_offline = args.dry_run and not session.client.is_runtime_up()
+    is_offline = args.dry_run and not context.client.is_runtime_up()
     given = {"dry_run": args.dry_run, "sure": args.yes}
     try:
         found = (
-            _preview_offline(session.home, given)
+            _preview_offline(context.home, given)
             if is_offline
-            else session.call("db.cleanup", **given)
+            else context.call("db.cleanup", **given)
         )
     except Remote as refused:
         raise Remote(

@@ -20,7 +20,7 @@ ACTIONS = ("set", "status", "off")
 LOGS_NOT_COPIED = ". Logs of runs (runs/) are not copied"
 
 
-def manage_replica(session: CommandContext, args: Args) -> int:
+def manage_replica(context: CommandContext, args: Args) -> int:
     """Show, set or turn off the replica."""
     if args.what not in ACTIONS:
         raise Usage(
@@ -32,7 +32,7 @@ def manage_replica(session: CommandContext, args: Args) -> int:
             f"db replica {args.what} takes {'a folder' if args.what == 'set' else 'no folder'}.",
             "See: taskdeck db replica --help",
         )
-    found = session.call(
+    found = context.call(
         f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {})
     )
     if args.json or args.jsonl:
@@ -68,16 +68,16 @@ def _describe_replica(found: dict[str, Any]) -> str:
     return f"replica {sanitize(found['target'])}: {age}{late}{problem}"
 
 
-def promote_replica(session: CommandContext, args: Args) -> int:
+def promote_replica(context: CommandContext, args: Args) -> int:
     """Turn a replica into a home."""
     from app.offline import replica as offline_replica
 
-    found = offline_replica.describe_replica(session.home)
+    found = offline_replica.describe_replica(context.home)
     _refuse_active_origin(found["origin"])
-    for line in _make_warnings(found, session.home):
+    for line in _make_warnings(found, context.home):
         output.print_note(line)
     if not args.yes and not (
-        output.is_stdin_terminal() and output.ask_yes_no(f"Make {sanitize(session.home)} the home?")
+        output.is_stdin_terminal() and output.ask_yes_no(f"Make {sanitize(context.home)} the home?")
     ):
         raise Usage(
             "promoting needs a confirmation. Nothing was changed.",
@@ -85,7 +85,7 @@ def promote_replica(session: CommandContext, args: Args) -> int:
         )
     from app.offline import replica
 
-    first = replica.promote_home(session.home)
+    first = replica.promote_home(context.home)
     if args.json or args.jsonl:
         output.print_json(
             {
@@ -97,9 +97,9 @@ def promote_replica(session: CommandContext, args: Args) -> int:
             args.jsonl,
         )
     else:
-        message = f"{sanitize(session.home)} is now a home; its next task is #{first + 1}."
+        message = f"{sanitize(context.home)} is now a home; its next task is #{first + 1}."
         output.print_line(
-            f"{message} Start it: taskdeck --home {quote_word(session.home)} serve --detach"
+            f"{message} Start it: taskdeck --home {quote_word(context.home)} serve --detach"
         )
     return 0
 

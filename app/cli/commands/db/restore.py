@@ -22,7 +22,7 @@ MAX_NUMBERS = 10
 """Maximum number of task numbers listed."""
 
 
-def restore_backup(session: CommandContext, args: Args) -> int:
+def restore_backup(context: CommandContext, args: Args) -> int:
     """Preview the changes, ask for confirmation and restore."""
     if len(args.ids) > 1 or args.ids and args.at:
         raise Usage(
@@ -35,19 +35,19 @@ def restore_backup(session: CommandContext, args: Args) -> int:
         )
     ident = args.ids[0] if args.ids else None
     if args.to is not None:
-        return _restore_to_file(session, args, ident, args.at)
+        return _restore_to_file(context, args, ident, args.at)
     if not (args.yes or args.dry_run or output.is_stdin_terminal() and output.is_stderr_terminal()):
         from app.offline import backup_picker as offline_backup_picker
 
-        what = offline_backup_picker.describe_choice(session.home, ident, args.at)["id"]
+        what = offline_backup_picker.describe_choice(context.home, ident, args.at)["id"]
         raise Usage(
             f"this would replace the database by {sanitize(what)}. Nothing was done.",
             "Preview: --dry-run. Confirm: --yes",
         )
-    return _restore_in_place(session, args, ident, args.at)
+    return _restore_in_place(context, args, ident, args.at)
 
 
-def _restore_to_file(session: CommandContext, args: Args, ident: str | None, at: str | None) -> int:
+def _restore_to_file(context: CommandContext, args: Args, ident: str | None, at: str | None) -> int:
     import os
 
     if not args.to:
@@ -64,7 +64,7 @@ def _restore_to_file(session: CommandContext, args: Args, ident: str | None, at:
         )
     from app.offline import restore
 
-    done = restore.restore_to_file(session.home, ident, at, os.path.abspath(args.to))
+    done = restore.restore_to_file(context.home, ident, at, os.path.abspath(args.to))
     if args.json or args.jsonl:
         output.print_json(done, args.jsonl)
     else:
@@ -76,7 +76,7 @@ def _restore_to_file(session: CommandContext, args: Args, ident: str | None, at:
 
 
 def _restore_in_place(
-    session: CommandContext, args: Args, ident: str | None, at: str | None
+    context: CommandContext, args: Args, ident: str | None, at: str | None
 ) -> int:
     from app.offline import restore as offline_restore
 
@@ -95,7 +95,7 @@ def _restore_in_place(
 
     try:
         done = offline_restore.restore_home(
-            session.home,
+            context.home,
             ident,
             at,
             agree,
@@ -103,7 +103,7 @@ def _restore_in_place(
             is_interactive=not (args.yes or args.dry_run),
         )
     except Conflict as problem:
-        raise explain_conflict(session.home, problem) from None
+        raise explain_conflict(context.home, problem) from None
     if quiet:
         output.print_json(done, args.jsonl)
     elif done["restored"]:
@@ -114,7 +114,7 @@ def _restore_in_place(
             else ""
         )
         output.print_line(f"restored{safety_note}")
-        output.print_note(f"no runtime is running. {advise_start(session.home)}")
+        output.print_note(f"no runtime is running. {advise_start(context.home)}")
     return 0
 
 

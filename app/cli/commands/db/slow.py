@@ -38,15 +38,15 @@ FIELDS = (
 NO_STATEMENTS = "no slow statements"
 
 
-def list_slow_statements(session: CommandContext, args: Args) -> int:
+def list_slow_statements(context: CommandContext, args: Args) -> int:
     """List or clear slow statements."""
     if args.clear:
-        answer = session.call("db.slow.clear")
+        answer = context.call("db.slow.clear")
         many = answer["cleared"]
         return definition_group.print_result(
             args, answer, f"{many} slow statement{'' if many == 1 else 's'} cleared"
         )
-    found = session.call("db.slow")
+    found = context.call("db.slow")
     if args.plan and found and not (args.json or args.jsonl or args.rows):
         for statement in found:
             _print_with_plan(statement)

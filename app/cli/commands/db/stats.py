@@ -31,9 +31,9 @@ INDEX_COLUMNS = [
 ]
 
 
-def show_stats(session: CommandContext, args: Args) -> int:
+def show_stats(context: CommandContext, args: Args) -> int:
     """Measure the database and print the result."""
-    found = session.call("db.stats")
+    found = context.call("db.stats")
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0

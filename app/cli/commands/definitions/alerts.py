@@ -98,9 +98,9 @@ def _format_state(alert: dict[str, Any]) -> str:
     return f"{word} {sanitize(by)}" if by and alert["status"] == "acknowledged" else word
 
 
-def list_alerts(session: CommandContext, args: Args) -> int:
+def list_alerts(context: CommandContext, args: Args) -> int:
     """List firing alerts, or all with --all."""
-    found = session.call("alert.ls", all=args.all)
+    found = context.call("alert.ls", all=args.all)
     return definition_group.print_list(
         args,
         found,
@@ -111,11 +111,11 @@ def list_alerts(session: CommandContext, args: Args) -> int:
     )
 
 
-def show_alert(session: CommandContext, args: Args) -> int:
+def show_alert(context: CommandContext, args: Args) -> int:
     """Show one alert with its note and deliveries."""
     if len(args.ids) != 1:
         raise Usage("show which alert? Give one id.", "List: taskdeck alert ls")
-    found = session.call("alert.show", id=args.ids[0])
+    found = context.call("alert.show", id=args.ids[0])
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     else:
@@ -173,7 +173,7 @@ def _format_moment(at: str | None, by: str | None = None, more: str = "", first:
     return f"{first}{time_format.format_clock(at)}{f', by {by}' if by else ''}{more}"
 
 
-def acknowledge(session: CommandContext, args: Args) -> int:
+def acknowledge(context: CommandContext, args: Args) -> int:
     """Acknowledge alerts."""
     if not args.ids:
         raise Usage(
@@ -181,20 +181,20 @@ def acknowledge(session: CommandContext, args: Args) -> int:
         )
     note = {} if args.note is None else {"note": args.note}
     return report_results(
-        args, session.call("alert.ack", ids=args.ids, **note), _format_alert_result
+        args, context.call("alert.ack", ids=args.ids, **note), _format_alert_result
     )
 
 
-def unacknowledge(session: CommandContext, args: Args) -> int:
+def unacknowledge(context: CommandContext, args: Args) -> int:
     """Withdraw acknowledgements."""
     if not args.ids:
         raise Usage(
             "unack which alert? Give its id, or the name of its rule.", "List: taskdeck alert ls"
         )
-    return report_results(args, session.call("alert.unack", ids=args.ids), _format_alert_result)
+    return report_results(args, context.call("alert.unack", ids=args.ids), _format_alert_result)
 
 
-def silence(session: CommandContext, args: Args) -> int:
+def silence(context: CommandContext, args: Args) -> int:
     """Silence rules, or the alerts that match, until a given time."""
     until = _get_end(args)
     match = {key: value for key in MATCHER_OPTIONS if (value := getattr(args, key))}
@@ -205,7 +205,7 @@ def silence(session: CommandContext, args: Args) -> int:
             f"A rule among the options: --rule {shlex.quote(args.ids[0])}",
         )
     if match and until is not None:
-        answer = _silence_matching(session, match=match, until=until, **reason)
+        answer = _silence_matching(context, match=match, until=until, **reason)
         return report_results(args, answer, _format_silence_result)
     if not args.ids and not match:
         question = "silence which rule, and until when?" if until is None else "silence which rule?"
@@ -217,15 +217,15 @@ def silence(session: CommandContext, args: Args) -> int:
         raise Usage(f"silence {', '.join(names)} until when? Add: --until 8h")
     return report_results(
         args,
-        session.call("alert.silence", ids=args.ids, until=until, **reason),
+        context.call("alert.silence", ids=args.ids, until=until, **reason),
         _format_silence_result,
     )
 
 
-def _silence_matching(session: CommandContext, **values: Any) -> dict[str, Any]:
+def _silence_matching(context: CommandContext, **values: Any) -> dict[str, Any]:
     """Silence what matches; a problem names an option with its dashes."""
     try:
-        return session.call("alert.silence", **values)
+        return context.call("alert.silence", **values)
     except Problem as problem:
         if problem.message.partition(" ")[0] in MATCHER_OPTIONS:
             problem.message = f"--{problem.message}"
@@ -239,11 +239,11 @@ def _get_end(args: Args) -> str | None:
     return args.until or args.duration
 
 
-def list_silences(session: CommandContext, args: Args) -> int:
+def list_silences(context: CommandContext, args: Args) -> int:
     """List active silences, the next to end first."""
     return definition_group.print_list(
         args,
-        session.call("alert.silences"),
+        context.call("alert.silences"),
         SILENCE_COLUMNS,
         _format_silence_row,
         SILENCE_FIELDS,
@@ -262,7 +262,7 @@ def _format_silence_row(silence: dict[str, Any]) -> list[Span]:
     ]
 
 
-def unsilence(session: CommandContext, args: Args) -> int:
+def unsilence(context: CommandContext, args: Args) -> int:
     """End silences."""
     if not args.ids:
         raise Usage(
@@ -270,7 +270,7 @@ def unsilence(session: CommandContext, args: Args) -> int:
             "List: taskdeck alert silences",
         )
     return report_results(
-        args, session.call("alert.unsilence", ids=args.ids), _format_silence_result
+        args, context.call("alert.unsilence", ids=args.ids), _format_silence_result
     )
 
 

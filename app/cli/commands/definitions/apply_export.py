@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 FORMATS = ("toml", "yaml")
 
 
-def apply_definitions(session: CommandContext, args: Args) -> int:
+def apply_definitions(context: CommandContext, args: Args) -> int:
     """Apply a definitions file completely or not at all; with --dry-run, show the changes."""
     if args.file is None:
         raise Usage("apply which file? Use: taskdeck apply -f FILE (- is stdin)")
     text, source = read_text(args.file)
     tables = _parse_tables(text, _choose_format(args, source))
     more = read_context() if "schedules" in tables else {}
-    found = session.call("apply", tables=tables, dry_run=args.dry_run, **more)
+    found = context.call("apply", tables=tables, dry_run=args.dry_run, **more)
     if args.json or args.jsonl:
         output.print_json(found["changes"] if args.jsonl else found, args.jsonl)
     else:
@@ -120,9 +120,9 @@ def _shorten(value: Any) -> str:
     return truncate(sanitize(value if isinstance(value, str) else json.dumps(value)), 60)
 
 
-def export_definitions(session: CommandContext, args: Args) -> int:
+def export_definitions(context: CommandContext, args: Args) -> int:
     """Print all definitions."""
-    text = session.call("export", format=args.format or "toml")
+    text = context.call("export", format=args.format or "toml")
     if isinstance(text, dict):
         text = text["text"]
     if args.json or args.jsonl:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 
-def check_in(session: CommandContext, args: Args) -> int:
+def check_in(context: CommandContext, args: Args) -> int:
     """Report a success."""
     if len(args.names) != 1:
         raise Usage(
@@ -22,7 +22,7 @@ def check_in(session: CommandContext, args: Args) -> int:
     if wrong := find_name_error(name):
         raise Usage(f"the name {wrong}. Nothing was stored.")
     note = {} if args.note is None else {"note": args.note}
-    answer = session.call("checkin", name=name, **note)
+    answer = context.call("checkin", name=name, **note)
     rules = ", ".join(map(sanitize, answer.get("rules", ())))
     text = f"{sanitize(name)} checked in" + (f", for {rules}" if rules else "")
     return definition_group.print_result(args, answer, text)

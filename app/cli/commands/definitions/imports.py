@@ -39,17 +39,17 @@ OTHER_PROGRAM = (
 )
 
 
-def import_crontab(session: CommandContext, args: Args) -> int:
+def import_crontab(context: CommandContext, args: Args) -> int:
     """Show what each line of a crontab becomes; with --apply, create the schedules."""
     file = _choose_file(args)
     data = user_crontab.read() if file is None else read_bytes(file, "a crontab")
     found = _read_crontab(data, file, args.system)
-    answers = _ask(session, os.fsdecode(data), found["entries"], args)
+    answers = _ask(context, os.fsdecode(data), found["entries"], args)
     for entry in found["entries"]:
         entry |= answers.get(entry["line"], {})
         entry.pop("definition", None)
     if args.disable_original:
-        found |= _disable_original(session, data, found["entries"])
+        found |= _disable_original(context, data, found["entries"])
     if args.json or args.jsonl:
         output.print_json(found["entries"] if args.jsonl else found, args.jsonl)
     else:
@@ -177,7 +177,7 @@ def _list_missing_programs(entry: CrontabEntry, account: Account) -> list[str]:
 
 
 def _ask(
-    session: CommandContext, text: str, entries: list[dict[str, Any]], args: Args
+    context: CommandContext, text: str, entries: list[dict[str, Any]], args: Args
 ) -> dict[int, dict[str, Any]]:
     """Return the answer for each line that can be imported, by number."""
     from app.core.schedules.crontab import map_comments, split_input
@@ -198,12 +198,12 @@ def _ask(
     channel = {} if args.mail_channel is None else {"mail_channel": args.mail_channel}
     return {
         answer["line"]: {**answer, "notes": [*answer["notes"], *notes[answer["line"]]]}
-        for answer in session.call(verb, lines=lines, **channel)
+        for answer in context.call(verb, lines=lines, **channel)
     }
 
 
 def _disable_original(
-    session: CommandContext, data: bytes, entries: list[dict[str, Any]]
+    context: CommandContext, data: bytes, entries: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Comment the imported lines out in the user's crontab; return the lines and the old file."""
     from datetime import datetime
@@ -215,7 +215,7 @@ def _disable_original(
         return {}
     new = os.fsencode(comment_out(os.fsdecode(data), set(lines)))
     name = f"crontab-{datetime.now():%Y%m%dT%H%M%S.%f}"
-    return {"original": user_crontab.replace(data, new, session.home, name), "disabled": lines}
+    return {"original": user_crontab.replace(data, new, context.home, name), "disabled": lines}
 
 
 def _print_report(found: dict[str, Any], args: Args) -> None:

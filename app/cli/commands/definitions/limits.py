@@ -85,11 +85,11 @@ def _format_amounts(limit: dict[str, Any]) -> str:
     return ", ".join(found + list_named(limit["resources"]))
 
 
-def set_limit(session: CommandContext, args: Args) -> int:
+def set_limit(context: CommandContext, args: Args) -> int:
     """Create or change a limit."""
     name = require_one_name(args, "limit")
     given = definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
-    answer = session.call("limit.set", name=name, **given)
+    answer = context.call("limit.set", name=name, **given)
     each = "" if "=" in name else f", for each value of {sanitize(name)}"
     done = "created" if answer.get("created") else "changed"
     text = f"limit {sanitize(name)} {done}: at most {_format_amounts(answer)}{each}"

@@ -32,9 +32,9 @@ STATUSES = {
 FIELDS = ("name", "kinds", "urls", "default", "problems", "faulty")
 
 
-def list_channels(session: CommandContext, args: Args) -> int:
+def list_channels(context: CommandContext, args: Args) -> int:
     """List the channels of config.toml."""
-    found = session.call("notify.ls")
+    found = context.call("notify.ls")
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0
@@ -101,12 +101,12 @@ def _format_row(channel: dict[str, Any]) -> list[Span]:
     return [(sanitize(channel["name"]), ""), (sanitize(sends), ""), note]
 
 
-def send_test(session: CommandContext, args: Args) -> int:
+def send_test(context: CommandContext, args: Args) -> int:
     """Send one message to a channel."""
     if len(args.channels) != 1:
         raise Usage("test which channel? Give one name.", "List: taskdeck notify ls")
     (name,) = args.channels
-    answer = session.call("notify.test", channel=name)
+    answer = context.call("notify.test", channel=name)
     return definition_group.print_result(args, answer, f"{sanitize(name)}: sent")
 
 

@@ -209,7 +209,7 @@ def _list_measures(found: dict[str, float | None]) -> Iterator[str]:
         yield f"{heat:.0f}°C"
 
 
-def create_pool(session: CommandContext, args: Args) -> int:
+def create_pool(context: CommandContext, args: Args) -> int:
     """Create a pool."""
     name = require_new_name(args, "pool")
     is_local = args.kind != SLURM
@@ -219,7 +219,7 @@ def create_pool(session: CommandContext, args: Args) -> int:
             "Example: --cpu 8 --memory 32G, or a pool of Slurm: --kind slurm",
         )
     kind = {"kind": args.kind} if args.kind else {}
-    answer = session.call("pool.create", name=name, **_collect(args), **kind)
+    answer = context.call("pool.create", name=name, **_collect(args), **kind)
     has = _describe_amounts(answer) if is_local else _describe_jobs(answer)
     code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
     _warn_empty(args, answer)
@@ -239,10 +239,10 @@ def _describe_jobs(pool: dict[str, Any]) -> str:
     return ", ".join(["jobs of Slurm", *words, *map(sanitize, pool.get("options") or ())])
 
 
-def set_pool(session: CommandContext, args: Args) -> int:
+def set_pool(context: CommandContext, args: Args) -> int:
     """Change a pool."""
     name = require_one_name(args, "pool")
-    answer = session.call("pool.set", name=name, **_collect(args))
+    answer = context.call("pool.set", name=name, **_collect(args))
     code = definition_group.print_result(
         args, answer, f"pool {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}"
     )

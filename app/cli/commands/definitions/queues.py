@@ -82,10 +82,10 @@ def _format_waiting(queue: dict[str, Any]) -> str:
     )
 
 
-def create_queue(session: CommandContext, args: Args) -> int:
+def create_queue(context: CommandContext, args: Args) -> int:
     """Create a queue."""
     name = require_new_name(args, "queue")
-    answer = session.call(
+    answer = context.call(
         "queue.create", name=name, **definition_group.collect_options(args, *_OPTIONS)
     )
     code = definition_group.print_result(
@@ -98,10 +98,10 @@ def create_queue(session: CommandContext, args: Args) -> int:
     return code
 
 
-def set_queue(session: CommandContext, args: Args) -> int:
+def set_queue(context: CommandContext, args: Args) -> int:
     """Change a queue."""
     name = require_one_name(args, "queue")
-    answer = session.call(
+    answer = context.call(
         "queue.set", name=name, **definition_group.collect_options(args, *_OPTIONS)
     )
     code = definition_group.print_result(

@@ -52,7 +52,7 @@ def _format_amounts(row: dict[str, Any]) -> str:
     return ", ".join(found + list_named(row["resources"]))
 
 
-def add_reservation(session: CommandContext, args: Args) -> int:
+def add_reservation(context: CommandContext, args: Args) -> int:
     """Reserve amounts of a pool."""
     if missing := [option for name, option in _NEEDED.items() if getattr(args, name) is None]:
         raise Usage(
@@ -63,7 +63,7 @@ def add_reservation(session: CommandContext, args: Args) -> int:
         raise Usage("a reservation is for one tag. Nothing was reserved.", "Make one for each.")
     given = definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
     given["tag"] = args.tag[0]
-    row = session.call("reserve.create", begin=args.begin, end=args.end, **given)
+    row = context.call("reserve.create", begin=args.begin, end=args.end, **given)
     text = (
         f"reserved as {sanitize(row['name'])}: {_format_amounts(row)} of pool"
         f" {sanitize(row['pool'])} for {sanitize(row['tag'])}, from"

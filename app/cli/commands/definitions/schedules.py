@@ -28,7 +28,7 @@ from app.cli.parser import (
     require_one_name,
     require_text,
 )
-from app.cli.submission import context
+from app.cli.submission.context import collect_context, collect_context_changes
 from app.cli.submission.options import parse_oom, parse_parameter, parse_signal
 from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
@@ -201,7 +201,7 @@ def _suggest_quotes(words: list[str], usage: Usage) -> Usage:
     return usage
 
 
-def create_schedule(session: CommandContext, args: Args) -> int:
+def create_schedule(context: CommandContext, args: Args) -> int:
     """Create a schedule."""
     name = require_new_name(args, "schedule")
     values = _collect_keys(args)
@@ -217,15 +217,15 @@ def create_schedule(session: CommandContext, args: Args) -> int:
 
         values["timezone"] = get_local_zone_name()
     answer = _call(
-        session, "schedule.create", name=name, **context.collect_context(args, UNCHANGED), **values
+        context, "schedule.create", name=name, **collect_context(args, UNCHANGED), **values
     )
     return _print_change(args, answer, "created")
 
 
-def _call(session: CommandContext, verb: str, **values: Any) -> Any:
+def _call(context: CommandContext, verb: str, **values: Any) -> Any:
     """Call a verb; a problem names options as they are typed, in place of keys of a definition."""
     try:
-        return session.call(verb, **values)
+        return context.call(verb, **values)
     except Problem as problem:
         problem.message = _KEY.sub(_format_option, problem.message)
         raise
@@ -239,25 +239,25 @@ def _format_option(found: re.Match[str]) -> str:
     return "--tz" if found[1] == "timezone" else f"--{found[1].replace('_', '-')}"
 
 
-def remove(session: CommandContext, args: Args) -> int:
+def remove(context: CommandContext, args: Args) -> int:
     """Remove schedules."""
     if len(args.names) < 2:
         name = require_one_name(args, "schedule")
-        answer = session.call("schedule.rm", name=name)
+        answer = context.call("schedule.rm", name=name)
         text = f"schedule {sanitize(name)} removed"
         return definition_group.print_result(args, answer, text)
     return report_results(
         args,
-        session.call("schedule.rm", names=args.names),
+        context.call("schedule.rm", names=args.names),
         lambda row: f"schedule {sanitize(row['name'])} removed",
     )
 
 
-def set_schedule(session: CommandContext, args: Args) -> int:
+def set_schedule(context: CommandContext, args: Args) -> int:
     """Change a schedule."""
     name = require_one_name(args, "schedule")
-    values = _collect_keys(args) | context.collect_context_changes(args, UNCHANGED)
-    answer = _call(session, "schedule.set", name=name, **values)
+    values = _collect_keys(args) | collect_context_changes(args, UNCHANGED)
+    answer = _call(context, "schedule.set", name=name, **values)
     return _print_change(args, answer, "changed")
 
 
@@ -300,11 +300,11 @@ def _collect_keys(args: Args) -> dict[str, Any]:
     return values
 
 
-def pause_schedule(session: CommandContext, args: Args) -> int:
+def pause_schedule(context: CommandContext, args: Args) -> int:
     """Pause a schedule."""
     name = require_one_name(args, "schedule")
     more = {"until": args.until} if args.until is not None else {}
-    answer = session.call("schedule.pause", name=name, **more)
+    answer = context.call("schedule.pause", name=name, **more)
     text = f"schedule {sanitize(name)} {_describe_new_pause(answer)}"
     return definition_group.print_result(args, answer, text)
 
@@ -325,35 +325,35 @@ def _format_pause_end(schedule: dict[str, Any], until: str | None) -> str:
     return f" until {time_format.format_clock(until, zone=schedule['zone'])}" if until else ""
 
 
-def resume_schedule(session: CommandContext, args: Args) -> int:
+def resume_schedule(context: CommandContext, args: Args) -> int:
     """Resume a schedule."""
     name = require_one_name(args, "schedule")
-    answer = session.call("schedule.resume", name=name)
+    answer = context.call("schedule.resume", name=name)
     was_active = answer["before"]["status"] == "active"
     return _print_change(args, answer, "is active already" if was_active else "resumed")
 
 
-def run_schedule(session: CommandContext, args: Args) -> int:
+def run_schedule(context: CommandContext, args: Args) -> int:
     """Submit the task of a schedule now, and print its number."""
-    answer = session.call("schedule.run", name=require_one_name(args, "schedule"))
+    answer = context.call("schedule.run", name=require_one_name(args, "schedule"))
     return definition_group.print_result(args, answer, str(answer["number"]))
 
 
-def skip_next(session: CommandContext, args: Args) -> int:
+def skip_next(context: CommandContext, args: Args) -> int:
     """Leave out the next fire time of a schedule."""
     name = require_one_name(args, "schedule")
-    answer = session.call("schedule.skip_next", name=name)
+    answer = context.call("schedule.skip_next", name=name)
     skipped = time_format.format_clock(answer["skipped"], zone=answer["zone"])
     return _print_change(args, answer, f"skips {skipped}")
 
 
-def backfill(session: CommandContext, args: Args) -> int:
+def backfill(context: CommandContext, args: Args) -> int:
     """Submit a task for each past fire time of a range."""
     name = require_one_name(args, "schedule")
     if args.since is None or args.until is None:
         raise Usage("backfill needs --from and --to. Nothing was submitted.")
     more = {"dry_run": True} if args.dry_run else {}
-    answer = session.call(
+    answer = context.call(
         "schedule.backfill", name=name, since=args.since, until=args.until, **more
     )
     if args.json or args.jsonl:
@@ -380,7 +380,7 @@ def _describe_span(times: list[str], zone: str) -> str:
     return f"1 fire time: {first}" if count == 1 else f"{count:,} fire times: {first} to {last}"
 
 
-def preview(session: CommandContext, args: Args) -> int:
+def preview(context: CommandContext, args: Args) -> int:
     """Print the next fire times of an expression; create nothing."""
     from datetime import UTC, datetime
     from itertools import islice

@@ -27,11 +27,11 @@ def format_resource_row(row: dict[str, Any]) -> list[Span]:
     ]
 
 
-def set_resource(session: CommandContext, args: Args) -> int:
+def set_resource(context: CommandContext, args: Args) -> int:
     """Create or change a shared resource."""
     name = require_one_name(args, "resource")
     given = definition_group.collect_options(args, "total", "description")
-    answer = session.call("resource.set", name=name, **given)
+    answer = context.call("resource.set", name=name, **given)
     done = "created" if answer["created"] else "changed"
     text = f"resource {sanitize(name)} {done}: {answer['total']:,} in all, for all pools"
     return definition_group.print_result(args, answer, text)

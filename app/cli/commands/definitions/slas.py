@@ -164,7 +164,7 @@ def _get_severity(sla: dict[str, Any]) -> str:
     return sla.get("severity") or {3: "critical", 1: "info"}.get(sla["priority"], "warning")
 
 
-def create_sla(session: CommandContext, args: Args) -> int:
+def create_sla(context: CommandContext, args: Args) -> int:
     """Create an SLA."""
     name = require_new_name(args, "sla")
     limit = _collect_limit(args)
@@ -179,7 +179,7 @@ def create_sla(session: CommandContext, args: Args) -> int:
             "--metric and --stays-below require each other. Nothing was created.",
             f"Metrics: {', '.join(metrics.METRICS)}",
         )
-    answer = session.call("sla.create", name=name, **limit, **_collect_scope(args))
+    answer = context.call("sla.create", name=name, **limit, **_collect_scope(args))
     text = f"rule {sanitize(name)} created: {sanitize(answer['words'])}"
     return definition_group.print_result(args, answer, text)
 
@@ -228,11 +228,11 @@ def _parse_json(text: str) -> dict[str, Any]:
     return found
 
 
-def test_sla(session: CommandContext, args: Args) -> int:
+def test_sla(context: CommandContext, args: Args) -> int:
     """Print when a rule would have fired in the last days."""
     name = require_one_name(args, "sla")
     days = 7.0 if args.since is None else args.since / 86400
-    found = session.call("sla.test", name=name, days=days)
+    found = context.call("sla.test", name=name, days=days)
     if args.json or args.jsonl:
         output.print_json(found["alerts"] if args.jsonl else found, args.jsonl)
         return 0
@@ -257,7 +257,7 @@ def _add_test_arguments(parser: Parser) -> None:
     )
 
 
-def list_presets(session: CommandContext, args: Args) -> int:
+def list_presets(context: CommandContext, args: Args) -> int:
     """List the presets of `sla create`."""
     from app.core.rules import presets
 
@@ -287,15 +287,15 @@ def _add_checkins_arguments(parser: Parser) -> None:
     )
 
 
-def list_checkins(session: CommandContext, args: Args) -> int:
+def list_checkins(context: CommandContext, args: Args) -> int:
     """List the latest check-in of each name, or forget one."""
     if args.forget is not None:
-        answer = session.call("sla.forget_checkin", name=args.forget)
+        answer = context.call("sla.forget_checkin", name=args.forget)
         text = f"check-in of {sanitize(args.forget)} forgotten"
         return definition_group.print_result(args, answer, text)
     return definition_group.print_list(
         args,
-        session.call("sla.checkins"),
+        context.call("sla.checkins"),
         CHECKIN_COLUMNS,
         _format_checkin,
         CHECKIN_FIELDS,
@@ -313,7 +313,7 @@ def _format_checkin(row: dict[str, Any]) -> list[Span]:
     ]
 
 
-def print_schema(session: CommandContext, args: Args) -> int:
+def print_schema(context: CommandContext, args: Args) -> int:
     """Print the JSON Schema of conditions."""
     from app.core.rules.json_schema import make_json_schema
 
@@ -338,7 +338,7 @@ def _collect_scope(args: Args) -> dict[str, Any]:
     return more | ({"tag": dict(args.tag)} if args.tag else {})
 
 
-def set_sla(session: CommandContext, args: Args) -> int:
+def set_sla(context: CommandContext, args: Args) -> int:
     """Change an SLA."""
     name = require_one_name(args, "sla")
     if args.on and args.off:
@@ -354,7 +354,7 @@ def set_sla(session: CommandContext, args: Args) -> int:
             " --off. Nothing was changed.",
             "See: taskdeck sla set --help",
         )
-    answer = session.call("sla.set", name=name, **changes)
+    answer = context.call("sla.set", name=name, **changes)
     text = f"rule {sanitize(name)} changed: {sanitize(_describe_changes(changes, answer))}"
     return definition_group.print_result(args, answer, text)
 

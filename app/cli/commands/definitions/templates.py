@@ -138,12 +138,12 @@ def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
     return f"{name} ({schema.get('type', 'any')}{', required' if needed else ''}{default}){what}"
 
 
-def create_template(session: CommandContext, args: Args) -> int:
+def create_template(context: CommandContext, args: Args) -> int:
     """Create a template."""
     name = require_new_name(args, "template")
     engine, schema = _make_schema(args)
     more = definition_group.collect_options(args, *_DEFAULTS) | collect_resources(args)
-    answer = session.call(
+    answer = context.call(
         "template.create",
         name=name,
         engine=engine,
@@ -205,7 +205,7 @@ def _read_parameters(args: Args) -> Any:
         ) from None
 
 
-def set_template(session: CommandContext, args: Args) -> int:
+def set_template(context: CommandContext, args: Args) -> int:
     """Change a template."""
     name = require_one_name(args, "template")
     more = definition_group.collect_options(args, *_DEFAULTS) | collect_resources(args)
@@ -219,7 +219,7 @@ def set_template(session: CommandContext, args: Args) -> int:
             "See: taskdeck template set --help",
         )
     return definition_group.print_result(
-        args, session.call("template.set", name=name, **more), f"template {sanitize(name)} changed"
+        args, context.call("template.set", name=name, **more), f"template {sanitize(name)} changed"
     )
 
 

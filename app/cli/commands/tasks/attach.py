@@ -27,24 +27,24 @@ NOT_STARTED = "not-started"
 """Code of the problem of a task that waits."""
 
 
-def attach(session: CommandContext, args: Args) -> int:
+def attach(context: CommandContext, args: Args) -> int:
     """Follow a task until it ends or ^C, and send what is typed."""
     if len(args.ids) != 1:
         raise Usage("attach to which task? Give one number.", "List: taskdeck ls")
     task = args.ids[0]
     try:
-        if _has_input(session, task):
-            Thread(target=_send_typed, args=(session, task, args.eof), daemon=True).start()
-        follow(session, task, args.tail)
+        if _has_input(context, task):
+            Thread(target=_send_typed, args=(context, task, args.eof), daemon=True).start()
+        follow(context, task, args.tail)
     except KeyboardInterrupt:
         output.print_note(f"detached; the task continues. Again: taskdeck attach {task}")
     return 0
 
 
-def _has_input(session: CommandContext, task: str) -> bool:
+def _has_input(context: CommandContext, task: str) -> bool:
     """Return True if the input of a task is open, or opens later; else tell why not."""
     try:
-        session.call("send", id=task)
+        context.call("send", id=task)
     except Problem as problem:
         if problem.code != NOT_STARTED:
             if problem.exit_code != 4:
@@ -56,9 +56,9 @@ def _has_input(session: CommandContext, task: str) -> bool:
     return True
 
 
-def _send_typed(session: CommandContext, task: str, is_closing: bool) -> None:
+def _send_typed(context: CommandContext, task: str, is_closing: bool) -> None:
     """Send our own input until it ends; at its end, close that of the task if `is_closing`."""
-    client = Client(session.home, autostart=False)  # of this thread
+    client = Client(context.home, autostart=False)  # of this thread
 
     def call(verb: str, **args: Any) -> Any:
         return client.call(verb, args)

@@ -24,11 +24,11 @@ CRITICAL = "*"
 MAX_INDENT = 10
 
 
-def show_flow(session: CommandContext, args: Args) -> int:
+def show_flow(context: CommandContext, args: Args) -> int:
     """Print the tasks of a group, or those around a task."""
     if len(args.ids) != 1:
         raise Usage("flow takes one group or task: taskdeck flow g12", "List: taskdeck ls")
-    found = session.call("flow", id=args.ids[0])
+    found = context.call("flow", id=args.ids[0])
     if args.json or args.jsonl:
         output.print_json(found["tasks"] if args.jsonl else found, args.jsonl)
         return 0

@@ -42,11 +42,11 @@ FIELDS = (
 )  # fmt: skip
 
 
-def list_runs(session: CommandContext, args: Args) -> int:
+def list_runs(context: CommandContext, args: Args) -> int:
     """List the runs of a task or a group, or of all tasks."""
     if len(args.ids) > 1:
         raise Usage("instances takes at most one task or group.")
-    found = session.call("instances", id=args.ids[0] if args.ids else None, limit=args.limit)
+    found = context.call("instances", id=args.ids[0] if args.ids else None, limit=args.limit)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif args.rows:

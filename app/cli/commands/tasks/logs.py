@@ -36,17 +36,17 @@ REQUEST_INTERVAL = 0.25
 no wake-ups."""
 
 
-def show_logs(session: CommandContext, args: Args) -> int:
+def show_logs(context: CommandContext, args: Args) -> int:
     """Show the output of a task; with -f, follow it until the task has ended."""
     if not args.ids:
         raise Usage("logs of which task? Give a number or group.", "List: taskdeck ls")
     if len(args.ids) > 1 or parse_group(args.ids[0]) is not None:
-        return _show_several(session, args)
+        return _show_several(context, args)
     if args.follow:
         if args.json or args.jsonl or args.attempt:
             raise Usage("-f cannot be combined with --json or --attempt.")
-        return _follow_until_interrupt(session, args.ids[0], args.tail, args.part)
-    reply = session.call("log", id=args.ids[0], attempt=args.attempt)
+        return _follow_until_interrupt(context, args.ids[0], args.tail, args.part)
+    reply = context.call("log", id=args.ids[0], attempt=args.attempt)
     if args.part != LogPart.ALL:
         _refuse_joined(reply)
         _print_parts(reply, args)
@@ -58,7 +58,7 @@ def show_logs(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _show_several(session: CommandContext, args: Args) -> int:
+def _show_several(context: CommandContext, args: Args) -> int:
     """Show the output of several tasks or of groups, each line with the number of its task."""
     if args.json or args.jsonl or args.attempt or args.part != LogPart.ALL:
         raise Usage(
@@ -68,7 +68,7 @@ def _show_several(session: CommandContext, args: Args) -> int:
     from app.cli.several_logs import print_logs
 
     try:
-        print_logs(session, args.ids, args.follow, args.tail)
+        print_logs(context, args.ids, args.follow, args.tail)
     except KeyboardInterrupt:
         words = " ".join(args.ids)
         output.print_note(f"the tasks continue. To follow again: taskdeck logs -f {words}")
@@ -127,10 +127,10 @@ def _keep_last_lines(text: bytes, last: int) -> bytes:
 
 
 def _follow_until_interrupt(
-    session: CommandContext, ident: str, last: int | None, part: LogPart
+    context: CommandContext, ident: str, last: int | None, part: LogPart
 ) -> int:
     try:
-        follow(session, ident, last, part)
+        follow(context, ident, last, part)
     except KeyboardInterrupt:
         output.print_note(f"the task continues. To follow again: taskdeck logs -f {ident}")
         raise
@@ -347,13 +347,13 @@ class RunFollower:
 
 
 def follow(
-    session: CommandContext, ident: Any, last: int | None = None, part: LogPart = LogPart.ALL
+    context: CommandContext, ident: Any, last: int | None = None, part: LogPart = LogPart.ALL
 ) -> None:
     """Print the output of a task, attempt after attempt, until the task has ended."""
     follower: RunFollower | None = None
     last_reason, pause = "", READ_INTERVAL
     while True:
-        reply = session.call("log", id=ident, attempt="all")
+        reply = context.call("log", id=ident, attempt="all")
         if part != LogPart.ALL:
             _refuse_joined(reply)
         new_runs = [

@@ -62,26 +62,26 @@ FIELDS = (
 )  # fmt: skip
 
 
-def list_tasks(session: CommandContext, args: Args) -> int:
+def list_tasks(context: CommandContext, args: Args) -> int:
     """List matching tasks; without filters, active ones and those ended in 24 hours."""
     _take_group(args)
     chosen = collect_filters(args)
     if args.groups:
-        return _list_groups(session, args)
+        return _list_groups(context, args)
     if explanation := explain_wildcards(chosen):
         output.print_note(explanation)
     recent = not chosen and args.limit is None
     limit = (0 if args.rows == "name" else DEFAULT_LIMIT) if args.limit is None else args.limit
     gc.disable()  # a long list creates no garbage, and the process ends afterwards
     if "filter" in chosen:
-        return _list_filtered(session, args, limit)
+        return _list_filtered(context, args, limit)
     whole = _has_whole_tasks(args)
     fold = {} if whole or args.rows or args.tasks or chosen else {"fold": True}
-    reply = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole, **fold)
+    reply = context.call("ls", **chosen, limit=limit, recent=recent, brief=not whole, **fold)
     tasks = reply["tasks"] if whole else json.loads(reply["lines"])
     _print_tasks(args, tasks, reply)
     _print_count(args, len(tasks), reply)
-    _warn_stale(session, {task["status"] if whole else task[3] for task in tasks})
+    _warn_stale(context, {task["status"] if whole else task[3] for task in tasks})
     return 0
 
 
@@ -103,12 +103,12 @@ def _take_group(args: Args) -> None:
     args.filter = f"group:{','.join(args.words)} {args.filter or ''}".rstrip()
 
 
-def _list_groups(session: CommandContext, args: Args) -> int:
+def _list_groups(context: CommandContext, args: Args) -> int:
     """List groups instead of tasks."""
     if collect_filters(args) or args.tasks or args.rows:
         raise Usage("--groups goes with --limit, --json and --jsonl only.")
     limit = DEFAULT_LIMIT if args.limit is None else args.limit
-    found = session.call("group.ls", limit=limit)
+    found = context.call("group.ls", limit=limit)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif found:
@@ -125,14 +125,14 @@ def _has_whole_tasks(args: Args) -> bool:
     return args.json or args.jsonl or args.rows == "tsv"
 
 
-def _warn_stale(session: CommandContext, states: set[str]) -> None:
+def _warn_stale(context: CommandContext, states: set[str]) -> None:
     """Warn that states may be stale if no runtime is running. A replica tells its age instead."""
-    if states.issubset(ENDED) or is_replica(session.home):
+    if states.issubset(ENDED) or is_replica(context.home):
         return
-    if not session.client.is_runtime_up():
+    if not context.client.is_runtime_up():
         output.print_note(
             "no runtime is running; states of unfinished tasks may be stale."
-            f" {advise_start(session.home)}"
+            f" {advise_start(context.home)}"
         )
 
 
@@ -144,10 +144,10 @@ WHOLE = (("", True),)
 """One group of all states, for machine formats."""
 
 
-def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
+def _list_filtered(context: CommandContext, args: Args, limit: int) -> int:
     """List the tasks that match a filter, as the deck's task list does."""
     whole = _has_whole_tasks(args)
-    tasks, reply = _fetch_pages(session, args.filter, WHOLE if whole else GROUPS, limit)
+    tasks, reply = _fetch_pages(context, args.filter, WHOLE if whole else GROUPS, limit)
     if whole:
         _print_tasks(args, tasks, reply)
     else:
@@ -158,12 +158,12 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
             {"notes": {task["uuid"]: [task[name] for name in NOTE_COLUMNS] for task in tasks}},
         )
     _print_count(args, len(tasks), reply)
-    _warn_stale(session, {task["status"] for task in tasks})
+    _warn_stale(context, {task["status"] for task in tasks})
     return 0
 
 
 def _fetch_pages(
-    session: CommandContext, filter: str, groups: Sequence[tuple[str, bool]], limit: int
+    context: CommandContext, filter: str, groups: Sequence[tuple[str, bool]], limit: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the tasks and the rest of the last answer, with the total of all groups."""
     tasks: list[dict[str, Any]] = []
@@ -172,7 +172,7 @@ def _fetch_pages(
     reply: dict[str, Any] = {}
     for group, down in groups:
         words = f"status:{group} {filter}" if group else filter
-        found, reply = _fetch_group(session, words, down, limit - len(tasks) if limit else None)
+        found, reply = _fetch_group(context, words, down, limit - len(tasks) if limit else None)
         tasks += found
         totals.append(reply["total"])
         more = more or reply["more_after"]
@@ -182,7 +182,7 @@ def _fetch_pages(
 
 
 def _fetch_group(
-    session: CommandContext, filter: str, down: bool, room: int | None
+    context: CommandContext, filter: str, down: bool, room: int | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return at most `room` tasks of one group, and the last answer, with the group's total.
 
@@ -192,7 +192,7 @@ def _fetch_group(
     at = None
     while True:
         left = PAGE_SIZE if room is None else max(1, min(PAGE_SIZE, room - len(tasks)))
-        reply = session.call("browse", filter=filter, at=at, down=down, limit=left)
+        reply = context.call("browse", filter=filter, at=at, down=down, limit=left)
         tasks += [_name_group(dict(zip(reply["columns"], row, strict=True)))
                   for row in reply["rows"]]  # fmt: skip
         if not reply["more_after"] or (room is not None and len(tasks) >= room):

@@ -25,7 +25,7 @@ NOTE_DELAY = 2.0
 """Seconds after which a note says that the program does not read."""
 
 
-def send(session: CommandContext, args: Args) -> int:
+def send(context: CommandContext, args: Args) -> int:
     """Send a text, or our own input, to a task."""
     if not args.words:
         raise Usage("send to which task? Give a number, then the text.", "List: taskdeck ls")
@@ -37,11 +37,11 @@ def send(session: CommandContext, args: Args) -> int:
             f"For example: taskdeck send {task} 'save now'",
         )
     if has_text:
-        answer = _send_text(session, args, task, " ".join(words))
+        answer = _send_text(context, args, task, " ".join(words))
     elif words or not args.eof:
-        answer = _send_input(session, args, task)
+        answer = _send_input(context, args, task)
     else:
-        answer = session.call("send", id=task, eof=True)
+        answer = context.call("send", id=task, eof=True)
     if "group" in answer:
         return task_actions.report_results(args, answer, _format_answer)
     return definition_group.print_result(args, answer, _format_answer(answer))
@@ -52,26 +52,26 @@ def _format_answer(answer: dict[str, Any]) -> str:
     return f"#{answer['number']}: sent {answer['taken']:,} bytes{closed}"
 
 
-def _send_text(session: CommandContext, args: Args, task: str, text: str) -> dict[str, Any]:
+def _send_text(context: CommandContext, args: Args, task: str, text: str) -> dict[str, Any]:
     """Send a text at once. Raise Conflict if the program does not read."""
     text += "" if args.no_newline else "\n"
-    return session.call("send", id=task, text=text, eof=args.eof, whole=True)
+    return context.call("send", id=task, text=text, eof=args.eof, whole=True)
 
 
 def _format_unread(answer: dict[str, Any]) -> str:
     return f"{answer['unread'] / 1024:.0f} KiB"
 
 
-def _send_input(session: CommandContext, args: Args, task: str) -> dict[str, Any]:
+def _send_input(context: CommandContext, args: Args, task: str) -> dict[str, Any]:
     """Send our own input, as fast as the program reads."""
-    answer = session.call("send", id=task)  # before anything is read
+    answer = context.call("send", id=task)  # before anything is read
     output.open_stdin("the input of the task")
     total = 0
     while data := output.read_some_input(PIECE):
-        answer = send_piece(session.call, task, data)
+        answer = send_piece(context.call, task, data)
         total += len(data)
     if args.eof:
-        answer = session.call("send", id=task, eof=True)
+        answer = context.call("send", id=task, eof=True)
     return answer | {"taken": total}
 
 

@@ -44,29 +44,29 @@ ATTEMPT_COLUMNS = [
 ]
 
 
-def show_task(session: CommandContext, args: Args) -> int:
+def show_task(context: CommandContext, args: Args) -> int:
     """Show one task."""
     if len(args.ids) != 1:
         raise Usage("show which task? Give its number, uuid or name.", "List: taskdeck ls")
     if parse_group(args.ids[0]) is not None:
         try:
-            return _show_group(session, args)
+            return _show_group(context, args)
         except Problem as problem:
             if problem.exit_code != NotFound.exit_code or "no group" not in problem.message:
                 raise  # else a task may have this name
-    task = session.call("show", id=args.ids[0])
+    task = context.call("show", id=args.ids[0])
     if args.json or args.jsonl:
         output.print_json(task, args.jsonl)
         return 0
-    task |= _query_wait(session, task)
+    task |= _query_wait(context, task)
     output.print_lines(_format_page(task, get_last_lines(task), output.get_room(args.wide)))
     return 0
 
 
-def _show_group(session: CommandContext, args: Args) -> int:
+def _show_group(context: CommandContext, args: Args) -> int:
     from app.cli.group_format import format_page
 
-    group = session.call("group.show", id=args.ids[0])
+    group = context.call("group.show", id=args.ids[0])
     if args.json or args.jsonl:
         output.print_json(group, args.jsonl)
     else:
@@ -74,13 +74,13 @@ def _show_group(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _query_wait(session: CommandContext, task: dict[str, Any]) -> dict[str, Any]:
+def _query_wait(context: CommandContext, task: dict[str, Any]) -> dict[str, Any]:
     """Return the reasons of a waiting task as `why`, and its expected start as `starts`."""
     if task["status"] in (*ENDED, "running"):
         return {"why": []}
     from app.cli.commands.tasks.why import format_start
 
-    answer = session.call("why", ids=[task["uuid"]])[0]
+    answer = context.call("why", ids=[task["uuid"]])[0]
     starts = format_start(answer) if answer.get("expected_start") else ""
     return {"why": [reason["text"] for reason in answer["reasons"]], "starts": starts}
 

@@ -9,7 +9,7 @@ import os
 
 from app.cli import output
 from app.cli.parser import Args, Command
-from app.cli.submission import context
+from app.cli.submission.context import check_output_folders, collect_context, collect_shell_context
 from app.cli.submission.options import EXAMPLES, add_submit_options
 from app.cli.submission.resources import collect_resources
 from app.core.dependency_kinds import AFTER_FIELDS
@@ -47,25 +47,25 @@ _COPIED_OPTIONS = (
 """Options copied into a task unchanged."""
 
 
-def submit_tasks(session: CommandContext, args: Args) -> int:
+def submit_tasks(context: CommandContext, args: Args) -> int:
     """Submit tasks; with --wait or --follow, exit with the task's code."""
     if args.lines is not None and args.lines.endswith(".toml"):
-        return _submit_workflow(session, args)
+        return _submit_workflow(context, args)
     if args.lines is not None:
-        return _submit_lines(session, args)
-    command = _read_batch_script(session, args)
+        return _submit_lines(context, args)
+    command = _read_batch_script(context, args)
     tasks, group = _make_tasks(args)
     if command is not None:
         tasks = [{**task, "argv": command} for task in tasks]
-    where = context.collect_shell_context(args)
-    context.check_output_folders(args, where["cwd"])
-    stored = _send(session, args, tasks, group, where)
+    where = collect_shell_context(args)
+    check_output_folders(args, where["cwd"])
+    stored = _send(context, args, tasks, group, where)
     if args.dry_run:
         return _print_dry_run(args, stored)
-    return _print_and_wait(session, args, stored)
+    return _print_and_wait(context, args, stored)
 
 
-def _read_batch_script(session: CommandContext, args: Args) -> list[str] | None:
+def _read_batch_script(context: CommandContext, args: Args) -> list[str] | None:
     """Apply the options of a script with #SBATCH lines; return its command, None for no such."""
     if not args.words or args.script is not None:
         return None
@@ -74,10 +74,10 @@ def _read_batch_script(session: CommandContext, args: Args) -> list[str] | None:
     if args.words[0] != batch_script.STDIN and not os.path.isfile(args.words[0]):
         return None
     text = batch_script.read_script(args.words[0])
-    return None if text is None else batch_script.apply_script(session, args, text)
+    return None if text is None else batch_script.apply_script(context, args, text)
 
 
-def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, Any]]) -> int:
+def _print_and_wait(context: CommandContext, args: Args, stored: list[dict[str, Any]]) -> int:
     """Print the numbers, then follow and wait as requested.
 
     ^C interrupts only the wait, and a message says so.
@@ -89,13 +89,13 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
         if args.follow and len(stored) > 1:
             from app.cli.several_logs import print_logs
 
-            print_logs(session, [stored[0]["group"]], True, None)
+            print_logs(context, [stored[0]["group"]], True, None)
         elif args.follow:
             from app.cli.commands.tasks.logs import follow
 
-            follow(session, stored[0]["number"])
+            follow(context, stored[0]["number"])
         numbers = [row["number"] for row in stored]
-        return _wait_for_tasks(session, numbers) if args.wait or args.follow else 0
+        return _wait_for_tasks(context, numbers) if args.wait or args.follow else 0
     except KeyboardInterrupt:
         from app.cli.commands.tasks.wait import print_continues
 
@@ -104,7 +104,7 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
 
 
 def _send(
-    session: CommandContext,
+    context: CommandContext,
     args: Args,
     tasks: list[dict[str, Any]],
     group: dict[str, Any] | None,
@@ -119,7 +119,7 @@ def _send(
         )
         if group is not None:
             more["group"] = group
-        return session.call("submit", tasks=tasks, **where, **more)
+        return context.call("submit", tasks=tasks, **where, **more)
     except Problem as problem:
         raise _improve_error(args, problem) from None
 
@@ -301,16 +301,16 @@ def _collect_settings(args: Args) -> dict[str, Any]:
     return found
 
 
-def _submit_lines(session: CommandContext, args: Args) -> int:
+def _submit_lines(context: CommandContext, args: Args) -> int:
     from app.cli.submission.each_line import open_lines
 
     _check_from_alone(args)
     first = make_uuid7()
     more = {key: True for key in ("keep_going", "dry_run") if getattr(args, key)}
-    with open_lines(args.lines, session.home, first) as (lines, source):
+    with open_lines(args.lines, context.home, first) as (lines, source):
         try:
-            stored = session.call(
-                "submit.lines", uuid=first, **lines, **context.collect_context(args), **more
+            stored = context.call(
+                "submit.lines", uuid=first, **lines, **collect_context(args), **more
             )
         except Problem as problem:
             if problem.message.startswith("line ") and source:
@@ -321,11 +321,11 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
     if args.dry_run:
         return _print_checked(args, stored)
     spans = _get_spans(stored)
-    code = _print_spans_and_wait(session, args, first, spans) if spans else _end_unstored(args)
+    code = _print_spans_and_wait(context, args, first, spans) if spans else _end_unstored(args)
     return code or (1 if stored["refused"] else 0)
 
 
-def _submit_workflow(session: CommandContext, args: Args) -> int:
+def _submit_workflow(context: CommandContext, args: Args) -> int:
     from app.cli.submission import workflow_file
 
     _check_from_alone(args, but=("parameters",))
@@ -335,10 +335,10 @@ def _submit_workflow(session: CommandContext, args: Args) -> int:
     tasks = workflow_file.read_tasks(args.lines, values)
     with workflow_file.name_places(args.lines):
         group = workflow_file.make_group(args.lines)
-        stored = _send(session, args, tasks, group, context.collect_context(args))
+        stored = _send(context, args, tasks, group, collect_context(args))
     if args.dry_run:
         return workflow_file.print_dry_run(args, tasks, stored)
-    return _print_and_wait(session, args, stored)
+    return _print_and_wait(context, args, stored)
 
 
 def _print_checked(args: Args, checked: dict[str, Any]) -> int:
@@ -361,7 +361,7 @@ def _get_spans(stored: dict[str, Any]) -> list[list[int]]:
 
 
 def _print_spans_and_wait(
-    session: CommandContext, args: Args, first: str, spans: list[list[int]]
+    context: CommandContext, args: Args, first: str, spans: list[list[int]]
 ) -> int:
     """Print the numbers of many tasks, then wait as requested."""
     numbers = [number + step for _, number, count in spans for step in range(count)]
@@ -380,7 +380,7 @@ def _print_spans_and_wait(
                 some = numbers[at : at + 10_000]
                 output.write_bytes("".join([f"{number}\n" for number in some]).encode())
         output.flush()
-        return _wait_for_tasks(session, numbers) if args.wait else 0
+        return _wait_for_tasks(context, numbers) if args.wait else 0
     except KeyboardInterrupt:
         from app.cli.commands.tasks.wait import print_continues
 
@@ -533,10 +533,10 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     )
 
 
-def _wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
+def _wait_for_tasks(context: CommandContext, numbers: list[int]) -> int:
     from app.cli.commands.tasks.wait import wait_for_tasks
 
-    return wait_for_tasks(session, numbers)
+    return wait_for_tasks(context, numbers)
 
 
 COMMANDS = {

@@ -54,7 +54,7 @@ _RESULTS = {"set": "changed", "front": "moved to the front"}
 
 
 def _run_task_verb(
-    session: CommandContext,
+    context: CommandContext,
     args: Args,
     verb: str,
     more: Callable[[Args], dict[str, Any]] | None = None,
@@ -65,12 +65,12 @@ def _run_task_verb(
 
     `describe` formats the result of one task; by default it is the state.
     """
-    which, confirmed_count = _choose_tasks(session, args, verb, what or verb)
+    which, confirmed_count = _choose_tasks(context, args, verb, what or verb)
     if not which:
         return 0
     in_lines = ("ids" in which and not has_groups(args.ids)) or args.json or args.jsonl
     brief = {"brief": True} if verb == "cancel" and not in_lines else {}
-    done = session.call(verb, **which, **brief, **(more(args) if more else {}))
+    done = context.call(verb, **which, **brief, **(more(args) if more else {}))
     state = _format_cancel_result if verb == "cancel" and not args.signal else _format_state
     describe = describe or state
     if confirmed_count is not None:
@@ -120,7 +120,7 @@ def _format_cancel_result(row: dict[str, Any]) -> str:
 
 
 def _choose_tasks(
-    session: CommandContext, args: Args, verb: str, what: str
+    context: CommandContext, args: Args, verb: str, what: str
 ) -> tuple[dict[str, Any], int | None]:
     """Return the `ids` or `select` argument and the number of tasks a person confirmed.
 
@@ -139,7 +139,7 @@ def _choose_tasks(
     if explanation := explain_wildcards(chosen):
         output.print_note(explanation)
     chosen = selection.add_default_states(verb, chosen, args)
-    if agreed := selection.confirm(session, args, verb, what, chosen):
+    if agreed := selection.confirm(context, args, verb, what, chosen):
         return {"select": agreed[0]}, agreed[1]
     return {}, None
 
@@ -169,20 +169,20 @@ def _get_exit_code(done: dict[str, Any]) -> int:
     return codes.pop() if len(codes) == 1 and not done["done"] else 1
 
 
-def cancel(session: CommandContext, args: Args) -> int:
+def cancel(context: CommandContext, args: Args) -> int:
     """Cancel tasks, or send them a signal."""
     number = parse_signal(args.signal)
     if args.dry_run:
         from app.cli import cancel_preview
 
-        return cancel_preview.print_preview(session, args)
+        return cancel_preview.print_preview(context, args)
     if number is None and args.ids and not args.yes:
         from app.cli import cancel_preview
 
-        cancel_preview.confirm_dependents(session, args.ids)
+        cancel_preview.confirm_dependents(context, args.ids)
     what = "" if number is None else f"send signal {args.signal} to"
     return _run_task_verb(
-        session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what
+        context, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what
     )
 
 
@@ -206,14 +206,14 @@ def parse_signal(text: str | None) -> int | None:
     raise Usage(f'there is no signal "{truncate(sanitize(text), 40)}". Nothing was sent.', near)
 
 
-def set_fields(session: CommandContext, args: Args) -> int:
+def set_fields(context: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
     if args.right_size:
-        return _set_right_sizes(session, args)
+        return _set_right_sizes(context, args)
     fields = _collect_values(args) | _collect_work(args) | collect_resources(args)
     most = fields.pop("max_running", None)
     if most is not None:
-        return _set_groups(session, args, fields, most)
+        return _set_groups(context, args, fields, most)
     if not fields:
         raise Usage(
             "set what? Give an option: --priority 5, --queue gpu, --memory 11G, …",
@@ -223,11 +223,11 @@ def set_fields(session: CommandContext, args: Args) -> int:
         f"{key.replace('_', '-')} {_format_value(key, value)}" for key, value in fields.items()
     )
     return _run_task_verb(
-        session, args, "set", lambda _: {"fields": fields}, f"set {what} on", _format_changes
+        context, args, "set", lambda _: {"fields": fields}, f"set {what} on", _format_changes
     )
 
 
-def _set_groups(session: CommandContext, args: Args, fields: dict[str, Any], most: Any) -> int:
+def _set_groups(context: CommandContext, args: Args, fields: dict[str, Any], most: Any) -> int:
     """Set how many tasks of groups may run at once."""
     numbers = [parse_group(ident) for ident in args.ids]
     if not numbers or None in numbers or fields or collect_filters(args):
@@ -235,7 +235,7 @@ def _set_groups(session: CommandContext, args: Args, fields: dict[str, Any], mos
             "--max-running goes with groups, and with no other option. Nothing was changed.",
             "For example: taskdeck set g12 --max-running 4",
         )
-    found = [session.call("group.set", id=ident, max_running=most) for ident in args.ids]
+    found = [context.call("group.set", id=ident, max_running=most) for ident in args.ids]
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0
@@ -245,7 +245,7 @@ def _set_groups(session: CommandContext, args: Args, fields: dict[str, Any], mos
     return 0
 
 
-def _set_right_sizes(session: CommandContext, args: Args) -> int:
+def _set_right_sizes(context: CommandContext, args: Args) -> int:
     """Set the requests of waiting tasks by what similar runs used. Raise Usage."""
     from app.cli.right_size import set_right_sizes
 
@@ -259,7 +259,7 @@ def _set_right_sizes(session: CommandContext, args: Args) -> int:
             lambda row: f"#{row['number']} {sanitize(row['name'])}: {_format_changes(row)}",
         )
 
-    return set_right_sizes(session, args, report)
+    return set_right_sizes(context, args, report)
 
 
 def _collect_work(args: Args) -> dict[str, Any]:

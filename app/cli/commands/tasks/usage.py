@@ -21,10 +21,10 @@ FIELDS = (
 _TITLES = ("TASKS", "RUNS", "FAILED", "CPU H", "USED H", "MEM GIB H", "GPU H", "WAIT", "LONGEST")
 
 
-def show_usage(session: CommandContext, args: Args) -> int:
+def show_usage(context: CommandContext, args: Args) -> int:
     """Print what the tasks of a period used."""
     asked = {"by": args.by} | ({} if args.since is None else {"since": args.since})
-    found = session.call("usage", **asked)
+    found = context.call("usage", **asked)
     rows = found["rows"]
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)

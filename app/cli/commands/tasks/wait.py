@@ -24,19 +24,19 @@ POLL_INTERVAL = 0.5
 """Seconds between checks for a runtime."""
 
 
-def wait(session: CommandContext, args: Args) -> int:
+def wait(context: CommandContext, args: Args) -> int:
     """Wait for all tasks; exit with the first nonzero code in the given order."""
     if not args.ids:
         raise Usage("wait for which task? Give a number.", "List: taskdeck ls")
-    ends = _wait_and_print(session, args.ids, args.timeout)
+    ends = _wait_and_print(context, args.ids, args.timeout)
     if args.json or args.jsonl:
         output.print_json(ends, args.jsonl)
     return _get_exit_code(ends)
 
 
-def wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
+def wait_for_tasks(context: CommandContext, numbers: list[int]) -> int:
     """Wait for these tasks and return the exit code."""
-    return _get_exit_code(_wait_and_print(session, numbers, None))
+    return _get_exit_code(_wait_and_print(context, numbers, None))
 
 
 def print_continues(numbers: list[int]) -> None:
@@ -48,9 +48,9 @@ def print_continues(numbers: list[int]) -> None:
 
 
 def _wait_and_print(
-    session: CommandContext, idents: list[Any], timeout: float | None
+    context: CommandContext, idents: list[Any], timeout: float | None
 ) -> list[dict[str, Any]]:
-    ends = _wait_until_ended(session, idents, timeout)
+    ends = _wait_until_ended(context, idents, timeout)
     if output.is_stderr_terminal():
         for end in ends[:MAX_PRINTED] if len(ends) <= MAX_PRINTED else ():
             output.print_message(_format_end(end))
@@ -60,7 +60,7 @@ def _wait_and_print(
 
 
 def _wait_until_ended(
-    session: CommandContext, idents: list[Any], timeout: float | None
+    context: CommandContext, idents: list[Any], timeout: float | None
 ) -> list[dict[str, Any]]:
     """Return the answer of `wait`.
 
@@ -69,7 +69,7 @@ def _wait_until_ended(
     began, left, was_noted = time.monotonic(), timeout, False
     while True:
         try:
-            return session.call("wait", ids=idents, timeout=left)
+            return context.call("wait", ids=idents, timeout=left)
         except Stopped as stopped:
             if not was_noted:
                 output.print_note(

@@ -31,7 +31,7 @@ COLUMNS = [
 ]
 
 
-def suppose(session: CommandContext, args: Args) -> int:
+def suppose(context: CommandContext, args: Args) -> int:
     """Print the forecast before and after changes; make the changes with --apply."""
     if args.apply and args.submit == "-":
         raise Usage("--apply needs a file for --submit, not standard input. Nothing was changed.")
@@ -41,12 +41,12 @@ def suppose(session: CommandContext, args: Args) -> int:
             "Example: --set queue.default.capacity=8",
         )
     lines = {} if args.submit is None else {"lines": _read_lines(args.submit)}
-    found = session.call("forecast", settings=args.set or (), cancel=args.cancel or (), **lines)
+    found = context.call("forecast", settings=args.set or (), cancel=args.cancel or (), **lines)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     else:
         _print_forecast(args, found)
-    return _apply(session, args, found["steps"]) if args.apply else 0
+    return _apply(context, args, found["steps"]) if args.apply else 0
 
 
 def _read_lines(file: str) -> str:
@@ -93,19 +93,19 @@ def format_row(row: dict[str, Any]) -> list[Span]:
     return [(cell, "dim" if words.is_unchanged(row) else "") for cell in cells]
 
 
-def _apply(session: CommandContext, args: Args, steps: list[dict[str, Any]]) -> int:
+def _apply(context: CommandContext, args: Args, steps: list[dict[str, Any]]) -> int:
     """Make the changes with the verbs of the ordinary commands; stop at the first refusal."""
     done: list[str] = []
     try:
         for step in steps:
-            answer = session.call(step["verb"], **step["args"])
+            answer = context.call(step["verb"], **step["args"])
             shown = _describe_step(step)
             for refusal in answer.get("refused") or ():
                 raise Problem(refusal["message"], refusal.get("hint") or "")
             done.append(shown)
             output.print_message(f"applied: {shown}")
         if args.submit is not None:
-            _submit(session, args, done)
+            _submit(context, args, done)
     except Problem as problem:
         if done:
             problem.message += f" Applied before: {'; '.join(done)}."
@@ -121,17 +121,15 @@ def _describe_step(step: dict[str, Any]) -> str:
     return sanitize(join(step["command"][1:]))
 
 
-def _submit(session: CommandContext, args: Args, done: list[str]) -> None:
-    from app.cli.submission import context
+def _submit(context: CommandContext, args: Args, done: list[str]) -> None:
+    from app.cli.submission.context import collect_context
     from app.cli.submission.each_line import open_lines
     from app.core.ids import make_uuid7
 
     first = make_uuid7()
     where = {"cwd": None, "keep_env": None, "env": None}
-    with open_lines(args.submit, session.home, first) as (lines, _):
-        stored = session.call(
-            "submit.lines", uuid=first, **lines, **context.collect_context(Args(**where))
-        )
+    with open_lines(args.submit, context.home, first) as (lines, _):
+        stored = context.call("submit.lines", uuid=first, **lines, **collect_context(Args(**where)))
     count = sum(n for _, _, n in stored["spans"]) if "spans" in stored else len(stored["numbers"])
     done.append(f"submit --from {sanitize(args.submit)}")
     many = "1 task" if count == 1 else f"{count:,} tasks"

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 
-def explain_tasks(session: CommandContext, args: Args) -> int:
+def explain_tasks(context: CommandContext, args: Args) -> int:
     """Explain the given tasks, or all that wait."""
-    reply = session.call("why", ids=args.ids)
+    reply = context.call("why", ids=args.ids)
     is_counted = isinstance(reply, dict)
     if args.json or args.jsonl:
         single = len(args.ids) == 1 and not args.jsonl and not is_counted
