@@ -227,22 +227,21 @@ class LoopbackCluster:
             self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def _kill_steps(self, node: str) -> None:
-        """Kill the jobs of a node and their supervisors, which hold the log of the node."""
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-        parents = {pid: read_parent(pid) for pid in pids}
+        """Kill the jobs of a node and their supervisors, until none is left."""
+        while doomed := self._list_processes(node):
+            for pid in doomed:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    def _list_processes(self, node: str) -> list[int]:
+        """Return the jobs of a node, by their environment, and the supervisors, by their log."""
         log = str(self.folder / "log" / f"{node}.log")
+        marks = {b"SLURM_CONF=" + os.fsencode(self.conf), b"SLURMD_NODENAME=" + node.encode()}
         daemons = {daemon.pid for daemon in self._daemons.values()}
-        doomed = [pid for pid in pids if pid not in daemons and has_open(pid, log)]
-        # a supervisor that dies at its start leaves the script of its job
-        scripts = os.fsencode(self.folder / "spool" / node) + b"/"
-        doomed += [pid for pid in pids if scripts in read_arguments(pid)]
-        for parent in doomed:
-            doomed += [pid for pid, above in parents.items() if above == parent]
-        for pid in doomed:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()} - daemons
+        return [pid for pid in pids if marks <= read_environment(pid) or has_open(pid, log)]
 
     def _write_conf(self) -> None:
         controllers = ["ctl(127.0.0.1)", *(["ctl2(127.0.0.2)"] if self.has_backup else [])]
@@ -288,21 +287,12 @@ def take_ports(nodes: int) -> tuple[socket.socket, int]:
     raise RuntimeError("no free ports")
 
 
-def read_parent(pid: int) -> int:
-    """Return the parent of a process, 0 if it is gone."""
+def read_environment(pid: int) -> set[bytes]:
+    """Return the environment of a process, empty if it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
-        return 0
-    return int(stat.rpartition(")")[2].split()[1])
-
-
-def read_arguments(pid: int) -> bytes:
-    """Return the command line of a process, b"" if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+        return set()
 
 
 def has_open(pid: int, path: str) -> bool:
