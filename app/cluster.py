@@ -76,7 +76,7 @@ def refuse_stop() -> None:
 
 def refuse_replacement(home: str) -> None:
     """Raise Refused while the cluster stops the runtime: a new one would stay behind."""
-    if advice := advise_stop(home):
+    if is_enabled() and (advice := advise_stop(home)):
         raise Refused("the runtime of this home drains. Nothing was replaced.", advice)
 
 

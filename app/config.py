@@ -83,6 +83,11 @@ class Config(NamedTuple):
         )
 
 
+CLUSTERED = Config(autostart=False, cluster=True)
+"""Settings of a cluster. A fault must not turn them off: a new home would be made in the empty
+mount point of the passive host."""
+
+
 class LoadedConfig(NamedTuple):
     """Settings of one file and the faults found in it.
 
@@ -259,7 +264,8 @@ def read(path: str) -> LoadedConfig:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return _make_unreadable(path, f"is not valid TOML: {error}")
+        found = _make_unreadable(path, f"is not valid TOML: {error}")
+        return found._replace(settings=CLUSTERED) if _names_cluster(text) else found
     return _check_settings(found, text, path)
 
 
@@ -282,6 +288,13 @@ def read_regular_file(path: str) -> bytes:
         os.close(fd)
 
 
+def _names_cluster(text: str) -> bool:
+    """Return True if a faulty file has a line that sets `cluster`, but not to false."""
+    import re
+
+    return bool(re.search(r"^\s*cluster\s*=(?!\s*false\b)", text, re.MULTILINE))
+
+
 def _make_unreadable(path: str, why: str) -> LoadedConfig:
     from app.core.text.sanitize import sanitize
 
@@ -302,8 +315,8 @@ def _check_settings(values: Mapping[str, Any], text: str, path: str) -> LoadedCo
     located = tuple(
         one._replace(message=f"{_locate(path, text, one)}: {one.message}") for one in faults
     )
-    if valid_sections.get("cluster"):
-        valid_sections["autostart"] = False
+    if valid_sections.get("cluster") or ("cluster",) in names:
+        valid_sections |= {"autostart": False, "cluster": True}
     loaded = LoadedConfig(path, Config(**valid_sections), located)
     if loaded.maintenance.backup.folder is not None:
         return loaded
@@ -317,7 +330,8 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
             yield _make_unknown_fault(name)
         elif name in SWITCHES and not isinstance(value, bool):
             example = f"Example: {name} = {'true' if name == 'cluster' else 'false'}"
-            yield _make_fault((name,), f"{name} must be true or false.", example)
+            until = "; until then it counts as true" if name == "cluster" else ""
+            yield _make_fault((name,), f"{name} must be true or false{until}.", example)
         elif name == "cgroup" and not (isinstance(value, str) and value.startswith("/")):
             example = f'Example: cgroup = "{CGROUP_EXAMPLE}"'
             yield _make_fault((name,), "cgroup must be the path of a folder.", example)

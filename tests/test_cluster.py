@@ -69,7 +69,7 @@ def test_the_stop_mark_names_the_resource(home: Path, settings: Path):
     assert cluster.advise_start(str(home)).endswith("pcs resource enable 'td of ann'")
 
 
-def test_a_drain_by_the_cluster_admits_no_replacement(home: Path):
+def test_a_drain_by_the_cluster_admits_no_replacement(home: Path, settings: Path):
     cluster.refuse_replacement(str(home))
     paths.write_stop_marker(home, "ann", "10:31", "")
     cluster.refuse_replacement(str(home))
@@ -78,6 +78,8 @@ def test_a_drain_by_the_cluster_admits_no_replacement(home: Path):
     with pytest.raises(Refused) as raised:
         cluster.refuse_replacement(str(home))
     assert raised.value.hint == "The cluster stops or moves it: pcs status"
+    settings.unlink()  # the home has left the cluster
+    cluster.refuse_replacement(str(home))
 
 
 def test_a_home_in_use_without_an_answer_prevents_the_stop(

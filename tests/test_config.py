@@ -40,6 +40,23 @@ def test_a_cluster_turns_autostart_off(tmp_path: Path):
     assert (found.cluster, found.autostart) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_cluster"),
+    [
+        ('cluster = "yes"', True),
+        ("cluster = True", True),
+        ("cluster = true\ntheme = = 1", True),
+        ("cluster = false\ntheme = = 1", False),
+        ("theme = = 1  # cluster = true", False),
+    ],
+)
+def test_a_fault_turns_no_cluster_off(tmp_path: Path, text: str, is_cluster: bool):
+    found = _read_text(tmp_path / "config.toml", text)
+
+    assert found.faults and found.settings.cluster == is_cluster
+    assert found.settings.autostart == (not is_cluster)
+
+
 def test_a_missing_file_means_defaults(tmp_path: Path):
     found = read(str(tmp_path / "config.toml"))
     assert (found.settings, found.fault_summary) == (Config(), "")
