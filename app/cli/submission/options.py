@@ -88,7 +88,10 @@ def parse_oom(text: str) -> str:
 
 def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
-    _add_commands(parser.add_argument_group("what to run").add_argument)
+    add = parser.add_argument_group("what to run").add_argument
+    _add_commands(add)
+    _add_groups(add)
+    _add_files(add)
     add = parser.add_argument_group("how it runs").add_argument
     _add_requests(add)
     _add_conditions(add)
@@ -114,6 +117,9 @@ def _add_commands(add: Callable[..., Any]) -> None:
         metavar="K=V",
         help="template parameter; K:=JSON for other types",
     )
+
+
+def _add_groups(add: Callable[..., Any]) -> None:
     add(
         "--each",
         action="store_true",
@@ -150,6 +156,9 @@ def _add_commands(add: Callable[..., Any]) -> None:
         metavar="N",
         help="tasks of an array, a sweep or --each that run at once (default: any number)",
     )
+
+
+def _add_files(add: Callable[..., Any]) -> None:
     add(
         "--from",
         dest="lines",
