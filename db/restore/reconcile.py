@@ -16,6 +16,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,47 +54,43 @@ from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_databa
 from db.states import ACTIVE_SQL, ENDED, WAITING
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreFacts:
+    """Facts of a restore that the two databases do not tell.
+
+    `list_observed` returns the runs known to keeper and logs, needed where the present database may
+    be incomplete. `highest`: the highest number in any backup. `by` and `what` are author and
+    object in the operation log. `idle`: no number was assigned since the last backup, which is the
+    one restored if it is the `latest`. `behind`: the present database lacks its latest writes.
+    `skipped_ranges`: number ranges skipped by known restores.
+    """
+
+    list_observed: Callable[[], Sequence[ObservedRun]]
+    highest: int
+    by: str
+    what: str
+    idle: bool = False
+    behind: bool = False
+    skipped_ranges: Sequence[tuple[int, int]] = ()
+    latest: bool = True
+
+
 def reconcile(
-    target: Path,
-    present: Path | None,
-    sound: bool,
-    list_observed: Callable[[], Sequence[ObservedRun]],
-    highest: int,
-    by: str,
-    what: str,
-    idle: bool = False,
-    behind: bool = False,
-    skipped_ranges: Sequence[tuple[int, int]] = (),
-    latest: bool = True,
+    target: Path, present: Path | None, sound: bool, facts: RestoreFacts
 ) -> ReconcileResult:
     """Merge changes since the backup from `present` and observed runs into `target`.
 
-    `present`: the current database, or None; `sound` if it was checked. `list_observed` returns the
-    runs known to keeper and logs, needed where `present` may be incomplete. `highest`: the highest
-    number in any backup. `by` and `what` are author and object in the operation log. `idle`: no
-    number was assigned since the last backup. `behind`: `present` lacks its latest writes.
-    `skipped_ranges`: number ranges skipped by known restores. `latest`: `target` is the last
-    backup. Raise sqlite3.Error.
+    `present`: the current database, or None; `sound` if it was checked. Raise sqlite3.Error.
     """
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
-            return _record_restore(
-                c,
-                _merge(c, True, list_observed, highest, idle, behind, skipped_ranges, latest),
-                by,
-                what,
-            )
+            return _record_restore(c, _merge(c, True, facts), facts.by, facts.what)
     saved = target.with_name(f"{target.name}.saved")
     remove_database(saved)  # left by a killed restore
     try:
         salvage(present, target, saved)
         with _open_attached(target, saved) as c:
-            return _record_restore(
-                c,
-                _merge(c, False, list_observed, highest, idle, behind, skipped_ranges, latest),
-                by,
-                what,
-            )
+            return _record_restore(c, _merge(c, False, facts), facts.by, facts.what)
     finally:
         remove_database(saved)
 
@@ -131,12 +128,7 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _merge(
-    c: Connection, whole: bool,
-    list_observed: Callable[[], Sequence[ObservedRun]], highest: int,
-    idle: bool, behind: bool,
-    skipped_ranges: Sequence[tuple[int, int]], latest: bool,
-) -> ReconcileResult:  # fmt: skip
+def _merge(c: Connection, whole: bool, facts: RestoreFacts) -> ReconcileResult:
     result = ReconcileResult(whole=whole)
     counters.delete_below(c, task_numbers.SUBMISSIONS)  # the rest may have run since
     before = _read_last_number(c)
@@ -149,13 +141,13 @@ def _merge(
     merge_replica(c, is_descendant)
     keep_home(c)
     is_complete_history = is_descendant and not was_restored_since(c)
-    observed: Sequence[ObservedRun] = () if is_complete_history else list_observed()
+    observed: Sequence[ObservedRun] = () if is_complete_history else facts.list_observed()
     used_numbers = find_used_numbers(
         c,
         before,
-        highest,
+        facts.highest,
         observed,
-        is_descendant if whole else False if behind else True if idle else None,
+        is_descendant if whole else False if facts.behind else True if facts.idle else None,
     )
     if whole:
         note_decisions(c, is_complete_history and has_last_operation(c))
@@ -165,17 +157,17 @@ def _merge(
     merge_messages(c)
     merge_runs(c, result)
     cancelled = merge_decisions(c, result) if whole else set()
-    no_runs_missing = is_descendant or idle and latest and not whole
+    no_runs_missing = is_descendant or facts.idle and facts.latest and not whole
     held = (
         []
         if is_complete_history
         else merge_observed_runs(
-            c, observed, result, decided_runs, used_numbers.last, behind, no_runs_missing
+            c, observed, result, decided_runs, used_numbers.last, facts.behind, no_runs_missing
         )
     )
     if not no_runs_missing:
         held += hold_waiting(c, UNSEEN)
-    set_next_number(c, result, before, used_numbers, skipped_ranges)
+    set_next_number(c, result, before, used_numbers, facts.skipped_ranges)
     ended = _list_ended(c, open_tasks)
     transitions.propagate_to_children(c, [row.uuid for row in ended])
     loads.recount_loads(c)

@@ -216,9 +216,10 @@ def prepare_restore(
         sound = is_intact(source) and not has_unfinished_swap(present) and not behind
         before = _try_read_content(source)
         old = source if source.exists() else None
-        carried = reconcile.reconcile(
-            path, old, sound, list_observed, highest, by, what, idle, behind, passed, latest
+        facts = reconcile.RestoreFacts(
+            list_observed, highest, by, what, idle, behind, passed, latest
         )
+        carried = reconcile.reconcile(path, old, sound, facts)
         _checkpoint(path)
         _require_intact(path, what)
         yield PreparedRestore(
