@@ -55,7 +55,7 @@ async def _ask_controller(settings: SlurmSettings) -> Finding:
         runner.close()
     text = sanitize(" ".join(answer.output.split()))
     if answer.code != 0 or " UP" not in f" {text}":
-        why = answer.error or text or "no answer"
+        why = text or answer.error or "no answer"
         return Finding("slurm", f"Slurm does not answer: {why}", "broken", "scontrol ping")
     return Finding("slurm", text)
 

@@ -113,7 +113,8 @@ def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
 
 def _make_outer_cells(pool: PoolEntry, use: OuterUse, look: Look) -> Cells:
     """Return the cells of a Slurm pool: what runs and waits there, and the usable nodes."""
-    nodes = Cell(*_format_nodes(use))
+    text, style = _format_nodes(use)
+    nodes = Cell(look.adapt_text(f" · {text}") if text else "", style)
     count = Cell(f"{use.running} run {use.waiting} wait")
     return _make_name_cell(pool, look), Cell("slurm", "dim"), count, nodes, Cell(""), Cell("")
 

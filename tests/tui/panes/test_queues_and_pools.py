@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from app.core.board import Board, BookingEntry, DeviceEntry, ResourceUse
+from app.core.board import Board, BookingEntry, DeviceEntry, OuterUse, PoolEntry, ResourceUse
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict
 from app.tui.actions import queues_pools
 from app.tui.app import TaskdeckApp
-from app.tui.panes.pools import PoolsPane, make_device_lines
+from app.tui.data.list_rows import PoolTableRow
+from app.tui.panes.pools import PoolsPane, make_device_lines, make_narrow_cells, make_wide_cells
 from app.tui.panes.queues import QueuesPane
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.why import WhyScreen
@@ -437,3 +438,16 @@ def test_devices_without_room_are_counted():
     ((spans,),) = [make_device_lines(devices, {}, Look(), 4)]
     assert "".join(text for text, _ in spans) == "  gpus  3 of 8 held"
     assert make_device_lines(devices, {}, Look(), 0) == []
+
+
+@pytest.mark.parametrize("make", [make_wide_cells, make_narrow_cells])
+def test_a_slurm_pool_counts_jobs_and_usable_nodes(make: Any):
+    pool = PoolEntry("big", 0.0, 0.0, 0.0, 0.0, "active", outer=OuterUse(12, 29, 3, 4))
+
+    cells = [(cell.text, cell.style) for cell in make(PoolTableRow(pool), Look(), 0.0)]
+
+    text = " ".join(str(words) for words, _ in cells if words)
+    assert " ".join(re.sub(r"slurm | ·", "", text).split()) == "big 12 run 29 wait 3/4 nodes"
+    assert any("3/4 nodes" in str(words) and style == "warn" for words, style in cells)
+    silent = pool._replace(outer=OuterUse(12, 29, 3, 4, "Slurm does not answer"))
+    assert any("no Slurm" in str(cell.text) for cell in make(PoolTableRow(silent), Look(), 0.0))
