@@ -64,7 +64,7 @@ async def set_(
 
 def _list_others(c: Connection, name: str) -> list[str]:
     """Return the other resources that pools share or have of their own."""
-    of_pools = {one for row in reads.list_pools(c) for one, _ in parse_named(row.resources)}
+    of_pools = {one for row in reads.list_pools(c) for one in parse_named(row.resources)}
     return sorted((of_pools | {row.name for row in resources.list_shared(c)}) - {name})
 
 

@@ -32,15 +32,18 @@ async def undo_last(call: Call) -> None:
 async def test_a_new_name_like_a_known_one_is_noted(call: Call):
     notes: list[str] = []
     noted = replace(call, note=notes.append)
+    await queues.pool_set(call, name="default", resources={"tape": 4})
     await shared_resources.set_(noted, name="cache", total=2)
     await shared_resources.set_(noted, name=NAME, total=2)
     assert notes == []
 
     await shared_resources.set_(noted, name="licence.matlab", total=3)
+    await shared_resources.set_(noted, name="tapes", total=3)
 
     assert notes == [
         "licence.matlab is new, beside license.matlab. If it is mistyped: taskdeck resource rm"
-        " licence.matlab"
+        " licence.matlab",
+        "tapes is new, beside tape. If it is mistyped: taskdeck resource rm tapes",
     ]
 
 
