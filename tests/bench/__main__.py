@@ -21,6 +21,7 @@ from tests.bench import (
     commands,
     deck,
     drain,
+    enforced,
     groups,
     idle,
     latency,
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
     "bulk": lambda house, _: bulk.measure(house),
     "groups": lambda house, _: groups.measure(house),
     "drain": lambda house, _: drain.measure(house),
+    "enforced": lambda house, _: enforced.measure(house),
     "latency": lambda house, _: latency.measure(house),
     "adoption": lambda house, _: adoption.measure(house),
     "idle": lambda house, _: idle.measure(house),
@@ -74,8 +76,8 @@ def _arguments() -> argparse.Namespace:
         "part",
         nargs="*",
         help=(
-            "commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory,"
-            " rules, rounds, schedules, data; all when none is named"
+            "commands, bulk, drain, enforced, latency, adoption, idle, deck, screens, log, search,"
+            " memory, rules, rounds, schedules, data; all when none is named"
         ),
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list")

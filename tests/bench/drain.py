@@ -58,13 +58,16 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
         yield Figure.make_absent("drain: task-spooler is not installed here")
 
 
-def measure_drain(house: AcceptanceHome, gpus: int = 0) -> float:
+def measure_drain(
+    house: AcceptanceHome, gpus: int = 0, count: int = COUNT, enforce: str = "none"
+) -> float:
     """Return the seconds from the resume of a full queue to the end of its last task."""
     queue = f"drain-{os.urandom(4).hex()}"
     create_parked_queue(house, queue, SLOTS, gpus * SLOTS)
-    submit_bulk(house, COUNT, queue, (NO_OP,), gpus)
+    submit_bulk(house, count, queue, (NO_OP,), gpus)
     client = Client(house.home)
     try:
+        client.call("pool.set", {"name": f"{queue}-pool", "enforce": enforce})
         tasks = client.call("ls", {"queue": queue, "limit": 0})["tasks"]
         last = [row["uuid"] for row in sorted(tasks, key=lambda row: row["number"])[-2 * SLOTS :]]
         with measure_time() as took:
@@ -73,6 +76,6 @@ def measure_drain(house: AcceptanceHome, gpus: int = 0) -> float:
         ended = client.call("ls", {"queue": queue, "limit": 0})["tasks"]
     finally:
         client.close()
-    if sum(row["status"] == "succeeded" for row in ended) < COUNT:
+    if sum(row["status"] == "succeeded" for row in ended) < count:
         raise RuntimeError("some no-ops did not succeed")
     return took()

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from app.keeper import journal, keeper, wire
+from app.keeper.cgroups import RUN
 from tests.runtime_process import TIMEOUT, is_alive, list_processes, wait_until
 
+NO_LIMITS = {"memory": None, "cpu": None}
 GATED_SCRIPT = "while [ ! -e {0} ]; do sleep 0.01; done; exit {1}"
 
 
@@ -151,6 +153,28 @@ class KeeperHome:
                 for pid in found:
                     with contextlib.suppress(OSError):
                         os.kill(pid, number)
+
+
+class CgroupKeeperHome(KeeperHome):
+    """Home whose keeper divides a folder of the kernel's tree of cgroups."""
+
+    place: Path
+
+    def start_keeper(self) -> int:
+        words = [sys.executable, "-I", "-S", keeper.__file__, self.path, "1024", self.place]
+        return subprocess.run(words, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
+
+    @property
+    def root(self) -> Path:
+        return Path(self.hello["cgroups"]["root"])
+
+    def list_folders(self) -> list[str]:
+        return sorted(path.name for path in self.root.glob(f"{RUN}*"))
+
+    def forget(self, run: str) -> None:
+        """Let the keeper forget a run, and wait until its folder is gone."""
+        self.send("forget", runs=[run])
+        wait_until(lambda: RUN + run not in self.list_folders(), "the folder of the run is gone")
 
 
 def spawn_gated(keeper_home: KeeperHome, tmp_path: Path, name: str, code: int) -> str:

@@ -4,7 +4,6 @@ A tree without the controller of memory shows everything but the limit itself, w
 """
 
 import os
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -13,39 +12,16 @@ from typing import Any
 
 import pytest
 
-from app.keeper import cgroups, keeper, launch
+from app.keeper import cgroups, launch
 from app.keeper.cgroups import KEEPER, RUN, CgroupError, Cgroups, RunCgroup
 from app.keeper.programs import StartError
 from app.keeper.requests import SpawnRequest
-from tests.keeper.keeper_home import KeeperHome
+from tests.keeper.keeper_home import NO_LIMITS, CgroupKeeperHome
 from tests.runtime_process import is_alive, wait_until
 
 MAKE_FOLDER = os.mkdir
-NO_LIMITS = {"memory": None, "cpu": None}
 DAEMON = "setsid env -i sh -c 'echo $$ > {0}; exec sleep 300' & while [ ! -s {0} ]; do :; done"
 """Shell code that starts a daemon without session, parent or environment of the run."""
-
-
-class CgroupKeeperHome(KeeperHome):
-    """Home whose keeper divides a folder of the kernel's tree of cgroups."""
-
-    place: Path
-
-    def start_keeper(self) -> int:
-        words = [sys.executable, "-I", "-S", keeper.__file__, self.path, "1024", self.place]
-        return subprocess.run(words, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
-
-    @property
-    def root(self) -> Path:
-        return Path(self.hello["cgroups"]["root"])
-
-    def list_folders(self) -> list[str]:
-        return sorted(path.name for path in self.root.glob(f"{RUN}*"))
-
-    def forget(self, run: str) -> None:
-        """Let the keeper forget a run, and wait until its folder is gone."""
-        self.send("forget", runs=[run])
-        wait_until(lambda: RUN + run not in self.list_folders(), "the folder of the run is gone")
 
 
 def read_cgroup(pid: int) -> str:
