@@ -26,8 +26,6 @@ CORES, ROUNDS, FEW = 16, 100, 10
 GROUP, AT_ONCE = 1, CORES // 2
 GOAL = 5.0
 """Milliseconds of CPU in a round: wall time would measure what else the machine does."""
-LUMPS_GOAL = 100.0
-"""The same with lumps: no transaction of the writer may take longer."""
 MANY_CORES = 200
 
 
@@ -81,7 +79,7 @@ def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
             yield Figure(
                 f"round, {tasks:,} wait in {queues}: {case.what}; judged: 99 of 100 rounds",
                 took[len(took) // 2], "ms of CPU", brief[len(brief) // 2], "with few",
-                took[len(took) * 99 // 100 - 1], LUMPS_GOAL if case.lumps else GOAL,
+                took[len(took) * 99 // 100 - 1], GOAL,
             )  # fmt: skip
 
 

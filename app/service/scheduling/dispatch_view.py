@@ -435,7 +435,8 @@ class _QueueReader(NamedTuple):
             size = self._choose_size(row) if total else 0
             if size:
                 most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
-                shown = min(size, STOPPED_DEPTH) if self.knows_stopping(row) else size
+                is_short = size > STOPPED_DEPTH and self.knows_stopping(row)
+                shown = STOPPED_DEPTH if is_short else size
                 windows[row.name] = WindowSize(self.policies[row.pool], shown, most)
         self._read_lines(windows)
         state = self.cache.get_state() if SHORTEST in self.policies.values() else None
@@ -525,8 +526,9 @@ class _QueueReader(NamedTuple):
         is_kept = self.loads.waiting >= MIN_KEPT
         read = self.cache.kept_lines.list_queued if is_kept else limit_queries.list_queued
         rows = read(self.c, queue.name, policy == PRIORITY, limit, excluded)
-        rows = rows[: _find_unfinished(rows, self.storing)[0]]
-        return self._to_tasks(rows, policy)
+        if self.storing:
+            rows = rows[: _find_unfinished(rows, self.storing)[0]]
+        return self._to_tasks(rows, policy) if rows else ()
 
     def _to_tasks(self, rows: Sequence[Any], policy: str) -> tuple[QueuedTask, ...]:
         """Convert rows to waiting tasks of the plan."""
