@@ -21,8 +21,6 @@ from db.queries.scheduling.limits import Exclusion
 
 MAX_SECONDS = 0.02
 """Time after which a view reads no further."""
-MAX_KNOWN = 2000
-"""Amounts that are remembered of a queue; with more, the search begins again."""
 FIRST_LIMIT, MAX_LIMIT = 8, 512
 """Tasks that are read at first, four times as many if these all may start."""
 
@@ -44,7 +42,7 @@ class Finder(Protocol):
         ...
 
 
-Stopping = dict[LimitKey, QueuedTask | None]
+Stopping = dict[BoundKey, QueuedTask | None]
 """Amounts that have stopped tasks of a queue, with the first one of these if known."""
 
 
@@ -62,7 +60,7 @@ class _LimitedLine:
         self.more.clear()
 
     def add_all(self, tasks: Sequence[QueuedTask], stopping: Stopping) -> bool:
-        """Add those of some tasks that are new, and note the limits that stop them.
+        """Add those of some tasks that are new, and note the amounts that stop them.
 
         Return False if none is new.
         """
@@ -71,8 +69,7 @@ class _LimitedLine:
         for task in sorted(new, key=get_sort_key):
             lacking = self._budget.find_lacking(task, self._pool)
             for key in lacking:
-                if isinstance(key, LimitKey):
-                    stopping.setdefault(key, task)
+                stopping.setdefault(key, task)
             if self._is_needed(task, lacking):
                 self.more.append(task)
         return bool(new)
@@ -96,8 +93,9 @@ class _LimitedLine:
 
     def list_exclusions(self, stopping: Stopping) -> list[Exclusion]:
         """Return the tasks that take of the stopping amounts, and those that bookings stop."""
-        booked = list_booking_exclusions(self._budget, self._pool, self._stopping)
-        return [*map(make_exclusion, stopping), *booked]
+        bounds = [bound.key for bound in self._budget.beside if bound.key in stopping]
+        booked = list_booking_exclusions(self._budget, self._pool, bounds)
+        return [*(make_exclusion(key) for key in stopping if isinstance(key, LimitKey)), *booked]
 
 
 def read_beyond(
@@ -108,49 +106,48 @@ def read_beyond(
     `budget` is what active runs leave, and `size` the number of tasks that may start. `stopping` is
     what earlier rounds know of the queue. Also return True if there was no time to read all.
     """
-    line, began = _LimitedLine(queue, budget, stopping), time.perf_counter()
+    line = _LimitedLine(queue, budget, stopping)
     if line.startable >= size:
         return queue, False
-    if len(stopping) > MAX_KNOWN:
-        stopping.clear()
+    known = len(stopping)
     _read_free(line, size, find, stopping)
-    is_cut = _read_others(line, size, find, stopping, began)
+    is_whole = _read_others(line, size, find, stopping)
+    is_cut = not is_whole and len(stopping) > known  # else another round would find no more
     if not line.more:
         return queue, is_cut
     waiting = tuple(sorted((*queue.waiting, *line.more), key=get_sort_key))
     return replace(queue, waiting=waiting, first_gap=len(queue.waiting)), is_cut
 
 
-def _read_others(
-    line: _LimitedLine, size: int, find: Finder, stopping: Stopping, began: float
-) -> bool:
-    """Add tasks that no known amount stops; return True if the time is over before the end."""
-    limit, wider = FIRST_LIMIT, list[Exclusion]()
+def _read_others(line: _LimitedLine, size: int, find: Finder, stopping: Stopping) -> bool:
+    """Add tasks that no known amount stops; return False if the time is over before the end."""
+    limit, wider, began = FIRST_LIMIT, list[Exclusion](), time.perf_counter()
     while line.startable < size:
-        if time.perf_counter() - began > MAX_SECONDS:
-            return True
         excluded, known = line.list_exclusions(stopping), len(stopping)
         found = find(excluded, limit, wider=wider)
         is_new, wider = line.add_all(found, stopping), excluded
-        if len(stopping) > known:
-            continue
-        if len(found) < limit or (limit >= MAX_LIMIT and not is_new):
-            break
-        limit = min(4 * limit, MAX_LIMIT)
-    return False
+        if len(stopping) == known:
+            if len(found) < limit or (limit >= MAX_LIMIT and not is_new):
+                break
+            limit = min(4 * limit, MAX_LIMIT)
+        if time.perf_counter() - began > MAX_SECONDS:
+            return False
+    return True
 
 
 def _read_free(line: _LimitedLine, size: int, find: Finder, stopping: Stopping) -> None:
     """Add the first tasks of each amount that stopped tasks before and has become free."""
-    limits = {key: 1 for key in stopping if not line.is_stopped(key)}
+    keys = [key for key in stopping if isinstance(key, LimitKey) and not line.is_stopped(key)]
+    limits = dict.fromkeys(keys, 1)
     while limits and line.startable < size:
+        some = list(limits.items())[: size - line.startable]
         found = {
             key: find([make_exclusion(key)._replace(is_only=True)], limit, begin=stopping[key])
-            for key, limit in limits.items()
+            for key, limit in some
         }
+        # another amount that stops one of these may have stopped earlier tasks: it stays unknown
         line.add_all([task for tasks in found.values() for task in tasks], dict(stopping))
-        limits = {
-            key: 4 * limit
-            for key, limit in limits.items()
-            if len(found[key]) >= limit < MAX_LIMIT and not line.is_stopped(key)
-        }
+        for key, limit in some:
+            del limits[key]
+            if len(found[key]) >= limit < MAX_LIMIT and not line.is_stopped(key):
+                limits[key] = 4 * limit
