@@ -151,7 +151,8 @@ def _insert_task(c: Connection, run: ObservedRun, by: str, number: int) -> None:
     row = {
         "uuid": run.runid, "name": run.name, "number": number, "begin": begin, "now": now,
         "by": by,
-        "queue": _find_queue(c), "cwd": schema.to_os_text(run.cwd),
+        "queue": _find_outer_queue(c) if run.is_outer else _find_queue(c),
+        "cwd": schema.to_os_text(run.cwd),
         "launch": json.dumps({"argv": run.argv, UNREADABLE: {"parameters": "", "env": ""}}),
     }  # fmt: skip
     raw_sql.execute_statement(
@@ -161,6 +162,15 @@ def _insert_task(c: Connection, run: ObservedRun, by: str, number: int) -> None:
         " '{}', :begin, :now, :number, :queue, '{}', :cwd, :launch, :by)",
         row,
     )
+
+
+def _find_outer_queue(c: Connection) -> str:
+    """Return a queue of a pool of another engine for an adopted task, or any queue."""
+    found = (
+        "SELECT min(q.name) FROM main.queues q JOIN main.pools p ON p.name = q.pool WHERE p.kind IS"
+        " NOT NULL"
+    )
+    return raw_sql.fetch_value(c, found) or _find_queue(c)
 
 
 def _find_queue(c: Connection) -> str:

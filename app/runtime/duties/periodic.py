@@ -60,6 +60,7 @@ from db.queries.history import operations, samples
 from db.queries.rules import alerts
 from db.queries.scheduling import loads, resources
 from db.queries.tasks import transitions
+from db.queries.tasks.outer_runs import list_active_outer
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ class Duties:
         self._rules_or_alerts = engine.WatchedRead(db, sla_evaluation.has_rules_or_alerts)
         self._refusals = engine.WatchedRead(db, schedules.map_refusals)
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
+        self._outer_runs = engine.WatchedRead(db, list_active_outer)
         self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
         self.indexer = SearchIndexer(db)
         self.forecasts = ForecastRecorder(db)
@@ -368,7 +370,8 @@ class Duties:
         runs = await self._measurable_runs.read()
         await asyncio.to_thread(self.usage.measure, [(run.runid, run.pid) for run in runs])
         await self._check_disk(touch=bool(runs) or self.dispatcher.halted is not None)
-        for runid in self.usage.find_over_limit([(run.runid, run.log_limit) for run in runs]):
+        logging = [*runs, *await self._outer_runs.read()]
+        for runid in self.usage.find_over_limit([(run.runid, run.log_limit) for run in logging]):
             await self.dispatcher.stop_run(runid, "log limit")
 
     async def find_largest(self) -> None:

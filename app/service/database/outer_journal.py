@@ -15,6 +15,7 @@ from app import config, paths
 from app.core.text.sanitize import sanitize
 from app.errors import Refused
 from app.outer.spool import Spool
+from app.service.tasks.submission.default_names import make_name
 from db.queries.tasks.task_numbers import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
@@ -52,6 +53,7 @@ def _read_run(home: Path, spool: Spool, runid: str) -> ObservedRun | None:
     if not order or not isinstance(env, dict) or env.get("TASKDECK_HOME") != os.fspath(home):
         return None
     gate = spool.read_gate(runid)
+    argv = tuple(word for word in order.get("argv", ()) if isinstance(word, str))
     if gate is not None and gate.refused:
         return None
     return ObservedRun(
@@ -61,8 +63,8 @@ def _read_run(home: Path, spool: Spool, runid: str) -> ObservedRun | None:
         attempt=_read_number(env, "TASKDECK_ATTEMPT") or 1,
         is_alive=True,
         begin=gate.started_at if gate else None,
-        name=UNKNOWN_NAME,
-        argv=tuple(word for word in order.get("argv", ()) if isinstance(word, str)),
+        name=make_name(argv) if argv else UNKNOWN_NAME,
+        argv=argv,
         cwd=str(order.get("cwd", "/")),
         is_outer=True,
     )

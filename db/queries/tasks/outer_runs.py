@@ -15,8 +15,9 @@ from db import raw_sql
 from db.states import ACTIVE_SQL
 
 ACTIVE_OUTER = (
-    "SELECT i.runid, i.status, i.stop_reason, i.start_time, t.grace FROM instances i JOIN tasks t"
-    f" ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL} AND i.outer_job IS NOT NULL"
+    "SELECT i.runid, i.status, i.stop_reason, i.start_time, t.grace, t.log_limit FROM instances i"
+    f" JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
+    " AND i.outer_job IS NOT NULL"
 )
 
 

@@ -17,6 +17,7 @@ from app.outer.slurm.rows import NodeRow
 from app.outer.spool import Spool
 from app.runtime.dispatch.dispatcher import Dispatcher
 from app.runtime.dispatch.outer_runs import CONNECTING
+from app.runtime.duties.periodic import Duties
 from app.service import outer
 from app.service.board import show_board
 from app.service.context import Call
@@ -275,3 +276,19 @@ async def test_trouble_follows_the_settings_and_the_client(
             await runs.look(settings)
     await runs.close()
     assert "squeue was not found" in (outer.get_trouble() or "")
+
+
+async def test_a_log_over_its_limit_stops_the_job(
+    call: Call, dispatcher: Dispatcher, slurm: FakeSlurm, duties: Duties
+):
+    runid = await hand_over(call, dispatcher, slurm, log_limit="1M")
+    dispatcher.handle_event(make_started_event(runid, pid=0))
+    await dispatcher.run_round()
+    path = Path(paths.get_log_path(call.home, runid))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * (1 << 20) + b"y")
+
+    await duties.measure()
+    await dispatcher.run_round()
+
+    assert slurm.get_orders("stop") == [(runid, "log limit", 5.0)]
