@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -873,6 +874,16 @@ async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(
     assert [note for note in caller_notes if "#1 is held" in note] == caller_notes[:1]
 
 
+async def read_first_note(call: Call) -> str:
+    """Return the first note of a wait for task 1."""
+    noted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(wait.wait(replace(call, note=noted.set_result), ids=[1]))
+    async with asyncio.timeout(60):
+        note = await noted
+    waiting.cancel()
+    return note
+
+
 @pytest.mark.parametrize(
     ("close", "said"),
     [
@@ -890,28 +901,18 @@ async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(
         ),
     ],
 )
-async def test_wait_notes_why_the_queue_starts_nothing(
-    runtime_call: Call, caller_notes: list[str], close: Any, said: str
-):
+async def test_wait_notes_why_the_queue_starts_nothing(runtime_call: Call, close: Any, said: str):
     await submit_task(runtime_call)
     await close(runtime_call)
 
-    with pytest.raises(Problem, match="gave up waiting after"):
-        await wait.wait(runtime_call, ids=[1], timeout=0.05)
-
-    assert [note[: len(said)] for note in caller_notes] == [said]
+    assert (await read_first_note(runtime_call)).startswith(said)
 
 
-async def test_wait_notes_why_nothing_starts_at_all(
-    runtime_call: Call, fake_runtime: Any, caller_notes: list[str]
-):
+async def test_wait_notes_why_nothing_starts_at_all(runtime_call: Call, fake_runtime: Any):
     await submit_task(runtime_call)
     fake_runtime.halted = "the runtime is draining"
 
-    with pytest.raises(Problem, match="gave up waiting after"):
-        await wait.wait(runtime_call, ids=[1], timeout=0.05)
-
-    assert caller_notes == ["nothing starts: the runtime is draining"]
+    assert await read_first_note(runtime_call) == "nothing starts: the runtime is draining"
 
 
 async def test_waiting_without_a_runtime_is_refused(call: Call):
