@@ -210,8 +210,19 @@ def run(
         return None
     try:
         return _get_server().run(["taskdeck", *words], env, os.fspath(cwd), fed)
+    except BaseException:
+        _discard_server()
+        raise
     finally:
         _server_lock.release()
+
+
+def _discard_server() -> None:
+    """Kill the server; the exit code of a late command would pass for that of the next one."""
+    while _servers:
+        server = _servers.pop()
+        server.process.kill()
+        server.close()
 
 
 def _get_server() -> ForkServer:
