@@ -21,7 +21,7 @@ from app.home import setup
 from app.keeper import cgroups
 from app.service.context import Call
 from db.engine import Database, open_database
-from tests import fork_server
+from tests import fork_server, precompilation
 from tests.long.chaos.results import open_runtime
 from tests.runtime_process import RuntimeProcess, run_command, wait_until
 
@@ -63,8 +63,8 @@ MEMORY_NEEDED = 4 << 30
 """Bytes that must be free in memory; the tests use some hundred MiB at a time."""
 
 
-def pytest_configure() -> None:
-    """Reset process state that the processes under test would inherit."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Reset process state that the processes under test would inherit, and compile."""
     gc.set_threshold(*GC_THRESHOLDS)
     if "TMPDIR" not in os.environ and _has_memory():
         os.environ["TMPDIR"] = os.fspath(MEMORY)
@@ -76,6 +76,8 @@ def pytest_configure() -> None:
     # interrupted.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.option.tx and not config.option.file_or_dir:
+        precompilation.compile_all(config)
 
 
 def _has_memory() -> bool:
