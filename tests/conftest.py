@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from app import paths, runtime_launcher
@@ -22,6 +23,7 @@ from app.keeper import cgroups
 from app.service.context import Call
 from db.engine import Database, open_database
 from tests import fork_server, precompilation
+from tests.direct_reads import DirectQueue, NoThread
 from tests.long.chaos.results import open_runtime
 from tests.runtime_process import RuntimeProcess, run_command, wait_until
 
@@ -214,7 +216,14 @@ def database_path(home: Path, fresh_database: Path) -> Path:
 
 
 @pytest.fixture
-async def db(database_path: Path) -> AsyncIterator[Database]:
+def direct_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let readers do without a thread; tests of threads override this fixture."""
+    monkeypatch.setattr(aiosqlite.core, "SimpleQueue", DirectQueue)
+    monkeypatch.setattr(aiosqlite.core, "Thread", NoThread)
+
+
+@pytest.fixture
+async def db(database_path: Path, direct_reads: None) -> AsyncIterator[Database]:
     """Yield the writable database of a new home."""
     async with open_database(database_path, writable=True) as opened:
         yield opened

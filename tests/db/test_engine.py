@@ -26,6 +26,11 @@ from db.queries.tasks import transitions
 from tests.db.builders import make_task_row
 
 
+@pytest.fixture
+def direct_reads() -> None:
+    """Keep the threads of readers: tests of this module are about them."""
+
+
 def submit_one(c: Connection) -> str:
     row = make_task_row()
     transitions.submit(c, [row], [], "ann")

@@ -6,12 +6,19 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
 from db.engine import open_database
 
 SLOW_QUERY = (
     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT"
     " count(*) FROM n"
 )
+
+
+@pytest.fixture
+def direct_reads() -> None:
+    """Keep the threads of readers: tests of this module are about them."""
 
 
 async def test_the_reader_of_a_cancelled_caller_is_reused(database_path: Path) -> None:

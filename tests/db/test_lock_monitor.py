@@ -15,6 +15,11 @@ from db.lock_monitor import WriteLock, find_lock_holder
 from tests.database_lock import hold_write_lock
 
 
+@pytest.fixture
+def direct_reads() -> None:
+    """Keep the threads of readers: tests of this module are about them."""
+
+
 def change_nothing(c: Connection) -> int:
     return 1
 

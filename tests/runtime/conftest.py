@@ -14,6 +14,11 @@ from app.runtime.duties.usage import UsageSampler
 from db.engine import Database
 
 
+@pytest.fixture
+def direct_reads() -> None:
+    """Keep the threads of readers, as in a runtime."""
+
+
 class FakeKeeper:
     """A keeper client that records the orders it gets."""
 

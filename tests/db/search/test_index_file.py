@@ -25,6 +25,11 @@ from tests.db import builders
 from tests.db.search.indexing import fill_index_file
 
 
+@pytest.fixture
+def direct_reads() -> None:
+    """Keep the threads of readers: tests of this module are about them."""
+
+
 def submit_named(c: Connection, *names: str) -> None:
     transitions.submit(c, [builders.make_task_row(name=name) for name in names], [], "ann")
 
