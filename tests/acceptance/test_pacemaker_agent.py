@@ -255,6 +255,7 @@ def test_runs_go_on_only_below_a_restart_in_place(cluster_home: ClusterHome):
         pid = cluster_home.run_json("status")["runtime"]["pid"]
         os.kill(pid, 9)
         wait_until(lambda: cluster_home.act("monitor")[0] == NOT_RUNNING)
+        assert cluster_home.run_cli("submit", "--", "true").returncode == 4
 
         assert cluster_home.act("stop")[0] == 0 and cluster_home.act("start") == (0, "")
         wait_until(lambda status=status: cluster_home.map_statuses()[number] == status)
