@@ -170,6 +170,36 @@ def test_without_the_program_an_unused_home_is_stopped(module_home: ClusterHome)
     module_home.install(str(PROGRAM))
 
 
+@pytest.mark.parametrize(
+    ("plan", "keeps"),
+    [
+        ('<rsc_action action="recover" resource="td" node="alpha"/>', True),
+        ('<rsc_action action="recover" resource="td" node="beta"/>', False),
+        ('<rsc_action action="move" resource="td" source="alpha" dest="beta"/>', False),
+        (
+            '<rsc_action action="recover" resource="volume" node="alpha"/>\n'
+            '<rsc_action action="recover" resource="td" node="alpha"/>',
+            False,
+        ),
+        ("", False),
+    ],
+)
+def test_only_a_plan_to_recover_the_runtime_alone_keeps_runs(
+    module_home: ClusterHome, plan: str, keeps: bool
+):
+    (module_home.home / "run").mkdir(parents=True, exist_ok=True)
+    module_home.write_tool("crm_node", "echo alpha")
+    module_home.write_tool("crm_simulate", f"cat <<'END'\n  {plan}\n<rsc_action op=''/>\nEND")
+    program = module_home.write_tool("stub", 'echo "$*"; [ "$2" = stop ] || exit 3')
+    module_home.install(program)
+
+    code, said = module_home.act("stop")
+
+    assert (code, "--keep-runs" in said) == (0, keeps)
+    shutil.rmtree(module_home.home)
+    module_home.install(str(PROGRAM))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
 def test_an_owner_without_an_account_prevents_a_start_but_no_stop(module_home: ClusterHome):
     (module_home.home / "run").mkdir(parents=True)
