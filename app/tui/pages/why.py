@@ -15,7 +15,7 @@ from app.tui.pages.task_facts import TaskContext
 from app.tui.widgets.document import DocRow, Section, wrap_text
 
 _MAX_HOLDERS = 3
-_OF_POOL = ("pool-paused",)
+_OF_POOL = ("pool-paused", "pool-trouble")
 """Reasons about a pool that are not about a resource of it."""
 _TITLE_CELLS = (14, 28)
 """Minimum and maximum cells of suggestion titles."""
@@ -24,7 +24,7 @@ _MAX_TITLE_LINES = 3
 _SATISFIED = (
     (("held",), "not held"),
     (("dependency",), "no dependencies"),
-    (("queue-paused", "queue-draining", "queue-full", "pool-paused"), "queue open{load}"),
+    (("queue-paused", "queue-draining", "queue-full", *_OF_POOL), "queue open{load}"),
     (("not-before",), "time is not set"),
 )
 
