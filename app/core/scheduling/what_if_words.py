@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.core.task_groups import format_member
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 
@@ -24,6 +25,11 @@ def format_time(times: Mapping[str, Any] | None, which: str) -> str:
     if times[f"{which}_at_most"]:
         return f"<{units.format_upper_bound(seconds)}"
     return units.format_age(seconds)
+
+
+def format_name(row: Mapping[str, Any]) -> str:
+    """Return the sanitized name of a task, with its index in a group: `train [7]`."""
+    return f"{sanitize(row['name'])} {format_member(row.get('group_index'), None)}".rstrip()
 
 
 def format_task_times(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -96,7 +96,7 @@ def _build_tasks(rows: Sequence[Mapping[str, Any]], room: int, look: Look) -> It
     number_cells = max(map(len, numbers), default=3)
     change_cells = max((len(row["change"] or "") for row in rows), default=0)
     used = number_cells + sum(widths) + change_cells + 10
-    names = [look.sanitize(row["name"]) for row in rows]
+    names = [look.sanitize(words.format_name(row)) for row in rows]
     cells = max(6, min(max(map(measure_width, names), default=6), room - used - 2))
     if rows:
         starts, ends = widths[0] + widths[1] + 1, widths[2] + widths[3] + 1

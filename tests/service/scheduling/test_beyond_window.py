@@ -67,7 +67,7 @@ async def test_why_of_all_tasks_counts_those_far_behind_by_what_they_ask_for(gpu
     found = await views.explain(gpu_call)
 
     counts = {group["text"]: group["count"] for group in found["groups"]}
-    assert counts["wait in queue default: pool cpu"] == 5 and found["total"] == 303
+    assert counts["wait in queue default for cpu"] == 5 and found["total"] == 303
 
 
 async def test_a_short_task_starts_behind_many_that_would_delay_a_reserved_one(gpu_call: Call):

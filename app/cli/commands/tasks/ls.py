@@ -24,7 +24,7 @@ from app.cli.parser import (
 )
 from app.cli.table_layout import Column, Span
 from app.cluster import advise_start
-from app.core.task_groups import format_group, parse_group
+from app.core.task_groups import format_group, format_member, parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import IN_SLURM
@@ -151,7 +151,8 @@ def _list_filtered(context: CommandContext, args: Args, limit: int) -> int:
     if whole:
         _print_tasks(args, tasks, reply)
     else:
-        lines = [[task[field] for field in BRIEF_COLUMNS] for task in tasks]
+        named = [task | {"name": _name_member(task)} for task in tasks]
+        lines = [[task[field] for field in BRIEF_COLUMNS] for task in named]
         _print_tasks(
             args,
             lines,
@@ -205,6 +206,12 @@ def _name_group(task: dict[str, Any]) -> dict[str, Any]:
     """Return a row of `browse` with its group as `g12`, as `show` names it."""
     number = task.pop("group_number", None)
     return task | {"group": None if number is None else format_group(number)}
+
+
+def _name_member(task: dict[str, Any]) -> str:
+    """Return the name of a task with what tells it from others of its group."""
+    member = format_member(task.get("group_index"), task.get("sweep"))
+    return f"{task['name']} {member}".rstrip()
 
 
 def _print_tasks(args: Args, tasks: list[Any], reply: dict[str, Any]) -> None:

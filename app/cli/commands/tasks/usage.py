@@ -63,10 +63,10 @@ def _format_row(row: dict[str, Any], is_named: bool) -> list[Span]:
 
 
 def _format_named(row: dict[str, Any]) -> str:
-    """Format hours of other named resources: `license.matlab 1.25`."""
+    """Format hours of other named resources: `1.25 license.matlab`."""
     found = row["resource_hours"].items()
     return (
-        sanitize(", ".join(f"{name} {units.format_hours(hours)}" for name, hours in found))
+        sanitize(", ".join(f"{units.format_hours(hours)} {name}" for name, hours in found))
         or units.MISSING
     )
 

@@ -85,7 +85,7 @@ def format_row(row: dict[str, Any]) -> list[Span]:
     """Return the line of one task: start and end, before and after."""
     cells = [
         f"#{row['number']}" if row["number"] is not None else "new",
-        sanitize(row["name"]),
+        words.format_name(row),
         sanitize(row["queue"]),
         *words.format_task_times(row),
         row["change"] or "",

@@ -577,6 +577,7 @@ def _group_reasons(c: Connection, call: Call, lines: Sequence[Sample]) -> dict[s
 _GROUPED = {
     "queue-full": "wait for queue {queue} (full)",
     "queue-paused": "wait for queue {queue} (paused)",
+    "pool-paused": "wait for the pool of queue {queue} (closed)",
     "queue-window": "wait until queue {queue} opens",
     "queue-draining": "wait for queue {queue} (draining)",
     "storing": "wait in queue {queue} until a bulk submission is stored",
@@ -596,6 +597,9 @@ def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
     if first.code == "limit":  # its text begins with the name: `limit team=a`, `group g12`
         name = first.text.partition(": ")[0]
         return f"wait in queue {queue}: {'limit of ' * name.startswith('group ')}{name}"
+    kind, _, resource = first.code.partition("-")
+    if kind in ("pool", "shared") and first.code not in _GROUPED:
+        return f"wait in queue {queue} for {sanitize(resource)}"
     other = f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
     return _GROUPED.get(first.code, other).format(queue=queue)
 

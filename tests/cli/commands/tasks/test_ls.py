@@ -108,6 +108,14 @@ def test_a_group_is_one_line_before_the_tasks_of_its_state(fake_runtime, cli):
         assert "fold" not in runtime.get_last_args("ls")
 
 
+def test_the_tasks_of_a_group_are_told_apart(fake_runtime, cli):
+    one, *others = make_sample_tasks()
+    row = {**one, "group_number": 12, "group_index": 3, "sweep": {"lr": "0.1\x1b"}}
+    fake_runtime(browse=make_pages([row, *others]))
+
+    assert f"{one['name']} lr=0.1␛ " in cli("ls", "g12", "--wide").out
+
+
 def test_groups_are_listed_on_request(fake_runtime, cli):
     groups = [make_group(12, "running", running=4, rate=0.42, eta=30.0)]
     runtime = fake_runtime(group__ls=groups)
@@ -546,8 +554,8 @@ def test_operations_show_their_changes(fake_runtime, cli):
 
 def make_pages(*pages):
     """Build the answers to successive `browse` calls: pages of active tasks, and no others."""
-    columns = [*LISTED, "group_number", "run", "run_reason", "why", "expected", "expected_in",
-               "run_limit", "at"]  # fmt: skip
+    columns = [*LISTED, "group_number", "group_index", "sweep", "run", "run_reason",
+               "why", "expected", "expected_in", "run_limit", "at"]  # fmt: skip
     rows = [
         [[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page]
         for page in (*pages, [], [])

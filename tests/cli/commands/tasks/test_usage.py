@@ -37,7 +37,7 @@ def test_hours_of_other_resources_have_a_column(fake_runtime, cli):
 
     assert runtime.get_last_args("usage") == {"by": "group"} and lines[0].endswith(" OTHER H")
     assert lines[1].endswith(" 20.0 1m15s 2h –")
-    assert lines[2].endswith(" 0.02 1m15s 2h license.matlab 1.25, tape 12.0")
+    assert lines[2].endswith(" 0.02 1m15s 2h 1.25 license.matlab, 12.0 tape")
 
 
 def test_usage_prints_rows_for_programs(fake_runtime, cli):

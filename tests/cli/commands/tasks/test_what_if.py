@@ -8,7 +8,7 @@ from typing import Any
 TIMES = {"start": 0.0, "end": 7200.0, "start_at_most": False, "end_at_most": True}
 LATE = {"start": 5400.0, "end": None, "start_at_most": True, "end_at_most": False}
 ROW = {"number": 12, "name": "exp", "queue": "q", "is_running": False, "change": "set",
-       "before": LATE, "after": TIMES}  # fmt: skip
+       "group_index": 3, "before": LATE, "after": TIMES}  # fmt: skip
 SUM = {
     "tasks": 2, "unknown": 0, "mean_wait": 60.0, "longest_wait": 120.0, "drained_in": None,
     "missed": [{"rule": "nightly", "number": 12}],
@@ -37,8 +37,8 @@ def test_the_table_compares_starts_and_ends(fake_runtime, cli):
     lines = [" ".join(line.split()) for line in said.out.splitlines()]
     assert lines[:4] == [
         "TASK NAME QUEUE STARTS IN ENDS IN CHANGE",
-        "#12 exp q <1h30m → now – → <2h set",
-        "new exp q → now → <2h new",
+        "#12 exp [3] q <1h30m → now – → <2h set",
+        "new exp [3] q → now → <2h new",
         "",
     ]
     assert lines[4:] == [
