@@ -117,7 +117,8 @@ def _format_failure(failure: dict[str, Any] | None, now: float) -> str:
     reason = f": {failure['reason']}" if failure["reason"] else ""
     ago = _format_ago(failure["ended_at"], now)
     status = styles.format_status(failure["status"])
-    return f"#{failure['number']} {failure['name']} {status} {ago}{reason}"
+    name = f"{failure['name']} {failure.get('member', '')}".rstrip()
+    return f"#{failure['number']} {name} {status} {ago}{reason}"
 
 
 def _format_ago(at: str, now: float) -> str:

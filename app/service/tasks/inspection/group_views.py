@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from app.core.task_groups import RATE_WINDOW, format_group, measure_progress
+from app.core.schema import secrets as schema_secrets
+from app.core.task_groups import RATE_WINDOW, format_group, format_member, measure_progress
 from app.core.task_spec import MAX_CAPACITY
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Usage
@@ -17,7 +19,7 @@ from db.engine import Connection
 from db.queries import reads
 from db.queries.history import operations
 from db.queries.tasks import groups, skips
-from db.rows import GroupRow
+from db.rows import GroupRow, TaskRow
 
 RECENT = timedelta(hours=24)
 
@@ -88,8 +90,17 @@ def read_group(c: Connection, ident: str) -> dict[str, Any]:
     uuid = groups.find_first_failure(c, group.number)
     rows = reads.list_by_uuid(c, [uuid]) if uuid else []
     told = ("number", "name", "status", "reason", "ended_at")
-    failure = next(({name: getattr(row, name) for name in told} for row in rows), None)
+    failure = next(
+        ({name: getattr(row, name) for name in told} | {"member": _name_member(row)}
+         for row in rows), None
+    )  # fmt: skip
     return {**found, "failure": failure}
+
+
+def _name_member(row: TaskRow) -> str:
+    """Return what tells a task from others of its group, with secrets masked."""
+    sweep = schema_secrets.mask_value(json.loads(row.sweep)) if row.sweep else None
+    return format_member(row.group_index, sweep)
 
 
 def _to_dict(

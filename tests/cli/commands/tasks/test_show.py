@@ -35,6 +35,7 @@ def test_show_prints_the_progress_of_a_group(fake_runtime, cli):
         "number": 7,
         "name": "a\x1b[2J",
         "status": "failed",
+        "member": "lr=0.1",
         "reason": "exit 1",
         "ended_at": make_past_time(60),
     }
@@ -49,7 +50,7 @@ def test_show_prints_the_progress_of_a_group(fake_runtime, cli):
         "  tasks        2 failed, 35 succeeded, 59 queued, 4 running",
         "  rate         12/min, ~1m left",
         "  at once      8",
-        "  first failed #7 a␛[2J failed 1m ago: exit 1",
+        "  first failed #7 a␛[2J lr=0.1 failed 1m ago: exit 1",
         "  submitted    5m ago by ann",
         "",
         "  taskdeck ls g12",

@@ -178,7 +178,8 @@ async def test_a_group_shows_its_first_failure(call: Call):
     found = await group_views.show(call, id="g1")
 
     assert (found["total"], found["failed"], found["status"]) == (3, 2, "queued")
-    assert (found["failure"]["number"], found["failure"]["status"]) == (3, "lost")
+    failure = found["failure"]
+    assert (failure["number"], failure["status"], failure["member"]) == (3, "lost", "[2]")
     with pytest.raises(NotFound, match='no group "g9"'):
         await group_views.show(call, id="g9")
 
