@@ -28,6 +28,7 @@ ENGINE_VARIABLES = (
 )
 BEAT = 10.0  # seconds between two touches of the gate
 RECORD_SECONDS, LONGEST_PAUSE = 600.0, 5.0  # how long, and how often, to try to record an end
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 NOT_STARTED = 75  # exit code if the gate cannot be taken
 NEVER = float("inf")
 # all that can be caught; the C library keeps 32 and 33
@@ -245,10 +246,12 @@ def spawn(program: bytes, order: JobOrder, log: int) -> int:
     The pipe closes when the program begins, so the session exists when its end is read.
     """
     reader, writer = os.pipe()
+    parent = os.getpid()
     with os.fdopen(reader, "rb") as failure:
         pid = os.fork()
         if pid == 0:
             try:
+                end_with_parent(parent)
                 execute(program, order, log)
             except FileNotFoundError:
                 os.write(writer, b"its interpreter is missing")
@@ -262,6 +265,22 @@ def spawn(program: bytes, order: JobOrder, log: int) -> int:
         os.waitpid(pid, 0)
         raise JobStartError(126, f"cannot run {format_bytes(program)}: {why}")
     return pid
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the kernel kill this process if the job program dies before it.
+
+    An engine that kills the job program alone counts the job as ended, and the run is lost: its
+    program must not go on. Only engines with cgroups reach the other processes of the task.
+    """
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        return  # a Python without ctypes
+    if os.getppid() != parent:
+        os._exit(126)
 
 
 def execute(program: bytes, order: JobOrder, log: int) -> None:

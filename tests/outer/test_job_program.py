@@ -373,6 +373,14 @@ sh -c 'trap "echo saved; exit 6" USR2; echo began; while :; do sleep 0.01; done'
 """
 
 
+def test_a_program_ends_with_its_job(site: Site):
+    site.order("sh", "-c", "echo $$; while :; do sleep 0.01; done")
+    job = site.start()
+    pid = int(wait_until(site.read_log))
+    job.kill()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
 def test_the_early_signal_reaches_who_handles_it(site: Site):
     site.order("sh", "-c", EARLY, timeout=1000.0, early=[signal.SIGUSR2, 1.0])
     job = site.start()
@@ -494,5 +502,6 @@ def test_the_job_program_is_python_3_6():
     tree = ast.parse(text, feature_version=(3, 6))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
                 for alias in node.names}  # fmt: skip
-    assert imported <= {"errno", "json", "os", "re", "resource", "signal", "socket", "sys", "time"}
+    usual = {"errno", "json", "os", "re", "resource", "signal", "socket", "sys", "time"}
+    assert imported <= usual | {"ctypes"}
     assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(tree))
