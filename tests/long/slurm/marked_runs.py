@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.outer.slurm.slurm_line import POOL, SlurmLine, wait_until
 
 CODE = 7
 """Exit code of each run."""
+KINDS = ("begin", "end")
 SETTLE_SECONDS = 1.5
 """Seconds that a run declared lost has to end in spite of that, beyond its own duration."""
 LIMIT = 300.0
@@ -46,7 +47,8 @@ class MarkedRuns:
         """Return the order of a run of some seconds."""
         order = self.line.make_order("")
         mark = self.folder / order["run"]
-        script = f"echo begin >>{mark}; sleep {seconds}; echo end >>{mark}; exit {CODE}"
+        note = f"date '+%%s.%%N %s' >>{mark}"
+        script = f"{note % 'begin'}; sleep {seconds}; {note % 'end'}; exit {CODE}"
         return order | {"argv": ["/bin/sh", "-c", script]}
 
     def spawn(self, seconds: float, pool: SlurmPool = POOL) -> str:
@@ -56,10 +58,11 @@ class MarkedRuns:
         self.line.client.spawn(order, pool)
         return order["run"]
 
-    def read_marks(self, run: str) -> list[str]:
-        """Return the marks of a run."""
+    def read_marks(self, run: str) -> dict[str, list[float]]:
+        """Return the UNIX times at which a run began, and those at which it ended."""
         path = self.folder / run
-        return path.read_text().split() if path.exists() else []
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return {kind: [float(at) for at, name in lines if name == kind] for kind in KINDS}
 
     def is_over(self, run: str) -> bool:
         """Return True once the end of a run, or its refusal, was reported."""
@@ -91,23 +94,30 @@ class MarkedRuns:
         await asyncio.sleep(SETTLE_SECONDS)
         for run in self.runs:
             ends = [e for e in self.line.events if e["run"] == run and e["is"] == "ended"]
-            marks = self.read_marks(run)
-            outcome = describe_end(ends[-1]) if ends else "refused"
+            marks, outcome = self.read_marks(run), describe_end(ends[-1]) if ends else "refused"
             self.report.outcomes[outcome] += 1
-            self._find_faults(run, ends, marks, outcome)
+            self.report.faults += [f"{run}: {outcome}; {fault}, marks {marks}"
+                                   for fault in find_faults(outcome, ends, marks)]  # fmt: skip
 
-    def _find_faults(
-        self, run: str, ends: list[dict[str, Any]], marks: list[str], outcome: str
-    ) -> None:
-        begun, ran = marks.count("begin"), marks.count("end")
-        if begun > 1 or len({describe_end(end) for end in ends}) > 1:
-            self.report.faults.append(f"{run} began {begun} times, and ended {len(ends)} times")
-        if outcome == f"ended with {CODE}" and (begun, ran) != (1, 1):
-            self.report.faults.append(f"{run}: {outcome}, but its marks are {marks}")
-        if outcome != f"ended with {CODE}" and ran:
-            self.report.faults.append(f"{run}: {outcome}, but it ran to its end")
-        if outcome == "refused" and begun:
-            self.report.faults.append(f"{run} was refused and began")
+
+def find_faults(
+    outcome: str, ends: Sequence[dict[str, Any]], marks: dict[str, list[float]]
+) -> Iterator[str]:
+    """Yield what is wrong with the outcome of a run.
+
+    Slurm may kill a job after its program has ended and before the record: such a run is lost.
+    """
+    if len({describe_end(end) for end in ends}) > 1:
+        yield f"ended {len(ends)} times"
+    begins, finishes = (marks[kind] for kind in KINDS)
+    if len(begins) > 1 or (outcome == "refused" and begins):
+        yield "began twice, or after its refusal"
+    if outcome == f"ended with {CODE}" and len(finishes) != 1:
+        yield "did not run to its end"
+    if finishes and ends and finishes[-1] > ends[-1]["at"]:
+        yield "ran on after its end was told"
+    if outcome == "lost without a reason":
+        yield "says nothing"
 
 
 def describe_end(end: dict[str, Any]) -> str:
