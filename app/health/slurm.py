@@ -13,7 +13,7 @@ from app import config
 from app.core.slurm.pool_options import SLURM
 from app.core.slurm.settings import SlurmSettings
 from app.core.text.sanitize import sanitize
-from app.health.finding import Finding
+from app.health.finding import Finding, quote_word
 from app.outer.slurm.commands import PING, CommandRunner
 from app.outer.spool import Spool
 from app.paths import get_config_path
@@ -68,5 +68,7 @@ def _check_spool(path: str) -> Finding:
         why = (error.strerror or "unknown error").lower()
         name = sanitize(os.fspath(error.filename or ""))
         text = f"the spool {shown} cannot be used: {why}" + (f" ({name})" if name else "")
-        return Finding("slurm", text, "broken", HELP)
+        above = os.path.dirname(path)
+        cure = HELP if os.path.isdir(above) else f"mkdir -p {quote_word(above)}"
+        return Finding("slurm", text, "broken", cure)
     return Finding("slurm", f"spool {shown} can be written")

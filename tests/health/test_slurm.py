@@ -58,5 +58,6 @@ def test_commands_controller_and_spool_are_checked(settings: Path, tmp_path: Pat
     ]  # fmt: skip
 
     settings.write_text(f'[slurm]\nspool = "{tmp_path}/gone/spool"\ncommands = "{commands}"\n')
-    state, text = read_texts()[1]
-    assert state == "broken" and "cannot be used: no such file or directory" in text
+    _, found = slurm.check_slurm(POOLS)
+    assert found.state == "broken" and "cannot be used: no such file or directory" in found.text
+    assert found.cure == f"mkdir -p {tmp_path}/gone"
