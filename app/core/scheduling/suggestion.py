@@ -5,13 +5,14 @@ The gain comes from `explain` on the changed view, so the text matches the dispa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
 from app.core.scheduling.explain import explain
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
 from app.core.scheduling.run_stats import RunStats, format_exact_memory
-from app.core.scheduling.waiting_task import Explanation, TaskState, skip_forecast
+from app.core.scheduling.waiting_task import Explanation, TaskState, simulate_until, skip_forecast
 from app.core.text.units import format_exact_duration, format_number, format_wait_range
 
 SOONER_RATIO = 0.9
@@ -87,7 +88,10 @@ def predict_gain(
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
     is_late = _is_position_unknown(placed, task)
-    after = explain(placed, subject, None, skip_forecast if is_late else None)
+    # The reserved task may start much later than this one, so its start is not waited for.
+    numbers = {subject.number, *(parent.number for parent in subject.parents)}
+    forecaster = skip_forecast if is_late else partial(simulate_until, numbers)
+    after = explain(placed, subject, None, forecaster)
     first, before = after.reasons[0], facts.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"

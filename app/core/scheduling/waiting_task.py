@@ -1,6 +1,6 @@
 """A waiting task with the facts that explain why it waits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -112,6 +112,13 @@ Forecaster = Callable[[DispatchView], Forecast]
 """Function that returns the forecast of a part of a view."""
 
 
+def simulate_until(numbers: Collection[int], part: DispatchView) -> Forecast:
+    """Simulate a part of a view until those of its waiting tasks that have these numbers start."""
+    waiting = {task.number for queue in part.queues for task in queue.waiting}
+    waiting |= {later.task.number for later in part.later}
+    return make_forecast(part, waiting.intersection(numbers))
+
+
 def skip_forecast(part: DispatchView) -> Forecast:
     """Return an empty forecast, for readers that need only reasons: a simulation takes long."""
     return Forecast({}, {}, {}, {})
@@ -147,16 +154,9 @@ class PlanContext:
         if pool not in self.forecasts:
             names = {view.name: part for part in self._parts for view in part.pools}
             part = names[pool]
-            found = self.forecaster(part) if self.forecaster else self._simulate(part)
+            found = self.forecaster(part) if self.forecaster else simulate_until(self.numbers, part)
             self.forecasts |= {one.name: found for one in part.pools}
         return self.forecasts[pool]
-
-    def _simulate(self, part: DispatchView) -> Forecast:
-        """Simulate the tasks to explain, until all of them have started."""
-        waiting = {task.number for queue in part.queues for task in queue.waiting}
-        return make_forecast(
-            part, self.numbers & waiting.union(later.task.number for later in part.later)
-        )
 
 
 @dataclass(frozen=True, slots=True)
