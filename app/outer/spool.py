@@ -8,6 +8,9 @@ Each run has up to four files, `runs/HH/RUN.*`; HH are the last two characters o
 * `ask`: a stop or an early signal for the job.
 * `ended`: the end, as the keeper reports it.
 
+The file `identity` tells this spool from any other at the same path, such as the empty folder below
+a file system that is not mounted. There, no run has begun, and each one would begin again.
+
 Every method may wait for a file server, so the event loop calls them in threads. Each raises
 OSError if the spool cannot be reached. A missing file of a run is no error.
 """
@@ -57,12 +60,14 @@ class Spool:
         self._program = PROGRAM.read_bytes()
         digest = hashlib.sha256(self._program).hexdigest()[:16]
         self._program_path = root / f"job-program-{digest}.py"
+        self._identity_path = os.fspath(root / "identity")
 
-    def prepare(self) -> None:
-        """Create the folders, and put the job program there, which is named by its content.
+    def prepare(self) -> str:
+        """Create the folders, and put the job program there; return the identity of the spool.
 
-        The parent must exist: it may be a mount point without its file system. Raise OSError, also
-        if another user owns the spool or the file system has no hard links.
+        The program is named by its content. The parent must exist: it may be a mount point without
+        its file system. Raise OSError, also if another user owns the spool or the file system has
+        no hard links.
         """
         for folder in (self.root, self.root / "runs"):
             with suppress(FileExistsError):
@@ -79,6 +84,24 @@ class Spool:
         except BaseException:
             os.unlink(temporary)
             raise
+        return self._make_identity()
+
+    def read_identity(self) -> str:
+        """Return the identity of the spool; "" if none is there. Raise OSError."""
+        try:
+            with paths.open_regular(self._identity_path) as file:
+                return _match_name(file.read(64).decode("ascii", "replace"))
+        except FileNotFoundError:
+            return ""
+
+    def _make_identity(self) -> str:
+        if not (found := self.read_identity()):
+            temporary = _write_temporary(self._identity_path, os.urandom(16).hex().encode())
+            with suppress(FileExistsError):
+                link(temporary, self._identity_path)
+            os.unlink(temporary)
+            found = self.read_identity()
+        return found
 
     def build_command(self, runid: str) -> list[str]:
         """Return what the job of a run executes."""

@@ -43,12 +43,13 @@ def list_files(spool: Spool) -> set[str]:
 
 
 def test_the_command_runs_a_copy_of_the_job_program(spool: Spool):
-    spool.prepare()
+    identity = spool.prepare()
 
     *words, program, root, run = spool.build_command(RUN)
     assert (words, root, run) == (["python3", "-I", "-S"], str(spool.root), RUN)
     assert "def take_gate" in Path(program).read_text()
-    assert {path.name for path in spool.root.iterdir()} == {"runs", Path(program).name}
+    assert {path.name for path in spool.root.iterdir()} == {"runs", "identity", Path(program).name}
+    assert spool.prepare() == spool.read_identity() == identity != ""
 
 
 def test_a_spool_without_its_parent_is_not_made(tmp_path: Path):

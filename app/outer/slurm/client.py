@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.core.times import to_unix_or_none
 from app.outer.slurm.cluster_watch import ClusterWatch
 from app.outer.slurm.commands import CommandRunner, SlurmPool, build_update, compute_nice
 from app.outer.slurm.facts import ClusterFacts, JobFacts, describe_run, make_cluster_facts
@@ -25,7 +27,7 @@ from app.outer.slurm.spool_access import SpoolAccess
 from app.outer.slurm.states import IDLE_STATES, NextStep, decide
 from app.outer.slurm.stopper import Stopper, shorten_stop
 from app.outer.slurm.submitter import Submitter
-from app.outer.slurm.watched_run import WatchedRun, read_spool
+from app.outer.slurm.watched_run import SpoolFacts, WatchedRun, read_spool
 from app.outer.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -52,13 +54,15 @@ class ClientSettings:
     """Settings of the client.
 
     `commands` is the folder of the commands, "" for the PATH; `conf` is their SLURM_CONF, if it is
-    not that of the environment.
+    not that of the environment. `identity` is that of the spool with the active runs; "" if it is
+    not known.
     """
 
     commands: str = ""
     poll: float = 2.0
     beat: float = BEAT
     conf: str | None = None
+    identity: str = ""
 
 
 class KnownRun(Protocol):
@@ -66,6 +70,7 @@ class KnownRun(Protocol):
 
     runid: str
     status: str
+    start_time: str | None
 
 
 class SlurmClient:
@@ -74,7 +79,7 @@ class SlurmClient:
     def __init__(self, settings: ClientSettings, spool: Spool, on_event: EventHandler) -> None:
         self._settings, self._on_event = settings, on_event
         self._runner = CommandRunner(settings.commands, settings.conf)
-        self._spool = SpoolAccess(spool)
+        self._spool = SpoolAccess(spool, settings.identity)
         self._watch = ClusterWatch(self._runner)
         self._submitter = Submitter(self._runner, self._spool)
         self._stopper = Stopper(self._runner, self._spool)
@@ -121,6 +126,11 @@ class SlurmClient:
         return self._spool.trouble or self._watch.trouble or None
 
     @property
+    def spool_identity(self) -> str:
+        """Return the identity of the spool once it can be used, else ""."""
+        return self._spool.identity if self._spool.is_ready else ""
+
+    @property
     def facts(self) -> Mapping[str, JobFacts]:
         """Facts of each run."""
         return self._facts
@@ -143,7 +153,8 @@ class SlurmClient:
         runid = order["run"]
         if runid not in self._runs:
             order = {**order, "beat": self._settings.beat}
-            self._runs[runid] = WatchedRun(runid, order, pool, may_submit=True)
+            run = WatchedRun(runid, order, pool, may_submit=True, unbegun_at=time.time())
+            self._runs[runid] = run
             self._facts[runid] = JobFacts(reason="is being handed over to Slurm")
         self._poll_within(self._settings.poll)
 
@@ -152,7 +163,8 @@ class SlurmClient:
         for active in runs:
             if active.runid not in self._runs:
                 was_started = active.status in ("running", "paused")
-                self._runs[active.runid] = WatchedRun(active.runid, was_started=was_started)
+                run = self._runs[active.runid] = WatchedRun(active.runid, was_started=was_started)
+                run.unbegun_at = to_unix_or_none(active.start_time) or 0.0
         self._poll_within(0.0)
 
     def stop(self, runid: str, reason: str, grace: float) -> None:
@@ -291,14 +303,27 @@ class SlurmClient:
         wanted = [run for run in self._runs.values() if run.needs_look(now, is_silent)]
         if not wanted:
             return
-        names = [(run.runid, run.gate) for run in wanted]
-        found = await self._spool.call(read_spool, self._spool.spool, names)
+        found = await self._read_runs(wanted)
         now = time.monotonic()
         for run in wanted:
             run.take_facts(found[run.runid], now)
             if run.runid in self._runs:
                 self._judge(run, now)
                 self._describe(run)
+
+    async def _read_runs(self, runs: list[WatchedRun]) -> dict[str, SpoolFacts]:
+        """Read the spool. No beat moves in one that does not answer, so the beats count anew."""
+        names, begun = [(run.runid, run.gate) for run in runs], time.monotonic()
+        try:
+            found = await self._spool.call_surely(read_spool, self._spool.spool, names)
+        except OSError:
+            begun = -math.inf
+            raise
+        finally:
+            if time.monotonic() - begun > self._settings.beat:
+                for run in self._runs.values():
+                    run.beat_moved_at = 0.0
+        return found
 
     def _judge(self, run: WatchedRun, now: float) -> None:
         """Report what a look has shown, and note the next action."""
@@ -327,7 +352,7 @@ class SlurmClient:
                 continue
             run.must_refuse = False
             try:
-                is_refused = await self._spool.call(self._spool.spool.refuse, run.runid)
+                is_refused = await self._spool.call_surely(self._spool.spool.refuse, run.runid)
             except OSError:
                 run.must_refuse = True
                 raise
@@ -370,7 +395,7 @@ class SlurmClient:
         if run.is_told or not run.gate:
             return
         run.is_told = True
-        at = min(run.gate.started_at, time.time())
+        at = min(max(run.gate.started_at, run.unbegun_at), time.time())
         boot_at = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - at)
         self._emit({
             "is": "started", "run": run.runid, "pid": 0, "ticks": 0, "at": at,
@@ -388,9 +413,9 @@ class SlurmClient:
             "node": (gate.node if gate else "") or (row.node if row else ""),
             "by": "job" if run.record is not None else "slurm",
         }
-        known = {"at": time.time()} | {key: value for key, value in end.items()}
+        at = min(end.get("at", math.inf), time.time())  # the clock of the node may be fast
         self._leftovers[run.runid] = time.monotonic()
-        self._emit(known | {"is": "ended", "run": run.runid} | places)
+        self._emit({**end, "is": "ended", "run": run.runid, "at": at} | places)
 
     def _report_refused(self, run: WatchedRun) -> None:
         self._runs.pop(run.runid, None)

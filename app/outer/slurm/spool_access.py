@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -17,21 +19,26 @@ T = TypeVar("T")
 THREADS = 2
 PATIENCE = 30.0
 """Seconds after which a spool that does not answer is in trouble."""
+OTHER_SPOOL = "it is not the one with the jobs of this home, which may not be mounted"
 
 
 class SpoolAccess:
-    """Calls of the spool, and the trouble that they met."""
+    """Calls of the spool, and the trouble that they met.
 
-    def __init__(self, spool: Spool) -> None:
-        self.spool = spool
+    `identity` is that of the spool with the active runs; "" if it is not known.
+    """
+
+    def __init__(self, spool: Spool, identity: str = "") -> None:
+        self.spool, self.identity = spool, identity
         self.is_ready = False
+        self._tickets = itertools.count()
         self._error = ""
         self._begun: dict[int, float] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function in a thread. Raise OSError, and keep it as the trouble of the spool."""
-        loop, ticket = asyncio.get_running_loop(), id(object())
+        loop, ticket = asyncio.get_running_loop(), next(self._tickets)
         self._begun[ticket] = time.monotonic()
         try:
             return await loop.run_in_executor(self._threads, function, *arguments)
@@ -41,6 +48,15 @@ class SpoolAccess:
         finally:
             self._begun.pop(ticket, None)
 
+    async def call_surely(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function whose answer decides on runs, in the spool that has them alone."""
+
+        def check_and_call() -> T:
+            self._require_identity(self.spool.read_identity())
+            return function(*arguments)
+
+        return await self.call(check_and_call)
+
     async def prepare(self, must_exist: bool) -> None:
         """Make the spool ready, or find out that its trouble is over. Raise OSError.
 
@@ -49,8 +65,17 @@ class SpoolAccess:
         """
         if must_exist or self.is_ready:
             await self.call(os.stat, self.spool.root / "runs")
-        await self.call(self.spool.prepare)
-        self.is_ready, self._error = True, ""
+        found = await self.call(self._prepare, must_exist)
+        self.identity, self.is_ready, self._error = found, True, ""
+
+    def _prepare(self, must_exist: bool) -> str:
+        if must_exist and self.identity:
+            self._require_identity(self.spool.read_identity())
+        return self.spool.prepare()
+
+    def _require_identity(self, found: str) -> None:
+        if self.identity and found != self.identity:
+            raise OSError(errno.ESTALE, OTHER_SPOOL)
 
     @property
     def trouble(self) -> str:

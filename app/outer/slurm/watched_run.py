@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -55,6 +56,8 @@ class WatchedRun:
     """End of the last sbatch: a poll that began earlier says nothing of its job."""
     lines: tuple[str, ...] = ()
     jobs: tuple[JobRow, ...] = ()
+    unbegun_at: float = 0.0
+    """UNIX time before which the run had not begun: the clock of its node may be slow."""
     seen_at: float = -math.inf
     """Begin of the last poll that was answered."""
     gate: Gate | None = None
@@ -97,10 +100,13 @@ class WatchedRun:
     def see_lines(self, lines: tuple[str, ...], begun: float) -> bool:
         """Take the lines of a poll. Return True if they changed."""
         self.seen_at = begun
-        if lines == self.lines:
-            return False
-        self.lines, self.jobs = lines, parse_jobs(lines)
-        return True
+        is_new = lines != self.lines
+        if is_new:
+            self.lines, self.jobs = lines, parse_jobs(lines)
+        row = self.row
+        if not self.began and (row is None or row.state in IDLE_STATES):
+            self.unbegun_at = time.time()
+        return is_new
 
     def needs_look(self, now: float, is_silent: bool) -> bool:
         """Return True if the spool should be read for this run now.

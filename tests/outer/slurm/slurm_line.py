@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class RunRow:
 
     runid: str
     status: str
+    start_time: str | None = None
 
 
 class SlurmLine:
@@ -35,18 +36,21 @@ class SlurmLine:
     def __init__(self, folder: Path, conf: Path, poll: float = 0.1, beat: float = BEAT) -> None:
         self.folder, self.spool = folder, Spool(folder / "spool")
         self.settings = ClientSettings(poll=poll, beat=beat, conf=str(conf))
+        self.identity = ""
         self.events: list[dict[str, Any]] = []
         self.client: SlurmClient
 
     @asynccontextmanager
     async def open(self, *active: tuple[str, str]) -> AsyncIterator[SlurmClient]:
         """Yield a client that watches active runs: id and status."""
-        client = self.client = await SlurmClient.open(self.settings, self.spool, self.events.append)
+        settings = replace(self.settings, identity=self.identity)
+        client = self.client = await SlurmClient.open(settings, self.spool, self.events.append)
         client.resume(RunRow(run, status) for run, status in active)
         try:
-            await wait_until(lambda: self.client.connected)
+            await wait_until(lambda: client.connected or client.trouble)
             yield self.client
         finally:
+            self.identity = client.spool_identity or self.identity
             await self.client.close()
 
     def spawn(self, script: str, pool: SlurmPool = POOL, **asked: Any) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from app.outer.slurm import cluster_watch
+from app.outer.spool import Spool
 from tests.outer.slurm.loopback_cluster import LoopbackCluster
 from tests.outer.slurm.slurm_line import SlurmLine, wait_until
 
@@ -137,6 +140,48 @@ async def test_a_spool_that_is_gone_stops_the_hand_over_until_it_is_back(
         (line.folder / "away").rename(line.spool.root)
         assert (await line.wait_for("ended", run))["code"] == 8
         assert client.connected
+
+
+async def test_another_spool_at_its_place_refuses_and_loses_nothing(
+    line: SlurmLine, cluster: LoopbackCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.outer.slurm.client.PROBE_EVERY", 0.1)
+    monkeypatch.setattr("app.outer.slurm.watched_run.STEADY_LOOK", 0.1)
+    away, root = line.folder / "away", line.spool.root
+    async with line.open() as client:
+        running = line.spawn("while [ ! -e go ]; do sleep 0.05; done; exit 5")
+        await line.wait_for("started", running)
+        for node in cluster.nodes:
+            cluster.drain(node, "full")
+        waiting = line.spawn("exit 6")
+        await wait_until(lambda: client.facts[waiting].job)
+        root.rename(away)
+        Spool(root).prepare()
+        await wait_until(lambda: client.trouble)
+    async with line.open((running, "running"), (waiting, "starting")) as client:
+        assert "not the one with the jobs of this home" in (client.trouble or "")
+        root.rename(line.folder / "other")
+        away.rename(root)
+        cluster.resume()
+        (line.folder / "go").touch()
+        assert (await line.wait_for("ended", running))["code"] == 5
+        assert (await line.wait_for("ended", waiting))["code"] == 6
+    assert line.find("refused", waiting) is None
+
+
+async def test_the_slow_clock_of_a_node_starts_no_timeout_early(
+    line: SlurmLine, cluster: LoopbackCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.outer.slurm.watched_run.WAITING_LOOK", 0.1)
+    for node in cluster.nodes:
+        cluster.drain(node, "full")
+    async with line.open() as client:
+        before = time.time()
+        run = line.spawn("true")
+        await wait_until(lambda: client.facts[run].job)
+        gate = line.spool.root / "runs" / run[-2:] / f"{run}.started"
+        gate.write_text(json.dumps({"job": "1", "node": "n1", "at": before - 7200}))
+        assert (await line.wait_for("started", run))["at"] >= before
 
 
 async def test_a_run_is_suspended_and_resumed(line: SlurmLine, cluster: LoopbackCluster):
