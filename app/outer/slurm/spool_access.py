@@ -19,7 +19,10 @@ T = TypeVar("T")
 THREADS = 2
 PATIENCE = 30.0
 """Seconds after which a spool that does not answer is in trouble."""
-OTHER_SPOOL = "it is not the one with the jobs of this home, which may not be mounted"
+OTHER_SPOOL = (
+    "it is not the one with the jobs of this home, which may not be mounted (taskdeck help"
+    " slurm-pools)"
+)
 
 
 class SpoolAccess:

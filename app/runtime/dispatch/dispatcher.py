@@ -260,7 +260,6 @@ class Dispatcher:
         events = self._take_events()
         if events.ended:
             ended = {event["run"] for event in events.ended}
-            await self.outer.fetch_logs(ended)
             await self.copier.copy_ends(ended)
         try:
             orders = await self.db.write_except((self.wake,), self._decide, events)

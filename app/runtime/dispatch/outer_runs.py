@@ -2,13 +2,15 @@
 
 The dispatcher gives both the same words. A run belongs to Slurm from its claim on, whatever becomes
 of its pool. Without a client, and while Slurm is in trouble, pools of kind slurm hold their tasks.
+The spool may be slow or hang, so nothing here lets a round of the dispatcher wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from app.outer.slurm.commands import SlurmPool
 from app.outer.spool import Spool
 from app.runtime.dispatch.outer_logs import LogFetcher
 from app.service import outer
-from app.service.database.outer_journal import read_runs
+from app.service.database import outer_journal
 from db.engine import Connection, Database
 from db.queries.scheduling import loads
 from db.queries.tasks import task_numbers, transitions
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks at settings, trouble and logs."""
+EVERYTHING = 1 << 62
+"""Bytes of a log that ended."""
 CONNECTING = "Slurm has not answered yet: the runtime has just asked it"
 
 
@@ -57,9 +61,14 @@ class OuterRuns:
         self._db, self._home, self._on_event, self._wake = db, home, on_event, wake
         self._runs: set[str] = set()
         self._begun: set[str] = set()
+        self._ended: dict[str, dict[str, Any]] = {}
+        """Ends that are not reported yet, because their logs are still in the spool."""
+        self._has_ended = asyncio.Event()
         self._unfetched: set[str] = set()
         """Ended runs whose logs could not be fetched: they are forgotten after that."""
         self._settings = SlurmSettings()
+        self._is_settled = False
+        """What earlier runtimes left in the spool was taken over."""
         self._logs: LogFetcher | None = None
         self._client: SlurmClient | None = None
 
@@ -81,7 +90,7 @@ class OuterRuns:
         """Return why nothing is handed over now, or None."""
         if self._client is None:
             return outer.NOT_SET_UP
-        if self._client.connected:
+        if self._client.connected and self._is_settled:
             return None
         return self._client.trouble or CONNECTING
 
@@ -119,14 +128,13 @@ class OuterRuns:
             self._runs -= done
             self._client.forget(done)
 
-    async def fetch_logs(self, runids: Iterable[str]) -> None:
-        """Bring the logs of ended runs home, before their ends are stored."""
-        mine = [runid for runid in runids if runid in self._runs]
-        if mine and self._logs:
-            failed = await asyncio.to_thread(self._logs.fetch, mine, 1 << 62)
-            self._unfetched |= {*failed}
-            if failed:
-                log.warning("the logs of %d runs cannot be fetched from the spool", len(failed))
+    def take_event(self, event: dict[str, Any]) -> None:
+        """Report an event of the client; an end later, once its log is at home."""
+        if event["is"] == "ended":
+            self._ended[event["run"]] = event
+            self._has_ended.set()
+        else:
+            self._on_event(event)
 
     def note_event(self, event: Mapping[str, Any]) -> None:
         """Note which runs write logs."""
@@ -138,59 +146,92 @@ class OuterRuns:
     # --- looks
 
     async def run(self, read_settings: Callable[[], SlurmSettings]) -> None:
-        """Look each second, forever. A failed look is logged, and the next one tries again."""
-        while True:
-            try:
-                await self.look(read_settings())
-            except Exception:
-                log.exception("a look at the runs of Slurm failed")
-            await asyncio.sleep(LOOK_SECONDS)
+        """Look, and bring logs home, each second, forever."""
+        await asyncio.gather(
+            _repeat(lambda: self.look(read_settings()), asyncio.Event()),
+            _repeat(self.follow_logs, self._has_ended),
+        )
 
     async def look(self, settings: SlurmSettings) -> None:
-        """Follow the settings, tell whether Slurm takes runs, and bring logs home."""
+        """Follow the settings, and tell whether Slurm takes runs."""
         if settings != self._settings:
             await self.close()
             self._settings = settings
+            self._tell_trouble()
             await self._open(settings)
+        self._tell_trouble()
+        if self._client and self._client.spool_identity and not self._is_settled:
+            await self._settle(self._client, Spool(Path(settings.spool or "")))
+            self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
         trouble = self.find_trouble()
         if trouble != outer.get_trouble():
             outer.set_trouble(trouble)
             self._wake()
+
+    async def follow_logs(self) -> None:
+        """Bring the logs of runs home, then report the ends whose logs are there."""
+        self._has_ended.clear()
+        ended, late = [*self._ended], {*self._unfetched}
         if self._logs and self._begun:
-            await asyncio.to_thread(self._logs.fetch, list(self._begun))
-        if self._logs and self._unfetched:
-            waiting = {*self._unfetched}
-            self._unfetched = {*await asyncio.to_thread(self._logs.fetch, waiting, 1 << 62)}
-            self.forget(waiting - self._unfetched)
+            await asyncio.to_thread(self._logs.fetch, [*self._begun])
+        if self._logs and (ended or late):
+            failed = {*await asyncio.to_thread(self._logs.fetch, [*ended, *late], EVERYTHING)}
+            if new := failed - late:
+                log.warning("the logs of %d runs cannot be fetched from the spool", len(new))
+            self._unfetched = failed
+            self.forget(late - failed)
+        for event in (self._ended.pop(runid, None) for runid in ended):
+            if event is not None:
+                self._on_event(event)
 
     async def _open(self, settings: SlurmSettings) -> None:
         if settings.spool is None:
             return
-        chosen = ClientSettings(settings.commands or "", settings.poll, conf=settings.conf)
+        chosen = ClientSettings(
+            settings.commands or "", settings.poll, conf=settings.conf,
+            identity=outer_journal.read_identity(self._home),
+        )  # fmt: skip
         spool = Path(settings.spool)
-        await self._adopt_unknown(Spool(spool))
         active = await self._db.read(list_active_outer)
-        client = await SlurmClient.open(chosen, Spool(spool), self._on_event)
+        client = await SlurmClient.open(chosen, Spool(spool), self.take_event)
         self.attach(client, spool, active)
+        self._is_settled = False
 
-    async def _adopt_unknown(self, spool: Spool) -> None:
-        """Give runs without a row back to their tasks: the database was replaced meanwhile."""
+    async def _settle(self, client: SlurmClient, spool: Spool) -> None:
+        """Take over what is left in the spool, before anything is handed over.
+
+        A run without a row goes back to its task: the database was replaced meanwhile. Files of
+        stored ends and refused runs are those that an earlier runtime could not remove.
+        """
         try:
             runids = await asyncio.to_thread(spool.list_runs)
-            unknown = await self._db.read(find_unknown, [*runids]) if runids else ()
-            found = await asyncio.to_thread(read_runs, self._home, spool, unknown)
-        except OSError:
-            return  # the client tells; orders that nobody knows are refused by their gates
-        for run in found:
-            number = await self._db.write(_adopt, run)
-            task = "its task" if number is None else f"task #{number}"
-            log.warning("adopted run %s in Slurm for %s", run.runid, task)
+            unknown = await self._db.read(find_unknown, [*runids])
+            left = await asyncio.to_thread(outer_journal.read_left_runs, self._home, spool, unknown)
+            for run in left.active:
+                number = await self._db.write(_adopt, run)
+                task = "its task" if number is None else f"task #{number}"
+                log.warning("adopted run %s in Slurm for %s", run.runid, task)
+            active = await self._db.read(list_active_outer)
+            done = runids - unknown - {run.runid for run in active} - self._runs
+            logs = LogFetcher(self._home, spool.root)
+            failed = await asyncio.to_thread(logs.fetch, done, EVERYTHING)
+            await asyncio.to_thread(spool.forget, {*left.refused, *done.difference(failed)})
+            outer_journal.write_identity(self._home, client.spool_identity)
+        except OSError as error:
+            log.warning("the spool cannot be read: %s", error)
+            return
+        self._runs |= {run.runid for run in active}
+        client.resume(active)
+        self._is_settled = True
 
     def attach(self, client: SlurmClient, spool: Path, active: Sequence[Any]) -> None:
         """Use a client from now on, which adopts the active runs."""
         self._runs |= {run.runid for run in active}
         client.resume(active)
         self._logs, self._client = LogFetcher(self._home, spool), client
+        self._is_settled = True
         outer.set_source(client)
 
     async def load(self) -> None:
@@ -200,9 +241,22 @@ class OuterRuns:
     async def close(self) -> None:
         """Close the client. Jobs go on; the next client adopts them."""
         client, self._client = self._client, None
+        self._ended.clear()  # the next client reads them again
         outer.set_source(None)
         if client is not None:
             await client.close()
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], hurry: asyncio.Event) -> None:
+    """Do work each second, or in a hurry. A failure is logged, and the next time tries again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("a look at the runs of Slurm failed")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await hurry.wait()
 
 
 def _adopt(c: Connection, run: ObservedRun) -> int | None:

@@ -9,15 +9,37 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app import config, paths
+from app.core.json_types import is_array
 from app.core.text.sanitize import sanitize
 from app.errors import Refused
-from app.outer.spool import Spool
+from app.outer.spool import Gate, Spool
 from app.service.tasks.submission.default_names import make_name
 from db.queries.tasks.task_numbers import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
+
+
+def read_identity(home: Path) -> str:
+    """Return the identity of the spool that has the runs of a home; "" if it is not known."""
+    try:
+        return config.read_regular_file(_get_identity_path(home)).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
+def write_identity(home: Path, identity: str) -> None:
+    """Keep the identity of the spool that gets the runs of a home. Raise OSError."""
+    if read_identity(home) != identity:
+        path = Path(_get_identity_path(home))
+        temporary = path.with_suffix(".new")
+        temporary.write_text(f"{identity}\n", "ascii")
+        temporary.replace(path)
+
+
+def _get_identity_path(home: Path) -> str:
+    return os.fspath(home / "run" / "spool")
 
 
 def list_outer_runs(home: Path) -> list[ObservedRun]:
@@ -27,7 +49,7 @@ def list_outer_runs(home: Path) -> list[ObservedRun]:
         return []
     spool = Spool(Path(found))
     try:
-        return read_runs(home, spool, spool.list_runs())
+        return read_left_runs(home, spool, spool.list_runs()).active
     except OSError as error:
         why = (error.strerror or "unknown error").lower()
         raise Refused(
@@ -37,25 +59,36 @@ def list_outer_runs(home: Path) -> list[ObservedRun]:
         ) from None
 
 
-def read_runs(home: Path, spool: Spool, runids: Iterable[str]) -> list[ObservedRun]:
-    """Return those among these runs that may begin, that run, or whose ends are not stored.
+class LeftRuns(NamedTuple):
+    """Runs of a home in its spool, of which its database has no row."""
 
-    Raise OSError.
-    """
-    found = (_read_run(home, spool, runid) for runid in sorted(runids))
-    return [run for run in found if run is not None]
+    active: list[ObservedRun]
+    """Those that may begin, that run, or whose ends are not stored."""
+    refused: list[str]
 
 
-def _read_run(home: Path, spool: Spool, runid: str) -> ObservedRun | None:
-    """Return a run of this home, or None for a refused one and one of another home."""
-    order = spool.read_order(runid)
-    env = order.get("env") if order else None
-    if not order or not isinstance(env, dict) or env.get("TASKDECK_HOME") != os.fspath(home):
-        return None
-    gate = spool.read_gate(runid)
-    argv = tuple(word for word in order.get("argv", ()) if isinstance(word, str))
-    if gate is not None and gate.refused:
-        return None
+def read_left_runs(home: Path, spool: Spool, runids: Iterable[str]) -> LeftRuns:
+    """Return those among these runs that are of this home. Raise OSError."""
+    left = LeftRuns([], [])
+    for runid in sorted(runids):
+        order = spool.read_order(runid)
+        env = order.get("env") if order else None
+        if not order or not isinstance(env, dict) or env.get("TASKDECK_HOME") != os.fspath(home):
+            continue
+        gate = spool.read_gate(runid)
+        if gate is not None and gate.refused:
+            left.refused.append(runid)
+        else:
+            left.active.append(_make_run(runid, order, env, gate))
+    return left
+
+
+def _make_run(
+    runid: str, order: Mapping[str, Any], env: Mapping[str, Any], gate: Gate | None
+) -> ObservedRun:
+    """Return a run from its order, which a job may have changed."""
+    words = order.get("argv")
+    argv = tuple(word for word in words if isinstance(word, str)) if is_array(words) else ()
     return ObservedRun(
         runid,
         _read_number(env, "TASKDECK_TASK"),
@@ -72,4 +105,5 @@ def _read_run(home: Path, spool: Spool, runid: str) -> ObservedRun | None:
 
 def _read_number(env: Mapping[str, Any], name: str) -> int | None:
     text = str(env.get(name, ""))
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < MAX_NUMBER else None
+    is_number = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if is_number and 0 < int(text) < MAX_NUMBER else None

@@ -21,6 +21,7 @@ from app.runtime.duties.periodic import Duties
 from app.service import outer
 from app.service.board import show_board
 from app.service.context import Call
+from app.service.database.outer_journal import read_identity
 from app.service.definitions import queues
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
@@ -34,6 +35,7 @@ class FakeSlurm(FakeKeeper):
     """A client of Slurm that records the orders it gets."""
 
     connected, trouble, task = True, None, None
+    spool_identity = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,10 +107,13 @@ async def test_job_node_log_and_end_of_a_run_are_stored(
     dispatcher.handle_event(make_started_event(runid, pid=0, ticks=0, **place))
     await dispatcher.run_round()
     write_log(dispatcher, tmp_path, runid, "one\n")
-    await dispatcher.outer.look(SlurmSettings())
+    await dispatcher.outer.follow_logs()
     write_log(dispatcher, tmp_path, runid, "two\n")
 
-    dispatcher.handle_event(make_ended_event(runid, 3, **place))
+    dispatcher.outer.take_event(make_ended_event(runid, 3, **place))
+    await dispatcher.run_round()
+    assert (await views.show(call, id=1))["status"] == "running"  # until the log is here
+    await dispatcher.outer.follow_logs()
     await dispatcher.run_round()
 
     task = await views.show(call, id=1)
@@ -239,23 +244,34 @@ async def test_a_run_in_the_spool_that_a_replaced_database_lacks_goes_back_to_it
 ):
     runid = await hand_over(call, dispatcher, slurm)
     refused = await hand_over(call, dispatcher, slurm)
+    stored = await hand_over(call, dispatcher, slurm)
     spool, commands = Spool(tmp_path / "spool"), tmp_path / "bin"
     commands.mkdir()
-    spool.prepare()
+    identity = spool.prepare()
     for (order,) in slurm.get_orders("spawn"):
         spool.write_order(order["run"], order)
     spool.refuse(refused)
-    await execute_sql(call, "DELETE FROM instances")
-    await execute_sql(call, "UPDATE tasks SET status = 'queued', attempts = 0")
+    dispatcher.handle_event(make_ended_event(stored, 0))
+    await dispatcher.run_round()
+    write_log(dispatcher, tmp_path, stored, "said\n")
+    await execute_sql(call, f"DELETE FROM instances WHERE runid <> '{stored}'")
+    await execute_sql(call, "UPDATE tasks SET status = 'queued', attempts = 0 WHERE number < 3")
 
     again = Dispatcher(dispatcher.db, dispatcher.home)
-    await again.outer.look(SlurmSettings(f"{spool.root}", os.fspath(commands)))
+    settings = SlurmSettings(f"{spool.root}", os.fspath(commands))
+    async with asyncio.timeout(TIMEOUT):
+        while read_identity(call.home) != identity:
+            assert again.outer.find_trouble() is not None  # nothing is handed over before
+            await again.outer.look(settings)
+            await asyncio.sleep(0.01)
     await again.outer.close()
 
-    rows = await execute_sql(call, "SELECT runid, status, outer_job FROM instances")
-    assert rows == [(runid, "starting", "")]
+    rows = await execute_sql(call, "SELECT runid, status, outer_job FROM instances ORDER BY runid")
+    assert rows == [(runid, "starting", ""), (stored, "succeeded", "")]
     tasks = await execute_sql(call, "SELECT number, status FROM tasks ORDER BY number")
-    assert tasks == [(1, "running"), (2, "queued")]
+    assert tasks == [(1, "running"), (2, "queued"), (3, "succeeded")]
+    assert spool.list_runs() == {runid}
+    assert Path(paths.get_log_path(call.home, stored)).read_text() == "said\n"
 
 
 async def test_trouble_follows_the_settings_and_the_client(

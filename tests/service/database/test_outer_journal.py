@@ -46,6 +46,22 @@ def test_runs_of_this_home_are_known_with_their_tasks(spool: Spool, tmp_path: Pa
     assert outer_journal.list_outer_runs(tmp_path / "home") == []
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"argv": 5}, {"argv": [["x"], 1]}, {"argv": [], "cwd": 7}, {"argv": ["\0\ud800"] * 3}],
+)
+def test_an_order_that_a_job_has_changed_is_read(
+    spool: Spool, tmp_path: Path, fields: dict[str, Any]
+):
+    spool.prepare()
+    order = make_order(tmp_path, RUN, "home", TASKDECK_TASK="9" * 5000, TASKDECK_ATTEMPT="x")
+    spool.write_order(RUN, order | fields)
+
+    (found,) = outer_journal.list_outer_runs(tmp_path / "home")
+
+    assert (found.number, found.attempt) == (None, 1)
+
+
 def test_a_spool_that_is_gone_refuses_the_restore(spool: Spool, tmp_path: Path):
     with pytest.raises(Refused, match="cannot be read: no such file or directory"):
         outer_journal.list_outer_runs(tmp_path / "home")
