@@ -269,10 +269,13 @@ class Runtime:
         return self.feed.watch_changes()
 
     async def watch_drain(self) -> None:
-        """Stop the runtime once a drain is complete."""
+        """Stop the runtime once a drain is complete. Jobs of Slurm need no runtime to go on."""
         statement_timer.current_caller.set("drain")
         async for _ in self.feed.watch_changes(1.0):
-            if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.list_active):
+            if not self.dispatcher.draining:
+                continue
+            runs = await self.dispatcher.db.read(dispatch.list_active)
+            if all(self.dispatcher.outer.has(run.runid) for run in runs):
                 self.ending.set()
 
     async def watch_home(self) -> None:

@@ -7,6 +7,7 @@ from argparse import SUPPRESS
 
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options, make_type
+from app.core.slurm.pool_options import SLURM
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
@@ -93,8 +94,10 @@ def _report_drain(context: CommandContext) -> None:
 
     reader, left = Client(context.home, autostart=False), 0
     try:
+        apart = _list_slurm_queues(reader.call("status"))
         for _ in context.client.watch():
-            tasks = reader.call("ls", {"status": ["running"], "limit": 0})["tasks"]
+            found = reader.call("ls", {"status": ["running"], "limit": 0})["tasks"]
+            tasks = [task for task in found if task["queue"] not in apart]
             if tasks and len(tasks) != left:
                 output.print_note(_format_drain(tasks))
             left = len(tasks)
@@ -102,6 +105,12 @@ def _report_drain(context: CommandContext) -> None:
         pass
     finally:
         reader.close()
+
+
+def _list_slurm_queues(status: Mapping[str, Any]) -> set[str]:
+    """Return the queues whose jobs go on in Slurm without a runtime."""
+    pools = {pool["name"] for pool in status["pools"] if pool.get("kind") == SLURM}
+    return {queue["name"] for queue in status["queues"] if queue["pool"] in pools}
 
 
 def _format_drain(tasks: Sequence[Mapping[str, Any]]) -> str:
@@ -115,8 +124,10 @@ def _format_drain(tasks: Sequence[Mapping[str, Any]]) -> str:
 
 def _check_drained(context: CommandContext) -> None:
     """Raise Problem if the runtime ended before the drain was complete."""
+    from app.cli.commands.status import count_own_jobs
+
     found = context.call("status")
-    running = found["counts"].get("running", 0)
+    running = count_own_jobs(found)
     if running or found["runtime"]["state"] == "running":
         jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
         raise Problem(

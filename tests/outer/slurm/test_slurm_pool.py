@@ -57,7 +57,7 @@ def test_a_job_outlives_the_runtime_and_is_cancelled_by_the_next_one(
     )
     wait_for(lambda: is_running(slurm_home))
 
-    slurm_home.run_ok("stop")
+    slurm_home.run_ok("stop", "--drain")
     slurm_home.run_ok("serve", "--detach")
     slurm_home.run_ok("cancel", "1", "--grace", "30")
     slurm_home.run_cli("wait", "1")
