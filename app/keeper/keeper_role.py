@@ -46,6 +46,8 @@ NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.E
 class Keeper(Server):
     """The server of the runtime: starts and stops runs."""
 
+    knows_stops = True
+
     def __init__(self, shared: SharedState, link: JsonSocket, guard: int) -> None:
         super().__init__(shared, link, guard)
         self.cgroups = shared.cgroups
@@ -371,8 +373,9 @@ class Keeper(Server):
             [str(run) for run in ask["runs"] if run not in self.stops.runs]
         )
         for run in dropped:
-            if run.cgroup:
-                self.cgroups.remove(run.cgroup.path)
+            if cgroup := run.cgroup:
+                cgroup.kill()  # what a run of the guard left
+                self.cgroups.remove(cgroup.path)
         shared = [run.id for run in dropped if run.is_known_to_guard]
         if shared:
             self.link.send({"f": shared})

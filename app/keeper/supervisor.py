@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class Supervisor:
     """Base of guard and keeper: wait, record exits, and reap."""
 
+    knows_stops = False
+    """True for the role that may kill what a run leaves: a stop can still give it a grace."""
+
     def __init__(self, shared: SharedState, link: JsonSocket) -> None:
         self.shared_state, self.journal, self.link = shared, shared.journal, link
         self.is_finished = False
@@ -111,7 +114,7 @@ class Supervisor:
         run.end_seen = run.end_seen or (time.time(), time.monotonic() - run.records["i"]["mono"])
         usage = {"cpu": child.cpu + run.cpu, "rss": max(run.estimate_peak(child), 1)}
         if cgroup := run.cgroup:
-            usage |= cgroup.end(kills="s" not in run.records)
+            usage |= cgroup.end(kills=self.knows_stops and "s" not in run.records)
         record = run.make_exit_record(
             code=child.code,
             signal=child.signal,

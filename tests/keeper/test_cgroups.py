@@ -125,8 +125,8 @@ def test_a_survivor_ends_the_cgroup_of_a_run(cgroup_home, tmp_path, who):
     (tmp_path / "go").touch()
 
     cgroup_home.wait_for_event("ended", run)
-    wait_until(lambda: not is_alive(int(told.read_text())), "the daemon has ended")
     cgroup_home.forget(run)
+    wait_until(lambda: not is_alive(int(told.read_text())), "the daemon has ended")
     assert read_cgroup(cgroup_home.hello["pid"]) == KEEPER
 
 
