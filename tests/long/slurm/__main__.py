@@ -3,20 +3,23 @@
 Clusters on the loopback lose their controller within the seconds in which it has not saved what it
 acknowledged, a node, their backup's primary and the spool; the process that hands over is killed.
 It exits 1 if a run begins twice, has a wrong code, or is lost without a reason. Needs root and the
-packages of Slurm; takes six minutes.
+packages of Slurm; takes eight minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import inspect
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.long.slurm import scenes
 from tests.long.slurm.controller_kills import kill_controller
+from tests.long.slurm.homes import kill_home
 from tests.long.slurm.marked_runs import Report
 from tests.outer.slurm.loopback_cluster import find_obstacle, open_cluster
 
@@ -49,18 +52,22 @@ def main() -> int:
         for scene in ON_CLUSTER:
             play(scene.__name__, report, scene, cluster, report)
             cluster.reset()
+    with open_cluster(NODES) as cluster:
+        play("kill_home", report, kill_home, cluster, report)
     for scene in WITH_OWN_CLUSTER:
         play(scene.__name__, report, scene, report)
     print(report.format())
     return 1 if report.faults else 0
 
 
-def play(name: str, report: Report, scene: object, *arguments: object) -> None:
+def play(name: str, report: Report, scene: Callable[..., object], *arguments: object) -> None:
     """Run a scene in a folder of its own, and count an error as a fault."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="td-slurm-home-") as folder:
         try:
-            asyncio.run(scene(Path(folder), *arguments))  # type: ignore[operator]
+            done = scene(Path(folder), *arguments)
+            if inspect.iscoroutine(done):
+                asyncio.run(done)
         except (AssertionError, TimeoutError) as error:
             report.faults.append(f"{name}: {type(error).__name__} {error}")
     seconds = time.monotonic() - begun
