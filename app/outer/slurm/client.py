@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from app.core.times import to_unix_or_none
 from app.outer.slurm.cluster_watch import ClusterWatch
-from app.outer.slurm.commands import CommandRunner, SlurmPool, build_update, compute_nice
+from app.outer.slurm.commands import CommandRunner, SlurmPool
 from app.outer.slurm.facts import ClusterFacts, JobFacts, describe_run, make_cluster_facts
 from app.outer.slurm.rows import parse_jobs
 from app.outer.slurm.spool_access import SpoolAccess
@@ -89,7 +89,6 @@ class SlurmClient:
         self._leftovers: dict[str, float] = {}
         """Runs whose waiting jobs are removed, since their refusal or their last job."""
         self._early: set[str] = set()
-        self._updates: dict[str, tuple[int | None, int | None]] = {}
         self._next_poll = self._next_probe = 0.0
         self._polling: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -196,13 +195,6 @@ class SlurmClient:
                 self._forgotten.add(runid)
             self._facts.pop(runid, None)
         self._wake.set()
-
-    def update(self, runid: str, minutes: int | None = None, rank: int | None = None) -> None:
-        """Change the time limit or the priority of a job."""
-        if runid in self._runs:
-            nice = None if rank is None else compute_nice(rank)
-            self._updates[runid] = (minutes, nice)
-            self._wake.set()
 
     def _poll_within(self, seconds: float) -> None:
         self._next_poll = min(self._next_poll, time.monotonic() + seconds)
@@ -331,9 +323,10 @@ class SlurmClient:
             return self._report_refused(run)
         if run.began and run.gate and run.record is None:
             self._report_start(run)
-        if run.record is not None:
+        is_unseen = self._watch.is_silent or not run.is_seen
+        if run.record is not None and is_unseen:
             return self._end_run(run, run.record)
-        if self._watch.is_silent or not run.is_seen or run.must_refuse:
+        if is_unseen or (run.must_refuse and run.record is None):
             return None
         decision = decide(run.make_sight(now), BEATS * self._settings.beat)
         if decision.step is NextStep.END:
@@ -369,7 +362,7 @@ class SlurmClient:
         await self._stopper.stop_runs(stopped, self._watch.is_silent)
 
     async def _send_requests(self) -> None:
-        """Send signals and changes of jobs."""
+        """Send signals."""
         for run in [run for run in self._runs.values() if run.signals]:
             await self._stopper.send_signals(run)
             self._describe(run)
@@ -377,17 +370,6 @@ class SlurmClient:
         for runid in early:
             with suppress(OSError):
                 await self._stopper.signal_early(runid)
-        updates, self._updates = self._updates, {}
-        for runid, (minutes, nice) in updates.items():
-            await self._update_job(runid, minutes, nice)
-
-    async def _update_job(self, runid: str, minutes: int | None, nice: int | None) -> None:
-        """Change a job just looked up; say in the facts if the site refuses."""
-        for row in await self._stopper.find_jobs(runid):
-            answer = await self._runner.run(build_update(row.job, minutes, nice))
-            if answer.code != 0 and (run := self._runs.get(runid)):
-                run.note = f"Slurm did not change the job: {answer.error}"
-                self._describe(run)
 
     # --- events
 
@@ -415,7 +397,7 @@ class SlurmClient:
         }
         at = min(end.get("at", math.inf), time.time())  # the clock of the node may be fast
         self._leftovers[run.runid] = time.monotonic()
-        self._emit({**end, "is": "ended", "run": run.runid, "at": at} | places)
+        self._emit({**places, **end, "is": "ended", "run": run.runid, "at": at})
 
     def _report_refused(self, run: WatchedRun) -> None:
         self._runs.pop(run.runid, None)

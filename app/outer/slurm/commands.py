@@ -152,13 +152,6 @@ def build_suspend(job: str, is_resume: bool) -> tuple[str, ...]:
     return ("scontrol", "resume" if is_resume else "suspend", job)
 
 
-def build_update(job: str, minutes: int | None, nice: int | None) -> tuple[str, ...]:
-    """Return the arguments that change the limit or nice value of a job just looked up."""
-    changes = {"TimeLimit": minutes, "Nice": nice}
-    words = [f"{name}={value}" for name, value in changes.items() if value is not None]
-    return ("scontrol", "update", f"JobId={job}", *words)
-
-
 class CommandRunner:
     """Threads that run the commands of Slurm. No method blocks the event loop."""
 

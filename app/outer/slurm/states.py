@@ -26,6 +26,8 @@ IDLE_STATES = frozenset({
     "SPECIAL_EXIT",
 })  # fmt: skip
 """States in which a job is on no node."""
+KILL_STATES = frozenset({"CANCELLED", "DEADLINE", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"})
+"""Final states of jobs that Slurm ended by signals."""
 NEVER_STARTS = "BadConstraints"
 """Reason of a failed job that no node of the partition can run."""
 MAX_TRIES = 5
@@ -93,9 +95,9 @@ def choose_row(jobs: Sequence[JobRow], gate_job: str = "") -> JobRow | None:
 
 def decide(sight: Sight, lost_after: float) -> Decision:
     """Return the next action for a run. The beat counts as stopped after `lost_after` seconds."""
-    if sight.record is not None:
-        return Decision(NextStep.END, sight.record)
     row = choose_row(sight.jobs, sight.gate_job)
+    if sight.record is not None:
+        return Decision(NextStep.END, explain_record(sight, row))
     if sight.began:
         return _decide_begun(sight, row, lost_after)
     if row is None:
@@ -118,6 +120,17 @@ def compute_delay(tries: int) -> float:
 def make_end(**facts: Any) -> dict[str, Any]:
     """Return the fields of an end event that has no record; the others are unknown."""
     return {"code": None, "signal": None, "reason": None, "stop": None, "lost": False} | facts
+
+
+def explain_record(sight: Sight, row: JobRow | None) -> Mapping[str, Any]:
+    """Return the record of a run, with Slurm's reason if a signal of Slurm ended the program."""
+    record = sight.record or {}
+    is_known = record.get("stop") or sight.stop or not record.get("signal")
+    if is_known or row is None or row.job != sight.gate_job or row.state not in KILL_STATES:
+        return record
+    cause = _judge_begun(sight, row)
+    facts = {key: cause[key] for key in ("stop", "lost", "reason")}
+    return {**record, **facts, "oom_kill": row.state == "OUT_OF_MEMORY", "by": "slurm"}
 
 
 def _decide_begun(sight: Sight, row: JobRow | None, lost_after: float) -> Decision:

@@ -184,6 +184,15 @@ async def test_the_slow_clock_of_a_node_starts_no_timeout_early(
         assert (await line.wait_for("started", run))["at"] >= before
 
 
+async def test_a_cancel_in_slurm_is_told_as_such(line: SlurmLine, cluster: LoopbackCluster):
+    async with line.open():
+        run = line.spawn("exec sleep 1000")
+        await line.wait_for("started", run)
+        cluster.run("scancel", f"--name=td-{run}")
+        ended = await line.wait_for("ended", run)
+        assert (ended["stop"], ended["reason"]) == ("cancel", "cancelled in Slurm")
+
+
 async def test_a_run_is_suspended_and_resumed(line: SlurmLine, cluster: LoopbackCluster):
     async with line.open() as client:
         run = line.spawn("sleep 0.5; exit 9")

@@ -43,6 +43,22 @@ def test_the_record_decides_in_any_state(state: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        ("CANCELLED", {"stop": "cancel", "reason": "cancelled in Slurm"}),
+        ("TIMEOUT", {"stop": "timeout", "reason": "ended at Slurm's time limit"}),
+        ("OUT_OF_MEMORY", {"oom_kill": True, "reason": "over its limit (Slurm)"}),
+        ("PREEMPTED", {"lost": True, "reason": "it made way for another job in Slurm"}),
+    ],
+)
+def test_a_recorded_signal_of_slurm_has_slurms_reason(state: str, end: dict[str, Any]) -> None:
+    record = {"code": None, "signal": 15, "stop": None}
+    assert find_end(see(state, record=record, began=True)) == {"signal": 15, "by": "slurm"} | end
+    ours = find_end(see(state, record=record, began=True, stop="cancel"))
+    assert ours == {"signal": 15}
+
+
+@pytest.mark.parametrize(
     "state",
     ["PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "SIGNALING", "STAGE_OUT",
      "STOPPED", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING", "REVOKED", "NEW_WORD"],
