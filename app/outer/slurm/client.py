@@ -304,7 +304,7 @@ class SlurmClient:
                 self._describe(run)
 
     async def _read_runs(self, runs: list[WatchedRun]) -> dict[str, SpoolFacts]:
-        """Read the spool. No beat moves in one that does not answer, so the beats count anew."""
+        """Read the spool. If it did not answer, no beat could move, and all count anew."""
         names, begun = [(run.runid, run.gate) for run in runs], time.monotonic()
         try:
             found = await self._spool.call_surely(read_spool, self._spool.spool, names)

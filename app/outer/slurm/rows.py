@@ -23,6 +23,7 @@ _MAX_FIELD = 200
 _MAX_REASON = 300
 _STATE_MARKS = "*~#!%$@^-+"
 """Marks that sinfo puts behind a state, such as `*`: the node does not respond."""
+_JOB = re.compile("[0-9]{1,10}")
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -67,7 +68,7 @@ def parse_jobs(lines: Iterable[str]) -> tuple[JobRow, ...]:
     rows = []
     for line in lines:
         fields = line.split("|", 5)
-        if len(fields) == 6 and fields[1].isdecimal() and fields[1].isascii():
+        if len(fields) == 6 and _JOB.fullmatch(fields[1]):
             _, job, state, node, start, reason = fields
             row = JobRow(job, _clean(state), _clean(node), _parse_time(start), _clean_text(reason))
             rows.append(row)

@@ -12,14 +12,17 @@ class SubmitError(Enum):
     SILENT = "silent"
     """The controller did not take the request; it may have acted on it nonetheless."""
     LIMIT = "limit"
-    """A limit of jobs, which ends when others end."""
+    """A limit of jobs, which ends when others end, or a drained partition."""
     REFUSED = "refused"
     """Slurm will never take this job."""
     UNKNOWN = "unknown"
 
 
 _KINDS = (
-    (SubmitError.LIMIT, "submit ?limit|maxsubmit|submitjobs?(per\\w+)?limit|temporarily unable"),
+    (
+        SubmitError.LIMIT,
+        "submit ?limit|maxsubmit|submitjobs?(per\\w+)?limit|temporarily unable|inactive or drain",
+    ),
     (
         SubmitError.SILENT,
         "unable to contact|connect|timed out|did not answer|not found|authenticat|munge|zero bytes"

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.unit
             SubmitError.LIMIT,
         ),
         ("QOSMaxSubmitJobPerUserLimit", SubmitError.LIMIT),
+        ("Required partition not available (inactive or drain)", SubmitError.LIMIT),
         (
             "CPU count per node can not be satisfied; Requested node configuration is not"
             " available",
