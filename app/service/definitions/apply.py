@@ -550,7 +550,11 @@ def _check_bookings(
     totals, before = bookings.read_totals(c, pools, shared), bookings.read_totals(c)
     given = {n: bookings.to_columns(one) for n, one in wanted["reservations"].items()}
     rows = {**found, **given}
+    kinds = {row.name: row.kind for row in reads.list_pools(c)}
+    kinds |= {name: pool.kind for name, pool in wanted["pools"].items()}
     for name, values in given.items():
+        with _prefix_problems("reservations", name):
+            bookings.refuse_outer(values["pool"], kinds[values["pool"]], "Nothing was changed.")
         is_same = name in found and values.items() <= found[name].items()
         pool = totals[values["pool"]]
         if is_same and before.get(values["pool"]) == pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -170,6 +171,7 @@ def _store(
     pools = {pool.name: pool for pool in reads.list_pools(c)}
     if row["pool"] not in pools:
         raise lookup.make_unknown_name("pool", row["pool"], list(pools))
+    refuse_outer(row["pool"], pools[row["pool"]].kind)
     require_room(row, [one._asdict() for one in others], read_totals(c)[row["pool"]])
     definitions.create(c, schema.bookings, name, row, by)
     return name, known_names.list_recent_tags(c)
@@ -183,6 +185,16 @@ def read_totals(
     own = {pool.name: get_totals(pool) for pool in reads.list_pools(c)} | dict(pools or {})
     of_all = {**bounds.shared, **(shared or {}), **bounds.least}
     return {name: {**of_all, **totals} for name, totals in own.items()}
+
+
+def refuse_outer(pool: str, kind: str | None, unchanged: str = UNCHANGED) -> None:
+    """Raise Refused for a pool of Slurm, which keeps amounts by reservations of its own."""
+    if kind is not None:
+        raise Refused(
+            f"pool {sanitize(pool)} is of kind slurm: nothing is reserved here. {unchanged}",
+            f"Use a reservation of Slurm: taskdeck pool set {shlex.quote(sanitize(pool))}"
+            " --option=--reservation=NAME",
+        )
 
 
 def require_room(

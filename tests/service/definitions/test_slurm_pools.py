@@ -10,7 +10,7 @@ from app.errors import Refused, Usage
 from app.service import operations as log
 from app.service import outer
 from app.service.context import Call
-from app.service.definitions import apply, queues
+from app.service.definitions import apply, bookings, queues
 from app.service.scheduling import dispatch_view
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
@@ -134,3 +134,12 @@ async def test_a_waiting_task_moves_to_slurm_only_without_named_resources(call: 
     assert "does not know the resource licence" in str(found)
     rows = await execute_sql(call, "SELECT queue FROM tasks ORDER BY number")
     assert [row[0] for row in rows] == ["sims", "default"]
+
+
+async def test_nothing_of_a_slurm_pool_can_be_reserved_here(call: Call, sims: Any):
+    times = {"begin": "mon 09:00", "end": "fri 18:00"}
+    with pytest.raises(Refused, match="pool big is of kind slurm: nothing is reserved here"):
+        await bookings.create(call, pool="big", tag="team=a", resources={"gpu": 1}, **times)
+    text = "[reservations.r]\npool = 'big'\ntag = 'team=a'\ncpu = 1\n"
+    with pytest.raises(Refused, match="reservations.r: pool big is of kind slurm"):
+        await apply.apply(call, text=f"{text}from = '2026-01-01T08:00'\nto = '2099-01-01T08:00'\n")
