@@ -304,7 +304,7 @@ class SlurmClient:
                 self._describe(run)
 
     async def _read_runs(self, runs: list[WatchedRun]) -> dict[str, SpoolFacts]:
-        """Read the spool. If it did not answer, no beat could move, and all count anew."""
+        """Read the spool. No beat could move during a failure, so it does not count as silence."""
         names, begun = [(run.runid, run.gate) for run in runs], time.monotonic()
         try:
             found = await self._spool.call_surely(read_spool, self._spool.spool, names)
