@@ -52,7 +52,7 @@ class ConfigWatcher:
 
     @property
     def slurm(self) -> SlurmSettings:
-        """Current settings of Slurm pools; faulty ones have their defaults."""
+        """Current settings of Slurm pools; the last ones while a faulty file names no spool."""
         self._reload_if_changed()
         return self._slurm
 
@@ -76,7 +76,9 @@ class ConfigWatcher:
     def _reload(self) -> None:
         found = config.read(self._path)
         upkeep = found.maintenance
-        self._notifications, self._slurm = found.notifications, found.slurm
+        self._notifications = found.notifications
+        if found.slurm.spool or not found.faults:
+            self._slurm = found.slurm
         sections = {name: getattr(upkeep, name) for name in config.MAINTENANCE_SECTIONS}
         kept_sections = {
             name: self._valid_sections[name]

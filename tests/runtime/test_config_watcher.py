@@ -28,6 +28,18 @@ def test_an_invalid_file_is_reported_and_keeps_the_last_settings(tmp_path: Path)
     assert settings.maintenance == MaintenanceSettings() and settings.problem is None
 
 
+def test_a_fault_leaves_slurm_pools_their_spool(tmp_path: Path):
+    path = tmp_path / "config.toml"
+    path.write_text('[slurm]\nspool = "/shared"\n')
+    settings = ConfigWatcher(str(path))
+    assert settings.slurm.spool == "/shared"
+    for text in ("[slurm", '[slurm]\nspool = "shared"\n', '[slum]\nspool = "/other"\n'):
+        path.write_text(text)
+        assert settings.slurm.spool == "/shared"
+    path.write_text("")
+    assert settings.slurm.spool is None
+
+
 def test_valid_sections_are_applied_although_another_is_invalid(tmp_path: Path):
     path = tmp_path / "config.toml"
     path.write_text('[backup]\nkeep = "7d"\nfull = "2h"\n[slow]\nthreshold = 1\n')

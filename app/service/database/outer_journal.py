@@ -7,6 +7,7 @@ came. A run that a restored database does not know goes back to its task, so not
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,20 +44,34 @@ def _get_identity_path(home: Path) -> str:
 
 
 def list_outer_runs(home: Path) -> list[ObservedRun]:
-    """Return the runs of a home in its spool. Raise Refused if the spool cannot be read."""
-    found = config.read(paths.get_config_path()).slurm.spool
-    if found is None:
+    """Return the runs of a home in its spool.
+
+    Raise Refused if the spool with the jobs of the home cannot be read.
+    """
+    found, identity = config.read(paths.get_config_path()).slurm.spool, read_identity(home)
+    if found is None and not identity:
         return []
+    if found is None:
+        raise _refuse(home, "config.toml names no spool, but jobs of this home were in one")
     spool = Spool(Path(found))
     try:
+        if identity not in ("", spool.read_identity()):
+            text = f"the spool {sanitize(found)} is not the one with the jobs of this home"
+            raise _refuse(home, text)
         return read_left_runs(home, spool, spool.list_runs()).active
     except OSError as error:
         why = (error.strerror or "unknown error").lower()
-        raise Refused(
-            f"the spool {sanitize(found)} cannot be read: {why}. Its runs are unknown, so nothing"
-            " was restored.",
-            "Mount it, or remove spool from [slurm] in config.toml if it is gone for good.",
-        ) from None
+        raise _refuse(home, f"the spool {sanitize(found)} cannot be read: {why}") from None
+
+
+def _refuse(home: Path, text: str) -> Refused:
+    """Return the refusal of a restore without the spool, after which tasks would run again."""
+    mark = shlex.quote(sanitize(_get_identity_path(home)))
+    return Refused(
+        f"{text}. Its runs are unknown, so nothing was restored.",
+        f"Mount it, and name it in [slurm] of config.toml. If it is gone for good, remove it there:"
+        f" rm -f {mark}",
+    )
 
 
 class LeftRuns(NamedTuple):

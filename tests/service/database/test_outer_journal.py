@@ -62,6 +62,22 @@ def test_an_order_that_a_job_has_changed_is_read(
     assert (found.number, found.attempt) == (None, 1)
 
 
+def test_without_the_spool_of_its_jobs_a_home_is_not_restored(spool: Spool, tmp_path: Path):
+    (tmp_path / "home/run").mkdir(parents=True)
+    outer_journal.write_identity(tmp_path / "home", spool.prepare())
+    assert outer_journal.list_outer_runs(tmp_path / "home") == []
+
+    (spool.root / "identity").unlink()
+    spool.prepare()
+    with pytest.raises(Refused, match="is not the one with the jobs of this home"):
+        outer_journal.list_outer_runs(tmp_path / "home")
+    Path(get_config_path()).unlink()
+    with pytest.raises(Refused, match=r"config.toml names no spool"):
+        outer_journal.list_outer_runs(tmp_path / "home")
+    (tmp_path / "home/run/spool").unlink()
+    assert outer_journal.list_outer_runs(tmp_path / "home") == []
+
+
 def test_a_spool_that_is_gone_refuses_the_restore(spool: Spool, tmp_path: Path):
     with pytest.raises(Refused, match="cannot be read: no such file or directory"):
         outer_journal.list_outer_runs(tmp_path / "home")
