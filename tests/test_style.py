@@ -95,8 +95,10 @@ COVERING_TESTS = {
     "tests/service/definitions/test_slas.py": "service/rules/zone_hints service/sla_evaluation",
     "tests/runtime/duties/test_periodic.py": "service/rules/facts/probes"
     " runtime/duties/rule_probes",
-    "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
-    "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",
+    "tests/core/scheduling/explanations/test_explain.py": "core/scheduling/explanations/"
+    "{reasons,waiting_task}",
+    "tests/core/scheduling/explanations/test_suggestions.py": "core/scheduling/explanations/"
+    "suggestion",
     "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors,verify}",
     "tests/db/maintenance/test_integrity.py": "db/maintenance/value_checks db/sqlite_files",
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
@@ -139,7 +141,7 @@ COVERING_TESTS = {
     "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
     "tests/runtime/dispatch/test_output_copier.py": "db/queries/tasks/run_outputs",
     "tests/service/test_usage.py": "db/queries/history/usage",
-    "tests/cli/commands/tasks/test_what_if.py": "core/scheduling/what_if_words",
+    "tests/cli/commands/tasks/test_what_if.py": "core/scheduling/forecasts/what_if_words",
     "tests/service/what_if/test_forecast.py": "service/what_if/{rules,settings,submissions}",
     "tests/runtime/dispatch/test_quarantine.py": "db/maintenance/quarantine",
     "tests/runtime/test_restore_advice.py": "home/restore_advice",

@@ -42,7 +42,7 @@ from app.core.board import (
     get_midnight,
 )
 from app.core.schedules.recurrence import describe_recurrence
-from app.core.scheduling import run_times
+from app.core.scheduling.forecasts import run_times
 from app.core.scheduling.plan import (
     Amounts,
     DispatchView,

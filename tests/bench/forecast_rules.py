@@ -21,8 +21,8 @@ from statistics import median
 
 from app.core.rules.conditions import ForecastDeadline, ForecastNode
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes, evaluate
-from app.core.scheduling.expected_end import ExpectedEnds
-from app.core.scheduling.forecast import MAX_QUEUE_DEPTH, make_forecast
+from app.core.scheduling.forecasts.expected_end import ExpectedEnds
+from app.core.scheduling.forecasts.forecast import MAX_QUEUE_DEPTH, make_forecast
 from app.core.scheduling.plan import DispatchView, order_tasks
 from tests.bench.forecasts import NamedJob, Replay, read_jobs
 from tests.core.scheduling.trace_files import CASES

@@ -20,9 +20,10 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from app.core.scheduling import run_times
-from app.core.scheduling.forecast import make_forecast
-from app.core.scheduling.leeway import Leeway, PastForecast, learn_leeway
+from app.core.scheduling.forecasts import run_times
+from app.core.scheduling.forecasts.forecast import make_forecast
+from app.core.scheduling.forecasts.leeway import Leeway, PastForecast, learn_leeway
+from app.core.scheduling.forecasts.run_times import PastRunTimes
 from app.core.scheduling.plan import (
     ActiveRun,
     DispatchView,
@@ -32,7 +33,6 @@ from app.core.scheduling.plan import (
     decide,
 )
 from app.core.scheduling.resources import CPU, MEMORY, make_amounts
-from app.core.scheduling.run_times import PastRunTimes
 from app.service.scheduling.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly
 from app.service.tasks.inspection.similar_runs import mask_digits
 from db.queries.scheduling.run_history import RECENT

@@ -18,7 +18,7 @@ from random import Random
 
 from app.core.scheduling.order import FIFO, SHORTEST
 from app.core.scheduling.plan import Amounts
-from app.core.scheduling.replay import (
+from app.core.scheduling.replays.replay import (
     PERFECT,
     PRIORITY,
     USER,

@@ -12,9 +12,9 @@ from app.cli import output
 from app.cli.definition_group import format_page
 from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, make_type
 from app.cli.submission.resources import add_resource_options, collect_resources
-from app.core.scheduling import job_trace
-from app.core.scheduling import replay as replays
 from app.core.scheduling.order import POLICIES, PRIORITY, parse_ageing
+from app.core.scheduling.replays import job_trace
+from app.core.scheduling.replays import replay as replays
 from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate

@@ -23,7 +23,7 @@ from app.core.rules.conditions import (
     NotNode,
 )
 from app.core.schedules.zones import get_local_zone_name, get_zone
-from app.core.scheduling.expected_end import ExpectedEnd
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 
 STRICTLY_LATER = 0.001
 """Seconds after which a growing value is above a limit that it has reached."""

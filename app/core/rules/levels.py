@@ -26,7 +26,7 @@ from app.core.rules.evaluate import (
     make_ref,
     say_ref,
 )
-from app.core.scheduling.expected_end import ExpectedEnd
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 from app.core.text import units
 
 MAX_LEVELS = 6

@@ -18,8 +18,8 @@ from app.core.scheduling.bookings import BookingBound, BookingKey
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from app.core.scheduling.bookings import Bounded
+    from app.core.scheduling.explanations.waiting_task import TaskState
     from app.core.scheduling.plan import QueuedTask
-    from app.core.scheduling.waiting_task import TaskState
 
 RUNNING = "running tasks"
 """The amount of which each task takes one. No resource has a space in its name."""

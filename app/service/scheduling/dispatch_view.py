@@ -14,10 +14,17 @@ from weakref import WeakKeyDictionary
 
 from app.core.dependency_kinds import ON_FAILURE
 from app.core.oom_retry import find_note as find_oom_note
-from app.core.scheduling import run_times
 from app.core.scheduling.bookings import Booking, list_bounds
-from app.core.scheduling.explain import explain_all
-from app.core.scheduling.forecast import Forecast, make_forecast
+from app.core.scheduling.explanations.explain import explain_all
+from app.core.scheduling.explanations.waiting_task import (
+    Explanation,
+    ParentTask,
+    TaskState,
+    skip_forecast,
+)
+from app.core.scheduling.forecasts import run_times
+from app.core.scheduling.forecasts.forecast import Forecast, make_forecast
+from app.core.scheduling.forecasts.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.limits import LimitBudget, LimitKey, Limits
 from app.core.scheduling.open_times import Windows, find_opening, is_inside, list_windows
 from app.core.scheduling.order import PRIORITY, SHORTEST
@@ -33,8 +40,6 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import make_amounts
-from app.core.scheduling.run_times import DurationStats, PastRunTimes
-from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState, skip_forecast
 from app.core.text import units
 from app.service import enforced_limits, gpus, outer
 from app.service.scheduling import limit_view, queue_order

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import TypeVar
 
-from app.core.scheduling.leeway import NO_LEEWAY, Leeway, PastForecast, learn_leeway
+from app.core.scheduling.forecasts.leeway import NO_LEEWAY, Leeway, PastForecast, learn_leeway
 from db import timestamps
 from db.engine import Connection
 from db.queries.scheduling import start_forecasts

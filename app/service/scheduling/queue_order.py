@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from app.core.scheduling.forecasts.run_times import PastRunTimes
 from app.core.scheduling.order import FIFO, PRIORITY, SHORTEST, compute_rank
 from app.core.scheduling.plan import QueuedTask
-from app.core.scheduling.run_times import PastRunTimes
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.forecasts.forecast import make_forecast
 from app.core.scheduling.plan import DispatchView, order_tasks, split_view
 from app.service.scheduling import dispatch_view
 from app.service.scheduling.forecast_leeway import KEPT, MAX_PENDING, SAMPLED, choose_evenly

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.core.scheduling.forecast import Horizon
-from app.core.scheduling.open_times import ALWAYS, list_windows
-from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, leave_out_outer
-from app.core.scheduling.resources import make_amounts
-from app.core.scheduling.what_if import (
+from app.core.scheduling.forecasts.forecast import Horizon
+from app.core.scheduling.forecasts.what_if import (
     UNKNOWN,
     TaskForecast,
     ViewChanges,
@@ -21,6 +18,9 @@ from app.core.scheduling.what_if import (
     forecast_view,
     summarize_waits,
 )
+from app.core.scheduling.open_times import ALWAYS, list_windows
+from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, leave_out_outer
+from app.core.scheduling.resources import make_amounts
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
 from app.service.context import Call

@@ -13,7 +13,7 @@ from app.core import sla
 from app.core.rules import rule_plan
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes, evaluate
 from app.core.rules.rule_plan import Labels, RulePlan
-from app.core.scheduling.what_if import TaskForecast
+from app.core.scheduling.forecasts.what_if import TaskForecast
 from app.service.rules.evaluation.lateness import TOLERANCE, is_applied_between, replace_forecasts
 from db import timestamps
 from db.engine import Connection

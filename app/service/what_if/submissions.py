@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from app.core.dependency_kinds import ON_FAILURE
 from app.core.ids import make_uuid7
-from app.core.scheduling import run_times
+from app.core.scheduling.forecasts import run_times
 from app.core.scheduling.limits import list_subjects
 from app.core.scheduling.plan import LaterTask, QueuedTask
 from app.core.scheduling.resources import make_amounts

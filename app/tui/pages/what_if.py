@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.core.board import GroupEntry
-from app.core.scheduling import what_if_words as words
+from app.core.scheduling.forecasts import what_if_words as words
 from app.core.text.sanitize import measure_width, pad
 from app.tui.actions.what_if import Amount, Cancelled, format_amount, format_cancelled
 from app.tui.style import Look, Span

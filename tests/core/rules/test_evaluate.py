@@ -23,7 +23,7 @@ from app.core.rules.evaluate import (
     format_moment,
 )
 from app.core.rules.window_stats import compute_stat
-from app.core.scheduling.expected_end import ExpectedEnd
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0

@@ -19,7 +19,7 @@ from app.core.rules.levels import (
     list_comparisons,
 )
 from app.core.rules.words import describe_conditions
-from app.core.scheduling.expected_end import ExpectedEnd
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 
 DEPTH: dict[str, Any] = {"metric": "queue.depth", "op": ">", "value": 100}
 WAIT: dict[str, Any] = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": "30m"}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import Booking
+from app.core.scheduling.forecasts.run_times import SAMPLES, limit_run_times
 from app.core.scheduling.limits import Limits
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -19,7 +20,6 @@ from app.core.scheduling.plan import (
     get_sort_key,
 )
 from app.core.scheduling.resources import make_amounts
-from app.core.scheduling.run_times import SAMPLES, limit_run_times
 
 SPREAD = tuple(0.9 + 0.025 * k for k in range(SAMPLES))
 """Likely run times of tests, as shares of the expected one."""

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import Booking, list_bounds
-from app.core.scheduling.explain import explain
-from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.explanations.explain import explain
+from app.core.scheduling.explanations.suggestion import Facts
+from app.core.scheduling.explanations.suggestions import find_suggestions
+from app.core.scheduling.forecasts.forecast import make_forecast
 from app.core.scheduling.limits import get_total, list_uses
 from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, make_plan
-from app.core.scheduling.suggestion import Facts
-from app.core.scheduling.suggestions import find_suggestions
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 from tests.core.scheduling.test_limits import limited_views, make_state
 

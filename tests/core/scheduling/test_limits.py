@@ -8,16 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import MonkeyPatch
 
-from app.core.scheduling import forecast, plan
+from app.core.scheduling import plan
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.bookings import Booking
-from app.core.scheduling.explain import explain
-from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.explanations.explain import explain
+from app.core.scheduling.explanations.suggestion import Facts
+from app.core.scheduling.explanations.suggestions import find_suggestions
+from app.core.scheduling.explanations.waiting_task import TaskState
+from app.core.scheduling.forecasts import forecast
+from app.core.scheduling.forecasts.forecast import make_forecast
 from app.core.scheduling.limits import RUNNING, LimitBudget, list_uses
 from app.core.scheduling.plan import DispatchView, QueuedTask, decide, make_plan, split_view
-from app.core.scheduling.suggestion import Facts
-from app.core.scheduling.suggestions import find_suggestions
-from app.core.scheduling.waiting_task import TaskState
 from tests.core.scheduling.builders import (
     make_pool,
     make_queue,

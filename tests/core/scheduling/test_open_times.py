@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.scheduling import open_times
-from app.core.scheduling.explain import explain
-from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.explanations.explain import explain
+from app.core.scheduling.explanations.waiting_task import TaskState
+from app.core.scheduling.forecasts.forecast import make_forecast
 from app.core.scheduling.open_times import find_opening, is_inside, list_windows, normalize_open
 from app.core.scheduling.plan import make_plan
-from app.core.scheduling.waiting_task import TaskState
 from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view
 
 BERLIN = ZoneInfo("Europe/Berlin")

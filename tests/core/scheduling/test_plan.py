@@ -18,7 +18,7 @@ from app.core.scheduling.plan import (
     make_plan,
     split_view,
 )
-from app.core.scheduling.replay import TraceJob, TraceReplay
+from app.core.scheduling.replays.replay import TraceJob, TraceReplay
 from app.core.scheduling.resources import make_amounts
 from tests.core.scheduling.builders import (
     is_open,

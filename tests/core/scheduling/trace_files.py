@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from app.core.scheduling.job_trace import fit_jobs, read_trace
 from app.core.scheduling.plan import Amounts
-from app.core.scheduling.replay import TraceJob
+from app.core.scheduling.replays.job_trace import fit_jobs, read_trace
+from app.core.scheduling.replays.replay import TraceJob
 from app.core.scheduling.resources import make_amounts
 from app.core.text.units import parse_duration
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.core.ids import make_uuid7
-from app.core.scheduling.critical_path import PathTask, find_critical_path
+from app.core.scheduling.forecasts.critical_path import PathTask, find_critical_path
 from app.core.workflow import parse_workflow
 from app.runtime.dispatch.run_verdict import judge_run
 from app.service.context import Call

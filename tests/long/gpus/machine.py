@@ -13,11 +13,11 @@ from random import Random
 
 from app.core.scheduling import plan
 from app.core.scheduling.devices import Device
-from app.core.scheduling.explain import explain_all
-from app.core.scheduling.forecast import Forecast
+from app.core.scheduling.explanations.explain import explain_all
+from app.core.scheduling.explanations.waiting_task import TaskState, WaitReason
+from app.core.scheduling.forecasts.forecast import Forecast
 from app.core.scheduling.plan import DispatchView, Plan, PoolView, QueuedTask, QueueView
 from app.core.scheduling.resources import GPU, make_amounts
-from app.core.scheduling.waiting_task import TaskState, WaitReason
 from tests.long.dispatch.world import Job, World
 
 GPUS, HOUR, EXPLAINED = 8, 3600.0, 12

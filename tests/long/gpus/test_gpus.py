@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.core.scheduling import devices, reasons
+from app.core.scheduling import devices
+from app.core.scheduling.explanations import reasons
 from tests.long.gpus.machine import GpuFault, run_hour
 
 SEED, TASKS = 1, 60

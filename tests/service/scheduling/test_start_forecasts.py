@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.core.scheduling.leeway import MIN_FORECASTS
+from app.core.scheduling.forecasts.leeway import MIN_FORECASTS
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.scheduling import dispatch_view, start_forecasts

@@ -6,7 +6,7 @@ from app.cli import output
 from app.cli.definition_group import format_page
 from app.cli.parser import LIMIT, Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Line, Span, format_table
-from app.core.scheduling import what_if_words as words
+from app.core.scheduling.forecasts import what_if_words as words
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Problem, Usage
 

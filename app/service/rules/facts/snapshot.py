@@ -11,9 +11,9 @@ from typing import Any
 
 from app.core.rules.conditions import Match
 from app.core.rules.rule_plan import Labels, RulePlan, is_any_match, is_matched, list_exact_names
-from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
+from app.core.scheduling.forecasts.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.core.scheduling.plan import split_view
-from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.service.rules.facts.fire_windows import FindStart, FireWindows
 from app.service.rules.facts.instances import Instances
 from app.service.rules.facts.run_memory import RememberedRun

@@ -8,7 +8,7 @@ from functools import cached_property
 from app.core.rules import catalog
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes
 from app.core.rules.window_stats import compute_stat
-from app.core.scheduling.expected_end import ExpectedEnd
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 from app.service.rules.facts.home_facts import DAY
 from app.service.rules.facts.instances import FAILED_WORDS
 from app.service.rules.facts.probes import RunProbe

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.core import oom_retry, task_spec
-from app.core.scheduling.reasons import PARENT_ENDINGS
+from app.core.scheduling.explanations.reasons import PARENT_ENDINGS
 from app.core.text.sanitize import sanitize
 from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict, Problem, Usage

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.core import task_spec
-from app.core.scheduling.run_stats import RunStats
+from app.core.scheduling.forecasts.run_stats import RunStats
 from app.core.verb_states import WAITING_STATES
 from app.errors import Conflict, Refused
 from app.service.context import Call

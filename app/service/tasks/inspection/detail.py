@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.core import sla
-from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
+from app.core.scheduling.forecasts.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
 from app.service import notifications, sla_evaluation, sla_metrics
 from app.service.context import Call
 from app.service.scheduling import dispatch_view

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.scheduling.critical_path import PathTask, arrange_tree, find_critical_path
+from app.core.scheduling.forecasts.critical_path import PathTask, arrange_tree, find_critical_path
 from app.core.task_groups import format_group
 from app.service.context import Call
 from app.service.scheduling import dispatch_view

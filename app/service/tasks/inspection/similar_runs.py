@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from app.core.scheduling.run_stats import PastRun, RunStats, compute_run_stats
-from app.core.scheduling.run_times import MIN_RUNS
+from app.core.scheduling.forecasts.run_stats import PastRun, RunStats, compute_run_stats
+from app.core.scheduling.forecasts.run_times import MIN_RUNS
 from db.engine import Connection
 from db.queries.scheduling import run_history
 from db.rows import TaskRow

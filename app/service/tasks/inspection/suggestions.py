@@ -9,10 +9,10 @@ from typing import Any
 
 from app import cluster
 from app.core.board import DRAINING
+from app.core.scheduling.explanations.suggestion import Facts, RunProgress, Suggestion
+from app.core.scheduling.explanations.suggestions import find_suggestions
+from app.core.scheduling.explanations.waiting_task import Explanation
 from app.core.scheduling.plan import DispatchView, QueuedTask
-from app.core.scheduling.suggestion import Facts, RunProgress, Suggestion
-from app.core.scheduling.suggestions import find_suggestions
-from app.core.scheduling.waiting_task import Explanation
 from app.service.context import Call
 from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import similar_runs

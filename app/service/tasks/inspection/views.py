@@ -13,9 +13,9 @@ from typing import Any
 
 from app import engines
 from app.core.notifications import notices
+from app.core.scheduling.explanations.waiting_task import Explanation
 from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.resources import make_amounts
-from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
 from app.core.task_groups import format_group
 from app.core.text import units

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.core.scheduling.forecast import TimeRange
-from app.core.scheduling.plan import ActiveRun, DispatchView, decide, get_known_end
-from app.core.scheduling.reasons import find_reasons
-from app.core.scheduling.waiting_task import (
+from app.core.scheduling.explanations.reasons import find_reasons
+from app.core.scheduling.explanations.waiting_task import (
     Explanation,
     Forecaster,
     ParentTask,
@@ -15,6 +13,8 @@ from app.core.scheduling.waiting_task import (
     WaitingTask,
     WaitReason,
 )
+from app.core.scheduling.forecasts.forecast import TimeRange
+from app.core.scheduling.plan import ActiveRun, DispatchView, decide, get_known_end
 from db.states import WAITING
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.core.scheduling.bookings import Booking
-from app.core.scheduling.explain import explain
+from app.core.scheduling.explanations.explain import explain
 from app.core.scheduling.limits import RUNNING
 from app.core.scheduling.plan import ActiveRun, QueuedTask
 from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from app.core.scheduling.explain import (
+from app.core.scheduling.explanations.explain import (
     Explanation,
     ParentTask,
     TaskState,
@@ -13,9 +13,9 @@ from app.core.scheduling.explain import (
     explain,
     explain_all,
 )
-from app.core.scheduling.forecast import Forecast
+from app.core.scheduling.explanations.waiting_task import skip_forecast
+from app.core.scheduling.forecasts.forecast import Forecast
 from app.core.scheduling.plan import DispatchView, QueuedTask, make_plan
-from app.core.scheduling.waiting_task import skip_forecast
 from app.core.text.sanitize import measure_width, sanitize
 from db.restore.merge import result
 from tests.core.scheduling.builders import (

@@ -8,7 +8,8 @@ from math import inf
 from typing import Any, NamedTuple
 
 from app.core.scheduling.bookings import Booking
-from app.core.scheduling.forecast import Horizon, RunTimes, simulate_runs
+from app.core.scheduling.forecasts.forecast import Horizon, RunTimes, simulate_runs
+from app.core.scheduling.forecasts.run_times import SAMPLES
 from app.core.scheduling.limits import Limits
 from app.core.scheduling.plan import (
     ActiveRun,
@@ -20,7 +21,6 @@ from app.core.scheduling.plan import (
     get_sort_key,
     split_view,
 )
-from app.core.scheduling.run_times import SAMPLES
 
 HOUR = 3600.0
 

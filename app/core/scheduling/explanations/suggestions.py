@@ -9,39 +9,19 @@ from math import ceil, inf
 from typing import Any
 
 from app.core.scheduling.amounts import can_fit
-from app.core.scheduling.booking_stops import (
+from app.core.scheduling.explanations.booking_stops import (
     RESERVATION_SHARE,
     find_booking_stops,
     find_early_limit,
 )
-from app.core.scheduling.explain import build_context, build_waiting_task
-from app.core.scheduling.limits import RUNNING, find_name, format_subject
-from app.core.scheduling.open_times import ALWAYS, is_inside
-from app.core.scheduling.order import compute_rank
-from app.core.scheduling.plan import (
-    ACTIVE,
-    ActiveRun,
-    Amounts,
-    PoolBudget,
-    PoolView,
-    QueuedTask,
-    QueueView,
-)
-from app.core.scheduling.reasons import (
+from app.core.scheduling.explanations.explain import build_context, build_waiting_task
+from app.core.scheduling.explanations.reasons import (
     ResourceNeed,
     find_limit_stops,
     find_needs,
     find_unknown_ends,
 )
-from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
-from app.core.scheduling.run_stats import (
-    REQUEST_MARGIN,
-    RunStats,
-    format_exact_memory,
-    round_up_cpu,
-    round_up_memory,
-)
-from app.core.scheduling.suggestion import (
+from app.core.scheduling.explanations.suggestion import (
     Facts,
     Suggestion,
     SuggestionUndo,
@@ -54,7 +34,27 @@ from app.core.scheduling.suggestion import (
     replace_pool,
     replace_queue,
 )
-from app.core.scheduling.waiting_task import ParentTask, WaitingTask
+from app.core.scheduling.explanations.waiting_task import ParentTask, WaitingTask
+from app.core.scheduling.forecasts.run_stats import (
+    REQUEST_MARGIN,
+    RunStats,
+    format_exact_memory,
+    round_up_cpu,
+    round_up_memory,
+)
+from app.core.scheduling.limits import RUNNING, find_name, format_subject
+from app.core.scheduling.open_times import ALWAYS, is_inside
+from app.core.scheduling.order import compute_rank
+from app.core.scheduling.plan import (
+    ACTIVE,
+    ActiveRun,
+    Amounts,
+    PoolBudget,
+    PoolView,
+    QueuedTask,
+    QueueView,
+)
+from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
 from app.core.text.sanitize import sanitize
 from app.core.text.units import (
     format_age,

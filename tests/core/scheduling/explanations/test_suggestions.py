@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.scheduling.explain import TaskState, explain
+from app.core.scheduling.explanations.explain import TaskState, explain
+from app.core.scheduling.explanations.suggestion import Facts, RunProgress, Suggestion
+from app.core.scheduling.explanations.suggestions import MAX_SUGGESTIONS, find_suggestions
+from app.core.scheduling.explanations.waiting_task import ParentTask
+from app.core.scheduling.forecasts.run_stats import PastRun, RunStats, compute_run_stats
 from app.core.scheduling.plan import DispatchView, QueuedTask, make_plan
-from app.core.scheduling.run_stats import PastRun, RunStats, compute_run_stats
-from app.core.scheduling.suggestion import Facts, RunProgress, Suggestion
-from app.core.scheduling.suggestions import MAX_SUGGESTIONS, find_suggestions
-from app.core.scheduling.waiting_task import ParentTask
 from app.core.text.sanitize import sanitize
 from tests.core.scheduling.builders import (
     make_pool,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pytest import approx
 
 from app.core.scheduling.bookings import Booking
-from app.core.scheduling.forecast import OVERTAKING, make_forecast
-from app.core.scheduling.leeway import Leeway
+from app.core.scheduling.forecasts.forecast import OVERTAKING, make_forecast
+from app.core.scheduling.forecasts.leeway import Leeway
 from app.core.scheduling.plan import LaterTask, QueuedTask
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 

@@ -8,10 +8,10 @@ from math import inf
 
 from app.core.scheduling.amounts import can_fit
 from app.core.scheduling.bookings import BookingBound, BookingKey
+from app.core.scheduling.explanations.waiting_task import WaitingTask
+from app.core.scheduling.forecasts.run_stats import REQUEST_MARGIN
 from app.core.scheduling.limits import LimitBudget
 from app.core.scheduling.plan import QueuedTask, can_start, get_known_end, get_line_key
-from app.core.scheduling.run_stats import REQUEST_MARGIN
-from app.core.scheduling.waiting_task import WaitingTask
 from app.core.text.units import format_age, parse_duration
 
 MAX_STOPS = 5

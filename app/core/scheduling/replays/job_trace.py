@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from math import isfinite
 
 from app.core.scheduling.amounts import Amounts, can_fit
-from app.core.scheduling.replay import TraceJob
+from app.core.scheduling.replays.replay import TraceJob
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.units import parse_duration, parse_size, quote
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.scheduling import waiting_line
 from app.core.scheduling.plan import (
     ActiveRun,
     QueuedTask,
@@ -19,7 +18,8 @@ from app.core.scheduling.plan import (
     make_plan,
     start_tasks,
 )
-from app.core.scheduling.waiting_line import WaitingLine
+from app.core.scheduling.replays import waiting_line
+from app.core.scheduling.replays.waiting_line import WaitingLine
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
 
 AMOUNTS = st.fixed_dictionaries(

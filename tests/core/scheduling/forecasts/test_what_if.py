@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from app.core.scheduling.forecast import Horizon, make_forecast
-from app.core.scheduling.plan import DispatchView, LaterTask
-from app.core.scheduling.run_times import SAMPLES
-from app.core.scheduling.what_if import (
+from app.core.scheduling.forecasts.forecast import Horizon, make_forecast
+from app.core.scheduling.forecasts.run_times import SAMPLES
+from app.core.scheduling.forecasts.what_if import (
     UNKNOWN,
     ViewChanges,
     change_view,
     forecast_view,
     summarize_waits,
 )
+from app.core.scheduling.plan import DispatchView, LaterTask
 from tests.core.scheduling.builders import (
     make_pool,
     make_queue,

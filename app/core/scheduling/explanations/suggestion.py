@@ -9,10 +9,15 @@ from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
-from app.core.scheduling.explain import explain
+from app.core.scheduling.explanations.explain import explain
+from app.core.scheduling.explanations.waiting_task import (
+    Explanation,
+    TaskState,
+    simulate_until,
+    skip_forecast,
+)
+from app.core.scheduling.forecasts.run_stats import RunStats, format_exact_memory
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
-from app.core.scheduling.run_stats import RunStats, format_exact_memory
-from app.core.scheduling.waiting_task import Explanation, TaskState, simulate_until, skip_forecast
 from app.core.text.units import format_exact_duration, format_number, format_wait_range
 
 SOONER_RATIO = 0.9

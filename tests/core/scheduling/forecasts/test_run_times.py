@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.scheduling.run_times import (
+from app.core.scheduling.forecasts.run_times import (
     SAMPLES,
     DurationStats,
     compute_duration_stats,

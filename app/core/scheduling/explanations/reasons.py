@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.core.dependency_kinds import FAILURES, ON_FAILURE, describe_wait
 from app.core.scheduling.amounts import can_fit
-from app.core.scheduling.booking_stops import (
+from app.core.scheduling.explanations.booking_stops import (
     MAX_STOPS,
     can_start_within,
     find_booking_stops,
@@ -16,6 +16,7 @@ from app.core.scheduling.booking_stops import (
     find_first,
     find_release,
 )
+from app.core.scheduling.explanations.waiting_task import ParentTask, WaitingTask, WaitReason
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.order import PRIORITY, describe_policy
@@ -29,7 +30,6 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
-from app.core.scheduling.waiting_task import ParentTask, WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
     format_age,

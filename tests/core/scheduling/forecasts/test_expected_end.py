@@ -3,8 +3,8 @@
 from dataclasses import replace
 from math import inf
 
-from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
-from app.core.scheduling.forecast import make_forecast
+from app.core.scheduling.forecasts.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
+from app.core.scheduling.forecasts.forecast import make_forecast
 from app.core.scheduling.plan import ActiveRun, DispatchView, QueueView
 from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view
 

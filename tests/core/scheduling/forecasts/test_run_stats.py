@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.scheduling.run_stats import (
+from app.core.scheduling.forecasts.run_stats import (
     PastRun,
     compute_run_stats,
     format_exact_memory,

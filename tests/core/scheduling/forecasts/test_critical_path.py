@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.scheduling.critical_path import PathTask, arrange_tree, find_critical_path
+from app.core.scheduling.forecasts.critical_path import PathTask, arrange_tree, find_critical_path
 
 DIAMOND = [
     PathTask(1, 5.0, ()),

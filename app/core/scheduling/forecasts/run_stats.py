@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from app.core.scheduling.run_times import MIN_RUNS, DurationStats, compute_duration_stats
+from app.core.scheduling.forecasts.run_times import MIN_RUNS, DurationStats, compute_duration_stats
 from app.core.text.units import format_number
 
 REQUEST_MARGIN = 1.2

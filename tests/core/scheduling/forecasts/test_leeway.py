@@ -1,6 +1,6 @@
 """Tests of leeway that forecasts learn from earlier ones."""
 
-from app.core.scheduling.leeway import (
+from app.core.scheduling.forecasts.leeway import (
     MAX_FACTOR,
     MIN_FORECASTS,
     NO_LEEWAY,

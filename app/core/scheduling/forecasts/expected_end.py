@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from app.core.scheduling.forecast import Forecast
+from app.core.scheduling.forecasts.forecast import Forecast
 from app.core.scheduling.plan import DispatchView, QueueView
 
 

@@ -11,7 +11,8 @@ from zlib import crc32
 
 from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import find_next_end
-from app.core.scheduling.leeway import NO_LEEWAY, Leeway, LeewayByPool
+from app.core.scheduling.forecasts.leeway import NO_LEEWAY, Leeway, LeewayByPool
+from app.core.scheduling.forecasts.run_times import SAMPLES
 from app.core.scheduling.limits import LimitUses
 from app.core.scheduling.open_times import find_opening, is_inside
 from app.core.scheduling.plan import (
@@ -29,7 +30,6 @@ from app.core.scheduling.plan import (
     order_tasks,
     start_tasks,
 )
-from app.core.scheduling.run_times import SAMPLES
 
 _SOON = 0.001
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.core.scheduling.forecast import Forecast, make_forecast
+from app.core.scheduling.forecasts.forecast import Forecast, make_forecast
 from app.core.scheduling.limits import LimitBudget
 from app.core.scheduling.plan import (
     ACTIVE,

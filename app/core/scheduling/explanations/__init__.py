@@ -1,0 +1,1 @@
+"""Reasons why a task waits, and suggestions that would let it start sooner."""
