@@ -631,9 +631,12 @@ async def test_a_pipe_or_folder_in_place_of_a_log_does_not_block(tmp_path: Path)
         async with app.run_test(size=(100, 24)) as pilot:
             app.open_log("1049")
             await wait_until(pilot, lambda app=app: "  the end of it" in read_screen_lines(app))
-            assert (
-                "the file cannot be read (not a regular file); this is all of it"
-                in read_screen_lines(app)[2]
+            await wait_until(
+                pilot,
+                lambda app=app: (
+                    "the file cannot be read (not a regular file); this is all of it"
+                    in read_screen_lines(app)[2]
+                ),
             )
 
 
