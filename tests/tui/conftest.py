@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual import _wait
+from textual.app import App
 from textual.css.stylesheet import Stylesheet
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from app.tui.data import heartbeat
 
+TUI = Path(__file__).parent
+UNREAD = ("forms", "panes", "screens", "widgets")
+"""Folders whose tests need no frames between those that they read."""
 POLL_INTERVAL = 1 / 125
 """Seconds between two checks of whether an app is idle."""
 
@@ -60,6 +66,48 @@ def skip_idle_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
         return bool(nodes) and all(map(_is_idle, nodes)) or await wait(self, timeout)
 
     monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+
+
+@pytest.fixture
+def real_frames() -> None:
+    """Let the apps of a test draw each frame, as on a terminal."""
+
+
+@pytest.fixture(autouse=True)
+def skip_unread_frames(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw only what a test reads, what the mouse points at, and the last screen of each app.
+
+    Headless apps write their frames nowhere, and frames would take a quarter of the time. Tests of
+    the other folders need each frame: the columns of a table keep widths of the frame before.
+    """
+    folder = request.path.relative_to(TUI).parts[0]
+    if folder not in UNREAD or "real_frames" in request.fixturenames:
+        return
+    draw, shut_down, post_mouse = (
+        Screen._compositor_refresh,
+        App._shutdown,
+        Pilot._post_mouse_events,
+    )
+
+    def skip_frame(self: Screen[Any]) -> None:
+        if not self.app.is_headless or self is not self.app.screen:
+            draw(self)
+            return
+        self._dirty_widgets.clear()
+        self.app._update_mouse_over(self)
+
+    async def draw_and_shut_down(self: App[Any]) -> None:
+        if self.is_headless and self._running and self.screen_stack:
+            draw(self.screen)
+        await shut_down(self)
+
+    async def draw_and_post_mouse(self: Pilot[Any], *args: Any, **kwargs: Any) -> bool:
+        draw(self.app.screen)
+        return await post_mouse(self, *args, **kwargs)
+
+    monkeypatch.setattr(Screen, "_compositor_refresh", skip_frame)
+    monkeypatch.setattr(App, "_shutdown", draw_and_shut_down)
+    monkeypatch.setattr(Pilot, "_post_mouse_events", draw_and_post_mouse)
 
 
 def _is_idle(node: MessagePump) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from rich.segment import Segment
+from textual._context import visible_screen_stack
 from textual.app import App
 
 
 def read_screen_segments(app: App[Any]) -> list[list[Segment]]:
     """Return the segments of each line as the terminal would get them."""
+    visible_screen_stack.set(app._background_screens)
     return [list(strip) for strip in app.screen._compositor.render_strips()]
 
 

@@ -393,6 +393,7 @@ async def test_the_header_begins_with_read_only_and_demo():
         assert read_screen_lines(app)[0].startswith(" READ ONLY  DEMO  Taskdeck  render01")
 
 
+@pytest.mark.usefixtures("real_frames")
 async def test_a_failing_pane_reports_it_and_the_others_continue(monkeypatch: pytest.MonkeyPatch):
     app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -440,6 +441,7 @@ def test_the_default_theme_is_quiet():
     assert isinstance(app, TaskdeckApp) and app.theme == "quiet"
 
 
+@pytest.mark.usefixtures("real_frames")
 async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.MonkeyPatch):
     app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
