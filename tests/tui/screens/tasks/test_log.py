@@ -628,7 +628,7 @@ async def test_a_pipe_or_folder_in_place_of_a_log_does_not_block(tmp_path: Path)
             runid=f"r{number}",
         )
         app = make_deck(FakeRuntime(log=make_log_answer(make_task_row(status="failed"), gone)))
-        async with app.run_test(size=(100, 24)) as pilot:
+        async with app.run_test(size=(120, 24)) as pilot:
             app.open_log("1049")
             await wait_until(pilot, lambda app=app: "  the end of it" in read_screen_lines(app))
             await wait_until(
