@@ -177,6 +177,8 @@ class OuterUse(NamedTuple):
     usable: int = 0
     nodes: int = 0
     trouble: str = ""
+    words: tuple[str, ...] = ()
+    """Options of the command that creates the pool."""
 
 
 class PoolEntry(NamedTuple):

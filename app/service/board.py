@@ -234,7 +234,7 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.list_queue_dicts(c)),
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
         before.get(row.name), list_pool_resources(row, held, shared),
-        outer.make_use(row.name, active) if row.kind else None)
+        outer.make_use(row, active) if row.kind else None)
         for row in pools),
         resources=list_shared_resources(held, shared),
         devices=_make_devices(gpus.read_devices(c, pools, shared)),

@@ -239,7 +239,7 @@ class PastState:
     def _lacks_room(self, pool: str, queued: Sequence[Any]) -> bool:
         """Return whether the first of these tasks needed more than the pool had free."""
         sample, total = self.samples_at_minute.get(("pool", pool)), self.pools.get(pool)
-        if not (queued and sample and total):
+        if not (queued and sample and total) or total.get("kind"):
             return False
         first = min(queued, key=lambda task: (-task.front, -task.priority, task.number))
         free = (

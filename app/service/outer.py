@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.board import OuterUse
+from app.core.slurm.pool_options import list_words
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import IN_SLURM
 from db.states import RunStatus
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.outer.slurm.facts import ClusterFacts, JobFacts
-    from db.rows import ActiveRunRow
+    from db.rows import ActiveRunRow, PoolRow
 
 NOBODY = "no runtime hands tasks over to Slurm"
 NOT_SET_UP = "Slurm is not set up: config.toml has no [slurm] spool (taskdeck help slurm-pools)"
@@ -101,11 +102,12 @@ def describe_cluster() -> dict[str, Any] | None:
     }
 
 
-def make_use(pool: str, runs: Iterable[ActiveRunRow]) -> OuterUse:
+def make_use(pool: PoolRow, runs: Iterable[ActiveRunRow]) -> OuterUse:
     """Return what a Slurm pool has handed over, and the nodes of the cluster."""
-    mine = [run for run in runs if run.pool == pool and run.outer_job is not None]
+    mine = [run for run in runs if run.pool == pool.name and run.outer_job is not None]
     waiting = sum(run.status == RunStatus.STARTING for run in mine)
     cluster = get_cluster()
     usable, nodes = (cluster.usable_count, len(cluster.nodes)) if cluster else (0, 0)
     trouble = sanitize(get_seen_trouble() or "")
-    return OuterUse(len(mine) - waiting, waiting, usable, nodes, trouble)
+    words = list_words(pool.options)
+    return OuterUse(len(mine) - waiting, waiting, usable, nodes, trouble, words)

@@ -108,6 +108,13 @@ def parse_text(text: str | None) -> dict[str, Any]:
     return json.loads(text) if text else {}
 
 
+def list_words(text: str | None) -> tuple[str, ...]:
+    """Return the stored options of a pool as those of the command that creates it."""
+    found = parse_text(text)
+    words = [f"--{name}={found[name]}" for name in WORDS if name in found]
+    return (*words, *(f"--option={one}" for one in found.get("options", ())))
+
+
 def get_default_capacity(kind: str | None, cores: float) -> int:
     """Return the capacity of a new queue of a pool."""
     return HANDED_OVER if kind == SLURM else max(1, int(cores))

@@ -312,7 +312,7 @@ def _describe_outer(row: PoolRow, runs: Sequence[ActiveRunRow]) -> dict[str, Any
     """Return what a Slurm pool has handed over, and the cluster."""
     if row.kind is None:
         return {}
-    use = outer.make_use(row.name, runs)._asdict()
+    use = outer.make_use(row, runs)._asdict()
     return {"outer": use, "cluster": outer.describe_cluster()}
 
 

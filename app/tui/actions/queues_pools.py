@@ -132,7 +132,7 @@ def read_place_text(place: QueueOrPool, key: str) -> str:
             str(place.priority),
         ]
     elif place.outer:
-        more = ["--kind", "slurm"]
+        more = ["--kind", "slurm", *place.outer.words]
     else:
         more = [
             "--cpu",

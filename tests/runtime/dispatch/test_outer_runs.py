@@ -165,7 +165,8 @@ async def test_a_run_that_waits_in_slurm_is_told_apart_with_the_reason(
         ["in slurm", "held in Slurm by you"]
     ]
     pool = next(one for one in board["pools"] if one["name"] == "big")
-    assert pool["outer"] == {"running": 0, "waiting": 1, "usable": 1, "nodes": 2, "trouble": ""}
+    use = {"running": 0, "waiting": 1, "usable": 1, "nodes": 2, "trouble": ""}
+    assert pool["outer"] == use | {"words": ("--partition=long", "--option=--exclusive")}
 
 
 async def test_a_run_on_a_node_names_the_node(call: Call, dispatcher: Dispatcher, slurm: FakeSlurm):

@@ -449,5 +449,8 @@ def test_a_slurm_pool_counts_jobs_and_usable_nodes(make: Any):
     text = " ".join(str(words) for words, _ in cells if words)
     assert " ".join(re.sub(r"slurm | ·", "", text).split()) == "big 12 run 29 wait 3/4 nodes"
     assert any("3/4 nodes" in str(words) and style == "warn" for words, style in cells)
+    made = pool._replace(outer=OuterUse(0, 0, words=("--partition=long",)))
+    command = "taskdeck pool create big --kind slurm --partition=long"
+    assert queues_pools.read_place_text(made, "s") == command
     silent = pool._replace(outer=OuterUse(12, 29, 3, 4, "Slurm does not answer"))
     assert any("no Slurm" in str(cell.text) for cell in make(PoolTableRow(silent), Look(), 0.0))
