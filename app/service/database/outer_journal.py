@@ -113,9 +113,17 @@ def _make_run(
         begin=gate.started_at if gate else None,
         name=make_name(argv) if argv else UNKNOWN_NAME,
         argv=argv,
-        cwd=str(order.get("cwd", "/")),
+        cwd=_read_directory(order.get("cwd")),
         is_outer=True,
     )
+
+
+def _read_directory(value: Any) -> str:
+    try:
+        os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):
+        return "/"
+    return value
 
 
 def _read_number(env: Mapping[str, Any], name: str) -> int | None:

@@ -48,7 +48,7 @@ def test_runs_of_this_home_are_known_with_their_tasks(spool: Spool, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "fields",
-    [{"argv": 5}, {"argv": [["x"], 1]}, {"argv": [], "cwd": 7}, {"argv": ["\0\ud800"] * 3}],
+    [{"argv": 5}, {"argv": [["x"], 1]}, {"argv": [], "cwd": 7}, {"argv": ["\0\ud800"], "cwd": "/\ud800"}],
 )
 def test_an_order_that_a_job_has_changed_is_read(
     spool: Spool, tmp_path: Path, fields: dict[str, Any]
@@ -59,7 +59,7 @@ def test_an_order_that_a_job_has_changed_is_read(
 
     (found,) = outer_journal.list_outer_runs(tmp_path / "home")
 
-    assert (found.number, found.attempt) == (None, 1)
+    assert (found.number, found.attempt, found.cwd) == (None, 1, "/")
 
 
 def test_without_the_spool_of_its_jobs_a_home_is_not_restored(spool: Spool, tmp_path: Path):
