@@ -110,7 +110,6 @@ class SlurmClient:
                 task.cancel()
                 await asyncio.wait([task])
         self._runner.close()
-        self._spool.close()
 
     # --- state
 

@@ -8,15 +8,16 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from app.core.text.sanitize import sanitize, truncate
+from app.outer.slow_calls import call_in_thread
 from app.outer.spool import Spool
 
 T = TypeVar("T")
 
 THREADS = 2
+"""Calls at the same time."""
 PATIENCE = 30.0
 """Seconds after which a spool that does not answer is in trouble."""
 OTHER_SPOOL = (
@@ -37,14 +38,15 @@ class SpoolAccess:
         self._tickets = itertools.count()
         self._error = ""
         self._begun: dict[int, float] = {}
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
+        self._lanes = asyncio.Semaphore(THREADS)
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function in a thread. Raise OSError, and keep it as the trouble of the spool."""
-        loop, ticket = asyncio.get_running_loop(), next(self._tickets)
+        ticket = next(self._tickets)
         self._begun[ticket] = time.monotonic()
         try:
-            return await loop.run_in_executor(self._threads, function, *arguments)
+            async with self._lanes:
+                return await call_in_thread(function, *arguments)
         except OSError as error:
             self._error = _describe(error)
             raise
@@ -90,10 +92,6 @@ class SpoolAccess:
         if oldest is not None and time.monotonic() - oldest > PATIENCE:
             return f"the spool {root} does not answer"
         return ""
-
-    def close(self) -> None:
-        """Begin no call any more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _describe(error: OSError) -> str:

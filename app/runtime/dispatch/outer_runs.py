@@ -18,6 +18,7 @@ from app.core.scheduling.amounts import Amounts
 from app.core.scheduling.resources import CPU, GPU, MEMORY
 from app.core.slurm.pool_options import parse_text
 from app.core.slurm.settings import SlurmSettings
+from app.outer.slow_calls import call_in_thread
 from app.outer.slurm.client import ClientSettings, SlurmClient
 from app.outer.slurm.commands import SlurmPool
 from app.outer.spool import Spool
@@ -175,9 +176,9 @@ class OuterRuns:
         self._has_ended.clear()
         ended, late = [*self._ended], {*self._unfetched}
         if self._logs and self._begun:
-            await asyncio.to_thread(self._logs.fetch, [*self._begun])
+            await call_in_thread(self._logs.fetch, [*self._begun])
         if self._logs and (ended or late):
-            failed = {*await asyncio.to_thread(self._logs.fetch, [*ended, *late], EVERYTHING)}
+            failed = {*await call_in_thread(self._logs.fetch, [*ended, *late], EVERYTHING)}
             if new := failed - late:
                 log.warning("the logs of %d runs cannot be fetched from the spool", len(new))
             self._unfetched = failed
@@ -206,9 +207,9 @@ class OuterRuns:
         stored ends and refused runs are those that an earlier runtime could not remove.
         """
         try:
-            runids = await asyncio.to_thread(spool.list_runs)
+            runids = await call_in_thread(spool.list_runs)
             unknown = await self._db.read(find_unknown, [*runids])
-            left = await asyncio.to_thread(outer_journal.read_left_runs, self._home, spool, unknown)
+            left = await call_in_thread(outer_journal.read_left_runs, self._home, spool, unknown)
             for run in left.active:
                 number = await self._db.write(_adopt, run)
                 task = "its task" if number is None else f"task #{number}"
@@ -216,8 +217,8 @@ class OuterRuns:
             active = await self._db.read(list_active_outer)
             done = runids - unknown - {run.runid for run in active} - self._runs
             logs = LogFetcher(self._home, spool.root)
-            failed = await asyncio.to_thread(logs.fetch, done, EVERYTHING)
-            await asyncio.to_thread(spool.forget, {*left.refused, *done.difference(failed)})
+            failed = await call_in_thread(logs.fetch, done, EVERYTHING)
+            await call_in_thread(spool.forget, {*left.refused, *done.difference(failed)})
             outer_journal.write_identity(self._home, client.spool_identity)
         except OSError as error:
             log.warning("the spool cannot be read: %s", error)

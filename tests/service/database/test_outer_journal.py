@@ -48,7 +48,12 @@ def test_runs_of_this_home_are_known_with_their_tasks(spool: Spool, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "fields",
-    [{"argv": 5}, {"argv": [["x"], 1]}, {"argv": [], "cwd": 7}, {"argv": ["\0\ud800"], "cwd": "/\ud800"}],
+    [
+        {"argv": 5},
+        {"argv": [["x"], 1]},
+        {"argv": [], "cwd": 7},
+        {"argv": ["\0\ud800"], "cwd": "/\ud800"},
+    ],
 )
 def test_an_order_that_a_job_has_changed_is_read(
     spool: Spool, tmp_path: Path, fields: dict[str, Any]
