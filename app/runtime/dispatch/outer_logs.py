@@ -22,6 +22,8 @@ class LogFetcher:
 
     def __init__(self, home: Path, spool: Path) -> None:
         self._home, self._spool = home, spool
+        self._sizes: dict[str, int] = {}
+        """Sizes of the logs of which all is at home."""
 
     def get_path(self, runid: str) -> str:
         """Return the path at which the job of a run writes its log."""
@@ -39,16 +41,30 @@ class LogFetcher:
                 failed.append(runid)
         return failed
 
+    def forget(self, runids: Iterable[str]) -> None:
+        """Drop what is known of the logs of runs that have ended."""
+        for runid in runids:
+            self._sizes.pop(runid, None)
+
     def _fetch(self, runid: str, most: int) -> None:
+        """Open the log each time: NFS asks the server for its size then, and for no stat."""
+        source = paths.open_regular_descriptor(self.get_path(runid))
+        try:
+            size = os.fstat(source).st_size
+            if self._sizes.get(runid) != size:
+                done = self._append(source, runid, size, most)
+                self._sizes[runid] = done
+        finally:
+            os.close(source)
+
+    def _append(self, source: int, runid: str, size: int, most: int) -> int:
+        """Append what is new; return the size of the log at home."""
         path = paths.get_log_path(self._home, runid)
-        with paths.open_regular(self.get_path(runid)) as source:
-            size = os.fstat(source.fileno()).st_size
-            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            with open(os.open(path, flags, 0o600), "wb") as target:
-                done = os.fstat(target.fileno()).st_size
-                source.seek(done)
-                left = min(size - done, most)
-                while left > 0 and (data := source.read(min(left, CHUNK))):
-                    target.write(data)
-                    left -= len(data)
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with open(os.open(path, flags, 0o600), "wb", buffering=0) as target:
+            done = os.fstat(target.fileno()).st_size
+            end = min(size, done + most)
+            while done < end and (data := os.pread(source, min(end - done, CHUNK), done)):
+                done += target.write(data)
+        return done

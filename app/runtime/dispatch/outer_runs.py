@@ -125,6 +125,8 @@ class OuterRuns:
         """Drop runs whose ends are stored, once their logs are at home."""
         mine = self._runs.intersection(runids)
         self._begun -= mine
+        if self._logs:
+            self._logs.forget(mine)
         if self._client and (done := mine - self._unfetched):
             self._runs -= done
             self._client.forget(done)
