@@ -24,7 +24,7 @@ from app.outer.slurm.commands import CommandRunner, SlurmPool
 from app.outer.slurm.facts import ClusterFacts, JobFacts, describe_run, make_cluster_facts
 from app.outer.slurm.rows import parse_jobs
 from app.outer.slurm.spool_access import SpoolAccess
-from app.outer.slurm.states import IDLE_STATES, NextStep, decide
+from app.outer.slurm.states import FINAL_STATES, IDLE_STATES, NextStep, decide
 from app.outer.slurm.stopper import Stopper, shorten_stop
 from app.outer.slurm.submitter import Submitter
 from app.outer.slurm.watched_run import SpoolFacts, WatchedRun, read_spool
@@ -45,6 +45,8 @@ ANSWER_PATIENCE = 1.0
 FAILED_ROUND_PAUSE = 5.0
 PROBE_EVERY = 10.0
 """Seconds between two trials of a spool that cannot be used."""
+GHOST_SECONDS = 20.0
+"""Seconds after the end of a run in which its job ends in Slurm, too."""
 LEFTOVER_SECONDS = 600.0
 """Seconds for which jobs of refused runs are looked for: an sbatch may still be under way."""
 
@@ -276,13 +278,16 @@ class SlurmClient:
         await self._remove_leftovers(lines)
 
     async def _remove_leftovers(self, lines: Mapping[str, tuple[str, ...]]) -> None:
-        """Cancel the waiting jobs of refused runs; forget those that have none for long."""
+        """Cancel what Slurm has of runs that are over; forget those of which it has nothing.
+
+        A controller that came back from an older state runs jobs that ended meanwhile, for ever.
+        """
         now = time.monotonic()
         for runid, since in list(self._leftovers.items()):
-            rows = parse_jobs(lines.get(runid, ()))
-            if any(row.state in IDLE_STATES for row in rows):
+            states = {row.state for row in parse_jobs(lines.get(runid, ()))}
+            if states & IDLE_STATES or (states - FINAL_STATES and now - since > GHOST_SECONDS):
                 self._leftovers[runid] = now
-                await self._stopper.cancel_waiting([WatchedRun(runid, jobs=rows)])
+                await self._stopper.cancel(runid)
             elif now - since > LEFTOVER_SECONDS:
                 del self._leftovers[runid]
                 if runid not in self._runs:

@@ -68,14 +68,13 @@ class Stopper:
             stop.told_at = now if answer.code == 0 else None
             self._is_silent = answer.code != 0
         elif now >= stop.told_at + stop.grace + (RECORD_SECONDS if stop.is_asked else 0.0):
-            await self._runner.run(build_cancel(run.runid))
-        await self.cancel_waiting([run])
+            await self.cancel(run.runid)
+        if any(row.state in IDLE_STATES for row in run.jobs):
+            await self.cancel(run.runid)
 
-    async def cancel_waiting(self, runs: Iterable[WatchedRun]) -> None:
-        """Remove the waiting jobs of runs that must not begin."""
-        for run in runs:
-            if any(row.state in IDLE_STATES for row in run.jobs):
-                await self._runner.run(build_cancel(run.runid))
+    async def cancel(self, runid: str) -> None:
+        """Cancel all jobs of a run."""
+        await self._runner.run(build_cancel(runid))
 
     async def send_signals(self, run: WatchedRun) -> None:
         """Suspend, resume or signal a run, by jobs just looked up: ids are given again."""

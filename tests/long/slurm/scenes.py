@@ -180,8 +180,9 @@ async def stop_a_deaf_run(folder: Path, cluster: LoopbackCluster, report: Report
     """Stop a run that ignores TERM: KILL follows the grace."""
     line = SlurmLine(folder, cluster.conf, beat=BEAT)
     async with line.open() as client:
-        run = line.spawn("trap '' TERM; while :; do sleep 0.1; done")
+        run = line.spawn("trap '' TERM; touch deaf; while :; do sleep 0.1; done")
         await line.wait_for("started", run)
+        await wait_until((folder / "deaf").exists)
         client.stop(run, "cancel", 1.0)
         began = time.monotonic()
         end = await line.wait_for("ended", run)
