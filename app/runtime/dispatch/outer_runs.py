@@ -87,6 +87,10 @@ class OuterRuns:
         """Return True for a run of Slurm."""
         return runid in self._runs
 
+    def list_begun(self) -> list[str]:
+        """Return the runs whose jobs write logs."""
+        return sorted(self._begun)
+
     def find_trouble(self) -> str | None:
         """Return why nothing is handed over now, or None."""
         if self._client is None:
@@ -141,10 +145,12 @@ class OuterRuns:
 
     def note_event(self, event: Mapping[str, Any]) -> None:
         """Note which runs write logs."""
-        if event.get("is") == "started":
-            self._begun.add(event["run"])
-        elif event.get("is") == "refused":
-            self._runs.discard(event["run"])
+        if (runid := event.get("run")) not in self._runs:
+            return
+        if event["is"] == "started":
+            self._begun.add(runid)
+        elif event["is"] == "refused":
+            self._runs.discard(runid)
 
     # --- looks
 
@@ -178,7 +184,7 @@ class OuterRuns:
         self._has_ended.clear()
         ended, late = [*self._ended], {*self._unfetched}
         if self._logs and self._begun:
-            await call_in_thread(self._logs.fetch, [*self._begun])
+            await call_in_thread(self._logs.fetch, self.list_begun())
         if self._logs and (ended or late):
             failed = {*await call_in_thread(self._logs.fetch, [*ended, *late], EVERYTHING)}
             if new := failed - late:

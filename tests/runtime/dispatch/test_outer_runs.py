@@ -309,3 +309,20 @@ async def test_a_log_over_its_limit_stops_the_job(
     await dispatcher.run_round()
 
     assert slurm.get_orders("stop") == [(runid, "log limit", 5.0)]
+
+
+async def test_nothing_is_kept_of_runs_of_this_machine_and_of_ended_jobs(
+    call: Call, dispatcher: Dispatcher, slurm: FakeSlurm, fake_keeper: FakeKeeper
+):
+    runid = await hand_over(call, dispatcher, slurm)
+    await submit_task(call)
+    await dispatcher.run_round()
+    for run in (runid, *fake_keeper.spawned_runs):
+        dispatcher.handle_event(make_started_event(run))
+    await dispatcher.run_round()
+    assert dispatcher.outer.list_begun() == [runid]
+
+    dispatcher.handle_event(make_ended_event(runid))
+    await dispatcher.run_round()
+
+    assert not dispatcher.outer.has(runid) and not dispatcher.outer.list_begun()
