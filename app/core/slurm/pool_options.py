@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -71,7 +72,16 @@ def _check_option(value: Any) -> str:
             raise ValueError(f"cannot have --{name}: use {by}")
     if any(one.startswith(name) for one in _REFUSED):
         raise ValueError(f"cannot have --{name}: Taskdeck sets it for each job")
+    if _lacks_value(value):  # sbatch would take its next option as the value
+        raise ValueError(f"lacks the value of --{name}, as in --constraint=a100")
     return value
+
+
+def _lacks_value(option: str) -> bool:
+    from app.core.slurm.header import read_header
+
+    found = read_header(f"#SBATCH {shlex.quote(option)}")
+    return any(fault.endswith("has no value") for _, fault in found.faults)
 
 
 def check_kind(value: Any) -> str | None:

@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from app.core.slurm.header import read_header
 from app.core.text.sanitize import sanitize, truncate
 from app.outer.slurm.rows import JOB_FORMAT, NODE_FORMAT, make_name
 
@@ -36,13 +35,6 @@ _CHUNK = 65536
 _MAX_SENTENCE = 400
 _FOREIGN_PREFIXES = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SINFO_", "SCONTROL_", "SLURM_")
 _KEPT_NAMES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
-_RESERVED_OPTIONS = frozenset({
-    "array", "begin", "chdir", "clusters", "cpus-per-task", "dependency", "error", "export",
-    "export-file", "get-user-env", "gid", "gpus", "hold", "help", "input", "job-name", "mem",
-    "nice", "no-requeue", "output", "parsable", "requeue", "test-only", "time", "uid", "usage",
-    "version", "wait", "wrap",
-})  # fmt: skip
-"""Options of sbatch that Taskdeck gives itself, or that would not hand over exactly one job."""
 
 
 class CommandAnswer(NamedTuple):
@@ -64,22 +56,6 @@ class SlurmPool:
     account: str | None = None
     qos: str | None = None
     options: tuple[str, ...] = ()
-
-
-def check_option(option: str) -> str | None:
-    """Return why an option of a pool is refused, or None."""
-    if not option.startswith("-") or "\0" in option or "\n" in option:
-        return "an option begins with a dash, such as --constraint=avx2"
-    if option[:1] == "-" and option[1:2] != "-" and " " in option:
-        return "write the long form with an equals sign, such as --constraint=avx2"
-    found = read_header(f"#SBATCH {shlex.quote(option)}")
-    for _, fault in found.faults:
-        if fault.endswith("has no value"):
-            return f"{fault}; write --name=value"
-    for directive in found.directives:
-        if directive.name in _RESERVED_OPTIONS:
-            return f"--{directive.name} is set by Taskdeck, or would not give exactly one job"
-    return None
 
 
 def build_submit(

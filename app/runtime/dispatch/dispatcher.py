@@ -170,7 +170,8 @@ class Dispatcher:
         self.greeted = asyncio.Event()
         self._wake = asyncio.Event()
         self._events = KeeperEvents()
-        self._sent_signals: dict[str, str] = {}
+        self._sent_signals: dict[str, tuple[KeeperClient | SlurmClient, str]] = {}
+        """What was sent last for each run, and to whom: a new client of Slurm knows of none."""
         self._spawned: set[str] = set()
         self._told_early: set[str] = set()
         """Runs for which the keeper was told to send the early signal."""
@@ -632,24 +633,28 @@ class Dispatcher:
     ) -> None:
         """Send the signals that the database requires and the keeper has not received.
 
-        A keeper that just started has received none. Slurm keeps what it was told.
+        A keeper that just started has received none. A job of Slurm stays suspended or resumed.
         """
         for row in requested_states:
-            sent, line = self._sent_signals.get(row.runid), self.find_line(row.runid) or keeper
+            line = self.find_line(row.runid)
+            if line is None:
+                continue  # Slurm is not set up now
+            told, word = self._sent_signals.get(row.runid, (line, ""))
+            sent = word if told is line else ""
             # A stop with another grace is sent again: a user may lose patience, and the keeper only
             # shortens the grace.
             if row.status == RunStatus.STOPPING and sent != (stop := f"stop {row.grace}"):
                 line.stop(row.runid, row.stop_reason or "cancel", row.grace)
-                self._sent_signals[row.runid] = stop
+                self._sent_signals[row.runid] = line, stop
             elif row.status == RunStatus.PAUSED and sent != "pause":
                 line.signal(row.runid, signal.SIGSTOP)
-                self._sent_signals[row.runid] = "pause"
+                self._sent_signals[row.runid] = line, "pause"
             elif row.status == RunStatus.RUNNING and sent != "run":
                 # A resume committed just before a crash may not have been sent, or may have been
                 # lost with the keeper.
-                if sent == "pause" or (greeted and line is keeper):
+                if word == "pause" or (greeted and line is keeper):
                     line.signal(row.runid, signal.SIGCONT)
-                self._sent_signals[row.runid] = "run"
+                self._sent_signals[row.runid] = line, "run"
         gone = self._sent_signals.keys() - {row.runid for row in requested_states}
         for runid in gone:
             del self._sent_signals[runid]

@@ -35,6 +35,7 @@ def test_a_partition_must_be_a_name(word: object):
         ("--wrap=true", "Taskdeck sets it"),
         ("-c4", "must be long options"),
         ("x", "must be long options"),
+        ("--constraint", "lacks the value of --constraint"),
         ("--comment=a\nb", "must be long options"),
     ],
 )

@@ -46,34 +46,6 @@ def test_options_of_the_pool_come_before_ours() -> None:
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize(
-    "option", ["--constraint=avx2", "-Cavx2", "--exclusive", "--site-plugin=on", "--gres=tmp:10G"]
-)
-def test_options_that_choose_nodes_are_allowed(option: str) -> None:
-    assert commands.check_option(option) is None
-
-
-@pytest.mark.unit
-@pytest.mark.parametrize(
-    ("option", "why"),
-    [
-        ("avx2", "begins with a dash"),
-        ("-C avx2", "long form"),
-        ("--constraint", "write --name=value"),
-        ("--array=1-9", "--array is set by Taskdeck"),
-        ("--arr=1-9", "--array is set by Taskdeck"),
-        ("-J x", "long form"),
-        ("-Jx", "--job-name is set"),
-        ("--wait", "--wait is set"),
-        ("--requeue", "--requeue is set"),
-        ("--a\nb", "begins with a dash"),
-    ],
-)
-def test_options_that_break_the_hand_over_are_refused(option: str, why: str) -> None:
-    assert why in (commands.check_option(option) or "")
-
-
-@pytest.mark.unit
 def test_options_of_the_user_in_the_environment_are_left_out() -> None:
     given = {"PATH": "/bin", "SLURM_CONF": "/c", "SBATCH_PARTITION": "x", "SLURM_CLUSTERS": "y"}
     given |= {"TASKDECK_HOME": "/h", "SQUEUE_FORMAT": "%A", "LC_TIME": "de_DE"}

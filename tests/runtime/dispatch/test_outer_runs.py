@@ -200,6 +200,24 @@ async def test_stops_and_pauses_of_a_run_go_to_slurm(
     assert fake_keeper.get_orders("stop") == fake_keeper.get_orders("signal") == []
 
 
+async def test_a_stop_reaches_the_next_client_too(
+    call: Call, dispatcher: Dispatcher, slurm: FakeSlurm, fake_keeper: FakeKeeper, tmp_path: Path
+):
+    runid = await hand_over(call, dispatcher, slurm)
+    await dispatcher.outer.close()
+    await actions.cancel(call, ids=[1])
+    await dispatcher.run_round()
+    assert slurm.get_orders("stop") == fake_keeper.get_orders("stop") == []
+
+    for _ in range(2):
+        dispatcher.outer.attach(FakeSlurm(), tmp_path / "spool", ())  # type: ignore[arg-type]
+        await dispatcher.run_round()
+        await dispatcher.run_round()
+        client = dispatcher.outer.client
+        assert isinstance(client, FakeSlurm)
+        assert client.get_orders("stop") == [(runid, "cancel", 5.0)]
+
+
 async def test_an_end_in_slurm_tells_who_ended_the_run(
     call: Call, dispatcher: Dispatcher, slurm: FakeSlurm
 ):
