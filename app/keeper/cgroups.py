@@ -23,8 +23,8 @@ CONTROLLERS = ("memory", "cpu")
 OWN = b"own"  # the place that stands for the cgroup in which the keeper was started
 KEEPER, RUN = "keeper", "run-"  # the leaf of keeper and guard; the beginning of a run's
 CORE_WEIGHT, MAX_WEIGHT = 100, 10_000  # cpu.weight of one core, and the largest
-REMOVAL_TRIES = 12
 REMOVAL_DELAY = 0.01  # seconds to the second try; each later pause is twice as long
+REMOVAL_TIMEOUT = 60.0  # seconds after which a folder in use is left to the next keeper
 
 
 class CgroupError(Exception):
@@ -115,8 +115,9 @@ class Cgroups:
     def __init__(self, root: str = "", why: str = "") -> None:
         self.root, self.why = root, why
         self.controllers: list[str] = []
-        self.unremoved: dict[str, int] = {}  # folders still in use, with the tries so far
+        self.unremoved: dict[str, float] = {}  # folders still in use, and the time of the first try
         self.retry_at: float | None = None  # monotonic time of the next try
+        self.pause = REMOVAL_DELAY  # seconds from one try to the next
 
     def describe(self) -> dict[str, Any]:
         """Return the controllers that limits can use, and the reason without any."""
@@ -159,19 +160,18 @@ class Cgroups:
     def remove(self, path: str) -> None:
         """Remove a run's folder, now or in a later try."""
         if not remove_folder(path):
-            self.unremoved[path] = 0
-            self.retry_at = time.monotonic() + REMOVAL_DELAY
+            self.unremoved[path], self.pause = time.monotonic(), REMOVAL_DELAY
+            self.retry_at = time.monotonic() + self.pause
 
     def retry_removals(self) -> None:
         """Try again to remove what was in use, if it is time, less and less often; then give up."""
         if self.retry_at is None or time.monotonic() < self.retry_at:
             return
-        for path, tries in list(self.unremoved.items()):
-            del self.unremoved[path]
-            if not remove_folder(path) and tries < REMOVAL_TRIES:
-                self.unremoved[path] = tries + 1
-        pause = REMOVAL_DELAY * 2 ** min(self.unremoved.values(), default=0)
-        self.retry_at = time.monotonic() + pause if self.unremoved else None
+        for path, since in list(self.unremoved.items()):
+            if remove_folder(path) or time.monotonic() > since + REMOVAL_TIMEOUT:
+                del self.unremoved[path]
+        self.pause *= 2
+        self.retry_at = time.monotonic() + self.pause if self.unremoved else None
 
     def list_unknown(self, known: set[str]) -> list[str]:
         """Return the folders of runs that are not among the known run ids."""
@@ -242,18 +242,31 @@ def compute_weight(cores: float) -> int:
 
 
 def remove_folder(path: str) -> bool:
-    """Remove a cgroup and those below; return False while one has a process."""
+    """Remove a cgroup and those below; return False while one has a process.
+
+    Programs make those below, to any depth: recursion could end the keeper.
+    """
+    folders = []
     try:
         os.rmdir(path)
     except FileNotFoundError:
         return True
     except OSError:
-        for below, _, _ in os.walk(path, topdown=False):
-            try:
-                os.rmdir(below)
-            except OSError:
-                return False
+        folders.append(path)
+    try:
+        for folder in folders:
+            folders += list_folders(folder)
+        for folder in reversed(folders):
+            os.rmdir(folder)
+    except OSError:
+        return False
     return True
+
+
+def list_folders(folder: str) -> list[str]:
+    """Return the paths of the cgroups directly below one. Raise OSError."""
+    with os.scandir(folder) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _read_counter(path: str, name: bytes) -> int | None:

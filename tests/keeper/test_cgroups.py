@@ -3,6 +3,7 @@
 A tree without the controller of memory shows everything but the limit itself, which files show.
 """
 
+import inspect
 import os
 import sys
 import uuid
@@ -137,6 +138,22 @@ def test_a_new_keeper_removes_folders_of_unknown_runs(cgroup_home):
     cgroup_home.kill_one("pid")
 
     wait_until(lambda: not folder.exists(), "the folder is gone")
+
+
+def test_a_deep_tree_of_cgroups_below_a_run_is_removed(cgroup_home):
+    folder = cgroup_home.root / f"{RUN}of-a-deep-tree"
+    deepest = str(folder) + "/a" * 300
+    os.makedirs(deepest)
+    depth = len(inspect.stack())
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 100)
+    try:
+        assert cgroups.remove_folder(str(folder))
+    finally:
+        sys.setrecursionlimit(limit)
+
+    assert not folder.exists()
 
 
 def test_without_a_delegated_tree_nothing_starts(shared_home):
