@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.scheduling.enforcement import Lack, list_enforced
+from app.core.scheduling.enforcement import CPU_LIMIT, Lack, list_enforced
 
 RETRY = 30.0
 """Seconds for which nothing more is tried in a cgroup in which a run could not start."""
@@ -30,6 +30,11 @@ def note_failure(why: str) -> None:
     """Keep why a run could not start in the cgroup that it was to have."""
     global _failure
     _failure = why, time.monotonic()
+
+
+def shares_cpu() -> bool:
+    """Return True if the cgroups of runs share the CPU by weight, wanted or not."""
+    return _cgroups is not None and CPU_LIMIT in _cgroups.get("controllers", ())
 
 
 def find_lack(names: Sequence[str]) -> Lack | None:

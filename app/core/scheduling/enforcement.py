@@ -58,10 +58,13 @@ def format_enforce(enforced: Sequence[str] | None) -> str:
     return ",".join(enforced or ()) or NONE
 
 
-def make_limits(stored: str | None, needs: Mapping[str, float]) -> dict[str, float | None] | None:
+def make_limits(
+    stored: str | None, needs: Mapping[str, float], shares_cpu: bool
+) -> dict[str, float | None] | None:
     """Return the KiB and cores to enforce for a run with these needs, None in other pools.
 
-    A run that asked for no memory has no limit of memory.
+    A run that asked for no memory has no limit of memory. Where cgroups share the CPU by weight,
+    each run is weighed by its cores: the kernel would take it for one core otherwise.
     """
     if not stored:
         return None
@@ -69,5 +72,5 @@ def make_limits(stored: str | None, needs: Mapping[str, float]) -> dict[str, flo
     cores = max(needs.get(CPU, 0), LEAST_CORES)
     return {
         "memory": max(1, round(memory * 1024)) if MEMORY_LIMIT in enforced and memory else None,
-        "cpu": cores if CPU_LIMIT in enforced else None,
+        "cpu": cores if shares_cpu or CPU_LIMIT in enforced else None,
     }

@@ -494,8 +494,10 @@ class Dispatcher:
         self._needs_gpu_poll = choice.is_stale
         devices, starts = choice.devices, [t for t in starts if t.uuid not in choice.lacking]
         enforced = {pool.name: pool.enforce for pool in seen.pools}
+        shares_cpu = enforced_limits.shares_cpu()
         limits = {
-            task.uuid: make_limits(enforced.get(pools[task.queue]), task.needs) for task in starts
+            task.uuid: make_limits(enforced.get(pools[task.queue]), task.needs, shares_cpu)
+            for task in starts
         }
         claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,

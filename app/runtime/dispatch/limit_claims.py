@@ -32,6 +32,7 @@ async def claim_limits(keeper: KeeperClient | None, names: Sequence[str]) -> Lac
     try:
         await keeper.renew()
     except TimeoutError:
+        keeper.delegates = before
         return Lack("no new keeper answers", enforced_limits.CURE)
     lack = enforced_limits.find_lack(names)
     if lack is None:

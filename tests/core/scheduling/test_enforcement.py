@@ -42,7 +42,17 @@ def test_other_limits_are_refused(value: Any):
 def test_limits_of_a_run_are_what_it_asked_for():
     needs = {"cpu": 2.5, "memory": 64.0, "gpu": 1.0}
 
-    assert make_limits("memory,cpu", needs) == {"memory": 65536, "cpu": 2.5}
-    assert make_limits("cpu", {"cpu": 0.0, "memory": 64.0}) == {"memory": None, "cpu": 0.01}
-    assert make_limits("memory", {"cpu": 1.0, "memory": 0.0}) == {"memory": None, "cpu": None}
-    assert make_limits(None, needs) is None
+    assert make_limits("memory,cpu", needs, True) == {"memory": 65536, "cpu": 2.5}
+    assert make_limits("cpu", {"cpu": 0.0, "memory": 64.0}, True) == {"memory": None, "cpu": 0.01}
+    assert make_limits("memory", {"cpu": 1.0, "memory": 0.0}, False) == {
+        "memory": None,
+        "cpu": None,
+    }
+    assert make_limits(None, needs, True) is None
+
+
+def test_a_run_limited_in_memory_only_still_weighs_as_its_cores():
+    assert make_limits("memory", {"cpu": 16.0, "memory": 1.0}, True) == {
+        "memory": 1024,
+        "cpu": 16.0,
+    }
