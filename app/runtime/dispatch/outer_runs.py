@@ -68,8 +68,8 @@ class OuterRuns:
         self._unfetched: set[str] = set()
         """Ended runs whose logs could not be fetched: they are forgotten after that."""
         self._settings = SlurmSettings()
-        self._is_settled = False
-        """What earlier runtimes left in the spool was taken over."""
+        self._settled = ""
+        """Identity of the spool of which was taken over what earlier runtimes left there."""
         self._logs: LogFetcher | None = None
         self._client: SlurmClient | None = None
 
@@ -95,13 +95,15 @@ class OuterRuns:
         """Return why nothing is handed over now, or None."""
         if self._client is None:
             return outer.NOT_SET_UP
-        if self._client.connected and self._is_settled:
+        if self._client.connected and self._settled == self._client.spool_identity:
             return None
         return self._client.trouble or CONNECTING
 
     def find_alert(self) -> str | None:
         """Return the trouble that somebody must know of, or None."""
-        return (self._client and self._client.trouble) or None
+        if self._client is None:
+            return outer.get_seen_trouble() if self._runs else None
+        return self._client.trouble
 
     # --- words of the dispatcher
 
@@ -169,7 +171,7 @@ class OuterRuns:
             self._tell_trouble()
             await self._open(settings)
         self._tell_trouble()
-        if self._client and self._client.spool_identity and not self._is_settled:
+        if self._client and self._client.spool_identity != self._settled:
             await self._settle(self._client, Spool(Path(settings.spool or "")))
             self._tell_trouble()
 
@@ -206,7 +208,6 @@ class OuterRuns:
         active = await self._db.read(list_active_outer)
         client = await SlurmClient.open(chosen, Spool(spool), self.take_event)
         self.attach(client, spool, active)
-        self._is_settled = False
 
     async def _settle(self, client: SlurmClient, spool: Spool) -> None:
         """Take over what is left in the spool, before anything is handed over.
@@ -214,6 +215,7 @@ class OuterRuns:
         A run without a row goes back to its task: the database was replaced meanwhile. Files of
         stored ends and refused runs are those that an earlier runtime could not remove.
         """
+        identity = client.spool_identity
         try:
             runids = await call_in_thread(spool.list_runs)
             unknown = await self._db.read(find_unknown, [*runids])
@@ -227,20 +229,19 @@ class OuterRuns:
             logs = LogFetcher(self._home, spool.root)
             failed = await call_in_thread(logs.fetch, done, EVERYTHING)
             await call_in_thread(spool.forget, {*left.refused, *done.difference(failed)})
-            outer_journal.write_identity(self._home, client.spool_identity)
+            outer_journal.write_identity(self._home, identity)
         except OSError as error:
             log.warning("the spool cannot be read: %s", error)
             return
         self._runs |= {run.runid for run in active}
         client.resume(active)
-        self._is_settled = True
+        self._settled = identity
 
     def attach(self, client: SlurmClient, spool: Path, active: Sequence[Any]) -> None:
         """Use a client from now on, which adopts the active runs."""
         self._runs |= {run.runid for run in active}
         client.resume(active)
         self._logs, self._client = LogFetcher(self._home, spool), client
-        self._is_settled = True
         outer.set_source(client)
 
     async def load(self) -> None:
@@ -249,7 +250,7 @@ class OuterRuns:
 
     async def close(self) -> None:
         """Close the client. Jobs go on; the next client adopts them."""
-        client, self._client = self._client, None
+        client, self._client, self._settled = self._client, None, ""
         self._ended.clear()  # the next client reads them again
         outer.set_source(None)
         if client is not None:

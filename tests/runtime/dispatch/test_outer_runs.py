@@ -205,6 +205,8 @@ async def test_a_stop_reaches_the_next_client_too(
 ):
     runid = await hand_over(call, dispatcher, slurm)
     await dispatcher.outer.close()
+    await dispatcher.outer.look(SlurmSettings())
+    assert dispatcher.outer.find_alert() == outer.NOT_SET_UP  # a run waits in Slurm
     await actions.cancel(call, ids=[1])
     await dispatcher.run_round()
     assert slurm.get_orders("stop") == fake_keeper.get_orders("stop") == []
@@ -299,7 +301,7 @@ async def test_trouble_follows_the_settings_and_the_client(
     monkeypatch.setattr(outer, "_trouble", None)
     runs = dispatcher.outer
     await runs.look(SlurmSettings())
-    assert outer.get_trouble() == outer.NOT_SET_UP
+    assert outer.get_trouble() == outer.NOT_SET_UP and runs.find_alert() is None
 
     empty = tmp_path / "bin"
     empty.mkdir()
