@@ -198,8 +198,8 @@ class Runtime:
     def signal(self, runids: Sequence[str], number: int) -> None:
         """Send a signal to runs."""
         for runid in runids:
-            if line := self.dispatcher.find_line(runid):
-                line.signal(runid, number)
+            if client := self.dispatcher.find_client(runid):
+                client.signal(runid, number)
 
     async def claim_limits(self, names: Sequence[str]) -> Lack | None:
         """Let the keeper be able to enforce limits; return what is missing for it, or None."""
@@ -253,8 +253,8 @@ class Runtime:
 
     def end_run(self, runid: str, grace: float) -> None:
         """End a run whose row cannot be written; the keeper records the cancel."""
-        if line := self.dispatcher.find_line(runid):
-            line.stop(runid, "cancel", grace)
+        if client := self.dispatcher.find_client(runid):
+            client.stop(runid, "cancel", grace)
 
     def cancel_drain(self) -> None:
         """Cancel a drain and remove its marker."""

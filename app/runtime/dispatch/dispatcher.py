@@ -449,8 +449,8 @@ class Dispatcher:
         """
         known = {run["run"] for run in hello["runs"]} | self._spawned
         active = [run for run in reads.list_active(c) if run.runid not in known]
-        apart = outer_runs.list_outer_among(c, [run.runid for run in active])
-        active = [run for run in active if run.runid not in apart]
+        outer = outer_runs.list_outer_among(c, [run.runid for run in active])
+        active = [run for run in active if run.runid not in outer]
         if not active:
             return []
         began, boots, now = (
@@ -638,25 +638,25 @@ class Dispatcher:
         A keeper that just started has received none. A job of Slurm stays suspended or resumed.
         """
         for row in requested_states:
-            line = self.find_line(row.runid)
-            if line is None:
+            client = self.find_client(row.runid)
+            if client is None:
                 continue  # Slurm is not set up now
-            told, word = self._sent_signals.get(row.runid, (line, ""))
-            sent = word if told is line else ""
+            told, word = self._sent_signals.get(row.runid, (client, ""))
+            sent = word if told is client else ""
             # A stop with another grace is sent again: a user may lose patience, and the keeper only
             # shortens the grace.
             if row.status == RunStatus.STOPPING and sent != (stop := f"stop {row.grace}"):
-                line.stop(row.runid, row.stop_reason or "cancel", row.grace)
-                self._sent_signals[row.runid] = line, stop
+                client.stop(row.runid, row.stop_reason or "cancel", row.grace)
+                self._sent_signals[row.runid] = client, stop
             elif row.status == RunStatus.PAUSED and sent != "pause":
-                line.signal(row.runid, signal.SIGSTOP)
-                self._sent_signals[row.runid] = line, "pause"
+                client.signal(row.runid, signal.SIGSTOP)
+                self._sent_signals[row.runid] = client, "pause"
             elif row.status == RunStatus.RUNNING and sent != "run":
                 # A resume committed just before a crash may not have been sent, or may have been
                 # lost with the keeper.
-                if word == "pause" or (greeted and line is keeper):
-                    line.signal(row.runid, signal.SIGCONT)
-                self._sent_signals[row.runid] = line, "run"
+                if word == "pause" or (greeted and client is keeper):
+                    client.signal(row.runid, signal.SIGCONT)
+                self._sent_signals[row.runid] = client, "run"
         gone = self._sent_signals.keys() - {row.runid for row in requested_states}
         for runid in gone:
             del self._sent_signals[runid]
@@ -681,12 +681,12 @@ class Dispatcher:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)
 
     def _signal_early(self, runid: str) -> None:
-        if runid not in self._told_early and (line := self.find_line(runid)):
-            line.signal_early(runid)
+        if runid not in self._told_early and (client := self.find_client(runid)):
+            client.signal_early(runid)
             self._told_early.add(runid)
 
-    def find_line(self, runid: str) -> KeeperClient | SlurmClient | None:
-        """Return who has a run: the keeper or Slurm; None while that one is not known."""
+    def find_client(self, runid: str) -> KeeperClient | SlurmClient | None:
+        """Return the client that has a run, of the keeper or of Slurm; None while there is none."""
         return self.outer.client if self.outer.has(runid) else self.keeper
 
     async def stop_run(self, runid: str, reason: str) -> None:
@@ -697,8 +697,8 @@ class Dispatcher:
         try:
             await self.db.write(transitions.stop, [runid], reason, transitions.SYSTEM)
         except Storage:
-            if line := self.find_line(runid):
-                line.stop(runid, reason, GRACE)
+            if client := self.find_client(runid):
+                client.stop(runid, reason, GRACE)
             raise
 
 
