@@ -90,8 +90,8 @@ def _make_unchanged_check(shown_changes: RestoreChanges) -> Callable[[RestoreCha
 
 def _list_observed(home: Path) -> list[ObservedRun]:
     """Return the runs that keeper, logs and spool know. The spool knows most of its own."""
-    apart = {run.runid: run for run in outer_journal.list_outer_runs(home)}
-    return [*apart.values(), *(run for run in journal.list_runs(home) if run.runid not in apart)]
+    outer = {run.runid: run for run in outer_journal.list_outer_runs(home)}
+    return [*outer.values(), *(run for run in journal.list_runs(home) if run.runid not in outer)]
 
 
 @contextmanager

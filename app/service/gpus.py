@@ -104,10 +104,8 @@ def choose_devices(
     c: Connection, view: DispatchView, starts: Sequence[QueuedTask], *, has_nvml: bool
 ) -> DeviceChoice:
     """Choose the GPUs of the tasks that start. All pools share the devices of the machine."""
-    outer = {pool.name for pool in view.pools if pool.is_outer}
-    if outer:  # the devices of their runs are elsewhere
-        apart = {queue.name for queue in view.queues if queue.pool in outer}
-        starts = [task for task in starts if task.queue not in apart]
+    if outer := view.list_outer_queues():  # the devices of their runs are on other hosts
+        starts = [task for task in starts if task.queue not in outer]
     if not view.shared.get(GPU) and not any(pool.totals.get(GPU) for pool in view.pools):
         return DeviceChoice({})
     wanted = {task.uuid: int(task.needs.get(GPU, 0)) for task in starts}

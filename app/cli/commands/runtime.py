@@ -94,10 +94,10 @@ def _report_drain(context: CommandContext) -> None:
 
     reader, left = Client(context.home, autostart=False), 0
     try:
-        apart = _list_slurm_queues(reader.call("status"))
+        outer = _list_slurm_queues(reader.call("status"))
         for _ in context.client.watch():
             found = reader.call("ls", {"status": ["running"], "limit": 0})["tasks"]
-            tasks = [task for task in found if task["queue"] not in apart]
+            tasks = [task for task in found if task["queue"] not in outer]
             if tasks and len(tasks) != left:
                 output.print_note(_format_drain(tasks))
             left = len(tasks)

@@ -165,6 +165,11 @@ class DispatchView:
         pool = next(one.pool for one in self.queues if one.name == queue)
         return next(one.policy for one in self.pools if one.name == pool)
 
+    def list_outer_queues(self) -> set[str]:
+        """Return the queues whose tasks another engine runs."""
+        outer = {pool.name for pool in self.pools if pool.is_outer}
+        return {queue.name for queue in self.queues if queue.pool in outer}
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -463,16 +468,13 @@ def split_view(view: DispatchView) -> list[DispatchView]:
 
 def leave_out_outer(view: DispatchView) -> DispatchView:
     """Return a view in which no task of an outer pool starts: nothing here knows when one does."""
-    outer = {pool.name for pool in view.pools if pool.is_outer}
+    outer = view.list_outer_queues()
     if not outer:
         return view
-    queues = {queue.name: queue for queue in view.queues if queue.pool in outer}
     return replace(
         view,
-        queues=tuple(
-            replace(one, waiting=()) if one.name in queues else one for one in view.queues
-        ),
-        later=tuple(one for one in view.later if one.task.queue not in queues),
+        queues=tuple(replace(one, waiting=()) if one.name in outer else one for one in view.queues),
+        later=tuple(one for one in view.later if one.task.queue not in outer),
     )
 
 

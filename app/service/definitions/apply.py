@@ -577,9 +577,9 @@ def _map_places(c: Connection, wanted: Definitions) -> dict[str, Place]:
     own, of_all = _list_wanted_totals(wanted)
     shared = dict(resources.read_totals(c)) | of_all
     totals = {row.name: get_totals(row) for row in reads.list_pools(c)} | own
-    apart = {row.name for row in reads.list_pools(c) if row.kind is not None}
-    apart |= {name for name, pool in wanted["pools"].items() if pool.kind is not None}
-    pools = {name: Place(name, own, shared, is_outer=name in apart) for name, own in totals.items()}
+    outer = {row.name for row in reads.list_pools(c) if row.kind is not None}
+    outer |= {name for name, pool in wanted["pools"].items() if pool.kind is not None}
+    pools = {name: Place(name, own, shared, is_outer=name in outer) for name, own in totals.items()}
     found = {row.name: pools[row.pool] for row in reads.list_queues(c)}
     return found | {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
 

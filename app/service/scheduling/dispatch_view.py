@@ -343,7 +343,7 @@ def _read_without_tasks(
         for row in pool_rows
     )
     policies = {pool.name: pool.policy for pool in pools}
-    apart = {pool.name for pool in pools if pool.is_outer}
+    outer_pools = {pool.name for pool in pools if pool.is_outer}
     counted, names = reads.read_counters_and_submissions(c)
     storing = [bulk.parse_name(name) for name in names]
     rows = [
@@ -357,7 +357,7 @@ def _read_without_tasks(
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(
         _build_waiting_run(row, bounds)
-        if row.pool in apart and row.start_time is None
+        if row.pool in outer_pools and row.start_time is None
         else _build_active(c, cache, row, now, closed, bounds)
         for row in runs
     )

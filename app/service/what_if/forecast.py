@@ -197,8 +197,8 @@ def _build_case(
 
 def _note_outer(call: Call, view: DispatchView) -> None:
     """Note the queues whose waiting tasks Slurm starts when it has room."""
-    apart = {pool.name for pool in view.pools if pool.is_outer}
-    names = [q.name for q in view.queues if q.pool in apart and q.waiting_total]
+    outer = view.list_outer_queues()
+    names = [queue.name for queue in view.queues if queue.name in outer and queue.waiting_total]
     if names:
         call.note(
             f"Slurm decides when tasks of {sanitize(', '.join(names))} start: they are not"
