@@ -19,7 +19,7 @@ MEMORY_LIMIT, CPU_LIMIT = ENFORCEABLE = ("memory", "cpu")
 NONE = "none"
 """Word for no limit, which is stored as null."""
 LEAST_CORES = 0.01
-"""Cores by which a run without any is weighed."""
+"""Cores that count for a run that asked for none."""
 _FORM = "must be memory, cpu or both, such as memory,cpu, or none"
 
 
@@ -71,6 +71,6 @@ def make_limits(
     enforced, memory = list_enforced(stored), needs.get(MEMORY, 0)
     cores = max(needs.get(CPU, 0), LEAST_CORES)
     return {
-        "memory": max(1, round(memory * 1024)) if MEMORY_LIMIT in enforced and memory else None,
-        "cpu": cores if shares_cpu or CPU_LIMIT in enforced else None,
+        MEMORY_LIMIT: max(1, round(memory * 1024)) if MEMORY_LIMIT in enforced and memory else None,
+        CPU_LIMIT: cores if shares_cpu or CPU_LIMIT in enforced else None,
     }

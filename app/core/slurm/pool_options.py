@@ -17,7 +17,7 @@ from app.core.text.units import quote
 
 LOCAL, SLURM = "local", "slurm"
 KINDS = (LOCAL, SLURM)
-HANDED_OVER = 100
+SLURM_CAPACITY = 100
 """Default capacity of a queue of a Slurm pool: the jobs that Slurm can choose from."""
 WORDS = ("partition", "account", "qos")
 NAMES = (*WORDS, "options")
@@ -107,24 +107,24 @@ def find_misfit(kind: str | None, given: Collection[str]) -> str | None:
     return f"{named} {'is' if len(wrong) == 1 else 'are'} for pools of kind slurm"
 
 
-def to_text(values: Mapping[str, Any]) -> str | None:
+def format_options(values: Mapping[str, Any]) -> str | None:
     """Return the stored form of the options among `values`; None without any."""
     found = {name: values[name] for name in NAMES if values.get(name)}
     return json.dumps(found, sort_keys=True) if found else None
 
 
-def parse_text(text: str | None) -> dict[str, Any]:
+def parse_options(text: str | None) -> dict[str, Any]:
     """Return the stored options of a pool by name; those without a value are left out."""
     return json.loads(text) if text else {}
 
 
 def list_words(text: str | None) -> tuple[str, ...]:
     """Return the stored options of a pool as those of the command that creates it."""
-    found = parse_text(text)
+    found = parse_options(text)
     words = [f"--{name}={found[name]}" for name in WORDS if name in found]
     return (*words, *(f"--option={one}" for one in found.get("options", ())))
 
 
 def get_default_capacity(kind: str | None, cores: float) -> int:
     """Return the capacity of a new queue of a pool."""
-    return HANDED_OVER if kind == SLURM else max(1, int(cores))
+    return SLURM_CAPACITY if kind == SLURM else max(1, int(cores))

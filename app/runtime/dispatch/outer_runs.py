@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from app.core.scheduling.amounts import Amounts
 from app.core.scheduling.resources import CPU, GPU, MEMORY
-from app.core.slurm.pool_options import parse_text
+from app.core.slurm.pool_options import parse_options
 from app.core.slurm.settings import SlurmSettings
 from app.outer.slow_calls import call_in_thread
 from app.outer.slurm.client import ClientSettings, SlurmClient
@@ -115,7 +115,7 @@ class OuterRuns:
         if self._client is None or self._logs is None:
             self._on_event({"is": "refused", "run": runid})
             return
-        options = parse_text(pool.options)
+        options = parse_options(pool.options)
         asked = {
             "log": self._logs.get_path(runid), "name": name, "rank": max(0, -priority),
             "cpu": needs.get(CPU), "memory": needs.get(MEMORY) or None,

@@ -395,7 +395,7 @@ def _pack_pool(values: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a pool: one for all options of its jobs, and no missing total."""
     options = {name: values.pop(name) for name in pool_options.NAMES}
     totals = {name: values[name] or 0.0 for name in ("total_cpu", "total_memory")}
-    return values | totals | {"options": pool_options.to_text(options)}
+    return values | totals | {"options": pool_options.format_options(options)}
 
 
 def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
@@ -608,7 +608,7 @@ def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
     if kind in ("pools", "limits"):
         row = dict(row) | {"resources": parse_named(row["resources"]) or None}
     if kind == "pools":
-        row = dict(row) | {"options": None} | pool_options.parse_text(row["options"])
+        row = dict(row) | {"options": None} | pool_options.parse_options(row["options"])
         if row["kind"] == pool_options.SLURM:
             row |= {"total_cpu": None, "total_memory": None}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

@@ -282,7 +282,7 @@ def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
             **row._asdict(),
             "kind": row.kind or pool_options.LOCAL,
             "options": [],
-            **pool_options.parse_text(row.options),
+            **pool_options.parse_options(row.options),
             **_describe_outer(row, runs),
             "policy": row.policy or PRIORITY,
             "ageing": get_ageing(row.ageing),
@@ -407,8 +407,8 @@ def _to_pool_columns(
         found["resources"] = to_text({**named, **found["resources"]})
     options = {name: found.pop(name) for name in pool_options.NAMES if name in found}
     if options:
-        known = pool_options.parse_text(stored.options if stored else None)
-        found["options"] = pool_options.to_text({**known, **options})
+        known = pool_options.parse_options(stored.options if stored else None)
+        found["options"] = pool_options.format_options({**known, **options})
     return found
 
 

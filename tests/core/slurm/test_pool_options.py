@@ -10,12 +10,12 @@ from app.core.slurm import pool_options
 def test_options_of_a_pool_are_stored_and_read_without_empty_ones():
     given = {"partition": "long", "account": "", "qos": None, "options": ["--constraint=a100"]}
 
-    text = pool_options.to_text(given)
+    text = pool_options.format_options(given)
 
-    assert pool_options.parse_text(text) == {
+    assert pool_options.parse_options(text) == {
         "partition": "long", "options": ["--constraint=a100"]
     }  # fmt: skip
-    assert pool_options.to_text(dict.fromkeys(pool_options.NAMES)) is None
+    assert pool_options.format_options(dict.fromkeys(pool_options.NAMES)) is None
 
 
 @pytest.mark.parametrize("word", ["-p", "a b", "a\n", "a;b", "é", 7, "x" * 201])

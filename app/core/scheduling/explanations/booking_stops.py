@@ -53,7 +53,7 @@ def _is_told(key: BookingKey, found: Iterable[BookingBound]) -> bool:
     )
 
 
-def find_release(case: WaitingTask, bound: BookingBound) -> float | None:
+def find_free_time(case: WaitingTask, bound: BookingBound) -> float | None:
     """Return the seconds until enough is free beside bookings, or until one of them ends.
 
     Return None if enough is free, so that only an earlier task stops this one.

@@ -14,7 +14,7 @@ from app.core.scheduling.explanations.booking_stops import (
     find_booking_stops,
     find_early_limit,
     find_first,
-    find_release,
+    find_free_time,
 )
 from app.core.scheduling.explanations.waiting_task import ParentTask, WaitingTask, WaitReason
 from app.core.scheduling.limits import RUNNING, LimitKey, format_subject, get_total, list_uses
@@ -164,8 +164,8 @@ def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
         yield WaitReason("not-before", text, _fit_parts(text, _describe_closed(case)))
 
 
-_HELD = {True: "hands nothing over", False: "starts nothing"}
-"""What a pool with trouble does, by whether it is an outer pool."""
+_TROUBLED = {True: "hands nothing over", False: "starts nothing"}
+"""Verbs of a pool with trouble; True is an outer pool."""
 
 
 def _describe_closed(case: WaitingTask) -> str | None:
@@ -179,7 +179,7 @@ def _describe_closed(case: WaitingTask) -> str | None:
         if queue != ACTIVE
         else f"pool {sanitize(pool)}"
         if pool != ACTIVE
-        else f"pool {_HELD[case.budget.pool.is_outer]}"
+        else f"pool {_TROUBLED[case.budget.pool.is_outer]}"
         if case.budget.pool.trouble
         else None
     )
@@ -259,7 +259,7 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
         name = sanitize(pool.name)
         yield _make_reason(
             "pool-trouble",
-            f"pool {name} {_HELD[pool.is_outer]}: {sanitize(pool.trouble)}",
+            f"pool {name} {_TROUBLED[pool.is_outer]}: {sanitize(pool.trouble)}",
             f"pool {name}: {sanitize(what)}",
         )
 
@@ -333,20 +333,18 @@ def _make_limit_need(case: WaitingTask, key: LimitKey, need: float) -> LimitNeed
 
 
 class _LastingReason(NamedTuple):
-    """A reason with the seconds until what it names is free; inf is unknown.
-
-    `BEHIND` marks a reason that names only another task that goes first.
-    """
+    """A reason, and the seconds until enough of the amount that it names is free; inf: unknown."""
 
     seconds: float
     reason: WaitReason
 
 
 BEHIND = -1.0
+"""Seconds of a reason that only names a task that goes first."""
 
 
 def _explain_amounts(case: WaitingTask) -> Iterator[WaitReason]:
-    """Explain limits, bookings and resources that stop a task, the last one to be free first."""
+    """Explain limits, bookings and resources that stop a task, the longest wait first."""
     found = [*_list_limits(case), *_list_bookings(case), *_list_needs(case)]
     for _, reason in sorted(found, key=lambda one: -one.seconds):
         yield reason
@@ -384,9 +382,9 @@ _NO_END = "no running task has a known end that frees enough"
 def _list_bookings(case: WaitingTask) -> Iterator[_LastingReason]:
     stops = find_booking_stops(case)
     soonest = min((one.begins_in for one in stops if one.begins_in > 0), default=0.0)
-    releases = [find_release(case, bound) for bound in stops]
-    last = max((seconds for seconds in releases if seconds is not None), default=BEHIND)
-    for bound, seconds in zip(stops[:MAX_STOPS], releases, strict=False):
+    free_times = [find_free_time(case, bound) for bound in stops]
+    last = max((seconds for seconds in free_times if seconds is not None), default=BEHIND)
+    for bound, seconds in zip(stops[:MAX_STOPS], free_times, strict=False):
         booked = [one for one in case.context.view.bookings if one.name in bound.key.names]
         name, tags = bound.key.resource, sanitize(", ".join(sorted(bound.tags)))
         amount = format_amount(name, sum(one.needs[name] for one in booked))
