@@ -41,7 +41,7 @@ from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
-from app.runtime.dispatch import limit_claims
+from app.runtime.dispatch import keeper_cgroup
 from app.runtime.dispatch.dispatcher import HALT_REASONS, Dispatcher
 from app.runtime.dispatch.keeper_client import KeeperClient, KeeperUnavailableError
 from app.runtime.duties.periodic import Duties, watch_clock
@@ -201,9 +201,9 @@ class Runtime:
             if client := self.dispatcher.find_client(runid):
                 client.signal(runid, number)
 
-    async def claim_limits(self, names: Sequence[str]) -> Lack | None:
-        """Let the keeper be able to enforce limits; return what is missing for it, or None."""
-        return await limit_claims.claim_limits(self.dispatcher.keeper, names)
+    async def enable_limits(self, names: Sequence[str]) -> Lack | None:
+        """Prepare the keeper to enforce limits; return what it lacks, or None."""
+        return await keeper_cgroup.acquire_cgroup(self.dispatcher.keeper, names)
 
     def mark_stopped(self, by: str, resource: str = "") -> None:
         """Write the marker that names who stopped the runtime, and the resource of a cluster.

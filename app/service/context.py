@@ -104,8 +104,8 @@ class RuntimeHandle(Protocol):
         """Return the values of a rule in the last hour, oldest first."""
         ...
 
-    async def claim_limits(self, names: Sequence[str]) -> Lack | None:
-        """Let the keeper be able to enforce limits; return what is missing for it, or None."""
+    async def enable_limits(self, names: Sequence[str]) -> Lack | None:
+        """Prepare the keeper to enforce limits; return what it lacks, or None."""
         ...
 
     def signal(self, runids: Sequence[str], number: int) -> None:

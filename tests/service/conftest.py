@@ -54,7 +54,7 @@ class FakeRuntimeHandle:
     def get_facts(self) -> RuntimeFacts:
         return RuntimeFacts(state="running", pid=1)
 
-    async def claim_limits(self, names: Sequence[str]) -> Lack | None:
+    async def enable_limits(self, names: Sequence[str]) -> Lack | None:
         return self.lack
 
     def get_host(self) -> HostFacts:

@@ -57,7 +57,7 @@ class KeeperClient:
         self._queue: list[bytes] = []
         self._resumed = asyncio.Event()
         self.delegates = False
-        """Whether a keeper that starts shall divide a cgroup."""
+        """True if the next keeper to start shall divide a cgroup."""
         self.task: asyncio.Task[None] | None = None
         """Reads events. Ends only by an error, after which no event arrives any more."""
         self.pid = self.guard_pid = 0

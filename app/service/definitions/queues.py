@@ -386,7 +386,7 @@ async def require_enforceable(call: Call, stored: Iterable[str | None]) -> None:
     A keeper without runs is restarted first, in a cgroup of its own.
     """
     wanted = sorted({name for one in stored for name in list_enforced(one)}, reverse=True)
-    if wanted and call.live is not None and (lack := await call.live.claim_limits(wanted)):
+    if wanted and call.live is not None and (lack := await call.live.enable_limits(wanted)):
         raise Conflict(
             f"the kernel cannot enforce {' and '.join(wanted)} of runs here: {lack.why}."
             " Nothing was changed.",

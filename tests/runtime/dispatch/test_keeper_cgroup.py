@@ -1,4 +1,4 @@
-"""Tests of the claim of a cgroup by a runtime whose keeper has none."""
+"""Tests of the cgroup acquired by a runtime whose keeper has none."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from app.keeper import cgroups
 from app.runtime import systemd_scope
+from app.runtime.dispatch.keeper_cgroup import acquire_cgroup
 from app.runtime.dispatch.keeper_client import KeeperClient
-from app.runtime.dispatch.limit_claims import claim_limits
 from app.service import enforced_limits
 from tests.keeper.keeper_home import KeeperHome
 from tests.runtime.dispatch.test_keeper_client import EventCollector, make_run
@@ -52,7 +52,7 @@ async def test_without_systemd_and_setting_nothing_is_tried(client: Any):
     keeper, _, _ = client
     pid = keeper.pid
 
-    lack = await claim_limits(keeper, ["memory"])
+    lack = await acquire_cgroup(keeper, ["memory"])
 
     assert lack and "no systemd" in lack.why and "cgroup = " in lack.cure
     assert (keeper.pid, keeper.delegates) == (pid, False)
@@ -62,7 +62,7 @@ async def test_an_idle_keeper_starts_anew_in_a_cgroup(client: Any, setting: Path
     keeper, _, _ = client
     pid = keeper.pid
 
-    lack = await claim_limits(keeper, ["memory"])
+    lack = await acquire_cgroup(keeper, ["memory"])
 
     assert keeper.pid != pid
     there = (setting / "cgroup.controllers").read_text().split()
@@ -78,7 +78,7 @@ async def test_a_keeper_with_runs_is_left_alone(client: Any, setting: Path):
     await events.wait_for("started", run["run"])
     pid = keeper.pid
 
-    lack = await claim_limits(keeper, ["memory"])
+    lack = await acquire_cgroup(keeper, ["memory"])
 
     assert lack and "has runs now" in lack.why
     assert (keeper.pid, keeper.delegates) == (pid, False)

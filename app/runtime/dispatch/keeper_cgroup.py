@@ -1,4 +1,4 @@
-"""Claim of a cgroup in which the keeper lets the kernel enforce limits of runs.
+"""Acquisition of a cgroup in which the keeper lets the kernel enforce limits of runs.
 
 The keeper gets a cgroup only at its start, and only in homes with a pool that enforces limits.
 """
@@ -17,7 +17,7 @@ RESTART = "taskdeck stop --drain && taskdeck serve --detach"
 SETTING = f'In config.toml: cgroup = "{CGROUP_EXAMPLE}" (taskdeck help resources)'
 
 
-async def claim_limits(keeper: KeeperClient | None, names: Sequence[str]) -> Lack | None:
+async def acquire_cgroup(keeper: KeeperClient | None, names: Sequence[str]) -> Lack | None:
     """Restart an idle keeper in a cgroup of its own, if systemd or the configuration has one.
 
     Return what is missing to enforce limits, or None.
