@@ -20,6 +20,7 @@ from app.core.scheduling.enforcement import format_enforce, parse_enforce
 from app.core.scheduling.open_times import ALWAYS, normalize_open
 from app.core.scheduling.order import POLICIES, describe_policy, format_ageing, parse_ageing
 from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
+from app.core.slurm.pool_options import check_word
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
@@ -303,6 +304,19 @@ QUEUE = EditKind(
 POOL = EditKind(
     "pool", (CPU, MEMORY, RESOURCES, POLICY, AGEING, ENFORCE, DESCRIPTION, STATUS), first="memory"
 )
+_SLURM_LABELS = {"partition": "Partition", "account": "Account", "qos": "QOS"}
+SLURM_POOL = EditKind(
+    "pool",
+    (
+        *(
+            EditField(name, label, check_word, to_safe_text, f"--{name}", size=24, blank=True)
+            for name, label in _SLURM_LABELS.items()
+        ),
+        POLICY, AGEING, DESCRIPTION, STATUS,
+    ),
+    first="partition",
+)  # fmt: skip
+"""A pool of kind slurm, which has no amounts."""
 _DEFAULT_HINTS = {
     "capacity": "at once; empty: the pool's cores",
     "pool": "empty: default",

@@ -548,3 +548,18 @@ def test_only_forms_of_the_same_kind_share_a_draft():
         len(keys) == 4
         and EditSource(TASK, ("a",), "other title").key == EditSource(TASK, ("a",)).key
     )
+
+
+def test_a_slurm_pool_has_its_options_and_no_amounts():
+    stored = {"name": "big", "policy": "priority", "ageing": 604800.0, "status": "active"}
+    sheet = make_sheet(edit_model.SLURM_POOL, stored, partition="long")
+    assert get_single_request(sheet) == (
+        "pool.set", {"name": "big", "partition": "long"}, [{"name": "big", "partition": ""}]
+    )  # fmt: skip
+    assert edit_model.build_commands(sheet) == [
+        ["taskdeck", "pool", "set", "big", "--partition", "long"]
+    ]
+
+    sheet = make_sheet(edit_model.SLURM_POOL, stored | {"qos": "fast"}, qos="", account="a b")
+    assert sheet.find_changes() == {"qos": ""}
+    assert "must be a name" in sheet.find_faults()[0]

@@ -609,6 +609,9 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
     if any(isinstance(line, EndedEntry) for line in lines):
         raise NotApplicableError("The task has ended and cannot be edited. R runs one like it.")
     line = lines[0] if len(lines) == 1 else None
+    pool = line.pool if isinstance(line, PoolTableRow) else line
+    if isinstance(pool, PoolEntry) and pool.outer:
+        return EditScreen(client_factory, EditSource(edit_model.SLURM_POOL, (pool.name,)))
     if isinstance(line, PoolTableRow):
         return EditScreen(
             client_factory,

@@ -12,11 +12,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from app.client import Client
-from app.core.board import EndedEntry, ResourceUse
+from app.core.board import EndedEntry, OuterUse, ResourceUse
 from app.errors import NotFound, Remote
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import PoolTableRow
+from app.tui.forms import edit_model
 from app.tui.forms.fields import DropDown
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.definitions.edit_form import (
@@ -746,3 +747,9 @@ async def test_an_edit_on_a_real_runtime_can_be_undone(runtime: RuntimeProcess):
         await wait_until(pilot, lambda: "Undone: set" in read_screen_text(app))
         again = runtime.show(number)
         assert (again["memory"], again["timeout"]) == (row["memory"], None)
+
+
+def test_a_slurm_pool_has_a_form_of_its_own():
+    pool = BOARD.pools[0]._replace(outer=OuterUse(1, 2, 3, 3))
+    for row in (pool, PoolTableRow(pool)):
+        assert make_edit_screen(make_runtime(), [row]).kind is edit_model.SLURM_POOL
