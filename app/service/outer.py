@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.core.board import OuterUse
 from app.core.slurm.pool_options import list_words
 from app.core.text.sanitize import sanitize
-from app.core.text.status_glyphs import IN_SLURM
+from app.core.text.status_glyphs import get_run_status
 from db.states import RunStatus
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def get_cluster() -> ClusterFacts | None:
 
 def get_shown_status(run: ActiveRunRow) -> str:
     """Return the status of a run as people see it: a run that waits in Slurm is not starting."""
-    is_waiting = run.status == RunStatus.STARTING and run.outer_job is not None
-    return IN_SLURM if is_waiting else run.status
+    return get_run_status(run.status, run.outer_job)
 
 
 def describe_wait(run: ActiveRunRow) -> str:

@@ -78,3 +78,8 @@ RUNTIME: dict[str, StatusGlyph] = {
 
 UNKNOWN: StatusGlyph = ("?", "?", "unknown", "unknown")
 """State unknown to this version."""
+
+
+def get_run_status(status: str, outer_job: str | None) -> str:
+    """Return the status of a run as people see it: a run that waits in Slurm is not starting."""
+    return IN_SLURM if status == "starting" and outer_job is not None else status

@@ -14,6 +14,7 @@ from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
+from app.core.text.status_glyphs import get_run_status
 from app.tui.actions import right_size
 from app.tui.actions.shell_command import (
     build_repeat_words,
@@ -214,8 +215,8 @@ def build_attempts(facts: TaskContext) -> Section:
 
 
 def _build_run_row(facts: TaskContext, run: Mapping[str, Any], room: int) -> DocRow:
-    sign = STATES.get(run["status"], UNKNOWN)
     live = run["status"] in ACTIVE
+    sign = STATES.get(get_run_status(run["status"], run.get("outer_job")), UNKNOWN)
     how = (
         _format_pid(facts, run) if live and run["pid"] else facts.look.sanitize(run["reason"] or "")
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.core.board import Board, RunningEntry
 from app.core.text import units
+from app.core.text.status_glyphs import get_run_status
 from app.tui.style import STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_elapsed
 from db.states import ACTIVE, ENDED, WAITING
@@ -61,8 +62,17 @@ class TaskContext:
     @property
     def status(self) -> str:
         """State of the task, or of its active run."""
-        active = next((run["status"] for run in self.runs if run["status"] in ACTIVE), None)
-        return active or self.task["status"]
+        return self._active["status"] if self._active else self.task["status"]
+
+    @property
+    def shown_status(self) -> str:
+        """State of the task or of its active run, as people see it."""
+        run = self._active
+        return get_run_status(run["status"], run.get("outer_job")) if run else self.status
+
+    @property
+    def _active(self) -> Mapping[str, Any] | None:
+        return next((run for run in self.runs if run["status"] in ACTIVE), None)
 
     @property
     def line(self) -> RunningEntry | None:
@@ -100,7 +110,7 @@ def format_title(facts: TaskContext) -> str:
 
 def build_headline(facts: TaskContext) -> tuple[Span, ...]:
     """Return the line with the state and its most important figures."""
-    sign = STATES.get(facts.status, UNKNOWN)
+    sign = STATES.get(facts.shown_status, UNKNOWN)
     say = (
         _describe_waiting
         if facts.status in WAITING

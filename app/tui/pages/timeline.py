@@ -8,6 +8,7 @@ from typing import Any
 
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
+from app.core.text.status_glyphs import IN_SLURM
 from app.tui.pages.task_facts import TaskContext
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.document import DocRow, Section
@@ -49,11 +50,7 @@ def build_timeline(facts: TaskContext) -> Iterator[Section]:
 
 def compute_phases(facts: TaskContext) -> list[Phase]:
     """Return the phases of a task, merging repeated states; the last one may be open."""
-    moves = [
-        (facts.parse_time(e["at"]), e["status"])
-        for e in facts.task.get("events") or ()
-        if not e.get("runid")
-    ]
+    moves = [(facts.parse_time(at), status) for at, status in _iter_turns(facts)]
     turns = [(at.timestamp(), status) for at, status in moves if at is not None]
     starts = [
         turn
@@ -62,11 +59,22 @@ def compute_phases(facts: TaskContext) -> list[Phase]:
     ]
     if not starts:
         return []
-    live = starts[-1][1] in WAITING or starts[-1][1] in ACTIVE
+    live = starts[-1][1] in {*WAITING, *ACTIVE, IN_SLURM}
     ends = [at for at, _ in starts[1:]] + ([facts.now] if live else [])
     return [
         Phase(status, max(0.0, end - at)) for (at, status), end in zip(starts, ends, strict=False)
     ]
+
+
+def _iter_turns(facts: TaskContext) -> Iterator[tuple[str, str]]:
+    """Yield the times and states of a task; a run in Slurm runs once its job has begun."""
+    outer = {run["runid"] for run in facts.runs if run.get("outer_job") is not None}
+    for event in facts.task.get("events") or ():
+        status, runid = event["status"], event.get("runid")
+        if runid in outer and status in ("starting", "running"):
+            yield event["at"], IN_SLURM if status == "starting" else status
+        elif not runid and not (outer and status == "running"):
+            yield event["at"], status
 
 
 def _draw_phases(look: Look, phases: Sequence[Phase], total: float, room: int) -> str:
@@ -83,7 +91,7 @@ def _draw_phases(look: Look, phases: Sequence[Phase], total: float, room: int) -
 
 
 def _get_cell(status: str) -> str:
-    return "█" if status in ACTIVE else "·" if status in WAITING else " "
+    return "█" if status in ACTIVE else "·" if status in {*WAITING, IN_SLURM} else " "
 
 
 def _format_phases(phases: Sequence[Phase], facts: TaskContext) -> str:

@@ -21,6 +21,7 @@ from app.core.text.sanitize import (
     sanitize_lines,
     truncate,
 )
+from app.core.text.status_glyphs import get_run_status
 from app.errors import NotFound, Problem, Usage
 from db.states import ENDED, SKIPPED
 
@@ -111,10 +112,14 @@ def _format_title(task: dict[str, Any], now: float, room: int | None) -> Line:
     return [(pad(left, room - measure_width(right) - 1), "bold"), (right, style)]
 
 
+def _get_run_status(run: dict[str, Any]) -> str:
+    return get_run_status(run["status"], run.get("outer_job"))
+
+
 def _get_status(task: dict[str, Any]) -> str:
     """Return the state of the run for a running task: paused, stopping."""
     return (
-        task["instances"][-1]["status"]
+        _get_run_status(task["instances"][-1])
         if task["status"] == "running" and task["instances"]
         else task["status"]
     )
@@ -311,7 +316,7 @@ def _format_attempt(run: dict[str, Any], now: float) -> list[Span]:
     started, took, cpu, peak = format_usage(run, now)
     return [
         (str(run["attempt"]), ""),
-        styles.format_state(run["status"], output.is_ascii_only()),
+        styles.format_state(_get_run_status(run), output.is_ascii_only()),
         started,
         took,
         (_format_exit(run), ""),

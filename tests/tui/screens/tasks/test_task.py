@@ -13,12 +13,15 @@ import pytest
 from textual.app import App
 
 from app.errors import NotFound
-from app.tui.pages.task_facts import format_attempt
+from app.tui.pages.task import build_attempts
+from app.tui.pages.task_facts import TaskContext, build_headline, format_attempt
+from app.tui.pages.timeline import build_timeline
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.tasks.log import LogScreen
 from app.tui.screens.tasks.task import TaskScreen
 from app.tui.style import Look
 from app.tui.widgets.document import DocumentView
+from db import timestamps
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import (
     BOARD,
@@ -1229,3 +1232,26 @@ async def test_w_on_an_ended_task_shows_its_result(tmp_path: Path) -> None:
             pilot,
             lambda: read_screen_line(app, 22).startswith(" ✗ failed: exit 1 after 3.2s, 2m ago"),
         )
+
+
+def test_the_wait_in_slurm_is_a_phase_of_its_own():
+    events = [
+        {"at": timestamps.from_unix(at), "status": status, "runid": runid}
+        for at, status, runid in (
+            (0.0, "queued", None), (1.0, "running", None), (1.0, "starting", "r1"),
+            (61.0, "running", "r1"),
+        )
+    ]  # fmt: skip
+    run = {"runid": "r1", "attempt": 1, "status": "running", "outer_job": "7"}
+    task = {"uuid": "t", "status": "running", "events": events, "instances": [run]}
+    (section,) = build_timeline(TaskContext({"task": task}, Look(plain=True), 181.0, 80))
+
+    assert section.rows[0].spans[0][0] == "queued 1.0s › in Slurm 1m › ran 2m"
+
+
+def test_a_task_that_waits_in_slurm_is_not_starting():
+    run = make_run_row(number=1, status="starting", start_time=None)
+    row = make_task_row(status="running", instances=[run | {"outer_job": ""}])
+    context = TaskContext(make_about_answer(row) | {"ends_in": []}, Look(), 181.0, 80)
+    assert build_headline(context)[0][0].strip() == "◇ in Slurm"
+    assert "in Slurm" in build_attempts(context).rows[0].spans[0][0]
