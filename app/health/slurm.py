@@ -12,15 +12,16 @@ from typing import Any
 from app import config
 from app.core.slurm.pool_options import SLURM
 from app.core.slurm.settings import SlurmSettings
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import sanitize, truncate
 from app.health.finding import Finding, quote_word
-from app.outer.slurm.commands import PING, CommandRunner
+from app.outer.slurm.commands import LIST_PARTITIONS, PING, CommandAnswer, CommandRunner
 from app.outer.spool import Spool
 from app.paths import get_config_path
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
 PATIENCE = 10.0
 """Seconds for the answer of the controller."""
+MAX_LISTED = 200
 HELP = "taskdeck help slurm-pools"
 
 
@@ -39,7 +40,7 @@ def check_slurm(status: dict[str, Any] | None) -> Iterator[Finding]:
         text = f"{', '.join(missing)} not found in {where}: set commands in [slurm]"
         yield Finding("slurm", text, "broken", HELP)
     else:
-        yield asyncio.run(_ask_controller(settings))
+        yield from asyncio.run(_ask_controller(settings, _map_partitions(status)))
     yield _check_spool(settings.spool)
 
 
@@ -47,12 +48,46 @@ def _find_missing(settings: SlurmSettings) -> list[str]:
     return [name for name in COMMANDS if not shutil.which(name, path=settings.commands)]
 
 
-async def _ask_controller(settings: SlurmSettings) -> Finding:
+def _map_partitions(status: dict[str, Any] | None) -> dict[str, str]:
+    """Return the partition of each Slurm pool that names one."""
+    pools = (status or {}).get("pools", ())
+    return {
+        pool["name"]: pool["partition"]
+        for pool in pools
+        if pool.get("kind") == SLURM and pool.get("partition")
+    }
+
+
+async def _ask_controller(settings: SlurmSettings, partitions: dict[str, str]) -> list[Finding]:
     runner = CommandRunner(settings.commands or "", settings.conf)
     try:
-        answer = await runner.run(PING, PATIENCE)
+        found = [_judge_ping(await runner.run(PING, PATIENCE))]
+        if partitions and found[0].state == "well":
+            listed = await runner.run(LIST_PARTITIONS, PATIENCE)
+            found += _find_unknown(partitions, listed) if listed.code == 0 else ()
     finally:
         runner.close()
+    return found
+
+
+def _find_unknown(partitions: dict[str, str], listed: CommandAnswer) -> Iterator[Finding]:
+    """Yield the pools whose partition Slurm does not have."""
+    known = list(dict.fromkeys(listed.output.split()))
+    for pool, names in partitions.items():
+        if unknown := [name for name in names.split(",") if name not in known]:
+            there = truncate(sanitize(", ".join(known)), MAX_LISTED) or "none"
+            text = (
+                f"pool {sanitize(pool)}: Slurm has no partition {sanitize(', '.join(unknown))}."
+                f" There are: {there}"
+            )
+            yield Finding("slurm", text, "broken", _build_cure(pool))
+
+
+def _build_cure(pool: str) -> str:
+    return f"taskdeck pool set {quote_word(pool)} --partition NAME"
+
+
+def _judge_ping(answer: CommandAnswer) -> Finding:
     text = sanitize(" ".join(answer.output.split()))
     if answer.code != 0 or " UP" not in f" {text}":
         why = text or answer.error or "no answer"

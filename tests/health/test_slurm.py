@@ -61,3 +61,18 @@ def test_commands_controller_and_spool_are_checked(settings: Path, tmp_path: Pat
     _, found = slurm.check_slurm(POOLS)
     assert found.state == "broken" and "cannot be used: no such file or directory" in found.text
     assert found.cure == f"mkdir -p {tmp_path}/gone"
+
+
+def test_a_partition_that_slurm_does_not_have_is_told(settings: Path, tmp_path: Path):
+    commands = tmp_path / "bin"
+    settings.write_text(f'[slurm]\nspool = "{tmp_path}/spool"\ncommands = "{commands}"\n')
+    write_commands(commands, "case $0 in *sinfo) echo main; echo gpu;; *) echo ctl1 is UP;; esac")
+
+    pool = {"name": "big", "kind": "slurm", "partition": "main,long"}
+    _, found, _ = slurm.check_slurm({"pools": [pool]})
+    text = "pool big: Slurm has no partition long. There are: main, gpu"
+    assert (found.state, found.text) == ("broken", text)
+    assert found.cure == "taskdeck pool set big --partition NAME"
+
+    pool["partition"] = "gpu"
+    assert len(list(slurm.check_slurm({"pools": [pool]}))) == 2

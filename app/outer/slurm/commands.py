@@ -97,6 +97,7 @@ def compute_nice(rank: int) -> int:
 
 LIST_JOBS = ("squeue", "--noheader", "--me", "--states=all", f"--format={JOB_FORMAT}")
 LIST_NODES = ("sinfo", "--noheader", "--Node", f"--format={NODE_FORMAT}")
+LIST_PARTITIONS = ("sinfo", "--noheader", "--all", "--format=%R")
 PING = ("scontrol", "ping")
 
 

@@ -148,7 +148,7 @@ def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
         found.append(("trouble", sanitize(trouble)))
     if cluster:
         states = ", ".join(f"{n} {sanitize(state)}" for state, n in cluster["states"].items())
-        nodes = f"{cluster['usable']} of {cluster['nodes']} take jobs ({states})"
+        nodes = f"{cluster['usable']} of {cluster['nodes']} in the cluster take jobs ({states})"
         found.append(("nodes", nodes))
         seconds = cluster["answer_seconds"] or 0.0
         age = max(0.0, time.time() - cluster["answered_at"])
