@@ -129,7 +129,7 @@ FOREIGN_OPTIONS = {
     "--cpus": "Cores: --cpu N",
     "--cpus-per-task": "Cores: --cpu N",
     "--time": "Limit: --timeout 2h",
-    "--partition": "Queue: --queue NAME",
+    "--partition": "Queue: --queue NAME; Slurm's belongs to a pool: taskdeck help slurm-pools",
     "--job-name": "Name: --name NAME",
     "--label": "Name: --name NAME",
     "--group": "Mark tasks: --tag group=NAME",

@@ -155,7 +155,7 @@ class SlurmClient:
             order = {**order, "beat": self._settings.beat}
             run = WatchedRun(runid, order, pool, may_submit=True, unbegun_at=time.time())
             self._runs[runid] = run
-            self._facts[runid] = JobFacts(reason="is being handed over to Slurm")
+            self._facts[runid] = JobFacts(reason="being handed over to Slurm")
         self._poll_within(self._settings.poll)
 
     def resume(self, runs: Iterable[KnownRun]) -> None:

@@ -77,7 +77,7 @@ def describe_run(
 
 def _describe_hand_over(run: WatchedRun, now: float) -> str:
     if not run.tries:
-        return "" if run.note else "is being handed over to Slurm"
+        return "" if run.note else "being handed over to Slurm"
     left = run.next_try - now
     when = f"in {format_duration(left)}" if left > 0 else "now"
     if run.row is None:

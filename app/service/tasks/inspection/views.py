@@ -494,8 +494,8 @@ def _describe_job(run: ActiveRunRow) -> str:
     """Describe a run in Slurm, with the cure for its wait if there is one."""
     job = outer.find_job(run.runid)
     number = run.outer_job or (job.job if job else "")
-    named = f"job {number}" if number else "its job"
-    where = f"{named} in Slurm" + (f" on {run.node}" if run.node else "")
+    where = f"job {number} in Slurm" if number else "not yet a job of Slurm"
+    where += f" on {run.node}" if run.node else ""
     cure = f": {job.cure}" if job and job.cure else ""
     state = "" if run.status == RunStatus.STARTING else f"{run.status}, attempt {run.attempt}"
     why = f"{job.reason}{cure}" if job and job.reason else ""
