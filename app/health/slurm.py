@@ -27,7 +27,8 @@ HELP = "taskdeck help slurm-pools"
 
 def check_slurm(status: dict[str, Any] | None) -> Iterator[Finding]:
     """Check what Slurm pools need; nothing without such a pool or setting."""
-    pools = [pool["name"] for pool in (status or {}).get("pools", ()) if pool.get("kind") == SLURM]
+    found = [pool for pool in (status or {}).get("pools", ()) if pool.get("kind") == SLURM]
+    pools = [pool["name"] for pool in found]
     settings = config.read(get_config_path()).slurm
     if settings.spool is None:
         if pools:
@@ -42,6 +43,8 @@ def check_slurm(status: dict[str, Any] | None) -> Iterator[Finding]:
     else:
         yield from asyncio.run(_ask_controller(settings, _map_partitions(status)))
     yield _check_spool(settings.spool)
+    for trouble in {pool["outer"]["trouble"] for pool in found if pool.get("outer")} - {""}:
+        yield Finding("slurm", f"the runtime: {trouble}", "broken", HELP)
 
 
 def _find_missing(settings: SlurmSettings) -> list[str]:

@@ -30,6 +30,9 @@ def write_commands(folder: Path, ping: str) -> None:
         (folder / name).chmod(0o755)
 
 
+TROUBLED = {"pools": [{"name": "big", "kind": "slurm", "outer": {"trouble": "another spool"}}]}
+
+
 def read_texts(status: dict | None = POOLS) -> list[tuple[str, str]]:
     return [(one.state, one.text) for one in slurm.check_slurm(status)]
 
@@ -56,6 +59,7 @@ def test_commands_controller_and_spool_are_checked(settings: Path, tmp_path: Pat
     assert read_texts() == [
         ("well", "Slurmctld(primary) at ctl1 is UP"), ("well", f"spool {spool} can be written")
     ]  # fmt: skip
+    assert read_texts(TROUBLED)[2:] == [("broken", "the runtime: another spool")]
 
     settings.write_text(f'[slurm]\nspool = "{tmp_path}/gone/spool"\ncommands = "{commands}"\n')
     _, found = slurm.check_slurm(POOLS)

@@ -76,6 +76,8 @@ def describe_run(
 
 
 def _describe_hand_over(run: WatchedRun, now: float) -> str:
+    if not run.is_seen and (run.tries or run.order is None):
+        return "is handed over; Slurm has not listed it yet"
     if not run.tries:
         return "" if run.note else "being handed over to Slurm"
     left = run.next_try - now
