@@ -6,7 +6,7 @@ import os
 
 from app.core.text.sanitize import sanitize
 from app.health import systemd
-from app.health.finding import Finding, make_command, make_restart_command
+from app.health.finding import Finding, make_command, make_restart_command, quote_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _describe_way() -> str:
     if _has_scopes():
         return "to change that: taskdeck pool set POOL --enforce memory,cpu"
     if systemd.is_booted():
-        return f"before one can: sudo loginctl enable-linger {systemd.get_user()}"
+        return f"before one can: sudo loginctl enable-linger {quote_word(systemd.get_user())}"
     return "without systemd that needs cgroup = in config.toml (taskdeck help resources)"
 
 
