@@ -3,8 +3,9 @@
 The keeper divides a folder that was delegated to it. Keeper and guard live in a leaf of their own,
 since a cgroup with processes cannot limit those below it; each run has another leaf. The keeper
 enters the leaf of a run, spawns and leaves again, so that the first instruction already runs
-inside. The limit of memory is written once the keeper has left: below a small limit, the start of
-the program could make the kernel kill all in the leaf, the keeper too.
+inside. The limits are written once the keeper has left: below a small limit of memory, the start of
+the program could make the kernel kill all in the leaf, the keeper too, and a small weight could
+hold the keeper up on a busy machine.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ class RunCgroup:
         try:
             os.mkdir(self.path, 0o755)
             if self.weight is not None:
-                _write(f"{self.path}/cpu.weight", str(self.weight))
+                _write(f"{self.path}/cpu.weight", str(MAX_WEIGHT))
             if self.memory is not None:
-                _write(f"{self.path}/memory.oom.group", "1")
+                _write(f"{self.path}/memory.oom.group", "0")
                 _write(f"{self.path}/memory.max", "max")
             _write(f"{self.path}/cgroup.procs", "0")
         except OSError as error:
@@ -80,9 +81,19 @@ class RunCgroup:
             os._exit(1)
 
     def limit(self) -> None:
-        """Write the limit of memory. Raise OSError."""
+        """Write the limits. Raise OSError."""
+        if self.weight is not None:
+            _write(f"{self.path}/cpu.weight", str(self.weight))
         if self.memory is not None:
+            _write(f"{self.path}/memory.oom.group", "1")
             _write(f"{self.path}/memory.max", str(self.memory * 1024))
+
+    def limit_again(self) -> None:
+        """Limit a run whose keeper may have been killed between its start and its limit."""
+        try:
+            self.limit()
+        except OSError as error:
+            log_message(f"no limits in {self.path}: {describe_error(error)}")
 
     def kill(self) -> None:
         """Kill all processes inside and below, if any."""

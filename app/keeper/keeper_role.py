@@ -16,7 +16,7 @@ from app.keeper.agenda import EARLY, Agenda
 from app.keeper.cgroups import CgroupError
 from app.keeper.companion import start_companion
 from app.keeper.launch import Streams, delete_empty_log, open_log, start_program
-from app.keeper.log import describe_error, describe_fork_error, log_message
+from app.keeper.log import describe_error, describe_fork_error
 from app.keeper.marks import read_mark
 from app.keeper.members import find_members
 from app.keeper.own_process import read_own_peak, trim_memory
@@ -80,7 +80,8 @@ class Keeper(Server):
         for run in list(self.journal.runs.values()):
             if run.is_alive:
                 self.non_children[run.id] = run
-                self.limit_again(run)
+                if run.cgroup:
+                    run.cgroup.limit_again()
                 if run.pid not in guards:
                     self.watch_orphan(run)
         self.check_orphans()
@@ -90,14 +91,6 @@ class Keeper(Server):
         for path in self.cgroups.list_unknown(set(self.journal.runs)):
             self.cgroups.remove(path)
         self.stops.resume()
-
-    def limit_again(self, run: Run) -> None:
-        """Limit a run whose keeper may have been killed between its start and its limit."""
-        try:
-            if run.cgroup:
-                run.cgroup.limit()
-        except OSError as error:
-            log_message(f"limit of {run.id} not written: {describe_error(error)}")
 
     def watch_orphan(self, run: Run) -> None:
         """Watch a run without a supervising parent, or mark it lost."""

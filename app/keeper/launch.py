@@ -70,7 +70,7 @@ def enter_directory(cwd: bytes) -> None:
 def spawn_inside(cgroup: RunCgroup, program: bytes, launch: SpawnRequest, streams: Streams) -> int:
     """Start a program in a cgroup; the keeper is inside only meanwhile.
 
-    A run whose limit cannot be set ends before it did anything.
+    A run whose limits cannot be set ends before it did anything.
     """
     cgroup.enter()
     try:
@@ -87,7 +87,7 @@ def spawn_inside(cgroup: RunCgroup, program: bytes, launch: SpawnRequest, stream
         cgroup.kill()
         os.waitpid(pid, 0)
         cgroup.remove()
-        raise StartError(126, f"cannot limit its memory: {describe_error(error)}") from None
+        raise StartError(126, f"cannot set its limits: {describe_error(error)}") from None
     return pid
 
 

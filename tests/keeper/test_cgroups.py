@@ -246,7 +246,7 @@ def test_a_claimed_folder_tells_what_it_can_enforce(tmp_path, written):
     assert "no controller memory" in found.find_lack({"memory": 1024, "cpu": None})
 
 
-def test_the_limit_of_memory_follows_once_the_keeper_has_left(tmp_path, written):
+def test_the_limits_follow_once_the_keeper_has_left(tmp_path, written):
     record = {"path": f"{tmp_path}/root/run-a", "memory": 65536, "weight": 200}
 
     request = make_request("true")
@@ -254,11 +254,13 @@ def test_the_limit_of_memory_follows_once_the_keeper_has_left(tmp_path, written)
 
     os.waitpid(pid, 0)
     assert written == [
-        ("run-a/cpu.weight", "200"),
-        ("run-a/memory.oom.group", "1"),
+        ("run-a/cpu.weight", "10000"),
+        ("run-a/memory.oom.group", "0"),
         ("run-a/memory.max", "max"),
         ("run-a/cgroup.procs", "0"),
         ("keeper/cgroup.procs", "0"),
+        ("run-a/cpu.weight", "200"),
+        ("run-a/memory.oom.group", "1"),
         ("run-a/memory.max", "67108864"),
     ]
 
@@ -278,7 +280,7 @@ def test_a_run_whose_limit_cannot_be_written_ends_at_once(tmp_path, written, mon
     monkeypatch.setattr(RunCgroup, "leave", lose)
     monkeypatch.setattr(launch, "spawn", start)
 
-    with pytest.raises(StartError, match="cannot limit its memory"):
+    with pytest.raises(StartError, match="cannot set its limits"):
         launch.spawn_inside(RunCgroup(record), b"/bin/sleep", make_request("sleep", "300"), {})
 
     assert not is_alive(pids[0])
