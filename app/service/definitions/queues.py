@@ -427,6 +427,12 @@ def _resolve_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_NO_POOL_OPTION = (
+    "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy, --ageing, --enforce,"
+    " --sla or --description; of a Slurm pool --partition, --account, --qos or --option."
+)
+
+
 async def pool_set(
     call: Call,
     *,
@@ -446,11 +452,7 @@ async def pool_set(
     given |= {"ageing": ageing, "enforce": enforce, "sla": sla, "description": description}
     values = _parse_values({**given, **_check_options(options)})
     if not values:
-        raise Usage(
-            "nothing to set. Options: --cpu, --memory, --gpu, --resource, --policy,"
-            " --ageing, --enforce, --sla or --description; of a Slurm pool --partition, --account,"
-            " --qos or --option."
-        )
+        raise Usage(_NO_POOL_OPTION)
     if "enforce" in values:
         row = await pool_show(call, name=name)
         _check_fit(row["kind"], {"enforce": enforce})

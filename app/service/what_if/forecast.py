@@ -163,17 +163,6 @@ def _build_case(
     )  # fmt: skip
     longest = max([len(queue.waiting) for queue in view.queues] + [depth])
     total = longest + len(new.queued) + len(changed)
-    waiting = sum(
-        n
-        for (_, status), n in counters.items()
-        if status in (TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.BLOCKED)
-        or status == TaskStatus.RETRYING
-    )
-    steps = [*list_steps(given), *limits.list_steps(view.limits, given.limits)]
-    steps += bookings.list_steps(c, given.bookings)
-    if cancel:
-        words = [str(task) for task in cancel]
-        steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))
     after = change_view(view, changes)
     subjects = _read_subjects(c, view, {})
     moved = {number: task.queue for number, task in changed.items()}
@@ -181,11 +170,11 @@ def _build_case(
         view,
         after,
         Horizon(total, 5 * total),
-        waiting,
+        sum(n for (_, status), n in counters.items() if status in _WAITING),
         frozenset(changed),
         cancelled,
         new,
-        steps,
+        _list_all_steps(c, view, given, cancel),
         rules.read_rules(c),
         subjects,
         {
@@ -193,6 +182,21 @@ def _build_case(
             **rules.make_new_subjects(c, new.rows, FIRST_NUMBER, view.now or 0.0),
         },
     )
+
+
+_WAITING = (TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.BLOCKED, TaskStatus.RETRYING)
+
+
+def _list_all_steps(
+    c: Connection, view: DispatchView, given: Settings, cancel: Sequence[str | int]
+) -> list[SettingStep]:
+    """Return the verbs that make the supposed changes."""
+    steps = [*list_steps(given), *limits.list_steps(view.limits, given.limits)]
+    steps += bookings.list_steps(c, given.bookings)
+    if cancel:
+        words = [str(task) for task in cancel]
+        steps.append(SettingStep("cancel", {"ids": list(cancel)}, ("taskdeck", "cancel", *words)))
+    return steps
 
 
 def _note_outer(call: Call, view: DispatchView) -> None:
