@@ -493,19 +493,14 @@ class Dispatcher:
         choice = gpus.choose_devices(c, seen, starts, has_nvml=self.poll_gpus is not None)
         self._needs_gpu_poll = choice.is_stale
         devices, starts = choice.devices, [t for t in starts if t.uuid not in choice.lacking]
-        enforced = {pool.name: pool.enforce for pool in seen.pools}
-        shares_cpu = enforced_limits.shares_cpu()
-        limits = {
-            task.uuid: make_limits(enforced.get(pools[task.queue]), task.needs, shares_cpu)
-            for task in starts
-        }
+        limits = _map_run_limits(seen, starts)
         claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
             "pool": pools[task.queue], "cpu": task.needs[CPU], "memory": task.needs[MEMORY],
             "resources": resources.to_text(get_named(task.needs)),
             "devices": json.dumps(devices[task.uuid]) if devices.get(task.uuid) else None,
             "outer_job": "" if task.uuid in places else None,
-             "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
+            "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             | _make_copy(rows[task.uuid], firsts.get(rows[task.uuid].group_number))
             for task in starts
         ]  # fmt: skip
@@ -700,6 +695,16 @@ class Dispatcher:
             if client := self.find_client(runid):
                 client.stop(runid, reason, GRACE)
             raise
+
+
+def _map_run_limits(
+    seen: dispatch_view.DispatchView, starts: Sequence[QueuedTask]
+) -> dict[str, dict[str, float | None] | None]:
+    """Return {uuid: limits that the kernel enforces, or None} of tasks."""
+    of_pool = {pool.name: pool.enforce for pool in seen.pools}
+    enforced = {queue.name: of_pool.get(queue.pool) for queue in seen.queues}
+    shares_cpu = enforced_limits.shares_cpu()
+    return {task.uuid: make_limits(enforced[task.queue], task.needs, shares_cpu) for task in starts}
 
 
 def _find_outer_places(
