@@ -354,7 +354,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         dispatcher.keeper = await KeeperClient.open(home, dispatcher.handle_event, delegates)
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
-        stack.callback(outer.set_trouble, outer.NOBODY)
+        stack.callback(outer.set_trouble, outer.NO_RUNTIME)
         stack.push_async_callback(dispatcher.outer.close)
         await dispatcher.outer.load()
         stack.callback(enforced_limits.set_cgroups, None)

@@ -1,7 +1,7 @@
 """Limits that the kernel can enforce, by the cgroup of the keeper as the runtime last saw it.
 
-A process has at most one runtime, so its last word is kept once. Without a runtime nothing starts,
-and nothing is missing.
+A process has at most one runtime, so this module keeps one value. Without a runtime nothing
+starts, and nothing is missing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def set_cgroups(found: Mapping[str, Any] | None) -> None:
 
 
 def note_failure(why: str) -> None:
-    """Keep why a run could not start in the cgroup that it was to have."""
+    """Keep why a run could not start in a cgroup of its own."""
     global _failure
     _failure = why, time.monotonic()
 
 
-def shares_cpu() -> bool:
+def is_cpu_shared() -> bool:
     """Return True if the cgroups of runs share the CPU by weight, wanted or not."""
     return _cgroups is not None and CPU_LIMIT in _cgroups.get("controllers", ())
 

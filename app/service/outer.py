@@ -1,7 +1,7 @@
 """Slurm as the runtime last saw it: its trouble, the jobs of runs, and the cluster.
 
-A process has at most one runtime, so its last word is kept once. Without a runtime, nothing is
-handed over, and nothing is known of the jobs but what the database has.
+A process has at most one runtime, so this module keeps one value of each. Without a runtime,
+nothing is handed over, and only the database knows of the jobs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.outer.slurm.facts import ClusterFacts, JobFacts
     from db.rows import ActiveRunRow, PoolRow
 
-NOBODY = "no runtime hands tasks over to Slurm"
+NO_RUNTIME = "no runtime hands tasks over to Slurm"
 NOT_SET_UP = "Slurm is not set up: config.toml has no [slurm] spool (taskdeck help slurm-pools)"
 
 
@@ -39,7 +39,7 @@ class OuterSource(Protocol):
         ...
 
 
-_trouble: str | None = NOBODY
+_trouble: str | None = NO_RUNTIME
 _source: OuterSource | None = None
 
 
@@ -56,11 +56,11 @@ def get_trouble() -> str | None:
 
 def get_seen_trouble() -> str | None:
     """Return the trouble that a runtime has seen, or None."""
-    return None if _trouble == NOBODY else _trouble
+    return None if _trouble == NO_RUNTIME else _trouble
 
 
 def set_source(source: OuterSource | None) -> None:
-    """Keep who knows the jobs and the cluster."""
+    """Keep the client that knows the jobs and the cluster."""
     global _source
     _source = source
 
@@ -81,7 +81,7 @@ def get_shown_status(run: ActiveRunRow) -> str:
 
 
 def describe_wait(run: ActiveRunRow) -> str:
-    """Return why a run waits in Slurm, or that its node is known; "" if nothing is known."""
+    """Return what Slurm says of a run, such as why it waits; "" if nothing is known."""
     job = find_job(run.runid)
     return job.reason if job else ""
 

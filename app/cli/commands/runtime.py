@@ -124,10 +124,10 @@ def _format_drain(tasks: Sequence[Mapping[str, Any]]) -> str:
 
 def _check_drained(context: CommandContext) -> None:
     """Raise Problem if the runtime ended before the drain was complete."""
-    from app.cli.commands.status import count_own_jobs
+    from app.cli.commands.status import count_local_runs
 
     found = context.call("status")
-    running = count_own_jobs(found)
+    running = count_local_runs(found)
     if running or found["runtime"]["state"] == "running":
         jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
         raise Problem(

@@ -152,7 +152,7 @@ def _format_facts(status: dict[str, Any]) -> list[Line]:
     return [
         _format_fact("runtime", *_format_runtime(status["runtime"])),
         _format_fact(
-            "keeper", *_format_keeper(status["keeper"], status["home"], count_own_jobs(status))
+            "keeper", *_format_keeper(status["keeper"], status["home"], count_local_runs(status))
         ),
         [
             *_format_fact("database", *_format_database(status["database"])),
@@ -193,7 +193,7 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
     return "none", "none; the first submit starts one" if state == "none" else sanitize(state)
 
 
-def count_own_jobs(status: dict[str, Any]) -> int:
+def count_local_runs(status: dict[str, Any]) -> int:
     """Return the number of running tasks of this machine: others are jobs of Slurm."""
     outer = [pool.get("outer") or {} for pool in status["pools"]]
     handed_over = sum(use.get("running", 0) + use.get("waiting", 0) for use in outer)

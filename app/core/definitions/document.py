@@ -119,11 +119,10 @@ class PoolDefinition(Definition):
 
     @model_validator(mode="after")
     def _check_kind(self) -> PoolDefinition:
-        given = [name for name in pool_options.NAMES if getattr(self, name)]
-        amounts = {"total_cpu": self.total_cpu, "total_memory": self.total_memory}
-        missing = [name for name, total in amounts.items() if total is None]
-        given += [name for name in amounts if name not in missing]
-        given += [name for name in ("resources", "enforce") if getattr(self, name)]
+        settings = (*pool_options.NAMES, "resources", "enforce")
+        totals = {"total_cpu": self.total_cpu, "total_memory": self.total_memory}
+        missing = [name for name, total in totals.items() if total is None]
+        given = [name for name in settings if getattr(self, name)] + [*totals.keys() - missing]
         if misfit := pool_options.find_misfit(self.kind, given):
             raise ValueError(misfit)
         if self.kind is None and missing:

@@ -703,7 +703,7 @@ def _map_run_limits(
     """Return {uuid: limits that the kernel enforces, or None} of tasks."""
     of_pool = {pool.name: pool.enforce for pool in seen.pools}
     enforced = {queue.name: of_pool.get(queue.pool) for queue in seen.queues}
-    shares_cpu = enforced_limits.shares_cpu()
+    shares_cpu = enforced_limits.is_cpu_shared()
     return {task.uuid: make_limits(enforced[task.queue], task.needs, shares_cpu) for task in starts}
 
 

@@ -1,8 +1,8 @@
 """Queued tasks behind those that limits and bookings stop.
 
 Many tags or groups may each have many stopped tasks, and a round has no time to pass them all. So
-it remembers the amounts that stopped tasks. It reads the tasks of those that have become free, and
-passes the tasks of all others together.
+rounds remember the amounts that stopped tasks. A round reads the tasks of the amounts that have
+become free, and passes the tasks of all others together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Finder(Protocol):
     ) -> Sequence[QueuedTask]:
         """Return at most `limit` tasks.
 
-        None is before the task `begin`; `wider` are the exclusions of the call before.
+        The search starts at the task `begin`; `wider` are the exclusions of the call before.
         """
         ...
 

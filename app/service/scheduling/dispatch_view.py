@@ -353,7 +353,7 @@ def _read_without_tasks(
     bookings = limit_view.to_bookings(booked, now.timestamp())
     bounds = cache.keep_bounds(limit_view.make_bounds(limits, bookings))
     if not closed:
-        cache.kept_lines.rest(c)
+        cache.kept_lines.begin_round(c)
     runs = limit_queries.list_active(c) if bounds else dispatch.list_active(c)
     active = tuple(
         _build_waiting_run(row, bounds)

@@ -33,7 +33,7 @@ from db.rows import PoolRow
 class Place(NamedTuple):
     """A pool: what it has of its own, what all pools share, and the limits of tags.
 
-    `is_outer` marks a pool of Slurm, which knows itself what it has.
+    `is_outer` marks a pool of Slurm, whose amounts only Slurm knows.
     """
 
     pool: str

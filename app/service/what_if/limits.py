@@ -40,7 +40,7 @@ def list_steps(limits: Limits, given: Supposed) -> list[SettingStep]:
 
 
 def _resolve(limits: Limits, given: Supposed) -> dict[str, dict[str, Any]]:
-    """Return checked values by the names of limits that exist, or that a limit of the key has."""
+    """Return the checked values by the limits of the home. Raise Problem for an unknown one."""
     found: dict[str, dict[str, Any]] = {}
     for name, values in given.items():
         group = None if find_name(limits, name) else parse_group(name)

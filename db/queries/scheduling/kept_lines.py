@@ -1,8 +1,8 @@
 """Lines of queued tasks without those that limits stop, kept between rounds.
 
-An array of 100,000 queued tasks may be stopped by a limit or for lack of GPUs, and finding the few
-others passes all of their rows: 30 ms. So the writer keeps the others, and a round passes only some
-rows; the next ones go on behind these. Triggers of the writer's connection note which rows enter,
+A limit or a lack of GPUs may stop an array of 100,000 queued tasks. To find the few others takes a
+pass over all rows: 30 ms. So the writer keeps the others, and a round passes only some rows; the
+next rounds go on behind these. Triggers of the writer's connection note which rows enter,
 leave or change, and a line reads only these again.
 """
 
@@ -94,7 +94,7 @@ class KeptLines:
         self.is_cut |= lasts and not line.is_whole and len(line.rows) < limit
         return line.rows[:limit]
 
-    def rest(self, c: Connection) -> None:
+    def begin_round(self, c: Connection) -> None:
         """Begin a round; remove the triggers after many rounds that read no line."""
         self._took, self.is_cut = 0.0, False
         self._rested += 1

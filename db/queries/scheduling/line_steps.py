@@ -1,7 +1,7 @@
 """Parts of the line of a queue, one behind the other.
 
-Finding the few tasks that may start among 100,000 passes all of their rows: 30 ms. A transaction
-that passes one part takes a moment, and the next one goes on behind it.
+To find the few among 100,000 tasks that may start takes a pass over all rows: 30 ms. A transaction
+that passes one part takes a moment, and the next transaction goes on behind that part.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def find_end(
     """
     if not by_priority:
         begin = after or ("", 0)
-        return _fetch_first(c, _LAST_YOUNGER, (queue, *begin), rows)
+        return _fetch_end(c, _LAST_YOUNGER, (queue, *begin), rows)
     if after is not None:
-        end = _fetch_first(c, _LAST_ALIKE, (queue, *after), rows)
+        end = _fetch_end(c, _LAST_ALIKE, (queue, *after), rows)
         if end and end[0] is not None:
             return *after[:2], *end
     return _find_next(c, queue, after, rows)
@@ -72,7 +72,7 @@ def _find_next(c: Connection, queue: str, after: Place | None, rows: int) -> Pla
     return first and find_end(c, queue, True, (*first[:2], first[2] - 1), rows)
 
 
-def _fetch_first(
+def _fetch_end(
     c: Connection, last: tuple[str, str], values: tuple[Any, ...], rows: int
 ) -> Place | None:
     """Return the row so many rows further, or the last one."""

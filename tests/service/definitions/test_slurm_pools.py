@@ -88,7 +88,7 @@ async def test_a_task_is_held_and_told_why_while_slurm_takes_nothing(call: Call,
     (why,) = await views.explain(call, ids=[task["number"]])
 
     (text,) = [one["text"] for one in why["reasons"] if one["code"] == "pool-trouble"]
-    assert text == f"pool big hands nothing over: {outer.NOBODY}"
+    assert text == f"pool big hands nothing over: {outer.NO_RUNTIME}"
     assert why["expected_in"] is None
     assert not await call.db.read(_list_starts)
 

@@ -62,7 +62,7 @@ def list_in_steps(c: Connection, kept: KeptLines, *line: Any) -> list[Any]:
     """Return three rows of a line, after as many rounds as it takes."""
     queue, by_priority, excluded = line
     for _ in range(100):
-        kept.rest(c)
+        kept.begin_round(c)
         found = kept.list_queued(c, queue, by_priority, 3, excluded)
         if kept._misses_changes:  # a line of this transaction is not kept
             return kept.list_queued(c, queue, by_priority, 3, excluded, at_once=True)
