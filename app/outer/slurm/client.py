@@ -47,6 +47,8 @@ PROBE_EVERY = 10.0
 """Seconds between two trials of a spool that cannot be used."""
 GHOST_SECONDS = 20.0
 """Seconds after the end of a run in which its job ends in Slurm, too."""
+CANCEL_BATCH = 40
+"""Jobs of runs that are over which are cancelled between two polls; more would delay the polls."""
 LEFTOVER_SECONDS = 600.0
 """Seconds for which jobs of refused runs are looked for: an sbatch may still be under way."""
 
@@ -282,16 +284,17 @@ class SlurmClient:
 
         A controller that came back from an older state runs jobs that ended meanwhile, for ever.
         """
-        now = time.monotonic()
+        now, unwanted = time.monotonic(), []
         for runid, since in list(self._leftovers.items()):
             states = {row.state for row in parse_jobs(lines.get(runid, ()))}
             if states & IDLE_STATES or (states - FINAL_STATES and now - since > GHOST_SECONDS):
                 self._leftovers[runid] = now
-                await self._stopper.cancel(runid)
+                unwanted.append(runid)
             elif now - since > LEFTOVER_SECONDS:
                 del self._leftovers[runid]
                 if runid not in self._runs:
                     self._forgotten.add(runid)
+        await asyncio.gather(*map(self._stopper.cancel, unwanted[:CANCEL_BATCH]))
 
     async def _look(self) -> None:
         """Read the spool for the runs that need it, and decide on them. Raise OSError."""
