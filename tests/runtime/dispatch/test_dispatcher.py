@@ -316,10 +316,11 @@ async def test_a_keeper_failure_halts_starting_unless_a_reason_is_known(dispatch
     assert dispatcher.halted == "disk full since 10:31"
 
 
+@pytest.mark.parametrize("enforce", ["memory,cpu", "memory"])
 async def test_a_run_without_its_limits_goes_back_and_its_pool_waits(
-    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, enforce: str
 ):
-    await queues.pool_set(call, name="default", enforce="memory,cpu")
+    await queues.pool_set(call, name="default", enforce=enforce)
     number = (await submit_task(call, cpu=2, memory="64M"))["number"]
     divided = {"root": "/x", "controllers": ["memory", "cpu"], "why": ""}
     dispatcher.handle_event({"is": "hello", "runs": [], "cgroups": divided})
