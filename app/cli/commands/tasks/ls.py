@@ -379,6 +379,8 @@ class TaskRowFormatter:
             return reason or units.MISSING
         if run in ("paused", IN_SLURM) and run_reason:
             return run_reason.removeprefix("paused ")
+        if run == IN_SLURM:
+            return "waits in Slurm"
         return None if status == "running" else short or reason or units.MISSING
 
     def _format_progress(self, started: str | None, limit: float | None) -> str:

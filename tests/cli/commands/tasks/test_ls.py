@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from app.cli.commands.tasks.ls import FIELDS as LISTED
+from app.cli.commands.tasks.ls import TaskRowFormatter
 from app.core.text.sanitize import measure_width
+from db import timestamps
 from tests.acceptance.terminal import Terminal
 from tests.cli.builders import make_group, make_list_answer, make_past_time, make_run, make_task
 from tests.cli.fake_control_server import AnswerSequence
@@ -609,3 +611,11 @@ def test_a_filter_query_excludes_other_filters(cli):
     for words in (("--filter", "x", "--queue", "q"), ("--filter", " ")):
         said = cli("ls", *words)
         assert said.code == 2 and "--filter" in said.err
+
+
+def test_a_wait_in_slurm_without_a_reason_has_no_limit_in_its_place():
+    then = timestamps.from_unix(0)
+    row = ["t", 1, "sim", "running", "sims", 0, None, then, None, then]
+    note = ("in slurm", "", None, None, None, None)
+    (line,) = TaskRowFormatter({"t": note}, 9.0).format_rows([row])
+    assert [text for text, _ in line[-2:]] == ["–", "waits in Slurm"]
