@@ -21,7 +21,7 @@ DRAIN_SHARE, GRACE_SHARE = 0.5, 0.2
 GREETING_TIMEOUT = 5.0
 """Seconds within which a runtime must answer, or it is killed."""
 END_TIMEOUT = 10.0
-"""Seconds within which a runtime must end after its last order."""
+"""Seconds within which a runtime must end after the last request."""
 
 
 def leave_host(home: str, resource: str, seconds: float, keep_runs: bool) -> None:
@@ -46,7 +46,7 @@ def leave_host(home: str, resource: str, seconds: float, keep_runs: bool) -> Non
     if stopped := end_runs(home, cluster.STOP_REASON, seconds * GRACE_SHARE):
         count = "1 running task" if stopped == 1 else f"{stopped:,} running tasks"
         output.print_note(f"{count} ended with this host; a task with retries runs again.")
-    with suppress(OSError):  # for a runtime that was killed; the other writes its own
+    with suppress(OSError):  # for a runtime that was killed; others write their own
         paths.write_stop_marker(home, cluster.STOPPED_BY, time.strftime("%H:%M"), resource)
 
 
@@ -73,10 +73,10 @@ def _kill_hanging(sock: socket.socket, process: int) -> None:
 
 
 def _end_runtime(home: str, resource: str, process: int, drain: float) -> None:
-    """Drain, then end the runtime. One of another version takes no order but a signal."""
+    """Drain, then end the runtime. A runtime of another version takes only a signal."""
     try:
-        is_over = bool(drain) and _order_stop(home, resource, True) and _wait(process, drain)
-        if not is_over and not _order_stop(home, resource, False):
+        is_over = bool(drain) and _request_stop(home, resource, True) and _wait(process, drain)
+        if not is_over and not _request_stop(home, resource, False):
             signal.pidfd_send_signal(process, signal.SIGINT)
         if not _wait(process, END_TIMEOUT):
             signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -89,16 +89,16 @@ def _wait(process: int, seconds: float) -> bool:
     return bool(select.select([process], [], [], seconds)[0])
 
 
-def _order_stop(home: str, resource: str, drain: bool) -> bool:
-    """Order the stop. Return False if the runtime does not take the order."""
+def _request_stop(home: str, resource: str, drain: bool) -> bool:
+    """Request the stop. Return False if the runtime does not take the request."""
     try:
-        line = client.connect(home)
-        if line is None:
+        connection = client.connect(home)
+        if connection is None:
             return True
         try:
-            line.ask("stop", {"drain": drain, "resource": resource}, None)
+            connection.ask("stop", {"drain": drain, "resource": resource}, None)
         finally:
-            line.close()
+            connection.close()
     except (OSError, EOFError, Problem):
         return False
     return True

@@ -114,8 +114,8 @@ def make_forecast(
 ) -> Forecast:
     """Simulate the plan of a view until all wanted tasks have started; by default all tasks.
 
-    Each simulation draws one of the likely times of each run. A start that depends on a run of
-    unknown end is left out, and so are the tasks of outer pools.
+    Each simulation draws one of the likely times of each run. Starts that depend on a
+    run of unknown end are left out, and so are tasks of outer pools.
     """
     view = leave_out_outer(view)
     done = [_Simulation(view, index, wanted, leeway=leeway) for index in range(SAMPLES)]
