@@ -1,6 +1,7 @@
 """`taskdeck pool`: manage pools of CPU and memory, and pools of Slurm.
 
-Requests of tasks are reserved, not enforced. A Slurm pool reserves nothing: Slurm admits its jobs.
+Requests of tasks are reserved, and enforced only if the pool says so. A Slurm pool reserves
+nothing: Slurm admits its jobs.
 """
 
 from __future__ import annotations
