@@ -113,15 +113,16 @@ async def test_runs_end_by_the_spool_while_slurm_does_not_answer(
 
 
 async def test_drained_nodes_are_told_with_reason_and_cure(
-    line: SlurmLine, cluster: LoopbackCluster
+    line: SlurmLine, cluster: LoopbackCluster, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(cluster_watch, "NODES_EVERY", 0.1)  # a node may still be draining
+    told = "nodes n1, n2, n3 take nothing: drained, Duplicate jobid"
     for node in cluster.nodes:
         cluster.drain(node, "Duplicate jobid")
     async with line.open() as client:
         run = line.spawn("exit 4")
-        await wait_until(lambda: "Duplicate jobid" in client.facts[run].reason)
+        await wait_until(lambda: client.facts[run].reason == told)
         facts = client.facts[run]
-        assert facts.reason == "nodes n1, n2, n3 take nothing: drained, Duplicate jobid"
         assert client.cluster.usable_count == 0 and client.cluster.waiting == 1
         cluster.run(*facts.cure.split())
         assert (await line.wait_for("ended", run))["code"] == 4
