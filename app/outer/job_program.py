@@ -1,8 +1,8 @@
 """Program of a job on another host: the gate, the program of the task, and the record of its end.
 
-The engine of that host runs it as `python3 -I -S PROGRAM SPOOL RUN`, maybe more than once for one
-run: who takes the gate first runs the task, all others end at once. It imports nothing of Taskdeck,
-which that host may lack, and it works on Python 3.6. `spool.py` describes the files.
+The engine of that host runs `python3 -I -S PROGRAM SPOOL RUN`, maybe more than once for one run.
+The first to take the gate runs the task, all others end at once. The program imports nothing of
+Taskdeck, which that host may lack, and works on Python 3.6. `spool.py` describes the files.
 
 A task ends at its timeout, by an ask in the spool, or by SIGTERM to this process. Its processes
 then get TERM, and KILL after the grace. The end goes to the spool, again and again for ten minutes
@@ -388,8 +388,8 @@ class RunningTask:
     def handle_signal(self, number: int, sender: int) -> None:
         """Look at the spool, or end the task.
 
-        The engine, our parent, sends CONT and TERM to all processes of a job that it ends, and
-        decides when it sends KILL. Without CONT, its TERM did not leave our process group.
+        The engine, our parent, ends a job by CONT and TERM to all of its processes, and decides
+        when KILL follows. Without CONT, its TERM did not leave our process group.
         """
         now = time.monotonic()
         if number == signal.SIGUSR1:

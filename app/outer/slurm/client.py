@@ -1,10 +1,10 @@
-"""Client of Slurm: the words of the keeper's client, with gate, record and beat in the spool.
+"""Client of Slurm, with the requests of the keeper's client, and gate, record and beat in the spool.
 
 A task polls squeue, reads the spool where Slurm's states call for it, decides, and acts. Requests
 only note what is wanted, so they never wait. A job is looked up by its name, which holds the run
-id: Slurm gives ids again. A runtime that dies leaves nothing open. The next one adopts the jobs
-that have a name of an active run; it refuses, by the gate, a run that has no job and has not
-begun. An sbatch of the dead runtime that comes later then starts nothing.
+id: Slurm reuses ids. A runtime that dies leaves nothing open. The next runtime adopts the jobs that
+have a name of an active run; by the gate, it refuses a run that has no job and has not begun. A
+late sbatch of the dead runtime then starts nothing.
 """
 
 from __future__ import annotations
@@ -369,7 +369,7 @@ class SlurmClient:
         await self._stopper.stop_runs(stopped, self._watch.is_silent)
 
     async def _send_requests(self) -> None:
-        """Send signals."""
+        """Send the signals that were requested."""
         for run in [run for run in self._runs.values() if run.signals]:
             await self._stopper.send_signals(run)
             self._describe(run)

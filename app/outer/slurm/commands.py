@@ -1,8 +1,8 @@
 """Commands of Slurm: their arguments, and one place that runs them.
 
-A controller that is down lets a command hang for seconds, so commands run in threads of their own,
-with a time limit and a limit for their output. Both outputs are untrusted. Options that a user has
-set in the environment (`SBATCH_…`) would change what we ask for, so they are left out.
+A controller that is down lets a command hang for seconds. So commands run in threads of their own,
+with limits of time and output. Both outputs are untrusted. Options in the environment of the user
+(`SBATCH_…`) would change what we ask for, and are left out.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ class JobFacts:
     node: str = ""
     expected_start: float | None = None
     """UNIX time at which Slurm expects the start of a job that waits."""
-    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def describe_run(
         reason = describe_waiting(row, nodes, clock)
     words = "; ".join(part for part in (run.note, reason.reason) if part)
     expected = row.start if row and row.state == "PENDING" else None
-    return JobFacts(job, state, words, reason.cure, node, expected, run.began)
+    return JobFacts(job, state, words, reason.cure, node, expected)
 
 
 def _describe_hand_over(run: WatchedRun, now: float) -> str:

@@ -1,9 +1,9 @@
 """Decisions on runs in Slurm, from the rows of their jobs, the spool and our clock.
 
-Neither a job id nor a state of Slurm is proof: a controller that dies within seconds after an
-acknowledgement forgets the job, gives its id to another one, or starts it again. The gate in the
-spool says that a run began, the record that it ended. The beat says that it still runs, judged by
-our own clock, because clocks of nodes differ.
+Neither a job id nor a state of Slurm is proof. A controller that dies within seconds after an
+acknowledgement forgets the job, reuses its id, or starts the job again. The gate in the spool says
+that a run began, the record that the run ended. The beat says that the run goes on, judged by our
+own clock, because clocks of nodes differ.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Stops and signals for runs in Slurm, repeated until they have done their work.
 
-A run that has not begun is refused by its gate, which is final though Slurm may start its job
-later. A run that began is asked through the spool: its job sends TERM, then KILL after the grace,
-and records the end. Slurm wakes the job for that; without it the job looks at its next beat. A
-cancel by Slurm ends what is left when the grace is over by our clock, and may leave no record: it
-reaches processes that left the session of the job, which a signal of Slurm does not.
+The gate refuses a run that has not begun, even if Slurm starts its job later. The spool asks a run
+that began to stop: its job sends TERM, then KILL after the grace, and records the end. Slurm wakes
+the job for that; a job that nobody wakes looks at its next beat. When the grace is over by our
+clock, a cancel by Slurm ends what is left, and may leave no record. Such a cancel also reaches
+processes that left the session of the job; a signal of Slurm does not.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ class WatchedRun:
     def needs_look(self, now: float, is_silent: bool) -> bool:
         """Return True if the spool should be read for this run now.
 
-        Slurm's states say when: the spool may be a slow file server, and reading it for each run at
-        each poll would cost more than all else.
+        Slurm's states say when. The spool may be a slow file server: to read all runs at each poll
+        would cost more than all else.
         """
         if self.is_over or (self.may_submit and not self.tries):
             return False

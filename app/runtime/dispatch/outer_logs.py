@@ -1,7 +1,7 @@
 """Logs of runs on other hosts, brought home while they grow.
 
-A node sees the spool, but not the home. So the job writes its log beside its order, and what is new
-is appended to the log in the home, where all readers look.
+A node sees the spool, but not the home. So the job writes its log beside its order. What is new is
+appended to the log in the home, where all readers look.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs of Slurm pools, beside those of the keeper: the client of Slurm and what it needs from home.
 
-The dispatcher gives both the same words. A run belongs to Slurm from its claim on, whatever becomes
-of its pool. Without a client, and while Slurm is in trouble, pools of kind slurm hold their tasks.
+The dispatcher makes the same requests to both. A run belongs to Slurm from its claim on, whatever becomes
+of its pool. Without a client, and while Slurm is in trouble, pools of kind slurm start nothing.
 The spool may be slow or hang, so nothing here lets a round of the dispatcher wait for it.
 """
 
@@ -50,7 +50,7 @@ class OuterPlace(NamedTuple):
 
 
 class OuterRuns:
-    """The line to Slurm. `wake` requests a round of the dispatcher."""
+    """Runs of Slurm pools. `wake` requests a round of the dispatcher."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class OuterRuns:
             return outer.get_seen_trouble() if self._runs else None
         return self._client.trouble
 
-    # --- words of the dispatcher
+    # --- requests of the dispatcher
 
     def hand_over(self, order: dict[str, Any], place: OuterPlace, name: str) -> None:
         """Hand a claimed run over to Slurm."""
@@ -258,7 +258,7 @@ class OuterRuns:
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], hurry: asyncio.Event) -> None:
-    """Do work each second, or in a hurry. A failure is logged, and the next time tries again."""
+    """Do work each second, and at once after `hurry`. A failure is logged; the next try follows."""
     while True:
         try:
             await work()
