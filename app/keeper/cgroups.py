@@ -3,9 +3,9 @@
 The keeper divides a folder that was delegated to it. Keeper and guard live in a leaf of their own,
 since a cgroup with processes cannot limit those below it; each run has another leaf. The keeper
 enters the leaf of a run, spawns and leaves again, so that the first instruction already runs
-inside. The limits are written once the keeper has left: below a small limit of memory, the start of
-the program could make the kernel kill all in the leaf, the keeper too, and a small weight could
-hold the keeper up on a busy machine.
+inside. The limits are written once the keeper has left. Below a small limit of memory, the start of
+the program could make the kernel kill the keeper in that leaf, too. A small weight could hold the
+keeper up on a busy machine.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Cgroups:
         """Return the controllers that limits can use, and the reason without any."""
         return {"root": self.root, "controllers": self.controllers, "why": self.why}
 
-    def claim(self) -> None:
+    def divide(self) -> None:
         """Move this process to its leaf and let other leaves have limits.
 
         Raise OSError or ValueError.
@@ -194,7 +194,7 @@ class Cgroups:
         return [f"{self.root}/{name}" for name in runs if name.removeprefix(RUN) not in known]
 
 
-def claim_cgroups(place: bytes, home: bytes) -> Cgroups:
+def divide_cgroup(place: bytes, home: bytes) -> Cgroups:
     """Return the cgroups at a place: `OWN`, or a folder to divide with other homes, or b""."""
     if not place:
         return Cgroups(why="the keeper was started without a cgroup of its own")
@@ -203,7 +203,7 @@ def claim_cgroups(place: bytes, home: bytes) -> Cgroups:
             found = Cgroups(find_own_folder())
         else:
             found = Cgroups(make_folder_of_home(os.fsdecode(place), home))
-        found.claim()
+        found.divide()
     except (OSError, ValueError) as error:
         why = describe_error(error) if isinstance(error, OSError) else str(error)
         return Cgroups(why=f"the keeper cannot divide its cgroup: {why}")

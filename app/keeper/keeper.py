@@ -30,7 +30,7 @@ import time
 if __name__ == "__main__":  # as a program, the file finds its neighbours by itself
     sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
-from app.keeper.cgroups import Cgroups, claim_cgroups
+from app.keeper.cgroups import Cgroups, divide_cgroup
 from app.keeper.companion import remove_dead_sockets
 from app.keeper.guard import Guard
 from app.keeper.journal import JOURNAL, Journal
@@ -132,7 +132,7 @@ def make_listener(run: int) -> socket.socket:
 def main(home: bytes, file_limit: int | None = None, cgroup: bytes = b"") -> int:
     """Claim the home and supervise it in the background.
 
-    `file_limit` is the soft limit of open files for jobs, `cgroup` the place of `claim_cgroups`.
+    `file_limit` is the soft limit of open files for jobs, `cgroup` the place of `divide_cgroup`.
     Exit codes: 4, another keeper has the home; 5, the home cannot be used; 6, the fork failed.
     """
     drop_run_environment()
@@ -148,7 +148,7 @@ def main(home: bytes, file_limit: int | None = None, cgroup: bytes = b"") -> int
     except OSError as error:
         log_message(f"cannot use {format_bytes(home)}: {describe_error(error)}")
         return 5
-    shared.cgroups = claim_cgroups(cgroup, home)
+    shared.cgroups = divide_cgroup(cgroup, home)
     libc.malloc_trim(0)
     try:
         detach()

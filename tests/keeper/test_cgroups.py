@@ -235,7 +235,7 @@ def test_limits_of_a_request_become_a_record(tmp_path):
 @pytest.mark.unit
 def test_a_claimed_folder_tells_what_it_can_enforce(tmp_path, written):
     found = Cgroups(str(tmp_path / "root"))
-    found.claim()
+    found.divide()
 
     assert found.controllers == ["memory", "cpu"] and not found.why
     assert found.find_lack({"memory": 1024, "cpu": 1.0}) == ""
