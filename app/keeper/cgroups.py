@@ -4,8 +4,8 @@ The keeper divides a folder that was delegated to it. Keeper and guard live in a
 since a cgroup with processes cannot limit those below it; each run has another leaf. The keeper
 enters the leaf of a run, spawns and leaves again, so that the first instruction already runs
 inside. The limits are written once the keeper has left. Below a small limit of memory, the start of
-the program could make the kernel kill the keeper in that leaf, too. A small weight could hold the
-keeper up on a busy machine.
+the program could make the kernel kill the keeper, too. A small weight could hold the keeper up on a
+busy machine.
 """
 
 from __future__ import annotations

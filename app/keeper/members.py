@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
     """Return the living processes of each run as {pid: start ticks}.
 
-    A process belongs to a run by its cgroup, its session, its mark, its cookie, an ancestor in the
-    run, or an earlier sample.
+    A process belongs to a run by its cgroup, session, mark, cookie, an ancestor in the run, or an
+    earlier sample.
     """
     wanted = {run.id: run for run in runs if run.pid}
     table = {

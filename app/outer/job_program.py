@@ -388,8 +388,8 @@ class RunningTask:
     def handle_signal(self, number: int, sender: int) -> None:
         """Look at the spool, or end the task.
 
-        The engine, our parent, ends a job by CONT and TERM to all of its processes, and decides
-        when KILL follows. Without CONT, its TERM did not leave our process group.
+        The engine, our parent, ends a job by CONT and TERM to all of its processes, and later
+        by KILL. Without CONT, its TERM did not leave our process group.
         """
         now = time.monotonic()
         if number == signal.SIGUSR1:

@@ -8,8 +8,8 @@ Each run has up to four files, `runs/HH/RUN.*`; HH are the last two characters o
 * `ask`: a stop or an early signal for the job.
 * `ended`: the end, as the keeper reports it.
 
-The file `identity` tells this spool from another folder at its path, such as a mount point without
-its file system. In such a folder no run has begun, and each one would begin again.
+The file `identity` tells the spool from another folder at its path, such as a bare mount point. In
+such a folder no run has begun, and each run would begin again.
 
 Every method may wait for a file server, so the event loop calls them in threads. Each raises
 OSError if the spool cannot be reached. A missing file of a run is no error.

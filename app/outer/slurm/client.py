@@ -1,4 +1,4 @@
-"""Client of Slurm, with the requests of the keeper's client, and gate, record and beat in the spool.
+"""Client of Slurm, with the requests of the keeper's client; gate, record and beat lie in a spool.
 
 A task polls squeue, reads the spool where Slurm's states call for it, decides, and acts. Requests
 only note what is wanted, so they never wait. A job is looked up by its name, which holds the run

@@ -2,9 +2,9 @@
 
 The gate refuses a run that has not begun, even if Slurm starts its job later. The spool asks a run
 that began to stop: its job sends TERM, then KILL after the grace, and records the end. Slurm wakes
-the job for that; a job that nobody wakes looks at its next beat. When the grace is over by our
-clock, a cancel by Slurm ends what is left, and may leave no record. Such a cancel also reaches
-processes that left the session of the job; a signal of Slurm does not.
+the job for that; a job that nobody wakes looks at its next beat. After the grace by our clock, a
+cancel by Slurm ends what is left, and may leave no record. Such a cancel also reaches processes
+that left the session of the job; a signal of Slurm does not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Runs of Slurm pools, beside those of the keeper: the client of Slurm and what it needs from home.
 
-The dispatcher makes the same requests to both. A run belongs to Slurm from its claim on, whatever becomes
-of its pool. Without a client, and while Slurm is in trouble, pools of kind slurm start nothing.
-The spool may be slow or hang, so nothing here lets a round of the dispatcher wait for it.
+The dispatcher makes the same requests to both. A run belongs to Slurm from its claim on, whatever
+becomes of its pool. Without a client, and while Slurm is in trouble, pools of kind slurm start
+nothing. The spool may be slow or hang, so nothing here lets a round of the dispatcher wait for it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Long test of Slurm pools: `python -m tests.long.slurm`.
 
-Clusters on the loopback lose their controller within the seconds in which it has not saved what it
-acknowledged, a node, their backup's primary and the spool; the process that hands over is killed.
-It exits 1 if a run begins twice, has a wrong code, or is lost without a reason. Needs root and the
-packages of Slurm; takes eight minutes.
+Clusters on the loopback lose their controller, a node, the primary of a backup and the spool. The
+controller dies before it has saved what it acknowledged; the process that hands over is killed.
+The program exits 1 if a run begins twice, has a wrong code, or is lost without a reason. Needs root
+and the packages of Slurm; takes eight minutes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A real Slurm cluster on the loopback of this machine, without systemd and cgroups.
 
-Daemons are children of the tests and end with them. Slurm finds out which controller it is by the
-name of its host, so each daemon has a host name and a file of hosts of its own, in namespaces.
+Daemons are children of the tests and end with them. Slurm knows a controller by the name of its
+host. So each daemon has a host name and a file of hosts of its own, in namespaces.
 """
 
 from __future__ import annotations
