@@ -63,7 +63,7 @@ from db.queries.scheduling.kept_lines import KeptLines, is_lasting
 from db.queries.scheduling.limits import Exclusion
 from db.queries.scheduling.resources import parse_named
 from db.queries.scheduling.run_history import RunSeconds
-from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
+from db.rows import ParentRow, PoolRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
 from db.states import WAITING, RunStatus, TaskStatus
 
 WINDOW_SIZE = 64
@@ -330,18 +330,7 @@ def _read_without_tasks(
     """Return the view without queues, and the reader of its queues."""
     shared, least, limits, booked = read_shared(c)
     pool_rows = reads.list_pools(c)
-    pools = tuple(
-        PoolView(
-            row.name,
-            {**least, **get_totals(row)},
-            row.status,
-            row.policy or PRIORITY,
-            row.kind is not None,
-            outer.get_trouble() if row.kind else enforced_limits.find_trouble(row.enforce),
-            row.enforce,
-        )
-        for row in pool_rows
-    )
+    pools = tuple(_build_pool(row, least) for row in pool_rows)
     policies = {pool.name: pool.policy for pool in pools}
     outer_pools = {pool.name for pool in pools if pool.is_outer}
     counted, names = reads.read_counters_and_submissions(c)
@@ -373,6 +362,18 @@ def _read_without_tasks(
     )
     return view, _QueueReader(
         c, cache, closed, rows, loads, aged, policies, bounds, make_budget, storing, {}
+    )
+
+
+def _build_pool(row: PoolRow, least: Amounts) -> PoolView:
+    return PoolView(
+        row.name,
+        {**least, **get_totals(row)},
+        row.status,
+        row.policy or PRIORITY,
+        row.kind is not None,
+        outer.get_trouble() if row.kind else enforced_limits.find_trouble(row.enforce),
+        row.enforce,
     )
 
 
