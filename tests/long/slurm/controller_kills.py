@@ -9,8 +9,8 @@ from pathlib import Path
 
 from app.outer.slurm.commands import SlurmPool
 from tests.long.slurm.marked_runs import MarkedRuns, Report
+from tests.outer.slurm.client_site import ClientSite
 from tests.outer.slurm.loopback_cluster import LoopbackCluster
-from tests.outer.slurm.slurm_line import SlurmLine
 
 MOMENTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Seconds between the hand-over of a run and the kill."""
@@ -22,9 +22,9 @@ async def kill_controller(
     folder: Path, cluster: LoopbackCluster, report: Report, moments: Sequence[float] = MOMENTS
 ) -> None:
     """Kill the controller once, while for each moment a held and a running job have that age."""
-    line = SlurmLine(folder, cluster.conf, poll=0.5, beat=BEAT)
-    async with line.open():
-        runs = MarkedRuns(line, cluster, report)
+    site = ClientSite(folder, cluster.conf, poll=0.5, beat=BEAT)
+    async with site.open():
+        runs = MarkedRuns(site, cluster, report)
         kill_at = time.monotonic() + max(moments) + 0.1
         for moment in sorted(moments, reverse=True):
             await asyncio.sleep(max(0.0, kill_at - moment - time.monotonic()))

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from tests.long.slurm.marked_runs import MarkedRuns, Report
-from tests.outer.slurm.slurm_line import POOL, SlurmLine
+from tests.outer.slurm.client_site import POOL, ClientSite
 
 
 async def hand_over(home: Path, conf: Path, count: int) -> None:
     """Print the ids of the runs, then hand them over one by one."""
-    line = SlurmLine(home, conf, beat=1.0)
-    async with line.open() as client:
-        runs = MarkedRuns(line, None, Report())
+    site = ClientSite(home, conf, beat=1.0)
+    async with site.open() as client:
+        runs = MarkedRuns(site, None, Report())
         orders = [runs.make_order(0.3) for _ in range(count)]
         print(*(order["run"] for order in orders), flush=True)
         for order in orders:

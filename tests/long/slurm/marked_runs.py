@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.outer.slurm.commands import SlurmPool
+from tests.outer.slurm.client_site import POOL, ClientSite, wait_until
 from tests.outer.slurm.loopback_cluster import LoopbackCluster
-from tests.outer.slurm.slurm_line import POOL, SlurmLine, wait_until
 
 CODE = 7
 """Exit code of each run."""
@@ -35,17 +35,17 @@ class Report:
 
 
 class MarkedRuns:
-    """Runs of a line that mark their begin and their end."""
+    """Runs of a site that mark their begin and their end."""
 
-    def __init__(self, line: SlurmLine, cluster: LoopbackCluster | None, report: Report) -> None:
-        self.line, self.cluster, self.report = line, cluster, report
+    def __init__(self, site: ClientSite, cluster: LoopbackCluster | None, report: Report) -> None:
+        self.site, self.cluster, self.report = site, cluster, report
         self.runs: list[str] = []
-        self.folder = line.folder / "marks"
+        self.folder = site.folder / "marks"
         self.folder.mkdir(exist_ok=True)
 
     def make_order(self, seconds: float) -> dict[str, Any]:
         """Return the order of a run of some seconds."""
-        order = self.line.make_order("")
+        order = self.site.make_order("")
         mark = self.folder / order["run"]
         note = f"date '+%%s.%%N %s' >>{mark}"
         script = f"{note % 'begin'}; sleep {seconds}; {note % 'end'}; exit {CODE}"
@@ -55,7 +55,7 @@ class MarkedRuns:
         """Hand over a run of some seconds and return its id."""
         order = self.make_order(seconds)
         self.runs.append(order["run"])
-        self.line.client.spawn(order, pool)
+        self.site.client.spawn(order, pool)
         return order["run"]
 
     def read_marks(self, run: str) -> dict[str, list[float]]:
@@ -66,7 +66,7 @@ class MarkedRuns:
 
     def is_over(self, run: str) -> bool:
         """Return True once the end of a run, or its refusal, was reported."""
-        return bool(self.line.find("ended", run) or self.line.find("refused", run))
+        return bool(self.site.find("ended", run) or self.site.find("refused", run))
 
     async def wait(self, runs: Sequence[str] = ()) -> None:
         """Wait until all runs are over; play the operator who resumes nodes meanwhile."""
@@ -74,7 +74,7 @@ class MarkedRuns:
         try:
             await wait_until(lambda: all(map(self.is_over, runs)) or self.operate(), LIMIT)
         except TimeoutError:
-            states = [self.line.client.facts.get(run) for run in runs if not self.is_over(run)]
+            states = [self.site.client.facts.get(run) for run in runs if not self.is_over(run)]
             self.report.faults.append(f"not over: {states}")
 
     def operate(self) -> None:
@@ -85,7 +85,7 @@ class MarkedRuns:
             self.cluster.run("scontrol", "update", f"nodename={','.join(drained)}", "state=resume",
                              check=False)  # fmt: skip
         for run in self.runs:
-            facts = self.line.client.facts.get(run)
+            facts = self.site.client.facts.get(run)
             if facts and facts.cure.startswith("scontrol release"):
                 self.cluster.run(*facts.cure.split(), check=False)
 
@@ -93,7 +93,7 @@ class MarkedRuns:
         """Count the outcomes, and find faults in them."""
         await asyncio.sleep(SETTLE_SECONDS)
         for run in self.runs:
-            ends = [e for e in self.line.events if e["run"] == run and e["is"] == "ended"]
+            ends = [e for e in self.site.events if e["run"] == run and e["is"] == "ended"]
             marks, outcome = self.read_marks(run), describe_end(ends[-1]) if ends else "refused"
             self.report.outcomes[outcome] += 1
             self.report.faults += [f"{run}: {outcome}; {fault}, marks {marks}"

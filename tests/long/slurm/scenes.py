@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.long.slurm.marked_runs import MarkedRuns, Report
+from tests.outer.slurm.client_site import ClientSite, wait_until
 from tests.outer.slurm.loopback_cluster import LoopbackCluster, open_cluster
-from tests.outer.slurm.slurm_line import SlurmLine, wait_until
 
 BEAT = 1.0
 SILENT_SECONDS = 60.0
@@ -26,12 +26,12 @@ async def silence_controller(
     folder: Path, cluster: LoopbackCluster, report: Report, seconds: float = SILENT_SECONDS
 ) -> None:
     """Keep the controller down: what runs goes on and ends, what is new waits."""
-    line = SlurmLine(folder, cluster.conf, beat=BEAT)
-    async with line.open() as client:
-        runs = MarkedRuns(line, cluster, report)
+    site = ClientSite(folder, cluster.conf, beat=BEAT)
+    async with site.open() as client:
+        runs = MarkedRuns(site, cluster, report)
         before = [runs.spawn(seconds / 2) for _ in range(3)]
         for run in before:
-            await line.wait_for("started", run)
+            await site.wait_for("started", run)
         cluster.kill("ctl")
         down_at = time.monotonic()
         await asyncio.sleep(6.0)  # the controller had not saved its newest jobs when it died
@@ -52,13 +52,13 @@ async def silence_controller(
 
 async def lose_node(folder: Path, cluster: LoopbackCluster, report: Report) -> None:
     """Take the power from a node: its runs are lost, with the name of the node."""
-    line = SlurmLine(folder, cluster.conf, beat=BEAT)
-    async with line.open():
-        run = line.spawn("sleep 1000")
-        node = (await line.wait_for("started", run))["node"]
+    site = ClientSite(folder, cluster.conf, beat=BEAT)
+    async with site.open():
+        run = site.spawn("sleep 1000")
+        node = (await site.wait_for("started", run))["node"]
         cluster.lose(node)
         began = time.monotonic()
-        end = await wait_until(lambda: line.find("ended", run), 300)
+        end = await wait_until(lambda: site.find("ended", run), 300)
         report.notes.append(f"node lost: {end['reason']}, after {time.monotonic() - began:.0f} s")
         if not end["lost"] or node not in end["reason"]:
             report.faults.append(f"node lost: {end}")
@@ -69,11 +69,11 @@ async def take_over_by_backup(folder: Path, report: Report) -> None:
     """Kill the first controller of two: the second knows all jobs and takes new ones."""
     settings = {"SlurmctldTimeout": "5"}
     with open_cluster(2, has_backup=True, settings=settings) as cluster:
-        line = SlurmLine(folder, cluster.conf, beat=BEAT)
-        async with line.open():
-            runs = MarkedRuns(line, cluster, report)
+        site = ClientSite(folder, cluster.conf, beat=BEAT)
+        async with site.open():
+            runs = MarkedRuns(site, cluster, report)
             runs.spawn(8.0)
-            await line.wait_for("started", runs.runs[0])
+            await site.wait_for("started", runs.runs[0])
             await asyncio.sleep(6.0)  # until the state is saved
             cluster.kill("ctl")
             began = time.monotonic()
@@ -97,11 +97,11 @@ async def fill_spool(folder: Path, report: Report) -> None:
 
 
 async def _run_out_of_space(mount: Path, cluster: LoopbackCluster, report: Report) -> None:
-    line = SlurmLine(mount, cluster.conf, beat=BEAT)
-    async with line.open() as client:
-        runs = MarkedRuns(line, cluster, report)
+    site = ClientSite(mount, cluster.conf, beat=BEAT)
+    async with site.open() as client:
+        runs = MarkedRuns(site, cluster, report)
         first = runs.spawn(2.0)
-        await line.wait_for("started", first)
+        await site.wait_for("started", first)
         filler = mount / "filler"
         _fill(filler)
         second = runs.spawn(0.2)
@@ -127,15 +127,15 @@ def _fill(path: Path) -> None:
 async def outlive_job_age(folder: Path, report: Report) -> None:
     """End a run while no runtime lives, and let Slurm forget it: the record tells the end."""
     with open_cluster(1, settings={"MinJobAge": "2"}) as cluster:
-        line = SlurmLine(folder, cluster.conf, beat=BEAT)
-        runs = MarkedRuns(line, cluster, report)
-        async with line.open():
+        site = ClientSite(folder, cluster.conf, beat=BEAT)
+        runs = MarkedRuns(site, cluster, report)
+        async with site.open():
             short, long = runs.spawn(1.0), runs.spawn(15.0)
-            await line.wait_for("started", short)
-            await line.wait_for("started", long)
+            await site.wait_for("started", short)
+            await site.wait_for("started", long)
         look = ("squeue", "-h", "--states=all", f"--name=td-{short}", "-o", "%T")
         await wait_until(lambda: not cluster.run(*look), 300)
-        async with line.open((short, "running"), (long, "running")):
+        async with site.open((short, "running"), (long, "running")):
             await runs.wait()
             await runs.judge()
 
@@ -148,29 +148,29 @@ async def kill_runtimes(
     for number in range(rounds):
         home = folder / f"home-{number}"
         home.mkdir()
-        line = SlurmLine(home, cluster.conf, beat=BEAT)
-        runs = MarkedRuns(line, cluster, report)
+        site = ClientSite(home, cluster.conf, beat=BEAT)
+        runs = MarkedRuns(site, cluster, report)
         command = [sys.executable, "-m", "tests.long.slurm.hand_over", home, cluster.conf, "12"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
             runs.runs = process.stdout.readline().split()  # the claims are committed
             time.sleep(rng.uniform(0.0, 0.6))
             process.send_signal(signal.SIGKILL)
-        async with line.open(*((run, "starting") for run in runs.runs)):
+        async with site.open(*((run, "starting") for run in runs.runs)):
             await runs.wait()
             await runs.judge()
 
 
 async def stop_after_restart(folder: Path, cluster: LoopbackCluster, report: Report) -> None:
     """Stop a run, die, and stop it again: it gets its grace and ends as stopped."""
-    line = SlurmLine(folder, cluster.conf, beat=BEAT)
-    async with line.open() as client:
-        run = line.spawn("trap 'sleep 1; exit 3' TERM; sleep 1000 & wait")
-        await line.wait_for("started", run)
+    site = ClientSite(folder, cluster.conf, beat=BEAT)
+    async with site.open() as client:
+        run = site.spawn("trap 'sleep 1; exit 3' TERM; sleep 1000 & wait")
+        await site.wait_for("started", run)
         client.stop(run, "cancel", 30.0)
-    async with line.open((run, "stopping")) as client:
+    async with site.open((run, "stopping")) as client:
         client.stop(run, "cancel", 30.0)
-        end = await line.wait_for("ended", run)
+        end = await site.wait_for("ended", run)
         if (end["code"], end["stop"]) != (3, "cancel"):
             report.faults.append(f"stopped after a restart: {end}")
     report.outcomes["stopped after a restart"] += 1
@@ -178,14 +178,14 @@ async def stop_after_restart(folder: Path, cluster: LoopbackCluster, report: Rep
 
 async def stop_a_deaf_run(folder: Path, cluster: LoopbackCluster, report: Report) -> None:
     """Stop a run that ignores TERM: KILL follows the grace."""
-    line = SlurmLine(folder, cluster.conf, beat=BEAT)
-    async with line.open() as client:
-        run = line.spawn("trap '' TERM; touch deaf; while :; do sleep 0.1; done")
-        await line.wait_for("started", run)
+    site = ClientSite(folder, cluster.conf, beat=BEAT)
+    async with site.open() as client:
+        run = site.spawn("trap '' TERM; touch deaf; while :; do sleep 0.1; done")
+        await site.wait_for("started", run)
         await wait_until((folder / "deaf").exists)
         client.stop(run, "cancel", 1.0)
         began = time.monotonic()
-        end = await line.wait_for("ended", run)
+        end = await site.wait_for("ended", run)
         report.notes.append(f"KILL {time.monotonic() - began:.1f} s after the stop, grace 1 s")
         if end["signal"] != signal.SIGKILL:
             report.faults.append(f"a deaf run: {end}")

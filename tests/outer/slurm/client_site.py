@@ -30,8 +30,8 @@ class RunRow:
     start_time: str | None = None
 
 
-class SlurmLine:
-    """One client after another on one spool: the runtimes of a home."""
+class ClientSite:
+    """Site with one client after another on one spool, as the runtimes of a home are."""
 
     def __init__(self, folder: Path, conf: Path, poll: float = 0.1, beat: float = BEAT) -> None:
         self.folder, self.spool = folder, Spool(folder / "spool")
@@ -60,7 +60,7 @@ class SlurmLine:
         return order["run"]
 
     def make_order(self, script: str, **asked: Any) -> dict[str, Any]:
-        """Return the order of a shell script that runs in the folder of the line."""
+        """Return the order of a shell script that runs in the folder of the site."""
         run = make_uuid7()
         order = {"run": run, "argv": ["/bin/sh", "-c", script], "cwd": str(self.folder)}
         order |= {"env": {"PATH": "/usr/bin:/bin"}, "umask": 0o22, "grace": 30.0, "early": None}
