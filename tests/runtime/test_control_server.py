@@ -173,7 +173,7 @@ async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHa
         ("away", {"since": 1e12}, "away: since must be a number"),
         ("hold", {"select": {"tag": "x"}}, "tag must be an object"),
         ("hold", {"select": {"name": [1]}}, "name must be text"),
-        ("pool.create", {"name": "p", "cpu": 1, "memory": None}, "memory must be"),
+        ("pool.create", {"name": "p", "cpu": 1, "memory": [1]}, "memory must be"),
         ("ls", {"name": "\udcff"}, "not UTF-8 text"),
         ("ls", {"tag": {"k": "\udcff"}}, "not UTF-8 text"),
         ("submit", {"tasks": [{"template": "\udcff"}]}, "not UTF-8 text"),
