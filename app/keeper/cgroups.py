@@ -195,7 +195,7 @@ class Cgroups:
 
 
 def divide_cgroup(place: bytes, home: bytes) -> Cgroups:
-    """Return the cgroups at a place: `OWN`, or a folder to divide with other homes, or b""."""
+    """Divide the cgroup at a place: `OWN`, or a folder shared with other homes, or b"" for none."""
     if not place:
         return Cgroups(why="the keeper was started without a cgroup of its own")
     try:

@@ -83,7 +83,10 @@ def _note_values(swept: Iterable[tuple[str, list[str]]]) -> None:
 
 
 def _check_unused(texts: list[str], names: list[str]) -> None:
-    """Note the swept parameters that a command does not mention. Raise Usage if `{b}` is none."""
+    """Note the swept parameters that a command does not mention.
+
+    Raise Usage if the command mentions none of them, but another placeholder.
+    """
     placeholders = {name for text in texts for name in find_placeholders(text)}
     mentioned = {name for name in names if any(f"TASKDECK_PARAM_{name}" in text for text in texts)}
     unused = [name for name in names if name not in placeholders | mentioned]
