@@ -354,7 +354,7 @@ class RunningTask:
         self.beat_at = 0.0
         self.judge_at, self.continued_at = NEVER, -NEVER
         self.stop_reason = None  # of the first stop
-        self.is_told = False  # the task has TERM
+        self.has_term = False  # the signal TERM
 
     def wait(self) -> tuple:
         """Wait for the end; return its status and usage as wait4 does."""
@@ -406,7 +406,7 @@ class RunningTask:
         has_it = self.continued_at >= self.judge_at - TERM_PAUSE - CONT_LEAD
         self.judge_at = NEVER
         if has_it:
-            self.is_told = True
+            self.has_term = True
         else:
             self.stop(None, self.order.grace)
 
@@ -433,7 +433,7 @@ class RunningTask:
 
         It would end a shell around the program.
         """
-        if self.order.early and self.early_at < NEVER and not self.is_told:
+        if self.order.early and self.early_at < NEVER and not self.has_term:
             number = self.order.early[0]
             members = list_members(self.pid, self.run)
             send_signal([pid for pid in members if is_caught(pid, number)], number)
@@ -443,8 +443,8 @@ class RunningTask:
         """Stop the task: TERM once, KILL after the grace, which later stops only shorten."""
         self.stop_reason = self.stop_reason or reason
         self.kill_at = min(self.kill_at, time.monotonic() + grace)
-        if not self.is_told:
-            self.is_told = True
+        if not self.has_term:
+            self.has_term = True
             self.send(signal.SIGTERM)
             self.send(signal.SIGCONT)
 

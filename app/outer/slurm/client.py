@@ -381,9 +381,9 @@ class SlurmClient:
     # --- events
 
     def _report_start(self, run: WatchedRun) -> None:
-        if run.is_told or not run.gate:
+        if run.is_reported or not run.gate:
             return
-        run.is_told = True
+        run.is_reported = True
         at = min(max(run.gate.started_at, run.unbegun_at), time.time())
         boot_at = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - at)
         self._emit({

@@ -65,7 +65,7 @@ class WatchedRun:
     beat: float | None = None
     beat_moved_at: float = 0.0
     looked_at: float = -math.inf
-    is_told: bool = False
+    is_reported: bool = False
     """The start was reported."""
     is_over: bool = False
     """The end was reported; the run stays until its end is stored."""
@@ -123,7 +123,7 @@ class WatchedRun:
         if row is None or row.state in FINAL_STATES:
             return True
         if self.is_on_node:
-            return not self.is_told or since >= STEADY_LOOK
+            return not self.is_reported or since >= STEADY_LOOK
         return self.began or since >= WAITING_LOOK
 
     def take_facts(self, facts: SpoolFacts, now: float) -> None:

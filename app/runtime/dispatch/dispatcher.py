@@ -116,7 +116,7 @@ class ClaimedRun(NamedTuple):
     first: int | None = None
     """Number of the first task of its group, if a name of a file or a batch script has it."""
     outer: OuterPlace | None = None
-    """Where the run goes if another engine runs it."""
+    """Pool and needs of a run that another engine runs."""
     limits: dict[str, float | None] | None = None
     """KiB and cores that the kernel enforces."""
 
@@ -171,7 +171,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._events = KeeperEvents()
         self._sent_signals: dict[str, tuple[KeeperClient | SlurmClient, str]] = {}
-        """What was sent last for each run, and to whom: a new client of Slurm knows of none."""
+        """Last signal of each run, and its receiver: a new client of Slurm knows of no signal."""
         self._spawned: set[str] = set()
         self._told_early: set[str] = set()
         """Runs for which the keeper was told to send the early signal."""
@@ -636,8 +636,8 @@ class Dispatcher:
             client = self.find_client(row.runid)
             if client is None:
                 continue  # Slurm is not set up now
-            told, word = self._sent_signals.get(row.runid, (client, ""))
-            sent = word if told is client else ""
+            receiver, word = self._sent_signals.get(row.runid, (client, ""))
+            sent = word if receiver is client else ""
             # A stop with another grace is sent again: a user may lose patience, and the keeper only
             # shortens the grace.
             if row.status == RunStatus.STOPPING and sent != (stop := f"stop {row.grace}"):

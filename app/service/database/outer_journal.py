@@ -78,7 +78,7 @@ class LeftRuns(NamedTuple):
     """Runs of a home in its spool, of which its database has no row."""
 
     active: list[ObservedRun]
-    """Those that may begin, that run, or whose ends are not stored."""
+    """Runs that may begin, that go on, or whose ends are not stored."""
     refused: list[str]
 
 

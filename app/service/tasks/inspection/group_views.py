@@ -89,9 +89,9 @@ def read_group(c: Connection, ident: str) -> dict[str, Any]:
     (found,) = list_groups(c, [group.number])
     uuid = groups.find_first_failure(c, group.number)
     rows = reads.list_by_uuid(c, [uuid]) if uuid else []
-    told = ("number", "name", "status", "reason", "ended_at")
+    shown = ("number", "name", "status", "reason", "ended_at")
     failure = next(
-        ({name: getattr(row, name) for name in told} | {"member": _name_member(row)}
+        ({name: getattr(row, name) for name in shown} | {"member": _name_member(row)}
          for row in rows), None
     )  # fmt: skip
     return {**found, "failure": failure}

@@ -479,8 +479,8 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
         how = row.status.replace("_", " ") + (f": {sanitize(row.reason)}" if row.reason else "")
         return {"code": "ended", "text": how, "short": how[:44]}
     job = next((run for run in reads.list_running(c) if run.task_id == row.uuid), None)
-    if job and job.outer_job is not None and (told := _describe_job(job)):
-        return {"code": "running", "text": told, "short": told[:44]}
+    if job and job.outer_job is not None and (text := _describe_job(job)):
+        return {"code": "running", "text": text, "short": text[:44]}
     runs = [run for run in reads.list_runs(c, row.uuid) if run.status not in ENDED]
     text = (
         f"running, attempt {row.attempts}"
