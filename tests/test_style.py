@@ -130,8 +130,8 @@ COVERING_TESTS = {
     "tests/keeper/test_server.py": "keeper/wire",
     "tests/keeper/test_stops_daemons.py": "keeper/{marks,members,processes,signals}",
     "tests/keeper/test_supervisor.py": "keeper/guard",
-    "tests/outer/slurm/test_client.py": "outer/slurm/{cluster_watch,facts,spool_access}"
-    " outer/slurm/{stopper,submitter,watched_run}",
+    "tests/outer/slurm/test_client.py": "outer/slurm/{client_settings,cluster_watch,facts}"
+    " outer/slurm/{spool_access,stopper,submitter,watched_run}",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/messages/test_channel_sender.py": "runtime/messages/{sender,sender_client}",
     "tests/runtime/messages/test_notifier.py": "service/rules/{acting,process_table}",

@@ -13,12 +13,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from app.core.times import to_unix_or_none
+from app.outer.slurm.client_settings import ClientSettings, EventHandler, KnownRun
 from app.outer.slurm.cluster_watch import ClusterWatch
 from app.outer.slurm.commands import CommandRunner, SlurmPool
 from app.outer.slurm.facts import ClusterFacts, JobFacts, describe_run, make_cluster_facts
@@ -32,10 +32,6 @@ from app.outer.spool import Spool
 
 log = logging.getLogger(__name__)
 
-EventHandler = Callable[[dict[str, Any]], None]
-
-BEAT = 10.0
-"""Seconds between two beats of a job."""
 BEATS = 4
 """Beats without a move, by our clock, after which a run that Slurm does not run is lost."""
 IDLE_POLL = 30.0
@@ -51,30 +47,6 @@ CANCEL_BATCH = 40
 """Jobs of runs that are over which are cancelled between two polls; more would delay the polls."""
 LEFTOVER_SECONDS = 600.0
 """Seconds for which jobs of refused runs are looked for: an sbatch may still be under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """Settings of the client.
-
-    `commands` is the folder of the commands, "" for the PATH; `conf` is their SLURM_CONF, if it is
-    not that of the environment. `identity` is that of the spool with the active runs; "" if it is
-    not known.
-    """
-
-    commands: str = ""
-    poll: float = 2.0
-    beat: float = BEAT
-    conf: str | None = None
-    identity: str = ""
-
-
-class KnownRun(Protocol):
-    """Active run that the database knows."""
-
-    runid: str
-    status: str
-    start_time: str | None
 
 
 class SlurmClient:

@@ -19,7 +19,8 @@ from app.core.scheduling.resources import CPU, GPU, MEMORY
 from app.core.slurm.pool_options import parse_options
 from app.core.slurm.settings import SlurmSettings
 from app.outer.slow_calls import call_in_thread
-from app.outer.slurm.client import ClientSettings, SlurmClient
+from app.outer.slurm.client import SlurmClient
+from app.outer.slurm.client_settings import ClientSettings
 from app.outer.slurm.commands import SlurmPool
 from app.outer.spool import Spool
 from app.runtime.dispatch.outer_logs import LogFetcher

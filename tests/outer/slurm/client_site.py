@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from app.core.ids import make_uuid7
-from app.outer.slurm.client import ClientSettings, SlurmClient
+from app.outer.slurm.client import SlurmClient
+from app.outer.slurm.client_settings import ClientSettings
 from app.outer.slurm.commands import SlurmPool
 from app.outer.spool import Spool
 
