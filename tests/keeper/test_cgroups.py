@@ -203,8 +203,8 @@ def fill(folder: Path) -> None:
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Let new folders look like cgroups; return what is written, with the last folder's name."""
-    fill(tmp_path / "root")
-    fill(tmp_path / "root" / KEEPER)
+    fill(tmp_path / "tree")
+    fill(tmp_path / "tree" / KEEPER)
     found, write = list[tuple[str, str]](), cgroups._write
 
     def note(path: str, value: str) -> None:
@@ -234,20 +234,20 @@ def test_limits_of_a_request_become_a_record(tmp_path):
 
 @pytest.mark.unit
 def test_a_claimed_folder_tells_what_it_can_enforce(tmp_path, written):
-    found = Cgroups(str(tmp_path / "root"))
+    found = Cgroups(str(tmp_path / "tree"))
     found.divide()
 
     assert found.controllers == ["memory", "cpu"] and not found.why
     assert found.find_lack({"memory": 1024, "cpu": 1.0}) == ""
     assert [name for name, _ in written[:3]] == [
-        "keeper/cgroup.procs", "root/cgroup.subtree_control", "root/cgroup.subtree_control",
+        "keeper/cgroup.procs", "tree/cgroup.subtree_control", "tree/cgroup.subtree_control",
     ]  # fmt: skip
     found.controllers = ["cpu"]
     assert "no controller memory" in found.find_lack({"memory": 1024, "cpu": None})
 
 
 def test_the_limits_follow_once_the_keeper_has_left(tmp_path, written):
-    record = {"path": f"{tmp_path}/root/run-a", "memory": 65536, "weight": 200}
+    record = {"path": f"{tmp_path}/tree/run-a", "memory": 65536, "weight": 200}
 
     request = make_request("true")
     pid = launch.spawn_inside(RunCgroup(record), b"/bin/true", request, {})
@@ -266,7 +266,7 @@ def test_the_limits_follow_once_the_keeper_has_left(tmp_path, written):
 
 
 def test_a_run_whose_limit_cannot_be_written_ends_at_once(tmp_path, written, monkeypatch):
-    record = {"path": f"{tmp_path}/root/run-a", "memory": 65536, "weight": None}
+    record = {"path": f"{tmp_path}/tree/run-a", "memory": 65536, "weight": None}
     leave, spawn, pids = RunCgroup.leave, launch.spawn, list[int]()
 
     def start(*words: Any) -> int:
