@@ -151,8 +151,8 @@ def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     if pool.outer:
         return (
             _make_name_cell(pool, look), blank, Cell("slurm", "dim"),
-            Cell(f"{pool.outer.running} run"), blank, Cell(f"{pool.outer.waiting} wait"),
-            blank, blank, Cell(*_format_nodes(pool.outer)), blank, blank,
+            Cell(f"{pool.outer.running} run"), blank, blank, blank,
+            Cell(f"{pool.outer.waiting} wait"), Cell(*_format_nodes(pool.outer)), blank, blank,
         )  # fmt: skip
     return (
         _make_name_cell(pool, look),
