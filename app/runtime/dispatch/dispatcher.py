@@ -540,6 +540,7 @@ class Dispatcher:
             self._environments.pop(next(iter(self._environments)))
         for runid in orders.unknown:
             keeper.refuse(runid)
+        self.outer.drop(events.refused)
         if events.ended:
             ended = [event["run"] for event in events.ended]
             keeper.forget([runid for runid in ended if not self.outer.has(runid)])

@@ -138,6 +138,10 @@ class OuterRuns:
             self._runs -= done
             self._client.forget(done)
 
+    def drop(self, runids: Iterable[str]) -> None:
+        """Drop refused runs, once the refusals are stored: the keeper would not know a stop."""
+        self._runs.difference_update(runids)
+
     def take_event(self, event: dict[str, Any]) -> None:
         """Report an event of the client; an end later, once its log is at home."""
         if event["is"] == "ended":
@@ -148,12 +152,8 @@ class OuterRuns:
 
     def note_event(self, event: Mapping[str, Any]) -> None:
         """Note which runs write logs."""
-        if (runid := event.get("run")) not in self._runs:
-            return
-        if event["is"] == "started":
+        if event["is"] == "started" and (runid := event["run"]) in self._runs:
             self._begun.add(runid)
-        elif event["is"] == "refused":
-            self._runs.discard(runid)
 
     # --- looks
 

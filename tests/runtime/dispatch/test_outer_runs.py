@@ -245,6 +245,28 @@ async def test_a_run_that_slurm_refused_waits_again_without_an_attempt(
     assert (await views.show(call, id=1))["instances"][0]["attempt"] == 1
 
 
+async def test_a_stop_of_a_run_that_slurm_just_refused_does_not_go_to_the_keeper(
+    call: Call,
+    dispatcher: Dispatcher,
+    slurm: FakeSlurm,
+    fake_keeper: FakeKeeper,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    runid = await hand_over(call, dispatcher, slurm)
+    await actions.cancel(call, ids=[1])
+    refusal = {"is": "refused", "run": runid}
+    monkeypatch.setattr(slurm, "spawn", lambda run, pool: dispatcher.handle_event(refusal))
+
+    await submit_task(call, queue="sims")
+    await dispatcher.run_round()  # its orders were made before the refusal came
+    await dispatcher.run_round()
+
+    assert (await views.show(call, id=1))["status"] == "cancelled"
+    assert not dispatcher.outer.has(runid)
+    assert [runid for (runid, *_) in slurm.get_orders("stop")] == [runid]
+    assert fake_keeper.get_orders("stop") == []
+
+
 async def test_a_task_with_an_input_that_was_moved_to_slurm_fails_with_the_reason(
     call: Call, dispatcher: Dispatcher, slurm: FakeSlurm
 ):
