@@ -366,7 +366,7 @@ class Keeper(Server):
             [str(run) for run in ask["runs"] if run not in self.stops.runs]
         )
         for run in dropped:
-            if cgroup := run.cgroup:
+            if (cgroup := run.cgroup) and not cgroup.remove():
                 cgroup.kill()  # what a run of the guard left
                 self.cgroups.remove(cgroup.path)
         shared = [run.id for run in dropped if run.is_known_to_guard]
