@@ -76,6 +76,14 @@ MAX_LINES, MAX_DEPTH = 12, 8
 """Maximum lines and indented levels of a structured parameter."""
 
 
+def build_slurm_section(facts: TaskContext) -> Iterator[Section]:
+    """Yield what Slurm says of a run, with the command that helps; nothing of other runs."""
+    for reason in facts.why.get("reasons") or ():
+        text = facts.look.sanitize(facts.look.adapt_text(reason["text"]))
+        rows = tuple(DocRow(((line, ""),)) for line in wrap_text(text, facts.room - 4))
+        yield Section("In Slurm", rows)
+
+
 def build_use_section(facts: TaskContext) -> Section:
     """Return use and request: now, peak, and the last half hour."""
     task, use, line = facts.task, facts.about["use"] or {}, facts.line

@@ -41,7 +41,7 @@ class TaskContext:
 
     @property
     def why(self) -> Mapping[str, Any]:
-        """Reply of `why`; empty unless the task waits."""
+        """Reply of `why`; empty unless the task waits, here or in Slurm."""
         return self.about["why"] or {}
 
     @property

@@ -25,6 +25,7 @@ from app.service.database.outer_journal import read_identity
 from app.service.definitions import queues
 from app.service.tasks.changes import actions
 from app.service.tasks.inspection import views
+from app.service.tasks.inspection.detail import read_detail
 from db.queries.tasks.outer_runs import list_active_outer
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import TIMEOUT
@@ -159,6 +160,7 @@ async def test_a_run_that_waits_in_slurm_is_told_apart_with_the_reason(
     assert why["reasons"][0]["text"] == (
         "job 812 in Slurm; held in Slurm by you: scontrol release 812"
     )
+    assert (await read_detail(call, id=1))["why"]["reasons"] == why["reasons"]
     (entry,) = board["running"]
     assert (entry["status"], entry["note"]) == ("in slurm", "held in Slurm by you")
     assert [[*note[:2]] for note in listed["notes"].values()] == [

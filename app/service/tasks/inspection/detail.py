@@ -31,9 +31,9 @@ JsonObject = dict[str, Any]
 async def read_detail(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return the detail that the task screen shows.
 
-    Keys: `task` as `show` returns it, `why` as `why` returns it for a waiting task, `log` as `log`
-    returns it for any other, and past runs, suggested resources, expected end, use, dependency
-    tree, rules and operations.
+    Keys: `task` as `show` returns it, `why` as `why` returns it for a task that waits or is in
+    Slurm, `log` as `log` returns it for a task that does not wait, and past runs, suggested
+    resources, expected end, use, dependency tree, rules and operations.
     """
     found, known = await call.db.read(
         lambda c: (build_detail(c, call, id), reads.list_measurable(c))
@@ -51,7 +51,7 @@ def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
     history, use = similar_runs.learn_from_similar(c, row), views.get_use(call, task["instances"])
     return {
         "task": task | {"notify": told},
-        "why": views.explain_tasks(c, call, [row.uuid])[0] if waits else None,
+        "why": views.explain_tasks(c, call, [row.uuid])[0] if waits or _is_in_slurm(task) else None,
         "log": None if waits else views.build_logs(c, call, row.uuid, None),
         "past": asdict(history) if history else None,
         "fit": _suggest_resources(task["instances"], use, history),
@@ -64,6 +64,12 @@ def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
             for found in list_changes(c, f"task #{row.number}", row.created_at)
         ],
     }
+
+
+def _is_in_slurm(task: JsonObject) -> bool:
+    return any(
+        run["outer_job"] is not None and run["status"] in ACTIVE for run in task["instances"]
+    )
 
 
 def _suggest_resources(

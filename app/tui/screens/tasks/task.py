@@ -418,7 +418,7 @@ def _make_waiting_sections(facts: TaskContext) -> Sequence[Section]:
 
 
 def _make_running_sections(facts: TaskContext) -> tuple[Sequence[Section], Sequence[Section]]:
-    return [task.build_use_section(facts)], [
+    return [*task.build_slurm_section(facts), task.build_use_section(facts)], [
         task.build_attempts(facts),
         *page_task.build_dependency_sections(facts),
         *_make_common_sections(facts),

@@ -13,7 +13,7 @@ import pytest
 from textual.app import App
 
 from app.errors import NotFound
-from app.tui.pages.task import build_attempts
+from app.tui.pages.task import build_attempts, build_slurm_section
 from app.tui.pages.task_facts import TaskContext, build_headline, format_attempt
 from app.tui.pages.timeline import build_timeline
 from app.tui.screens.dialogs.why import WhyScreen
@@ -1255,3 +1255,15 @@ def test_a_task_that_waits_in_slurm_is_not_starting():
     context = TaskContext(make_about_answer(row) | {"ends_in": []}, Look(), 181.0, 80)
     assert build_headline(context)[0][0].strip() == "◇ in Slurm"
     assert "in Slurm" in build_attempts(context).rows[0].spans[0][0]
+
+
+def test_a_task_in_slurm_shows_the_reason_and_the_command_that_helps():
+    text = "job 812 in Slurm; held in Slurm by you: scontrol release 812"
+    row = make_task_row(status="running", instances=[make_run_row(number=1, status="starting")])
+    about = make_about_answer(row) | {"why": {"reasons": [{"code": "running", "text": text}]}}
+
+    (section,) = build_slurm_section(TaskContext(about, Look(), 181.0, 40))
+
+    assert section.title == "In Slurm"
+    assert " ".join(row.spans[0][0] for row in section.rows) == text
+    assert not [*build_slurm_section(TaskContext(make_about_answer(row), Look(), 181.0, 40))]
