@@ -7,6 +7,7 @@ node at a time.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -67,6 +68,7 @@ logging {
 """
 
 
+@functools.cache
 def find_obstacle() -> str:
     """Return why no cluster can be started here, or ""."""
     if os.geteuid() != 0:
@@ -75,11 +77,16 @@ def find_obstacle() -> str:
         return f"{missing[0]} is missing: apt install {PACKAGES}"
     if not os.path.isdir("/usr/lib/ocf/resource.d/heartbeat"):
         return f"the resource agents are missing: apt install {PACKAGES}"
-    done = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "mount", "-t", "tmpfs", "t", "/mnt"],
-        capture_output=True,
-    )
-    return "" if done.returncode == 0 else "this machine allows no namespaces with mounts"
+    probe = f"td-probe-{os.getpid()}"
+    try:
+        _run("unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "t", "/mnt")
+        _run("ip", "netns", "add", probe)
+        _run("ip", "-n", probe, "link", "add", "alpha", "type", "veth", "peer", "name", "beta")
+    except RuntimeError as error:
+        return f"this machine allows no hosts in namespaces: {error}"
+    finally:
+        subprocess.run(["ip", "netns", "del", probe], capture_output=True)
+    return ""
 
 
 def make_folder() -> tempfile.TemporaryDirectory[str]:
@@ -105,6 +112,7 @@ class Cluster:
         self.mount, self.disk, self.switch = (folder / n for n in ("mnt", "disk", "switch"))
         self.home = self.mount / "home"
         self.env = {"PATH": os.environ["PATH"], "HOME": str(folder / "owner"), "LANG": "C.UTF-8"}
+        self._networks = {node: f"{folder.name}-{node}" for node in NODES}
         self._init: dict[str, int] = {}
         self._hosts: dict[str, subprocess.Popen[bytes]] = {}
         self._ended = threading.Event()
@@ -142,17 +150,17 @@ class Cluster:
         settings.write_text("cluster = true\n")
 
     def _connect_nodes(self) -> None:
-        for node in NODES:
-            _run("ip", "netns", "add", f"td-{node}")
-        _run("ip", "link", "add", "td-alpha", "netns", "td-alpha", "type", "veth",
-             "peer", "name", "td-beta", "netns", "td-beta")  # fmt: skip
+        for network in self._networks.values():
+            _run("ip", "netns", "add", network)
+        _run("ip", "link", "add", "td-alpha", "netns", self._networks["alpha"], "type", "veth",
+             "peer", "name", "td-beta", "netns", self._networks["beta"])  # fmt: skip
         for node, address in NODES.items():
             for words in (
                 ["addr", "add", f"{address}/24", "dev", f"td-{node}"],
                 ["link", "set", "lo", "up"],
                 ["link", "set", f"td-{node}", "up"],
             ):
-                _run("ip", "-n", f"td-{node}", *words)
+                _run("ip", "-n", self._networks[node], *words)
 
     def boot(self, node: str) -> None:
         """Boot a node."""
@@ -163,8 +171,9 @@ class Cluster:
         (self.switch / f"{node}.dead").unlink(missing_ok=True)
         with (own / "boot.log").open("ab") as log:
             process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/td-{node}", "unshare", "--mount", "--uts", "--ipc",
-                 "--pid", "--fork", "--kill-child", "--mount-proc",
+                ["nsenter", f"--net=/run/netns/{self._networks[node]}",
+                 "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
+                 "--mount-proc",
                  "sh", HERE / "node.sh", node, self.folder],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env=self.env | {"HOME": str(self.folder / "owner")},
@@ -190,11 +199,11 @@ class Cluster:
 
     def cut_network(self) -> None:
         """Cut the network between the nodes."""
-        _run("ip", "-n", "td-alpha", "link", "set", "td-alpha", "down")
+        _run("ip", "-n", self._networks["alpha"], "link", "set", "td-alpha", "down")
 
     def mend_network(self) -> None:
         """Connect the nodes again."""
-        _run("ip", "-n", "td-alpha", "link", "set", "td-alpha", "up")
+        _run("ip", "-n", self._networks["alpha"], "link", "set", "td-alpha", "up")
 
     def run_in(
         self, node: str, *words: object, timeout: float = 60.0
@@ -308,12 +317,14 @@ class Cluster:
         for node in self._init:
             if self.is_alive(node):
                 self.pull_plug(node)
-        for node in NODES:
-            subprocess.run(["ip", "netns", "del", f"td-{node}"], capture_output=True)
+        for network in self._networks.values():
+            subprocess.run(["ip", "netns", "del", network], capture_output=True)
 
 
 def _run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True)
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
 
 
 def _make_values(owner: str, **values: object) -> str:
