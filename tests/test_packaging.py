@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+SECURITY = (ROOT / ".github/SECURITY.md").read_text("utf-8")
 MANIFEST = (ROOT / "MANIFEST.in").read_text("utf-8")
 
 
@@ -30,5 +32,43 @@ def test_both_packages_are_typed():
 def test_the_sdist_takes_all_that_its_tests_need():
     taken = set(re.findall(r"^graft (\S+)", MANIFEST, re.MULTILINE))
 
-    assert taken == {".ci", "app", "db", "screenshots", "tests"}
+    assert taken == {".ci", ".github", "app", "db", "screenshots", "tests"}
     assert {"CHANGELOG.md", "CONTRIBUTING.md"} <= set(MANIFEST.split())
+
+
+def test_every_dependency_has_its_reason_and_nothing_else_has_one():
+    section = CONTRIBUTING.partition("## Dependencies")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z][^|]*?) \| ?([^|]*?) ?\| (.{9,}) \|$", section, re.MULTILINE)
+
+    reasons = {
+        (name, extra)
+        for names, extras, _reason in rows
+        for name in names.split(", ")
+        for extra in extras.split(", ")
+        if name != "package"
+    }
+    assert reasons == {
+        (re.split(r"[\[<>=;~! ]", requirement)[0], extra)
+        for extra, requirements in _list_requirements().items()
+        for requirement in requirements
+        if not requirement.startswith("taskdeck[")
+    }
+
+
+def test_every_dependency_has_a_lowest_version_and_an_upper_bound():
+    requirements = [one for some in _list_requirements().values() for one in some]
+
+    assert [one for one in requirements if not re.search(r">=[^,]+,<", one)] == []
+
+
+def _list_requirements() -> dict[str, list[str]]:
+    """Return the requirements by extra, those of a plain install under ""."""
+    project = PROJECT["project"]
+    return {"": project["dependencies"], **project["optional-dependencies"]}
+
+
+def test_the_security_policy_names_a_way_to_report_at_the_home_of_the_project():
+    (address,) = set(re.findall(r"\S+@\S+\w", SECURITY))
+
+    assert address.partition("@")[2] in PROJECT["project"]["urls"]["Homepage"]
+    assert "Supported versions" in SECURITY and "taskdeck help security" in SECURITY
