@@ -1,4 +1,7 @@
-"""Help topics: Markdown files of this package, for `taskdeck help` and the deck."""
+"""Help topics: Markdown files of this package, for `taskdeck help` and the deck.
+
+A folder named after a language has translations; a topic without one is read in English.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ import os
 _FOLDER = os.path.dirname(__file__)
 
 
-def list_topics() -> dict[str, str]:
+def list_topics(language: str = "en") -> dict[str, str]:
     """Return the one-line summary of each topic, by name in alphabetical order."""
-    return {name: _read_summary(name) for name in _list_names()}
+    return {name: _read_summary(name, language) for name in _list_names()}
 
 
-def read_topic(name: str) -> str:
+def read_topic(name: str, language: str = "en") -> str:
     """Return the Markdown text of a topic. Raise KeyError for an unknown name."""
     if name not in _list_names():
         raise KeyError(name)
-    with open(_get_path(name), encoding="utf-8") as file:
+    with open(_find_path(name, language), encoding="utf-8") as file:
         return file.read()
 
 
@@ -24,12 +27,13 @@ def _list_names() -> list[str]:
     return sorted(name[:-3] for name in os.listdir(_FOLDER) if name.endswith(".md"))
 
 
-def _read_summary(name: str) -> str:
+def _read_summary(name: str, language: str) -> str:
     """Return the first paragraph, which is one sentence, without its full stop."""
-    with open(_get_path(name), encoding="utf-8") as file:
+    with open(_find_path(name, language), encoding="utf-8") as file:
         _title, _blank, summary = file.readline(), file.readline(), file.readline()
-    return summary.rstrip(".\n")
+    return summary.rstrip(".。\n")
 
 
-def _get_path(name: str) -> str:
-    return os.path.join(_FOLDER, f"{name}.md")
+def _find_path(name: str, language: str) -> str:
+    path = os.path.join(_FOLDER, language, f"{name}.md")
+    return path if os.path.exists(path) else os.path.join(_FOLDER, f"{name}.md")

@@ -5,6 +5,8 @@ The help topics use no more than these, and both the command line and the deck d
 
 from __future__ import annotations
 
+import re
+
 from app.core.text.sanitize import measure_width
 
 TYPE_CHECKING = False
@@ -15,8 +17,24 @@ if TYPE_CHECKING:
     """Kind (heading, paragraph, item or code) and source lines without their marks."""
     Span = tuple[str, str]
     Line = list[Span]
+    Word = tuple[str, Line]
+    """Gap before the word, a space or nothing, and its spans."""
 
 CODE_INDENT = 2
+
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uff60"
+"""Han characters, kana and their punctuation, which are written without spaces."""
+_OPENING = "（「『《【"
+_CLOSING = "，。、；：！？）」』》】"
+_BREAK = re.compile(
+    f"(?<![{_OPENING}“‘])(?:"
+    f"(?<=[{_WIDE}”’])\\n?(?=[{_WIDE}])|(?<=[{_WIDE}])\\n?(?=[“‘])"
+    f"|(?<=[{_CLOSING}])\\n?(?=\\S)|(?<=\\S)\\n?(?=[{_OPENING}]))"
+    f"(?![{_CLOSING}”’…—])"
+)
+"""Places at wide characters where a line may end, with the line break of the source, if any."""
+_MARK = "\u200b"
+"""Stands for such a place in the text."""
 
 
 def lay_out(text: str, width: int, keep_ticks: bool = False) -> list[Line]:
@@ -38,7 +56,8 @@ def lay_out(text: str, width: int, keep_ticks: bool = False) -> list[Line]:
 def _lay_out_block(kind: str, source: list[str], width: int, keep_ticks: bool) -> list[Line]:
     if kind == "code":
         return [[(" " * CODE_INDENT + line, "")] for line in source]
-    words = _split_words(" ".join(source), "bold" if kind == "heading" else "", keep_ticks)
+    text = _BREAK.sub(_MARK, "\n".join(source)).replace("\n", " ")
+    words = _split_words(text, "bold" if kind == "heading" else "", keep_ticks)
     if kind != "item":
         return _wrap(words, width)
     return [[("  " if at else "- ", ""), *line] for at, line in enumerate(_wrap(words, width - 2))]
@@ -73,33 +92,33 @@ def _begin_block(line: str) -> Block:
     return ("item", [line[2:]]) if line.startswith("- ") else ("paragraph", [line.strip()])
 
 
-def _split_words(text: str, style: str, keep_ticks: bool) -> list[Line]:
-    """Return the words of a text, each as one or more spans; inline code is bold."""
-    words: list[Line] = [[]]
+def _split_words(text: str, style: str, keep_ticks: bool) -> list[Word]:
+    """Return the words of a text; inline code is bold."""
+    words: list[Word] = [("", [])]
     for at, part in enumerate(text.split("`")):
         is_code = at % 2
         if is_code and keep_ticks:
             part = f"`{part}`"
-        for place, word in enumerate(part.split(" ")):
-            if place:
-                words.append([])
-            if word:
-                words[-1].append((word, "bold" if is_code else style))
-    return [word for word in words if word]
+        for piece in re.split(f"([ {_MARK}])", part):
+            if piece in (" ", _MARK):
+                words.append(("" if piece == _MARK else " ", []))
+            elif piece:
+                words[-1][1].append((piece, "bold" if is_code else style))
+    return [word for word in words if word[1]]
 
 
-def _wrap(words: list[Line], width: int) -> list[Line]:
+def _wrap(words: list[Word], width: int) -> list[Line]:
     lines: list[Line] = [[]]
     room = width
-    for word in words:
-        cells = sum(measure_width(text) for text, _ in word)
-        if lines[-1] and cells + 1 > room:
+    for gap, spans in words:
+        cells = sum(measure_width(text) for text, _ in spans)
+        if lines[-1] and cells + len(gap) > room:
             lines.append([])
             room = width
-        if lines[-1]:
-            _append(lines[-1], " ", word[0][1] if word[0][1] == lines[-1][-1][1] else "")
-            room -= 1
-        for text, style in word:
+        if lines[-1] and gap:
+            _append(lines[-1], gap, spans[0][1] if spans[0][1] == lines[-1][-1][1] else "")
+            room -= len(gap)
+        for text, style in spans:
             _append(lines[-1], text, style)
         room -= cells
     return lines

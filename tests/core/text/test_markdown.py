@@ -73,14 +73,32 @@ def test_a_word_longer_than_the_line_stays_whole():
     assert join(lay_out("a " + "b" * 30 + " c", 10)) == ["a", "b" * 30, "c"]
 
 
+def test_chinese_breaks_anywhere_but_before_a_closing_mark():
+    text = "等待中的任务先按队列的\n优先级排列（见主题 `states`），\n`why` 说明“原因”。"
+
+    assert join(lay_out(text, 100)) == [
+        "等待中的任务先按队列的优先级排列（见主题 states），why 说明“原因”。"
+    ]
+    assert join(lay_out(text, 22)) == [
+        "等待中的任务先按队列的",
+        "优先级排列（见主题",
+        "states），why 说明“原",
+        "因”。",
+    ]
+    assert join(lay_out("一二三四五。六", 10)) == ["一二三四", "五。六"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
 @pytest.mark.parametrize("width", [20, 40, 74, 100])
 @pytest.mark.parametrize("name", list_topics())
-def test_topics_keep_every_word_within_the_width(name, width):
-    source = read_topic(name)
+def test_topics_keep_every_word_within_the_width(name, width, language):
+    source = read_topic(name, language)
     lines = join(lay_out(source, width, keep_ticks=True))
 
     prose = [line for line in lines if not line.startswith("  ") and " " in line.strip("- ")]
     assert all(measure_width(line) <= width for line in prose)
     marks = {"#", "##", "-", *re.findall("^```\\w*", source, re.MULTILINE)}
     given = [word for word in source.split() if word not in marks]
-    assert [word for line in lines for word in line.split() if word not in marks] == given
+    drawn = [word for line in lines for word in line.split() if word not in marks]
+    between = " " if language == "en" else ""
+    assert between.join(drawn) == between.join(given)
