@@ -1,4 +1,4 @@
-"""Tests of the help topics: form, summaries and references."""
+"""Tests of the help topics: form, summaries, references and translations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 from app.core.text.sanitize import measure_width
 from app.help import list_topics, read_topic
 
+CHINESE = "zh_CN"
 TOPICS = list_topics()
+CHINESE_TOPICS = list_topics(CHINESE)
+TRANSLATED = [name for name in TOPICS if read_topic(name) != read_topic(name, CHINESE)]
 MAX_SUMMARY = 53
 """Cells that the deck's list of topics has beside the longest name at 80x24."""
 MAX_CODE = 74
@@ -32,18 +35,21 @@ def test_a_topic_has_title_summary_and_sections(name):
     assert re.search("^## ", read_topic(name), re.MULTILINE)
 
 
+@pytest.mark.parametrize("language", ["en", CHINESE])
 @pytest.mark.parametrize("name", TOPICS)
-def test_the_lines_of_a_topic_fit_the_terminal(name):
-    text = read_topic(name)
+def test_the_lines_of_a_topic_fit_the_terminal(name, language):
+    text = read_topic(name, language)
     code = "\n".join(re.findall(r"^```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
     assert max(map(measure_width, text.splitlines())) <= 80
     assert max(map(measure_width, code.splitlines()), default=0) <= MAX_CODE
 
 
+@pytest.mark.parametrize("language", ["en", CHINESE])
 @pytest.mark.parametrize("name", TOPICS)
-def test_a_topic_uses_only_markdown_that_is_laid_out(name):
-    prose = re.sub(r"^```\w+\n.*?^```\n|`[^`]*`", "", read_topic(name), flags=re.M | re.S)
+def test_a_topic_uses_only_markdown_that_is_laid_out(name, language):
+    text = read_topic(name, language)
+    prose = re.sub(r"^```\w+\n.*?^```\n|`[^`]*`", "", text, flags=re.M | re.S)
 
     assert "`" not in prose
     assert not re.search(r"^(\||\d+\. |###|  +- |>)|\*\*|\]\(", prose, re.MULTILINE)
@@ -55,3 +61,44 @@ def test_every_topic_that_a_topic_names_exists(name):
 
     named = re.findall(r"taskdeck help ([a-z-]+)|\btopic ([a-z-]+)", flat)
     assert {a or b for a, b in named} <= TOPICS.keys()
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_chinese_topic_says_the_same_as_the_english_one(name):
+    english, chinese = read_topic(name), read_topic(name, CHINESE)
+
+    assert (
+        chinese.splitlines()[2].endswith("。")
+        and measure_width(CHINESE_TOPICS[name]) <= MAX_SUMMARY
+    )
+    assert count_kinds(chinese) == count_kinds(english)
+    assert list_commands(chinese) == list_commands(english)
+    assert list_inline_code(chinese) == list_inline_code(english)
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_chinese_sentences_have_full_width_marks_and_spaced_latin_words(name):
+    text = read_topic(name, CHINESE)
+    prose = re.sub(r"^```\w+\n.*?^```\n|`[^`]*`", "X", text, flags=re.M | re.S)
+
+    assert not re.findall(r"[\u4e00-\u9fff][,;:!?()A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]", prose)
+
+
+def count_kinds(text):
+    """Return the numbers of headings and items outside of code blocks."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return [len(re.findall(f"^{mark} ", prose, re.MULTILINE)) for mark in ("##", "-")]
+
+
+def list_commands(text):
+    """Return the lines of each code block, without comments."""
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [
+        (kind, [re.sub(r"\s+# .*", "", line) for line in body.splitlines()])
+        for kind, body in blocks
+    ]
+
+
+def list_inline_code(text):
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return sorted(" ".join(code.split()) for code in re.findall("`([^`]+)`", prose))
