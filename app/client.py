@@ -80,9 +80,13 @@ class Client:
     Use a client from one thread at a time; only `close` may be called from any thread.
     """
 
-    def __init__(self, home: Path | str, autostart: bool = True, source: str = "cli") -> None:
+    def __init__(
+        self, home: Path | str, autostart: bool = True, source: str = "cli", origin: str = ""
+    ) -> None:
         self.home = os.fspath(home)
         self.autostart = autostart
+        self.origin = origin
+        """Origin recorded in the operation log; the terminal if empty."""
         self.source = source
         """Source recorded in the operation log: cli or deck."""
         self.on_wait: Callable[[str], object] | None = None
@@ -116,7 +120,7 @@ class Client:
                     verb,
                     args,
                     note,
-                    {"source": self.source, "origin": identify_terminal()},
+                    {"source": self.source, "origin": self.origin or identify_terminal()},
                     self.on_wait,
                 )
             except (OSError, EOFError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from app.core.agent_clients import McpSettings
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
     from app.core.notifications.channels import NotificationSettings
     from app.core.slurm.settings import SlurmSettings
@@ -72,6 +73,7 @@ class Config(NamedTuple):
     notifications: Mapping[str, Any] = _EMPTY
     actions: Mapping[str, Any] = _EMPTY
     slurm: Mapping[str, Any] = _EMPTY
+    mcp: Mapping[str, Any] = _EMPTY
 
     @property
     def maintenance(self) -> MaintenanceSettings:
@@ -183,14 +185,27 @@ class LoadedConfig(NamedTuple):
 
         return parse_slurm(self.settings.slurm)[0]
 
+    @property
+    def mcp(self) -> McpSettings:
+        """Limits of the clients of `taskdeck mcp`, without faulty ones."""
+        from app.core.agent_clients import parse_mcp
+
+        return parse_mcp(self.settings.mcp)[0]
+
+    @property
+    def mcp_fault(self) -> str:
+        """Summary of faults that may lift a limit of a client."""
+        return _summarize([one for one in self.faults if _concerns_section(one, ("mcp",))])
+
 
 def _concerns_retention(fault: SettingFault) -> bool:
     """Return True if the fault may concern retention. Unknown names may."""
-    return (
-        not fault.where
-        or fault.where[0] in RETENTION_SECTIONS
-        or fault.where[0] not in Config._fields
-    )
+    return _concerns_section(fault, RETENTION_SECTIONS)
+
+
+def _concerns_section(fault: SettingFault, names: Sequence[str]) -> bool:
+    """Return True if the fault is in one of these sections, or may hide one."""
+    return not fault.where or fault.where[0] in names or fault.where[0] not in Config._fields
 
 
 def _may_hide_folder(where: tuple[str, ...], values: Mapping[str, Any]) -> bool:
@@ -343,6 +358,10 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
                 f"{name} must be one of {', '.join(CHOICES[name])}.",
                 f'Example: {name} = "{CHOICES[name][-1]}"',
             )
+    yield from _find_section_faults(values)
+
+
+def _find_section_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
     if sections := {name: values[name] for name in MAINTENANCE_SECTIONS if name in values}:
         from app.core.maintenance_settings import parse_lenient
 
@@ -355,6 +374,10 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         from app.core.slurm.settings import parse_slurm
 
         yield from parse_slurm(values["slurm"])[1]
+    if "mcp" in values:
+        from app.core.agent_clients import parse_mcp
+
+        yield from parse_mcp(values["mcp"])[1]
 
 
 def _make_unknown_fault(name: str) -> SettingFault:

@@ -52,6 +52,7 @@ COVERING_TESTS = {
     " db/queries/scheduling/resources",
     "tests/service/tasks/changes/test_send.py": "service/companions",
     "tests/service/tasks/changes/test_retry.py": "service/tasks/changes/new_values",
+    "tests/service/tasks/test_client_bounds.py": "db/queries/tasks/client_tasks",
     "tests/service/definitions/test_limits.py": "service/scheduling/limit_view"
     " service/tasks/limit_checks db/queries/scheduling/limits",
     "tests/service/definitions/test_bookings.py": "db/queries/scheduling/bookings",

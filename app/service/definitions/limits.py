@@ -102,6 +102,13 @@ async def set_(
     return {**await show(call, name=name), "created": created}
 
 
+def keep_amounts(c: Connection, name: str, amounts: Mapping[str, Any], by: str) -> None:
+    """Create or change the limit of a tag, unless it has these amounts already."""
+    row = definitions.get_row(c, schema.limits, name)
+    if row is None or any(row[key] != amount for key, amount in amounts.items()):
+        _store(c, name, dict(amounts), by)
+
+
 def _describe_unknown(c: Connection, name: str) -> str | None:
     """Tell that no recent task has the tag of a limit, with the nearest one that a task has."""
     tags = known_names.list_recent_tags(c)

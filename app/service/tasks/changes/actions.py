@@ -35,6 +35,7 @@ from app.service.tasks.changes.apply import (
 )
 from app.service.tasks.changes.option_values import ATTEMPTS, ENDS, SECONDS, SIGNAL, validate
 from app.service.tasks.changes.retry import refuse_other_end, refuse_unreadable
+from app.service.tasks.client_bounds import ClientGuard, parse_client, refuse_with_client
 from app.service.tasks.inspection import views
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.places import Place, read_places
@@ -55,19 +56,23 @@ async def cancel(
     call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None,
     grace: float | None = None, waiting: bool = False,
     attempts: dict[str, int] | None = None, brief: bool = False,
+    client: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Cancel tasks: waiting ones at once, running ones by TERM, grace and KILL.
 
     With `signal`, only send that signal. With `waiting`, refuse tasks that have started. `attempts`
     gives the expected attempt by uuid; a task that was retried since is refused. With `brief`, the
-    answer holds each result once, with its `count`.
+    answer holds each result once, with its `count`. With `client`, refuse tasks of others.
     """
     expected = validate("attempts", ATTEMPTS, attempts or {})
+    guard = ClientGuard(parse_client(client), call.by)
     if signal is not None:
+        refuse_with_client(guard.client, "signal")
         return await _send_signal(call, ids, select, validate("signal", SIGNAL, signal), expected)
     grace = validate("grace", SECONDS, grace)
 
     def may(row: AnyTask) -> None:
+        guard.refuse_others(row)
         if row.status in ENDED:
             raise make_note(describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
@@ -86,10 +91,11 @@ async def cancel(
 
     try:
         return await apply_to_tasks(
-            call, "cancel", ids, select, may, act, _CANCELLED_FIELDS, is_brief=brief
-        )
+            call, "cancel", ids, select, may, act, _CANCELLED_FIELDS, is_brief=brief,
+            prepare=guard.prepare_cancel,
+        )  # fmt: skip
     except DiskFull as problem:
-        if waiting:
+        if waiting or guard.client:
             raise
         return await _cancel_unrecorded(call, ids, select, grace, problem, expected)
 

@@ -27,6 +27,7 @@ from app.service.tasks.changes.apply import (
     make_note,
 )
 from app.service.tasks.changes.option_values import ENDS, validate
+from app.service.tasks.client_bounds import ClientGuard, parse_client, refuse_with_client
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.places import read_places
 from db import timestamps
@@ -50,14 +51,19 @@ async def retry(
     with_dependents: bool = False,
     failed: bool = False,
     fields: dict[str, Any] | None = None,
+    client: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Retry ended tasks, successful ones only with `again`, and with new `fields` if given.
 
     `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
     refused. With `with_dependents`, the tasks that were cancelled because of these wait for them
     again, also if these were retried before or succeeded meanwhile. With `failed`, only tasks that
-    failed, timed out or were lost run again; of a group these are the usual ones.
+    failed, timed out or were lost run again; of a group these are the usual ones. With `client`,
+    refuse tasks of others, and more tasks than the client may have.
     """
+    guard = ClientGuard(parse_client(client), call.by)
+    if with_dependents:
+        refuse_with_client(guard.client, "with_dependents")
     expected = validate("ends", ENDS, ends or {})
     await _wait_for_stops(call, ids)
     new = await call.db.read(NewRequests, fields or {})
@@ -65,6 +71,7 @@ async def retry(
     leaders = list[str]()
 
     def may(row: AnyTask) -> None:
+        guard.refuse_others(row)
         if with_dependents and (left := _describe_leader(row, again, bool(fields))):
             leaders.append(row.uuid)
             raise make_note(left)
@@ -75,6 +82,11 @@ async def retry(
             _refuse_succeeded(row)
         refuse_unreadable(row)
         new.check(row)
+        guard.take_place(row)
+
+    def prepare(c: Connection, rows: Sequence[AnyTask]) -> None:
+        new.bounds.prepare(c, rows)
+        guard.prepare_retry(c, rows)
 
     notes: list[str] = []
 
@@ -92,7 +104,7 @@ async def retry(
 
     states = (*VERB_STATES["retry"], *(("succeeded",) if again and not failed else ()))
     report = await apply_to_tasks(call, "retry", ids, select, may, act, states=states,
-                                  prepare=new.bounds.prepare)  # fmt: skip
+                                  prepare=prepare)  # fmt: skip
     report["notes"] += notes
     if with_dependents:
         leaders += await call.db.read(_list_others_of_groups, ids)

@@ -39,6 +39,7 @@ from app.service import notifications
 from app.service.context import Call
 from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
+from app.service.tasks.client_bounds import ClientBounds, parse_client, refuse_with_client
 from app.service.tasks.inspection import views
 from app.service.tasks.limit_checks import require_within_limits
 from app.service.tasks.places import Place, read_places, require_fit, require_plain_streams
@@ -340,26 +341,32 @@ async def submit(
     call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/",
     umask: int = 0o022,
     env: dict[str, str] | None = None, dry_run: bool = False, explain: bool = False,
-    group: dict[str, Any] | None = None,
+    group: dict[str, Any] | None = None, client: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Store all tasks or none, and return their places.
 
     Return no places if many tasks were accepted, but the disk is too full to store them yet. With
     `explain`, add the reason why the first task waits, which costs as much as storing the task.
     With `dry_run`, return the rows without storing them. With `group` (see `groups.GroupSpec`), the
-    tasks become one group, which each place names.
+    tasks become one group, which each place names. With `client` (see `ClientBounds`), each task
+    gets its tag, and its bounds hold.
     """
-    first = _check_uuid(uuid)
+    first, bounds = _check_uuid(uuid), parse_client(client)
     specs = await _validate_all(tasks)
+    if bounds is not None:
+        specs = [bounds.mark_task(spec) for spec in specs]
     if not specs:
         raise Usage("there is no task to submit.")
     origin = Origin(call.by, cwd, umask, env or {}, partial(notifications.get_settings, call))
     new = groups.parse_group(group, len(specs))
     if dry_run:
         return await run_resolved(
-            call.db, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved, new)
+            call.db,
+            specs,
+            lambda resolved: call.db.read(_dry_run, specs, origin, resolved, new, bounds),
         )
     if _is_large(specs):
+        refuse_with_client(bounds, "a submission of many tasks")
         staging = await _store_staged(call, enumerate(specs, 1), origin, first, group=new)
         places = await _list_places(call, first) if staging.is_complete else []
         return await _add_group(call, places, first) if new else places
@@ -367,7 +374,7 @@ async def submit(
         stored = await run_resolved(
             call.db,
             specs,
-            lambda resolved: call.db.write(_store, specs, origin, first, resolved, new),
+            lambda resolved: call.db.write(_store, specs, origin, first, resolved, new, bounds),
         )
     except DiskFull as problem:
         raise problem.with_undone(
@@ -463,7 +470,10 @@ def _dry_run(
     origin: Origin,
     resolutions: Resolutions,
     group: NewGroup | None,
+    client: ClientBounds | None,
 ) -> list[dict[str, Any]]:
+    if client is not None:
+        client.require_room(c, len(specs))
     batch = _fill_batch(c, specs, origin, make_uuid7(), resolutions, group)
     _link(batch)
     return [
@@ -484,10 +494,14 @@ def _store(
     first: str,
     resolutions: Resolutions,
     group: NewGroup | None,
+    client: ClientBounds | None,
 ) -> list[dict[str, Any]]:
-    batch = _fill_batch(c, specs, origin, first, resolutions, group)
     # A known uuid means that an earlier call stored the batch and its answer was lost.
-    if not bulk.is_known(c, first):
+    is_known = bulk.is_known(c, first)
+    if client is not None and not is_known:
+        client.admit(c, len(specs), origin.by)
+    batch = _fill_batch(c, specs, origin, first, resolutions, group)
+    if not is_known:
         batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
