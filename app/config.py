@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.core.agent_clients import McpSettings
+    from app.core.http_settings import HttpSettings
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
     from app.core.notifications.channels import NotificationSettings
     from app.core.slurm.settings import SlurmSettings
@@ -74,6 +75,7 @@ class Config(NamedTuple):
     actions: Mapping[str, Any] = _EMPTY
     slurm: Mapping[str, Any] = _EMPTY
     mcp: Mapping[str, Any] = _EMPTY
+    http: Mapping[str, Any] = _EMPTY
 
     @property
     def maintenance(self) -> MaintenanceSettings:
@@ -196,6 +198,13 @@ class LoadedConfig(NamedTuple):
     def mcp_fault(self) -> str:
         """Summary of faults that may lift a limit of a client."""
         return _summarize([one for one in self.faults if _concerns_section(one, ("mcp",))])
+
+    @property
+    def http(self) -> HttpSettings:
+        """Settings of the HTTP server, with defaults for faulty values."""
+        from app.core.http_settings import parse_http
+
+        return parse_http(self.settings.http)[0]
 
 
 def _concerns_retention(fault: SettingFault) -> bool:
@@ -378,6 +387,10 @@ def _find_section_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         from app.core.agent_clients import parse_mcp
 
         yield from parse_mcp(values["mcp"])[1]
+    if "http" in values:
+        from app.core.http_settings import parse_http
+
+        yield from parse_http(values["http"])[1]
 
 
 def _make_unknown_fault(name: str) -> SettingFault:

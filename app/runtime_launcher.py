@@ -9,7 +9,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from app import client, cluster, paths
@@ -24,12 +24,18 @@ POLL_INTERVAL = 0.02
 
 
 def ensure_runtime(
-    home: str, *, resume: bool = False, demo: bool = False, by_cluster: bool = False
+    home: str,
+    *,
+    resume: bool = False,
+    demo: bool = False,
+    by_cluster: bool = False,
+    serve_words: Sequence[str] = (),
 ) -> None:
     """Return when a runtime answers, starting one if needed.
 
     Raise Stopped if the runtime was stopped on purpose, unless `resume` is set, or the error of the
-    failed start. In cluster mode raise Refused, except `by_cluster` and for a demo.
+    failed start. In cluster mode raise Refused, except `by_cluster` and for a demo. A new runtime
+    gets the options `serve_words`.
     """
     if not (demo or by_cluster):
         cluster.refuse_start(home)
@@ -39,7 +45,7 @@ def ensure_runtime(
             return line.close()
         if not resume and paths.read_stop_marker(home):
             raise client.make_stopped_error(home)
-        _start_and_wait(home, demo)
+        _start_and_wait(home, [*serve_words, *(["--demo"] if demo else [])])
 
 
 def stop_for_replacement(home: str) -> bool:
@@ -127,10 +133,10 @@ def _open_private(path: str, flags: int) -> int:
     return fd
 
 
-def _start_and_wait(home: str, demo: bool) -> None:
+def _start_and_wait(home: str, words: Sequence[str]) -> None:
     until, pause = time.monotonic() + ANSWER_TIMEOUT, FIRST_PAUSE
     # A runtime that ends without a message was killed; the next one may survive.
-    reply = _spawn(home, demo) or _spawn(home, demo)
+    reply = _spawn(home, words) or _spawn(home, words)
     while (line := client.connect(home)) is None:
         if "error" in reply and reply["error"]["code"] != "runtime-exists":
             raise Remote(**reply["error"])
@@ -143,27 +149,16 @@ def _start_and_wait(home: str, demo: bool) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
         # the new runtime, or the holder of the lock, may be gone
         if "error" in reply or not os.path.exists(f"/proc/{reply['pid']}"):
-            reply = _spawn(home, demo)
+            reply = _spawn(home, words)
     line.close()
 
 
-def _spawn(home: str, demo: bool) -> dict:
+def _spawn(home: str, words: Sequence[str]) -> dict:
     """Start `serve` in its own session and return its first message, {} if it ended early."""
     read_end, write_end = os.pipe()
     log = _open_private(paths.get_runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    argv = [
-        sys.executable,
-        "-P",
-        "-m",
-        "app",
-        "--home",
-        home,
-        "serve",
-        "--ready-fd",
-        "3",
-        *(["--demo"] if demo else []),
-    ]
+    argv = [sys.executable, "-P", "-m", "app", "--home", home, "serve", "--ready-fd", "3", *words]
     try:
         pid = os.posix_spawn(
             sys.executable, argv, {k: v for k,

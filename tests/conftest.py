@@ -43,6 +43,7 @@ FOLDER_MARKS = {
     "engines": "unit",
     "health": "unit",
     "home": "process",
+    "http": "database",
     "keeper": "process",
     "long": "process",
     "offline": "database",

@@ -80,13 +80,13 @@ class ForkServer:
         said = _read_pipes(out, err)
         return subprocess.CompletedProcess([*argv], self._receive_exit_code(), *said)
 
-    def start_runtime(self, home: str, demo: bool) -> dict[str, Any]:
+    def start_runtime(self, home: str, words: Sequence[str]) -> dict[str, Any]:
         """Start a runtime as `app.runtime_launcher` does."""
         read, write = os.pipe()
         log = os.open(paths.get_runtime_log_path(Path(home)), LOG_FLAGS, 0o600)
         null = os.open(os.devnull, os.O_RDWR)
         env = {k: v for k, v in os.environ.items() if not k.startswith("TASKDECK_")}
-        self._send(make_runtime_command(home, demo), env, os.getcwd(), [null, null, log, write])
+        self._send(make_runtime_command(home, words), env, os.getcwd(), [null, null, log, write])
         with open(read, "rb") as answer:
             line = answer.readline()
         self._receive_exit_code()
@@ -145,9 +145,9 @@ class TerminalProgram:
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
-def make_runtime_command(home: str, demo: bool) -> list[str]:
+def make_runtime_command(home: str, words: Sequence[str]) -> list[str]:
     """Return the command line with which `app.runtime_launcher` starts a runtime."""
-    options = ["--home", home, "serve", "--ready-fd", "3", *(["--demo"] if demo else [])]
+    options = ["--home", home, "serve", "--ready-fd", "3", *words]
     return [sys.executable, "-P", "-m", "app", *options]
 
 
@@ -253,6 +253,9 @@ def start_on_terminal(
 
 
 _start_process = runtime_launcher._spawn
+MAX_FORKED_WORDS = 1
+"""Maximum number of options of a forked runtime: its command line must fit in that of the server.
+"""
 
 
 def _list_loader_variables() -> dict[str, str]:
@@ -277,16 +280,17 @@ def _can_fork(env: Mapping[str, str], argv: Sequence[str]) -> bool:
     return max(length, sum(map(len, argv))) < TITLE_ROOM // 2
 
 
-def start_runtime(home: str, demo: bool) -> dict[str, Any]:
+def start_runtime(home: str, words: Sequence[str]) -> dict[str, Any]:
     """Start a runtime in the fork server, or in a new process if the server cannot do so."""
     if (
         _is_first_use(("runtime",))
+        or len(words) > MAX_FORKED_WORDS
         or not _can_fork_runtime(home)
         or not _server_lock.acquire(blocking=False)
     ):
-        return _start_process(home, demo)
+        return _start_process(home, words)
     try:
-        return _get_server().start_runtime(home, demo)
+        return _get_server().start_runtime(home, words)
     finally:
         _server_lock.release()
 
@@ -391,16 +395,16 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _fork_runtime(home: str, demo: bool) -> dict[str, Any]:
+def _fork_runtime(home: str, words: Sequence[str]) -> dict[str, Any]:
     """Start a runtime as a copy of this command, like `runtime_launcher._spawn`."""
-    if not _can_fork_runtime(home):
-        return _start_process(home, demo)
+    if len(words) > MAX_FORKED_WORDS or not _can_fork_runtime(home):
+        return _start_process(home, words)
     read, write = os.pipe()
     log = os.open(paths.get_runtime_log_path(Path(home)), LOG_FLAGS, 0o600)
     null = os.open(os.devnull, os.O_RDWR)
     env = {k: v for k, v in os.environ.items() if not k.startswith("TASKDECK_")}
     os.umask(umask := os.umask(0o077))
-    argv = make_runtime_command(home, demo)
+    argv = make_runtime_command(home, words)
     request = {"argv": argv, "env": env, "cwd": os.getcwd(), "umask": umask}
     request |= {"terminal": ""}
     if not (pid := os.fork()):

@@ -19,8 +19,8 @@ from tests.runtime_process import RuntimeProcess
 
 HEAVY_MODULES = {
     "aiosqlite", "alembic", "apprise", "apscheduler", "httpx", "jsonschema", "psutil", "pynvml",
-    "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
-    "textual", "tomlkit", "yaml",
+    "prometheus_client", "pydantic", "regex", "rich", "sqlalchemy", "sqlite3", "starlette",
+    "textual", "tomlkit", "uvicorn", "yaml",
 }  # fmt: skip
 
 

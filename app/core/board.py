@@ -61,6 +61,10 @@ class RuntimeFacts(NamedTuple):
     silent."""
     cure: str = ""
     """Unsanitized advice for a damaged or missing database, or about the cluster of the home."""
+    http: str = ""
+    """URL at which HTTP is served, or ""."""
+    http_problem: str = ""
+    """Reason why HTTP is not served although the settings ask for HTTP, or ""."""
 
 
 class DiskUsageEntry(NamedTuple):

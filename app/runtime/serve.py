@@ -23,6 +23,7 @@ from pathlib import Path
 
 from app import cluster, paths
 from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
+from app.core.http_settings import HttpSettings
 from app.core.ids import make_uuid7
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications import messages
@@ -35,6 +36,7 @@ from app.home.database_presence import RESCUE_INFIX, format_put_back_command
 from app.home.lock import hold_lock
 from app.home.restore_advice import add_restore_advice, advise_restore
 from app.home.setup import mark_clean_shutdown, prepare_in_subprocess, was_unclean_shutdown
+from app.http.server import HttpServer, make_server
 from app.keeper.marks import leave_marks
 from app.paths import refuse_replica
 from app.runtime import file_limit
@@ -79,6 +81,7 @@ class Runtime:
     feed: ChangeFeed
     demo: bool = False
     settings: ConfigWatcher = field(default_factory=lambda: ConfigWatcher(paths.get_config_path()))
+    http: HttpServer = field(default_factory=HttpServer)
     sender: ChannelSender = field(init=False)
     clock_guard: ClockGuard = field(default_factory=ClockGuard)
     levels: LevelLog = field(default_factory=LevelLog)
@@ -109,6 +112,7 @@ class Runtime:
             boottime=self.boottime, cure=self._find_restore_hint() or self._find_drain_advice(),
             keeper_pid=keeper.pid if keeper else None,
             guard_pid=keeper.guard_pid if keeper else None,
+            http=self.http.url, http_problem=self.http.problem,
         )  # fmt: skip
 
     def _find_restore_hint(self) -> str:
@@ -331,12 +335,17 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]:
+async def open_runtime(
+    home: Path, demo: bool = False, http: HttpServer | None = None
+) -> AsyncIterator[Runtime]:
     """Start a runtime, and yield it once it answers.
 
-    The caller holds the lock of `home`, whose database has the current version.
+    The caller holds the lock of `home`, whose database has the current version. `http` may listen
+    already.
     """
     async with AsyncExitStack() as stack:
+        http = http or make_server(None, demo)
+        stack.push_async_callback(http.close)
         opened: list[Database] = []
         was_unclean = was_unclean_shutdown(home)
         stack.enter_context(mark_clean_shutdown(home, opened))
@@ -345,7 +354,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         )
         opened.append(db)
         feed, dispatcher, usage = ChangeFeed(), Dispatcher(db, home), UsageSampler(home)
-        runtime = Runtime(home, dispatcher, usage, feed, demo)
+        runtime = Runtime(home, dispatcher, usage, feed, demo, http=http)
         stack.push_async_callback(runtime.run_last_sync)
         stack.push_async_callback(runtime.sender.close)
         db.after_commit(feed.wake)
@@ -384,6 +393,8 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         control = ControlServer(home, Call(db, "", home, runtime), feed)
         await control.start()
         stack.push_async_callback(control.close)
+        await http.start(Call(db, "", home, runtime))
+        stack.push_async_callback(http.close)
         stack.callback(feed.close)
         schedules = ScheduleTrigger(db, scheduler, dispatcher)
         watching = [
@@ -409,11 +420,13 @@ statement. With the default of 5 ms, a transaction waited 1.4 s beside the check
 now 0.04 s, for 7 % more CPU."""
 
 
-def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
+def serve(
+    home: Path, ready_fd: int | None = None, demo: bool = False, http: HttpSettings | None = None
+) -> int:
     """Run until TERM, INT or `stop`, and return the exit code.
 
     With `ready_fd`, run in the background and write one JSON line there: the pid, or the start
-    error.
+    error. `http` is what the command line says about HTTP.
     """
     os.umask(0o077)
     try:
@@ -432,7 +445,7 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
                 file_limit.raise_soft_limit()
                 gc.freeze()  # a full collection would scan all modules, 50 ms without an answer
                 sys.setswitchinterval(SWITCH_SECONDS)
-                asyncio.run(_main(home, ready_fd, demo))
+                asyncio.run(_main(home, ready_fd, demo, make_server(http, demo)))
         return paths.STOPPED_CODE if _is_systemd_service() and paths.read_stop_marker(home) else 0
     except Problem as problem:
         return _report_problem(problem, ready_fd)
@@ -512,8 +525,8 @@ def configure_logging(path: str, foreground: bool) -> None:
     logging.getLogger("app.runtime").setLevel(logging.INFO)
 
 
-async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
-    async with open_runtime(home, demo) as runtime:
+async def _main(home: Path, ready_fd: int | None, demo: bool, http: HttpServer) -> None:
+    async with open_runtime(home, demo, http) as runtime:
         _install_signal_handlers(runtime, foreground=ready_fd is None)
         if ready_fd is not None:
             _write_ready(ready_fd, {"pid": os.getpid()})

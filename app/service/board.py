@@ -753,6 +753,7 @@ def _read_status(c: Connection, call: Call) -> dict[str, Any]:
                     "tick_lag": runtime.tick_lag, "halted": runtime.halted,
                     "boottime": runtime.boottime, "cure": runtime.cure},
         "keeper": {"pid": runtime.keeper_pid, "guard_pid": runtime.guard_pid},
+        "http": {"url": runtime.http or None, "problem": runtime.http_problem or None},
         **found,
     }  # fmt: skip
 

@@ -19,28 +19,62 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.cli.context import CommandContext
+    from app.core.http_settings import HttpSettings
 
 
 def serve(context: CommandContext, args: Args) -> int:
     """Run the runtime here, or start one in the background with --detach."""
     from app import cluster, runtime_launcher
 
+    http = _parse_http(args)
     if args.replace:
         cluster.refuse_replacement(context.home)
+    elif http and context.client.is_runtime_up():
+        raise Conflict(
+            "a runtime is up, and serves HTTP only from its start on. Nothing was changed.",
+            f"Replace it; tasks keep running: taskdeck serve --replace --detach --http {args.http}",
+        )
     replaces = args.replace and runtime_launcher.stop_for_replacement(context.home)
     by_cluster = bool(args.cluster or replaces or args.demo or args.ready_fd is not None)
     if not by_cluster and not (args.detach and context.client.is_runtime_up()):
         cluster.refuse_start(context.home)
     if not args.detach:
-        return context.serve(context.home, ready_fd=args.ready_fd, demo=args.demo)
+        return context.serve(
+            context.home, ready_fd=args.ready_fd, demo=args.demo, **({"http": http} if http else {})
+        )
     if args.ready_fd is not None or args.demo:
         raise Usage("--detach cannot be combined with these options.")
-    if by_cluster:
-        runtime_launcher.ensure_runtime(context.home, resume=True, by_cluster=True)
+    if by_cluster or http:
+        runtime_launcher.ensure_runtime(
+            context.home, resume=True, by_cluster=by_cluster, serve_words=_list_http_words(http)
+        )
     else:
         context.client.start(resume=True)
     output.print_note("the runtime is running. Open the deck: taskdeck")
     return 0
+
+
+def _parse_http(args: Args) -> HttpSettings | None:
+    """Return the settings of the options, None without any."""
+    if args.http is None:
+        if args.http_token_file is not None:
+            raise Usage("--http-token-file needs --http.", "Example: --http 127.0.0.1:8650")
+        return None
+    from app.core.http_settings import HttpSettings, parse_address
+
+    try:
+        address = parse_address(args.http)
+    except ValueError as error:
+        raise Usage(f"--http {error}. No runtime was started.") from None
+    file = args.http_token_file
+    return HttpSettings(address, os.path.abspath(file) if file else None)
+
+
+def _list_http_words(http: HttpSettings | None) -> list[str]:
+    if http is None:
+        return []
+    file = ["--http-token-file", http.token_file] if http.token_file else []
+    return ["--http", str(http.listen), *file]
 
 
 def stop_runtime(context: CommandContext, args: Args) -> int:
@@ -152,6 +186,14 @@ def _add_serve_arguments(parser: Parser) -> None:
     )
     parser.add_option(
         "--replace", action="store_true", help="replace the running runtime; jobs keep running"
+    )
+    parser.add_option(
+        "--http",
+        metavar="ADDRESS",
+        help="serve a read-only API at HOST:PORT or unix:PATH; see: taskdeck help http",
+    )
+    parser.add_option(
+        "--http-token-file", metavar="FILE", help="file with the token that HTTP requests need"
     )
     parser.add_option("--ready-fd", type=make_type(units.parse_int, 0, 1 << 20), help=SUPPRESS)
     parser.add_option("--demo", action="store_true", help=SUPPRESS)

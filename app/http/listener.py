@@ -1,0 +1,95 @@
+"""Listening socket of the HTTP server: a TCP address, or a unix socket of the owner alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+
+from app.core.http_settings import ListenAddress
+from app.core.text.sanitize import sanitize
+from app.errors import Conflict, Problem
+
+BACKLOG = 128
+
+
+def open_listener(address: ListenAddress) -> socket.socket:
+    """Return a socket that listens at the address.
+
+    A stale unix socket is replaced. Raise Conflict for one that is in use, and for an address that
+    another program has.
+    """
+    family = socket.AF_UNIX if address.path else _find_family(address.host)
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        if address.path:
+            _bind_path(sock, address.path)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address.host, address.port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _make_bind_error(address, error) from None
+    except Problem:
+        sock.close()
+        raise
+    return sock
+
+
+def _find_family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def get_bound_address(sock: socket.socket, address: ListenAddress) -> ListenAddress:
+    """Return the address with the port that the kernel chose for port 0."""
+    return address if address.path else ListenAddress(address.host, sock.getsockname()[1])
+
+
+def _bind_path(sock: socket.socket, path: str) -> None:
+    """Bind to a path with mode 0600; the mode holds from the first moment."""
+    _remove_stale_socket(path)
+    before = os.umask(0o177)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+
+
+def _remove_stale_socket(path: str) -> None:
+    """Remove a socket at which nobody listens. Raise Conflict for anything else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise Conflict(
+            f"{sanitize(path)} exists and is no socket. HTTP is not served.", "Choose another path."
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        with suppress(ConnectionRefusedError, FileNotFoundError):
+            probe.connect(path)
+            raise _make_bind_error(ListenAddress(path=path), OSError(errno.EADDRINUSE, ""))
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_socket(path: str, inode: int) -> None:
+    """Remove a unix socket of ours, unless another program has replaced the file."""
+    with suppress(OSError):
+        if os.lstat(path).st_ino == inode:
+            os.unlink(path)
+
+
+def _make_bind_error(address: ListenAddress, error: OSError) -> Problem:
+    if error.errno != errno.EADDRINUSE:
+        why = (error.strerror or "unknown").lower()
+        return Conflict(f"HTTP cannot be served at {sanitize(str(address))}: {why}.")
+    find = f"ss -ltnp 'sport = :{address.port}'" if address.port else f"ss -xlp src {address.path}"
+    return Conflict(
+        f"the HTTP address {sanitize(str(address))} is in use by another program.",
+        f"Choose another, or find the program: {sanitize(find)}",
+    )

@@ -1,0 +1,168 @@
+"""HTTP server of a runtime, off by default. Its failure is reported and stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from dataclasses import replace
+from importlib.util import find_spec
+
+from app import paths
+from app.config import read
+from app.core.http_settings import HttpSettings
+from app.core.text.sanitize import sanitize
+from app.errors import Conflict, Problem, Usage
+from app.http import listener
+from app.http.health import HealthCheck
+from app.http.tokens import Token, read_token
+from app.service.context import Call
+from db.queries.history.operations import Actor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.http.protocol import BoundedProtocol
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("starlette", "uvicorn", "prometheus_client")
+INSTALL_COMMAND = "pip install 'taskdeck[http]'"
+CLOSE_SECONDS = 1.0
+"""Maximum seconds for answers that are under way at the end."""
+
+
+class HttpServer:
+    """Server of one runtime.
+
+    `url` is "" while nothing is served; `problem` is then why, or "" if HTTP is off.
+    """
+
+    def __init__(self, settings: HttpSettings | None = None) -> None:
+        self.url = self.problem = ""
+        self._settings = settings or HttpSettings()
+        self._sock: socket.socket | None = None
+        self._inode = 0
+        self._token: Token | None = None
+        self._server: asyncio.Server | None = None
+        self._health: HealthCheck | None = None
+        self._connections: set[BoundedProtocol] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self) -> None:
+        """Listen, if the settings name an address. Raise Problem."""
+        address = self._settings.listen
+        if address is None:
+            return
+        refuse_missing_packages()
+        self._token = read_required_token(self._settings)
+        self._sock = listener.open_listener(address)
+        if address.path:
+            self._inode = os.lstat(address.path).st_ino
+        self.url = listener.get_bound_address(self._sock, address).url
+
+    def open_or_report(self) -> None:
+        """Listen as `open` does; a problem is logged and kept."""
+        try:
+            self.open()
+        except (Problem, OSError) as error:
+            self._fail(str(error))
+
+    async def start(self, call: Call) -> None:
+        """Answer requests from now on."""
+        if self._sock is None:
+            return
+        try:
+            await self._start(call, self._sock)
+            log.info("HTTP is served at %s", sanitize(self.url))
+        except Exception as error:
+            log.exception("HTTP is not served")
+            self._fail(f"internal error ({type(error).__name__}).")
+
+    async def _start(self, call: Call, sock: socket.socket) -> None:
+        from uvicorn.server import ServerState
+
+        from app.http import application, guard, protocol
+
+        assert self._settings.listen is not None
+        caller = Actor(paths.get_user_name(os.geteuid()), "http")
+        rules = guard.make_access_rules(self._settings.listen, self._settings, self._token)
+        self._health = HealthCheck(call)
+        app = application.make_application(replace(call, by=caller), rules, self._health)
+        config, state = protocol.make_protocol_config(app), ServerState()
+        self._connections, self._tasks = state.connections, state.tasks
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: protocol.make_protocol(config, state), sock=sock
+        )
+
+    def _fail(self, why: str) -> None:
+        log.warning("HTTP is not served: %s", why)
+        self.url, self.problem = "", why
+
+    async def close(self) -> None:
+        """Stop listening, let answers under way end for a moment, and close all connections."""
+        if self._server is not None:
+            self._server.close()
+        if self._sock is not None:
+            self._sock.close()
+        if self._inode and self._settings.listen is not None:
+            listener.remove_socket(self._settings.listen.path, self._inode)
+        for connection in list(self._connections):
+            connection.shutdown()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        for connection in list(self._connections):
+            connection.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._health is not None:
+            await self._health.close()
+
+
+def make_server(demanded: HttpSettings | None, demo: bool = False) -> HttpServer:
+    """Return the listening server that the command line demands, or config.toml asks for.
+
+    Raise Problem if a demanded one cannot listen; otherwise the server reports its problem.
+    """
+    configured = HttpSettings() if demo else read(paths.get_config_path()).http
+    if demanded is not None and demanded.listen is not None:
+        server = HttpServer(merge_settings(demanded, configured))
+        server.open()
+        return server
+    server = HttpServer(configured)
+    server.open_or_report()
+    return server
+
+
+def merge_settings(demanded: HttpSettings, configured: HttpSettings) -> HttpSettings:
+    """Return the settings of the command line, completed by those of config.toml."""
+    return HttpSettings(
+        demanded.listen, demanded.token_file or configured.token_file, configured.hosts
+    )
+
+
+def read_required_token(settings: HttpSettings) -> Token | None:
+    """Return the token, None if none is set. Raise Usage if the address needs one."""
+    if settings.token_file is not None:
+        return read_token(settings.token_file)
+    assert settings.listen is not None
+    if settings.listen.is_local:
+        return None
+    raise Usage(
+        f"the HTTP address {settings.listen} can be reached from other machines, so a token is"
+        " needed.",
+        "Name the file that holds the token: --http-token-file FILE. See: taskdeck help http",
+    )
+
+
+def refuse_missing_packages() -> None:
+    """Raise Conflict if the packages of the extra `http` are not installed."""
+    missing = [name.replace("_", "-") for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise Conflict(
+            f"HTTP needs {' and '.join(missing)}, which {verb} not installed.",
+            f"Install: {INSTALL_COMMAND}",
+        )
