@@ -57,6 +57,7 @@ def test_every_dependency_has_its_reason_and_nothing_else_has_one():
 
 def test_every_dependency_has_a_lowest_version_and_an_upper_bound():
     requirements = [one for some in _list_requirements().values() for one in some]
+    requirements = [one for one in requirements if not one.startswith("taskdeck[")]
 
     assert [one for one in requirements if not re.search(r">=[^,]+,<", one)] == []
 
