@@ -24,6 +24,7 @@ from app import engines, paths
 from app.core import early_signal, task_groups
 from app.core.ids import make_uuid7
 from app.core.output_file import expand_pattern
+from app.core.runtime_counts import RuntimeCounts
 from app.core.scheduling.devices import make_variables
 from app.core.scheduling.enforcement import make_limits
 from app.core.scheduling.plan import QueuedTask
@@ -46,7 +47,7 @@ from db.engine import Connection, Database, WatchedRead
 from db.queries import reads
 from db.queries.scheduling import dispatch, loads, resources
 from db.queries.tasks import outer_runs, pending_parents, task_numbers, transitions
-from db.queries.tasks.run_end import Judge, RunFacts, RunVerdict
+from db.queries.tasks.run_end import Judge, RunFacts, RunVerdict, measure_run
 from db.restore import adopt_runs
 from db.schema import to_os_text
 from db.states import RunStatus
@@ -121,12 +122,20 @@ class ClaimedRun(NamedTuple):
     """KiB and cores that the kernel enforces."""
 
 
+class EndedRun(NamedTuple):
+    """A run that ended in this round; `seconds` is None if its duration is not known."""
+
+    queue: str
+    status: RunStatus
+    seconds: float | None
+
+
 @dataclass(slots=True)
 class RoundOrders:
     """Decisions of a round, sent to the keeper after the commit."""
 
     claimed: list[ClaimedRun] = field(default_factory=list)
-    verdicts: list[tuple[str, RunStatus]] = field(default_factory=list)
+    ended: list[EndedRun] = field(default_factory=list)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -135,9 +144,10 @@ class RoundOrders:
     clock_offset: float = 0.0
 
     def judge_end(self, run: RunFacts, event: dict[str, Any]) -> RunVerdict:
-        """Return the verdict on an ended run and remember its queue."""
+        """Return the verdict on an ended run and remember its end."""
         verdict = judge_run(run, event)
-        self.verdicts.append((run.queue, verdict.status))
+        took = None if verdict.status == RunStatus.LOST else measure_run(run, event)
+        self.ended.append(EndedRun(run.queue, verdict.status, took))
         return verdict
 
 
@@ -167,6 +177,7 @@ class Dispatcher:
         """Internal error of the last round."""
         self.tick_lag: float | None = None
         self.tallies: dict[str, QueueTally] = {}
+        self.counts = RuntimeCounts()
         self.greeted = asyncio.Event()
         self._wake = asyncio.Event()
         self._events = KeeperEvents()
@@ -258,6 +269,13 @@ class Dispatcher:
 
     async def run_round(self) -> None:
         """Run one round. If storage fails, keep the events for the next round."""
+        began = time.monotonic()
+        try:
+            await self._run_round()
+        finally:
+            self.counts.rounds.add(time.monotonic() - began)
+
+    async def _run_round(self) -> None:
         events = self._take_events()
         if events.ended:
             ended = {event["run"] for event in events.ended}
@@ -268,6 +286,7 @@ class Dispatcher:
             return await self._handle_storage_problem(events, problem)
         except Exception as error:
             log.exception("a round failed")
+            self.counts.errors["dispatch"] += 1
             if await self.quarantine.search():
                 self._requeue_events(events)
                 return self.wake()
@@ -348,6 +367,7 @@ class Dispatcher:
         A checkpoint may free enough space for the next round.
         """
         self._halt(HALT_REASONS.get(problem.code, "disk trouble"))
+        self.counts.errors["storage"] += 1
         log.error("%s", problem)
         self._requeue_events(events)
         try:
@@ -549,13 +569,15 @@ class Dispatcher:
         self._schedule_wake(orders.next_due)
 
     def _count_tallies(self, orders: RoundOrders) -> None:
-        """Count committed starts and ends for the samples."""
+        """Count committed starts and ends for the samples and for monitoring."""
         for run in orders.claimed:
             self.tallies.setdefault(run.queue, QueueTally()).started += 1
-        for queue, status in orders.verdicts:
-            tally = self.tallies.setdefault(queue, QueueTally())
+            self.counts.add_start(run.queue, _measure_wait(run))
+        for run in orders.ended:
+            tally = self.tallies.setdefault(run.queue, QueueTally())
             tally.ended += 1
-            tally.failed += status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
+            tally.failed += run.status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
+            self.counts.add_end(run.queue, run.status, run.seconds)
 
     def _schedule_wake(self, due: float | None) -> None:
         """Schedule a round for the next scheduled or retrying task."""
@@ -696,6 +718,13 @@ class Dispatcher:
             if client := self.find_client(runid):
                 client.stop(runid, reason, GRACE)
             raise
+
+
+def _measure_wait(run: ClaimedRun) -> float | None:
+    """Return the seconds that a first attempt waited since it could have started."""
+    if run.attempt != 1 or not timestamps.is_time(run.task.since):
+        return None
+    return timestamps.utcnow().timestamp() - timestamps.to_unix(run.task.since)
 
 
 def _map_run_limits(

@@ -246,6 +246,7 @@ class Duties:
                 self._problems[problem] = f"the duty {duty.name} failed: {limit}"
                 return await self._store_alerts()
             log.exception("duty %s failed", duty.name)
+            self.dispatcher.counts.errors[duty.name] += 1
             if not await self.dispatcher.quarantine.search_everywhere():
                 self._problems[problem] = (
                     f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"

@@ -37,7 +37,7 @@ ACTIVE = (
 STARTABLE = (
     "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace,"
     " early_signal, output, stdin, split, error, retry_on_oom, name, group_number, group_index,"
-    " sweep"
+    " sweep, max(created_at, coalesce(not_before, '')) AS since"
     " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
 WITH_LIMIT = (

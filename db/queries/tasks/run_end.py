@@ -67,7 +67,7 @@ def describe_leftovers(event: dict[str, Any]) -> str | None:
 
 def make_end_row(event: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
     """Return the columns of an ended run, with its key and its task."""
-    began, took = get_start_time(run, event), event.get("run_seconds")
+    began = get_start_time(run, event)
     return {
         "runid": run.runid,
         "task_id": run.task_id,
@@ -76,12 +76,24 @@ def make_end_row(event: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> d
         "signal": event.get("signal"),
         "start_time": timestamps.from_unix(began),
         "end_time": timestamps.from_unix(get_end_time(run, event)),
-        "run_seconds": max(0.0, event["at"] - began) if took is None else took,
+        "run_seconds": _get_run_seconds(run, event),
         "cpu_seconds": event.get("cpu"),
         "max_rss": None if event.get("maxrss") is None else event["maxrss"] / 1024,
         "logs": event.get("logs"),
         "log_bytes": event.get("log_bytes"),
     }
+
+
+def measure_run(run: RunFacts, event: dict[str, Any]) -> float | None:
+    """Return the seconds that a run took, or None if it never started."""
+    if not (run.start_time or event.get("started_at")):
+        return None
+    return _get_run_seconds(run, event)
+
+
+def _get_run_seconds(run: RunFacts, event: dict[str, Any]) -> float:
+    took = event.get("run_seconds")
+    return max(0.0, event["at"] - get_start_time(run, event)) if took is None else took
 
 
 def get_start_time(run: RunFacts, event: dict[str, Any]) -> float:

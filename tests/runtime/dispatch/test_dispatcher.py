@@ -32,7 +32,7 @@ from db.errors import DiskFull
 from db.queries import reads
 from db.queries.tasks import run_outputs, transitions
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
-from tests.runtime_process import wait_until
+from tests.runtime_process import TIMEOUT, wait_until
 from tests.service.calls import execute_sql, submit_task
 
 
@@ -983,6 +983,34 @@ async def test_a_rolled_back_round_counts_in_no_sample(
 
     tally = dispatcher.tallies["default"]
     assert (tally.started, tally.ended, tally.failed) == (1, 1, 1)
+
+
+async def test_starts_waits_ends_and_rounds_are_counted_since_the_start(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    for code, seconds in ((0, 7.0), (1, 2.0)):
+        _, runid = await start_task(call, dispatcher, fake_keeper)
+        dispatcher.handle_event(make_ended_event(runid, code, run_seconds=seconds))
+        await dispatcher.run_round()
+
+    counted = dispatcher.counts.queues["default"]
+    assert (counted.started, counted.ended) == (2, {"succeeded": 1, "failed": 1})
+    assert (sum(counted.waits.counts), sum(counted.runs.counts)) == (2, 2)
+    assert counted.waits.total < 2 * TIMEOUT and counted.runs.total == 9.0
+    assert sum(dispatcher.counts.rounds.counts) == 6
+
+
+async def test_later_attempts_count_no_wait(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    _, runid = await claim_retryable_task(call, dispatcher, fake_keeper)
+    dispatcher.handle_event(make_ended_event(runid, 1))
+    await dispatcher.run_round()
+    await dispatcher.run_round()
+
+    counted = dispatcher.counts.queues["default"]
+    assert (counted.started, sum(counted.waits.counts)) == (2, 1)
+    assert dispatcher.counts.errors == {}
 
 
 async def test_a_task_cancelled_before_its_fork_never_started(
