@@ -119,6 +119,8 @@ class Database:
         self.changes = 0
         """Number of transactions of this process that changed something. Reads stay valid while it
         is constant."""
+        self._posted = self._completed = 0
+        """Transactions handed to the writer thread, and done by it."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
         self._trim: asyncio.TimerHandle | None = None
@@ -135,6 +137,11 @@ class Database:
     def after_commit(self, wake: Callable[[], None]) -> None:
         """Call `wake` on the event loop after each transaction that changed something."""
         self._after.append(wake)
+
+    @property
+    def pending_writes(self) -> int:
+        """Number of transactions that wait for the writer thread or run on it."""
+        return self._posted - self._completed
 
     async def write(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -181,6 +188,7 @@ class Database:
         answer: asyncio.Future[T] = loop.create_future()
         self._asking.add(task := asyncio.current_task())
         answer.add_done_callback(lambda _: self._asking.discard(task))
+        self._posted += 1
 
         def work() -> None:
             self._seat.caller = asker
@@ -194,6 +202,8 @@ class Database:
                 loop.call_soon_threadsafe(_set_error, answer, error)
             else:
                 loop.call_soon_threadsafe(_set_result, answer, result, wakes if changed else ())
+            finally:
+                self._completed += 1
 
         self._thread.submit(work)
         return answer

@@ -140,6 +140,7 @@ COVERING_TESTS = {
     "tests/runtime/test_clock_guard.py": "home/clock_guard",
     "tests/runtime/test_control_server.py": "runtime/lock_notice",
     "tests/runtime/gpus/test_monitor.py": "service/gpus",
+    "tests/service/test_monitoring.py": "db/queries/scheduling/waits",
     "tests/runtime/gpus/test_nvml.py": "runtime/gpus/{reader,processes}",
     "tests/runtime/dispatch/test_output_copier.py": "db/queries/tasks/run_outputs",
     "tests/service/test_usage.py": "db/queries/history/usage",

@@ -11,9 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-TASK_SECONDS = (
-    0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400,
-)  # fmt: skip
+TASK_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 7 * 86400)
 """Upper bounds of the buckets of waits and run times: from 0.1 s to a week."""
 ROUND_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 """Upper bounds of the buckets of dispatch rounds."""
@@ -40,6 +38,17 @@ class DurationCounts:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
+    def merge(self, other: DurationCounts) -> None:
+        """Add the durations of another one with the same bounds."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
+    def copy(self) -> DurationCounts:
+        """Return a copy that later durations do not change."""
+        found = DurationCounts(self.bounds)
+        found.merge(self)
+        return found
+
 
 @dataclass(slots=True)
 class QueueCounts:
@@ -50,6 +59,19 @@ class QueueCounts:
     waits: DurationCounts = field(default_factory=lambda: DurationCounts(TASK_SECONDS))
     runs: DurationCounts = field(default_factory=lambda: DurationCounts(TASK_SECONDS))
 
+    def merge(self, other: QueueCounts) -> None:
+        """Add the runs of another queue."""
+        self.started += other.started
+        self.ended.update(other.ended)
+        self.waits.merge(other.waits)
+        self.runs.merge(other.runs)
+
+    def copy(self) -> QueueCounts:
+        """Return a copy that later runs do not change."""
+        found = QueueCounts()
+        found.merge(self)
+        return found
+
 
 @dataclass(slots=True)
 class RuntimeCounts:
@@ -59,6 +81,11 @@ class RuntimeCounts:
     rounds: DurationCounts = field(default_factory=lambda: DurationCounts(ROUND_SECONDS))
     errors: Counter[str] = field(default_factory=Counter[str])
     """Failures by part of the runtime: `dispatch`, `storage`, or a periodic duty."""
+
+    def copy(self) -> RuntimeCounts:
+        """Return a copy, which another thread can read."""
+        queues = {name: counted.copy() for name, counted in self.queues.items()}
+        return RuntimeCounts(queues, self.rounds.copy(), self.errors.copy())
 
     def get_queue(self, name: str) -> QueueCounts:
         """Return the counts of a queue, new ones at its first use."""

@@ -29,6 +29,7 @@ from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications import messages
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
+from app.core.runtime_counts import RuntimeCounts
 from app.core.scheduling.enforcement import Lack
 from app.errors import Problem, Storage, make_process_limit_error, problem_to_dict
 from app.home.clock_guard import ClockGuard
@@ -133,6 +134,11 @@ class Runtime:
     def notifications(self) -> NotificationSettings:
         """Current settings of notifications."""
         return self.settings.notifications
+
+    @property
+    def counts(self) -> RuntimeCounts:
+        """Runs, rounds and errors since the start of the runtime."""
+        return self.dispatcher.counts
 
     async def send_test(self, channel: str, by: str) -> str | None:
         """Send a test message to a channel; return why it was not sent, or None."""

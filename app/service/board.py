@@ -160,7 +160,7 @@ class BoardCache:
             return last._replace(
                 at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call),
                 database=get_database_state(call), lock=_get_lock(call, now),
-                devices=_make_devices(gpus.list_devices({}, len(last.devices))),  # nothing runs
+                devices=make_devices(gpus.list_devices({}, len(last.devices))),  # nothing runs
             )  # fmt: skip
         found = await call.db.read(read_board, call, seen)
         if _changes_with_time(found) or _TODAY.is_cached or _UNSEEN.is_cached:
@@ -210,7 +210,7 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         dispatch_view.read_view(c, dispatch_view.get_cache(c), get_halt_reason(call)),
         reads.list_running(c),
     )
-    newest = _read_backup(c, call, now)
+    newest = read_backup(c, call, now)
     counts, trend = (
         reads.count_by_status(c),
         Trend(now, samples.list_samples(c, timestamps.format_time(now - TREND))),
@@ -225,19 +225,19 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         database=get_database_state(call), lock=_get_lock(call, now),
         measured_at=max((timestamps.to_unix(row.updated_at) for row in before.values()),
         default=None),
-        backup=newest.to_facts() if newest else None, replica=_read_replica(c, call),
+        backup=newest.to_facts() if newest else None, replica=read_replica(c, call),
         counts=counts, today_ok=ended.get("succeeded", 0),
         today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
         failed=sum(_UNSEEN.count(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING),
         rules=definitions.count_slas(c),
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.list_queue_dicts(c)),
-        pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
+        pools=tuple(_build_pool_line(row, measure_pool(call, active, row.name), trend,
         before.get(row.name), list_pool_resources(row, held, shared),
         outer.make_use(row, active) if row.kind else None)
         for row in pools),
         resources=list_shared_resources(held, shared),
-        devices=_make_devices(gpus.read_devices(c, pools, shared)),
+        devices=make_devices(gpus.read_devices(c, pools, shared)),
         bookings=tuple(_build_booking_lines(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
         groups=board_groups.list_entries(c, (row.group for row in (*waiting, *over))),
@@ -253,7 +253,8 @@ def _build_booking_lines(c: Connection) -> Iterator[BookingEntry]:
         yield BookingEntry(row.pool, row.tag, format_amounts(list_booked(row)), *times)
 
 
-def _make_devices(found: Iterable[Mapping[str, Any]]) -> tuple[DeviceEntry, ...]:
+def make_devices(found: Iterable[Mapping[str, Any]]) -> tuple[DeviceEntry, ...]:
+    """Return the GPUs of a board, from those of `gpus.list_devices`."""
     return tuple(
         DeviceEntry(d["number"], d["name"], d["run"], d["trouble"], **d["measures"]) for d in found
     )
@@ -341,7 +342,7 @@ class BackupStatus(NamedTuple):
         }
 
 
-def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
+def read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
     """Return the newest good backup that exists.
 
     Return None if backups are disabled or the settings cannot be read, and for a replica.
@@ -363,7 +364,7 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
     return BackupStatus(at, late, folder, missing)
 
 
-def _read_replica(c: Connection, call: Call) -> ReplicaFacts | None:
+def read_replica(c: Connection, call: Call) -> ReplicaFacts | None:
     """Return the lag of the home's replica, or None without one, and None for a replica itself."""
     found = replica.to_dict(None if call.is_replica else replicas.find_replica(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
@@ -429,7 +430,7 @@ def _build_queue_line(call: Call, row: dict[str, Any], trend: Trend) -> QueueEnt
                      row["priority"], by, starts)  # fmt: skip
 
 
-def _measure_pool(
+def measure_pool(
     call: Call, active: Sequence[ActiveRunRow], pool: str
 ) -> tuple[float, float] | None:
     """Return the cores and MiB used by the runs of a pool, or None without a runtime."""
@@ -763,7 +764,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
     now, active = timestamps.utcnow(), reads.list_running(c)
     ended = count_all_ended(c, timestamps.format_time(get_midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
-    backup = _read_backup(c, call, now)
+    backup = read_backup(c, call, now)
     return {
         "facts": _read_runtime_and_host(c, call),
         "counts": reads.count_by_status(c),
@@ -777,7 +778,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         "replica": replica.to_dict(None) if call.is_replica else replica.read_status(c),
         "queues": queues.list_queue_dicts(c),
         "pools": [
-            _add_measured(row, _measure_pool(call, active, row["name"]))
+            _add_measured(row, measure_pool(call, active, row["name"]))
             for row in queues.list_pool_dicts(c)
         ],
         "resources": [

@@ -11,6 +11,7 @@ from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
+from app.core.runtime_counts import RuntimeCounts
 from app.core.scheduling.enforcement import Lack
 from db.engine import Database
 from db.queries.home.replicas import Replica
@@ -41,6 +42,11 @@ class RuntimeHandle(Protocol):
 
     async def send_test(self, channel: str, by: str) -> str | None:
         """Send a test message to a channel; return why it was not sent, or None."""
+        ...
+
+    @property
+    def counts(self) -> RuntimeCounts:
+        """Runs, rounds and errors since the start of the runtime."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
+from app.core.runtime_counts import RuntimeCounts
 from app.core.scheduling.enforcement import Lack
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
@@ -38,6 +39,7 @@ class FakeRuntimeHandle:
         self.channels = NotificationSettings()
         self.levels = LevelLog()
         self.evaluations = 0
+        self.counts = RuntimeCounts()
         self._marked = ""
 
     @property

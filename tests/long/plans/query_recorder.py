@@ -21,6 +21,7 @@ from app.runtime.duties.periodic import Duties
 from app.runtime.serve import Runtime, open_runtime
 from app.service import registry
 from app.service.context import Call
+from app.service.monitoring import take_snapshot
 from db import statement_timer, timestamps
 from db.maintenance import query_plans, slow_queries
 from db.maintenance.slow_queries import SlowRow
@@ -122,6 +123,8 @@ class VerbCaller:
         await self.make_changes()
         await self.call_reading_verbs()
         await self.read_lists()
+        with self._measure("monitoring"):
+            await take_snapshot(Call(self.db, "", self.home, self.runtime))
         for duty in Duties(self.db, self.runtime.dispatcher, self.runtime.sampler).list_duties():
             if duty.name in SKIPPED_DUTIES:
                 continue
