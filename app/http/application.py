@@ -10,7 +10,8 @@ from starlette.routing import Route, Router
 
 from app.http.guard import AccessRules, Application, Receive, Scope, Send, guard
 from app.http.health import HealthCheck
-from app.http.responses import make_error_response, make_json_response
+from app.http.metrics import MetricsExporter
+from app.http.responses import make_error_response, make_json_response, make_response
 from app.service.context import Call
 
 
@@ -23,7 +24,10 @@ def make_application(call: Call, rules: AccessRules, health: HealthCheck) -> App
 
 def list_routes(call: Call, health: HealthCheck) -> Sequence[Route]:
     """Return the paths of the server."""
-    return [Route("/healthz", _make_health_endpoint(health))]
+    return [
+        Route("/healthz", _make_health_endpoint(health)),
+        Route("/metrics", _make_metrics_endpoint(MetricsExporter(call))),
+    ]
 
 
 def _make_health_endpoint(health: HealthCheck):
@@ -31,6 +35,14 @@ def _make_health_endpoint(health: HealthCheck):
         reasons = await health.list_reasons()
         value = {"healthy": not reasons, "reasons": reasons}
         return make_json_response(value, 503 if reasons else 200)
+
+    return answer
+
+
+def _make_metrics_endpoint(exporter: MetricsExporter):
+    async def answer(request: Request) -> Response:
+        text, content_type = await exporter.scrape(request.headers.get("accept", ""))
+        return make_response(text, content_type)
 
     return answer
 
