@@ -1,10 +1,12 @@
 """Data model of the database: the help topic `data-model` and its picture, drawn from `db.schema`.
 
-Run `python -m tests.data_model` to write both after a change of the schema.
+Run `python -m tests.data_model` to write both after a change of the schema. The command also puts
+the diagram into the Chinese topic, whose list of tables is written by hand.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from db.schema import metadata
 
 ROOT = Path(__file__).parent.parent
 TOPIC, PICTURE = ROOT / "app/help/data-model.md", ROOT / "screenshots/data-model.svg"
+CHINESE_TOPIC = ROOT / "app/help/zh_CN/data-model.md"
 TABLES: Sequence[Table] = tuple(metadata.tables.values())
 TYPES = {JSON: "json", Boolean: "bool", Float: "float", Integer: "int", LargeBinary: "blob"}
 """Names of column types; all others are text."""
@@ -51,6 +54,12 @@ def make_topic() -> str:
         for table in TABLES
     ]
     return _TOPIC.format(purposes="\n".join(purposes), diagram="\n".join(_make_mermaid()))
+
+
+def put_diagram(topic: str) -> str:
+    """Return a translated topic with the present diagram."""
+    diagram = "\n".join(["```mermaid", *_make_mermaid(), "```"])
+    return re.sub(r"```mermaid\n.*?```", diagram, topic, flags=re.DOTALL)
 
 
 _TOPIC = """\
@@ -245,4 +254,5 @@ def _draw_box(box: Box) -> Iterator[str]:
 
 if __name__ == "__main__":
     TOPIC.write_text(make_topic(), "utf-8")
+    CHINESE_TOPIC.write_text(put_diagram(CHINESE_TOPIC.read_text("utf-8")), "utf-8")
     PICTURE.write_text(make_picture(), "utf-8")

@@ -21,6 +21,12 @@ def test_the_committed_data_model_matches_the_schema(path: Path, drawn: str):
     assert path.read_text("utf-8") == drawn, "stale: python -m tests.data_model"
 
 
+def test_the_chinese_topic_has_the_present_diagram():
+    chinese = data_model.CHINESE_TOPIC.read_text("utf-8")
+
+    assert data_model.put_diagram(chinese) == chinese, "stale: python -m tests.data_model"
+
+
 def test_topic_and_picture_show_every_table_and_column():
     topic, picture = data_model.make_topic(), data_model.make_picture()
 
