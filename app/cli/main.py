@@ -142,12 +142,13 @@ def _parse_globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _make_unknown_option_error(word: str) -> Usage:
+    from app.cli.foreign_options import find_hint
     from app.core.text.sanitize import find_nearest, sanitize, truncate
 
     meant = find_nearest(word, _GLOBAL_OPTIONS)
     return Usage(
         f"unknown option {truncate(sanitize(word), 60)}.",
-        f"Nearest: {meant}" if meant else "See: taskdeck --help",
+        find_hint("", word) or (f"Nearest: {meant}" if meant else "See: taskdeck --help"),
     )
 
 

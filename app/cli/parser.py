@@ -71,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         try:
             args, rest = self.parse_known_args(words)
         except argparse.ArgumentError as wrong:
-            raise Usage(self._describe_error(wrong)) from None
+            raise Usage(self._describe_error(wrong), self._explain_value(wrong)) from None
         if rest and not args.help:
             raise self.make_unknown_error(rest[0])
         return args
@@ -91,8 +91,10 @@ class Parser(argparse.ArgumentParser):
             if self.takes_command:
                 said += " A command comes after --."
             return Usage(said, self._make_help_hint())
+        from app.cli.foreign_options import find_hint
+
         name = word.partition("=")[0]
-        hint = FOREIGN_OPTIONS.get(name) if command == "submit" else None
+        hint = find_hint(command, word)
         # Without the dashes, which would make unlike names look alike.
         near = find_nearest(
             name.lstrip("-"), [known[2:] for known in self._option_string_actions if known[2:]]
@@ -114,32 +116,15 @@ class Parser(argparse.ArgumentParser):
             return f"{name} and {other} cannot be combined."
         return f"{name} {sanitize(wrong.message)}."
 
+    def _explain_value(self, wrong: argparse.ArgumentError) -> str:
+        """Return a hint for a letter that means something else in other tools, or ""."""
+        from app.cli.foreign_options import find_hint
+
+        name = _get_longest_name(wrong.argument_name or "")
+        return find_hint(self.prog.partition(" ")[2], name) if "must be" in wrong.message else ""
+
     def _make_help_hint(self) -> str:
         return f"See: {self.prog} --help"
-
-
-_BY_SCHEDULE = "Repeatedly: taskdeck schedule create NAME --cron EXPR -- COMMAND"
-FOREIGN_OPTIONS = {
-    "--delay": "Start time: --at 5m",
-    "--begin": "Start time: --at 'tomorrow 08:00'",
-    "--template": "A template comes first: taskdeck submit TEMPLATE",
-    "--depends": "Dependency: --after N",
-    "--dependency": "Dependency: --after N, --after-any, --after-failure or --after-start",
-    "--mem": "Memory: --memory 4G",
-    "--cpus": "Cores: --cpu N",
-    "--cpus-per-task": "Cores: --cpu N",
-    "--time": "Limit: --timeout 2h",
-    "--partition": "Queue: --queue NAME; Slurm's belongs to a pool: taskdeck help slurm-pools",
-    "--job-name": "Name: --name NAME",
-    "--label": "Name: --name NAME",
-    "--group": "Mark tasks: --tag group=NAME",
-    "--nice": "Order: --priority N",
-    "--walltime": "Limit: --timeout 2h",
-    "--cron": _BY_SCHEDULE,
-    "--every": _BY_SCHEDULE,
-    "--notify": "Rules and alerts: taskdeck help sla",
-}
-"""Hints for options that other tools have for submitting."""
 
 
 class Command:

@@ -96,58 +96,6 @@ SECTIONS = (
     ),
 )
 
-_FOREIGN_WORDS = {
-    "ls": "ps list squeue get",
-    "show": "describe scontrol",
-    "logs": "log tail",
-    "logs -f": "follow",
-    "cancel": "kill scancel",
-    "submit": "run sbatch exec",
-    "submit --follow": "srun",
-    "retry": "restart requeue rerun",
-    "hold": "stash",
-    "release": "enqueue",
-    "pause": "suspend",
-    "resume": "unpause continue",
-    "rm": "remove clean delete",
-    "set": "edit update",
-    "front": "switch",
-    "serve --detach": "start up",
-    "stop": "down",
-    "status": "info sinfo",
-    "operations": "history",
-    "usage": "sreport sacct accounting",
-    "what-if": "whatif forecast simulate",
-    "queue ls": "queues",
-    "pool ls": "pools",
-    "limit ls": "limits quota quotas",
-    "resource ls": "resources license licenses licence licences",
-    "reserve ls": "reservation reservations booking bookings",
-    "template ls": "templates",
-    "schedule ls": "schedules crontab cron",
-    "sla ls": "slas rule rules",
-    "alert ls": "alerts",
-    "notify ls": "channels notifications",
-}
-FOREIGN_COMMANDS = {
-    theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()
-}
-"""Equivalents of commands of other tools."""
-
-_TASK_VERBS = (
-    "logs",
-    "cancel",
-    "retry",
-    "hold",
-    "release",
-    "pause",
-    "resume",
-    "rm",
-    "show",
-    "set",
-    "front",
-)
-
 
 def load_commands(verb: str) -> dict[str, Command]:
     """Import a command's module; return its commands by name, or by second word in a group."""
@@ -161,11 +109,11 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
         return Usage(
             '"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?"
         )
-    if verb in FOREIGN_COMMANDS:
-        return Usage(
-            f'"{shown}" is not a command.',
-            f"Did you mean: taskdeck {_append_words(FOREIGN_COMMANDS[verb], rest)}",
-        )
+    from app.cli.foreign_words import find_command
+
+    ours = find_command(verb, rest, frozenset(COMMAND_INDEX))
+    if ours is not None:
+        return Usage(f'"{shown}" is not a command.', f"Did you mean: taskdeck {ours}")
     from app.help import list_topics
 
     if verb in list_topics():
@@ -185,10 +133,3 @@ def make_unknown_in_group_error(group: str, verb: str, commands: dict[str, Comma
         f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(),
         f"Commands: {' '.join(commands)}",
     )
-
-
-def _append_words(command: str, rest: list[str]) -> str:
-    """Append the typed words to the equivalent command if they are few and plain."""
-    words = " ".join(rest)
-    plain = words.isprintable() and words.isascii() and len(words) <= 40
-    return f"{command} {words}" if rest and plain and command.split()[0] in _TASK_VERBS else command

@@ -101,19 +101,6 @@ def test_echoed_input_cannot_drive_the_terminal(cli, typed):
     assert said.code == 2 and said.err.rstrip("\n").isprintable()
 
 
-def test_every_foreign_verb_leads_to_an_existing_command():
-    for ours in registry.FOREIGN_COMMANDS.values():
-        verb, *more = ours.split()
-        found = registry.load_commands(verb)
-        assert more[0] in found if verb in registry.GROUPS else verb in found
-
-
-def test_no_foreign_verb_hides_a_command():
-    assert not registry.FOREIGN_COMMANDS.keys() & (
-        registry.COMMAND_INDEX.keys() | registry.ALIASES.keys()
-    )
-
-
 def test_the_overview_names_every_command_and_option_once(cli):
     said = cli("--help")
 

@@ -64,7 +64,9 @@ _SIGNS = {
 
 
 def _make_unknown_error(word: str, *rest: str) -> Usage:
-    if word in registry.FOREIGN_COMMANDS:
+    from app.cli.foreign_words import FOREIGN_COMMANDS
+
+    if word in FOREIGN_COMMANDS:
         return registry.make_unknown_error(word, list(rest))
     found = topics.list_topics()
     meant = find_nearest(word, [*found, *registry.COMMAND_INDEX])

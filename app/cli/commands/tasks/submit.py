@@ -207,7 +207,12 @@ def _parse_work(args: Args) -> dict[str, Any]:
             f"template. {NOT_SUBMITTED}"
         )
     if sum(sources) > 1:
-        raise Usage(f"give only one of a command after --, -c, and a template. {NOT_SUBMITTED}")
+        from app.cli.foreign_options import explain_numbers
+
+        raise Usage(
+            f"give only one of a command after --, -c, and a template. {NOT_SUBMITTED}",
+            explain_numbers(args.script, args.words, args.after is not None),
+        )
     if args.script is not None:
         return {"script": _read_script(args)}
     if args.command is not None:
