@@ -8,8 +8,9 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
+
+    from app.config import LoadedConfig
 
 
 STARTUP_GC_THRESHOLD = 200_000
@@ -79,10 +80,12 @@ def _run_serve(home: str, **options: Any) -> int:
     return serve(Path(home), **options)
 
 
-def _check_keys(bindings: Mapping[str, str], path: str) -> str:
+def _check_keys(found: LoadedConfig) -> list[str]:
+    from app.tui.command_keys import resolve_commands
     from app.tui.keymap import resolve_keys
 
-    return resolve_keys(bindings, path)[1]
+    keys, odd = resolve_keys(found.settings.keys, found.path)
+    return [*filter(None, [odd]), *resolve_commands(found.commands, keys, found.path)[1]]
 
 
 if __name__ == "__main__":

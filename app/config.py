@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
     from app.core.notifications.channels import NotificationSettings
     from app.core.slurm.settings import SlurmSettings
+    from app.core.user_commands import UserCommand
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "light", "contrast"),
@@ -42,6 +43,8 @@ NOTIFICATION_SECTIONS = ("channels", "notifications", "actions")
 """Sections parsed by `app.core.notifications.channels`."""
 RETENTION_SECTIONS = ("backup", "retention")
 """Sections that concern retention."""
+COMMANDS = "commands"
+"""Table of `keys` with the commands of the user."""
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 FOLDER_UNKNOWN = "The backup folder is therefore unknown."
 """Consequence shown when a fault may hide the backup folder."""
@@ -97,13 +100,14 @@ class LoadedConfig(NamedTuple):
 
     `settings` omits faulty values. `faults` name the file and, where known, the line;
     possible retention faults come first. `folder_fault` summarizes faults that may hide the
-    backup folder.
+    backup folder. `commands` are the valid commands of the user for the deck.
     """
 
     path: str
     settings: Config = Config()
     faults: tuple[SettingFault, ...] = ()
     folder_fault: str = ""
+    commands: tuple[UserCommand, ...] = ()
 
     @property
     def fault_summary(self) -> str:
@@ -334,14 +338,16 @@ def _check_settings(values: Mapping[str, Any], text: str, path: str) -> LoadedCo
         valid_sections["keys"] = {
             name: keys
             for name, keys in valid_sections["keys"].items()
-            if ("keys", name) not in names
+            if ("keys", name) not in names and name != COMMANDS
         }
     located = tuple(
         one._replace(message=f"{_locate(path, text, one)}: {one.message}") for one in faults
     )
     if valid_sections.get("cluster") or ("cluster",) in names:
         valid_sections |= {"autostart": False, "cluster": True}
-    loaded = LoadedConfig(path, Config(**valid_sections), located)
+    loaded = LoadedConfig(
+        path, Config(**valid_sections), located, commands=_parse_commands(values.get("keys"))[0]
+    )
     if loaded.maintenance.backup.folder is not None:
         return loaded
     hiding = [one for one in located if _may_hide_folder(one.where, values)]
@@ -406,11 +412,22 @@ def _find_key_faults(value: Any) -> Iterator[SettingFault]:
     if not isinstance(value, dict):
         yield _make_fault(("keys",), "keys must be a table.", example)
         return
+    yield from _parse_commands(value)[1]
     for name, keys in value.items():
+        if name == COMMANDS:
+            continue
         if not isinstance(keys, str) or not keys.strip():
             yield _make_fault(
                 ("keys", name), f'keys."{sanitize(name)}" must be a string of key names.', example
             )
+
+
+def _parse_commands(keys: Any) -> tuple[tuple[UserCommand, ...], Sequence[SettingFault]]:
+    if not isinstance(keys, dict) or COMMANDS not in keys:
+        return (), ()
+    from app.core.user_commands import parse_user_commands
+
+    return parse_user_commands(keys[COMMANDS])
 
 
 def _make_fault(where: tuple[str, ...], message: str, advice: str = "") -> SettingFault:

@@ -256,3 +256,14 @@ def test_unrelated_errors_do_not_suspend_cleanup(tmp_path: Path, text: str):
         found.maintenance.retention_fault,
         found.maintenance.retention.all.keep,
     ) == ("", 7 * DAY)
+
+
+def test_a_faulty_user_command_leaves_keys_and_other_commands(tmp_path: Path):
+    good = '[keys.commands."ctrl+o"]\nname = "x"\nargv = ["true"]\n'
+    bad = '[keys.commands.L]\nname = "y"\nargv = ["less", "{lgo}"]\n'
+    found = _read_text(tmp_path / "config.toml", f'[keys]\n"task.cancel" = "c"\n{good}{bad}')
+
+    assert dict(found.settings.keys) == {"task.cancel": "c"}
+    assert [command.key for command in found.commands] == ["ctrl+o"]
+    assert [fault.message.partition(": ")[0][-6:] for fault in found.faults] == ["line 8"]
+    assert found.retention_fault == "" and "commands" not in found.settings.keys

@@ -29,6 +29,7 @@ PARTICIPLE = re.compile(
 COVERING_TESTS = {
     "tests/http/test_server.py": "http/{application,responses}",
     "tests/http/test_metrics.py": "http/{health_metrics,metric_rows,work_metrics}",
+    "tests/runtime/messages/test_action_program.py": "output_tail",
     "tests/service/scheduling/test_beyond_window.py": "core/scheduling/stops",
     "tests/runtime/dispatch/test_outer_runs.py": "db/queries/tasks/outer_runs",
     "tests/service/definitions/test_enforced_pools.py": "service/enforced_limits",

@@ -25,7 +25,7 @@ class CommandContext:
         home: str | None,
         deck: Callable[..., int],
         serve: Callable[..., int],
-        keys: Callable[..., str],
+        keys: Callable[..., list[str]],
         read_only: bool = False,
         plain: bool = False,
     ) -> None:

@@ -49,7 +49,10 @@ _GLOBAL_OPTIONS = (
 
 
 def run(
-    argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]
+    argv: list[str],
+    deck: Callable[..., int],
+    serve: Callable[..., int],
+    keys: Callable[..., list[str]],
 ) -> int:
     """Execute the command line `argv` (without the program name) and return the exit code.
 
@@ -94,7 +97,10 @@ def _format_internal_error(error: Exception) -> str:
 
 
 def _dispatch(
-    argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]
+    argv: list[str],
+    deck: Callable[..., int],
+    serve: Callable[..., int],
+    keys: Callable[..., list[str]],
 ) -> int:
     before, words = _parse_globals(argv)
     if "version" in before:

@@ -12,12 +12,12 @@ from app.paths import get_config_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
+
+    from app.config import LoadedConfig
 
 
-def check_settings(
-    keys: Callable[[Mapping[str, str], str], str] | None = None,
-) -> Iterator[Finding]:
+def check_settings(keys: Callable[[LoadedConfig], list[str]] | None = None) -> Iterator[Finding]:
     """Yield the faults of the settings; nothing without a file.
 
     `keys`: see `run_checks`; checking the keys is slow.
@@ -27,9 +27,9 @@ def check_settings(
     removed = "; nothing is removed until it is fixed" if found.retention_fault else ""
     for one in found.faults:
         yield Finding("config", f"{one.message} Ignored{removed}", "broken", cure)
-    odd = keys(found.settings.keys, path) if keys and found.settings.keys else ""
-    if odd:
-        yield Finding("config", odd, "broken", cure)
+    odd = keys(found) if keys and (found.settings.keys or found.commands) else []
+    for text in odd:
+        yield Finding("config", text, "broken", cure)
     if not found.faults and not odd and os.path.exists(path):
         yield Finding("config", sanitize(path))
     notifications = found.notifications

@@ -21,11 +21,13 @@ from app.health.finding import Finding, make_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import Any
 
+    from app.config import LoadedConfig
+
     StartCheck = Callable[[str], object]
-    KeyCheck = Callable[[Mapping[str, str], str], str]
+    KeyCheck = Callable[[LoadedConfig], list[str]]
     StatusAnswer = dict[str, Any] | Problem
     """Answer of `status`, or the problem that prevented it."""
 

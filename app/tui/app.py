@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
@@ -38,11 +38,14 @@ from app.tui.state.pending_changes import PendingChanges
 from app.tui.state.read_marks import AWAY_SECONDS, ReadMarks
 from app.tui.state.undo_stack import UndoStack
 from app.tui.style import Look, Span
+from app.tui.terminal.app_internals import add_bindings
 
 if TYPE_CHECKING:
     from textual.driver import Driver
 
     from app.client import Client
+    from app.core.user_commands import UserCommand
+    from app.tui.user_commands import UserCommandRunner
 
 IMPORT_DELAY = 0.5
 """Seconds before the submit form's modules are imported; by then the rows are drawn."""
@@ -114,10 +117,12 @@ class TaskdeckApp(Navigation):
         driver_class: type[Driver] | None = None,
         settings: Config = Config(),  # noqa: B008 - frozen
         told: str = "",
+        commands: Sequence[UserCommand] = (),
     ) -> None:
         """Create the app.
 
-        `settings.keys` are validated already. `told` is an unsanitized message, shown at the start.
+        `settings.keys` and `commands` are validated already. `told` is an unsanitized message,
+        shown at the start.
         """
         super().__init__(
             look=look,
@@ -161,6 +166,12 @@ class TaskdeckApp(Navigation):
             self.now,
         )
         self._keys = KeyDispatcher(self)
+        self.command_runner: UserCommandRunner | None = None
+        if commands:
+            from app.tui.user_commands import UserCommandRunner, make_bindings
+
+            self.command_runner = UserCommandRunner(self, self.read_queue, commands)
+            add_bindings(self, make_bindings(commands))
         self._resting_message: Span | None = None
         """Message shown when drawing was suspended."""
         self._interrupted_at = float("-inf")
@@ -237,7 +248,9 @@ class TaskdeckApp(Navigation):
         if self.app_focus:
             self.read_marks.record_view(self.now())
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
+        if self.command_runner:
+            await self.command_runner.close()
         self.read_marks.record_view(self.now())
         self.feed.stop()
         self.write_queue.stop()
@@ -303,6 +316,17 @@ class TaskdeckApp(Navigation):
     def action_start_runtime(self) -> None:
         """Start the runtime after somebody stopped it."""
         self.background.start_runtime()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer user commands on screens with tasks only."""
+        if action == "user_command":
+            return isinstance(self.screen, TaskActions)
+        return super().check_action(action, parameters)
+
+    def action_user_command(self, number: int) -> None:
+        """Run a command of the user on the task under the cursor."""
+        if self.command_runner:
+            self.command_runner.run(number)
 
     def action_palette(self) -> None:
         """Open the command palette."""

@@ -174,9 +174,12 @@ class InProcessDeckApp(TaskdeckApp):
         ctrl+c sends no signal here.
         """
         if current_thread() is main_thread():
-            asyncio.get_running_loop().add_signal_handler(
-                signal.SIGINT, self.exit, 128 + signal.SIGINT
-            )
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._exit_on_interrupt)
+
+    def _exit_on_interrupt(self) -> None:
+        """Exit, unless ctrl+c was typed for a program that has the terminal."""
+        if self.command_runner is None or not self.command_runner.is_suspended:
+            self.exit(128 + signal.SIGINT)
 
     def action_leave(self) -> None:
         """Leave, after a confirmation if tasks are running or waiting."""

@@ -78,7 +78,7 @@ def _split_valid_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], list[Usa
     for name, chosen in keys.items():
         try:
             for key in _split_keys(chosen):
-                _normalize_key(name, key, path)
+                normalize_key(name, key, path)
             valid_keys[name] = chosen
         except Usage as problem:
             faults.append(problem)
@@ -130,10 +130,10 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
                 "In the deck, ? then i shows the ids of all actions.",
             )
     named = {
-        name: ",".join(_normalize_key(name, key, path) for key in _split_keys(chosen))
+        name: ",".join(normalize_key(name, key, path) for key in _split_keys(chosen))
         for name, chosen in keys.items()
     }
-    for place in _iter_scopes(nodes):
+    for place in iter_scopes(nodes):
         _refuse_clash(place, named, path)
     return named
 
@@ -143,7 +143,7 @@ def _split_keys(chosen: str) -> list[str]:
     return [","] if chosen.strip() == "," else [key.strip() for key in chosen.split(",")]
 
 
-def _normalize_key(name: str, key: str, path: str) -> str:
+def normalize_key(name: str, key: str, path: str) -> str:
     """Return Textual's name of a key.
 
     Raise Usage for an unknown key, and for a letter where letters answer a dialog or select from a
@@ -184,7 +184,7 @@ _PUNCTUATION = frozenset(map(name_character, punctuation))
 _KEYS = frozenset([*(key.value for key in TextualKeys), *_PUNCTUATION, "space"])
 
 
-def _iter_scopes(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:
+def iter_scopes(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:
     """Yield the classes whose keys work together.
 
     Each scope is a screen, one of its widgets and, except for dialogs, the app.

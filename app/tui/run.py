@@ -9,6 +9,7 @@ import gc
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -20,6 +21,7 @@ from app.paths import DEMO_ENDS, get_config_path
 
 if TYPE_CHECKING:
     from app.client import Client
+    from app.core.user_commands import UserCommand
     from app.tui.app import TaskdeckApp
     from app.tui.in_process import EmbeddedRuntime
 
@@ -122,6 +124,13 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
 
         keys, odd = resolve_keys(settings.keys, os.path.basename(found.path))
         settings, notice = settings._replace(keys=keys), notice or odd
+    commands: tuple[UserCommand, ...] = ()
+    if found.commands:
+        from app.tui.command_keys import resolve_commands
+
+        name = os.path.basename(found.path)
+        commands, faults = resolve_commands(found.commands, settings.keys, name)
+        notice = notice or summarize_faults(faults)
     if ascii is None and settings.glyphs != "auto":
         ascii = settings.glyphs == "ascii"
     look = Look(
@@ -130,7 +139,13 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
         utf8=utf8,
         plain=plain,
     )
-    return {"look": look, "settings": settings, "told": notice}
+    return {"look": look, "settings": settings, "told": notice, "commands": commands}
+
+
+def summarize_faults(faults: Sequence[str]) -> str:
+    """Return the first fault, and how many more there are; empty without faults."""
+    more = f" And {len(faults) - 1} more: taskdeck doctor" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}" if faults else ""
 
 
 def _print_farewell(app: TaskdeckApp, board: Board | None) -> None:

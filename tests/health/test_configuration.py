@@ -66,3 +66,10 @@ def test_a_webhook_to_a_private_address_is_broken(config_path: Path):
     )
     config_path.write_text(f'{channel}[actions]\nallow_private = ["127.0.0.0/8"]\n')
     assert [one.state for one in check_settings()] == ["well"]
+
+
+def test_faults_of_user_commands_are_broken(config_path: Path):
+    config_path.write_text('[keys.commands.L]\nname = "x"\nargv = ["true"]\n')
+    found = list(check_settings(lambda loaded: [f"odd: {loaded.commands[0].name}"]))
+
+    assert [(one.state, one.text) for one in found] == [("broken", "odd: x")]

@@ -129,7 +129,7 @@ def find_name_error(name: str) -> str | None:
         return "must not be empty"
     if len(name) > 200:
         return f"must have at most 200 characters, not {len(name):,}"
-    if not (name.isascii() and name.isprintable()) and any(_is_hidden(c) for c in name):
+    if has_hidden(name):
         return (
             f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}"'
             " does"
@@ -141,6 +141,11 @@ def find_name_error(name: str) -> str | None:
         if name[0] == "."
         else None
     )
+
+
+def has_hidden(text: str) -> bool:
+    """Return True if the text has control or invisible characters."""
+    return not (text.isascii() and text.isprintable()) and any(map(_is_hidden, text))
 
 
 def find_nearest(word: str, candidates: Iterable[str]) -> str | None:

@@ -6,17 +6,15 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from app.core.text.sanitize import sanitize, truncate
+from app.output_tail import collect_tail
 
 TIMEOUT = 60.0
 """Seconds after which the program and its children are killed."""
-MAX_OUTPUT = 4096
-PIPE_SIZE = 64 * 1024
-"""Bytes that a pipe holds, so one read takes all that a program has left."""
 KEY_VARIABLE = "TASKDECK_KEY"
 """Variable with the key of the delivery, the same for each attempt."""
 
@@ -29,7 +27,7 @@ async def run(argv: list[str], key: str, data: dict[str, Any]) -> str | None:
     stdin, (stderr, write_end) = os.memfd_create("event"), os.pipe()
     try:
         os.pwrite(stdin, json.dumps(data, ensure_ascii=False).encode(), 0)
-        with _collect_tail(stderr) as read_tail:
+        with collect_tail(stderr) as read_tail:
             return await _run(argv, key, stdin, write_end, read_tail)
     finally:
         for fd in (stdin, stderr, write_end):
@@ -66,22 +64,3 @@ async def _run(
         return None
     said = truncate(sanitize(read_tail().decode("utf-8", "replace").strip()), 200)
     return f"{shown} ended with {process.returncode}" + (f": {said}" if said else "")
-
-
-@contextmanager
-def _collect_tail(fd: int) -> Iterator[Callable[[], bytes]]:
-    """Read a pipe while the event loop runs, and yield a function that returns the end of it."""
-    loop, tail = asyncio.get_running_loop(), bytearray()
-
-    def read() -> bytes:
-        with suppress(BlockingIOError):
-            tail.extend(os.read(fd, PIPE_SIZE))
-            del tail[:-MAX_OUTPUT]
-        return bytes(tail)
-
-    os.set_blocking(fd, False)
-    loop.add_reader(fd, read)
-    try:
-        yield read
-    finally:
-        loop.remove_reader(fd)

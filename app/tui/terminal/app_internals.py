@@ -75,6 +75,12 @@ def merge_class_bindings(node: type[DOMNode]) -> Mapping[str, Sequence[Binding]]
     return node._merge_bindings().key_to_bindings
 
 
+def add_bindings(node: DOMNode, bindings: Iterable[Binding]) -> None:
+    """Add bindings to one node; Textual's own `bind` takes no id."""
+    for binding in bindings:
+        node._bindings.key_to_bindings.setdefault(binding.key, []).append(binding)
+
+
 async def run_key_binding(app: App[Any], key: str, *, priority: bool) -> bool:
     """Run the key's binding; return True if it has one.
 

@@ -48,6 +48,7 @@ class ClickDriver(LinuxDriver):
     _is_active = False
     """Set while the terminal is in application mode."""
     _is_exiting = False
+    _watches_hangup = False
     _has_title = False
 
     def __init__(self, app: App[Any], *, mouse: bool = True, **more: Any) -> None:
@@ -61,6 +62,7 @@ class ClickDriver(LinuxDriver):
         self._exit_lock = Lock()
 
     def start_application_mode(self) -> None:
+        self._is_active = True
         super().start_application_mode()
         loop = asyncio.get_running_loop()
         # The size is read in the app's loop: after two signals Textual's handler may report the
@@ -68,10 +70,16 @@ class ClickDriver(LinuxDriver):
         signal.signal(
             signal.SIGWINCH, lambda number, frame: loop.call_soon_threadsafe(self._post_size)
         )
-        self._is_active = True
         for number in self.exit_signals:
             signal.signal(number, self._on_exit_signal)  # the signal still wakes the app's loop
-        Thread(target=self._exit_on_hangup, name="hangup", daemon=True).start()
+        if not self._watches_hangup:  # the mode is started again after each program
+            self._watches_hangup = True
+            Thread(target=self._exit_on_hangup, name="hangup", daemon=True).start()
+
+    def write(self, data: str) -> None:
+        """Write to the terminal, unless a program has it: nobody would read Textual's queue."""
+        if self._is_active:
+            super().write(data)
 
     def _get_terminal_size(self) -> tuple[int, int]:
         """Return the terminal's size, at most the size that can be drawn in time.

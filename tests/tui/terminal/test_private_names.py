@@ -51,6 +51,7 @@ PRIVATE_NAMES = [
     ("textual.app:App", "_exception", "error_boundary.py"),
     ("textual.app:App", "_exit", "error_boundary.py"),
     ("textual.app:App", "_fatal_error", "error_boundary.py"),
+    ("textual.dom:DOMNode", "_bindings", "terminal/app_internals.py"),
     ("textual.dom:DOMNode", "_merge_bindings", "terminal/app_internals.py"),
     ("textual.drivers.linux_driver:LinuxDriver", "_disable_mouse_support", "terminal/driver.py"),
     ("textual.drivers.linux_driver:LinuxDriver", "_enable_mouse_support", "terminal/driver.py"),

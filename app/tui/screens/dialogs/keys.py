@@ -179,8 +179,9 @@ _TITLES = {
     "table": "In a list",
     "alert": "On an alert",
     "schedule": "On a schedule",
+    "commands": "Your commands, on a task",
 }
-_FIRST = ("task", "schedule", "template", "operation", "place", "alert")
+_FIRST = ("task", "commands", "schedule", "template", "operation", "place", "alert")
 _LAST = ("table", "app")
 """Groups listed first, for the current row, and last, for keys that work everywhere."""
 

@@ -27,6 +27,7 @@ from app.tui.widgets.table_title import Wordings
 COMMAND_GROUPS = (
     "task",
     "tasks",
+    "commands",
     "deck",
     "alert",
     "place",

@@ -572,6 +572,19 @@ class TaskActions(FilterActions, Screen[None]):
             self.deck.retract_message(self._place_message[1])
             self._place_message = None
 
+    def find_task_under_cursor(self, command: str) -> TaskRow | None:
+        """Return the task under the cursor for a user command; without one, say so."""
+        if self.deck.ticks() - self.table.jumped_at < RECENT:
+            self.deck.show_message(
+                "The row under the cursor went away just now. Look, and press again.", "warn"
+            )
+            return None
+        rows = action_tasks.list_task_rows([self.table.item])
+        if not rows:
+            text = f"{command} runs on a task; there is none under the cursor."
+            self.deck.show_message(self.deck.look.sanitize(text), "warn")
+        return rows[0] if rows else None
+
     def _require_task_uuid(self, what: str) -> str | None:
         """Return the uuid of the row's task; without one, say what the key is for."""
         uuid = _find_task_uuid(self.table.item)

@@ -1,0 +1,122 @@
+"""User commands of the deck: the section `keys.commands` of config.toml.
+
+A value of a task becomes an argument, never text of a shell. Names come from outside, so a name
+that a program could take for an option is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from app.core.json_types import is_array, is_object
+from app.core.maintenance_settings import SettingFault, format_unknown_setting
+from app.core.text.sanitize import has_hidden, sanitize
+
+PLACEHOLDERS = ("number", "name", "log")
+MODES = ("terminal", "background")
+MAX_NAME = 40
+_SETTINGS = ("name", "argv", "mode", "confirm")
+_WORD = re.compile(r"\{\{[a-z]+\}\}|\{([a-z]+)\}")
+"""A placeholder, or a word in double braces, which means the word in single braces."""
+_ARGV_EXAMPLE = 'Example: argv = ["less", "{log}"]'
+
+
+class UserCommand(NamedTuple):
+    """A command of the user for the task under the cursor.
+
+    `key` is as written in the file. `argv` still has its placeholders.
+    """
+
+    key: str
+    name: str
+    argv: tuple[str, ...]
+    is_background: bool = False
+    confirm: bool = False
+
+    @property
+    def needs_log(self) -> bool:
+        """True if an argument names the log."""
+        return any(found[1] == "log" for word in self.argv for found in _WORD.finditer(word))
+
+    def fill(self, values: Mapping[str, str]) -> list[str]:
+        """Return the arguments for a task. Raise ValueError for a value that is not safe."""
+        filled: list[str] = []
+        for word in self.argv:
+            names = [found[1] for found in _WORD.finditer(word) if found[1]]
+            for name in names:
+                if has_hidden(values[name]):
+                    raise ValueError(f"the {name} of the task contains control characters")
+            done = _WORD.sub(lambda found: values[found[1]] if found[1] else found[0][1:-1], word)
+            if done.startswith("-") and not word.startswith("-") and "--" not in filled:
+                raise ValueError(
+                    f'{{{names[0]}}} begins with "-" and would be an option; write "--" before it'
+                )
+            filled.append(done)
+        return filled
+
+
+def parse_user_commands(value: Any) -> tuple[tuple[UserCommand, ...], list[SettingFault]]:
+    """Parse the section; return the valid commands, and the faults of the others."""
+    where = ("keys", "commands")
+    faults: list[SettingFault] = []
+    if not is_object(value):
+        _add_fault(faults, where, "must be tables, such as [keys.commands.L].")
+        return (), faults
+    commands: list[UserCommand] = []
+    for key, table in value.items():
+        before = len(faults)
+        command = _parse_command(str(key), table, faults)
+        if command and len(faults) == before:
+            commands.append(command)
+    return tuple(commands), faults
+
+
+def _parse_command(key: str, table: Any, faults: list[SettingFault]) -> UserCommand | None:
+    where = ("keys", "commands", key)
+    if not is_object(table):
+        _add_fault(faults, where, "must be a table with name and argv.", _ARGV_EXAMPLE)
+        return None
+    for name in table:
+        if name not in _SETTINGS:
+            _add_fault(faults, (*where, str(name)), format_unknown_setting(str(name), _SETTINGS))
+    name, mode, confirm = (
+        table.get(setting, default)
+        for setting, default in (("name", ""), ("mode", MODES[0]), ("confirm", False))
+    )
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME or has_hidden(name):
+        message = f"must be a text of 1 to {MAX_NAME} visible characters."
+        _add_fault(faults, (*where, "name"), message, 'Example: name = "view log"')
+    if mode not in MODES:
+        _add_fault(faults, (*where, "mode"), f"must be {' or '.join(MODES)}.")
+    if not isinstance(confirm, bool):
+        _add_fault(faults, (*where, "confirm"), "must be true or false.")
+    argv = _parse_argv(table.get("argv"), (*where, "argv"), faults)
+    return UserCommand(key, str(name).strip(), argv, mode == "background", confirm is True)
+
+
+def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) -> tuple[str, ...]:
+    words = [word for word in value if isinstance(word, str)] if is_array(value) else []
+    if not is_array(value) or not words or len(words) < len(value) or not words[0]:
+        _add_fault(faults, where, "must be a program with its arguments.", _ARGV_EXAMPLE)
+        return ()
+    if any("\0" in word for word in words):
+        _add_fault(faults, where, "must not contain NUL.")
+    if _WORD.search(words[0]):
+        _add_fault(faults, where, "must begin with the name of a program.", _ARGV_EXAMPLE)
+    for name in (found[1] for word in words for found in _WORD.finditer(word)):
+        if name and name not in PLACEHOLDERS:
+            _add_fault(faults, where, _describe_unknown(name))
+    return tuple(words)
+
+
+def _describe_unknown(name: str) -> str:
+    known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
+    return f"there is no {{{name}}}. There are: {known}. For the word itself: {{{{{name}}}}}"
+
+
+def _add_fault(
+    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
+) -> None:
+    faults.append(SettingFault(where, f"{'.'.join(map(sanitize, where))}: {message}", advice))
