@@ -42,6 +42,8 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_replica.py": "runtime/duties/replicator service/database/replica"
     " db/queries/home/{home_identity,replicas} db/restore/replica_file",
     "tests/acceptance/test_pacemaker_agent.py": "cli/cluster_stop offline/run_ends",
+    "tests/cli/imports/test_take_over.py": "cli/imports/{journal,pueue}",
+    "tests/cli/commands/definitions/test_import_tasks.py": "cli/imports/report",
     "tests/acceptance/test_notify.py": "cli/commands/definitions/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",

@@ -53,7 +53,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
         "apply a definitions file (queues, templates, schedules, rules, …)",
     ),
     "export": ("definitions.apply_export", "print all definitions as one file"),
-    "import": ("definitions.imports", "take over the crontab of this user, or another one"),
+    "import": ("definitions.imports", "take over a crontab, or what waits in pueue"),
     "status": ("status", "show runtime, queues, pools and alerts"),
     "replay": ("replay", "run a recorded job trace through the plan in virtual time"),
     "operations": ("operations", "show the operation log"),

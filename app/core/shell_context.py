@@ -10,6 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 _EXCLUDED_NAMES = frozenset(
@@ -33,9 +34,14 @@ _EXCLUDED_PREFIXES = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TA
 
 def read_environment() -> dict[str, str]:
     """Return the current environment without variables of the terminal session."""
+    return leave_out_session(os.environ)
+
+
+def leave_out_session(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without variables of a terminal session."""
     return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in env.items()
         if name not in _EXCLUDED_NAMES and not name.startswith(_EXCLUDED_PREFIXES)
     }
 

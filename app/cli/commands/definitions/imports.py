@@ -1,4 +1,4 @@
-"""`taskdeck import`: take over what another program runs, such as the lines of a crontab."""
+"""`taskdeck import`: take over what another program runs; here, the lines of a crontab."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from app.cli import output, time_format, user_crontab
 from app.cli.commands.definitions.apply_export import read_bytes
+from app.cli.commands.definitions.import_tasks import PEER_COMMANDS
 from app.cli.parser import Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize, truncate
@@ -387,5 +388,6 @@ COMMANDS = {
         EXAMPLES,
         usage="[FILE] [OPTION …]",
         asks=lambda args: "schedule.import" if args.apply else "schedule.preview_import",
-    )
+    ),
+    **PEER_COMMANDS,
 }

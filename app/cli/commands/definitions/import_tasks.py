@@ -1,0 +1,72 @@
+"""`taskdeck import` of tasks that wait in another queue manager."""
+
+from __future__ import annotations
+
+from app.cli import output
+from app.cli.parser import Args, Command, Parser, add_json_options
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.cli.context import CommandContext
+    from app.cli.imports.take_over import Peer
+
+
+def import_pueue(context: CommandContext, args: Args) -> int:
+    """Show what each task of pueue becomes; with --apply, take the waiting ones over."""
+    from app.cli.imports.pueue import Pueue
+
+    if len(args.files) > 1:
+        raise Usage("give one FILE. Nothing was changed.")
+    return _import(context, args, Pueue(args.files[0] if args.files else None))
+
+
+def _import(context: CommandContext, args: Args, peer: Peer) -> int:
+    from shlex import join
+
+    from app.cli.imports import report, take_over
+
+    files: list[str] = getattr(args, "files", [])
+    command = None if args.apply else join(["taskdeck", "import", peer.name, *files, "--apply"])
+    found = (take_over.apply if args.apply else take_over.preview)(context, peer)
+    if args.json or args.jsonl:
+        shown = report.make_json(found)
+        output.print_json(shown["items"] if args.jsonl else shown, args.jsonl)
+    else:
+        report.print_report(found, peer.name, command, args.wide)
+    return 1 if found.unclear else 0
+
+
+def _add_arguments(parser: Parser) -> None:
+    add = parser.add_option
+    add("--apply", action="store_true", help="take the waiting tasks over; running ones stay there")
+    add("--wide", action="store_true", help="do not truncate columns")
+    add_json_options(parser)
+
+
+def _add_pueue_arguments(parser: Parser) -> None:
+    parser.add_option(
+        "files", nargs="*", metavar="FILE", help="state of pueue (default: state.json of yours)"
+    )
+    _add_arguments(parser)
+
+
+def _choose_verb(args: Args) -> str:
+    return "submit" if args.apply else "queue.ls"
+
+
+PUEUE_EXAMPLES = """\
+  taskdeck import pueue
+  taskdeck import pueue --apply
+  taskdeck import pueue /backup/pueue/state.json --json"""
+
+PEER_COMMANDS = {
+    "pueue": Command(
+        "show or take over the tasks that wait in pueue",
+        import_pueue,
+        _add_pueue_arguments,
+        PUEUE_EXAMPLES,
+        usage="[FILE] [OPTION …]",
+        asks=_choose_verb,
+    )
+}
