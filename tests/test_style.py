@@ -27,6 +27,7 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
+    "tests/http/test_openapi.py": "http/schemas",
     "tests/http/test_server.py": "http/{application,responses}",
     "tests/http/test_metrics.py": "http/{health_metrics,metric_rows,work_metrics}",
     "tests/runtime/messages/test_action_program.py": "output_tail",

@@ -8,9 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from app.http.api import Api
+from app.http.endpoints import API, ENDPOINTS
 from app.http.guard import AccessRules, Application, Receive, Scope, Send, guard
 from app.http.health import HealthCheck
 from app.http.metrics import MetricsExporter
+from app.http.openapi import make_document
 from app.http.responses import make_error_response, make_json_response, make_response
 from app.service.context import Call
 
@@ -24,7 +27,10 @@ def make_application(call: Call, rules: AccessRules, health: HealthCheck) -> App
 
 def list_routes(call: Call, health: HealthCheck) -> Sequence[Route]:
     """Return the paths of the server."""
+    api = Api(call)
     return [
+        *(Route(f"{API}{one.path}", api.make_answer(one)) for one in ENDPOINTS),
+        Route(f"{API}/openapi.json", _answer_document),
         Route("/healthz", _make_health_endpoint(health)),
         Route("/metrics", _make_metrics_endpoint(MetricsExporter(call))),
     ]
@@ -45,6 +51,10 @@ def _make_metrics_endpoint(exporter: MetricsExporter):
         return make_response(text, content_type)
 
     return answer
+
+
+async def _answer_document(request: Request) -> Response:
+    return make_json_response(make_document())
 
 
 async def _answer_unknown_path(scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from app import paths
 from app.config import read
 from app.core.http_settings import HttpSettings
 from app.core.text.sanitize import sanitize
-from app.errors import Conflict, Problem, Usage
+from app.errors import Conflict, Usage
 from app.http import listener
 from app.http.health import HealthCheck
 from app.http.tokens import Token, read_token
@@ -65,7 +65,7 @@ class HttpServer:
         """Listen as `open` does; a problem is logged and kept."""
         try:
             self.open()
-        except (Problem, OSError) as error:
+        except Exception as error:  # no fault of HTTP may stop the runtime
             self._fail(str(error))
 
     async def start(self, call: Call) -> None:
@@ -77,6 +77,7 @@ class HttpServer:
             log.info("HTTP is served at %s", sanitize(self.url))
         except Exception as error:
             log.exception("HTTP is not served")
+            await self.close()
             self._fail(f"internal error ({type(error).__name__}).")
 
     async def _start(self, call: Call, sock: socket.socket) -> None:
