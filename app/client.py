@@ -12,7 +12,7 @@ import os
 import socket
 import time
 
-from app import paths
+from app import paths, translation
 from app.core.ids import make_uuid7
 from app.core.shell_context import identify_terminal
 from app.errors import Conflict, Problem, Remote, Stopped, Storage
@@ -120,7 +120,11 @@ class Client:
                     verb,
                     args,
                     note,
-                    {"source": self.source, "origin": self.origin or identify_terminal()},
+                    {
+                        "source": self.source,
+                        "origin": self.origin or identify_terminal(),
+                        "language": translation.get_language(),
+                    },
                     self.on_wait,
                 )
             except (OSError, EOFError):
@@ -209,9 +213,11 @@ class RuntimeConnection:
         if greeting.get("taskdeck") != VERSION or greeting.get("protocol") != PROTOCOL:
             self.close()
             raise Conflict(
-                f"the runtime of this home is version {greeting.get('taskdeck')}, "
-                f"this command is version {VERSION}. Nothing was done.",
+                "the runtime of this home is version {get}, this command is version"
+                " {version}. Nothing was done.",
                 "Use that version, or replace the runtime: taskdeck serve --replace --detach",
+                get=greeting.get("taskdeck"),
+                version=VERSION,
             )
         if "error" in greeting:
             self.close()
@@ -294,9 +300,12 @@ def connect(home: str) -> RuntimeConnection | None:
         pid = get_peer_pid(sock)
         sock.close()
         raise Problem(
-            f"the runtime (pid {pid}) of {home} has not answered for {GREETING_TIMEOUT:.0f} s."
-            " Nothing was done.",
-            f"If it is suspended, continue it: kill -CONT {pid}",
+            "the runtime (pid {pid}) of {home} has not answered for {greeting_timeout:.0f}"
+            " s. Nothing was done.",
+            "If it is suspended, continue it: kill -CONT {pid}",
+            pid=pid,
+            home=home,
+            greeting_timeout=GREETING_TIMEOUT,
         ) from None
 
 
@@ -309,7 +318,9 @@ def read_greeting(sock: socket.socket, seconds: float = GREETING_TIMEOUT) -> Non
     except OSError:  # also a timeout
         pass
     pid = get_peer_pid(sock)
-    raise Problem(f"the runtime (pid {pid}) does not answer.", f"If it hangs: kill -KILL {pid}")
+    raise Problem(
+        "the runtime (pid {pid}) does not answer.", "If it hangs: kill -KILL {pid}", pid=pid
+    )
 
 
 def get_peer_pid(sock: socket.socket) -> int:
@@ -343,14 +354,17 @@ def open_socket(home: str) -> socket.socket | None:
     except PermissionError:
         sock.close()
         raise Conflict(
-            f"permission denied for the home {home}. Nothing was done.",
+            "permission denied for the home {home}. Nothing was done.",
             "Choose another: --home DIR",
+            home=home,
         ) from None
     except OSError as error:
         sock.close()
         raise Storage(
-            f"the home {home} cannot be used: {_format_os_error(error)}. Nothing was done.",
+            "the home {home} cannot be used: {os_error}. Nothing was done.",
             "Choose another: --home DIR",
+            home=home,
+            os_error=_format_os_error(error),
         ) from None
 
 
@@ -370,6 +384,7 @@ def _is_repeatable(verb: str, args: dict[str, Any]) -> bool:
 
 def _make_lost_answer_error(verb: str) -> Problem:
     return Problem(
-        f"the runtime ended before it answered; {verb} may or may not have been done.",
+        "the runtime ended before it answered; {verb} may or may not have been done.",
         "Check: taskdeck operations",
+        verb=verb,
     )

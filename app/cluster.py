@@ -43,9 +43,10 @@ def require_home(home: str) -> None:
     if has_home(home) or paths.is_replica(home) or not is_enabled():
         return
     raise Refused(
-        f"the home {home} is not on this host, and config.toml says cluster = true."
-        " Nothing was created.",
+        "the home {home} is not on this host, and config.toml says cluster = true. Nothing"
+        " was created.",
         "See which host has it: pcs status. To use another home: --home DIR",
+        home=home,
     )
 
 
@@ -70,7 +71,8 @@ def refuse_stop() -> None:
         raise Refused(
             "the cluster would start the runtime of this home again (cluster = true in"
             " config.toml). Nothing was stopped.",
-            f"Stop it: pcs resource disable {RESOURCE}",
+            "Stop it: pcs resource disable {resource}",
+            resource=RESOURCE,
         )
 
 

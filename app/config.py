@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from app.errors import Usage
+from app.translation import LANGUAGES, tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mouse": ("clicks", "off"),
     "unfocused": ("still", "live"),
     "bell": ("critical", "off"),
+    "language": LANGUAGES,
 }
 """Allowed values of the settings with a fixed set of words."""
 CGROUP_EXAMPLE = "/sys/fs/cgroup/taskdeck"
@@ -58,7 +60,7 @@ class Config(NamedTuple):
     divide to enforce limits, instead of their scope. The other scalars belong to the deck:
     `theme`; `glyphs`, where auto follows the terminal; `mouse`; `unfocused`, the drawing mode
     while another window has the focus; `bell`, the alerts that ring it; `keys`, key bindings by
-    action id, several separated by commas.
+    action id, several separated by commas. `language` counts where the locale names none.
     """
 
     autostart: bool = True
@@ -69,6 +71,7 @@ class Config(NamedTuple):
     mouse: str = "clicks"
     unfocused: str = "still"
     bell: str = "critical"
+    language: str | None = None
     keys: Mapping[str, str] = _EMPTY
     backup: Mapping[str, Any] = _EMPTY
     retention: Mapping[str, Any] = _EMPTY
@@ -145,7 +148,12 @@ class LoadedConfig(NamedTuple):
     def require_folder(self) -> None:
         """Raise Usage while the backup folder is unknown."""
         if self.folder_fault:
-            raise Usage(f"{self.folder_fault} {FOLDER_UNKNOWN}", "Fix it.")
+            raise Usage(
+                "{folder_fault} {folder_unknown}",
+                "Fix it.",
+                folder_fault=self.folder_fault,
+                folder_unknown=tr(FOLDER_UNKNOWN),
+            )
 
     @property
     def retention_fault(self) -> str:

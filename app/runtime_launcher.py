@@ -68,8 +68,10 @@ def stop_for_replacement(home: str) -> bool:
             signal.pidfd_send_signal(exit_fd, signal.SIGINT)
         if not wait_for_end(home, pid, exit_fd, in_deck, ANSWER_TIMEOUT):
             raise Problem(
-                f"the runtime, pid {pid}, did not end within {ANSWER_TIMEOUT:.0f} s.",
+                "the runtime, pid {pid}, did not end within {answer_timeout:.0f} s.",
                 "See it: taskdeck status",
+                pid=pid,
+                answer_timeout=ANSWER_TIMEOUT,
             )
     finally:
         os.close(exit_fd)
@@ -143,7 +145,10 @@ def _start_and_wait(home: str, words: Sequence[str]) -> None:
         if not reply or time.monotonic() > until:
             what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if reply else "did not start"
             raise Problem(
-                f"the runtime {what}.", f"See the log: {paths.get_runtime_log_path(home)}"
+                "the runtime {what}.",
+                "See the log: {runtime_log_path}",
+                what=what,
+                runtime_log_path=paths.get_runtime_log_path(home),
             )
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
@@ -178,20 +179,21 @@ class Database:
     ) -> asyncio.Future[T]:
         """Hand a transaction to the writer thread.
 
-        The transaction completes and sends its wake-ups even if the caller is cancelled.
+        The transaction completes and sends its wake-ups even if the caller is cancelled. It sees
+        the context variables of the caller.
         """
         if self.damage is not None:
             raise self.damage
         if self._thread is None:
             raise ReadOnlyDisk("the database is open read-only. Nothing was changed.")
-        loop, asker = asyncio.get_running_loop(), statement_timer.current_caller.get()
+        loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._asking.add(task := asyncio.current_task())
         answer.add_done_callback(lambda _: self._asking.discard(task))
         self._posted += 1
 
         def work() -> None:
-            self._seat.caller = asker
+            self._seat.caller = statement_timer.current_caller.get()
             try:
                 result, changed = self._run_transaction(fn, *args, **kwargs)
             except DamagedDatabase as error:
@@ -205,7 +207,7 @@ class Database:
             finally:
                 self._completed += 1
 
-        self._thread.submit(work)
+        self._thread.submit(copy_context().run, work)
         return answer
 
     def _run_transaction(
@@ -219,8 +221,9 @@ class Database:
             raise self.damage
         if not self.is_in_place():
             raise GoneDatabase(
-                "the database was removed or replaced while it was open: "
-                f"{self.path}. Writing has stopped."
+                "the database was removed or replaced while it was open: {path}. Writing has"
+                " stopped.",
+                path=self.path,
             )
         with SqliteErrorTranslator(self.path), self._use_connection() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)

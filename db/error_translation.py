@@ -46,15 +46,20 @@ def _make_disk_full(path: Path, text: str) -> Problem:
     if stats.f_favail or not stats.f_files:
         free = f"{stats.f_bavail * stats.f_frsize} bytes free"
     return DiskFull(
-        f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs continue.",
+        "the disk is full ({parent}, {free}). {undone} Running jobs continue.",
         "Free space, then try again; taskdeck db cleanup --dry-run shows what could go.",
+        parent=path.parent,
+        free=free,
+        undone=DiskFull.undone,
     )
 
 
 def _make_damaged(path: Path, text: str) -> Problem:
     problem = DamagedDatabase(
-        f"the database is damaged ({text}): {path}. It was not written to.",
+        "the database is damaged ({said}): {path}. It was not written to.",
         "See what would change: taskdeck db restore --dry-run",
+        said=text,
+        path=path,
     )
     problem.why = text
     return problem
@@ -62,8 +67,9 @@ def _make_damaged(path: Path, text: str) -> Problem:
 
 def _make_read_only(path: Path, text: str) -> Problem:
     return ReadOnlyDisk(
-        f"the database cannot be written: {path} is read-only. Nothing was changed.",
+        "the database cannot be written: {path} is read-only. Nothing was changed.",
         "Check its owner, and that its disk is writable.",
+        path=path,
     )
 
 
@@ -81,9 +87,11 @@ def _is_read_only_now(folder: Path) -> bool:
 
 def _make_busy(path: Path, text: str) -> Problem:
     return BusyDatabase(
-        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was"
-        " changed.",
+        "another program has held the database for over {busy_seconds:.0f} s: {path}."
+        " Nothing was changed.",
         "Try again.",
+        busy_seconds=BUSY_SECONDS,
+        path=path,
     )
 
 
@@ -107,8 +115,10 @@ def _make_unusable(path: Path, text: str) -> Problem:
     if _is_read_only_now(path.parent):
         return _make_read_only(path, text)
     return Storage(
-        f"the database cannot be used ({text}): {path}. Nothing was changed.",
+        "the database cannot be used ({said}): {path}. Nothing was changed.",
         "Check its owner, and that its disk is healthy and writable.",
+        said=text,
+        path=path,
     )
 
 

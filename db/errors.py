@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.translation import tr
+
 
 class Problem(Exception):
-    """A failure with a cause the user can act on. Never shown with a traceback."""
+    """A failure with a cause the user can act on. Never shown with a traceback.
+
+    Message and hint are translated, with `{names}` replaced by `values`.
+    """
 
     code = "failed"
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(self, message: str, hint: str = "", **values: object) -> None:
+        self.message = tr(message, **values)
+        self.hint = tr(hint, **values)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -42,11 +47,14 @@ class OlderDatabase(Storage):
     code = "older-database"
 
     def __init__(self, path: Path, version: str, expected: str) -> None:
-        said = (
-            f"the database has an older version ({version!r}, this program needs {expected!r}): "
-            f"{path}. Nothing was done."
+        super().__init__(
+            "the database has an older version ({version!r}, this program needs {expected!r}):"
+            " {path}. Nothing was done.",
+            "The next start upgrades it. To upgrade now: taskdeck db migrate",
+            version=version,
+            expected=expected,
+            path=path,
         )
-        super().__init__(said, "The next start upgrades it. To upgrade now: taskdeck db migrate")
 
 
 class DamagedDatabase(Storage):
@@ -83,7 +91,9 @@ def make_damaged_error(
     path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase
 ) -> DamagedDatabase:
     """Return the problem for a damaged database, with the fault `what`."""
-    problem = kind(f"the database is damaged ({what}): {path}. It was not written to.")
+    problem = kind(
+        "the database is damaged ({what}): {path}. It was not written to.", what=what, path=path
+    )
     problem.why = what
     return problem
 

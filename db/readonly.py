@@ -33,7 +33,7 @@ def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
             yield c
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Storage(
-            f"the database cannot be read ({error}): {path}."
+            "the database cannot be read ({error}): {path}.", error=error, path=path
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from app.cli import output
 
 TYPE_CHECKING = False
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.client import Client
+    from app.config import LoadedConfig
 
 
 class CommandContext:
@@ -68,17 +71,33 @@ class CommandContext:
             self._client.close()
 
 
+def read_language() -> str | None:
+    """Return the language chosen in config.toml, or None."""
+    found = _read_config()
+    return found.settings.language if found else None
+
+
 def _read_autostart() -> bool:
-    import os
-
-    from app.paths import get_config_path
-
-    path = get_config_path()
-    if not os.path.exists(path):
+    found = _read_config()
+    if found is None:
         return True
-    from app.config import read
-
-    found = read(path)
     if found.faults:  # a misspelt colour must not cost a submission
         output.print_note(found.ignored_notice)
     return found.settings.autostart
+
+
+_configs: dict[str, LoadedConfig] = {}
+
+
+def _read_config() -> LoadedConfig | None:
+    """Return the settings, read once; None without a file, which most users do not have."""
+    from app.paths import get_config_path
+
+    path = get_config_path()
+    if path not in _configs:
+        if not os.path.exists(path):
+            return None
+        from app.config import read
+
+        _configs[path] = read(path)
+    return _configs[path]

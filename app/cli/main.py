@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from app import cluster, paths
+import os
+
+from app import cluster, paths, translation
 from app.cli import output, registry
-from app.cli.context import CommandContext
+from app.cli.context import CommandContext, read_language
 from app.errors import Conflict, Problem, Usage, make_process_limit_error
 
 TYPE_CHECKING = False
@@ -60,6 +62,7 @@ def run(
     bindings. Raise KeyboardInterrupt after an interrupt, when everything is closed and flushed.
     """
     output.open_missing_streams()
+    translation.use_language(translation.find_language(os.environ, read_language))
     try:
         code = _run_guarded(lambda: _dispatch(argv, deck, serve, keys))
     except KeyboardInterrupt:
@@ -216,7 +219,12 @@ def _run_named_command(context: CommandContext, words: list[str]) -> int:
 
         return _print_text(format_group_help(verb, found))
     if not rest:
-        raise Usage(f"{verb} needs a command: {' '.join(found)}.", f"See: taskdeck {verb} --help")
+        raise Usage(
+            "{verb} needs a command: {found}.",
+            "See: taskdeck {verb} --help",
+            verb=verb,
+            found=" ".join(found),
+        )
     if rest[0][:1] == "-" and "add" in found:  # `reserve --pool gpu …`
         rest = ["add", *rest]
     if rest[0] not in found:
@@ -265,7 +273,9 @@ def _refuse_change(name: str, command: Command, args: Args) -> None:
 
     verb = _get_verb(name, command, args)
     if verb not in READ_ONLY_VERBS | _READ_ONLY_COMMANDS and not getattr(args, "dry_run", False):
-        raise Conflict(f"{name} may change something, which --read-only forbids. Nothing was done.")
+        raise Conflict(
+            "{name} may change something, which --read-only forbids. Nothing was done.", name=name
+        )
 
 
 def _get_verb(name: str, command: Command, args: Args) -> str:

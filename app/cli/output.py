@@ -9,8 +9,10 @@ import os
 import sys
 
 from app.cli import styles
-from app.core.text.sanitize import measure_width, sanitize
+from app.core.text.sanitize import sanitize
+from app.core.text.wrap import wrap_words
 from app.errors import Problem
+from app.translation import ENGLISH, get_language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,10 +81,12 @@ def read_stdin(what: str) -> bytes:
 
 
 def is_ascii_only() -> bool:
-    """Return True if the locale lacks UTF-8.
+    """Return True if the locale lacks UTF-8, and no language was chosen that needs it.
 
     Python itself sets LC_CTYPE in the C locale; the user did not choose that value.
     """
+    if get_language() != ENGLISH:
+        return False
     chosen = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
     if (
         chosen == "C.UTF-8"
@@ -129,7 +133,9 @@ def _make_write_error(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
         return error
     discard_output()
-    return Problem(f"the output could not be written: {(error.strerror or 'unknown').lower()}.")
+    return Problem(
+        "the output could not be written: {lower}.", lower=(error.strerror or "unknown").lower()
+    )
 
 
 def can_redraw() -> bool:
@@ -221,20 +227,6 @@ def print_progress(text: str) -> None:
         sys.stderr.flush()
     except OSError:
         pass  # a lost message must not change the outcome
-
-
-def wrap_words(text: str, cells: int) -> str:
-    """Wrap a line at spaces to `cells`; a longer word stays whole."""
-    if measure_width(text) <= cells:
-        return text
-    first, *words = text.split(" ")
-    found = [first]
-    for word in words:
-        if measure_width(found[-1]) + 1 + measure_width(word) <= cells:
-            found[-1] += f" {word}"
-        else:
-            found.append(word)
-    return "\n".join(found)
 
 
 def print_problem(what: Problem) -> None:

@@ -11,7 +11,9 @@ import argparse
 from app.cli import output
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.core.text.wrap import wrap_words
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +35,24 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=output.get_columns() - 2)
 
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return tr((action.help or "").replace("%%", "%")).replace("%", "%%")
+
+    def add_usage(
+        self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None
+    ) -> None:
+        super().add_usage(usage, actions, groups, tr("usage: "))
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(tr(heading or ""))
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap_words(" ".join(text.split()), width).split("\n")
+
+
+def _make_sentence(summary: str) -> str:
+    return tr("{summary}.", summary=tr(summary)[:1].upper() + tr(summary)[1:])
+
 
 class Parser(argparse.ArgumentParser):
     """argparse without output, exit or abbreviations."""
@@ -40,8 +60,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, summary: str = "", examples: str = "", **_: Any) -> None:
         super().__init__(
             prog=prog,
-            description=f"{summary[:1].upper()}{summary[1:]}." if summary else None,
-            epilog=f"examples:\n{examples}" if examples else None,
+            description=_make_sentence(summary) if summary else None,
+            epilog=f"{tr('examples:')}\n{examples}" if examples else None,
             formatter_class=_HelpFormatter,
             add_help=False,
             allow_abbrev=False,
@@ -424,7 +444,9 @@ def require_new_name(args: Args, what: str) -> str:
     name = require_one_name(args, what)
     wrong = find_name_error(name)
     if wrong:
-        raise Usage(f"the name of a {name_kind(what)} {wrong}. Nothing was created.")
+        raise Usage(
+            "the name of a {kind} {wrong}. Nothing was created.", kind=name_kind(what), wrong=wrong
+        )
     return name
 
 
@@ -437,12 +459,17 @@ def require_one_name(args: Args, what: str) -> str:
     """Return the single NAME. Raise Usage."""
     if len(args.names) != 1:
         raise Usage(
-            f"which {name_kind(what)}? {'Give one name' if args.names else 'Give its name'}. List:"
-            f" taskdeck {what} ls"
+            "which {kind}? {rest}. List: taskdeck {what} ls",
+            kind=name_kind(what),
+            rest="Give one name" if args.names else "Give its name",
+            what=what,
         )
     if not args.names[0]:
         raise Usage(
-            f"the name of a {name_kind(what)} must not be empty.", f"List: taskdeck {what} ls"
+            "the name of a {kind} must not be empty.",
+            "List: taskdeck {what} ls",
+            kind=name_kind(what),
+            what=what,
         )
     return args.names[0]
 

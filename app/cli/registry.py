@@ -113,11 +113,18 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
 
     ours = find_command(verb, rest, frozenset(COMMAND_INDEX))
     if ours is not None:
-        return Usage(f'"{shown}" is not a command.', f"Did you mean: taskdeck {ours}")
+        return Usage(
+            '"{shown}" is not a command.', "Did you mean: taskdeck {ours}", shown=shown, ours=ours
+        )
     from app.help import list_topics
 
     if verb in list_topics():
-        return Usage(f'"{shown}" is not a command.', f"Help topic: taskdeck help {verb}")
+        return Usage(
+            '"{shown}" is not a command.',
+            "Help topic: taskdeck help {verb}",
+            shown=shown,
+            verb=verb,
+        )
     meant = find_nearest(verb, COMMAND_INDEX)
     return Usage(
         f'"{shown}" is not a command.',

@@ -56,7 +56,10 @@ def confirm(
     counts, first, as_of = _query_matches(context, chosen)
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         raise Usage(
-            f"this would {what} {_format_counts(counts)}. Nothing was changed.", "Confirm: --yes"
+            "this would {what} {counts}. Nothing was changed.",
+            "Confirm: --yes",
+            what=what,
+            counts=_format_counts(counts),
         )
     if not counts:
         print_no_match(verb, chosen)

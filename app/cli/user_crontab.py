@@ -10,6 +10,7 @@ import subprocess
 
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Conflict, NotFound, Problem
+from app.translation import tr
 
 UNCHANGED = "Nothing was changed."
 _NOT_INSTALLED = 127
@@ -20,11 +21,14 @@ def read() -> bytes:
     done = _run("-l")
     if done.returncode == _NOT_INSTALLED:
         raise NotFound(
-            f"there is no program crontab here. {UNCHANGED}",
+            "there is no program crontab here. {unchanged}",
             "Import a file: taskdeck import crontab FILE",
+            unchanged=tr(UNCHANGED),
         )
     if done.returncode:
-        raise NotFound(f"crontab -l: {_describe(done)}. {UNCHANGED}")
+        raise NotFound(
+            "crontab -l: {describe}. {unchanged}", describe=_describe(done), unchanged=tr(UNCHANGED)
+        )
     return done.stdout
 
 
@@ -38,12 +42,14 @@ def replace(old: bytes, new: bytes, home: str, name: str) -> str:
         _save(path, old)
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise Problem(f"{sanitize(path)} cannot be written: {why}. The crontab stays.") from None
+        raise Problem(
+            "{path} cannot be written: {why}. The crontab stays.", path=sanitize(path), why=why
+        ) from None
     if read() != old:
         raise Conflict("the crontab has just been changed, so it stays. Repeat the command.")
     done = _run("-", new)
     if done.returncode:
-        raise Problem(f"crontab -: {_describe(done)}. The crontab stays.")
+        raise Problem("crontab -: {describe}. The crontab stays.", describe=_describe(done))
     return path
 
 
@@ -73,7 +79,11 @@ def _run(argument: str, text: bytes | None = None) -> subprocess.CompletedProces
     except FileNotFoundError:
         return subprocess.CompletedProcess(command, _NOT_INSTALLED, b"", b"not installed")
     except OSError as error:
-        raise Problem(f"crontab cannot be run: {error.strerror}. {UNCHANGED}") from None
+        raise Problem(
+            "crontab cannot be run: {strerror}. {unchanged}",
+            strerror=error.strerror,
+            unchanged=tr(UNCHANGED),
+        ) from None
 
 
 def _describe(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -22,6 +22,7 @@ from app.core.sweeps import fill_placeholders, find_placeholders, locate_placeho
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import NOT_SUBMITTED, Usage
+from app.translation import tr
 
 _TABLES = ("tasks", "defaults", "parameters")
 _OWN_KEYS = ("command", "template", "parameters", "needs")
@@ -77,7 +78,10 @@ class _Reader:
         tables = {name: self._get_table((name,), self.document.get(name, {})) for name in _TABLES}
         tasks, defaults = tables["tasks"], tables["defaults"]
         if not tasks:
-            raise Usage(f"holds no task: write [tasks.NAME]. {NOT_SUBMITTED}")
+            raise Usage(
+                "holds no task: write [tasks.NAME]. {not_submitted}",
+                not_submitted=tr(NOT_SUBMITTED),
+            )
         values = self._read_parameters(tables["parameters"], given)
         self._check_keys(("defaults",), defaults, _SETTINGS)
         specs, needs = dict[str, dict[str, Any]](), dict[str, list[Need]]()
@@ -118,8 +122,10 @@ class _Reader:
         for name in given:
             if name not in table:
                 raise Usage(
-                    f"-p {sanitize(name)}: {_describe_unknown('parameter', name, table)}."
-                    f" {NOT_SUBMITTED}"
+                    "-p {name}: {unknown}. {not_submitted}",
+                    name=sanitize(name),
+                    unknown=_describe_unknown("parameter", name, table),
+                    not_submitted=tr(NOT_SUBMITTED),
                 )
         values = {name: _format_scalar(value) for name, value in {**table, **given}.items()}
         for name, value in values.items():
@@ -217,7 +223,13 @@ class _Reader:
         line = _find_line(self.text, path)
         place = f"line {line}: " if line else ""
         where = ".".join(sanitize(part) for part in (named or path))
-        return Usage(f"{place}{where}: {message}. {NOT_SUBMITTED}")
+        return Usage(
+            "{place}{where}: {problem}. {not_submitted}",
+            place=place,
+            where=where,
+            problem=message,
+            not_submitted=tr(NOT_SUBMITTED),
+        )
 
 
 def _map_parents(needs: Sequence[Need]) -> dict[str, list[str]]:

@@ -40,15 +40,21 @@ ENGINES: Mapping[str, ModuleType] = {
 def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
     """Raise Usage for an invalid template, with the name of the faulty key."""
     if engine not in ENGINES:
-        raise Usage(f"engine must be {_join_or(ENGINES)}, not {_quote(engine)}")
+        raise Usage(
+            "engine must be {join_or}, not {engine}",
+            join_or=_join_or(ENGINES),
+            engine=_quote(engine),
+        )
     if not isinstance(schema, Mapping):
-        raise Usage(f"schema: must be a table, such as {ENGINES[engine].EXAMPLE}")
+        raise Usage("schema: must be a table, such as {EXAMPLE}", EXAMPLE=ENGINES[engine].EXAMPLE)
     for key in schema:
         if key not in ENGINES[engine].FIELDS:
             near = find_nearest(str(key), ENGINES[engine].FIELDS)
             raise Usage(
-                f"schema: engine {engine} has no"
-                f" {_quote(key)}{f'. Nearest: {near}' if near else ''}"
+                "schema: engine {engine} has no {key}{rest}",
+                engine=engine,
+                key=_quote(key),
+                rest=f". Nearest: {near}" if near else "",
             )
     ENGINES[engine].check(schema, parameters.read_shape(parameter_schema))
 

@@ -16,6 +16,7 @@ from app.core.schema.parameters import ParameterShape, as_text
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.engines.launch import Launch, Values
 from app.errors import Usage
+from app.translation import tr
 
 FIELDS = ("argv",)
 EXAMPLE = '{ argv = ["gzip", "{{ file }}"] }'
@@ -33,7 +34,8 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
         or not argv[0]
     ):
         raise Usage(
-            f"schema: argv must be a list of strings that begins with a program, such as {EXAMPLE}"
+            "schema: argv must be a list of strings that begins with a program, such as {example}",
+            example=tr(EXAMPLE),
         )
     if any("\0" in word for word in argv):
         raise Usage("schema: argv contains a NUL character, which no process accepts")
@@ -46,13 +48,15 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
                 else " Declare it under parameters, properties."
             )
             raise Usage(
-                f'schema: argv names "{truncate(sanitize(name), 40)}", which is not a'
-                f" parameter.{hint}"
+                'schema: argv names "{name}", which is not a parameter.{advice}',
+                name=truncate(sanitize(name), 40),
+                advice=hint,
             )
     for name in _iter_names(argv[:1]):
         if name not in shape.required and "default" not in shape.properties[name]:
             raise Usage(
-                f"schema: argv begins with {sanitize(name)}, which may be missing: make it required"
+                "schema: argv begins with {name}, which may be missing: make it required",
+                name=sanitize(name),
             )
 
 
@@ -64,8 +68,8 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     for name in _iter_names(schema["argv"]):
         if name in values.secret:
             raise Usage(
-                f"{sanitize(name)} is a secret, but arguments are public. Use engine shell or"
-                " python."
+                "{name} is a secret, but arguments are public. Use engine shell or python.",
+                name=sanitize(name),
             )
     words = (
         word for word in schema["argv"] if all(name in values.plain for name in _iter_names([word]))

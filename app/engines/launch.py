@@ -50,7 +50,8 @@ class Launch:
         words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
         if not all(parameters.can_be_argument(word) for word in words):
             raise Usage(
-                f"an argument exceeds {parameters.MAX_VALUE // 1024}K, the limit of a process"
+                "an argument exceeds {value}K, the limit of a process",
+                value=parameters.MAX_VALUE // 1024,
             )
         if sum(map(len, words)) > MAX_TOTAL:
             raise Usage("the parameters exceed 1.5M in total, the limit of a process")
@@ -88,7 +89,11 @@ def _read_secret(name: str, reference: Mapping[str, str], base: Mapping[str, str
     if "env" in reference:
         if reference["env"] not in base:
             where = f"no variable {_format_text(reference['env'])} in the submitter's environment"
-            raise Refused(f"{where}, for the secret {_format_secret_name(name)}")
+            raise Refused(
+                "{where}, for the secret {secret_name}",
+                where=where,
+                secret_name=_format_secret_name(name),
+            )
         return base[reference["env"]]
     return _read_secret_file(name, reference["file"])
 
@@ -102,12 +107,16 @@ def _read_secret_file(name: str, path: str) -> str:
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise Refused(
-            f"cannot read {_format_text(path)} for the secret {_format_secret_name(name)}: {why}"
+            "cannot read {said} for the secret {secret_name}: {why}",
+            said=_format_text(path),
+            secret_name=_format_secret_name(name),
+            why=why,
         ) from None
     if len(data) >= parameters.MAX_VALUE or b"\0" in data:
         raise Refused(
-            f"{_format_text(path)} is too long or contains a NUL, so the secret"
-            f" {_format_secret_name(name)} cannot be passed"
+            "{said} is too long or contains a NUL, so the secret {secret_name} cannot be passed",
+            said=_format_text(path),
+            secret_name=_format_secret_name(name),
         )
     return os.fsdecode(data).removesuffix("\n")
 

@@ -18,6 +18,7 @@ from app.core.schema.parameters import ParameterShape
 from app.engines.launch import Launch, Values
 from app.engines.shell_engine import check_names, check_text
 from app.errors import Usage
+from app.translation import tr
 
 FIELDS = ("callable", "script", "python")
 EXAMPLE = '{ callable = "package.module:function" }'
@@ -56,7 +57,10 @@ exec(compile(target, "<script>", "exec"), given)
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
     """Raise Usage unless the schema has one of callable and script, and valid names."""
     if ("callable" in schema) is ("script" in schema):
-        raise Usage(f"schema: needs exactly one of callable and script, such as {EXAMPLE}")
+        raise Usage(
+            "schema: needs exactly one of callable and script, such as {example}",
+            example=tr(EXAMPLE),
+        )
     for key in schema:
         check_text(schema, key, EXAMPLE)
     if "callable" in schema and not _CALLABLE.fullmatch(schema["callable"]):

@@ -62,7 +62,11 @@ def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:
         or "\0" in value
         or not can_be_argument(value)
     ):
-        raise Usage(f"schema: {key} must be text of less than 128K, such as {example}")
+        raise Usage(
+            "schema: {key} must be text of less than 128K, such as {example}",
+            key=key,
+            example=example,
+        )
 
 
 def check_names(names: Any) -> None:
@@ -70,6 +74,8 @@ def check_names(names: Any) -> None:
     for name in names:
         if not _NAME.fullmatch(name):
             raise Usage(
-                f'parameters: "{truncate(sanitize(name), 40)}" cannot be a variable {PREFIX}…: '
-                "use letters, digits and _, no digit first, or engine exec, which takes any name"
+                'parameters: "{name}" cannot be a variable {prefix}…: use letters, digits'
+                " and _, no digit first, or engine exec, which takes any name",
+                name=truncate(sanitize(name), 40),
+                prefix=PREFIX,
             )

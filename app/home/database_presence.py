@@ -59,14 +59,20 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     message = f"the database is gone: {path}. No new one was made."
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
         return DamagedDatabase(
-            f"{message} A runtime has saved what was in it: {saved[-1]}.",
-            f"Put it back: {format_put_back_command(path, saved[-1])}",
+            "{problem} A runtime has saved what was in it: {saved}.",
+            "Put it back: {put_back_command}",
+            problem=message,
+            saved=saved[-1],
+            put_back_command=format_put_back_command(path, saved[-1]),
         )
     try:
         found, where = find_newest_backup(home), find_backup_folder(home)
     except Usage as unknown:
         return DamagedDatabase(
-            f"{message} {unknown.message}", "Fix it, then: taskdeck db restore --dry-run"
+            "{problem} {problem2}",
+            "Fix it, then: taskdeck db restore --dry-run",
+            problem=message,
+            problem2=unknown.message,
         )
     away = (
         [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"]
@@ -74,14 +80,18 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
         else []
     )
     away += [f"its backups: {where}"] if where.parent != home and _has_backups(home) else []
-    anew = f"To start over, move away {', and '.join(away)}"
+    advice = f"To start over, move away {', and '.join(away)}"
     if found is not None:
         return DamagedDatabase(
-            f"{message} {anew}.", f"Bring it back: taskdeck db restore{found.argument}"
+            "{problem} {advice}.",
+            "Bring it back: taskdeck db restore{argument}",
+            problem=message,
+            advice=advice,
+            argument=found.argument,
         )
     message = f"{message} There was one, and {OUT_OF_REACH} ({where})."
     return DamagedDatabase(
-        message, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}"
+        message, f"Put it back, or bring its backups there, then: taskdeck db restore. {advice}"
     )
 
 

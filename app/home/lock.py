@@ -43,7 +43,9 @@ def hold_lock(home: Path) -> Iterator[None]:
         while not try_lock(fd):
             if not _is_holder_dying(fd) and (has_checked_holder or _is_holder_alive(fd)):
                 raise RuntimeExists(
-                    f"a runtime already has this home: {_read_holder(fd)}.", "See it: taskdeck"
+                    "a runtime already has this home: {read_holder}.",
+                    "See it: taskdeck",
+                    read_holder=_read_holder(fd),
                 )
             has_checked_holder = not _is_holder_dying(fd)
             time.sleep(PROBE_DELAY if has_checked_holder else 0.01)
@@ -63,7 +65,12 @@ def hold_stopped_home(home: Path, unchanged: str) -> Iterator[None]:
         try:
             stack.enter_context(hold_lock(home))
         except RuntimeExists as runtime:
-            raise RuntimeExists(f"{runtime.message} {unchanged}", "First: taskdeck stop") from None
+            raise RuntimeExists(
+                "{problem} {unchanged}",
+                "First: taskdeck stop",
+                problem=runtime.message,
+                unchanged=unchanged,
+            ) from None
         yield
 
 

@@ -57,7 +57,10 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
         found = find_newest_backup(home)
     except Usage as unknown:
         return DamagedDatabase(
-            f"{damage.message} {unknown.message}", "Fix it, then see: taskdeck db restore --dry-run"
+            "{problem} {problem2}",
+            "Fix it, then see: taskdeck db restore --dry-run",
+            problem=damage.message,
+            problem2=unknown.message,
         )
     if found is None and (why := _find_unreachable(home)):
         return DamagedDatabase(

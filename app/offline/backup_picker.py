@@ -126,8 +126,12 @@ def _add_foreign_backup(store: BackupCatalog, problem: NoBackup) -> NoBackup:
         return problem
     newest = foreign[-1]
     return NoBackup(
-        f"{problem.message} Another home's backup is there: {newest.id} of {newest.stranger}.",
-        f"To turn this home into that one: taskdeck db restore {_quote_path(newest)}",
+        "{problem} Another home's backup is there: {id} of {stranger}.",
+        "To turn this home into that one: taskdeck db restore {path}",
+        problem=problem.message,
+        id=newest.id,
+        stranger=newest.stranger,
+        path=_quote_path(newest),
     )
 
 

@@ -19,6 +19,8 @@ def translate_os_errors(home: str) -> Iterator[None]:
     except OSError as error:
         why = (error.strerror or "unknown").lower()
         raise Storage(
-            f"the home {home} cannot be used: {why}. Nothing was done.",
+            "the home {home} cannot be used: {why}. Nothing was done.",
             "Choose another: --home DIR",
+            home=home,
+            why=why,
         ) from None

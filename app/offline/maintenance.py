@@ -61,9 +61,11 @@ def migrate_home_to(home: str, revision: str) -> list[str]:
     """
     if revision not in migrate.REVISIONS:
         raise NotFound(
-            f'there is no revision "{sanitize(revision)}". Known: {", ".join(migrate.REVISIONS)}.'
-            " Nothing was changed.",
-            f"The revision of this version: taskdeck db migrate --to {migrate.HEAD}",
+            'there is no revision "{revision}". Known: {REVISIONS}. Nothing was changed.',
+            "The revision of this version: taskdeck db migrate --to {HEAD}",
+            revision=sanitize(revision),
+            REVISIONS=", ".join(migrate.REVISIONS),
+            HEAD=migrate.HEAD,
         )
     path = paths.get_database_path(Path(home))
     with translate_os_errors(home):

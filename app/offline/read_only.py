@@ -94,7 +94,10 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
     if checks.find_damage(path):
         raise make_damaged_error(path, faults[0]) from error
     raise Storage(
-        f"the database has problems ({faults[0]}): {path}.", "List all: taskdeck db check"
+        "the database has problems ({faults}): {path}.",
+        "List all: taskdeck db check",
+        faults=faults[0],
+        path=path,
     ) from error
 
 
@@ -114,4 +117,6 @@ def require_database(path: Path) -> None:
 
 def make_no_database_error(home: Path) -> NotFound:
     """Return the error for a home without a database."""
-    return NotFound(f"there is no database in {home} yet.", "The first submit creates it.")
+    return NotFound(
+        "there is no database in {home} yet.", "The first submit creates it.", home=home
+    )

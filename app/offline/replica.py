@@ -23,10 +23,12 @@ def describe_replica(home: str) -> dict[str, Any]:
     path = paths.get_replica_path(Path(home))
     with translate_os_errors(home):
         if paths.get_database_path(Path(home)).exists():
-            raise Conflict(f"{home} is already a home.")
+            raise Conflict("{home} is already a home.", home=home)
         if not path.exists():
             raise NotFound(
-                f"there is no replica in {home}.", "Give the folder of the replica: --home DIR"
+                "there is no replica in {home}.",
+                "Give the folder of the replica: --home DIR",
+                home=home,
             )
         return read_identity(path)._asdict()
 

@@ -77,14 +77,18 @@ def _read_unchanged(path: Path, read_once: Callable[[], T]) -> T:
                 return found
     if failure is not None:
         raise _translate_failure(failure, path) from failure
-    raise Storage(f"the replica changes all the time: {path}. Nothing was done.", "Try again.")
+    raise Storage(
+        "the replica changes all the time: {path}. Nothing was done.", "Try again.", path=path
+    )
 
 
 def make_home_needed_error(what: str, home: Path | str) -> Conflict:
     """Return the error for a command that needs more of a home than a replica has."""
     return Conflict(
-        f"{what} needs a home, and {home} is a replica. Nothing was done.",
+        "{what} needs a home, and {home} is a replica. Nothing was done.",
         "See: taskdeck help replica",
+        what=what,
+        home=home,
     )
 
 
@@ -96,7 +100,7 @@ def _identify(path: Path) -> tuple[int, int, int] | None:
         found = path.stat()
     except OSError as error:
         why = (error.strerror or os.strerror(error.errno or 0)).lower()
-        raise Storage(f"the replica cannot be read ({why}): {path}.") from None
+        raise Storage("the replica cannot be read ({why}): {path}.", why=why, path=path) from None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -106,15 +110,19 @@ async def _answer(home: Path, path: Path, verb: str, args: dict[str, Any]) -> An
     version = migrate.read_version(path, make_undisturbed_uri)
     if version is None:
         raise Storage(
-            f"the replica is incomplete, because its first sync has not ended: {path}."
+            "the replica is incomplete, because its first sync has not ended: {path}."
             " Nothing was done.",
             "Try again later.",
+            path=path,
         )
     if version != migrate.HEAD:
         raise Storage(
-            f"the replica has version {version!r}, this program needs {migrate.HEAD!r}: {path}."
+            "the replica has version {version!r}, this program needs {HEAD!r}: {path}."
             " Nothing was done.",
             "Read it with the Taskdeck that made it.",
+            version=version,
+            HEAD=migrate.HEAD,
+            path=path,
         )
     async with open_database(path, writable=False, make_uri=make_undisturbed_uri) as db:
         return await call_verb(Call(db, "", home), verb, args)

@@ -128,14 +128,16 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
         for there in (target, *(f"{target}{ending}" for ending in SIDE_SUFFIXES)):
             if os.path.lexists(there):
                 raise Conflict(
-                    f"{there} already exists. Nothing was restored.",
+                    "{there} already exists. Nothing was restored.",
                     "Choose another name: --to FILE",
+                    there=there,
                 )
         where = os.path.dirname(target)
         if not os.path.isdir(where):
             raise NotFound(
-                f"folder {where} does not exist. Nothing was restored.",
+                "folder {where} does not exist. Nothing was restored.",
                 "Create it, or choose another: --to FILE",
+                where=where,
             )
         if (
             os.path.basename(target) in paths.DATABASES
@@ -149,8 +151,9 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
             )
         if not os.access(where, os.W_OK):
             raise Storage(
-                f"{where} is not writable. Nothing was restored.",
+                "{where} is not writable. Nothing was restored.",
                 "Choose another folder: --to FILE",
+                where=where,
             )
         choice = choose_backup(Path(home), ident, at, any_home=True)
         stand = swap.build_image(choice.rebuild, Path(target), choice.size, choice.label)

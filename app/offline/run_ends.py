@@ -38,7 +38,7 @@ def end_runs(home: str, reason: str, grace: float) -> int:
         try:
             return asyncio.run(_end_runs(Path(home), reason, grace))
         except KeeperUnavailableError as error:
-            raise Problem(f"{error}.") from error
+            raise Problem("{error}.", error=error) from error
 
 
 async def _end_runs(home: Path, reason: str, grace: float) -> int:
@@ -76,7 +76,7 @@ async def _wait_until_empty(living: dict[str, Any], changed: asyncio.Event, seco
                 await changed.wait()
     except TimeoutError:
         count = f"{len(living)} run{'s' if len(living) > 1 else ''}"
-        raise Problem(f"{count} did not end within {seconds:.0f} s.") from None
+        raise Problem("{n} did not end within {seconds:.0f} s.", n=count, seconds=seconds) from None
 
 
 def _wait_for_exits(watched: list[int]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app import paths
+from app import paths, translation
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Storage, Usage, make_process_limit_error, problem_to_dict
 from app.home.restore_advice import advise_restore
@@ -155,7 +155,11 @@ class ControlServer:
         self, call: Call, request: dict[str, Any], writer: asyncio.StreamWriter
     ) -> bytes:
         try:
-            call = replace(call, by=_identify_caller(call.by, request.get("from")))
+            claim = request.get("from")
+            translation.use_caller_language(
+                claim.get("language") if isinstance(claim, dict) else None
+            )
+            call = replace(call, by=_identify_caller(call.by, claim))
             with notify_while_blocked(
                 call.db,
                 lambda text, first: _send(
@@ -200,9 +204,10 @@ def _make_greeting() -> dict[str, Any]:
 def _turn_away(sock: socket.socket, count: int) -> None:
     """Refuse a client in the greeting, before it sends a request, and hang up."""
     problem = Conflict(
-        f"the runtime has {count:,} connections, and its limit of open files allows no more."
+        "the runtime has {n:,} connections, and its limit of open files allows no more."
         " Nothing was done.",
         "Close decks, or end commands that wait. Find them: pgrep -af 'taskdeck|-m app'",
+        n=count,
     )
     with sock, suppress(OSError):
         sock.send(_encode_line(_make_greeting() | {"error": problem_to_dict(problem)}))
@@ -225,9 +230,10 @@ def _make_quarantine_problem(quarantined: list[str]) -> Storage:
     """Return the problem to report after unreadable rows were quarantined."""
     more = f", and {len(quarantined) - 1:,} more" if len(quarantined) > 1 else ""
     return Storage(
-        "the database had unreadable rows, which were quarantined"
-        f" ({sanitize(quarantined[0])}{more}).",
+        "the database had unreadable rows, which were quarantined ({quarantined}{more}).",
         "Try again.",
+        quarantined=sanitize(quarantined[0]),
+        more=more,
     )
 
 

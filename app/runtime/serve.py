@@ -315,7 +315,11 @@ class Runtime:
             back = f"taskdeck stop && {format_put_back_command(db.path, to)}"
             db.mark_damaged(
                 GoneDatabase(
-                    f"{message} All that was in it is saved: {to}.", f"Put it back: {back}"
+                    "{problem} All that was in it is saved: {to}.",
+                    "Put it back: {back}",
+                    problem=message,
+                    to=to,
+                    back=back,
                 )
             )
             log.error("%s", db.damage)
@@ -473,9 +477,11 @@ def translate_errors(home: Path) -> Iterator[None]:
             raise problem from error
         if isinstance(error, RuntimeError):
             raise
-        raise Storage(f"the home {home} cannot be used: {error.strerror}.") from error
+        raise Storage(
+            "the home {home} cannot be used: {strerror}.", home=home, strerror=error.strerror
+        ) from error
     except KeeperUnavailableError as error:
-        raise Problem(f"{error}.") from error
+        raise Problem("{error}.", error=error) from error
 
 
 def _report_problem(problem: Problem, ready_fd: int | None) -> int:

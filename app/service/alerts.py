@@ -168,12 +168,18 @@ def _find_only_alert(c: Connection, name: str) -> alerts.AlertDetail:
     if len(rows) > 1:
         ids = ", ".join(str(row.id) for row in rows[:MAX_ENDED])
         more = ", …" if len(rows) > MAX_ENDED else ""
-        raise NotFound(f"{shown} has {len(rows)} open alerts: give an id of {ids}{more}.")
+        raise NotFound(
+            "{shown} has {count_of_rows} open alerts: give an id of {ids}{more}.",
+            shown=shown,
+            count_of_rows=len(rows),
+            ids=ids,
+            more=more,
+        )
     found = alerts.find_open_alert(c, rows[0].id) if rows else None
     if found is None:
         if definitions.find_sla(c, name) is not None:
             raise NotFound(_describe_quiet(name), "List: taskdeck alert ls --all")
-        raise NotFound(f'no alert "{shown}".', "List: taskdeck alert ls")
+        raise NotFound('no alert "{shown}".', "List: taskdeck alert ls", shown=shown)
     return found
 
 
@@ -371,7 +377,12 @@ def _record_operations(
 def _make_not_found(word: str, rules: Sequence[str]) -> NotFound:
     near = find_nearest(word, rules)
     hint = f" Nearest: {sanitize(near)}." if near else ""
-    return NotFound(f'no alert "{truncate(sanitize(word), 60)}".{hint}', "List: taskdeck alert ls")
+    return NotFound(
+        'no alert "{word}".{advice}',
+        "List: taskdeck alert ls",
+        word=truncate(sanitize(word), 60),
+        advice=hint,
+    )
 
 
 def _format_done(row: AlertRow, status: str) -> dict[str, Any]:

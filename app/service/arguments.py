@@ -32,7 +32,9 @@ def check_arguments(verb: str, run: Callable[..., Any], args: Mapping[str, Any])
 def check_value(title: str, value: Any, hint: Any) -> None:
     """Raise Usage if a JSON value does not have this type."""
     if not _is_of_type(value, hint):
-        raise Usage(f"{title} must be {_describe(hint)}. Nothing was done.")
+        raise Usage(
+            "{title} must be {describe}. Nothing was done.", title=title, describe=_describe(hint)
+        )
 
 
 @functools.cache
@@ -48,7 +50,7 @@ def parse_since(value: Any) -> str | None:
     try:
         return timestamps.format_time(units.parse_past_period(str(value), now)[0])
     except ValueError as error:
-        raise Usage(f"since {error}.") from None
+        raise Usage("since {error}.", error=error) from None
 
 
 def _is_of_type(value: Any, hint: Any) -> bool:

@@ -66,8 +66,8 @@ def _parse_time(text: str) -> datetime:
         return units.resolve_local_time(datetime.fromisoformat(text))
     except (TypeError, ValueError, OverflowError):
         raise Usage(
-            f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as'
-            " 2026-01-31T08:00."
+            '"{said}" is not a time. Give a minute such as 2026-01-31T08:00.',
+            said=truncate(sanitize(str(text)), 40),
         ) from None
 
 

@@ -258,13 +258,17 @@ def _check_arguments(span: Any, metric: Any, by: Any, scope: Any) -> None:
     for word, value, known in (("span", span, SPANS), ("metric", metric, METRICS)):
         if not isinstance(value, str) or value not in known:
             raise Usage(
-                f'there is no {word} "{truncate(sanitize(str(value)), 40)}". There are:'
-                f" {', '.join(known)}"
+                'there is no {word} "{value}". There are: {known}',
+                word=word,
+                value=truncate(sanitize(str(value)), 40),
+                known=", ".join(known),
             )
     if not isinstance(by, str) or by not in METRICS[metric]:
         raise Usage(
-            f'{metric} cannot be grouped by "{truncate(sanitize(str(by)), 40)}", '
-            f"only by: {', '.join(METRICS[metric])}"
+            '{metric} cannot be grouped by "{by}", only by: {METRICS}',
+            metric=metric,
+            by=truncate(sanitize(str(by)), 40),
+            METRICS=", ".join(METRICS[metric]),
         )
     inside = core.get_restrictions(metric)
     if (
@@ -272,7 +276,11 @@ def _check_arguments(span: Any, metric: Any, by: Any, scope: Any) -> None:
         or not set(scope) <= set(inside)
         or not all(isinstance(name, str) for name in scope.values())
     ):
-        raise Usage(f"{metric} can be restricted to a name of: {', '.join(inside)}.")
+        raise Usage(
+            "{metric} can be restricted to a name of: {inside}.",
+            metric=metric,
+            inside=", ".join(inside),
+        )
 
 
 def _read_metric(

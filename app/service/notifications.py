@@ -99,14 +99,14 @@ async def test(call: Call, *, channel: str) -> dict[str, Any]:
         )
     error = await call.live.send_test(channel, call.by)
     if error:
-        raise NotSentError(f"{channel}: {error}.")
+        raise NotSentError("{channel}: {error}.", channel=channel, error=error)
     return {"channel": channel, "sent": True}
 
 
 def require_channels(call: Call, names: Sequence[str], what: str) -> None:
     """Raise NotFound for a channel that config.toml lacks; `what` says what was not done."""
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise Usage(f"notify must be a list of channels. {what}")
+        raise Usage("notify must be a list of channels. {what}", what=what)
     for name in names:
         require_channel(call, name, what)
 
@@ -122,8 +122,9 @@ def require_usable(call: Call, given: Any, what: str) -> None:
         argv = action.get("command")
         if argv and not is_program(argv[0], "/"):
             raise NotFound(
-                f'there is no program "{truncate(sanitize(argv[0]), 60)}" for the action command.'
-                f" {what}"
+                'there is no program "{argv}" for the action command. {what}',
+                argv=truncate(sanitize(argv[0]), 60),
+                what=what,
             )
 
 
@@ -161,8 +162,9 @@ def check_notice(
         _require(settings, name, what)
     elif on not in (None, notices.NEVER) and not settings.default:
         raise Usage(
-            f"--notify-on needs a channel. {what}",
+            "--notify-on needs a channel. {what}",
             "Add --notify CHANNEL, or [notifications] default in config.toml.",
+            what=what,
         )
 
 

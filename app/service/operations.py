@@ -170,4 +170,4 @@ def describe_later_change(
 
 def make_has_changed(what: str, how: str) -> Refused:
     """Return the problem that an object has changed since an operation."""
-    return Refused(f"{what} has changed since{how}. It was left as it is.")
+    return Refused("{what} has changed since{how}. It was left as it is.", what=what, how=how)

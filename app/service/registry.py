@@ -213,11 +213,11 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
         )
     found = VERBS[verb]
     if not isinstance(args, dict):
-        raise Usage(f"{verb}: args must be an object. Nothing was done.")
+        raise Usage("{verb}: args must be an object. Nothing was done.", verb=verb)
     try:
         found.signature.bind(call, **args)
     except TypeError as error:
-        raise Usage(f"{verb}: {error}") from None
+        raise Usage("{verb}: {error}", verb=verb, error=error) from None
     if "ids" in args:
         optional = found.signature.parameters["ids"].default is None
         args = args | {"ids": _parse_ids(args["ids"], optional)}
@@ -228,7 +228,7 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
             return _add_operations(await found.run(replace(call, by=by), **args), by)
     except UnicodeEncodeError as error:
         what = truncate(sanitize(error.object), 40)
-        raise Usage(f'"{what}" is not UTF-8 text. Nothing was done.') from None
+        raise Usage('"{what}" is not UTF-8 text. Nothing was done.', what=what) from None
 
 
 def _parse_ids(ids: Any, optional: bool) -> list[str | int] | None:
@@ -241,9 +241,11 @@ def _parse_ids(ids: Any, optional: bool) -> list[str | int] | None:
             raise Usage("ids must be a list of numbers and names. Nothing was done.")
         if isinstance(ident, str) and len(ident) > MAX_ID_LENGTH:
             raise Usage(
-                f"an id has {len(ident):,} characters, but no id or name has more than"
-                f" {MAX_ID_LENGTH:,}. Nothing was done.",
+                "an id has {count_of_ident:,} characters, but no id or name has more than"
+                " {max_id_length:,}. Nothing was done.",
                 "Give ids as a list, one by one.",
+                count_of_ident=len(ident),
+                max_id_length=MAX_ID_LENGTH,
             )
     return found
 

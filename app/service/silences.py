@@ -42,7 +42,7 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
     try:
         matchers = silence_matchers.normalize_matchers(match)
     except ValueError as error:
-        raise Usage(f"{error} Nothing was changed.") from None
+        raise Usage("{error} Nothing was changed.", error=error) from None
 
     words = silence_matchers.describe_matchers(matchers)
     after = {"status": "silenced", "until": stop, "reason": why, "matchers": matchers}
@@ -52,8 +52,9 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
         many = sum(one.matchers is not None for one in silences.list_active(c))
         if old is None and many >= MAX_SILENCES:
             raise Refused(
-                f"{MAX_SILENCES} silences are active already. Nothing was changed.",
+                "{max_silences} silences are active already. Nothing was changed.",
                 "List: taskdeck alert silences",
+                max_silences=MAX_SILENCES,
             )
         number = silences.put(c, matchers, stop, call.by, why)
         before = describe_end(old)
@@ -168,10 +169,11 @@ def parse_until(text: Any) -> str:
     try:
         moment = units.parse_time(str(text), now)
     except ValueError as error:
-        raise Usage(f"until {error}. Nothing was changed.") from None
+        raise Usage("until {error}. Nothing was changed.", error=error) from None
     if moment <= now:
         raise Usage(
-            f"until must be in the future, not {units.quote(str(text))}. Nothing was changed."
+            "until must be in the future, not {said}. Nothing was changed.",
+            said=units.quote(str(text)),
         )
     if moment - now > MAX_SILENCE:
         raise Usage(
@@ -188,6 +190,7 @@ def parse_reason(text: Any) -> str | None:
     word = (text or "").strip()
     if len(word) > MAX_REASON_LENGTH:
         raise Usage(
-            f"reason must have at most {MAX_REASON_LENGTH} characters. Nothing was changed."
+            "reason must have at most {max_reason_length} characters. Nothing was changed.",
+            max_reason_length=MAX_REASON_LENGTH,
         )
     return word or None

@@ -69,7 +69,9 @@ def _parse_group(by: Any) -> tuple[str, str]:
     if by in KINDS:
         return by, ""
     shown = truncate(sanitize(str(by)), 40)
-    raise Usage(f'usage is by {", ".join(KINDS)} or tag:KEY, not by "{shown}".')
+    raise Usage(
+        'usage is by {KINDS} or tag:KEY, not by "{shown}".', KINDS=", ".join(KINDS), shown=shown
+    )
 
 
 def _merge(sums: Iterable[UsageSum]) -> dict[str | None, UsageSum]:

@@ -126,8 +126,11 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
             near = _find_nearest_action(name, there)
             hint = f" Nearest: {near}." if near else ""
             raise Usage(
-                f'{path}: there is no action "{sanitize(name)}".{hint}',
+                '{path}: there is no action "{name}".{advice}',
                 "In the deck, ? then i shows the ids of all actions.",
+                path=path,
+                name=sanitize(name),
+                advice=hint,
             )
     named = {
         name: ",".join(normalize_key(name, key, path) for key in _split_keys(chosen))
@@ -155,18 +158,28 @@ def normalize_key(name: str, key: str, path: str) -> str:
         near = find_nearest(bare.lower(), _KEYS)
         hint = f" Nearest: {near}." if near else ""
         raise Usage(
-            f'{path}: keys."{name}": there is no key "{sanitize(key)}".{hint}',
+            '{path}: keys."{name}": there is no key "{key}".{advice}',
             "Such as: c, C, ctrl+e, f5",
+            path=path,
+            name=name,
+            key=sanitize(key),
+            advice=hint,
         )
     if name.startswith("dialog.") and len(key) == 1:
         raise Usage(
-            f'{path}: keys."{name}": {key} may be an answer of a dialog.',
+            '{path}: keys."{name}": {key} may be an answer of a dialog.',
             "Choose a key that is no letter, such as ctrl+e.",
+            path=path,
+            name=name,
+            key=key,
         )
     if name in _SELECT_ACTIONS and (len(named) == 1 or named in _PUNCTUATION):
         raise Usage(
-            f'{path}: keys."{name}": {sanitize(key)} is not allowed: letters select there.',
+            '{path}: keys."{name}": {key} is not allowed: letters select there.',
             "Choose a key that is no letter, such as ctrl+e.",
+            path=path,
+            name=name,
+            key=sanitize(key),
         )
     return named
 
@@ -237,8 +250,11 @@ def _refuse_clash(place: Iterable[type[DOMNode]], keys: KeyMap, path: str) -> No
                 # Short for the message line: both names must be visible.
                 both = f"{_get_binding_name(other)} and {_get_binding_name(binding)}"
                 raise Usage(
-                    f"{path}: {sanitize(key)} would be both {both}.",
+                    "{path}: {key} would be both {both}.",
                     "Choose another key for one of them.",
+                    path=path,
+                    key=sanitize(key),
+                    both=both,
                 )
 
 

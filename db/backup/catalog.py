@@ -144,7 +144,7 @@ class BackupCatalog:
             )
             return _make_backup(chosen, strangers)
         except tool.RestoreError as error:
-            raise NoBackup(f"{error}.", "List them: taskdeck db backups") from None
+            raise NoBackup("{error}.", "List them: taskdeck db backups", error=error) from None
 
     def rebuild(self, backup: Backup, target: Path) -> None:
         """Rebuild the database file at `target`, which must not exist.
@@ -207,7 +207,7 @@ class BackupErrorTranslator:
         if isinstance(error, tool.DamagedBackupError):
             raise BadBackup(error.ident, error.why) from error
         if isinstance(error, tool.RestoreError):
-            raise Storage(f"{error}.") from error
+            raise Storage("{error}.", error=error) from error
         if isinstance(error, OSError) and not isinstance(error, FileExistsError):
             raise space_errors.make_problem(self.folder, error, self.undone) from error
 

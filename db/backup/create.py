@@ -163,8 +163,10 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
             f" none of this one: {named}."
         )
         raise Storage(
-            f"{said} {space_errors.NO_BACKUP_TAKEN}",
+            "{said} {NO_BACKUP_TAKEN}",
             "Move them away, or choose another folder for this home.",
+            said=said,
+            NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
         )
 
 
@@ -322,11 +324,15 @@ class _BackupJob:
             return space_errors.make_disk_full(self.store.folder)
         if "i/o error" in said:
             return Storage(
-                f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}",
+                "the database could not be copied ({said}). {NO_BACKUP_TAKEN}",
                 "Check the disks.",
+                said=said,
+                NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
             )
         return translate_error(error, self.source) or Storage(
-            f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}"
+            "the database could not be copied ({said}). {NO_BACKUP_TAKEN}",
+            said=said,
+            NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
         )
 
 

@@ -68,16 +68,20 @@ def make_no_folder(folder: Path) -> Storage:
         else "not a directory"
     )
     return Storage(
-        f"the folder of the backups cannot be used: {what} ({folder}).",
+        "the folder of the backups cannot be used: {what} ({folder}).",
         "Mount its disk, or move it away.",
+        what=what,
+        folder=folder,
     )
 
 
 def make_busy(folder: Path, undone: str = NO_BACKUP_TAKEN) -> Storage:
     """Return the problem for a folder locked by another process."""
     return Storage(
-        f"another process is using the backup folder ({folder}). {undone}",
+        "another process is using the backup folder ({folder}). {undone}",
         "Try again when it has finished.",
+        folder=folder,
+        undone=undone,
     )
 
 
@@ -87,4 +91,10 @@ def _make_shortage(text: str, undone: str) -> DiskFull:
         if undone == NO_BACKUP_TAKEN
         else ", then try again."
     )
-    return DiskFull(f"{text}. {undone}", f"Free space there{elsewhere}")
+    return DiskFull(
+        "{said}. {undone}",
+        "Free space there{elsewhere}",
+        said=text,
+        undone=undone,
+        elsewhere=elsewhere,
+    )

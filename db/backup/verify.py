@@ -98,6 +98,8 @@ def _blame_source(image: Path, source: Path) -> None:
     if row is not None:
         said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
         raise Storage(
-            f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}",
+            "the database is not in order ({said}). {NO_BACKUP_TAKEN}",
             "Repair it: taskdeck stop && taskdeck db check --repair",
+            said=said,
+            NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
         )

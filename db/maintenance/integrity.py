@@ -223,7 +223,7 @@ def find_lost_writes(path: Path) -> list[str]:
         cut = wal_audit.has_ignored_commits(path)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
         raise translate_error(error, path) or Storage(
-            f"the log of the database cannot be read ({error}): {path}."
+            "the log of the database cannot be read ({error}): {path}.", error=error, path=path
         ) from error
     return ["its log is damaged, and the latest writes are behind the damage"] if cut else []
 
@@ -266,7 +266,9 @@ def _get_creation_time(runid: str) -> str:
 
 def make_behind_error(path: Path, what: str) -> BehindDatabase:
     """Return the error for a database that lacks its latest writes."""
-    return BehindDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
+    return BehindDatabase(
+        "the database is damaged ({what}): {path}. It was not written to.", what=what, path=path
+    )
 
 
 def _check_references(c: sqlite3.Connection) -> list[str]:

@@ -75,13 +75,16 @@ def read_version(path: Path, make_uri: Callable[[Path], str] = make_read_only_ur
             found = _read_version(c, path)
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Storage(
-            f"the database cannot be read ({error}): {path}."
+            "the database cannot be read ({error}): {path}.", error=error, path=path
         ) from error
     if found is not None and found not in REVISIONS:
         raise NewerDatabase(
-            f"the database is newer than this program (version {found!r}, expected {HEAD!r}): "
-            f"{path}. It was not touched, because this program would damage it.",
+            "the database is newer than this program (version {found!r}, expected {head!r}):"
+            " {path}. It was not touched, because this program would damage it.",
             "Upgrade Taskdeck.",
+            found=found,
+            head=HEAD,
+            path=path,
         )
     return found
 
@@ -92,8 +95,9 @@ def _read_version(c: sqlite3.Connection, path: Path) -> str | None:
     application = c.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise DamagedDatabase(
-            f"{path} is a database of another program. It was not touched.",
+            "{path} is a database of another program. It was not touched.",
             "Choose another home: --home DIR.",
+            path=path,
         )
     _require_complete(c, path)
     return _read_revision(c, path)
@@ -134,8 +138,9 @@ def _require_complete(c: sqlite3.Connection, path: Path) -> None:
     wal = path.with_name(path.name + "-wal")
     if os.path.getsize(path) < pages * size and not (wal.exists() and os.path.getsize(wal)):
         raise DamagedDatabase(
-            f"the database is damaged: {path} ends early. It was not written to.",
+            "the database is damaged: {path} ends early. It was not written to.",
             "Put a good copy in its place.",
+            path=path,
         )
 
 
@@ -311,8 +316,10 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
         fsync_path(path.parent)
     except OSError as error:
         raise Storage(
-            f"the database could not be made ({error.strerror}): {path}.",
+            "the database could not be made ({strerror}): {path}.",
             "Make room there, then try again.",
+            strerror=error.strerror,
+            path=path,
         ) from error
 
 

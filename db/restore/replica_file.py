@@ -70,7 +70,9 @@ def make_unreadable_error(error: Exception, copy: Path) -> Problem:
     problem = translate_error(error, copy)
     if isinstance(problem, DamagedDatabase):
         return make_damaged_error(problem.why, copy)
-    return problem or Storage(f"the replica cannot be read ({error}): {copy}.")
+    return problem or Storage(
+        "the replica cannot be read ({error}): {copy}.", error=error, copy=copy
+    )
 
 
 def make_damaged_error(why: str, copy: Path) -> Storage:
@@ -79,8 +81,10 @@ def make_damaged_error(why: str, copy: Path) -> Storage:
     The hint differs from a home's own database: backups of this home are no help.
     """
     return Storage(
-        f"the replica is damaged ({why}): {copy}. It was not changed.",
+        "the replica is damaged ({why}): {copy}. It was not changed.",
         "Promote another replica, or restore a backup.",
+        why=why,
+        copy=copy,
     )
 
 

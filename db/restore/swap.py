@@ -141,8 +141,10 @@ def _blame_backup(what: str) -> Iterator[None]:
 
 def _make_damaged(what: str, why: str) -> DamagedBackup:
     return DamagedBackup(
-        f"the {what} is damaged ({' '.join(why.split())}). Nothing was restored.",
+        "the {what} is damaged ({split}). Nothing was restored.",
         "Choose another: taskdeck db backups",
+        what=what,
+        split=" ".join(why.split()),
     )
 
 
@@ -173,7 +175,9 @@ def _require_known_version(path: Path, what: str) -> None:
         migrate.read_version(path)
     except NewerDatabase:
         raise NewerDatabase(
-            f"the {what} is newer than this program. Nothing was restored.", "Upgrade Taskdeck."
+            "the {what} is newer than this program. Nothing was restored.",
+            "Upgrade Taskdeck.",
+            what=what,
         ) from None
 
 
@@ -227,7 +231,7 @@ def prepare_restore(
         )
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Problem(
-            f"the backup cannot be restored ({error}). Nothing was changed."
+            "the backup cannot be restored ({error}). Nothing was changed.", error=error
         ) from error
     finally:
         remove_database(path)
@@ -241,7 +245,10 @@ def require_file(path: Path) -> None:
     if path.exists() and not path.is_file():
         away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
         raise Storage(
-            f"the database is not a file: {path}. Nothing was done.", f"Move it away: {away}"
+            "the database is not a file: {path}. Nothing was done.",
+            "Move it away: {away}",
+            path=path,
+            away=away,
         )
 
 

@@ -32,8 +32,9 @@ def print_completion(context: CommandContext, args: Args) -> int:
     """Print the script for one shell."""
     if len(args.shell) != 1:
         raise Usage(
-            f"completion for which shell? Choose one of {', '.join(SHELLS)}.",
+            "completion for which shell? Choose one of {SHELLS}.",
             "See: taskdeck completion --help",
+            SHELLS=", ".join(SHELLS),
         )
     (shell,) = args.shell
     if shell not in SHELLS:

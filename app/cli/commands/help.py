@@ -71,8 +71,11 @@ def _make_unknown_error(word: str, *rest: str) -> Usage:
     found = topics.list_topics()
     meant = find_nearest(word, [*found, *registry.COMMAND_INDEX])
     return Usage(
-        f'there is no help topic or command "{truncate(sanitize(word), 60)}".',
-        f"{f'Nearest: {meant}. ' if meant else ''}Topics: {', '.join(found)}",
+        'there is no help topic or command "{word}".',
+        "{rest}Topics: {found}",
+        word=truncate(sanitize(word), 60),
+        rest=f"Nearest: {meant}. " if meant else "",
+        found=", ".join(found),
     )
 
 

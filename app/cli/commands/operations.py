@@ -110,7 +110,12 @@ def _find_last(context: CommandContext, args: Args) -> tuple[list[int], list[dic
     but = f" {len(refused):,} cannot be undone: {_join_some(refused, ' ')}" if refused else ""
     if not args.yes:
         if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
-            raise Usage(f"this would undo {shown}.{but} Nothing was changed.", "Confirm: --yes")
+            raise Usage(
+                "this would undo {shown}.{but} Nothing was changed.",
+                "Confirm: --yes",
+                shown=shown,
+                but=but,
+            )
         if not output.ask_yes_no(f"{but.strip()} Undo {shown}?".strip()):
             raise Usage("nothing was changed.")
     return [row["id"] for row in found["done"]], found["refused"]

@@ -55,7 +55,11 @@ def replay_trace(context: CommandContext, args: Args) -> int:
     totals = _choose_totals(args, trace, shown)
     jobs = job_trace.fit_jobs(trace, totals)
     if not jobs:
-        raise Usage(f"{shown} has no job to replay: {'; '.join(_describe_skipped(trace))}.")
+        raise Usage(
+            "{shown} has no job to replay: {skipped}.",
+            shown=shown,
+            skipped="; ".join(_describe_skipped(trace)),
+        )
     replay = replays.TraceReplay(jobs, totals, options)
     _run_with_progress(replay)
     answer = _make_answer(shown, trace, replay)
@@ -82,12 +86,12 @@ def _open_trace(file: str, shown: str) -> Iterator[IO[bytes]]:
             is_gzip = source.peek(2)[:2] == b"\x1f\x8b"
             yield cast("IO[bytes]", gzip.GzipFile(fileobj=source) if is_gzip else source)
     except FileNotFoundError:
-        raise NotFound(f"{shown} does not exist.") from None
+        raise NotFound("{shown} does not exist.", shown=shown) from None
     except job_trace.TraceError:
         raise
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or "invalid file name").lower()
-        raise Usage(f"{shown} cannot be read: {why}.") from None
+        raise Usage("{shown} cannot be read: {why}.", shown=shown, why=why) from None
 
 
 def _read_lines(source: IO[bytes]) -> Iterator[str]:
@@ -117,9 +121,11 @@ def _choose_totals(args: Args, trace: job_trace.Trace, shown: str) -> Amounts:
     if not cpu:
         most = max((job.needs[CPU] for job in trace.jobs), default=0.0)
         raise Usage(
-            f"{shown} does not say how many processors the machine has; the largest job has"
-            f" {units.format_number(most)}.",
+            "{shown} does not say how many processors the machine has; the largest job has"
+            " {number}.",
             "Give them: taskdeck replay --cpu N TRACE",
+            shown=shown,
+            number=units.format_number(most),
         )
     memory = {} if args.memory is None else {MEMORY: args.memory}
     return {CPU: float(cpu), **memory, **collect_resources(args).get("resources", {})}

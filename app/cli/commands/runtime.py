@@ -165,7 +165,9 @@ def _check_drained(context: CommandContext) -> None:
     if running or found["runtime"]["state"] == "running":
         jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
         raise Problem(
-            f"the runtime ended before the drain was complete, and {jobs}.", "See: taskdeck status"
+            "the runtime ended before the drain was complete, and {jobs}.",
+            "See: taskdeck status",
+            jobs=jobs,
         )
 
 

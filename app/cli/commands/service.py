@@ -62,8 +62,10 @@ def install(context: CommandContext, args: Args) -> int:
     found = _read_unit(path)
     if _is_foreign_unit(found, context.home):
         raise Conflict(
-            f"{sanitize(path)} runs another home. The unit was not changed.",
-            f"To replace it: rm {shlex.quote(path)}",
+            "{path} runs another home. The unit was not changed.",
+            "To replace it: rm {path2}",
+            path=sanitize(path),
+            path2=shlex.quote(path),
         )
     if found == text:
         output.print_note(f"{sanitize(path)} is up to date.")
@@ -93,8 +95,10 @@ def _install_agent(context: CommandContext, args: Args) -> int:
     found = _read_unit(path)
     if found is not None and agent.SIGNATURE not in found:
         raise Conflict(
-            f"{sanitize(path)} is not an agent of Taskdeck. It was not changed.",
-            f"To replace it: rm {shlex.quote(path)}",
+            "{path} is not an agent of Taskdeck. It was not changed.",
+            "To replace it: rm {path2}",
+            path=sanitize(path),
+            path2=shlex.quote(path),
         )
     if found == text and os.access(path, os.X_OK):
         output.print_note(f"{sanitize(path)} is up to date.")
@@ -122,7 +126,7 @@ def uninstall(context: CommandContext, args: Args) -> int:
     path = _get_unit_path(system)
     found = _read_unit(path)
     if found is not None and _is_foreign_unit(found, context.home):
-        raise Conflict(f"{sanitize(path)} runs another home. Nothing was removed.")
+        raise Conflict("{path} runs another home. Nothing was removed.", path=sanitize(path))
     target = "multi-user.target" if system else "default.target"
     wanted = os.path.join(os.path.dirname(path), f"{target}.wants", os.path.basename(path))
     control = "systemctl" if system else "systemctl --user"
@@ -136,7 +140,9 @@ def _uninstall_agent(args: Args) -> int:
     path = cluster.get_agent_path()
     found = _read_unit(path)
     if found is not None and agent.SIGNATURE not in found:
-        raise Conflict(f"{sanitize(path)} is not an agent of Taskdeck. Nothing was removed.")
+        raise Conflict(
+            "{path} is not an agent of Taskdeck. Nothing was removed.", path=sanitize(path)
+        )
     commands = [f"pcs resource delete {cluster.RESOURCE}"]
     return _remove_files([path] if found is not None else [], path, commands, args)
 
@@ -149,7 +155,9 @@ def _remove_files(paths_to_remove: list[str], path: str, commands: list[str], ar
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise Problem(f"cannot remove {sanitize(one)}: {error.strerror}.") from None
+            raise Problem(
+                "cannot remove {one}: {strerror}.", one=sanitize(one), strerror=error.strerror
+            ) from None
     removed = bool(paths_to_remove)
     output.print_note(
         f"removed {sanitize(path)}." if removed else f"{sanitize(path)} is not there."
@@ -205,11 +213,9 @@ def _quote_for_systemd(word: str) -> str:
     """Quote a word for systemd, where % is a specifier. Raise Usage."""
     if not _is_writable(word):
         raise Usage(
-            (
-                f"{sanitize(word)} contains control characters or invalid UTF-8, which a unit "
-                "file cannot hold."
-            ),
+            ("{word} contains control characters or invalid UTF-8, which a unit file cannot hold."),
             "Choose another: --home DIR",
+            word=sanitize(word),
         )
     if word.isascii() and not set(word) - _PLAIN_CHARACTERS:
         return word

@@ -68,11 +68,11 @@ def _check_here(context: CommandContext, args: Args) -> int:
 
     sock = client.open_socket(context.home)
     if sock is None:
-        raise NotFound(f"no runtime of {context.home} runs on this host.")
+        raise NotFound("no runtime of {home} runs on this host.", home=context.home)
     with sock:
         # The kernel knows no pid for a process outside of this host.
         if not client.get_peer_pid(sock):
-            raise NotFound(f"the runtime of {context.home} runs on another host.")
+            raise NotFound("the runtime of {home} runs on another host.", home=context.home)
         client.read_greeting(sock)
     return 0
 

@@ -14,6 +14,7 @@ from app.cli import output
 from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def read_script(path: str) -> str | None:
     if path == STDIN:
         text = os.fsdecode(output.read_stdin("a batch script"))
         if not text.strip():
-            raise Usage(f"the script from standard input is empty. {NOT_SUBMITTED}")
+            raise Usage(
+                "the script from standard input is empty. {not_submitted}",
+                not_submitted=tr(NOT_SUBMITTED),
+            )
         _refuse_nul(text, "standard input")
         return text
     try:
@@ -55,7 +59,9 @@ def read_script(path: str) -> str | None:
 def _refuse_nul(text: str, shown: str) -> None:
     if "\0" in text:
         raise Usage(
-            f"the script from {shown} contains a NUL byte, so it is no text. {NOT_SUBMITTED}"
+            "the script from {shown} contains a NUL byte, so it is no text. {not_submitted}",
+            shown=shown,
+            not_submitted=tr(NOT_SUBMITTED),
         )
 
 
@@ -73,7 +79,10 @@ def apply_script(context: CommandContext, args: Args, text: str) -> list[str]:
     from app.core.slurm.translation import translate
 
     if args.each:
-        raise Usage(f"a batch script takes --array or --sweep, not --each. {NOT_SUBMITTED}")
+        raise Usage(
+            "a batch script takes --array or --sweep, not --each. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     path, *words = [*args.words, *(args.command or ())]
     shown = "standard input" if path == STDIN else truncate(sanitize(path), 200)
     header = read_header(text)
@@ -185,15 +194,21 @@ def _make_command(path: str, text: str, words: list[str], shown: str) -> list[st
     except ValueError:
         shell = []
     if not shell:
-        raise Usage(f"{shown} line 1: names no interpreter. {NOT_SUBMITTED}")
+        raise Usage(
+            "{shown} line 1: names no interpreter. {not_submitted}",
+            shown=shown,
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     names = [os.path.basename(word) for word in shell[:2]]
     is_shell = names[0] in _SHELLS or (names[0] == "env" and names[-1] in _SHELLS)
     if is_shell and len(os.fsencode(text)) <= MAX_SCRIPT:
         return [*shell, "-c", text, STDIN_NAME if path == STDIN else path, *words]
     if path == STDIN:
         raise Usage(
-            f"a script from standard input must be a shell script of at most {MAX_SCRIPT:,} bytes.",
-            f"Store it in a file: taskdeck submit FILE. {NOT_SUBMITTED}",
+            "a script from standard input must be a shell script of at most {max_script:,} bytes.",
+            "Store it in a file: taskdeck submit FILE. {not_submitted}",
+            max_script=MAX_SCRIPT,
+            not_submitted=tr(NOT_SUBMITTED),
         )
     output.print_note(f"{shown}: its file is read when the task starts, so keep it.")
     return [*shell, os.path.abspath(path), *words]

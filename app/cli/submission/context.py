@@ -70,7 +70,9 @@ def resolve_directory(folder: str | None, unchanged: str) -> str:
     except OSError:
         if folder is None or not os.path.isabs(folder):
             raise Usage(
-                f"this directory no longer exists. {unchanged}", "Choose another: --cwd DIR"
+                "this directory no longer exists. {unchanged}",
+                "Choose another: --cwd DIR",
+                unchanged=unchanged,
             ) from None
         here = "/"
     if folder is None:
@@ -87,7 +89,13 @@ def _make_directory_error(path: str, unchanged: str) -> Usage:
     )
     near = _find_nearest_directory(path)
     hint = f"Nearest: {truncate(sanitize(near), 200)}. " if near else ""
-    return Usage(f"{truncate(sanitize(path), 200)} {what}. {hint}{unchanged}")
+    return Usage(
+        "{path} {what}. {advice}{unchanged}",
+        path=truncate(sanitize(path), 200),
+        what=what,
+        advice=hint,
+        unchanged=unchanged,
+    )
 
 
 def _find_nearest_directory(path: str) -> str | None:
@@ -117,7 +125,8 @@ def select_environment(keep: str | None, unchanged: str) -> dict[str, str]:
     missing = [n for n in names if n not in os.environ]
     if missing:
         raise Usage(
-            f'--keep-env names "{truncate(sanitize(missing[0]), 40)}", which is not set here.'
-            f" {unchanged}"
+            '--keep-env names "{missing}", which is not set here. {unchanged}',
+            missing=truncate(sanitize(missing[0]), 40),
+            unchanged=unchanged,
         )
     return {n: os.environ[n] for n in names}

@@ -12,6 +12,7 @@ from app import paths
 from app.cli.output import open_stdin
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Storage, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ def split_items(data: bytes, nul: bool) -> list[str]:
     torn = next((at for at, line in enumerate(lines, 1) if b"\0" in line), None)
     if torn:
         raise Usage(
-            f"--each: line {torn} contains a NUL byte. {NOT_SUBMITTED}",
+            "--each: line {torn} contains a NUL byte. {not_submitted}",
             "For NUL-terminated items: --each -0",
+            torn=torn,
+            not_submitted=tr(NOT_SUBMITTED),
         )
     return [os.fsdecode(line) for line in lines if line]
 
@@ -59,7 +62,10 @@ def open_lines(file: str, home: str, name: str) -> Iterator[tuple[dict[str, str]
         except OSError as error:
             reason = (error.strerror or "unknown").lower()
             raise Storage(
-                f"the lines cannot be copied to {sanitize(home)}/run: {reason}. {NOT_SUBMITTED}"
+                "the lines cannot be copied to {home}/run: {reason}. {not_submitted}",
+                home=sanitize(home),
+                reason=reason,
+                not_submitted=tr(NOT_SUBMITTED),
             ) from None
         yield {"file": name}, shown
 
@@ -94,7 +100,10 @@ def _read(source: BinaryIO, shown: str) -> bytes:
 
 def _make_read_error(error: OSError, shown: str) -> Usage:
     return Usage(
-        f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOT_SUBMITTED}"
+        "{shown} cannot be read: {lower}. {not_submitted}",
+        shown=shown,
+        lower=(error.strerror or "unknown").lower(),
+        not_submitted=tr(NOT_SUBMITTED),
     )
 
 
@@ -102,6 +111,8 @@ def _open(file: str, shown: str) -> BinaryIO:
     try:
         return open(file, "rb")
     except FileNotFoundError:
-        raise NotFound(f"{shown} does not exist. {NOT_SUBMITTED}") from None
+        raise NotFound(
+            "{shown} does not exist. {not_submitted}", shown=shown, not_submitted=tr(NOT_SUBMITTED)
+        ) from None
     except OSError as error:
         raise _make_read_error(error, shown) from None

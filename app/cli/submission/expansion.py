@@ -14,6 +14,7 @@ from app.core.sweeps import fill_placeholders, find_placeholders
 from app.core.task_groups import MAX_TASKS
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,12 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     """Return the tasks of a group, and the group as the verb `submit` takes it. Raise Usage."""
     ways = [option for name, option in WAYS.items() if getattr(args, name)]
     if len(ways) > 1:
-        raise Usage(f"{ways[0]} and {ways[1]} cannot be combined. {NOT_SUBMITTED}")
+        raise Usage(
+            "{ways} and {ways2} cannot be combined. {not_submitted}",
+            ways=ways[0],
+            ways2=ways[1],
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     group = {key: task[key] for key in ("name", "argv", "script", "template") if key in task}
     if args.max_running:
         group["max_running"] = args.max_running
@@ -46,14 +52,24 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
         indexes, most = args.array
         rows = [{INDEX: str(index)} for index in indexes]
         if most is not None and args.max_running:
-            raise Usage(f"%{most} and --max-running say the same. Give one. {NOT_SUBMITTED}")
+            raise Usage(
+                "%{most} and --max-running say the same. Give one. {not_submitted}",
+                most=most,
+                not_submitted=tr(NOT_SUBMITTED),
+            )
         limit = {} if most is None else {"max_running": most}
         return _expand(task, rows), group | {"indexes": indexes} | limit
     try:
         rows = sweeps.expand_product(args.sweep) if args.sweep else _read_grid(args.sweep_file)
     except ValueError as error:
         file = f" {truncate(sanitize(args.sweep_file), 200)}" if args.sweep_file else ""
-        raise Usage(f"{ways[0]}{file} {error}. {NOT_SUBMITTED}") from None
+        raise Usage(
+            "{ways}{file} {error}. {not_submitted}",
+            ways=ways[0],
+            file=file,
+            error=error,
+            not_submitted=tr(NOT_SUBMITTED),
+        ) from None
     _note_values(args.sweep or ())
     names = list(rows[0])
     if "template" in task:
@@ -94,8 +110,11 @@ def _check_unused(texts: list[str], names: list[str]) -> None:
     others = [name for name in sorted(placeholders - {INDEX}) if name.isidentifier()]
     if unused == names and others:
         raise Usage(
-            f"{{{others[0]}}} is no parameter of the sweep. {NOT_SUBMITTED}",
-            f"Parameters of the sweep: {known}",
+            "{{{others}}} is no parameter of the sweep. {not_submitted}",
+            "Parameters of the sweep: {known}",
+            others=others[0],
+            not_submitted=tr(NOT_SUBMITTED),
+            known=known,
         )
     if unused:
         shown = ", ".join(f"{{{name}}}" for name in unused[:MAX_NAMED])
@@ -113,11 +132,17 @@ def _read_items(args: Args) -> list[Row]:
 
     items = split_items(output.read_stdin("lines"), args.nul)
     if not items:
-        raise Usage(f"--each read no items from standard input. {NOT_SUBMITTED}")
+        raise Usage(
+            "--each read no items from standard input. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     if len(items) > MAX_TASKS:
         raise Usage(
-            f"--each read {len(items):,} items; at most {MAX_TASKS:,} are possible.",
-            f"Use JSON lines instead: taskdeck submit --from FILE. {NOT_SUBMITTED}",
+            "--each read {count_of_items:,} items; at most {max_tasks:,} are possible.",
+            "Use JSON lines instead: taskdeck submit --from FILE. {not_submitted}",
+            count_of_items=len(items),
+            max_tasks=MAX_TASKS,
+            not_submitted=tr(NOT_SUBMITTED),
         )
     return [sweeps.split_columns(item) for item in items]
 
@@ -131,10 +156,19 @@ def _read_grid(file: str) -> list[Row]:
             with open(file, "rb") as opened:
                 data = opened.read()
         except FileNotFoundError:
-            raise NotFound(f"{shown} does not exist. {NOT_SUBMITTED}") from None
+            raise NotFound(
+                "{shown} does not exist. {not_submitted}",
+                shown=shown,
+                not_submitted=tr(NOT_SUBMITTED),
+            ) from None
         except OSError as error:
             said = (error.strerror or "unknown").lower()
-            raise Usage(f"{shown} cannot be read: {said}. {NOT_SUBMITTED}") from None
+            raise Usage(
+                "{shown} cannot be read: {said}. {not_submitted}",
+                shown=shown,
+                said=said,
+                not_submitted=tr(NOT_SUBMITTED),
+            ) from None
     return sweeps.parse_grid(data)
 
 
@@ -154,16 +188,20 @@ def _expand(task: dict[str, Any], rows: list[Row], appends: bool = False) -> lis
         name = next(iter(work))
         variable = "TASKDECK_ARRAY_INDEX" if name == INDEX else f"TASKDECK_PARAM_{name}"
         raise Usage(
-            f"a shell script cannot contain {{{name}}}: quoting would be unsafe.",
-            f'Use the variable: "${variable}". {NOT_SUBMITTED}',
+            "a shell script cannot contain {{{name}}}: quoting would be unsafe.",
+            'Use the variable: "${variable}". {not_submitted}',
+            name=name,
+            variable=variable,
+            not_submitted=tr(NOT_SUBMITTED),
         )
     _check_columns(rows, work | _find_known(_list_labels(task), rows))
     _note_unknown([*_list_work(task), *_list_labels(task)], rows)
     if appends and not work:
         if "template" in task:
             raise Usage(
-                f"--each needs a placeholder for its items. {NOT_SUBMITTED}",
-                "Use {} in a parameter: -p NAME={}",
+                "--each needs a placeholder for its items. {not_submitted}",
+                "Use {{}} in a parameter: -p NAME={{}}",
+                not_submitted=tr(NOT_SUBMITTED),
             )
         return [
             {**task, "argv": [*task["argv"], row[ITEM]], **_fill_labels(task, row)} for row in rows
@@ -207,7 +245,12 @@ def _check_columns(rows: list[Row], used: set[str]) -> None:
         short = next((row for row in rows if name not in row), None)
         if short is not None:
             item = truncate(sanitize(short[ITEM]), 40)
-            raise Usage(f'--each: "{item}" has no column {name} for {{{name}}}. {NOT_SUBMITTED}')
+            raise Usage(
+                '--each: "{item}" has no column {name} for {{{name}}}. {not_submitted}',
+                item=item,
+                name=name,
+                not_submitted=tr(NOT_SUBMITTED),
+            )
 
 
 def _fill_work(task: dict[str, Any], row: Row) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from app.cli import output
 from app.core.dependency_kinds import AFTER_FIELDS, describe_wait
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,12 +67,25 @@ def _read_text(file: str) -> str:
         with open(file, "rb") as opened:
             return opened.read().decode("utf-8-sig")
     except FileNotFoundError:
-        raise NotFound(f"{_show(file)} does not exist. {NOT_SUBMITTED}") from None
+        raise NotFound(
+            "{show} does not exist. {not_submitted}",
+            show=_show(file),
+            not_submitted=tr(NOT_SUBMITTED),
+        ) from None
     except UnicodeDecodeError:
-        raise Usage(f"{_show(file)} is not UTF-8. {NOT_SUBMITTED}") from None
+        raise Usage(
+            "{show} is not UTF-8. {not_submitted}",
+            show=_show(file),
+            not_submitted=tr(NOT_SUBMITTED),
+        ) from None
     except OSError as error:
         said = (error.strerror or "unknown").lower()
-        raise Usage(f"{_show(file)} cannot be read: {said}. {NOT_SUBMITTED}") from None
+        raise Usage(
+            "{show} cannot be read: {said}. {not_submitted}",
+            show=_show(file),
+            said=said,
+            not_submitted=tr(NOT_SUBMITTED),
+        ) from None
 
 
 def _show(file: str) -> str:

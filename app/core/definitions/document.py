@@ -285,8 +285,9 @@ def check_json(tables: Any) -> None:
     except (TypeError, ValueError) as error:
         what = truncate(sanitize(str(error)), 80)
         raise Usage(
-            f"holds a value that is no text, number, list or table: {what}. Nothing was changed.",
+            "holds a value that is no text, number, list or table: {what}. Nothing was changed.",
             "Put dates and times in quotes.",
+            what=what,
         ) from None
 
 

@@ -32,18 +32,22 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 def make_too_many() -> Usage:
     """Return the refusal of a document with too many values."""
-    return Usage(f"holds more than {MAX_NODES:,} values: split it. Nothing was changed.")
+    return Usage(
+        "holds more than {max_nodes:,} values: split it. Nothing was changed.", max_nodes=MAX_NODES
+    )
 
 
 def make_too_deep() -> Usage:
     """Return the refusal of a document with too deep values."""
-    return Usage(f"is nested more than {MAX_DEPTH} levels deep. Nothing was changed.")
+    return Usage(
+        "is nested more than {max_depth} levels deep. Nothing was changed.", max_depth=MAX_DEPTH
+    )
 
 
 def check_length(text: str) -> None:
     """Raise Usage if a text is too long to be parsed."""
     if len(text) > MAX_BYTES:
-        raise Usage(f"the file is larger than {_MAX_SIZE}. Nothing was changed.")
+        raise Usage("the file is larger than {MAX_SIZE}. Nothing was changed.", MAX_SIZE=_MAX_SIZE)
 
 
 def check_toml(text: str) -> None:
@@ -75,7 +79,9 @@ def check_values(document: Any) -> None:
         if count > MAX_NODES:
             raise make_too_many()
         if length > MAX_BYTES:
-            raise Usage(f"holds more than {_MAX_SIZE} of text. Nothing was changed.")
+            raise Usage(
+                "holds more than {MAX_SIZE} of text. Nothing was changed.", MAX_SIZE=_MAX_SIZE
+            )
         if depth > MAX_DEPTH:
             raise make_too_deep()
         if isinstance(node, str) and _HALF_CHARACTER.search(node):

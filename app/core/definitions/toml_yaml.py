@@ -37,20 +37,23 @@ _INVISIBLE = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
 def read_document(text: str, format: str) -> dict[str, Any]:
     """Parse a text into tables. Raise Usage with the line of an error."""
     if format not in FORMATS:
-        raise Usage(f"format must be toml or yaml, not {quote(format)}")
+        raise Usage("format must be toml or yaml, not {format}", format=quote(format))
     size_limits.check_length(text)
     try:
         text.encode()
         found = _load_toml(text) if format == "toml" else _load_yaml(text)
     except UnicodeEncodeError as error:
         raise Usage(
-            f"line {_find_line(text, error.start)}: is not UTF-8. Nothing was changed."
+            "line {line}: is not UTF-8. Nothing was changed.", line=_find_line(text, error.start)
         ) from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise Usage(f"{_format_parse_error(error)}. Nothing was changed.") from None
+        raise Usage(
+            "{parse_error}. Nothing was changed.", parse_error=_format_parse_error(error)
+        ) from None
     except (RecursionError, ValueError) as error:
         raise Usage(
-            f"cannot be read: {truncate(sanitize(str(error)), 120)}. Nothing was changed."
+            "cannot be read: {error}. Nothing was changed.",
+            error=truncate(sanitize(str(error)), 120),
         ) from None
     size_limits.check_values(found)
     return found
@@ -62,7 +65,7 @@ def write_document(document: Mapping[str, Mapping[str, Mapping[str, Any]]], form
     Raise Refused for values TOML cannot hold.
     """
     if format not in FORMATS:
-        raise Usage(f"format must be toml or yaml, not {quote(format)}")
+        raise Usage("format must be toml or yaml, not {format}", format=quote(format))
     return _write_toml(document) if format == "toml" else _write_yaml(document)
 
 
@@ -129,7 +132,10 @@ class _Loader(_SafeLoader):
 
 def _load_yaml(text: str) -> Any:
     if len(_TAG_DIRECTIVE.findall(text)) > MAX_TAG_DIRECTIVES:
-        raise Usage(f"holds more than {MAX_TAG_DIRECTIVES} %TAG lines. Nothing was changed.")
+        raise Usage(
+            "holds more than {max_tag_directives} %TAG lines. Nothing was changed.",
+            max_tag_directives=MAX_TAG_DIRECTIVES,
+        )
     try:
         _check_events(text, _SafeLoader)
     except yaml.YAMLError as error:
@@ -194,8 +200,9 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         if value is None:
             where = ".".join(sanitize(str(step)) for step in path)
             raise Refused(
-                f"{where} is null, which TOML cannot hold.",
+                "{where} is null, which TOML cannot hold.",
                 "Use YAML: taskdeck export --format yaml",
+                where=where,
             )
     tables = [
         table

@@ -119,7 +119,13 @@ class FaultCollector:
         lines = [fault.text for fault in self._found.values()] + ([needs] if self._missing else [])
         more = f"; and {len(lines) - MAX_FAULTS} more" if len(lines) > MAX_FAULTS else ""
         start = f"{self.template}: " if self.template else ""
-        raise Usage(f"{start}{'; '.join(lines[:MAX_FAULTS])}{more}.", "Nothing was submitted.")
+        raise Usage(
+            "{start}{lines}{more}.",
+            "Nothing was submitted.",
+            start=start,
+            lines="; ".join(lines[:MAX_FAULTS]),
+            more=more,
+        )
 
 
 def format_label(*path: str | int) -> str:

@@ -93,11 +93,12 @@ def check_schema(schema: Any) -> None:
             _check_properties(schema)
             schema_secrets.find_declared_names(schema, {})
     except json_schema.InvalidSchemaError as error:
-        raise Usage(f"parameters: {error}") from None
+        raise Usage("parameters: {error}", error=error) from None
     except json_schema.LimitExceededError as error:
         raise Usage(
-            f"parameters: the schema {error}. Remove parts that the parameters do not need, and"
-            " references that multiply"
+            "parameters: the schema {error}. Remove parts that the parameters do not need,"
+            " and references that multiply",
+            error=error,
         ) from None
 
 
@@ -132,7 +133,10 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
         elif "array" in allowed and is_array(found[name]):
             found[name] = [*found[name], _convert_item(text, inner, schema)]
         else:
-            raise Usage(f"{error_text.format_label(name)} is given twice. Nothing was submitted.")
+            raise Usage(
+                "{label} is given twice. Nothing was submitted.",
+                label=error_text.format_label(name),
+            )
     return found
 
 
@@ -396,11 +400,15 @@ def _check_properties(schema: JsonSchema) -> None:
     """Check all property names, and all defaults against their schemas."""
     for name in read_shape(schema).properties:
         if reason := find_name_error(name):
-            raise Usage(f"parameters: a name {reason}: rename or remove it")
+            raise Usage("parameters: a name {reason}: rename or remove it", reason=reason)
     defaults = fill_defaults(schema, {})
     for name, value in defaults.items():
         if fault := _find_value_fault(value):
-            raise Usage(f"parameters: the default of {error_text.format_label(name)} {fault}")
+            raise Usage(
+                "parameters: the default of {label} {fault}",
+                label=error_text.format_label(name),
+                fault=fault,
+            )
     _check_secrets(schema)
     references = {name for name, value in defaults.items() if get_secret_reference(value)}
     for error in json_schema.find_errors(schema, defaults):
@@ -409,7 +417,11 @@ def _check_properties(schema: JsonSchema) -> None:
                 error, schema_secrets.find_declared_names(schema, defaults)
             )
             name = error_text.format_label(*error.absolute_path)
-            raise Usage(f"parameters: the default of {name} {said}: correct or remove it")
+            raise Usage(
+                "parameters: the default of {name} {said}: correct or remove it",
+                name=name,
+                said=said,
+            )
     _check_possible(schema)
 
 
@@ -434,9 +446,11 @@ def _check_secrets(schema: JsonSchema) -> None:
     for label, part in parts:
         if word := schema_secrets.find_plain_value(part):
             raise Usage(
-                f"parameters: {label} is secret, but its {word} is in the schema, where everybody"
-                ' sees it: remove it, refer to the secret ({"secret": {"env": "NAME"}}), or declare'
-                " the value plain (writeOnly: false)"
+                "parameters: {label} is secret, but its {word} is in the schema, where"
+                ' everybody sees it: remove it, refer to the secret ({{"secret": {{"env":'
+                ' "NAME"}}}}), or declare the value plain (writeOnly: false)',
+                label=label,
+                word=word,
             )
 
 
@@ -446,4 +460,4 @@ def _check_possible(schema: JsonSchema) -> None:
     evaluator = json_schema.make_evaluator(json.dumps(schema))
     count = math.inf if shape.open or shape.patterns else len(shape.properties)
     if why := impossible.find_contradiction(evaluator, shape.is_known, count):
-        raise Usage(f"parameters: no submission can pass: {why}")
+        raise Usage("parameters: no submission can pass: {why}", why=why)

@@ -162,7 +162,8 @@ class Replicator:
         if find_rsync_tool() is None:
             raise Conflict(
                 "there is no sqlite3_rsync on this machine.",
-                f"Install it: {shlex.quote(sys.executable)} -m pip install apsw",
+                "Install it: {executable} -m pip install apsw",
+                executable=shlex.quote(sys.executable),
             )
         host, folder = split_target(target)
         identity = await self._read_identity(None)
@@ -176,9 +177,12 @@ class Replicator:
                 problem = problem or await self._run_sync(host, Path(folder))
                 if problem:
                     raise Conflict(
-                        f"no replica can be made in {target}: {problem}. The one in {good} stays in"
-                        " use.",
+                        "no replica can be made in {target}: {problem}. The one in {good}"
+                        " stays in use.",
                         "Choose another place.",
+                        target=target,
+                        problem=problem,
+                        good=good,
                     )
             await self._db.write(replicas.set_target, target, identity.origin, by)
             return await self._sync_locked()
@@ -204,12 +208,17 @@ class Replicator:
             return found
         if found.promoted:
             raise Conflict(
-                f"{target} is a home of its own. It was not touched.", "Choose an empty folder."
+                "{target} is a home of its own. It was not touched.",
+                "Choose an empty folder.",
+                target=target,
             )
         if not identity.owns(found):
             raise Conflict(
-                f"{target} {found.describe_owner()}. It was not touched.",
-                f"Choose another folder, or remove {paths.REPLICA} there.",
+                "{target} {owner}. It was not touched.",
+                "Choose another folder, or remove {REPLICA} there.",
+                target=target,
+                owner=found.describe_owner(),
+                REPLICA=paths.REPLICA,
             )
         return None
 
@@ -228,24 +237,29 @@ class Replicator:
         real, home = os.path.realpath(folder), os.path.realpath(self._home)
         if real == home:
             raise Conflict(
-                f"{folder} is the home itself; a replica belongs on another disk or host."
+                "{folder} is the home itself; a replica belongs on another disk or host.",
+                folder=folder,
             )
         if real.startswith(home + os.sep):
             raise Conflict(
-                f"{folder} is inside the home and would be lost with it; a replica belongs on"
-                " another disk or host."
+                "{folder} is inside the home and would be lost with it; a replica belongs on"
+                " another disk or host.",
+                folder=folder,
             )
         replica_path = paths.get_replica_path(folder)
         if paths.get_database_path(folder).exists():
             raise Conflict(
-                f"{folder} is a home of its own. It was not touched.", "Choose an empty folder."
+                "{folder} is a home of its own. It was not touched.",
+                "Choose an empty folder.",
+                folder=folder,
             )
         if replica_path.exists() and not (
             (found := _read_local_target(folder)).origin and identity.owns(found)
         ):
             raise Conflict(
-                f"{replica_path} exists and is not a replica of this home. It was not touched.",
+                "{replica_path} exists and is not a replica of this home. It was not touched.",
                 "Choose an empty folder.",
+                replica_path=replica_path,
             )
         require_parent(folder, "Nothing was changed.")
         try:
@@ -260,7 +274,9 @@ class Replicator:
                 raise Conflict(message, "Choose an empty folder.")
         except OSError as error:
             raise Conflict(
-                f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}."
+                "{folder} cannot be made: {lower}.",
+                folder=folder,
+                lower=(error.strerror or "unknown").lower(),
             ) from None
 
     async def sync(self) -> Replica | None:

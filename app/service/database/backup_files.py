@@ -84,8 +84,9 @@ def require_disk(home: Path, settings: Settings, file: str, at: str) -> None:
 
 def _make_folder_gone(where: Path) -> Storage:
     return Storage(
-        f"the backup folder is gone: {sanitize(str(where))}.",
+        "the backup folder is gone: {where}.",
         "Mount its disk, or: taskdeck db backup",
+        where=sanitize(str(where)),
     )
 
 

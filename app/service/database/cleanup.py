@@ -110,8 +110,9 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     )
     if upkeep.retention_fault and not dry_run:
         raise Usage(
-            f"{upkeep.retention_fault} Nothing was removed.",
+            "{retention_fault} Nothing was removed.",
             "Correct the file; nothing is removed until then.",
+            retention_fault=upkeep.retention_fault,
         )
     if (
         call.live
@@ -120,8 +121,9 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
         and call.live.clock_ahead >= min(upkeep.retention.time_limits)
     ):
         raise Conflict(
-            f"{call.live.clock_doubt} Nothing was removed.",
+            "{clock_doubt} Nothing was removed.",
             "If the clock is right: taskdeck db cleanup --yes",
+            clock_doubt=call.live.clock_doubt,
         )
     before = await call.db.read(retention.get_size)
     report = await _run(call, upkeep, dry_run)

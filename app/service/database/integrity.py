@@ -60,10 +60,11 @@ async def repair(call: Call) -> dict[str, Any]:
         return {"ok": True, "done": [], "problems": []}
     if await call.db.read(reads.has_more_tasks, MAX_REPAIRED):
         raise Refused(
-            f"a repair of more than {MAX_REPAIRED:,} tasks would hold up the runtime. Nothing was"
-            " repaired.",
+            "a repair of more than {max_repaired:,} tasks would hold up the runtime. Nothing"
+            " was repaired.",
             "Jobs continue without the runtime: taskdeck stop; taskdeck db check --repair; taskdeck"
             " serve --detach",
+            max_repaired=MAX_REPAIRED,
         )
     damage = await asyncio.to_thread(checks.find_damage, call.db.path)
     missing_runs = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)

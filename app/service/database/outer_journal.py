@@ -68,9 +68,11 @@ def _refuse(home: Path, text: str) -> Refused:
     """Return the refusal of a restore without the spool, after which tasks would run again."""
     mark = shlex.quote(sanitize(_get_identity_path(home)))
     return Refused(
-        f"{text}. Its runs are unknown, so nothing was restored.",
-        f"Mount it, and name it in [slurm] of config.toml. If it is gone for good, remove it there:"
-        f" rm -f {mark}",
+        "{said}. Its runs are unknown, so nothing was restored.",
+        "Mount it, and name it in [slurm] of config.toml. If it is gone for good, remove it"
+        " there: rm -f {mark}",
+        said=text,
+        mark=mark,
     )
 
 

@@ -498,9 +498,10 @@ def _check_kinds(wanted: Definitions, found: Mapping[str, Any]) -> None:
         if name in found and found[name]["kind"] != pool.kind:
             was = found[name]["kind"] or pool_options.LOCAL
             raise Refused(
-                f"pools.{sanitize(name)}: the kind of a pool cannot change; it is {was}."
-                " Nothing was changed.",
+                "pools.{name}: the kind of a pool cannot change; it is {was}. Nothing was changed.",
                 "Create another pool, and move its queues there: taskdeck queue set NAME --pool",
+                name=sanitize(name),
+                was=was,
             )
 
 

@@ -20,6 +20,7 @@ from app.errors import Conflict, Refused, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.places import get_totals, read_shared
+from app.translation import tr
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads
@@ -69,13 +70,20 @@ async def create(
     """
     first, last = _parse_times(begin, end)
     if not is_booked_tag(tag):
-        raise Usage(f"tag must be KEY=VALUE, such as team=a, not {units.quote(tag)}. {UNCHANGED}")
+        raise Usage(
+            "tag must be KEY=VALUE, such as team=a, not {tag}. {unchanged}",
+            tag=units.quote(tag),
+            unchanged=tr(UNCHANGED),
+        )
     if name is not None and (wrong := find_name_error(name)):
-        raise Usage(f"name {wrong}. {UNCHANGED}")
+        raise Usage("name {wrong}. {unchanged}", wrong=wrong, unchanged=tr(UNCHANGED))
     given = {"cpu": cpu, "memory": memory, "resources": resources}
     values = {key: _parse_amount(key, one) for key, one in given.items() if one is not None}
     if not _to_amounts(values):
-        raise Usage(f"nothing to reserve. Give --cpu, --memory, --gpu or --resource. {UNCHANGED}")
+        raise Usage(
+            "nothing to reserve. Give --cpu, --memory, --gpu or --resource. {unchanged}",
+            unchanged=tr(UNCHANGED),
+        )
     row = {
         "pool": pool, "tag": tag, "cpu": values.get("cpu") or None,
         "memory": values.get("memory") or None, "resources": to_text(values.get("resources")),
@@ -132,7 +140,7 @@ def _parse_times(begin: str, end: str) -> tuple[datetime, datetime]:
             said = f"{label} is in the past: {units.format_clock_time(at, now)}. {UNCHANGED}"
             raise Usage(said, "From this moment on: --from now")
     if last <= first:
-        raise Usage(f"to must be later than from. {UNCHANGED}")
+        raise Usage("to must be later than from. {unchanged}", unchanged=tr(UNCHANGED))
     return first, last
 
 
@@ -141,14 +149,21 @@ def parse_moment(label: str, text: str, now: datetime, unchanged: str = UNCHANGE
     try:
         return now if text.strip().lower() == "now" else units.parse_time(text, now)
     except ValueError as error:
-        raise Usage(f"{label} {error}. {unchanged}") from None
+        raise Usage(
+            "{label} {error}. {unchanged}", label=label, error=error, unchanged=unchanged
+        ) from None
 
 
 def _parse_amount(name: str, value: Any) -> Any:
     try:
         return _FIELDS[name].validate_python(value)
     except ValidationError as error:
-        raise Usage(f"{name} {task_spec.describe_error(error)}. {UNCHANGED}") from None
+        raise Usage(
+            "{name} {error}. {unchanged}",
+            name=name,
+            error=task_spec.describe_error(error),
+            unchanged=tr(UNCHANGED),
+        ) from None
 
 
 def _to_amounts(values: Mapping[str, Any]) -> Amounts:
@@ -166,7 +181,11 @@ def _store(
     others = queries.list_rows(c)
     taken = {one.name for one in others}
     if name in taken:
-        raise Conflict(f"there is a reservation {sanitize(name or '')} already. {UNCHANGED}")
+        raise Conflict(
+            "there is a reservation {value} already. {unchanged}",
+            value=sanitize(name or ""),
+            unchanged=tr(UNCHANGED),
+        )
     name = name or next(f"r{n}" for n in range(1, len(taken) + 2) if f"r{n}" not in taken)
     pools = {pool.name: pool for pool in reads.list_pools(c)}
     if row["pool"] not in pools:
@@ -191,9 +210,11 @@ def refuse_outer(pool: str, kind: str | None, unchanged: str = UNCHANGED) -> Non
     """Raise Refused for a pool of Slurm, which keeps amounts by reservations of its own."""
     if kind is not None:
         raise Refused(
-            f"pool {sanitize(pool)} is of kind slurm: nothing is reserved here. {unchanged}",
-            f"Use a reservation of Slurm: taskdeck pool set {shlex.quote(sanitize(pool))}"
-            " --option=--reservation=NAME",
+            "pool {pool} is of kind slurm: nothing is reserved here. {unchanged}",
+            "Use a reservation of Slurm: taskdeck pool set {pool2} --option=--reservation=NAME",
+            pool=sanitize(pool),
+            unchanged=unchanged,
+            pool2=shlex.quote(sanitize(pool)),
         )
 
 
@@ -215,8 +236,11 @@ def require_room(
         beside = [one for one in same if one["begins_at"] <= at < one["ends_at"]]
         if len(beside) >= MAX_OVERLAPPING:
             raise Refused(
-                f"pool {pool} has {len(beside)} reservations at a time already, the maximum."
-                f" {unchanged}"
+                "pool {pool} has {count_of_beside} reservations at a time already, the"
+                " maximum. {unchanged}",
+                pool=pool,
+                count_of_beside=len(beside),
+                unchanged=unchanged,
             )
         for name, need in _to_amounts(_parse_row(row)).items():
             held = sum(_to_amounts(_parse_row(one)).get(name, 0.0) for one in beside)

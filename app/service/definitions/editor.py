@@ -182,7 +182,9 @@ def _make_conflict(c: Connection, kind: str, name: str, is_deleted: bool, new: b
     """Return the problem that somebody else changed the definition first."""
     word, shown = _get_word(kind), sanitize(name)
     if new:
-        return Conflict(f"there is a {word} {shown} already. Nothing was changed.")
+        return Conflict(
+            "there is a {word} {shown} already. Nothing was changed.", word=word, shown=shown
+        )
     last = next(
         iter(
             operations.list_operations(
@@ -198,8 +200,18 @@ def _make_conflict(c: Connection, kind: str, name: str, is_deleted: bool, new: b
         )
         who = f" by {sanitize(last.by)}, {ago} ago"
     if is_deleted:
-        return NotFound(f"{word} {shown} was removed meanwhile{who}. Nothing was changed.")
-    return Conflict(f"{word} {shown} was changed meanwhile{who}. Nothing was changed.")
+        return NotFound(
+            "{word} {shown} was removed meanwhile{who}. Nothing was changed.",
+            word=word,
+            shown=shown,
+            who=who,
+        )
+    return Conflict(
+        "{word} {shown} was changed meanwhile{who}. Nothing was changed.",
+        word=word,
+        shown=shown,
+        who=who,
+    )
 
 
 # --- text -------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ async def set_(
     Amounts that are not given stay. `created` tells whether the limit is new.
     """
     if wrong := find_name_error(name) or _find_key_error(name):
-        raise Usage(f"the tag of a limit {wrong}. Nothing was changed.")
+        raise Usage("the tag of a limit {wrong}. Nothing was changed.", wrong=wrong)
     given = {"running": running, "cpu": cpu, "memory": memory, "resources": resources}
     given = {key: value for key, value in {**given, "description": description}.items()
              if value is not None}  # fmt: skip

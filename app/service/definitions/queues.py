@@ -70,13 +70,15 @@ def parse_value(name: str, value: Any) -> Any:
     try:
         return _FIELDS[name].validate_python(value)
     except ValidationError as error:
-        raise Usage(f"{name} {task_spec.describe_error(error)}. Nothing was changed.") from None
+        raise Usage(
+            "{name} {error}. Nothing was changed.", name=name, error=task_spec.describe_error(error)
+        ) from None
 
 
 def _check_name(name: str) -> None:
     wrong = find_name_error(name)
     if wrong:
-        raise Usage(f"name {wrong}. Nothing was changed.")
+        raise Usage("name {wrong}. Nothing was changed.", wrong=wrong)
 
 
 # --- queues -----------------------------------------------------------------------------
@@ -358,7 +360,7 @@ async def pool_create(
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the jobs of a Slurm pool. Raise Usage for an unknown name."""
     for name in options.keys() - pool_options.NAMES:
-        raise Usage(f"a pool has no setting {units.quote(name)}. Nothing was changed.")
+        raise Usage("a pool has no setting {name}. Nothing was changed.", name=units.quote(name))
     return options
 
 
@@ -366,7 +368,7 @@ def _check_fit(kind: str | None, given: Mapping[str, Any]) -> None:
     """Raise Usage for settings that a pool of this kind cannot have."""
     named = [name for name, value in given.items() if value is not None]
     if misfit := pool_options.find_misfit(kind, named):
-        raise Usage(f"{misfit}. Nothing was changed.")
+        raise Usage("{misfit}. Nothing was changed.", misfit=misfit)
 
 
 async def note_oversize(call: Call, names: Sequence[str]) -> None:
@@ -507,8 +509,10 @@ class DefinitionKind:
         if definitions.get_row(c, self.table, name) is not None:
             word, shown = self.word, sanitize(name)
             raise Conflict(
-                f"there is a {word} {shown} already. Nothing was changed.",
-                f"Change it: taskdeck {word} set {shown}",
+                "there is a {word} {shown} already. Nothing was changed.",
+                "Change it: taskdeck {word} set {shown}",
+                word=word,
+                shown=shown,
             )
 
 

@@ -45,7 +45,7 @@ async def set_(
     try:
         check_name(name)
     except ValueError as error:
-        raise Usage(f"{error}. Nothing was changed.") from None
+        raise Usage("{error}. Nothing was changed.", error=error) from None
     given = {"total": total, "description": description}
     given = {key: value for key, value in given.items() if value is not None}
     if not given:
@@ -110,8 +110,11 @@ def _refuse_asked_for(c: Connection, name: str) -> tuple[int, int]:
         raise lookup.make_unknown_name("resource", name, known)
     if asking := _describe_asking(c, name, 0, [*sorted(WAITING), TaskStatus.RUNNING]):
         raise Refused(
-            f"{asking} for {sanitize(name)}. It was not removed.",
-            f"To give out no more of it: taskdeck resource set {name} --total 0",
+            "{asking} for {name}. It was not removed.",
+            "To give out no more of it: taskdeck resource set {name2} --total 0",
+            asking=asking,
+            name=sanitize(name),
+            name2=name,
         )
     return _find_last_change(c)
 

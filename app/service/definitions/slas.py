@@ -268,7 +268,7 @@ async def create(
     """
     require_channels(call, notify, "Nothing was changed.")
     if wrong := find_name_error(name):
-        raise Usage(f"name {wrong}. Nothing was changed.")
+        raise Usage("name {wrong}. Nothing was changed.", wrong=wrong)
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
     more = {"schedule": schedule, "pool": pool, "wait": wait, "tz": tz}
     given = {"preset": preset or None, "value": value, **match, **more}
@@ -289,8 +289,10 @@ async def create(
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
             raise Conflict(
-                f"there is a rule {sanitize(name)} already. Nothing was changed.",
-                f"Change it: taskdeck sla set {sanitize(shlex.quote(name))}",
+                "there is a rule {name} already. Nothing was changed.",
+                "Change it: taskdeck sla set {name2}",
+                name=sanitize(name),
+                name2=sanitize(shlex.quote(name)),
             )
         check_match(
             values["conditions"],
@@ -316,7 +318,7 @@ def _normalize_actions(given: Any) -> Any:
     try:
         return rule_actions.normalize_actions(given)
     except ValueError as error:
-        raise Usage(f"{error}. Nothing was changed.") from None
+        raise Usage("{error}. Nothing was changed.", error=error) from None
 
 
 async def set_(
@@ -517,9 +519,10 @@ def _require_limit(row: SlaRow, preset: str | None) -> None:
     """Raise Usage if a rule of the general form is to become one of another kind."""
     if sla.is_general(row.conditions):
         raise Usage(
-            f"rule {sanitize(row.name)} is not one of --{preset}: --value changes its limit."
-            " Nothing was changed.",
-            f"A rule of that kind is a new one: taskdeck sla create NAME --{preset} …",
+            "rule {name} is not one of --{preset}: --value changes its limit. Nothing was changed.",
+            "A rule of that kind is a new one: taskdeck sla create NAME --{preset} …",
+            name=sanitize(row.name),
+            preset=preset,
         )
 
 
@@ -596,13 +599,16 @@ def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
     """Raise Refused if a pool refers to a rule about a metric."""
     if sla.is_general(conditions) and conditions.get("scope") in ("host", "taskdeck"):
         raise Refused(
-            f"rule {sanitize(name)} is about {conditions['scope']}, not about queues or tasks: no"
-            " pool can use it."
+            "rule {name} is about {scope}, not about queues or tasks: no pool can use it.",
+            name=sanitize(name),
+            scope=conditions["scope"],
         )
     if metric := conditions.get("metric"):
         raise Refused(
-            f"rule {sanitize(name)} is about {metric} of Taskdeck itself, "
-            "not about tasks: no pool can use it."
+            "rule {name} is about {metric} of Taskdeck itself, not about tasks: no pool can"
+            " use it.",
+            name=sanitize(name),
+            metric=metric,
         )
 
 
@@ -611,7 +617,9 @@ def _make_general_columns(conditions: Any, severity: str) -> dict[str, Any]:
     try:
         checked = sla.normalize_conditions(conditions)
     except ValueError as error:
-        raise Usage(f"{error}. Nothing was changed.", "See: taskdeck sla schema") from None
+        raise Usage(
+            "{error}. Nothing was changed.", "See: taskdeck sla schema", error=error
+        ) from None
     priority = sla.SEVERITIES[severity]
     return {"conditions": checked, "actions": {}, "priority": priority, "enabled": True}
 
@@ -619,8 +627,8 @@ def _make_general_columns(conditions: Any, severity: str) -> dict[str, Any]:
 def _check_severity(severity: Any) -> None:
     if not isinstance(severity, str) or severity not in sla.SEVERITIES:
         raise Usage(
-            "severity must be critical, warning or info, not"
-            f' "{truncate(sanitize(str(severity)), 40)}".'
+            'severity must be critical, warning or info, not "{severity}".',
+            severity=truncate(sanitize(str(severity)), 40),
         )
 
 
@@ -634,7 +642,10 @@ def _make_columns(
             | ({"metric": metric} if metric else {})
         )
     except ValueError as error:
-        raise Usage(f"{str(error).removeprefix('conditions: ')}. Nothing was changed.") from None
+        raise Usage(
+            "{removeprefix}. Nothing was changed.",
+            removeprefix=str(error).removeprefix("conditions: "),
+        ) from None
     return {
         "conditions": conditions,
         "actions": {},

@@ -68,7 +68,7 @@ async def create(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     Parameters default to the names in the schema.
     """
     if wrong := find_name_error(name):
-        raise Usage(f"name {wrong}. Nothing was changed.")
+        raise Usage("name {wrong}. Nothing was changed.", wrong=wrong)
     values = {key: value for key, value in values.items() if value is not None}
     values.setdefault(
         "parameters", engines.derive_parameters(values.get("engine", ""), values.get("schema"))
@@ -110,8 +110,9 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     def change(c: Connection) -> None:
         if require_template(c, name) != row:
             raise Conflict(
-                f"template {sanitize(name)} was changed meanwhile. Nothing was changed.",
+                "template {name} was changed meanwhile. Nothing was changed.",
                 "Try again.",
+                name=sanitize(name),
             )
         check_place(definition, read_places(c))
         definitions.update(c, schema.templates, name, to_columns(definition, values), call.by)
@@ -204,7 +205,9 @@ def check_engine(definition: TemplateDefinition) -> None:
     try:
         engines.check_template(definition.engine, definition.schema_, definition.parameters)
     except Usage as problem:
-        raise Usage(f"{problem.message.rstrip('.')}.", "Nothing was changed.") from None
+        raise Usage(
+            "{rstrip}.", "Nothing was changed.", rstrip=problem.message.rstrip(".")
+        ) from None
 
 
 def check_place(definition: TemplateDefinition, places: Mapping[str, Place]) -> None:

@@ -32,9 +32,12 @@ async def check_in(call: Call, *, name: str, note: str | None = None) -> dict[st
     Return {"name", "at", "by", "note", "rules": those that look at the name}.
     """
     if wrong := find_name_error(name) if isinstance(name, str) else "must be text":
-        raise Usage(f"name {wrong}. Nothing was stored.")
+        raise Usage("name {wrong}. Nothing was stored.", wrong=wrong)
     if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE_LENGTH):
-        raise Usage(f"note must be text of at most {MAX_NOTE_LENGTH} characters.")
+        raise Usage(
+            "note must be text of at most {max_note_length} characters.",
+            max_note_length=MAX_NOTE_LENGTH,
+        )
     known, at = await call.db.write(_store, name, call.by, note)
     plans = await call.db.read(_map_plans)
     rules = _find_rules(plans, name)

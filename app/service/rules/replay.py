@@ -50,7 +50,7 @@ async def test(call: Call, *, name: str, days: float = 7.0) -> dict[str, Any]:
     "text"}], "count", "is_complete"}.
     """
     if isinstance(days, bool) or not isinstance(days, (int, float)) or not 0 < days <= MAX_DAYS:
-        raise Usage(f"days must be above 0 and at most {MAX_DAYS:.0f}.")
+        raise Usage("days must be above 0 and at most {max_days:.0f}.", max_days=MAX_DAYS)
     return await call.db.read(_test, name, float(days) * 86400)
 
 
@@ -61,9 +61,10 @@ def _test(c: Connection, name: str, span: float) -> dict[str, Any]:
     plan = rule_plan.make_plan(_get_general_form(c, row))
     if unstored := list_unstored(plan):
         raise Refused(
-            f"{', '.join(unstored)} cannot be replayed: past values are not stored. The rule itself"
-            " works.",
-            f"See its present value: taskdeck sla show {row.name}",
+            "{unstored} cannot be replayed: past values are not stored. The rule itself works.",
+            "See its present value: taskdeck sla show {name}",
+            unstored=", ".join(unstored),
+            name=row.name,
         )
     until = timestamps.utcnow().timestamp()
     first = timestamps.to_unix(rule_values.find_first_record(c))
@@ -88,9 +89,12 @@ def _get_general_form(c: Connection, row: SlaRow) -> dict[str, Any]:
     rule = sla.parse_conditions(row.conditions)
     if rule.metric:
         raise Refused(
-            f"rule {sanitize(row.name)} is about {rule.metric}, which cannot be replayed: past"
-            " values are not stored. The rule itself works.",
-            f"See its present value: taskdeck sla show {quote(row.name)}",
+            "rule {name} is about {metric}, which cannot be replayed: past values are not"
+            " stored. The rule itself works.",
+            "See its present value: taskdeck sla show {name2}",
+            name=sanitize(row.name),
+            metric=rule.metric,
+            name2=quote(row.name),
         )
     match: dict[str, Any] = {key: word for key, word in rule.match.items() if key != "tag"}
     match |= {"tags": rule.match["tag"]} if rule.match.get("tag") else {}

@@ -19,6 +19,7 @@ from app.service.tasks import lookup
 from app.service.tasks.places import Place, require_fit
 from app.service.tasks.submission.resolution import Resolutions, resolve_task
 from app.service.tasks.submission.submit import DEFAULT_QUEUE, SubmitBatch, choose_named
+from app.translation import tr
 from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
@@ -51,7 +52,7 @@ def make_columns(
         if any(kept[name] != getattr(row, name) for name in RECURRENCE_COLUMNS):
             return schedule_rules.to_columns(definition, now, now)
     except ValueError as error:
-        raise Usage(f"{error}. {UNCHANGED}") from None
+        raise Usage("{error}. {unchanged}", error=error, unchanged=tr(UNCHANGED)) from None
     return kept
 
 
@@ -171,7 +172,12 @@ def _find_next(
         only = f"its only time, {sanitize(row.expression)},"
         ended = only if row.kind == "at" else "its last time" if is_over else "each of its times"
         why = "is over" if is_over else f"is excluded by {sanitize(', '.join(row.exclude))}"
-        raise Refused(f"the schedule would never fire: {ended} {why}. {UNCHANGED}")
+        raise Refused(
+            "the schedule would never fire: {ended} {why}. {unchanged}",
+            ended=ended,
+            why=why,
+            unchanged=tr(UNCHANGED),
+        )
     return schedule_rules.find_next_unless_paused(row, rules, after)
 
 
@@ -237,7 +243,12 @@ def keep_masked(task: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str,
 def _keep_masked(value: Any, stored: Any, path: str) -> Any:
     if value == MASK:
         if stored is None:
-            raise Usage(f"{sanitize(path)} is {MASK}, not a value. {UNCHANGED}")
+            raise Usage(
+                "{path} is {mask}, not a value. {unchanged}",
+                path=sanitize(path),
+                mask=MASK,
+                unchanged=tr(UNCHANGED),
+            )
         return stored
     if not isinstance(value, Mapping):
         return value

@@ -32,6 +32,7 @@ from app.service.schedules import changes
 from app.service.schedules import rules as schedule_rules
 from app.service.schedules.changes import UNCHANGED
 from app.service.tasks.submission.resolution import Resolutions
+from app.translation import tr
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
@@ -108,7 +109,9 @@ async def import_lines(
         new = await asyncio.to_thread(_make_new, planned, calendars, umask, now)
         if await call.db.write(_create_all, rows, new, call.by):
             return await asyncio.to_thread(_describe_all, planned, now, "created")
-    raise Conflict(f"the schedules change all the time. {UNCHANGED}", "Try again.")
+    raise Conflict(
+        "the schedules change all the time. {unchanged}", "Try again.", unchanged=tr(UNCHANGED)
+    )
 
 
 def _get_settings(call: Call, mail_channel: str | None) -> NotificationSettings:
@@ -179,13 +182,18 @@ def _prepare(
     """Return each line with its columns. Raise Usage for a line that no client sends."""
     if len(lines) > MAX_LINES:
         raise Usage(
-            f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {UNCHANGED}",
+            "{count_of_lines:,} lines exceed the limit of {max_lines:,}. {unchanged}",
             "Import parts of the file, one after the other.",
+            count_of_lines=len(lines),
+            max_lines=MAX_LINES,
+            unchanged=tr(UNCHANGED),
         )
     try:
         found = [ImportedLine.model_validate(line) for line in lines]
     except ValidationError:
-        raise Usage(f"lines must have line, name and definition. {UNCHANGED}") from None
+        raise Usage(
+            "lines must have line, name and definition. {unchanged}", unchanged=tr(UNCHANGED)
+        ) from None
     channels: dict[str | None, Channel | None] = {}
     for mailto in {line.mailto for line in found}:
         name = mail_channel
@@ -204,7 +212,10 @@ def _prepare_line(line: ImportedLine, channel: Channel | None, now: datetime) ->
         reason = problem.message.removesuffix(f" {UNCHANGED}").rstrip(".")
         return PlannedLine(line, None, channel, reason)
     if "template" in columns["task"]:
-        raise Usage(f"a line of a crontab runs a command, not a template. {UNCHANGED}")
+        raise Usage(
+            "a line of a crontab runs a command, not a template. {unchanged}",
+            unchanged=tr(UNCHANGED),
+        )
     return PlannedLine(line, columns, channel)
 
 

@@ -27,6 +27,7 @@ from app.service.schedules.changes import UNCHANGED, require_schedule
 from app.service.tasks import lookup
 from app.service.tasks.submission import number_file
 from app.service.tasks.submission.resolution import Resolutions, run_resolved
+from app.translation import tr
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
@@ -59,8 +60,10 @@ async def timeline(
     """
     if len(names) > views.MAX_TIMELINES or not 1 <= cells <= views.MAX_CELLS or step < 1:
         raise Usage(
-            f"a timeline has at most {views.MAX_TIMELINES} schedules and {views.MAX_CELLS} cells"
-            " of at least 1s."
+            "a timeline has at most {MAX_TIMELINES} schedules and {MAX_CELLS} cells of at"
+            " least 1s.",
+            MAX_TIMELINES=views.MAX_TIMELINES,
+            MAX_CELLS=views.MAX_CELLS,
         )
     try:
         begin, width = datetime.fromtimestamp(since, UTC), timedelta(seconds=step)
@@ -85,7 +88,7 @@ async def create(
     exists, and Problem if its task could not be submitted now.
     """
     if wrong := find_name_error(name):
-        raise Usage(f"name {wrong}. {UNCHANGED}")
+        raise Usage("name {wrong}. {unchanged}", wrong=wrong, unchanged=tr(UNCHANGED))
     now = timestamps.utcnow()
     texts = values.pop("parameter_texts", None)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
@@ -97,8 +100,11 @@ async def create(
     def create(c: Connection, resolved: Resolutions) -> None:
         if schedules.find(c, name) is not None:
             raise Conflict(
-                f"there is a schedule {sanitize(name)} already. {UNCHANGED}",
-                f"Change it: taskdeck schedule set {sanitize(shlex.quote(name))}",
+                "there is a schedule {name} already. {unchanged}",
+                "Change it: taskdeck schedule set {name2}",
+                name=sanitize(name),
+                unchanged=tr(UNCHANGED),
+                name2=sanitize(shlex.quote(name)),
             )
         calendars = schedules.map_calendars(c)
         changes.check_calendars(row.exclude, calendars)
@@ -146,7 +152,7 @@ async def _add_parameters(call: Call, task: dict[str, Any], texts: Any) -> dict[
     if not texts:
         return task
     if not (name := task.get("template")):
-        raise Usage(f"-p requires a template. {UNCHANGED}")
+        raise Usage("-p requires a template. {unchanged}", unchanged=tr(UNCHANGED))
     template = await call.db.read(require_template, name)
     pairs = [(name, text) for name, text in texts]
     converted = await asyncio.to_thread(parameters.convert_texts, pairs, template.parameters)
@@ -209,7 +215,10 @@ def _require_same(c: Connection, row: ScheduleRow) -> ScheduleRow:
     compared = (*schedule_rules.COLUMNS, "context")
     if any(getattr(current, key) != getattr(row, key) for key in compared):
         raise Conflict(
-            f"schedule {sanitize(row.name)} has just been changed. {UNCHANGED}", "Try again."
+            "schedule {name} has just been changed. {unchanged}",
+            "Try again.",
+            name=sanitize(row.name),
+            unchanged=tr(UNCHANGED),
         )
     return current
 
@@ -266,7 +275,9 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
         end = _parse_time("until", until, row.zone, now) if until is not None else None
         if end is not None and end <= now:
             raise Usage(
-                f"--until must be in the future, not {units.quote(str(until))}. {UNCHANGED}"
+                "--until must be in the future, not {until}. {unchanged}",
+                until=units.quote(str(until)),
+                unchanged=tr(UNCHANGED),
             )
         paused_until = timestamps.format_time(end) if end else None
         values = {"status": "paused", "paused_until": paused_until}
@@ -330,7 +341,11 @@ async def skip_next(call: Call, *, name: str) -> dict[str, Any]:
     def skip(c: Connection) -> str:
         row = require_schedule(c, name)
         if row.next_fire is None:
-            raise Refused(f"schedule {sanitize(name)} has no next fire time. {UNCHANGED}")
+            raise Refused(
+                "schedule {name} has no next fire time. {unchanged}",
+                name=sanitize(name),
+                unchanged=tr(UNCHANGED),
+            )
         rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
         following = schedule_rules.find_next(rules, timestamps.parse_time(row.next_fire))
         schedules.record_fires(
@@ -398,20 +413,25 @@ def _list_backfill(
 ) -> tuple[list[datetime], int]:
     """Return the fire times to submit, and the number of those that were submitted before."""
     if row.kind == "boot":
-        raise Refused(f"schedule {sanitize(row.name)} fires at boot, so it has no past fire times.")
+        raise Refused(
+            "schedule {name} fires at boot, so it has no past fire times.", name=sanitize(row.name)
+        )
     since, until = (_expand_day(text, row.zone, now) for text in (since, until))
     first = _parse_time("from", since, row.zone, now)
     last = min(_parse_end("to", until, row.zone, now), now)
     if first > last:
-        raise Usage(f"--from must be before --to, and in the past. {UNCHANGED}")
+        raise Usage(
+            "--from must be before --to, and in the past. {unchanged}", unchanged=tr(UNCHANGED)
+        )
     rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
     if row.kind == "every":  # the interval is in step with its start, also before it
         rules = _extend_back(rules, first)
     found = list(islice(_iterate_range(rules, first, last), MAX_BACKFILL + 1))
     if len(found) > MAX_BACKFILL:
         raise Refused(
-            f"more than {MAX_BACKFILL:,} fire times lie in this range. Nothing was submitted.",
+            "more than {max_backfill:,} fire times lie in this range. Nothing was submitted.",
             "Give a shorter range.",
+            max_backfill=MAX_BACKFILL,
         )
     done = schedules.list_submitted_times(
         c, row.name, timestamps.format_time(first), timestamps.format_time(last)
@@ -483,4 +503,6 @@ def _parse_time(word: str, text: str, zone: str, now: datetime) -> datetime:
     try:
         return units.parse_time(text, now, get_zone(zone)).astimezone(UTC)
     except ValueError as error:
-        raise Usage(f"--{word} {error}. {UNCHANGED}") from None
+        raise Usage(
+            "--{word} {error}. {unchanged}", word=word, error=error, unchanged=tr(UNCHANGED)
+        ) from None

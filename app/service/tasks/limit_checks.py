@@ -25,10 +25,16 @@ def require_within_limits(
             asked, what = "to run", ""
             has = f"{has} running tasks"
         raise Refused(
-            f"needs {asked}{what}, but limit {sanitize(name)} gives at most {has} in all: it could"
-            f" never start. {undone}",
-            f"Ask for less, or: taskdeck limit set {shlex.quote(sanitize(name))}"
-            f" {format_limit_option(key.resource, need)}",
+            "needs {asked}{what}, but limit {name} gives at most {has} in all: it could"
+            " never start. {undone}",
+            "Ask for less, or: taskdeck limit set {name2} {limit_option}",
+            asked=asked,
+            what=what,
+            name=sanitize(name),
+            has=has,
+            undone=undone,
+            limit_option=format_limit_option(key.resource, need),
+            name2=shlex.quote(sanitize(name)),
         )
 
 

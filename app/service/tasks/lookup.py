@@ -67,7 +67,7 @@ def find_all(c: Connection, idents: Sequence[str | int]) -> list[str]:
             else [row.uuid for row in find_tasks(c, part)]
         )
         if not uuids:
-            raise NotFound(f"{word} has no tasks any more.", "List: taskdeck ls --groups")
+            raise NotFound("{word} has no tasks any more.", "List: taskdeck ls --groups", word=word)
         found |= dict.fromkeys(uuids)
     return [*found]
 
@@ -84,8 +84,10 @@ def find_group(c: Connection, word: str | int) -> GroupRow | None:
     named = reads.find_by_name(c, str(word).strip(), 1)
     if found and named:
         raise Conflict(
-            f'"{word}" is a group and the name of task #{named[0].number}.',
-            f"Give the number, or for the group: --filter group:{word}",
+            '"{word}" is a group and the name of task #{number}.',
+            "Give the number, or for the group: --filter group:{word}",
+            word=word,
+            number=named[0].number,
         )
     if found is None and not named:
         raise _make_no_group(word)
@@ -93,7 +95,7 @@ def find_group(c: Connection, word: str | int) -> GroupRow | None:
 
 
 def _make_no_group(word: str | int) -> NotFound:
-    return NotFound(f'no group "{word}".', "List: taskdeck ls --groups")
+    return NotFound('no group "{word}".', "List: taskdeck ls --groups", word=word)
 
 
 def has_groups(idents: Sequence[str | int]) -> bool:
@@ -165,15 +167,21 @@ def _refuse_group(c: Connection, word: str) -> Problem:
 def _make_not_found(word: str) -> NotFound:
     if task_groups.is_similar(word):
         return NotFound(
-            f'no task "{truncate(sanitize(word), 60)}". A group is written g12.',
+            'no task "{word}". A group is written g12.',
             "List: taskdeck ls --groups",
+            word=truncate(sanitize(word), 60),
         )
     hint = (
         "Give several numbers one by one (--after may repeat). "
         if _NUMBER_LIST.fullmatch(word)
         else ""
     )
-    return NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{hint}List: taskdeck ls")
+    return NotFound(
+        'no task "{word}".',
+        "{advice}List: taskdeck ls",
+        word=truncate(sanitize(word), 60),
+        advice=hint,
+    )
 
 
 def _parse_number(word: str) -> int | None:
@@ -267,7 +275,9 @@ def resolve_uuids(
             refused.append(make_refusal(part, word))
         elif isinstance(part, GroupRow):
             if states and _is_incomplete(c, part):
-                problem = Conflict(f"{word} is still being stored. Nothing was done.", "Try again.")
+                problem = Conflict(
+                    "{word} is still being stored. Nothing was done.", "Try again.", word=word
+                )
                 refused.append(make_refusal(problem, word))
                 continue
             uuids |= dict.fromkeys(groups.list_uuids(c, part.number, states))
@@ -480,14 +490,18 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
     """
     if not known:
         return NotFound(
-            f'no queue "{truncate(sanitize(name), 60)}"; there are no queues.',
+            'no queue "{name}"; there are no queues.',
             "Create the default one: taskdeck db check --repair",
+            name=truncate(sanitize(name), 60),
         )
     if find_nearest(name, known) or find_name_error(name):
         return make_unknown_name("queue", name, known)
     make = f"Create it: taskdeck queue create {shlex.quote(name)}"
     return NotFound(
-        f'no queue "{truncate(sanitize(name), 60)}".', f"List: taskdeck queue ls. {make}"
+        'no queue "{name}".',
+        "List: taskdeck queue ls. {make}",
+        name=truncate(sanitize(name), 60),
+        make=make,
     )
 
 

@@ -95,9 +95,16 @@ def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> No
         beyond = _describe_machine_limit({name: needs[name] for name in lacking})
         pool = sanitize(place.pool)
         raise Refused(
-            f"needs {told}, but pool {pool} has {has} in all: it could never start. {undone}",
-            f"{_suggest_name(place, lacking)}Ask for less{beyond}, or: taskdeck pool set"
-            f" {shlex.quote(pool)} {options}",
+            "needs {told}, but pool {pool} has {has} in all: it could never start. {undone}",
+            "{suggest_name}Ask for less{beyond}, or: taskdeck pool set {pool2} {options}",
+            told=told,
+            pool=pool,
+            has=has,
+            undone=undone,
+            suggest_name=_suggest_name(place, lacking),
+            beyond=beyond,
+            options=options,
+            pool2=shlex.quote(pool),
         )
 
 
@@ -107,10 +114,14 @@ def _require_known_resources(place: Place, needs: Amounts, undone: str) -> None:
     if others:
         pool, names = sanitize(place.pool), sanitize(", ".join(others))
         raise Refused(
-            f"pool {pool} hands its tasks over to Slurm, which does not know the resource"
-            f" {names}. {undone}",
-            f"Only --cpu, --memory and --gpu are handed over. For all tasks of the pool: taskdeck"
-            f" pool set {shlex.quote(pool)} --option=--gres=…",
+            "pool {pool} hands its tasks over to Slurm, which does not know the resource"
+            " {names}. {undone}",
+            "Only --cpu, --memory and --gpu are handed over. For all tasks of the pool:"
+            " taskdeck pool set {pool2} --option=--gres=…",
+            pool=pool,
+            names=names,
+            undone=undone,
+            pool2=shlex.quote(pool),
         )
 
 

@@ -147,7 +147,7 @@ def _plan_one(row: OperationRow, facts: UndoFacts, coming: set[int]) -> TaskUndo
     number = parse_task_number(row.object) or 0
     task = facts.tasks.get(number)
     if task is None:
-        raise Refused(f"#{number} no longer exists.")
+        raise Refused("#{number} no longer exists.", number=number)
     was = {field.name: field for field in diff.diff_fields(row.before, row.after)}
     touched = set(was) - {"status"} if row.verb != "cancel" else {"status"}
     if how := describe_later_change(facts.later.get(row.object, ()), row, touched):
@@ -169,7 +169,9 @@ def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
     parent = facts.broken.get(task.uuid)
     if parent is not None and parent not in coming:
         raise Refused(
-            f"#{task.number} waits for #{parent}, which did not succeed: restore #{parent} first."
+            "#{number} waits for #{parent}, which did not succeed: restore #{parent} first.",
+            number=task.number,
+            parent=parent,
         )
 
 
@@ -183,14 +185,18 @@ def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:
 def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFacts) -> None:
     """Check that all fields are unchanged and that their old values are possible."""
     if task.status in ENDED and not was.keys() - {"status"} <= actions.ALWAYS_SETTABLE:
-        raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
+        raise Refused(
+            "#{number} has ended ({replace}).",
+            number=task.number,
+            replace=task.status.replace("_", " "),
+        )
     for name, field in was.items():
         value = facts.variables[task.uuid] if name == "env" else getattr(task, name)
         if name != "status" and value != field.after:
             now = ChangedField(name, field.after, value)
             raise make_has_changed(f"#{task.number}", f": {diff.format_change(now)}")
     if was.keys() & {"not_before", *work.COLUMNS} and task.status in ACTIVE:
-        raise Refused(f"#{task.number} has started.")
+        raise Refused("#{number} has started.", number=task.number)
     if "hold" in was and not was["hold"].before:
         actions.refuse_unreadable(task)
     setting_checks.refuse_misfit(

@@ -135,7 +135,9 @@ def _read_given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
         raise Usage("which operations? Give their numbers.", "See them: taskdeck operations")
     rows = operations.list_by_id(c, ids)
     if missing := sorted({*ids} - {row.id for row in rows}):
-        raise NotFound(f"no operation {missing[0]}.", "See them: taskdeck operations")
+        raise NotFound(
+            "no operation {missing}.", "See them: taskdeck operations", missing=missing[0]
+        )
     return rows
 
 
@@ -268,7 +270,11 @@ def _format_done(row: OperationRow, name: str | None) -> dict[str, Any]:
 
 def _make_refusal(c: Connection, row: OperationRow) -> Refused:
     """Return the refusal of an operation that can never be undone."""
-    return Refused(f"{_describe(c, row)}: {explain_not_undoable(row)}.")
+    return Refused(
+        "{describe}: {explain_not_undoable}.",
+        describe=_describe(c, row),
+        explain_not_undoable=explain_not_undoable(row),
+    )
 
 
 def _make_step(c: Connection, row: OperationRow) -> UndoStep:
@@ -282,7 +288,7 @@ def _make_step(c: Connection, row: OperationRow) -> UndoStep:
     kind, _, verb = row.verb.partition(" ")
     table = definitions.find_table(kind)
     if table is None or not row.object.startswith(f"{kind} "):
-        raise Refused(f"{sanitize(row.verb)} cannot be undone.")
+        raise Refused("{verb} cannot be undone.", verb=sanitize(row.verb))
     steps = {
         "create": _make_create_step,
         "rm": _make_delete_step,
@@ -300,7 +306,7 @@ def _make_group_step(c: Connection, row: OperationRow) -> UndoStep:
     number = parse_group(row.object.removeprefix("group ")) or 0
     found, most = groups.map_groups(c, [number]).get(number), (row.before or {}).get("max_running")
     if found is None:
-        raise Refused(f"{sanitize(row.object)} no longer exists.")
+        raise Refused("{object} no longer exists.", object=sanitize(row.object))
     if how := _describe_change_since(c, row, {"max_running"}):
         raise make_has_changed(sanitize(row.object), how)
 
@@ -351,9 +357,12 @@ def _require_few_alerts(c: Connection, sla_id: int, name: str, verb: str) -> Non
     """Raise Refused if the undo would change too many alerts for one transaction."""
     if alerts.has_many(c, sla_id):
         raise Refused(
-            f"rule {sanitize(name)} has more than {alerts.CHANGED_AT_ONCE:,} alerts, too many for"
-            " an undo.",
-            f"Change the rule itself: taskdeck sla {verb} {shlex.quote(sanitize(name))}",
+            "rule {name} has more than {CHANGED_AT_ONCE:,} alerts, too many for an undo.",
+            "Change the rule itself: taskdeck sla {verb} {name2}",
+            name=sanitize(name),
+            CHANGED_AT_ONCE=alerts.CHANGED_AT_ONCE,
+            verb=verb,
+            name2=shlex.quote(sanitize(name)),
         )
 
 
@@ -394,7 +403,9 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
 def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
     """Return the step that restores a deleted definition."""
     if definitions.get_row(c, table, name) is not None:
-        raise Conflict(f"there is a {sanitize(row.object)} again. It was left as it is.")
+        raise Conflict(
+            "there is a {object} again. It was left as it is.", object=sanitize(row.object)
+        )
     _check_references(c, table, row.before)
 
     def act(c: Connection, by: Actor) -> None:
@@ -411,8 +422,10 @@ def _make_skip_step(c: Connection, row: OperationRow, table: Table, name: str) -
     fire_time = (row.after or {}).get("skipped") or ""
     if fire_time <= timestamps.now():
         raise Refused(
-            f"the fire time that {sanitize(row.object)} skipped is over.",
-            f"Submit it now: taskdeck schedule run {shlex.quote(sanitize(name))}",
+            "the fire time that {object} skipped is over.",
+            "Submit it now: taskdeck schedule run {name}",
+            object=sanitize(row.object),
+            name=shlex.quote(sanitize(name)),
         )
     if not schedules.is_skipped(c, name, fire_time):
         raise make_has_changed(sanitize(row.object), ": the fire time is not skipped any more")
@@ -428,7 +441,9 @@ def _read_stored(c: Connection, row: OperationRow, table: Table, name: str) -> d
     found = definitions.get_row(c, table, name)
     if found is None:
         raise Refused(
-            f"{sanitize(row.object)} no longer exists{_describe_change_since(c, row, {'name'})}."
+            "{object} no longer exists{change_since}.",
+            object=sanitize(row.object),
+            change_since=_describe_change_since(c, row, {"name"}),
         )
     return found
 
@@ -472,7 +487,7 @@ def _make_alert_step(c: Connection, row: OperationRow) -> UndoStep:
         return _make_acknowledge_step(c, row)
     if row.verb in ("alert silence", "alert unsilence"):
         return _make_silence_step(c, row)
-    raise Refused(f"{sanitize(row.verb)} cannot be undone.")
+    raise Refused("{verb} cannot be undone.", verb=sanitize(row.verb))
 
 
 def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
@@ -543,5 +558,5 @@ def _check_silence(
         state = f"until {silence.until} by {sanitize(silence.by)}" if silence else "over"
         raise make_has_changed(sanitize(row.object), f": its silence is {state}")
     if was.get("until") is not None and was["until"] <= timestamps.now():
-        raise Refused(f"the silence of {sanitize(row.object)} would be over by now.")
+        raise Refused("the silence of {object} would be over by now.", object=sanitize(row.object))
     return was, now

@@ -14,6 +14,7 @@ from app.service.definitions.bookings import parse_moment, read_totals, require_
 from app.service.scheduling import limit_view
 from app.service.tasks import lookup
 from app.service.what_if.settings import NOT_DONE, RESOURCES, SettingStep
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries.scheduling import bookings as queries
@@ -94,11 +95,17 @@ def _check(row: dict[str, Any], known: list[dict[str, Any]], totals: Amounts) ->
         return
     if not (row["cpu"] or row["memory"] or row["resources"]):
         raise Usage(
-            f"reservation {name} would keep nothing. {NOT_DONE}",
-            f"To end it: --set reservation.{name}.to=now",
+            "reservation {name} would keep nothing. {not_done}",
+            "To end it: --set reservation.{name}.to=now",
+            name=name,
+            not_done=tr(NOT_DONE),
         )
     if row["ends_at"] <= row["begins_at"]:
-        raise Usage(f"reservation {name} would end before it begins. {NOT_DONE}")
+        raise Usage(
+            "reservation {name} would end before it begins. {not_done}",
+            name=name,
+            not_done=tr(NOT_DONE),
+        )
     others = [one for one in known if one is not row]
     try:
         require_room(row, others, totals, NOT_DONE)

@@ -42,6 +42,7 @@ from app.service.what_if.settings import (
     parse_settings,
 )
 from app.service.what_if.submissions import FIRST_NUMBER, NewTasks
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
@@ -254,7 +255,9 @@ def _change_pools(c: Connection, given: Settings) -> dict[str, Mapping[str, floa
             raise lookup.make_unknown_name("pool", name, list(pools))
         if pools[name].kind is not None:
             raise Usage(
-                f"pool {sanitize(name)} is of kind slurm, which no forecast simulates. {NOT_DONE}"
+                "pool {name} is of kind slurm, which no forecast simulates. {not_done}",
+                name=sanitize(name),
+                not_done=tr(NOT_DONE),
             )
         named = {**parse_named(pools[name].resources), **values.get(RESOURCES, {})}
         kept = {resource: amount for resource, amount in named.items() if amount}
@@ -316,7 +319,10 @@ def _change_tasks(
         columns = {name: value for name, value in values.items() if name != RESOURCES}
         actions.make_settable_check(c, values, places)(row)
         if row.status == TaskStatus.RUNNING:
-            raise Conflict(f"#{row.number} is running: a change applies to its next attempt only.")
+            raise Conflict(
+                "#{number} is running: a change applies to its next attempt only.",
+                number=row.number,
+            )
         if row.status != TaskStatus.QUEUED and row.number not in later:
             call.note(f"#{row.number} is {row.status}: the forecast leaves it out.")
             continue

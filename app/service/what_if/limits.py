@@ -20,6 +20,7 @@ from app.core.task_groups import parse_group
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Usage
 from app.service.what_if.settings import NOT_DONE, RESOURCES, SettingStep, list_options
+from app.translation import tr
 
 Supposed = Mapping[str, Mapping[str, Any]]
 """{limit: {"running", "cpu", "memory", "resources"}}, those that change."""
@@ -48,7 +49,11 @@ def _resolve(limits: Limits, given: Supposed) -> dict[str, dict[str, Any]]:
         if find_name(limits, subject) is None:
             raise _make_unknown(limits, name, group is not None)
         if group is not None and values.keys() - {"running"}:
-            raise Usage(f"group {name} has no limit but running. {NOT_DONE}")
+            raise Usage(
+                "group {name} has no limit but running. {not_done}",
+                name=name,
+                not_done=tr(NOT_DONE),
+            )
         checked = validate_definition(LimitDefinition, dict(values)).model_dump(exclude_none=True)
         found[subject] = checked
     return found
@@ -59,9 +64,12 @@ def _make_unknown(limits: Limits, name: str, is_group: bool) -> NotFound:
     near = find_nearest(name, known) or find_nearest(name.partition("=")[0], known)
     option = "set g12 --max-running 4" if is_group else "limit set team=a --running 4"
     return NotFound(
-        f'no limit "{truncate(sanitize(name), 60)}" exists, and what-if changes only those that do.'
-        f"{f' Nearest: {sanitize(near)}.' if near else ''} {NOT_DONE}",
-        f"To set one: taskdeck {option}",
+        'no limit "{name}" exists, and what-if changes only those that do.{rest} {not_done}',
+        "To set one: taskdeck {option}",
+        name=truncate(sanitize(name), 60),
+        rest=f" Nearest: {sanitize(near)}." if near else "",
+        not_done=tr(NOT_DONE),
+        option=option,
     )
 
 

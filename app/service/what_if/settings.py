@@ -18,6 +18,7 @@ from app.service.definitions import queues
 from app.service.definitions.bookings import parse_moment
 from app.service.tasks.changes import actions
 from app.service.tasks.changes.option_values import COUNT, TOTAL, validate
+from app.translation import tr
 from db import timestamps
 
 RESOURCES, GPU = "resources", "gpu"
@@ -65,7 +66,11 @@ def parse_settings(texts: Sequence[str]) -> Settings:
     for text in texts:
         one = _parse_setting(text)
         if one[:4] in known:
-            raise Usage(f"{units.quote(_split(text)[0])} is given twice. {NOT_DONE}")
+            raise Usage(
+                "{split} is given twice. {not_done}",
+                split=units.quote(_split(text)[0]),
+                not_done=tr(NOT_DONE),
+            )
         known.add(one[:4])
         _add(found, one)
     return found
@@ -81,16 +86,23 @@ def _parse_setting(text: str) -> Setting:
     key, is_given, value = _split(text)
     if not is_given or not key:
         raise Usage(
-            f"{units.quote(text)} is no setting: write KEY=VALUE. {NOT_DONE}", f"Keys: {EXAMPLES}"
+            "{said} is no setting: write KEY=VALUE. {not_done}",
+            "Keys: {examples}",
+            said=units.quote(text),
+            not_done=tr(NOT_DONE),
+            examples=tr(EXAMPLES),
         )
     word, _, rest = key.strip().partition(".")
     kind = word.removesuffix("s")
     if kind not in FIELDS:
         near = find_nearest(word, [*FIELDS, *(f"{kind}s" for kind in FIELDS)])
         raise Usage(
-            f"nothing to suppose is called {units.quote(word)}."
-            f"{f' Nearest: {near}.' if near else ''} {NOT_DONE}",
-            f"Keys: {EXAMPLES}",
+            "nothing to suppose is called {word}.{rest} {not_done}",
+            "Keys: {examples}",
+            word=units.quote(word),
+            rest=f" Nearest: {near}." if near else "",
+            not_done=tr(NOT_DONE),
+            examples=tr(EXAMPLES),
         )
     name, resource = rest, ""
     if RESOURCES in FIELDS[kind] and f".{RESOURCES}." in rest:
@@ -117,8 +129,13 @@ def _make_unknown_field(kind: str, given: str, key: str) -> Usage:
     shown = truncate(sanitize(key), 60)
     meant = f" Nearest: {near}." if near and near != given else ""
     return Usage(
-        f'"{shown}" is no setting of a {kind} that a forecast depends on.{meant} {NOT_DONE}',
-        f"Settings of a {kind}: {', '.join(f'{kind}.NAME.{one}' for one in known)}",
+        '"{shown}" is no setting of a {kind} that a forecast depends on.{meant} {not_done}',
+        "Settings of a {kind}: {known}",
+        shown=shown,
+        kind=kind,
+        meant=meant,
+        not_done=tr(NOT_DONE),
+        known=", ".join(f"{kind}.NAME.{one}" for one in known),
     )
 
 

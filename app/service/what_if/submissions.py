@@ -48,7 +48,11 @@ def parse_lines(text: str) -> list[tuple[int, TaskSpec]]:
     if not lines:
         raise Usage("there is no task to submit: no line holds one.")
     if len(lines) > MAX_LINES:
-        raise Usage(f"what-if takes at most {MAX_LINES:,} new tasks, not {len(lines):,}.")
+        raise Usage(
+            "what-if takes at most {max_lines:,} new tasks, not {count_of_lines:,}.",
+            max_lines=MAX_LINES,
+            count_of_lines=len(lines),
+        )
     found = list[tuple[int, TaskSpec]]()
     for number, line in lines:
         spec = json_lines.parse_line(line)

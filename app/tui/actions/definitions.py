@@ -61,7 +61,7 @@ def save_definition(
     try:
         tables, faults = one_definition.read_text(kind, name, text, subject.format)
         if faults:
-            raise Usage(f"{faults[0]['message']}.")
+            raise Usage("{problem}.", problem=faults[0]["message"])
         args = {"kind": kind, "name": name, "tables": tables, "was": was}
         if kind == "schedules":
             args |= shell_context.read_context()

@@ -24,13 +24,16 @@ def manage_replica(context: CommandContext, args: Args) -> int:
     """Show, set or turn off the replica."""
     if args.what not in ACTIONS:
         raise Usage(
-            f'unknown action "{sanitize(args.what)}" of db replica.',
+            'unknown action "{what}" of db replica.',
             "Use: taskdeck db replica set FOLDER, status, or off",
+            what=sanitize(args.what),
         )
     if (args.what == "set") != (args.to is not None):
         raise Usage(
-            f"db replica {args.what} takes {'a folder' if args.what == 'set' else 'no folder'}.",
+            "db replica {what} takes {rest}.",
             "See: taskdeck db replica --help",
+            what=args.what,
+            rest="a folder" if args.what == "set" else "no folder",
         )
     found = context.call(
         f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {})
@@ -127,15 +130,19 @@ def _refuse_active_origin(origin: str) -> None:
                 f"the original home {sanitize(folder)} has a runtime (pid {get_peer_pid(line)})"
             )
         raise Conflict(
-            f"{reason}: both would start the waiting tasks. Nothing was changed.",
-            f"First: taskdeck --home {quote_word(folder)} stop",
+            "{reason}: both would start the waiting tasks. Nothing was changed.",
+            "First: taskdeck --home {folder} stop",
+            reason=reason,
+            folder=quote_word(folder),
         )
     if jobs := _find_jobs(folder):
         reason = f"the original home {sanitize(folder)} still has running jobs (pid {jobs[0]})"
         home = f"taskdeck --home {quote_word(folder)}"
         raise Conflict(
-            f"{reason}: they might be started again here. Nothing was changed.",
-            f"Wait for them to end, or: {home} serve --detach && {home} cancel TASK && {home} stop",
+            "{reason}: they might be started again here. Nothing was changed.",
+            "Wait for them to end, or: {home} serve --detach && {home} cancel TASK && {home} stop",
+            reason=reason,
+            home=home,
         )
 
 

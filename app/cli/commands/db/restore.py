@@ -41,8 +41,9 @@ def restore_backup(context: CommandContext, args: Args) -> int:
 
         what = offline_backup_picker.describe_choice(context.home, ident, args.at)["id"]
         raise Usage(
-            f"this would replace the database by {sanitize(what)}. Nothing was done.",
+            "this would replace the database by {what}. Nothing was done.",
             "Preview: --dry-run. Confirm: --yes",
+            what=sanitize(what),
         )
     return _restore_in_place(context, args, ident, args.at)
 

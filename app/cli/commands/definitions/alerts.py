@@ -202,7 +202,8 @@ def silence(context: CommandContext, args: Args) -> int:
     if match and args.ids:
         raise Usage(
             "silence takes rules or options such as --queue, not both. Nothing was changed.",
-            f"A rule among the options: --rule {shlex.quote(args.ids[0])}",
+            "A rule among the options: --rule {ids}",
+            ids=shlex.quote(args.ids[0]),
         )
     if match and until is not None:
         answer = _silence_matching(context, match=match, until=until, **reason)
@@ -210,11 +211,13 @@ def silence(context: CommandContext, args: Args) -> int:
     if not args.ids and not match:
         question = "silence which rule, and until when?" if until is None else "silence which rule?"
         raise Usage(
-            f"{question} Example: taskdeck alert silence RULE --until 8h", "List: taskdeck sla ls"
+            "{question} Example: taskdeck alert silence RULE --until 8h",
+            "List: taskdeck sla ls",
+            question=question,
         )
     if until is None:
         names = [truncate(sanitize(name), 60) for name in args.ids] or ["what matches"]
-        raise Usage(f"silence {', '.join(names)} until when? Add: --until 8h")
+        raise Usage("silence {names} until when? Add: --until 8h", names=", ".join(names))
     return report_results(
         args,
         context.call("alert.silence", ids=args.ids, until=until, **reason),

@@ -39,7 +39,7 @@ def read_text(file: str) -> tuple[str, str]:
         return read_bytes(file, "definitions").decode(), "" if file == "-" else file
     except UnicodeDecodeError:
         shown = truncate(sanitize(file), 200)
-        raise Usage(f"{shown} is not UTF-8 text. Nothing was changed.") from None
+        raise Usage("{shown} is not UTF-8 text. Nothing was changed.", shown=shown) from None
 
 
 def read_bytes(file: str, what: str) -> bytes:
@@ -51,10 +51,12 @@ def read_bytes(file: str, what: str) -> bytes:
         with open(file, "rb") as source:
             return source.read()
     except FileNotFoundError:
-        raise NotFound(f"{shown} does not exist. Nothing was changed.") from None
+        raise NotFound("{shown} does not exist. Nothing was changed.", shown=shown) from None
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or "invalid file name").lower()
-        raise Usage(f"{shown} cannot be read: {why}. Nothing was changed.") from None
+        raise Usage(
+            "{shown} cannot be read: {why}. Nothing was changed.", shown=shown, why=why
+        ) from None
 
 
 def _parse_tables(text: str, format: str) -> dict[str, Any]:

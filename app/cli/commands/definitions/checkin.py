@@ -20,7 +20,7 @@ def check_in(context: CommandContext, args: Args) -> int:
         )
     name = args.names[0]
     if wrong := find_name_error(name):
-        raise Usage(f"the name {wrong}. Nothing was stored.")
+        raise Usage("the name {wrong}. Nothing was stored.", wrong=wrong)
     note = {} if args.note is None else {"note": args.note}
     answer = context.call("checkin", name=name, **note)
     rules = ", ".join(map(sanitize, answer.get("rules", ())))

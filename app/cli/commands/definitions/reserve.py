@@ -56,8 +56,9 @@ def add_reservation(context: CommandContext, args: Args) -> int:
     """Reserve amounts of a pool."""
     if missing := [option for name, option in _NEEDED.items() if getattr(args, name) is None]:
         raise Usage(
-            f"reserve needs {' and '.join(missing)}. Nothing was reserved.",
+            "reserve needs {missing}. Nothing was reserved.",
             "Example: taskdeck reserve --pool default --cpu 2 --from now --to 18:00 --tag team=a",
+            missing=" and ".join(missing),
         )
     if len(set(args.tag)) > 1:
         raise Usage("a reservation is for one tag. Nothing was reserved.", "Make one for each.")

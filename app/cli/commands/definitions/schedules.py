@@ -37,6 +37,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
 from app.errors import Problem, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -197,7 +198,10 @@ def _suggest_quotes(words: list[str], usage: Usage) -> Usage:
     at = words.index("--cron") + 1 if "--cron" in words else len(words)
     is_split = all(word[:1] != "-" and " " not in word for word in words[at : at + 2])
     if at + 1 < len(words) and is_split:
-        return Usage(f"--cron needs quotes around the expression: '0 2 * * *'. {UNCHANGED}")
+        return Usage(
+            "--cron needs quotes around the expression: '0 2 * * *'. {unchanged}",
+            unchanged=tr(UNCHANGED),
+        )
     return usage
 
 
@@ -207,11 +211,15 @@ def create_schedule(context: CommandContext, args: Args) -> int:
     values = _collect_keys(args)
     if not any(values.get(kind) for kind in KINDS):
         raise Usage(
-            f"when? Give --cron, --every, --at, --rrule or --at-boot. {UNCHANGED}",
+            "when? Give --cron, --every, --at, --rrule or --at-boot. {unchanged}",
             "See: taskdeck schedule create --help",
+            unchanged=tr(UNCHANGED),
         )
     if not {"argv", "script", "template"} & values.keys():
-        raise Usage(f"what should it run? Give -- COMMAND, -c SCRIPT or --template. {UNCHANGED}")
+        raise Usage(
+            "what should it run? Give -- COMMAND, -c SCRIPT or --template. {unchanged}",
+            unchanged=tr(UNCHANGED),
+        )
     if "timezone" not in values:
         from app.core.schedules.zones import get_local_zone_name
 
@@ -276,9 +284,11 @@ def _collect_keys(args: Args) -> dict[str, Any]:
     kinds = [kind for kind in KINDS if getattr(args, kind)]
     if len(kinds) > 1:
         words = " and ".join(f"--{kind.replace('_', '-')}" for kind in kinds)
-        raise Usage(f"give only one of {words}. {UNCHANGED}")
+        raise Usage("give only one of {words}. {unchanged}", words=words, unchanged=tr(UNCHANGED))
     if sum(bool(work) for work in (args.command, args.script, args.template)) > 1:
-        raise Usage(f"give only one of -- COMMAND, -c and --template. {UNCHANGED}")
+        raise Usage(
+            "give only one of -- COMMAND, -c and --template. {unchanged}", unchanged=tr(UNCHANGED)
+        )
     values = definition_group.collect_options(args, *_RULES, *_SETTINGS, "description", "script")
     values |= collect_resources(args)
     values |= {kind: getattr(args, kind) for kind in kinds}
@@ -400,7 +410,7 @@ def preview(context: CommandContext, args: Args) -> int:
         word = "the expression" if kind == "cron" else f"--{kind}"
         found = recurrence.parse_recurrence(kind, text, zone, after)
     except ValueError as error:
-        raise Usage(f"{word} {error}.") from None
+        raise Usage("{word} {error}.", word=word, error=error) from None
     times = [at.astimezone(where) for at in islice(recurrence.iterate(found, after), args.count)]
     if args.json or args.jsonl:
         output.print_json([at.isoformat() for at in times], args.jsonl)

@@ -177,7 +177,8 @@ def create_sla(context: CommandContext, args: Args) -> int:
     if (args.below is None) != (args.metric is None):
         raise Usage(
             "--metric and --stays-below require each other. Nothing was created.",
-            f"Metrics: {', '.join(metrics.METRICS)}",
+            "Metrics: {METRICS}",
+            METRICS=", ".join(metrics.METRICS),
         )
     answer = context.call("sla.create", name=name, **limit, **_collect_scope(args))
     text = f"rule {sanitize(name)} created: {sanitize(answer['words'])}"
@@ -214,14 +215,16 @@ def _parse_json(text: str) -> dict[str, Any]:
                 text = file.read()
         found = load_json(text)
     except OSError as error:
-        raise Usage(f"--conditions: {sanitize(text[1:])}: {error.strerror}.") from None
+        raise Usage(
+            "--conditions: {said}: {strerror}.", said=sanitize(text[1:]), strerror=error.strerror
+        ) from None
     except RecursionError:
         raise Usage("--conditions is nested too deeply. Nothing was changed.") from None
     except DuplicateKeyError as error:
-        raise Usage(f"--conditions: {error} Nothing was changed.") from None
+        raise Usage("--conditions: {error} Nothing was changed.", error=error) from None
     except ValueError as error:
         raise Usage(
-            f"--conditions is no JSON: {sanitize(str(error))}. Nothing was changed."
+            "--conditions is no JSON: {error}. Nothing was changed.", error=sanitize(str(error))
         ) from None
     if not isinstance(found, dict):
         raise Usage("--conditions must be a JSON object. Nothing was changed.")

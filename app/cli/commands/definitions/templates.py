@@ -181,8 +181,9 @@ def _choose_engine(args: Args, usual: str, *others: str) -> str:
         return usual
     if args.engine not in (usual, *others):
         raise Usage(
-            f"--engine must be {' or '.join((usual, *others))} for this, not"
-            f' "{truncate(sanitize(args.engine), 40)}".'
+            '--engine must be {value} for this, not "{engine}".',
+            value=" or ".join((usual, *others)),
+            engine=truncate(sanitize(args.engine), 40),
         )
     return args.engine
 
@@ -198,7 +199,7 @@ def _read_parameters(args: Args) -> Any:
     try:
         return load_json(text)
     except DuplicateKeyError as error:
-        raise Usage(f"--parameters: {error} Nothing was created.") from None
+        raise Usage("--parameters: {error} Nothing was created.", error=error) from None
     except (ValueError, RecursionError):
         raise Usage(
             "--parameters must be a JSON Schema, or @FILE with one. Nothing was created."

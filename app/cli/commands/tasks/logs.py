@@ -63,7 +63,8 @@ def _show_several(context: CommandContext, args: Args) -> int:
     if args.json or args.jsonl or args.attempt or args.part != LogPart.ALL:
         raise Usage(
             "logs of several tasks go with -f and --tail only.",
-            f"For one task: taskdeck logs NUMBER. Numbers: taskdeck ls {args.ids[0]}",
+            "For one task: taskdeck logs NUMBER. Numbers: taskdeck ls {ids}",
+            ids=args.ids[0],
         )
     from app.cli.several_logs import print_logs
 
@@ -80,8 +81,9 @@ def _refuse_joined(reply: dict[str, Any]) -> None:
     """Raise Refused if the streams of a task were not told apart."""
     if not reply.get("split"):
         raise Refused(
-            f"the log of #{reply['number']} does not tell output and error output apart.",
+            "the log of #{number} does not tell output and error output apart.",
             "For the next task: taskdeck submit --split -- COMMAND",
+            number=reply["number"],
         )
 
 
@@ -192,8 +194,8 @@ def _open_log(path: str) -> BinaryIO:
         if error.errno != errno.ELOOP:
             raise
         raise Refused(
-            f"{sanitize(path)} is not a regular file: a program replaced this log. Nothing was"
-            " read."
+            "{path} is not a regular file: a program replaced this log. Nothing was read.",
+            path=sanitize(path),
         ) from None
 
 

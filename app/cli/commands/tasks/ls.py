@@ -98,7 +98,8 @@ def _take_group(args: Args) -> None:
     if others.keys() - {"filter"} or args.groups:
         raise Usage(
             "a group cannot be combined with options, but with words of a filter.",
-            f"Use: taskdeck ls {args.words[0]} --filter 'status:failed'",
+            "Use: taskdeck ls {words} --filter 'status:failed'",
+            words=args.words[0],
         )
     args.filter = f"group:{','.join(args.words)} {args.filter or ''}".rstrip()
 

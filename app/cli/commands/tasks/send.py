@@ -34,7 +34,8 @@ def send(context: CommandContext, args: Args) -> int:
     if parse_group(task) is not None and not has_text and not (args.eof and not words):
         raise Usage(
             "to a group goes a text, or --eof, not standard input. Nothing was sent.",
-            f"For example: taskdeck send {task} 'save now'",
+            "For example: taskdeck send {task} 'save now'",
+            task=task,
         )
     if has_text:
         answer = _send_text(context, args, task, " ".join(words))

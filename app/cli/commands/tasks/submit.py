@@ -16,6 +16,7 @@ from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Storage, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +148,12 @@ def _make_script_error(words: list[str]) -> Problem | None:
         from shlex import join
 
         line = f"taskdeck submit -- bash {truncate(sanitize(join(words)), 200)}"
-        return NotFound(f'"{shown}" is a file without #SBATCH lines.', f"To run it: {line}")
+        return NotFound(
+            '"{shown}" is a file without #SBATCH lines.',
+            "To run it: {line}",
+            shown=shown,
+            line=line,
+        )
     if "/" in word or word.endswith((".sh", ".bash", ".sbatch", ".slurm")):
         hint = f"A name without / is a template: taskdeck template ls. {NOT_SUBMITTED}"
         return NotFound(f'the script "{shown}" does not exist.', hint)
@@ -165,7 +171,12 @@ def _make_program_error(words: list[str]) -> Problem | None:
     from shlex import join
 
     line = f"taskdeck submit -- {truncate(sanitize(join(words)), 200)}"
-    return NotFound(f'"{sanitize(words[0])}" is a program, not a template.', f"To run it: {line}")
+    return NotFound(
+        '"{words}" is a program, not a template.',
+        "To run it: {line}",
+        words=sanitize(words[0]),
+        line=line,
+    )
 
 
 def _is_program(word: str) -> bool:
@@ -184,10 +195,13 @@ def _make_tasks(args: Args) -> tuple[list[dict[str, Any]], dict[str, Any] | None
     """
     task = {**_parse_work(args), **_collect_settings(args)}
     if args.nul and not args.each:
-        raise Usage(f"-0 requires --each. {NOT_SUBMITTED}")
+        raise Usage("-0 requires --each. {not_submitted}", not_submitted=tr(NOT_SUBMITTED))
     if not has_group(args):
         if args.max_running:
-            raise Usage(f"--max-running requires --array, a sweep or --each. {NOT_SUBMITTED}")
+            raise Usage(
+                "--max-running requires --array, a sweep or --each. {not_submitted}",
+                not_submitted=tr(NOT_SUBMITTED),
+            )
         return [task], None
     from app.cli.submission.expansion import make_group
 
@@ -203,14 +217,15 @@ def _parse_work(args: Args) -> dict[str, Any]:
     sources = [args.command is not None, args.script is not None, bool(args.words)]
     if sum(sources) == 0:
         raise Usage(
-            "submit needs a command: taskdeck submit -- COMMAND, or -c 'SCRIPT', or a "
-            f"template. {NOT_SUBMITTED}"
+            "submit needs a command: taskdeck submit -- COMMAND, or -c 'SCRIPT', or a"
+            " template. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
         )
     if sum(sources) > 1:
         from app.cli.foreign_options import explain_numbers
 
         raise Usage(
-            f"give only one of a command after --, -c, and a template. {NOT_SUBMITTED}",
+            f"give only one of a command after --, -c, and a template. {tr(NOT_SUBMITTED)}",
             explain_numbers(args.script, args.words, args.after is not None),
         )
     if args.script is not None:
@@ -224,8 +239,9 @@ def _read_script(args: Args) -> str:
     if args.each:
         raise Usage(
             "--each cannot insert items into a shell script: quoting would be unsafe.",
-            "Use instead: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {}. "
-            f"{NOT_SUBMITTED}",
+            "Use instead: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}."
+            " {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
         )
     if args.script != "-":
         return args.script
@@ -242,7 +258,7 @@ def check_argv(
 ) -> list[str]:
     """Return the words after `--`. Raise Usage if they are no command."""
     if not command or not command[0]:
-        raise Usage(f"missing command after --. {unchanged}")
+        raise Usage("missing command after --. {unchanged}", unchanged=unchanged)
     word, *more = command
     if not more and _is_shell_text(word):
         raise _make_shell_text_error(word, unchanged, verb)
@@ -277,11 +293,17 @@ def _parse_template(args: Args) -> dict[str, Any]:
     if more:
         shown = truncate(sanitize(more[0]), 40)
         raise _make_program_error(args.words) or Usage(
-            f'{sanitize(template)} takes its parameters as -p NAME=VALUE; "{shown}" is '
-            f"unexpected. {NOT_SUBMITTED}"
+            '{template} takes its parameters as -p NAME=VALUE; "{shown}" is unexpected.'
+            " {not_submitted}",
+            template=sanitize(template),
+            shown=shown,
+            not_submitted=tr(NOT_SUBMITTED),
         )
     if not template:
-        raise Usage(f"the name of the template must not be empty. {NOT_SUBMITTED}")
+        raise Usage(
+            "the name of the template must not be empty. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
     values = {key: value for key, value, as_json in args.parameters or () if as_json}
     return {
@@ -302,7 +324,7 @@ def _collect_settings(args: Args) -> dict[str, Any]:
         found["hold"] = True
     found |= {name: True for name in ("stdin", "split") if getattr(args, name)}
     if args.parameters and not args.words:
-        raise Usage(f"-p requires a template. {NOT_SUBMITTED}")
+        raise Usage("-p requires a template. {not_submitted}", not_submitted=tr(NOT_SUBMITTED))
     return found
 
 
@@ -335,7 +357,10 @@ def _submit_workflow(context: CommandContext, args: Args) -> int:
 
     _check_from_alone(args, but=("parameters",))
     if args.keep_going:
-        raise Usage(f"a workflow is stored as a whole: leave out --keep-going. {NOT_SUBMITTED}")
+        raise Usage(
+            "a workflow is stored as a whole: leave out --keep-going. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     values = {key: value for key, value, _ in args.parameters or ()}
     tasks = workflow_file.read_tasks(args.lines, values)
     with workflow_file.name_places(args.lines):
@@ -418,7 +443,10 @@ def _check_from_alone(args: Args, but: tuple[str, ...] = ()) -> None:
     ]
     flags = args.hold, args.stdin, args.split, args.follow, args.max_running, has_group(args)
     if options or any(flags):
-        raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
+        raise Usage(
+            "--from cannot be combined with options of a single task. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
 
 
 def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:

@@ -129,13 +129,18 @@ def _choose_tasks(
     """
     chosen = collect_filters(args) if hasattr(args, "yes") else {}
     if args.ids and chosen:
-        raise Usage(f"{verb} takes tasks or filters, not both. Nothing was changed.")
+        raise Usage("{verb} takes tasks or filters, not both. Nothing was changed.", verb=verb)
     if args.ids:
         return {"ids": args.ids}, None
     if not chosen:
         queue = "--in-queue" if verb == "set" else "--queue"  # `set` uses --queue for the new queue
         filters = f", or filters such as {queue} or --status" if hasattr(args, "yes") else ""
-        raise Usage(f"{verb} which task? Give a number{filters}.", "List: taskdeck ls")
+        raise Usage(
+            "{verb} which task? Give a number{filters}.",
+            "List: taskdeck ls",
+            verb=verb,
+            filters=filters,
+        )
     if explanation := explain_wildcards(chosen):
         output.print_note(explanation)
     chosen = selection.add_default_states(verb, chosen, args)
@@ -266,7 +271,7 @@ def _collect_work(args: Args) -> dict[str, Any]:
     """Return what the tasks are to run: command, directory and variables. Raise Usage."""
     unchanged = "Nothing was changed."
     if args.command is not None and args.script is not None:
-        raise Usage(f"give only one of -- COMMAND and -c. {unchanged}")
+        raise Usage("give only one of -- COMMAND and -c. {unchanged}", unchanged=unchanged)
     found: dict[str, Any] = {}
     if args.command is not None:
         from app.cli.commands.tasks.submit import check_argv

@@ -80,7 +80,8 @@ def _wait_until_ended(
             left = max(0.0, began + timeout - time.monotonic())
             if not left:
                 raise TimedOut(
-                    f"waited {units.format_duration(timeout)}, but no runtime was started."
+                    "waited {timeout}, but no runtime was started.",
+                    timeout=units.format_duration(timeout),
                 )
         time.sleep(POLL_INTERVAL)
 

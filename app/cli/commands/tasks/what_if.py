@@ -58,12 +58,16 @@ def _read_lines(file: str) -> str:
             with open(file, "rb") as source:
                 data = source.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise NotFound(f"{shown} does not exist. Nothing was changed.") from None
+        raise NotFound("{shown} does not exist. Nothing was changed.", shown=shown) from None
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or "invalid file name").lower()
-        raise Usage(f"{shown} cannot be read: {why}. Nothing was changed.") from None
+        raise Usage(
+            "{shown} cannot be read: {why}. Nothing was changed.", shown=shown, why=why
+        ) from None
     if len(data) > MAX_BYTES:
-        raise Usage(f"{shown} is larger than 4M, the limit of what-if. Nothing was changed.")
+        raise Usage(
+            "{shown} is larger than 4M, the limit of what-if. Nothing was changed.", shown=shown
+        )
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -77,8 +77,8 @@ async def cancel(
             raise make_note(describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
             raise Conflict(
-                f"{format_number(row)} has started meanwhile, so it was left alone: to end it,"
-                " cancel it again."
+                "{number} has started meanwhile, so it was left alone: to end it, cancel it again.",
+                number=format_number(row),
             )
         _refuse_other_run(row, expected)
 
@@ -151,8 +151,9 @@ def _refuse_other_run(row: AnyTask, attempts: Mapping[str, int]) -> None:
     if not expected:
         now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
         raise Conflict(
-            f"{format_number(row)} has ended meanwhile and {now}, so it was left alone: check it,"
-            " then repeat."
+            "{number} has ended meanwhile and {now}, so it was left alone: check it, then repeat.",
+            number=format_number(row),
+            now=now,
         )
 
 
@@ -201,8 +202,10 @@ async def _send_signal(
     def may(row: AnyTask) -> None:
         if row.status != TaskStatus.RUNNING:
             raise Conflict(
-                f"{format_number(row)} is {row.status.replace('_', ' ')}: it has no process to"
-                f" send {get_signal_name(number)} to."
+                "{number} is {replace}: it has no process to send {signal_name} to.",
+                number=format_number(row),
+                replace=row.status.replace("_", " "),
+                signal_name=get_signal_name(number),
             )
         _refuse_other_run(row, attempts)
 
@@ -226,8 +229,9 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
     def may(row: AnyTask) -> None:
         if row.status in WAITING:
             raise Conflict(
-                f"{format_number(row)} has not started; to keep it from starting: taskdeck hold"
-                f" {row.number}"
+                "{number} has not started; to keep it from starting: taskdeck hold {number2}",
+                number=format_number(row),
+                number2=row.number,
             )
         if row.status in ENDED:
             raise Conflict(describe_ended(row, "pause"))
@@ -348,8 +352,11 @@ async def rm(
     def may(row: AnyTask) -> None:
         if row.status not in ENDED:
             raise Conflict(
-                f"{format_number(row)} is {row.status}: only a task that has ended can be removed.",
-                f"To end it: taskdeck cancel {row.number}",
+                "{number} is {status}: only a task that has ended can be removed.",
+                "To end it: taskdeck cancel {number2}",
+                number=format_number(row),
+                status=row.status,
+                number2=row.number,
             )
         refuse_other_end(row, expected)
 
@@ -592,7 +599,9 @@ def make_settable_check(
         if not values.keys() <= ALWAYS_SETTABLE:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
-            raise Conflict(f"{format_number(row)} has started, so its start time cannot change.")
+            raise Conflict(
+                "{number} has started, so its start time cannot change.", number=format_number(row)
+            )
         setting_checks.refuse_early_signal(row, values)
         setting_checks.refuse_oom_limit(row, values)
         if row.uuid in begun:

@@ -22,4 +22,6 @@ def validate(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
     try:
         return kind.validate_python(value)
     except ValidationError as error:
-        raise Usage(f"{name} {task_spec.describe_error(error)}. Nothing was changed.") from None
+        raise Usage(
+            "{name} {error}. Nothing was changed.", name=name, error=task_spec.describe_error(error)
+        ) from None

@@ -118,15 +118,18 @@ def _refuse_not_ended(row: AnyTask, failed: bool) -> None:
         raise make_note(f"{format_number(row)} is {row.status}, not failed.")
     if row.status not in ENDED:
         raise Conflict(
-            f"{format_number(row)} is {row.status}: only a task that has ended runs again."
+            "{number} is {status}: only a task that has ended runs again.",
+            number=format_number(row),
+            status=row.status,
         )
 
 
 def _refuse_succeeded(row: AnyTask) -> None:
     if row.status == TaskStatus.SUCCEEDED:
         raise Conflict(
-            f"{format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
-            f" {row.number}"
+            "{number} succeeded. To run it again anyway: taskdeck retry --again {number2}",
+            number=format_number(row),
+            number2=row.number,
         )
 
 
@@ -162,7 +165,10 @@ class NewRequests:
 
     def __init__(self, c: Connection, fields: Mapping[str, Any]) -> None:
         if unknown := [*fields.keys() - _FIELDS.keys()]:
-            raise Usage(f'retry cannot change "{sanitize(unknown[0])}". Nothing was changed.')
+            raise Usage(
+                'retry cannot change "{unknown}". Nothing was changed.',
+                unknown=sanitize(unknown[0]),
+            )
         self._values = {name: validate(name, _FIELDS[name], fields[name]) for name in fields}
         self._places = read_places(c) if fields else {}
         self.bounds = setting_checks.LimitCheck(c, fields)
@@ -259,9 +265,10 @@ def _add_report(report: dict[str, Any], more: Mapping[str, Any]) -> None:
 def _refuse_pending(row: AnyTask, pending: Set[str]) -> None:
     if row.uuid in pending:
         raise Conflict(
-            f"{format_number(row)} has just ended, and its many dependents are still being"
-            " updated.",
-            f"In a few seconds: taskdeck retry {row.number}",
+            "{number} has just ended, and its many dependents are still being updated.",
+            "In a few seconds: taskdeck retry {number2}",
+            number=format_number(row),
+            number2=row.number,
         )
 
 
@@ -272,8 +279,10 @@ def refuse_other_end(row: AnyTask, ends: Mapping[str, float]) -> None:
     ):
         ended = row.status.replace("_", " ")
         raise Conflict(
-            f"{format_number(row)} has ended again meanwhile ({ended}), so it was left alone:"
-            " check it, then repeat."
+            "{number} has ended again meanwhile ({ended}), so it was left alone: check it,"
+            " then repeat.",
+            number=format_number(row),
+            ended=ended,
         )
 
 
@@ -329,8 +338,11 @@ def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
     if unreadable_parts:
         has_ended = row.status in ENDED
         raise Conflict(
-            f"{format_number(row)} stays {row.status if has_ended else 'held'}: its"
-            f" {' and '.join(unreadable_parts)} cannot be read.",
-            f"Submit it again{'' if has_ended else f', then: taskdeck cancel {row.number}'}. "
-            f"Readable parts: taskdeck show --json {row.number}",
+            "{number} stays {status}: its {unreadable_parts} cannot be read.",
+            "Submit it again{rest}. Readable parts: taskdeck show --json {number2}",
+            number=format_number(row),
+            status=row.status if has_ended else "held",
+            unreadable_parts=" and ".join(unreadable_parts),
+            rest="" if has_ended else f", then: taskdeck cancel {row.number}",
+            number2=row.number,
         )

@@ -52,8 +52,10 @@ def _suggest(
     uuids, refused = lookup.resolve_uuids(c, ids, select, WAITING_STATES)
     if len(uuids) > MAX_TASKS:
         raise Refused(
-            f"{len(uuids):,} tasks match, but at most {MAX_TASKS:,} are sized at once.",
+            "{count_of_uuids:,} tasks match, but at most {max_tasks:,} are sized at once.",
             "Select fewer, for example by --tag.",
+            count_of_uuids=len(uuids),
+            max_tasks=MAX_TASKS,
         )
     similar, found, few = SimilarRuns(c), list[dict[str, Any]](), list[dict[str, Any]]()
     for row in reads.list_by_uuid(c, uuids):
@@ -68,12 +70,18 @@ def _suggest(
 
 def _format_suggestion(row: TaskRow, stats: RunStats | None) -> dict[str, Any]:
     if row.status not in WAITING_STATES:
-        raise Conflict(f"{format_number(row)} is {row.status}: only waiting tasks are sized.")
+        raise Conflict(
+            "{number} is {status}: only waiting tasks are sized.",
+            number=format_number(row),
+            status=row.status,
+        )
     if stats is None or stats.n < MIN_RUNS:
         count = "fewer than 3" if stats is None else str(stats.n)
         raise Conflict(
-            f"{format_number(row)} has {count} similar runs that succeeded, but {MIN_RUNS} are"
-            " needed."
+            "{number} has {n} similar runs that succeeded, but {min_runs} are needed.",
+            number=format_number(row),
+            n=count,
+            min_runs=MIN_RUNS,
         )
     new = {"cpu": stats.cpu or row.cpu, "memory": stats.memory or row.memory}
     sizes = {name: [getattr(row, name), new[name]] for name in SIZES}
@@ -84,13 +92,21 @@ async def set_sizes(call: Call, *, sizes: dict[str, Any]) -> dict[str, Any]:
     """Set `cpu` and `memory` of tasks, from {uuid: {cpu, memory}}; recorded like `set`."""
     wanted = validate("sizes", _SIZES, sizes)
     if wrong := next((name for one in wanted.values() for name in one if name not in SIZES), ""):
-        raise Refused(f"only {' and '.join(SIZES)} are sized, not {wrong}. Nothing was changed.")
+        raise Refused(
+            "only {SIZES} are sized, not {wrong}. Nothing was changed.",
+            SIZES=" and ".join(SIZES),
+            wrong=wrong,
+        )
     places = await call.db.read(read_places)
     bounds = await call.db.read(setting_checks.LimitCheck, SIZES)
 
     def may(row: AnyTask) -> None:
         if row.status in ENDED:
-            raise Conflict(f"{format_number(row)} is {row.status}: it was not changed.")
+            raise Conflict(
+                "{number} is {status}: it was not changed.",
+                number=format_number(row),
+                status=row.status,
+            )
         setting_checks.refuse_misfit(places, row, wanted[row.uuid])
         bounds.refuse_excess(row, wanted[row.uuid])
 

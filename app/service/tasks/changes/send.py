@@ -46,7 +46,11 @@ async def send(
         return await _send_to_group(call, group, text, eof)
     data = text.encode("utf-8", "surrogateescape")
     if len(data) > MAX_TEXT:
-        raise Refused(f"a text has {len(data):,} bytes, but at most {MAX_TEXT:,} are sent at once.")
+        raise Refused(
+            "a text has {count_of_data:,} bytes, but at most {max_text:,} are sent at once.",
+            count_of_data=len(data),
+            max_text=MAX_TEXT,
+        )
     found = await _wait_for_start(call, id)
     answer = {"number": found.task.number, "taken": 0, "unread": 0, "closed": False}
     try:
@@ -70,7 +74,7 @@ async def _send_to_group(call: Call, group: GroupRow, text: str, eof: bool) -> d
     running = await call.db.read(groups.list_uuids, group.number, [TaskStatus.RUNNING])
     if not running:
         raise Conflict(
-            f"no task of {name} runs. Nothing was sent.", f"Its tasks: taskdeck ls {name}"
+            "no task of {name} runs. Nothing was sent.", "Its tasks: taskdeck ls {name}", name=name
         )
     answer: dict[str, Any] = {"group": name, "done": [], "refused": []}
     for uuid in running:
@@ -118,28 +122,33 @@ def _refuse_closed(found: InputState) -> None:
     task = found.task
     if not task.stdin:
         raise Refused(
-            f"#{task.number} has no input: it was submitted without --stdin. Nothing was sent.",
+            "#{number} has no input: it was submitted without --stdin. Nothing was sent.",
             "With input: taskdeck submit --stdin -- COMMAND",
+            number=task.number,
         )
     if task.status in WAITING or found.status == RunStatus.STARTING:
         problem = Conflict(
-            f"#{task.number} waits, and its input opens when it starts. Nothing was sent.",
-            f"Why it waits: taskdeck why {task.number}",
+            "#{number} waits, and its input opens when it starts. Nothing was sent.",
+            "Why it waits: taskdeck why {number}",
+            number=task.number,
         )
         problem.code = NOT_STARTED
         raise problem
     if found.runid is None:
-        raise Conflict(f"#{task.number} has ended. Nothing was sent.")
+        raise Conflict("#{number} has ended. Nothing was sent.", number=task.number)
 
 
 def _make_full_error(answer: dict[str, Any], size: int) -> Conflict:
     number, taken = answer["number"], answer["taken"]
     sent = f"Only {taken:,} of {size:,} bytes were sent." if taken else "Nothing was sent."
     return Conflict(
-        f"the input of #{number} is full: {answer['unread'] / 1024:.0f} KiB wait unread. {sent}",
-        f"See what it does: taskdeck logs {number}",
+        "the input of #{number} is full: {value:.0f} KiB wait unread. {sent}",
+        "See what it does: taskdeck logs {number}",
+        number=number,
+        value=answer["unread"] / 1024,
+        sent=sent,
     )
 
 
 def _make_closed_error(task: TaskRow) -> Conflict:
-    return Conflict(f"the input of #{task.number} is closed. Nothing was sent.")
+    return Conflict("the input of #{number} is closed. Nothing was sent.", number=task.number)

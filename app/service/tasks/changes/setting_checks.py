@@ -82,8 +82,10 @@ def refuse_early_signal(row: lookup.AnyTask, values: Mapping[str, Any]) -> None:
     signal = values.get("early_signal", row.early_signal)
     if why := early_signal.find_conflict(signal, values.get("timeout", row.timeout)):
         raise Conflict(
-            f"#{row.number} was not changed: {why}",
+            "#{number} was not changed: {why}",
             "Give both: --timeout 2h --signal USR1@5m. To send none: --signal none",
+            number=row.number,
+            why=why,
         )
 
 
@@ -106,9 +108,12 @@ def refuse_passed_limit(row: lookup.AnyTask, timeout: float, started_at: str) ->
     ran = (timestamps.utcnow() - timestamps.parse_time(started_at)).total_seconds()
     if ran >= timeout:
         raise Conflict(
-            f"#{row.number} has run for {units.format_duration(ran)}, so a timeout of"
-            f" {units.format_duration_setting(timeout)} would end it at once. It was not changed.",
-            f"End it: taskdeck cancel {row.number}",
+            "#{number} has run for {ran}, so a timeout of {duration_setting} would end it at"
+            " once. It was not changed.",
+            "End it: taskdeck cancel {number}",
+            number=row.number,
+            ran=units.format_duration(ran),
+            duration_setting=units.format_duration_setting(timeout),
         )
 
 

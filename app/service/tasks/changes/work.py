@@ -39,7 +39,7 @@ def parse_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     try:
         spec = TaskSpec.model_validate({**work, **given})
     except ValidationError as error:
-        raise Usage(f"{describe_error(error)}. Nothing was changed.") from None
+        raise Usage("{error}. Nothing was changed.", error=describe_error(error)) from None
     if spec.cwd is not None and not os.path.isabs(spec.cwd):
         raise Usage("cwd must be an absolute path. Nothing was changed.")
     found: dict[str, Any] = {} if work else {"launch": resolve_task(spec, None).launch}
@@ -51,13 +51,16 @@ def refuse_fixed_work(row: AnyTask, values: Mapping[str, Any]) -> None:
     """Raise Conflict for a task that has started, and for a command that a template makes."""
     if row.status in ACTIVE:
         raise Conflict(
-            f"{format_number(row)} has started, so what it runs cannot change.",
-            f"To submit a changed copy: R in the deck. To end it: taskdeck cancel {row.number}",
+            "{number} has started, so what it runs cannot change.",
+            "To submit a changed copy: R in the deck. To end it: taskdeck cancel {number2}",
+            number=format_number(row),
+            number2=row.number,
         )
     if "launch" in values and row.template is not None:
         raise Conflict(
-            f"the template of {format_number(row)} makes its command. It was not changed.",
+            "the template of {number} makes its command. It was not changed.",
             "To submit a copy with other parameters: R in the deck",
+            number=format_number(row),
         )
 
 

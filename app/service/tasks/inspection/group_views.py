@@ -67,7 +67,10 @@ async def set_(call: Call, *, id: str, max_running: int | None) -> dict[str, Any
     if type(max_running) is not int and max_running is not None:
         raise Usage("max_running must be a whole number. Nothing was changed.")
     if max_running and not 0 < max_running <= MAX_CAPACITY:
-        raise Usage(f"max_running must be 0 to {MAX_CAPACITY:,}. Nothing was changed.")
+        raise Usage(
+            "max_running must be 0 to {max_capacity:,}. Nothing was changed.",
+            max_capacity=MAX_CAPACITY,
+        )
 
     def write(c: Connection) -> dict[str, Any]:
         was, most = read_group(c, id), max_running or None
@@ -85,7 +88,9 @@ def read_group(c: Connection, ident: str) -> dict[str, Any]:
     """Return a group as `show` does. Raise NotFound."""
     group = lookup.find_group(c, ident)
     if group is None:
-        raise NotFound(f'no group "{truncate(sanitize(ident), 60)}".', "List: taskdeck ls --groups")
+        raise NotFound(
+            'no group "{ident}".', "List: taskdeck ls --groups", ident=truncate(sanitize(ident), 60)
+        )
     (found,) = list_groups(c, [group.number])
     uuid = groups.find_first_failure(c, group.number)
     rows = reads.list_by_uuid(c, [uuid]) if uuid else []

@@ -83,7 +83,9 @@ def _check_arguments(
             + (f" Nearest: {near}." if near else "")
         )
     if direction not in DIRECTIONS or not 1 <= limit <= MAX_ROWS:
-        raise Usage(f"way must be after, before or from, and limit 1 to {MAX_ROWS:,}.")
+        raise Usage(
+            "way must be after, before or from, and limit 1 to {max_rows:,}.", max_rows=MAX_ROWS
+        )
     if at is None:
         return None
     kind = int if order in ("number", "priority") else str

@@ -393,7 +393,9 @@ def _explain(c: Connection, call: Call, ids: Sequence[str | int]) -> Any:
     if not lookup.has_groups(ids) or (group := lookup.find_group(c, ids[0])) is None:
         return explain_tasks(c, call, ids)
     if len(ids) > 1:
-        raise Usage("why takes one group, or tasks.", f"For the group: taskdeck why {ids[0]}")
+        raise Usage(
+            "why takes one group, or tasks.", "For the group: taskdeck why {ids}", ids=ids[0]
+        )
     reasons = _group_reasons(c, call, _sample_group(c, group.number))
     return {"group": format_group(group.number), "name": group.name, **reasons}
 
@@ -642,7 +644,12 @@ def build_logs(
         )
     )
     if attempt not in (None, "all") and not chosen:
-        raise Usage(f"#{row.number} has no attempt {sanitize(str(attempt))}; it made {len(runs)}.")
+        raise Usage(
+            "#{number} has no attempt {attempt}; it made {count_of_runs}.",
+            number=row.number,
+            attempt=sanitize(str(attempt)),
+            count_of_runs=len(runs),
+        )
     kept = reads.map_logs(c, row.uuid)
     reasons = (
         dispatch_view.explain_waiting(

@@ -54,7 +54,8 @@ async def wait(
 
 def _make_wait_timeout(seconds: float) -> Problem:
     problem = Problem(
-        f"gave up waiting after {units.format_duration(seconds)}; nothing was stopped."
+        "gave up waiting after {seconds}; nothing was stopped.",
+        seconds=units.format_duration(seconds),
     )
     problem.code, problem.exit_code = "wait-timeout", 6
     return problem

@@ -13,6 +13,7 @@ from app.core.dependency_kinds import FAILURES, ON_FAILURE
 from app.core.task_spec import TaskSpec
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Usage
+from app.translation import tr
 
 MAX_NAMED_ERRORS = 10
 """Maximum number of errors named in one refusal."""
@@ -147,8 +148,10 @@ def _merge_edges(
         if "success" in (pair := {known.kind, edge.kind}) and pair & {*ON_FAILURE}:
             problems.append(
                 Usage(
-                    f'"{sanitize(task.name)}" would wait for both the success and the failure of'
-                    f" one task, so it would never run. {NOT_SUBMITTED}"
+                    '"{name}" would wait for both the success and the failure of one task,'
+                    " so it would never run. {not_submitted}",
+                    name=sanitize(task.name),
+                    not_submitted=tr(NOT_SUBMITTED),
                 )
             )
         elif _WEAKEST_FIRST.index(edge.kind) > _WEAKEST_FIRST.index(known.kind):
@@ -198,7 +201,9 @@ def _make_cycle_problem(cycle: Sequence[Dependent]) -> Conflict:
     ]
     more = [f"{len(cycle) - MAX_NAMED_ERRORS:,} more"] if len(cycle) > MAX_NAMED_ERRORS else []
     return Conflict(
-        f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}"
+        "{value}: a cycle. {not_submitted}",
+        value=" would wait for ".join([*names, *more, names[0]]),
+        not_submitted=tr(NOT_SUBMITTED),
     )
 
 
@@ -206,8 +211,12 @@ def _make_too_many_parents(task: Dependent, count: int) -> Usage:
     line = f" (line {task.line})" if task.line else ""
     named = f'"{sanitize(task.name)}"{line}'
     return Usage(
-        f"{named} would wait for {count:,} tasks, more than {MAX_PARENTS:,}. {NOT_SUBMITTED}",
+        "{named} would wait for {n:,} tasks, more than {max_parents:,}. {not_submitted}",
         "Let tasks between them collect some thousands each.",
+        named=named,
+        n=count,
+        max_parents=MAX_PARENTS,
+        not_submitted=tr(NOT_SUBMITTED),
     )
 
 
@@ -223,9 +232,12 @@ def _make_too_many_edges(positions_by_name: Mapping[str, Sequence[int]], task: D
     count = len(positions_by_name.get(several, ()))
     named = f'"{sanitize(several)}" names {count:,} of these tasks'
     return Usage(
-        f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}."
-        f" {NOT_SUBMITTED}",
+        "these tasks wait for one another in more than {max_edges:,} ways: {named}."
+        " {not_submitted}",
         "Give those tasks names of their own.",
+        max_edges=MAX_EDGES,
+        named=named,
+        not_submitted=tr(NOT_SUBMITTED),
     )
 
 

@@ -14,6 +14,7 @@ from app.core.sweeps import MAX_VALUE
 from app.core.task_spec import MAX_CAPACITY, NameStr, OsStr, TaskSpec, describe_error
 from app.errors import NOT_SUBMITTED, Usage
 from app.service.tasks.submission import default_names
+from app.translation import tr
 from db.engine import Connection
 from db.queries.tasks import groups
 
@@ -79,22 +80,37 @@ def parse_group(given: dict[str, Any] | None, count: int) -> NewGroup | None:
         return None
     if count > task_groups.MAX_TASKS:
         most = f"at most {task_groups.MAX_TASKS:,} are possible"
-        raise Usage(f"group: {count:,} tasks are too many; {most}. {NOT_SUBMITTED}")
+        raise Usage(
+            "group: {n:,} tasks are too many; {most}. {not_submitted}",
+            n=count,
+            most=most,
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     try:
         spec = GroupSpec.model_validate(given)
     except ValidationError as error:
-        raise Usage(f"group: {describe_error(error)}. {NOT_SUBMITTED}") from None
+        raise Usage(
+            "group: {error}. {not_submitted}",
+            error=describe_error(error),
+            not_submitted=tr(NOT_SUBMITTED),
+        ) from None
     indexes = spec.indexes or range(1, count + 1)
     rows = None if spec.sweep is None else spec.sweep.values
     names = [] if spec.sweep is None else spec.sweep.names
     if len(indexes) != count or len({*indexes}) != count:
-        raise Usage(f"group: indexes must be one of its own for each task. {NOT_SUBMITTED}")
+        raise Usage(
+            "group: indexes must be one of its own for each task. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     if rows is not None and (
         len(rows) != count
         or len({*names}) != len(names)
         or any(len(row) != len(names) for row in rows)
     ):
-        raise Usage(f"group: sweep must have each value of each task once. {NOT_SUBMITTED}")
+        raise Usage(
+            "group: sweep must have each value of each task once. {not_submitted}",
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     sweeps = (
         None if rows is None else [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
     )
@@ -107,6 +123,10 @@ def _make_name(spec: GroupSpec) -> str:
     try:
         task = TaskSpec(argv=spec.argv, script=spec.script, template=spec.template)
     except ValidationError as error:
-        raise Usage(f"group: {describe_error(error)}. {NOT_SUBMITTED}") from None
+        raise Usage(
+            "group: {error}. {not_submitted}",
+            error=describe_error(error),
+            not_submitted=tr(NOT_SUBMITTED),
+        ) from None
     launch = {"script": task.script} if task.script is not None else {"argv": task.argv}
     return default_names.make_default_name(task, launch)

@@ -36,7 +36,7 @@ def parse_line(line: str | bytes) -> TaskSpec | Problem:
     # One colon follows each key. More colons belong to texts, or a key appears twice.
     keys = len(spec.model_fields_set) + len(spec.tags) + len(spec.env)
     twice = _find_duplicate_key(line) if data.count(b":") != keys else None
-    return spec if twice is None else Usage(f"{units.quote(twice)} appears twice")
+    return spec if twice is None else Usage("{twice} appears twice", twice=units.quote(twice))
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -98,8 +98,9 @@ def skip_numbers(home: Path, highest: int, skipped: Sequence[int]) -> None:
     path = home / "run" / FILE_NAME
     if path.is_dir():
         raise Storage(
-            f"{sanitize(str(path))} is a folder where Taskdeck needs a file. Nothing was restored.",
+            "{path} is a folder where Taskdeck needs a file. Nothing was restored.",
             "Move it away.",
+            path=sanitize(str(path)),
         )
     before = read_numbers(home)
     ranges = [*before.passed, *([(skipped[0], skipped[1])] if skipped else [])]

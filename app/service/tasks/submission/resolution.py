@@ -20,6 +20,7 @@ from app.core.schema import parameters
 from app.core.task_spec import TaskSpec
 from app.errors import NOT_SUBMITTED, Conflict, Problem
 from app.service.tasks.inspection import views
+from app.translation import tr
 from db.engine import Connection, Database
 from db.queries import definitions
 from db.rows import TemplateRow
@@ -85,7 +86,11 @@ async def run_resolved(
             return await run(await resolve(db, specs))
         except TemplateChangedError:
             continue
-    raise Conflict(f"a template changes all the time. {NOT_SUBMITTED}", "Try again.")
+    raise Conflict(
+        "a template changes all the time. {not_submitted}",
+        "Try again.",
+        not_submitted=tr(NOT_SUBMITTED),
+    )
 
 
 async def resolve(db: Database, specs: Sequence[TaskSpec]) -> Resolutions:

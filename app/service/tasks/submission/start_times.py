@@ -17,7 +17,7 @@ def parse_start_time(at: str | int | float) -> str:
     try:
         return timestamps.format_time(units.parse_time(str(at), timestamps.utcnow()))
     except (ValueError, OverflowError) as error:
-        raise Usage(f"at {error}") from None
+        raise Usage("at {error}", error=error) from None
 
 
 PAST_TOLERANCE = 5.0

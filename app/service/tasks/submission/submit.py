@@ -68,6 +68,7 @@ from app.service.tasks.submission.json_lines import (
     parse_line,
 )
 from app.service.tasks.submission.resolution import Resolutions, resolve_task, run_resolved
+from app.translation import tr
 from db.engine import Connection
 from db.errors import DamagedDatabase, DiskFull, Storage
 from db.queries import definitions, reads
@@ -164,10 +165,20 @@ class SubmitBatch:
         timeout = _pick_first(spec.timeout, template and template.timeout, None)
         signal = _pick_first(spec.signal, template and template.signal, None)
         if conflict := early_signal.find_conflict(signal, timeout):
-            raise Usage(f"{conflict} {NOT_SUBMITTED}", "Give one: --timeout 2h")
+            raise Usage(
+                "{conflict} {not_submitted}",
+                "Give one: --timeout 2h",
+                conflict=conflict,
+                not_submitted=tr(NOT_SUBMITTED),
+            )
         on_oom = _pick_first(spec.retry_on_oom, template and template.retry_on_oom, None)
         if conflict := oom_retry.find_conflict(on_oom, memory):
-            raise Usage(f"{conflict} {NOT_SUBMITTED}", "Raise its max: --retry-on-oom 1.5,max=64G")
+            raise Usage(
+                "{conflict} {not_submitted}",
+                "Raise its max: --retry-on-oom 1.5,max=64G",
+                conflict=conflict,
+                not_submitted=tr(NOT_SUBMITTED),
+            )
         row = {
             "uuid": make_following_id(self.first, at),
             "name": spec.name or default_names.make_default_name(spec, resolved.launch),
@@ -461,7 +472,7 @@ def _validate(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
     try:
         return validate(task)
     except ValidationError as error:
-        raise Usage(f"{describe_error(error)}. Nothing was submitted.") from None
+        raise Usage("{error}. Nothing was submitted.", error=describe_error(error)) from None
 
 
 def _dry_run(
@@ -506,7 +517,9 @@ def _store(
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
     if len(stored) < len(uuids):
-        raise Conflict(f"another submission has these uuids. {NOT_SUBMITTED}")
+        raise Conflict(
+            "another submission has these uuids. {not_submitted}", not_submitted=tr(NOT_SUBMITTED)
+        )
     counters, policies = reads.read_counters(c), age_order.map_policies(c)
     return [_read_place(c, stored[uuid], counters, policies) for uuid in uuids]
 
@@ -592,7 +605,9 @@ async def _submit_file(
             file = stack.enter_context(open_regular(str(path)))
         except OSError as error:
             said = (error.strerror or "unknown").lower()
-            raise Usage(f"the lines cannot be read: {said}. Nothing was submitted.") from None
+            raise Usage(
+                "the lines cannot be read: {said}. Nothing was submitted.", said=said
+            ) from None
         if dry_run:
             return await _check_lines(call, number_lines(file), origin, first)
         staging = await _store_staged(call, number_lines(file), origin, first, keep_going)
@@ -733,10 +748,18 @@ def _make_file_problem(error: OSError, home: Path) -> Storage:
     """Return the problem of a file of rows that cannot be written."""
     if error.errno in DISK_FULL_ERRORS:
         return DiskFull(
-            f"the disk is full ({home}). {DiskFull.undone}", "Free space, then try again."
+            "the disk is full ({home}). {undone}",
+            "Free space, then try again.",
+            home=home,
+            undone=DiskFull.undone,
         )
     said = (error.strerror or "unknown").lower()
-    return Storage(f"the tasks cannot be written to {home}/run: {said}. {NOT_SUBMITTED}")
+    return Storage(
+        "the tasks cannot be written to {home}/run: {said}. {not_submitted}",
+        home=home,
+        said=said,
+        not_submitted=tr(NOT_SUBMITTED),
+    )
 
 
 async def _store_staged(
@@ -840,7 +863,10 @@ async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
 
 def _make_too_many_problem(total: int) -> Usage:
     return Usage(
-        f"{total:,} tasks are too many at once; at most {bulk.MAX_BATCH:,}. {NOT_SUBMITTED}"
+        "{total:,} tasks are too many at once; at most {MAX_BATCH:,}. {not_submitted}",
+        total=total,
+        MAX_BATCH=bulk.MAX_BATCH,
+        not_submitted=tr(NOT_SUBMITTED),
     )
 
 

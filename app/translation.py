@@ -1,0 +1,99 @@
+"""Translation of texts, by gettext catalogues. The lowest layer, since every layer has texts.
+
+The English text is the key. A process speaks the language of its user's locale, else `language` of
+config.toml. The runtime stores and logs English, and answers each caller in the caller's language.
+
+How to write a translatable text:
+
+- `tr("queue {queue} is held", queue=name)` returns a text with its values. Never pass an f-string.
+- `tr_n(count, "{n} task", "{n} tasks")` chooses the plural form; `{n}` is the count.
+- `tr_noop("Queues")` marks a constant of a module; `tr` translates the constant where it is shown.
+- The errors of `app.errors` translate their texts: `Usage("no queue {queue}.", queue=name)`.
+- Parsers translate constant `help` and summaries of commands.
+
+`python -m tests.catalogues` collects the texts into `app/locale/`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from gettext import NullTranslations
+
+ENGLISH = "en"
+SIMPLIFIED_CHINESE = "zh_CN"
+LANGUAGES = (ENGLISH, SIMPLIFIED_CHINESE)
+LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+_TRADITIONAL = ("zh_TW", "zh_HK", "zh_MO")
+_FOLDER = os.path.join(os.path.dirname(__file__), "locale")
+
+_process_language = ENGLISH
+_caller_language: ContextVar[str | None] = ContextVar("caller_language", default=None)
+_catalogues: dict[str, NullTranslations] = {}
+
+
+def find_language(environ: Mapping[str, str], read_chosen: Callable[[], str | None]) -> str:
+    """Return the language of a user: by the locale, else by `read_chosen`, else English.
+
+    The locales C and POSIX name no language.
+    """
+    locale = next((environ[name] for name in LOCALE_VARIABLES if environ.get(name)), "")
+    name = locale.partition("@")[0].partition(".")[0]
+    if name in ("", "C", "POSIX"):
+        return read_chosen() or ENGLISH
+    if name.partition("_")[0] != "zh" or name in _TRADITIONAL or "utf" not in locale.lower():
+        return ENGLISH
+    return SIMPLIFIED_CHINESE
+
+
+def use_language(language: str) -> None:
+    """Set the language of this process."""
+    global _process_language
+    _process_language = language
+
+
+def use_caller_language(language: object) -> None:
+    """Set the language of the caller for the rest of this context; English if unknown."""
+    _caller_language.set(language if language in LANGUAGES else ENGLISH)
+
+
+def get_language() -> str:
+    """Return the language of the caller, else of this process."""
+    return _caller_language.get() or _process_language
+
+
+def tr(text: str, /, **values: object) -> str:
+    """Return `text` in the current language. Values replace `{names}`; without, braces stay."""
+    language = get_language()
+    if language != ENGLISH and text:
+        text = _load(language).gettext(text)
+    return text.format_map(values) if values else text
+
+
+def tr_n(count: int, one: str, many: str, /, **values: object) -> str:
+    """Return the text for `count` things, which is also the value of `{n}`."""
+    language = get_language()
+    if language == ENGLISH:
+        text = one if count == 1 else many
+    else:
+        text = _load(language).ngettext(one, many, count)
+    return text.format_map({"n": count, **values})
+
+
+def tr_noop(text: str, /) -> str:
+    """Return `text` unchanged, marked for the catalogues."""
+    return text
+
+
+def _load(language: str) -> NullTranslations:
+    found = _catalogues.get(language)
+    if found is None:
+        import gettext
+
+        found = gettext.translation("taskdeck", _FOLDER, [language], fallback=True)
+        _catalogues[language] = found
+    return found

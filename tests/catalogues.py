@@ -1,0 +1,213 @@
+"""Collection of the translatable texts into the catalogues of `app/locale/`, and their compilation.
+
+Run `python -m tests.catalogues` after texts have changed, translate the new entries in the .po
+files, and run it again: the product reads the compiled catalogue only.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Formatter
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parent.parent
+LOCALE = ROOT / "app" / "locale" / "zh_CN"
+COMPILED = LOCALE / "LC_MESSAGES" / "taskdeck.mo"
+AREAS = {"core": ("db", "app"), "cli": ("app/cli",), "tui": ("app/tui",)}
+"""Folders of each .po file. A text that occurs in several areas belongs to the first one."""
+MARKS = {"tr", "tr_noop"}
+TRANSLATED_KEYWORDS = {"help", "description"}
+"""Keywords whose constant value the parser of a command translates."""
+UNTRANSLATED = ("app/keeper/", "db/migrations/", "app/outer/job_program", "db/backup/restore_tool")
+"""Programs of their own, which write for logs only."""
+
+DATE = datetime(2026, 1, 1, tzinfo=UTC)
+Text = str | tuple[str, str]
+
+
+def find_error_classes() -> set[str]:
+    """Return the names of `Problem` and its subclasses, which translate their arguments."""
+    parents: dict[str, set[str]] = {}
+    for path in list_sources(ROOT / "app") + list_sources(ROOT / "db"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                parents[node.name] = {b.id for b in node.bases if isinstance(b, ast.Name)}
+    found = {"Problem"}
+    while more := {name for name, bases in parents.items() if bases & found} - found:
+        found |= more
+    return found
+
+
+def list_sources(folder: Path) -> list[Path]:
+    """Return the modules below a folder, in order."""
+    return sorted(
+        path
+        for path in folder.rglob("*.py")
+        if not path.relative_to(ROOT).as_posix().startswith(UNTRANSLATED)
+    )
+
+
+def find_texts(tree: ast.AST, errors: set[str]) -> Iterator[Text]:
+    """Yield the translatable texts of a module, in the order of its lines."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        name = get_called_name(call)
+        if name in MARKS:
+            yield from get_constants(call.args[:1])
+        elif name == "tr_n":
+            yield tuple(get_constants(call.args[1:3]))  # type: ignore[misc]
+        elif name in errors:
+            yield from get_constants(call.args[:2])
+        yield from get_constants([k.value for k in call.keywords if k.arg in TRANSLATED_KEYWORDS])
+
+
+def get_called_name(call: ast.Call) -> str:
+    """Return the last name of the called function."""
+    func = call.func
+    return func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
+
+
+def get_constants(nodes: list[ast.expr]) -> Iterator[str]:
+    """Yield the constant texts among `nodes`; both sides of a condition count."""
+    for node in nodes:
+        if isinstance(node, ast.IfExp):
+            yield from get_constants([node.body, node.orelse])
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and re.search("[A-Za-z]{2}", node.value)
+        ):
+            yield node.value
+
+
+def collect_texts() -> dict[str, dict[Text, list[str]]]:
+    """Return the texts of each area, each with the modules where it occurs."""
+    errors = find_error_classes()
+    found: dict[str, dict[Text, list[str]]] = {area: {} for area in AREAS}
+    for path in list_sources(ROOT / "db") + list_sources(ROOT / "app"):
+        module = path.relative_to(ROOT).as_posix()
+        area = next((area for area in ("cli", "tui") if module.startswith(AREAS[area])), "core")
+        for text in find_texts(ast.parse(path.read_text()), errors):
+            home = next((a for a in AREAS if text in found[a]), area)
+            places = found[home].setdefault(text, [])
+            if module not in places:
+                places.append(module)
+    return found
+
+
+def get_key(text: Text) -> str:
+    """Return the id of a text in a catalogue."""
+    return text if isinstance(text, str) else text[0]
+
+
+def read_catalogue(area: str) -> Catalog:
+    """Return the catalogue of an area as it is stored."""
+    path = LOCALE / f"{area}.po"
+    if not path.exists():
+        return make_catalogue()
+    with path.open("rb") as file:
+        return read_po(file, locale="zh_Hans_CN")
+
+
+def list_messages(catalogue: Catalog) -> list[Message]:
+    """Return the messages of a catalogue without its header."""
+    return [message for message in catalogue if message.id]
+
+
+def update() -> int:
+    """Store the texts of the sources with the known translations. Return how many are missing."""
+    known = {
+        get_key(message.id): message.string
+        for area in AREAS
+        for message in list_messages(read_catalogue(area))
+        if is_translated(message)
+    }
+    missing = 0
+    for area, texts in collect_texts().items():
+        catalogue = make_catalogue()
+        for text, places in texts.items():
+            string = known.get(get_key(text), "")
+            if not isinstance(text, str):
+                string = (string,) if isinstance(string, str) else string
+            missing += not string or not all(string)
+            catalogue.add(text, string, locations=[(place, None) for place in places])
+        write_catalogue(area, catalogue)
+    compile_catalogues()
+    return missing
+
+
+def is_translated(message: Message) -> bool:
+    """Return True if each form of a message has a translation."""
+    forms = (message.string,) if isinstance(message.string, str) else message.string
+    return bool(forms) and all(forms)
+
+
+def make_catalogue() -> Catalog:
+    """Return an empty catalogue without dates of its own, so that equal texts give equal files."""
+    return Catalog(
+        "zh_Hans_CN",
+        header_comment="# Simplified Chinese texts of Taskdeck.",
+        project="Taskdeck",
+        version="1",
+        msgid_bugs_address="https://taskdeck.example/issues",
+        last_translator="The Taskdeck authors",
+        language_team="The Taskdeck authors",
+        creation_date=DATE,
+        revision_date=DATE,
+        charset="utf-8",
+        fuzzy=False,
+    )
+
+
+def write_catalogue(area: str, catalogue: Catalog) -> None:
+    """Store the catalogue of an area."""
+    LOCALE.mkdir(parents=True, exist_ok=True)
+    with (LOCALE / f"{area}.po").open("wb") as file:
+        write_po(file, catalogue, width=100, include_lineno=False, ignore_obsolete=True)
+
+
+def compile_catalogues() -> None:
+    """Write the catalogue that the product reads."""
+    together = make_catalogue()
+    for area in AREAS:
+        for message in list_messages(read_catalogue(area)):
+            if is_translated(message):
+                together.add(message.id, message.string)
+    COMPILED.parent.mkdir(parents=True, exist_ok=True)
+    with COMPILED.open("wb") as file:
+        write_mo(file, together)
+
+
+def has_same_placeholders(message: Message) -> bool:
+    """Return True if each form of the translation has the placeholders of the text."""
+    one, *many = [message.id] if isinstance(message.id, str) else message.id
+    forms = [message.string] if isinstance(message.string, str) else message.string
+    expected = find_placeholders(many[0] if many else one)
+    return all(find_placeholders(form) == expected for form in forms)
+
+
+def find_placeholders(text: str) -> list[str]:
+    """Return the placeholders of a text, sorted; none if it is not a format."""
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        return []
+    return sorted(
+        f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
+        for _, name, spec, conversion in parts
+        if name
+    )
+
+
+if __name__ == "__main__":
+    left = update()
+    print(f"{left} texts without a translation" if left else "every text is translated")
+    sys.exit(0)
