@@ -48,7 +48,7 @@ def accepts_openmetrics(accept: str) -> bool:
     """
     for choice in accept.lower().split(","):
         kind, *parameters = (word.strip() for word in choice.split(";"))
-        values = dict(word.partition("=")[::2] for word in parameters)
+        values = {name: value for name, _, value in (word.partition("=") for word in parameters)}
         if kind == "application/openmetrics-text" and values.get("version", "1.0.0") == "1.0.0":
             return values.get("q", "1").strip("0.") != ""
     return False
