@@ -61,6 +61,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "serve": ("runtime", "run the runtime in the foreground or background"),
     "stop": ("runtime", "stop the runtime; running tasks continue"),
     "service": ("service", "run the runtime under systemd or Pacemaker"),
+    "http": ("http", "print the dashboard and alert rules for monitoring"),
     "doctor": ("doctor", "check this machine for problems"),
     "demo": ("demo", "start a busy demo deck in a temporary home"),
     "db": ("db", "back up, check and maintain the database"),
@@ -74,7 +75,7 @@ COMPLETE_COMMAND = "__complete"
 ALIASES = {"add": "submit"}
 GROUPS = (
     "queue", "pool", "resource", "limit", "reserve", "template", "schedule", "sla", "alert",
-    "notify", "import", "db", "service",
+    "notify", "import", "db", "service", "http",
 )  # fmt: skip
 
 SECTIONS = (
@@ -92,7 +93,8 @@ SECTIONS = (
     ),
     (
         "runtime and maintenance",
-        "status replay operations undo serve stop service doctor demo db completion help version",
+        "status replay operations undo serve stop service http doctor demo db completion help"
+        " version",
     ),
 )
 

@@ -180,7 +180,7 @@ def test_every_reading_command_has_json():
         "version",
     ):
         assert "--json" in verbs.choices[verb]._option_string_actions, verb
-    for group in registry.GROUPS:
+    for group in {*registry.GROUPS} - {"http"}:  # its files have formats of their own
         (second,) = verbs.choices[group]._get_positional_actions()
         assert all("--json" in p._option_string_actions for p in second.choices.values()), group
 

@@ -13,6 +13,7 @@ from app.core.board import RuntimeFacts
 from app.core.http_settings import HttpSettings, ListenAddress
 from app.http.server import HttpServer
 from app.service.context import Call
+from app.service.monitoring import MonitoringSnapshot, take_snapshot
 from tests.service.conftest import (  # noqa: F401
     FakeRuntimeHandle,
     caller_notes,
@@ -53,3 +54,9 @@ async def client(server: HttpServer, home: Path) -> AsyncIterator[httpx.AsyncCli
     transport = httpx.AsyncHTTPTransport(uds=str(home / "http.sock"))
     async with httpx.AsyncClient(transport=transport, base_url="http://taskdeck") as made:
         yield made
+
+
+@pytest.fixture
+async def snapshot(live_call: Call) -> MonitoringSnapshot:
+    """Return the snapshot of a new home, as monitoring reads it."""
+    return await take_snapshot(live_call)

@@ -1,4 +1,4 @@
-"""Exposition of a home to Prometheus: names, labels, formats and costs of a scrape."""
+"""Exposition of a home to Prometheus: names, labels and formats."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
-from app.core.board import DeviceEntry, OuterUse, PoolEntry, ReplicaFacts, ResourceUse
 from app.core.runtime_counts import TASK_SECONDS, RuntimeCounts
 from app.http.metric_rows import MAX_VALUES, OTHERS, LabelNames
 from app.http.metrics import (
@@ -23,35 +20,20 @@ from app.http.metrics import (
     accepts_openmetrics,
     render,
 )
-from app.runtime.change_feed import ChangeFeed
 from app.service.board import BackupStatus
 from app.service.context import Call
-from app.service.monitoring import MonitoringSnapshot, RuleUse, take_snapshot
+from app.service.monitoring import MonitoringSnapshot
 from db.rows import QueueRow
+from tests.http.full_snapshot import make_full_snapshot, read_families
 from tests.service.calls import submit_task
-from tests.service.conftest import FakeRuntimeHandle
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture
-def live() -> FakeRuntimeHandle:
-    return FakeRuntimeHandle(ChangeFeed())
-
-
-@pytest.fixture
-async def snapshot(call: Call, live: FakeRuntimeHandle) -> MonitoringSnapshot:
-    return await take_snapshot(replace(call, live=live))
-
-
-def parse(text: bytes) -> list[Metric]:
-    return list(text_string_to_metric_families(text.decode()))
 
 
 def read_samples(snapshot: MonitoringSnapshot) -> Samples:
     """Return {(name, labels): value} of an exposition. Prometheus refuses a repeated sample."""
     found: Samples = {}
-    for metric in parse(render(snapshot, "")[0]):
+    for metric in read_families(snapshot):
         for sample in metric.samples:
             key = (sample.name, frozenset(sample.labels.items()))
             assert key not in found, f"{key} occurs twice"
@@ -67,34 +49,11 @@ def make_queue(snapshot: MonitoringSnapshot, name: str) -> QueueRow:
     return snapshot.queues[0]._replace(name=name)
 
 
-def make_full_snapshot(snapshot: MonitoringSnapshot) -> MonitoringSnapshot:
-    """Return a snapshot in which every family has samples."""
-    counts = RuntimeCounts()
-    counts.add_start("default", 2.0)
-    counts.add_end("default", "failed", 700.0)
-    counts.rounds.add(0.002)
-    return replace(
-        snapshot, counts=counts, host=snapshot.host._replace(disk_free=10),
-        runtime=snapshot.runtime._replace(since=1.0, tick_lag=0.1),
-        pools=(
-            PoolEntry("default", 4, 1024, 1, 512, "active", 0.5, 256,
-                      resources=(ResourceUse("license", 3, 1),)),
-            PoolEntry("far", 0, 0, 0, 0, "active", outer=OuterUse(2, 1, trouble="no answer")),
-        ),
-        shared=(ResourceUse("gpu", 2, 1),),
-        devices=(DeviceEntry(0, "A", 7, None, 0.5, 1024, 2048, 60),
-                 DeviceEntry(1, "B", None, "drained")),
-        rules=(RuleUse("nightly", "critical", "firing", {"firing": 2}),),
-        problems=["backup"], backup=BackupStatus(snapshot.at - 60, False, "", ""),
-        replica=ReplicaFacts(3.0, False),
-    )  # fmt: skip
-
-
-async def test_a_scrape_shows_the_tasks_of_a_queue(call: Call, live: FakeRuntimeHandle):
+async def test_a_scrape_shows_the_tasks_of_a_queue(live_call: Call):
     for _ in range(3):
-        await submit_task(call)
+        await submit_task(live_call)
 
-    text, kind = await MetricsExporter(replace(call, live=live)).scrape("")
+    text, kind = await MetricsExporter(live_call).scrape("")
 
     assert b'taskdeck_queue_tasks{queue="default",state="queued"} 3.0' in text
     assert kind == TEXT_TYPE
@@ -139,7 +98,7 @@ async def test_openmetrics_is_sent_when_accepted(snapshot: MonitoringSnapshot):
 
 
 async def test_every_metric_is_of_taskdeck_and_has_a_help_text(snapshot: MonitoringSnapshot):
-    for metric in parse(render(make_full_snapshot(snapshot), "")[0]):
+    for metric in read_families(make_full_snapshot(snapshot)):
         assert re.fullmatch(r"taskdeck_[a-z_]+", metric.name), metric.name
         assert metric.documentation and metric.samples, metric.name
 
