@@ -21,8 +21,13 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "app" / "locale" / "zh_CN"
 COMPILED = LOCALE / "LC_MESSAGES" / "taskdeck.mo"
-AREAS = {"core": ("db", "app"), "cli": ("app/cli",), "tui": ("app/tui",)}
-"""Folders of each .po file. A text that occurs in several areas belongs to the first one."""
+AREAS = {
+    "cli": ("app/cli/",),
+    "tui": ("app/tui/",),
+    "service": ("app/core/", "app/engines/", "app/service/"),
+    "base": ("",),
+}
+"""Folders of each .po file; a module belongs to the first area that has its folder."""
 MARKS = {"tr", "tr_noop"}
 TRANSLATED_KEYWORDS = {"help", "description"}
 """Keywords whose constant value the parser of a command translates."""
@@ -94,10 +99,9 @@ def collect_texts() -> dict[str, dict[Text, list[str]]]:
     found: dict[str, dict[Text, list[str]]] = {area: {} for area in AREAS}
     for path in list_sources(ROOT / "db") + list_sources(ROOT / "app"):
         module = path.relative_to(ROOT).as_posix()
-        area = next((area for area in ("cli", "tui") if module.startswith(AREAS[area])), "core")
+        area = next(name for name, folders in AREAS.items() if module.startswith(folders))
         for text in find_texts(ast.parse(path.read_text()), errors):
-            home = next((a for a in AREAS if text in found[a]), area)
-            places = found[home].setdefault(text, [])
+            places = found[area].setdefault(text, [])
             if module not in places:
                 places.append(module)
     return found
