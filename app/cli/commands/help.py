@@ -7,6 +7,7 @@ from app.cli import help_text, output, registry, styles
 from app.cli.parser import Args, Command, Parser
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
+from app.translation import ENGLISH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def print_help(context: CommandContext, args: Args) -> int:
     if not args.words:
         output.print_line(f"{help_text.format_overview()}\n\n{help_text.format_topic_list()}")
     elif len(args.words) == 1 and (topic := _find_topic(args.words[0])) is not None:
-        _print_topic(topics.read_topic(topic), context.plain or args.plain)
+        language = ENGLISH if _needs_ascii() else ""
+        _print_topic(topics.read_topic(topic, language), context.plain or args.plain)
     elif registry.ALIASES.get(args.words[0], args.words[0]) in registry.COMMAND_INDEX:
         output.print_line(help_text.format_help(args.words))
     else:
@@ -51,9 +53,13 @@ def _print_topic(text: str, plain: bool) -> None:
 
 def _to_locale(text: str) -> str:
     """Return the text in ASCII if the terminal needs it."""
-    if not (output.is_stdout_terminal() and output.is_ascii_only()):
+    if not _needs_ascii():
         return text
     return text.translate(styles.TO_ASCII | _SIGNS).encode("ascii", "replace").decode()
+
+
+def _needs_ascii() -> bool:
+    return output.is_stdout_terminal() and output.is_ascii_only()
 
 
 _SIGNS = {

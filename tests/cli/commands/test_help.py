@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.cli import registry
+from app.core.text.sanitize import measure_width
 from app.help import list_topics, read_topic
+from app.translation import ENGLISH
 from tests.cli.terminal_command import run_on_terminal
 
 
@@ -26,6 +28,16 @@ def test_the_overview_mentions_the_topics(cli):
 @pytest.mark.parametrize("name", list_topics())
 def test_a_topic_into_a_pipe_is_its_markdown(cli, name):
     assert cli("help", name) == (0, read_topic(name), "")
+
+
+def test_a_chinese_locale_gets_the_chinese_topics(cli, monkeypatch):
+    monkeypatch.setattr("app.translation._process_language", ENGLISH)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    topics = cli("help").out
+
+    assert cli("help", "backup").out.startswith("# 备份\n")
+    assert "  backup           自动备份，以及备份的检查和设置\n" in topics
+    assert max(map(measure_width, topics.splitlines())) <= 80
 
 
 def test_reservations_are_a_word_for_the_topic_of_limits(cli):
