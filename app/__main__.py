@@ -45,7 +45,7 @@ def _die_by_sigint() -> int:
 def _run(argv: list[str]) -> int:
     from app.cli.main import run
 
-    return run(argv, deck=_run_deck, serve=_run_serve, keys=_check_keys)
+    return run(argv, deck=_run_deck, serve=_run_serve, keys=_check_keys, agents=_serve_agent)
 
 
 def _run_deck(home: str, *, in_process: bool, read_only: bool, **options: Any) -> int:
@@ -78,6 +78,22 @@ def _run_serve(home: str, **options: Any) -> int:
 
     gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
     return serve(Path(home), **options)
+
+
+def _serve_agent(home: str, **options: Any) -> int:
+    try:
+        from app.agents.server import serve_agent
+    except ImportError as error:
+        from app.errors import Problem
+
+        raise Problem(
+            f"taskdeck mcp needs packages that a plain install leaves out ({error.name}).",
+            "Install them: pip install 'taskdeck[mcp]'",
+        ) from None
+    from app.agents.session import AgentSession
+
+    gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
+    return serve_agent(AgentSession(home, **options))
 
 
 def _check_keys(found: LoadedConfig) -> list[str]:

@@ -40,8 +40,8 @@ def list_loaded_modules(statement: str) -> set[str]:
 def list_modules_of_command(words: Sequence[str], home: os.PathLike[str]) -> set[str]:
     """Return the modules loaded by a command that succeeded in `home`."""
     run = (
-        f"code = run({['--home', os.fspath(home), *words]}, deck=None, serve=None, keys=None);"
-        " assert code == 0, code"
+        f"code = run({['--home', os.fspath(home), *words]}, deck=None, serve=None, keys=None,"
+        " agents=None); assert code == 0, code"
     )
     return list_loaded_modules(f"from app.cli.main import run; {run}; print()")
 

@@ -58,6 +58,7 @@ COVERING_TESTS = {
     " db/queries/scheduling/resources",
     "tests/service/tasks/changes/test_send.py": "service/companions",
     "tests/service/tasks/changes/test_retry.py": "service/tasks/changes/new_values",
+    "tests/agents/test_server.py": "agents/{answers,arguments,session,tools}",
     "tests/service/tasks/test_client_bounds.py": "db/queries/tasks/client_tasks",
     "tests/service/definitions/test_limits.py": "service/scheduling/limit_view"
     " service/tasks/limit_checks db/queries/scheduling/limits",

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class CommandContext:
     """Context of one command.
 
-    `deck(home, …)`, `serve(home, …)` and `keys(chosen, path)` are injected, since
-    the command line imports none of them. With `read_only`, no runtime is started. `plain` asks
-    for output that suits a screen reader.
+    `deck(home, …)`, `serve(home, …)`, `keys(chosen, path)` and `agents(home, …)` are injected,
+    since the command line imports none of them. With `read_only`, no runtime is started. `plain`
+    asks for output that suits a screen reader.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class CommandContext:
         deck: Callable[..., int],
         serve: Callable[..., int],
         keys: Callable[..., list[str]],
+        agents: Callable[..., int],
         read_only: bool = False,
         plain: bool = False,
     ) -> None:
@@ -39,6 +40,7 @@ class CommandContext:
         self.deck = deck
         self.serve = serve
         self.keys = keys
+        self.agents = agents
 
     @property
     def home(self) -> str:

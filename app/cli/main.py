@@ -30,6 +30,7 @@ _READ_ONLY_COMMANDS = frozenset(
     {
         "completion",
         "help",
+        "mcp",
         "replay",
         "schedule.preview",
         "sla.presets",
@@ -55,16 +56,18 @@ def run(
     deck: Callable[..., int],
     serve: Callable[..., int],
     keys: Callable[..., list[str]],
+    agents: Callable[..., int],
 ) -> int:
     """Execute the command line `argv` (without the program name) and return the exit code.
 
     `deck` opens the deck, `serve` runs the runtime, `keys` reports faults in the user's key
-    bindings. Raise KeyboardInterrupt after an interrupt, when everything is closed and flushed.
+    bindings, `agents` answers a coding agent. Raise KeyboardInterrupt after an interrupt, when
+    everything is closed and flushed.
     """
     output.open_missing_streams()
     translation.use_language(translation.find_language(os.environ, read_language))
     try:
-        code = _run_guarded(lambda: _dispatch(argv, deck, serve, keys))
+        code = _run_guarded(lambda: _dispatch(argv, deck, serve, keys, agents))
     except KeyboardInterrupt:
         _run_guarded(output.flush)
         raise
@@ -104,6 +107,7 @@ def _dispatch(
     deck: Callable[..., int],
     serve: Callable[..., int],
     keys: Callable[..., list[str]],
+    agents: Callable[..., int],
 ) -> int:
     before, words = _parse_globals(argv)
     if "version" in before:
@@ -119,6 +123,7 @@ def _dispatch(
         deck,
         serve,
         keys,
+        agents,
         read_only="read-only" in before,
         plain="plain" in before,
     )

@@ -60,6 +60,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "undo": ("operations", "undo operations"),
     "serve": ("runtime", "run the runtime in the foreground or background"),
     "stop": ("runtime", "stop the runtime; running tasks continue"),
+    "mcp": ("mcp", "offer tools to a coding agent (Model Context Protocol)"),
     "service": ("service", "run the runtime under systemd or Pacemaker"),
     "http": ("http", "print the dashboard and alert rules for monitoring"),
     "doctor": ("doctor", "check this machine for problems"),
@@ -93,7 +94,7 @@ SECTIONS = (
     ),
     (
         "runtime and maintenance",
-        "status replay operations undo serve stop service http doctor demo db completion help"
+        "status replay operations undo serve stop service http mcp doctor demo db completion help"
         " version",
     ),
 )

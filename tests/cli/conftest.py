@@ -38,7 +38,8 @@ def cli(
 
     def command(*words: str, feed: bytes = b"") -> CommandResult:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(feed)))
-        code = run(list(words), deck=_fail_if_called, serve=_fail_if_called, keys=_check_keys)
+        none = _fail_if_called
+        code = run(list(words), deck=none, serve=none, keys=_check_keys, agents=none)
         return CommandResult(code, *capfd.readouterr())
 
     return command

@@ -1,0 +1,126 @@
+"""Tools that change something: submit, cancel, retry. The runtime checks whose tasks they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from app.agents.answers import ChangeAnswer, Changed, Refusal, SubmittedTask
+from app.agents.arguments import ManyTasks, Retry, Submit
+from app.agents.reading import LOCAL, list_places
+from app.agents.session import ToolCall, clean
+from app.core.agent_clients import CLIENT_TAG, AgentSettings
+from app.core.text import units
+from app.errors import NOT_SUBMITTED, Conflict, Usage
+
+
+def submit(call: ToolCall, args: Submit) -> SubmittedTask:
+    """Queue a command within the limits of the client, or only check it."""
+    bounds = call.read_bounds()
+    spec = _make_spec(args, call.session.load_settings())
+    context = _make_context(call, args)
+    if args.dry_run:
+        (row,) = call.call("submit", tasks=[spec], dry_run=True, client=bounds, **context)
+        return _forecast(call, spec | {"tags": row["tags"]}, row)
+    spec |= {"split": True} if list_places(call).get(spec.get("queue")) == LOCAL else {}
+    (place,) = call.call("submit", tasks=[spec], client=bounds, **context)
+    (why,) = call.call("why", ids=[place["number"]])
+    is_waiting = why["reasons"] and why["reasons"][0]["code"] not in ("running", "ended")
+    return SubmittedTask(
+        number=place["number"],
+        name=clean(place["name"]),
+        queue=place["queue"],
+        status=why["status"],
+        starts_in_seconds=why["expected_in"],
+        waits_for=[clean(one["text"]) for one in why["reasons"]] if is_waiting else [],
+        notes=call.notes,
+    )
+
+
+def _make_spec(args: Submit, settings: AgentSettings) -> dict[str, Any]:
+    """Return the task as the runtime takes it. Raise Problem for what the client may not ask."""
+    if CLIENT_TAG in (args.tags or {}):
+        raise Usage(f"the tag {CLIENT_TAG} is set by Taskdeck. {NOT_SUBMITTED}")
+    spec = args.to_spec()
+    if args.tags:
+        spec["tags"] = args.tags
+    if settings.queue is not None:
+        if args.queue not in (None, settings.queue):
+            raise Conflict(f"the only queue of this client is {settings.queue}. {NOT_SUBMITTED}")
+        spec["queue"] = settings.queue
+    if settings.memory is not None and not spec.get("memory"):
+        most = units.format_memory(settings.memory)
+        raise Usage(
+            f"this client may use {most} of memory in all, so each task must tell its own."
+            f" {NOT_SUBMITTED}",
+            "Give memory, such as 2G.",
+        )
+    _require_within("cpu", spec.get("cpu", 1.0), settings.cpu, units.format_number)
+    _require_within("memory", spec.get("memory", 0.0), settings.memory, units.format_memory)
+    return spec
+
+
+def _require_within(name: str, asked: float, most: float | None, form: Any) -> None:
+    if most is not None and asked > most:
+        raise Conflict(
+            f"{name} {form(asked)} is more than the {form(most)} that this client may use in all."
+            f" {NOT_SUBMITTED}",
+            "Ask for less.",
+        )
+
+
+def _make_context(call: ToolCall, args: Submit) -> dict[str, Any]:
+    """Return directory, umask and environment of a task. Raise Usage."""
+    context = dict(call.session.context)
+    if args.cwd is None:
+        return context
+    if not os.path.isabs(args.cwd) or not os.path.isdir(args.cwd):
+        raise Usage(
+            f"cwd must be the absolute path of a directory, not {units.quote(args.cwd)}."
+            f" {NOT_SUBMITTED}"
+        )
+    env = context["env"] | ({"PWD": args.cwd} if "PWD" in context["env"] else {})
+    return context | {"cwd": args.cwd, "env": env}
+
+
+def _forecast(call: ToolCall, spec: dict[str, Any], row: dict[str, Any]) -> SubmittedTask:
+    """Return when a task would start, which is not submitted."""
+    found = call.call("forecast", lines=json.dumps(spec))
+    (new,) = [one for one in found["tasks"] if one["number"] is None]
+    start = (new["after"] or {}).get("start")
+    waits = [] if start is not None and start < 1 else ["tasks that run or are ahead of it"]
+    if found["halted"]:
+        waits = [clean(f"nothing starts: {found['halted']}")]
+    return SubmittedTask(
+        number=None,
+        name=clean(row["name"]),
+        queue=row["queue"],
+        status="not submitted",
+        starts_in_seconds=None if start is None else [start, start],
+        waits_for=waits,
+        notes=call.notes,
+    )
+
+
+def cancel(call: ToolCall, args: ManyTasks) -> ChangeAnswer:
+    """Cancel tasks of the client."""
+    return _make_answer(call, call.call("cancel", ids=args.numbers, client=call.read_bounds()))
+
+
+def retry(call: ToolCall, args: Retry) -> ChangeAnswer:
+    """Run ended tasks of the client again."""
+    bounds = call.read_bounds()
+    found = call.call("retry", ids=args.numbers, again=args.again, client=bounds)
+    return _make_answer(call, found)
+
+
+def _make_answer(call: ToolCall, report: dict[str, Any]) -> ChangeAnswer:
+    done = [
+        Changed(number=row["number"], status=row["run"] or row["status"]) for row in report["done"]
+    ]
+    refused = [
+        Refusal(number=row["number"], message=clean(row["message"])) for row in report["refused"]
+    ]
+    notes = [*call.notes, *map(clean, report["notes"])]
+    return ChangeAnswer(done=done, refused=refused, notes=notes)
