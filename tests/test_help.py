@@ -13,7 +13,7 @@ CHINESE = "zh_CN"
 TOPICS = list_topics()
 CHINESE_TOPICS = list_topics(CHINESE)
 TRANSLATED = [name for name in TOPICS if read_topic(name) != read_topic(name, CHINESE)]
-MAX_SUMMARY = 53
+MAX_SUMMARY = 51
 """Cells that the deck's list of topics has beside the longest name at 80x24."""
 MAX_CODE = 74
 """Cells that the deck has for code at 80x24."""

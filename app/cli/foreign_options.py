@@ -27,7 +27,8 @@ _SUBMIT = {
     "--template": "A template comes first: taskdeck submit TEMPLATE",
     "--depends --depends-on --depends-on-all --dependency": _DEPENDENCY,
     "--depends-on-any": "A task waits for all that --after names. After an end: --after-any N",
-    "--no-auto-cancel --kill-on-invalid-dep": "Start after any end: --after-any N",
+    "--no-auto-cancel --kill-on-invalid-dep": "A failed parent cancels what waits for it. Start"
+    " after any end: --after-any N",
     "-d": f"{_DEPENDENCY}. Delay in pueue: --at 5m",
     "-a": "After a task in pueue: --after N. Array in Slurm: --array 1-9",
     "-D": "After a task in task-spooler: --after N. Directory in Slurm: -C DIR",

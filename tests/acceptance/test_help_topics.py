@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from app.config import read
@@ -28,6 +31,16 @@ SETTINGS = [
 def test_every_command_of_a_topic_parses(topic):
     for words in list_commands(read_topic(topic)):
         parse_command(words)
+
+
+@pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic.startswith("from-")])
+def test_every_counterpart_of_a_peers_command_parses(topic):
+    tables = find_code_blocks(read_topic(topic), "text")
+    counterparts = re.findall(r"^(?!taskdeck).*? {2,}taskdeck (.*)", "".join(tables), re.MULTILINE)
+
+    assert len(counterparts) > 15
+    for words in counterparts:
+        parse_command(shlex.split(words))
 
 
 @pytest.mark.parametrize("topic", EMPTY_HOMES)
