@@ -5,6 +5,8 @@ Only the error for an unknown command reads this table.
 
 from __future__ import annotations
 
+from app.translation import tr
+
 _FOREIGN_WORDS = {
     "ls": "ps list squeue get gqueue qstat bjobs format-status atq",
     "show": "describe gjob sstat",
@@ -88,7 +90,11 @@ def find_command(verb: str, rest: list[str], known: frozenset[str]) -> str | Non
         found = find_command(rest[0], rest[1:], known)
         return found or (_append_words(rest[0], rest[1:]) if rest[0] in known else None)
     if verb == "start" and rest:
-        return f"{_append_words('resume', rest)}, or taskdeck {_append_words('release', rest)}"
+        return tr(
+            "{one}, or taskdeck {other}",
+            one=_append_words("resume", rest),
+            other=_append_words("release", rest),
+        )
     ours = _FOREIGN_PAIRS.get(f"{verb} {rest[0]}") if rest else None
     if ours is not None:
         return _append_words(ours, rest[1:])

@@ -30,7 +30,7 @@ def test_the_wheel_has_every_file_of_both_packages_and_nothing_else(wheel: Path)
         path.relative_to(ROOT).as_posix()
         for name in ("app", "db")
         for path in (ROOT / name).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".po"
     }
 
     assert {name for name in packed if ".dist-info/" not in name} == wanted
