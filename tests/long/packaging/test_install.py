@@ -12,9 +12,9 @@ import pytest
 from app.version import VERSION
 from tests.long.packaging.builds import ROOT, build_wheel, install_tool, run
 
-FIRST_INSTALLS = {
-    "pipx": ["install", "{wheel}"],
-    "uv": ["tool", "install", "--python", sys.executable, "{wheel}"],
+INSTALLATIONS = {
+    "pipx": ("a home with spaces", ["install", "{wheel}"]),
+    "uv": ("home", ["tool", "install", "--python", sys.executable, "{wheel}"]),
 }
 
 
@@ -37,31 +37,20 @@ def test_the_wheel_has_every_file_of_both_packages_and_nothing_else(wheel: Path)
     assert {"app/py.typed", "db/py.typed"} <= packed
 
 
-@pytest.mark.parametrize("tool", FIRST_INSTALLS)
+@pytest.mark.parametrize("tool", INSTALLATIONS)
 def test_an_installation_with_a_tool_runs_a_task(wheel: Path, tmp_path: Path, tool: str):
     program = install_tool(tmp_path, tool)
     if program is None:
         pytest.skip(f"{tool} cannot be installed here")
-    home = tmp_path / "home"
+    folder, words = INSTALLATIONS[tool]
+    home = tmp_path / folder
     home.mkdir()
 
-    words = [word.format(wheel=wheel) for word in FIRST_INSTALLS[tool]]
+    words = [word.format(wheel=wheel) for word in words]
     installed = run(program, *words, cwd=home, HOME=str(home))
 
     assert installed.returncode == 0, installed.stderr
     check_installation(home / ".local/bin/taskdeck", home)
-
-
-def test_an_installation_in_a_path_with_spaces_runs_a_task(wheel: Path, tmp_path: Path):
-    home = tmp_path / "a home"
-    home.mkdir()
-    made = run(sys.executable, "-m", "venv", home / "my tools", cwd=home)
-    assert made.returncode == 0, made.stderr
-
-    installed = run(home / "my tools/bin/pip", "install", "-q", wheel, cwd=home, HOME=str(home))
-
-    assert installed.returncode == 0, installed.stderr
-    check_installation(home / "my tools/bin/taskdeck", home)
 
 
 def check_installation(taskdeck: Path, home: Path) -> None:
