@@ -20,7 +20,7 @@ from app.http.log_pages import DEFAULT_BYTES, MAX_BYTES
 from app.http.parameters import Parameter, make_choice, make_integer, make_list, make_text
 
 API = "/api/v1"
-MAX_NUMBER = (1 << 62) - 1
+MAX_NUMBER = 10**18 - 1
 MAX_PAGE, DEFAULT_PAGE = 1000, 100
 
 Values = Mapping[str, Any]
@@ -196,7 +196,8 @@ ENDPOINTS = (
     Endpoint("read_usage", "/usage", "usage", "Hours of CPU, memory and GPUs of a period",
              "usage",
              (Parameter("by", "queue, template, user, group, name or tag:KEY.",
-                        make_text(200) | {"default": "queue"}),
+                        make_text(200, pattern="^(queue|template|user|group|name|tag:.+)$")
+                        | {"default": "queue"}),
               Parameter("since", "Beginning of the period: 30d (ago), …",
                         SINCE | {"default": "30d"}))),
     Endpoint("show_status", "/status", "status", "Runtime, queues, pools and open alerts",

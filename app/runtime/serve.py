@@ -534,7 +534,8 @@ def configure_logging(path: str, foreground: bool) -> None:
         handlers=handlers,
         force=True,
     )
-    logging.getLogger("app.runtime").setLevel(logging.INFO)
+    for name in ("app.runtime", "app.http"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 async def _main(home: Path, ready_fd: int | None, demo: bool, http: HttpServer) -> None:
