@@ -1,0 +1,36 @@
+"""Health check of HTTP: served as the settings ask, or why not."""
+
+from __future__ import annotations
+
+from app import config
+from app.core.text.sanitize import sanitize
+from app.health.finding import Finding, make_command
+from app.paths import get_config_path
+from app.translation import tr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+def check_http(path: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+    """Check the HTTP server of the runtime of a home; nothing while HTTP is off."""
+    if status is None or status["runtime"]["state"] != "running":
+        return
+    served = status.get("http") or {}
+    cure = make_command(path, "serve --replace --detach")
+    if problem := served.get("problem"):
+        text = tr("HTTP is not served: {problem}", problem=sanitize(problem))
+        yield Finding("http", text, "broken", cure)
+        return
+    if url := served.get("url"):
+        yield Finding("http", tr("HTTP is served at {url}", url=sanitize(url)))
+        return
+    listen = config.read(get_config_path()).http.listen
+    if listen is not None:
+        text = tr(
+            "config.toml asks for HTTP at {address}, but this runtime began before that",
+            address=sanitize(str(listen)),
+        )
+        yield Finding("http", text, "hint", cure)
