@@ -15,6 +15,10 @@ from contextlib import contextmanager, suppress
 from app import client, cluster, paths
 from app.errors import Problem, Remote, Storage, make_process_limit_error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.core.http_settings import HttpSettings
+
 ANSWER_TIMEOUT = 30.0
 """Seconds within which a runtime that holds the lock must answer."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -77,6 +81,23 @@ def stop_for_replacement(home: str) -> bool:
         os.close(exit_fd)
         sock.close()
     return True
+
+
+def refuse_faulty_http(home: str, http: HttpSettings) -> None:
+    """Raise Problem if a new runtime could not serve HTTP so, before the old runtime is stopped."""
+    from app.http import listener, server
+
+    server.check_settings(http)
+    assert http.listen is not None
+    try:
+        line = client.connect(home)
+        served = line and (line.ask("status", {}, None).get("http") or {}).get("url")
+    except Problem:  # a runtime of another version
+        return
+    if line is not None:
+        line.close()
+    if served != http.listen.url:
+        listener.open_listener(http.listen).close()
 
 
 def wait_for_end(

@@ -36,7 +36,7 @@ COVERING_TESTS = {
     "tests/service/definitions/test_enforced_pools.py": "service/enforced_limits",
     "tests/runtime/dispatch/test_dispatcher.py": "runtime/dispatch/first_tasks"
     " core/slurm/variables",
-    "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime}"
+    "tests/acceptance/test_commands.py": "cli/commands/operations"
     " cli/commands/tasks/wait cli/selection",
     "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/home/backups",

@@ -66,7 +66,9 @@ def _remove_stale_socket(path: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise Conflict(
-            f"{sanitize(path)} exists and is no socket. HTTP is not served.", "Choose another path."
+            "{path} exists and is no socket. HTTP is not served.",
+            "Choose another path.",
+            path=sanitize(path),
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
@@ -87,9 +89,13 @@ def remove_socket(path: str, inode: int) -> None:
 def _make_bind_error(address: ListenAddress, error: OSError) -> Problem:
     if error.errno != errno.EADDRINUSE:
         why = (error.strerror or "unknown").lower()
-        return Conflict(f"HTTP cannot be served at {sanitize(str(address))}: {why}.")
+        return Conflict(
+            "HTTP cannot be served at {address}: {why}.", address=sanitize(str(address)), why=why
+        )
     find = f"ss -ltnp 'sport = :{address.port}'" if address.port else f"ss -xlp src {address.path}"
     return Conflict(
-        f"the HTTP address {sanitize(str(address))} is in use by another program.",
-        f"Choose another, or find the program: {sanitize(find)}",
+        "the HTTP address {address} is in use by another program.",
+        "Choose another, or find the program: {command}",
+        address=sanitize(str(address)),
+        command=sanitize(find),
     )

@@ -21,8 +21,7 @@ def read_page(answer: dict[str, Any], offset: int, limit: int) -> dict[str, Any]
     Raise NotFound without a run.
     """
     if not answer["runs"]:
-        why = f": {answer['why']}" if answer["why"] else ""
-        raise NotFound(f"#{answer['number']} has not started yet, so it has no log{why}.")
+        raise NotFound("#{number} has not started yet, so it has no log.", number=answer["number"])
     run = answer["runs"][-1]
     size, begin, data = _read_bytes(run, offset, limit)
     end = begin + len(data)

@@ -137,6 +137,12 @@ def make_server(demanded: HttpSettings | None, demo: bool = False) -> HttpServer
     return server
 
 
+def check_settings(demanded: HttpSettings) -> None:
+    """Raise Problem if a server with these settings could not start, whoever has the address."""
+    refuse_missing_packages()
+    read_required_token(merge_settings(demanded, read(paths.get_config_path()).http))
+
+
 def merge_settings(demanded: HttpSettings, configured: HttpSettings) -> HttpSettings:
     """Return the settings of the command line, completed by those of config.toml."""
     return HttpSettings(
@@ -152,9 +158,9 @@ def read_required_token(settings: HttpSettings) -> Token | None:
     if settings.listen.is_local:
         return None
     raise Usage(
-        f"the HTTP address {settings.listen} can be reached from other machines, so a token is"
-        " needed.",
+        "the HTTP address {address} can be reached from other machines, so a token is needed.",
         "Name the file that holds the token: --http-token-file FILE. See: taskdeck help http",
+        address=settings.listen,
     )
 
 
@@ -162,8 +168,9 @@ def refuse_missing_packages() -> None:
     """Raise Conflict if the packages of the extra `http` are not installed."""
     missing = [name.replace("_", "-") for name in PACKAGES if find_spec(name) is None]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
         raise Conflict(
-            f"HTTP needs {' and '.join(missing)}, which {verb} not installed.",
-            f"Install: {INSTALL_COMMAND}",
+            "HTTP needs packages that are not installed: {names}.",
+            "Install: {command}",
+            names=", ".join(missing),
+            command=INSTALL_COMMAND,
         )

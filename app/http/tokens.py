@@ -9,6 +9,7 @@ import stat
 from app.config import read_regular_file
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict
+from app.translation import tr
 
 MIN_LENGTH, MAX_LENGTH = 16, 4096
 MAKE_COMMAND = "(umask 077; head -c 32 /dev/urandom | base64 > FILE)"
@@ -37,25 +38,35 @@ def read_token(path: str) -> Token:
         _refuse_open_file(path)
         content = read_regular_file(path)
     except OSError as error:
-        raise _make_error(
-            path, (error.strerror or "unknown").lower(), f"Make one: {MAKE_COMMAND}"
-        ) from None
+        raise _make_error(path, (error.strerror or "unknown").lower(), _advise_making()) from None
     if len(content) > MAX_LENGTH:
-        raise _make_error(path, f"it has more than {MAX_LENGTH:,} bytes")
+        raise _make_error(path, tr("it has more than {limit} bytes", limit=f"{MAX_LENGTH:,}"))
     secret = content.decode("ascii", "replace").strip()
     if len(secret) < MIN_LENGTH or not all("!" <= one <= "~" for one in secret):
-        why = f"it needs at least {MIN_LENGTH} printable ASCII characters without spaces"
-        raise _make_error(path, why, f"Make one: {MAKE_COMMAND}")
+        why = tr(
+            "it needs at least {limit} printable ASCII characters without spaces", limit=MIN_LENGTH
+        )
+        raise _make_error(path, why, _advise_making())
     return Token(secret)
 
 
 def _refuse_open_file(path: str) -> None:
     found = os.stat(path)
     if found.st_uid != os.geteuid():
-        raise _make_error(path, "another user owns the file")
+        raise _make_error(path, tr("another user owns the file"))
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise _make_error(path, "other users can read or write the file", f"chmod 600 {path}")
+        raise _make_error(path, tr("other users can read or write the file"), f"chmod 600 {path}")
+
+
+def _advise_making() -> str:
+    return tr("Make one: {command}", command=MAKE_COMMAND)
 
 
 def _make_error(path: str, why: str, hint: str = "") -> Conflict:
-    return Conflict(f"the HTTP token in {sanitize(path)} cannot be used: {why}.", sanitize(hint))
+    return Conflict(
+        "the HTTP token in {path} cannot be used: {why}.",
+        "{advice}",
+        path=sanitize(path),
+        why=why,
+        advice=sanitize(hint),
+    )

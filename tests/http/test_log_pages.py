@@ -14,7 +14,7 @@ from app.http.log_pages import read_page
 
 def make_answer(path: Path | str, status: str = "succeeded", logs: str | None = None) -> Any:
     run = {"runid": "r", "attempt": 1, "status": status, "path": os.fspath(path), "logs": logs}
-    return {"number": 7, "why": None, "runs": [run]}
+    return {"number": 7, "runs": [run]}
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ def test_a_link_in_place_of_a_log_is_not_followed(tmp_path: Path):
 
 
 def test_a_task_that_has_not_started_has_no_log():
-    with pytest.raises(NotFound, match="#7 has not started yet, so it has no log: it is held"):
-        read_page({"number": 7, "why": "it is held", "runs": []}, 0, 9)
+    with pytest.raises(NotFound, match="#7 has not started yet, so it has no log."):
+        read_page({"number": 7, "runs": []}, 0, 9)

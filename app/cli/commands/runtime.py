@@ -29,11 +29,8 @@ def serve(context: CommandContext, args: Args) -> int:
     http = _parse_http(args)
     if args.replace:
         cluster.refuse_replacement(context.home)
-    elif http and context.client.is_runtime_up():
-        raise Conflict(
-            "a runtime is up, and serves HTTP only from its start on. Nothing was changed.",
-            f"Replace it; tasks keep running: taskdeck serve --replace --detach --http {args.http}",
-        )
+    if http and args.ready_fd is None:
+        _check_http(context, args, http)
     replaces = args.replace and runtime_launcher.stop_for_replacement(context.home)
     by_cluster = bool(args.cluster or replaces or args.demo or args.ready_fd is not None)
     if not by_cluster and not (args.detach and context.client.is_runtime_up()):
@@ -65,9 +62,23 @@ def _parse_http(args: Args) -> HttpSettings | None:
     try:
         address = parse_address(args.http)
     except ValueError as error:
-        raise Usage(f"--http {error}. No runtime was started.") from None
+        raise Usage("--http {fault}. No runtime was started.", fault=error) from None
     file = args.http_token_file
     return HttpSettings(address, os.path.abspath(file) if file else None)
+
+
+def _check_http(context: CommandContext, args: Args, http: HttpSettings) -> None:
+    """Raise Problem if the options cannot take effect, before anything is stopped."""
+    from app import runtime_launcher
+
+    if args.replace:
+        runtime_launcher.refuse_faulty_http(context.home, http)
+    elif context.client.is_runtime_up():
+        raise Conflict(
+            "a runtime is up, and serves HTTP only from its start on. Nothing was changed.",
+            "Replace it; tasks keep running: taskdeck serve --replace --detach --http {address}",
+            address=http.listen,
+        )
 
 
 def _list_http_words(http: HttpSettings | None) -> list[str]:

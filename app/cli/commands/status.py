@@ -11,6 +11,7 @@ from app.core.text import units
 from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _format_facts(status: dict[str, Any]) -> list[Line]:
             _format_backup(status.get("backup")),
         ],
         *_format_replica(status.get("replica")),
+        *_format_http(status.get("http") or {}),
     ]
 
 
@@ -169,6 +171,14 @@ def _format_fact(label: str, state: str, text: str) -> Line:
         (f"{sign[1] if output.is_ascii_only() else sign[0]} ", sign[3]),
         (text, ""),
     ]
+
+
+def _format_http(http: dict[str, Any]) -> list[Line]:
+    """Return the address of HTTP, or why HTTP is not served; nothing while HTTP is off."""
+    if problem := http.get("problem"):
+        text = tr("not served: {problem}", problem=sanitize(problem))
+        return [_format_fact("http", "failed", text)]
+    return [_format_fact("http", "running", sanitize(http["url"]))] if http.get("url") else []
 
 
 def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def _fill(living: RuntimeProcess) -> None:
     """Submit tasks that end, one that is held and one behind it; make a rule and a schedule."""
     ended = [
         living.submit("sh", "-c", "echo out; echo err >&2", name="two lines", tags={"env": "prod"}),
-        living.submit("sh", "-c", "exit 3", name="任务 \"quoted\"", retries=1, retry_delay=0),
+        living.submit("sh", "-c", "exit 3", name='任务 "quoted"', retries=1, retry_delay=0),
         living.submit("sh", "-c", "head -c 200000 /dev/urandom", name="binary"),
     ]
     held = living.submit("true", name="held", hold=True)
