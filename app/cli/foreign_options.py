@@ -22,6 +22,7 @@ _RESUME_QUEUE = tr_noop("A queue: taskdeck queue resume NAME")
 _OF_QUEUE = tr_noop("Of a queue: --queue NAME")
 _SLOTS = tr_noop("At once: taskdeck queue set default --capacity 2")
 _NEW_TASK = tr_noop("Another command is another task: taskdeck submit -- COMMAND")
+_NO_COUNTERPART = tr_noop("Slurm's option has no counterpart here: taskdeck help from-slurm")
 _LIVE = tr_noop("Live: taskdeck opens the deck; or watch taskdeck ls")
 
 _SUBMIT = {
@@ -252,4 +253,11 @@ def find_hint(command: str, word: str) -> str:
         for theirs in names.split()
     }
     short = name[:2] if name[:1] == "-" and name[:2] != "--" else name
-    return hints.get(name) or hints.get(short, "")
+    return hints.get(name) or hints.get(short) or _find_slurm_hint(command, name)
+
+
+def _find_slurm_hint(command: str, name: str) -> str:
+    """Return a hint for the other options of sbatch, or ""."""
+    from app.core.slurm.header import NAMES
+
+    return _NO_COUNTERPART if command == "submit" and name.removeprefix("--") in NAMES else ""

@@ -11,6 +11,7 @@ import pytest
 from app.cli import registry
 from app.cli.foreign_options import _OPTIONS, explain_numbers, find_hint
 from app.cli.parser import Parser
+from app.core.slurm.header import NAMES as SBATCH_NAMES
 
 PUEUE_ADD = """--working-directory -w --escape -e --immediate -i --stashed -s --delay -d --group -g
  --after -a --priority -o --label -l --print-task-id -p"""
@@ -56,6 +57,7 @@ PEERS = [
     ("rm", "--successful-only -s --group -g"),
     ("set", "--label -l --path --gpus --nice --time-limit --memory-limit --depends-on"),
 ]
+PEERS += [("submit", " ".join(f"--{name}" for name in SBATCH_NAMES))]
 HINTS = sorted({(command, hint) for command, hints in _OPTIONS.items() for hint in hints.values()})
 
 
