@@ -31,8 +31,14 @@ AREAS = {
 MARKS = {"tr", "tr_noop"}
 TRANSLATED_KEYWORDS = {"help", "description"}
 """Keywords whose constant value the parser of a command translates."""
-UNTRANSLATED = ("app/keeper/", "db/migrations/", "app/outer/job_program", "db/backup/restore_tool")
-"""Programs of their own, which write for logs only."""
+UNTRANSLATED = (
+    "app/agents/",
+    "app/keeper/",
+    "db/migrations/",
+    "app/outer/job_program",
+    "db/backup/restore_tool",
+)
+"""Programs of their own, which write for logs or agents only."""
 
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
 Text = str | tuple[str, str]

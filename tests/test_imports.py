@@ -18,7 +18,8 @@ import db
 from tests.runtime_process import RuntimeProcess
 
 HEAVY_MODULES = {
-    "aiosqlite", "alembic", "apprise", "apscheduler", "httpx", "jsonschema", "psutil", "pynvml",
+    "aiosqlite", "alembic", "apprise", "apscheduler", "httpx", "jsonschema", "mcp", "mcp_types",
+    "psutil", "pynvml",
     "prometheus_client", "pydantic", "regex", "rich", "sqlalchemy", "sqlite3", "starlette",
     "textual", "tomlkit", "uvicorn", "yaml",
 }  # fmt: skip

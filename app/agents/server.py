@@ -20,6 +20,7 @@ from app.agents.arguments import parse_arguments
 from app.agents.session import AgentSession, ToolCall
 from app.agents.tools import INSTRUCTIONS, ToolKind, list_tools
 from app.errors import Problem, problem_to_dict
+from app.translation import ENGLISH, use_language
 from app.version import VERSION
 
 MAX_CALLS = 16
@@ -28,6 +29,7 @@ MAX_CALLS = 16
 
 def serve_agent(session: AgentSession) -> int:
     """Answer the calls of one client until it closes the input, or goes."""
+    use_language(ENGLISH)  # of the tools, so that an agent reads one language
     # The SDK logs tracebacks; the answers tell what failed.
     logging.getLogger().addHandler(logging.NullHandler())
     # The thread that reads the input cannot be interrupted, and there is nothing to clean up.

@@ -15,6 +15,7 @@ from app.errors import Conflict, Usage
 
 MAX_TEXT = 400
 """Longest text of a name or reason in an answer, in cells."""
+MAX_NOTES = 20
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class ToolCall:
         return self._client.call(verb, args, self.add_note)
 
     def add_note(self, text: str) -> None:
-        """Keep a note of the runtime for the answer."""
-        self.notes.append(clean(text))
+        """Keep a note of the runtime for the answer, once."""
+        if (note := clean(text)) not in self.notes and len(self.notes) < MAX_NOTES:
+            self.notes.append(note)
 
     def read_bounds(self) -> dict[str, Any]:
         """Return what the runtime checks for a change by this client. Raise Conflict."""

@@ -98,8 +98,9 @@ async def test_wrong_arguments_are_told_and_nothing_is_submitted(
 
 
 async def test_the_command_serves_an_agent_over_its_pipes(
-    runtime: RuntimeProcess, config_file: Path
+    lazy_runtime: RuntimeProcess, config_file: Path
 ):
+    runtime = lazy_runtime  # the first submission starts it
     config_file.write_text("[mcp.clients.a]\ncpu = 1\n")
     parameters = StdioServerParameters(
         command=sys.executable,

@@ -7,6 +7,7 @@ from app.cli.parser import Args, Command, Parser, make_type
 from app.core.agent_clients import DEFAULT_CLIENT, is_client_name
 from app.core.text import units
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ def serve_agent(context: CommandContext, args: Args) -> int:
 def _parse_client(text: str) -> str:
     if not is_client_name(text):
         raise ValueError(
-            "must have at most 40 letters, digits and . _ -, and begin with a letter or digit,"
-            f" not {units.quote(text)}"
+            tr(
+                "must have at most 40 letters, digits and . _ -, and begin with a letter or digit,"
+                " not {text}",
+                text=units.quote(text),
+            )
         )
     return text
 
@@ -43,7 +47,7 @@ def _add_arguments(parser: Parser) -> None:
         metavar="NAME",
         type=make_type(_parse_client),
         default=DEFAULT_CLIENT,
-        help=f"name of the agent, for its tag and its limits (default {DEFAULT_CLIENT})",
+        help="name of the agent, for its tag and its limits (default agent)",
     )
     parser.add_option("--read-only", action="store_true", help="offer only tools that read")
 

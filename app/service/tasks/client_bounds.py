@@ -16,6 +16,7 @@ from app.errors import NOT_SUBMITTED, Conflict, Usage
 from app.service.definitions import limits
 from app.service.tasks.changes.option_values import validate
 from app.service.tasks.lookup import AnyTask
+from app.translation import tr
 from db.engine import Connection
 from db.queries.tasks import client_tasks
 
@@ -44,7 +45,7 @@ class ClientBounds(BaseModel):
         """Raise Conflict if the client may not submit so many tasks."""
         left = self.count_left(c)
         if left is not None and count > left:
-            raise self.make_full_error(NOT_SUBMITTED)
+            raise self.make_full_error(tr(NOT_SUBMITTED))
 
     def admit(self, c: Connection, count: int, by: str) -> None:
         """Raise Conflict if the client may not submit so many tasks; store its limit."""
@@ -67,9 +68,11 @@ class ClientBounds(BaseModel):
     def make_full_error(self, undone: str) -> Conflict:
         """Return the error for a client that has all the tasks that it may have."""
         return Conflict(
-            f"client {self.name} may have {self.tasks:,} tasks that wait or run, and no more."
-            f" {undone}",
+            "client {client} may have {most} tasks that wait or run, and no more. {undone}",
             "Wait for tasks to end, or cancel some.",
+            client=self.name,
+            most=f"{self.tasks:,}",
+            undone=undone,
         )
 
 
@@ -113,12 +116,17 @@ class ClientGuard:
             return
         if row.uuid in self._others:
             raise Conflict(
-                f"#{row.number} is no task of client {self.client.name}: it was left alone."
+                "#{number} is no task of client {client}: it was left alone.",
+                number=row.number,
+                client=self.client.name,
             )
         if row.uuid in self._dependents:
             raise Conflict(
-                f"#{self._dependents[row.uuid]}, which is no task of client {self.client.name},"
-                f" waits for #{row.number} and would end with it. Nothing was cancelled."
+                "#{dependent}, which is no task of client {client}, waits for #{number} and would"
+                " end with it. #{number} was left alone.",
+                dependent=self._dependents[row.uuid],
+                client=self.client.name,
+                number=row.number,
             )
 
     def take_place(self, row: AnyTask) -> None:
@@ -126,7 +134,7 @@ class ClientGuard:
         if self.client is None or self._left is None:
             return
         if self._left <= 0:
-            raise self.client.make_full_error(f"#{row.number} was left alone.")
+            raise self.client.make_full_error(tr("#{number} was left alone.", number=row.number))
         self._left -= 1
 
     def _read_others(self, c: Connection, rows: Sequence[AnyTask]) -> None:
@@ -138,4 +146,4 @@ class ClientGuard:
 def refuse_with_client(client: ClientBounds | None, option: str) -> None:
     """Raise Usage for an option that could change the tasks of others."""
     if client is not None:
-        raise Usage(f"{option} does not go with a client. Nothing was done.")
+        raise Usage("{option} does not go with a client. Nothing was done.", option=option)
