@@ -197,7 +197,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "show": {
         "--details -d --oneliner": tr_noop("As JSON: --json"),
         "--job -j": tr_noop("One task: taskdeck show N"),
-        "-e --env": tr_noop("The environment is in: taskdeck show N --json"),
     },
     "status": {
         "--group -g": tr_noop("Tasks of a queue: taskdeck ls -q NAME"),
@@ -220,7 +219,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
         "-S": _SLOTS,
         "-t": tr_noop("Output: taskdeck logs -f N"),
         "-c": tr_noop("Output: taskdeck logs N. Shell text: taskdeck submit -c 'TEXT'"),
-        "-o -p -i -s": tr_noop("State, pid and log file: taskdeck show N"),
+        "-o -p -i -s": tr_noop("State, with pid: taskdeck show N --json. Output: taskdeck logs N"),
         "-r -k": tr_noop("End or drop a task: taskdeck cancel N"),
         "-w": tr_noop("Wait: taskdeck wait N"),
         "-u -U": tr_noop("First in its queue: taskdeck front N"),
