@@ -47,6 +47,10 @@ _FOREIGN_WORDS = {
     "alert ls": "alerts",
     "notify ls": "channels notifications strigger",
     "completion bash": "completions",
+    "help from-pueue": "pueue",
+    "help from-task-spooler": "task-spooler",
+    "help from-gflow": "gflow",
+    "help from-slurm": "scontrol",
 }
 FOREIGN_COMMANDS = {
     theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()
@@ -86,7 +90,7 @@ def find_command(verb: str, rest: list[str], known: frozenset[str]) -> str | Non
     """
     if verb in _FIRST_WORDS:
         if not rest:
-            return "status"
+            return FOREIGN_COMMANDS.get(verb, "status")
         found = find_command(rest[0], rest[1:], known)
         return found or (_append_words(rest[0], rest[1:]) if rest[0] in known else None)
     if verb == "start" and rest:

@@ -49,7 +49,7 @@ def test_no_foreign_verb_hides_a_command():
         ("scontrol show job 4", "show 4"),
         ("scontrol requeue 4", "retry 4"),
         ("pueue status", "status"),
-        ("pueue", "status"),
+        ("pueue", "help from-pueue"),
         ("group add gpu", "queue create NAME --capacity 2"),
         ("group", "queue ls"),
         ("parallel 4", "queue set default --capacity 2"),

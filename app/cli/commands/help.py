@@ -31,7 +31,17 @@ def print_help(context: CommandContext, args: Args) -> int:
     return 0
 
 
-_SYNONYMS = {"reservation": "limits", "reservations": "limits"}
+_SYNONYMS = {
+    "reservation": "limits",
+    "reservations": "limits",
+    "pueue": "from-pueue",
+    "tsp": "from-task-spooler",
+    "task-spooler": "from-task-spooler",
+    "gflow": "from-gflow",
+    "gbatch": "from-gflow",
+    "sbatch": "from-slurm",
+    "cron": "crontab",
+}
 """Other words for help topics."""
 
 

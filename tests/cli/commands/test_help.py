@@ -42,8 +42,11 @@ def test_a_chinese_locale_gets_the_chinese_topics(cli, monkeypatch):
     assert max(map(measure_width, topics.splitlines())) <= 80
 
 
-def test_reservations_are_a_word_for_the_topic_of_limits(cli):
-    assert cli("help", "reservations").out == read_topic("limits")
+@pytest.mark.parametrize(
+    ("word", "topic"), [("reservations", "limits"), ("tsp", "from-task-spooler")]
+)
+def test_another_word_leads_to_the_topic(cli, word, topic):
+    assert cli("help", word).out == read_topic(topic)
     assert "taskdeck help limits" in cli("help", "reserve").out
 
 
