@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.http_settings import HttpSettings
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
     from app.core.notifications.channels import NotificationSettings
+    from app.core.notifications.hooks import Hook
     from app.core.slurm.settings import SlurmSettings
     from app.core.user_commands import UserCommand
 
@@ -80,6 +81,7 @@ class Config(NamedTuple):
     notifications: Mapping[str, Any] = _EMPTY
     actions: Mapping[str, Any] = _EMPTY
     slurm: Mapping[str, Any] = _EMPTY
+    hooks: Mapping[str, Any] = _EMPTY
     mcp: Mapping[str, Any] = _EMPTY
     http: Mapping[str, Any] = _EMPTY
 
@@ -191,6 +193,13 @@ class LoadedConfig(NamedTuple):
 
         sections = {name: getattr(self.settings, name) for name in NOTIFICATION_SECTIONS}
         return channels.parse_notifications(sections)[0]
+
+    @property
+    def hooks(self) -> Mapping[str, Hook]:
+        """Valid hooks by name."""
+        from app.core.notifications.hooks import parse_hooks
+
+        return parse_hooks(self.settings.hooks)[0]
 
     @property
     def slurm(self) -> SlurmSettings:
@@ -393,6 +402,10 @@ def _find_section_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         from app.core.notifications.channels import parse_notifications
 
         yield from parse_notifications(sections)[1]
+    if "hooks" in values:
+        from app.core.notifications.hooks import parse_hooks
+
+        yield from parse_hooks(values["hooks"])[1]
     if "slurm" in values:
         from app.core.slurm.settings import parse_slurm
 

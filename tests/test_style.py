@@ -27,6 +27,8 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
+    "tests/runtime/messages/test_hook_runner.py": "db/queries/rules/{hooks,hook_alerts}"
+    " service/hooks",
     "tests/http/test_openapi.py": "http/schemas",
     "tests/http/test_server.py": "http/{application,responses}",
     "tests/http/test_metrics.py": "http/{health_metrics,metric_rows,work_metrics}",

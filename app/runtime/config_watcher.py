@@ -6,6 +6,7 @@ Faults are reported and stop nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from app import config
 from app.config import LoadedConfig
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
+from app.core.notifications.hooks import Hook
 from app.core.slurm.settings import SlurmSettings
 from app.core.text.sanitize import sanitize
 
@@ -31,6 +33,7 @@ class ConfigWatcher:
         self._maintenance = MaintenanceSettings()
         self._notifications = NotificationSettings()
         self._slurm = SlurmSettings()
+        self._hooks: Mapping[str, Hook] = {}
         self._valid_sections: dict[str, Any] = {}
         """Last valid sections by name."""
         self.problem: str | None = None
@@ -49,6 +52,12 @@ class ConfigWatcher:
         """Current settings of notifications; a faulty channel is left out."""
         self._reload_if_changed()
         return self._notifications
+
+    @property
+    def hooks(self) -> Mapping[str, Hook]:
+        """Current hooks by name; a faulty one is left out."""
+        self._reload_if_changed()
+        return self._hooks
 
     @property
     def slurm(self) -> SlurmSettings:
@@ -76,7 +85,7 @@ class ConfigWatcher:
     def _reload(self) -> None:
         found = config.read(self._path)
         upkeep = found.maintenance
-        self._notifications = found.notifications
+        self._notifications, self._hooks = found.notifications, found.hooks
         if found.slurm.spool or not found.faults:
             self._slurm = found.slurm
         sections = {name: getattr(upkeep, name) for name in config.MAINTENANCE_SECTIONS}

@@ -52,6 +52,7 @@ from app.runtime.duties.replicator import Replicator
 from app.runtime.duties.schedule_trigger import ScheduleTrigger
 from app.runtime.duties.usage import UsageSampler
 from app.runtime.messages.channel_sender import ChannelSender
+from app.runtime.messages.hook_runner import HookRunner
 from app.runtime.messages.notifier import Notifier
 from app.service import enforced_limits, outer
 from app.service.context import Call
@@ -396,7 +397,10 @@ async def open_runtime(
         stack.push_async_callback(_cancel_tasks, runtime.loops)
         notifier = Notifier(Call(db, "", home, runtime), runtime.sender)
         stack.push_async_callback(notifier.close)
-        duties.notifier = notifier
+        hook_runner = HookRunner(Call(db, "", home, runtime), runtime.settings)
+        await hook_runner.prepare()
+        stack.push_async_callback(hook_runner.close)
+        duties.notifier, duties.hook_runner = notifier, hook_runner
         scheduler = duties.make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
@@ -414,6 +418,7 @@ async def open_runtime(
                 ("clock", watch_clock(scheduler, schedules.notice_set_back)),
                 ("schedules", schedules.run()),
                 ("notifier", notifier.run()),
+                ("hooks", hook_runner.run()),
             )
         ]
         runtime.loops = [*runtime.loops, *watching]

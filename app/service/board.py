@@ -58,7 +58,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
-from app.service import alerts, board_groups, gpus, outer, sla_evaluation
+from app.service import alerts, board_groups, gpus, hooks, outer, sla_evaluation
 from app.service.context import Call, RuntimeHandle
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
@@ -776,6 +776,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         "database": {"size": size, "state": get_database_state(call)},
         "backup": backup.as_dict() if backup else None,
         "replica": replica.to_dict(None) if call.is_replica else replica.read_status(c),
+        "hooks": hooks.list_states(c),
         "queues": queues.list_queue_dicts(c),
         "pools": [
             _add_measured(row, measure_pool(call, active, row["name"]))

@@ -44,6 +44,7 @@ from app.runtime.duties.usage import (
     is_disk_space_short,
 )
 from app.runtime.gpus.monitor import GpuMonitor
+from app.runtime.messages.hook_runner import HookRunner
 from app.runtime.messages.notifier import Notifier
 from app.service import history, sla_evaluation
 from app.service.database import cleanup, replica
@@ -155,6 +156,7 @@ class Duties:
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
         self.notifier: Notifier | None = None
+        self.hook_runner: HookRunner | None = None
         self.gpus = GpuMonitor(db, dispatcher)
         dispatcher.poll_gpus = self.gpus.poll
         self.settings = settings or ConfigWatcher(paths.get_config_path())
@@ -301,6 +303,7 @@ class Duties:
             | self.gpus.problems
             | self.backups.problems
             | unsent
+            | (self.hook_runner.problems if self.hook_runner else {})
             | ({"slurm-silent": silent} if silent else {})
             | halted
             | trouble

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, literal_column, select, text, update
 
 from db import raw_sql, schema, timestamps
-from db.queries.rules import silences
+from db.queries.rules import hook_alerts, silences
 from db.queries.value_lists import is_any_of
 from db.rows import DeliveryRow
 
@@ -55,6 +55,8 @@ def announce(c: Connection, event: str, alert_ids: Sequence[int]) -> None:
     waits for the end of the silence; if the alert is resolved before, nobody hears of it. Other
     messages of a silenced alert are left out.
     """
+    if event == "firing":
+        hook_alerts.note_fired(c, alert_ids)
     actions = _map_actions(c, event, alert_ids)
     if not actions:
         return
@@ -69,6 +71,8 @@ def announce(c: Connection, event: str, alert_ids: Sequence[int]) -> None:
 
 def announce_own(c: Connection, event: str, alert_ids: Sequence[int], channel: str) -> None:
     """Enqueue a message about each of these alerts of Taskdeck itself, which have no rule."""
+    if event == "firing":
+        hook_alerts.note_fired(c, alert_ids)
     if not channel or not alert_ids:
         return
     ends = {key: one.until for key, one in silences.find_silenced(c, alert_ids).items()}
@@ -305,13 +309,14 @@ def _insert(
     insert(c, values)
 
 
-def insert(c: Connection, values: Mapping[str, Any]) -> None:
-    """Insert a delivery with a new key."""
+def insert(c: Connection, values: Mapping[str, Any]) -> int:
+    """Insert a delivery with a new key; return its id."""
     now = timestamps.now()
     row = {"key": str(uuid.uuid4()), "created_at": now, "updated_at": now, **values}
     if row["action"].get("dry_run"):
         row |= {"status": "dry_run", "next_at": None}
-    c.execute(schema.deliveries.insert().values(**row))
+    inserted = c.execute(schema.deliveries.insert().values(**row).returning(_D.id))
+    return inserted.scalar_one()
 
 
 def get_kind(action: Mapping[str, Any]) -> str:
@@ -457,6 +462,11 @@ def list_latest(c: Connection, limit: int) -> list[DeliveryRow]:
     """Return the latest deliveries, newest first."""
     found = select(*_ROW).order_by(_D.id.desc()).limit(limit)
     return [DeliveryRow._make(row) for row in c.execute(found)]
+
+
+def list_by_id(c: Connection, ids: Collection[int]) -> list[DeliveryRow]:
+    """Return the deliveries that exist."""
+    return [DeliveryRow._make(row) for row in c.execute(select(*_ROW).where(is_any_of(_D.id, ids)))]
 
 
 def list_failing(c: Connection, limit: int) -> list[DeliveryRow]:

@@ -1,0 +1,95 @@
+"""Settings of hooks: the section `hooks` of config.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.json_types import is_array, is_object
+from app.core.maintenance_settings import SettingFault, format_unknown_setting
+from app.core.text import units
+from app.core.text.sanitize import find_name_error, sanitize
+
+START, END, ALERT = "start", "end", "alert"
+KINDS = (START, END, ALERT)
+MAX_HOOKS = 8
+"""Hooks that run at the same time: each has a program of its own."""
+MAX_TIMEOUT = 600.0
+DEFAULT_TIMEOUT = 30.0
+_SETTINGS = ("on", "argv", "timeout")
+_EXAMPLE = 'Example: on = ["end"] and argv = ["/usr/local/bin/tell"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A program of the user that runs on events; `timeout` in seconds."""
+
+    name: str
+    on: frozenset[str]
+    argv: tuple[str, ...]
+    timeout: float = DEFAULT_TIMEOUT
+
+
+def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
+    """Parse the section; return the valid hooks by name, and the faults of the others."""
+    faults: list[SettingFault] = []
+    if not is_object(value):
+        _add_fault(faults, ("hooks",), "must be tables, such as [hooks.tell].")
+        return {}, faults
+    hooks: dict[str, Hook] = {}
+    for name, table in value.items():
+        before = len(faults)
+        hook = _parse_hook(str(name), table, faults)
+        if hook and len(faults) == before:
+            hooks[hook.name] = hook
+    for name in list(hooks)[MAX_HOOKS:]:
+        _add_fault(faults, ("hooks", name), f"there are more than {MAX_HOOKS} hooks.")
+        del hooks[name]
+    return hooks, faults
+
+
+def _parse_hook(name: str, table: Any, faults: list[SettingFault]) -> Hook | None:
+    where = ("hooks", name)
+    if wrong := find_name_error(name):
+        _add_fault(faults, where, f"the name {wrong}.")
+    if not is_object(table):
+        _add_fault(faults, where, "must be a table, such as [hooks.tell].", _EXAMPLE)
+        return None
+    for key in table:
+        if key not in _SETTINGS:
+            _add_fault(faults, (*where, str(key)), format_unknown_setting(str(key), _SETTINGS))
+    on, argv = table.get("on"), table.get("argv")
+    if not is_array(on) or not on or any(kind not in KINDS for kind in on):
+        _add_fault(faults, (*where, "on"), f"must be a list of {', '.join(KINDS)}.", _EXAMPLE)
+    if not _is_argv(argv):
+        _add_fault(faults, (*where, "argv"), "must be a program with its arguments.", _EXAMPLE)
+    timeout = DEFAULT_TIMEOUT
+    try:
+        timeout = _parse_timeout(table.get("timeout", f"{DEFAULT_TIMEOUT:.0f}s"))
+    except ValueError as error:
+        _add_fault(faults, (*where, "timeout"), f"{error}.")
+    try:
+        return Hook(name, frozenset(on or ()), tuple(argv or ()), timeout)
+    except TypeError:  # told above
+        return None
+
+
+def _is_argv(value: Any) -> bool:
+    if not is_array(value) or not value or not value[0]:
+        return False
+    return all(isinstance(word, str) and "\0" not in word for word in value)
+
+
+def _parse_timeout(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a duration such as 10s")
+    seconds = units.parse_duration(str(value))
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ValueError(f"must be more than 0 and at most {MAX_TIMEOUT / 60:.0f}m")
+    return seconds
+
+
+def _add_fault(
+    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
+) -> None:
+    faults.append(SettingFault(where, f"{'.'.join(map(sanitize, where))}: {message}", advice))
