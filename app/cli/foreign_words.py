@@ -13,7 +13,8 @@ _FOREIGN_WORDS = {
     "logs": "log tail",
     "logs -f": "follow fo sattach",
     "cancel": "kill scancel gcancel qdel bkill atrm",
-    "submit": "run sbatch exec gbatch qsub bsub tsp ts nohup srun salloc",
+    "submit": "run sbatch exec gbatch qsub bsub tsp ts nohup",
+    "submit --follow": "srun salloc",
     "submit --at 23:30": "at batch",
     "retry": "restart requeue rerun redo re qrerun",
     "hold": "stash qhold bstop",
@@ -68,6 +69,7 @@ _FOREIGN_PAIRS = {
 
 _FIRST_WORDS = frozenset({"pueue", "gjob", "gctl", "gflow", "scontrol", "systemctl"})
 """Programs of other tools whose next word is a command."""
+_SUBMITTING = frozenset({"submit", "submit --follow"})
 _TASK_VERBS = (
     "logs",
     "cancel",
@@ -108,8 +110,15 @@ def find_command(verb: str, rest: list[str], known: frozenset[str]) -> str | Non
 
 def _append_words(command: str, rest: list[str]) -> str:
     """Append the typed words to the equivalent command if they are few and plain."""
-    words = " ".join(rest)
-    plain = words.isprintable() and words.isascii() and len(words) <= 40
-    if not words or not plain or command.partition(" ")[2] not in ("", "-f"):
+    from shlex import join
+
+    words = join(rest)
+    if not words or not words.isprintable() or not words.isascii() or len(words) > 40:
         return command
-    return f"{command} {words}" if command.split()[0] in _TASK_VERBS else command
+    if command in _SUBMITTING and rest[0][:1] != "-":
+        if rest[0].endswith((".sh", ".sbatch", ".slurm")):
+            return f"{command} {words}"
+        is_shell_text = len(rest) == 1 and " " in rest[0]
+        return f"{command} {'-c' if is_shell_text else '--'} {words}"
+    is_whole = command.partition(" ")[2] in ("", "-f") and command.split()[0] in _TASK_VERBS
+    return f"{command} {words}" if is_whole else command

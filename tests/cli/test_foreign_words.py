@@ -40,6 +40,10 @@ def test_no_foreign_verb_hides_a_command():
     assert not FOREIGN_COMMANDS.keys() & (OURS | registry.ALIASES.keys())
 
 
+def test_a_quoted_line_becomes_shell_text():
+    assert find_command("exec", ["ls | wc"], OURS) == "submit -c 'ls | wc'"
+
+
 @pytest.mark.parametrize(
     ("typed", "ours"),
     [
@@ -59,6 +63,10 @@ def test_no_foreign_verb_hides_a_command():
         ("follow 4", "logs -f 4"),
         ("crontab -e", "schedule create NAME --cron '0 2 * * *' -- COMMAND"),
         ("squeue -u me", "ls"),
+        ("run ls -la", "submit -- ls -la"),
+        ("sbatch job.sh", "submit job.sh"),
+        ("sbatch -p gpu job.sh", "submit"),
+        ("srun hostname", "submit --follow -- hostname"),
         ("kill 4\x1b]0;x\x07", "cancel"),
         ("pueue nothing", None),
         ("sumbit", None),
