@@ -193,16 +193,20 @@ class VerbCaller:
         await self.call_verb("schedule.backfill", name="hourly", **span)
         given = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
         made = await self.call_verb(
-            "submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given
+            "submit", tasks=[task, task | {"queue": "default", "retries": 1}], **given
         )
         first = made[0]["number"] if made else self.last
-        await self.call_verb("submit", tasks=[task | {"after": [first]}], uuid="1" * 8, **given)
+        await self.call_verb("submit", tasks=[task | {"after": [first]}], **given)
         group = {"argv": ["true"], "max_running": 1}
         await self.call_verb("submit", tasks=[task] * 3, group=group, **given)
         await self.call_verb("group.set", id="g1", max_running=2)
         await self.call_verb("hold", ids=["g1"])
         await self.call_verb("front", ids=[first])
         await self.call_verb("wait", ids=[first], timeout=2)
+        agent = {"client": {"name": "a", "tasks": 9, "cpu": 1}}
+        await self.call_verb("submit", tasks=[task], **given, **agent)
+        for name in ("cancel", "retry"):
+            await self.call_verb(name, ids=[first], **agent)
         for name in ("hold", "release", "front", "pause", "resume", "cancel", "retry"):
             await self.call_verb(name, ids=[self.last - 9, 10])
             await self.call_verb(name, select={"queue": "media", "status": ["failed"], "limit": 5})
