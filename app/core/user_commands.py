@@ -7,12 +7,14 @@ that a program could take for an option is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from app.core.json_types import is_array, is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
 from app.core.text.sanitize import has_hidden, sanitize
+from app.translation import tr
 
 PLACEHOLDERS = ("number", "name", "log")
 MODES = ("terminal", "background")
@@ -20,6 +22,11 @@ MAX_NAME = 40
 _SETTINGS = ("name", "argv", "mode", "confirm")
 _WORD = re.compile(r"\{\{[a-z]+\}\}|\{([a-z]+)\}")
 """A placeholder, or a word in double braces, which means the word in single braces."""
+_CODE_OPTIONS = (
+    (re.compile(r"(.*/)?((ba|da|z|k|fi)?sh|su|python[0-9.]*)"), re.compile(r"-[a-z]*c")),
+    (re.compile(r"(.*/)?(perl|ruby|node)"), re.compile(r"-[a-z]*e")),
+)
+"""Interpreters, and their options before the text of a program."""
 _ARGV_EXAMPLE = 'Example: argv = ["less", "{log}"]'
 
 
@@ -47,11 +54,14 @@ class UserCommand(NamedTuple):
             names = [found[1] for found in _WORD.finditer(word) if found[1]]
             for name in names:
                 if has_hidden(values[name]):
-                    raise ValueError(f"the {name} of the task contains control characters")
+                    raise ValueError(tr("{word} contains control characters", word=f"{{{name}}}"))
             done = _WORD.sub(lambda found: values[found[1]] if found[1] else found[0][1:-1], word)
             if done.startswith("-") and not word.startswith("-") and "--" not in filled:
                 raise ValueError(
-                    f'{{{names[0]}}} begins with "-" and would be an option; write "--" before it'
+                    tr(
+                        '{word} begins with "-" and would be an option; write "--" before it',
+                        word=f"{{{names[0]}}}",
+                    )
                 )
             filled.append(done)
         return filled
@@ -105,10 +115,22 @@ def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) 
         _add_fault(faults, where, "must not contain NUL.")
     if _WORD.search(words[0]):
         _add_fault(faults, where, "must begin with the name of a program.", _ARGV_EXAMPLE)
+    if _names_values_in_code(words):
+        message = "a value must not stand in the text of a program; pass it as an argument behind."
+        _add_fault(faults, where, message, 'Example: ["sh", "-c", \'wc -l "$1"\', "sh", "{log}"]')
     for name in (found[1] for word in words for found in _WORD.finditer(word)):
         if name and name not in PLACEHOLDERS:
             _add_fault(faults, where, _describe_unknown(name))
     return tuple(words)
+
+
+def _names_values_in_code(words: Sequence[str]) -> bool:
+    """Return True if the text of a shell or another interpreter has a placeholder."""
+    options = next((flag for name, flag in _CODE_OPTIONS if name.fullmatch(words[0])), None)
+    return options is not None and any(
+        options.fullmatch(before) and any(found[1] for found in _WORD.finditer(word))
+        for before, word in pairwise(words)
+    )
 
 
 def _describe_unknown(name: str) -> str:

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from app.core.text.sanitize import sanitize
 from app.core.user_commands import UserCommand
 from app.errors import Usage
+from app.translation import tr
 from app.tui.keymap import iter_scopes, list_binding_classes, merge_bindings, normalize_key
 from app.tui.screens.tasks.task_actions import TaskActions
 
@@ -35,12 +36,14 @@ def resolve_commands(
             faults.append(f"{problem.message} Ignored.")
             continue
         if key in taken or key in found:
-            owner = taken.get(key) or f"the command {found[key].name}"
-            faults.append(f"{where}: {sanitize(command.key)} is already {owner}. Ignored.")
+            owner = taken.get(key) or tr("the command {name}", name=found[key].name)
+            text = tr("{key} is already {owner}. Ignored.", key=sanitize(command.key), owner=owner)
+            faults.append(f"{where}: {text}")
             continue
         found[key] = command._replace(key=key)
         if shutil.which(command.argv[0]) is None:
-            faults.append(f'{where}: there is no program "{sanitize(command.argv[0])}".')
+            text = tr('there is no program "{program}".', program=sanitize(command.argv[0]))
+            faults.append(f"{where}: {text}")
     return tuple(found.values()), faults
 
 

@@ -20,6 +20,7 @@ from textual.binding import Binding
 from app.core.text.sanitize import sanitize, truncate
 from app.core.user_commands import UserCommand
 from app.output_tail import collect_tail
+from app.translation import tr
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -38,7 +39,6 @@ END_SECONDS = 1.0
 """Seconds that a program gets to end with the deck, before it is killed."""
 INTERRUPTED = (-signal.SIGINT, 128 + signal.SIGINT)
 """Results of a program that the user ended with ctrl+c."""
-RETURN_PROMPT = b"\n%s. Press enter to return to the deck. "
 
 
 def make_bindings(commands: Sequence[UserCommand]) -> list[Binding]:
@@ -95,7 +95,12 @@ class UserCommandRunner:
         if error or found is None:
             self._warn(str(error))
         elif not found["runs"]:
-            self._warn(f"#{row.number} has not started, so it has no log. Nothing was run.")
+            self._warn(
+                tr(
+                    "#{number} has not started, so it has no log. Nothing was run.",
+                    number=row.number,
+                )
+            )
         else:
             self._confirm(command, row, found["runs"][-1]["path"])
 
@@ -104,20 +109,21 @@ class UserCommandRunner:
         try:
             argv = command.fill(values)
         except ValueError as error:
-            self._warn(f"{command.name}: {error}. Nothing was run.")
+            self._warn(tr("{command}: {why}. Nothing was run.", command=command.name, why=error))
             return
         start = partial(self._start, command, argv)
         if not command.confirm:
             start()
             return
         clean = self._app.look.sanitize
+        name = truncate(clean(row.name), 40)
         question = Question(
             clean(command.name),
             [
-                [(f"Run this on #{row.number} {truncate(clean(row.name), 40)}?", "")],
+                [(tr("Run this on #{number} {name}?", number=row.number, name=name), "")],
                 [(clean(shlex.join(argv)), "dim")],
             ],
-            [Answer("y", "run it"), Answer("n", "no")],
+            [Answer("y", tr("run it")), Answer("n", tr("no"))],
             safe="n",
         )
         self._app.push_screen(ChoiceScreen(question), lambda key: start() if key == "y" else None)
@@ -125,7 +131,11 @@ class UserCommandRunner:
     def _start(self, command: UserCommand, argv: list[str]) -> None:
         if command.is_background and self._background >= MAX_BACKGROUND:
             self._warn(
-                f"{self._background} commands run in the background. {command.name} was not run."
+                tr(
+                    "{n} commands run in the background already. {command} was not run.",
+                    n=self._background,
+                    command=command.name,
+                )
             )
             return
         run = self._run_in_background if command.is_background else self._run_in_terminal
@@ -136,7 +146,14 @@ class UserCommandRunner:
             await run(command, argv)
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
-            self._warn(f"{command.name}: {argv[0]} cannot be started: {why}.")
+            self._warn(
+                tr(
+                    "{command}: {program} cannot be started: {why}.",
+                    command=command.name,
+                    program=argv[0],
+                    why=why,
+                )
+            )
         except Exception as error:
             self._app.report(error, self)
 
@@ -156,7 +173,7 @@ class UserCommandRunner:
         if problem:
             raise problem
         if code:
-            self._show_result(f"{command.name} ended with {_describe_code(code)}.", "warn")
+            self._show_result(_describe_end(command, code), "warn")
 
     async def _wait_in_terminal(self, command: UserCommand, argv: list[str]) -> int:
         process = await asyncio.create_subprocess_exec(
@@ -164,7 +181,7 @@ class UserCommandRunner:
         )
         code = await self._wait_for_end(process, process.pid, signal.SIGHUP)
         if code and code not in INTERRUPTED:  # its last output says why
-            await self._wait_for_enter(f"{command.name} ended with {_describe_code(code)}")
+            await self._wait_for_enter(_describe_end(command, code))
         return code
 
     async def _wait_for_end(
@@ -187,7 +204,8 @@ class UserCommandRunner:
                     break
 
     async def _wait_for_enter(self, text: str) -> None:
-        os.write(STDERR, RETURN_PROMPT % sanitize(text).encode())
+        prompt = tr("Press enter to return to the deck.")
+        os.write(STDERR, f"\n{sanitize(text)} {prompt} ".encode())
         loop, typed = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(0, typed.set)
         try:
@@ -209,7 +227,8 @@ class UserCommandRunner:
                     env=self._make_environment(),
                     start_new_session=True,
                 )
-                self._app.show_message(self._app.look.sanitize(f"{command.name} runs."), "dim")
+                text = tr("{command} runs.", command=command.name)
+                self._app.show_message(self._app.look.sanitize(text), "dim")
                 code = await self._wait_for_end(process, -process.pid, signal.SIGTERM)
                 self._tell_result(command, code, read_tail())
         finally:
@@ -221,14 +240,15 @@ class UserCommandRunner:
         text = output.decode("utf-8", "replace")
         lines = [line for line in (sanitize(one).strip() for one in text.splitlines()) if line]
         if not code:
-            last = f": {truncate(lines[-1], MAX_LAST_LINE)}" if lines else "."
-            self._show_result(f"{command.name} is done{last}", "")
+            last = truncate(lines[-1], MAX_LAST_LINE) if lines else ""
+            done = tr("{command} is done.", command=command.name)
+            self._show_result(f"{done} {last}".rstrip(), "")
             return
         said = " | ".join(lines)
         if len(said) > MAX_SHOWN:
             said = f"… {said[-MAX_SHOWN:].lstrip(' |')}"
-        ending = f"{command.name} ended with {_describe_code(code)}"
-        self._show_result(f"{ending}: {said}" if said else f"{ending}.", "warn")
+        ending = _describe_end(command, code)
+        self._show_result(f"{ending} {said}".rstrip(), "warn")
 
     def _make_environment(self) -> dict[str, str]:
         home = {"TASKDECK_HOME": os.fspath(self._app.home)} if self._app.home else {}
@@ -242,12 +262,13 @@ class UserCommandRunner:
         self._app.show_message(self._app.look.sanitize(text[:1].upper() + text[1:]), "warn")
 
 
-def _describe_code(code: int) -> str:
+def _describe_end(command: UserCommand, code: int) -> str:
     if code >= 0:
-        return f"exit code {code}"
+        return tr("{command} ended with exit code {code}.", command=command.name, code=code)
+    name = str(-code)
     with suppress(ValueError):
-        return f"signal {signal.Signals(-code).name.removeprefix('SIG')}"
-    return f"signal {-code}"
+        name = signal.Signals(-code).name.removeprefix("SIG")
+    return tr("{command} ended with signal {signal}.", command=command.name, signal=name)
 
 
 @contextmanager

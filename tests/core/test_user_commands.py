@@ -33,7 +33,7 @@ def test_values_become_arguments_and_double_braces_stay():
     ("argv", "name", "expected"),
     [
         (("grep", "{name}"), "-rf", '{name} begins with "-" and would be an option'),
-        (("grep", "{name}"), "a\x1b[2J", "the name of the task contains control characters"),
+        (("grep", "{name}"), "a\x1b[2J", "{name} contains control characters"),
         (("grep", "--", "{name}"), "-rf", ["grep", "--", "-rf"]),
         (("grep", "--regexp={name}"), "-rf", ["grep", "--regexp=-rf"]),
         (("grep", "-{number}"), "-rf", ["grep", "-12"]),
@@ -66,6 +66,8 @@ def test_a_name_never_becomes_an_option_unnoticed(argv: tuple[str, ...], name: s
         ({"L": {"name": "x", "argv": ["a"], "mode": "tab"}}, "must be terminal or background."),
         ({"L": {"name": "x", "argv": ["a"], "confirm": "y"}}, "confirm: must be true or false."),
         ({"L": {"name": "x", "argv": ["a\0"]}}, "argv: must not contain NUL."),
+        ({"L": {"name": "x", "argv": ["/bin/bash", "-xc", "wc {name}"]}}, "a value must not stand"),
+        ({"L": {"name": "x", "argv": ["python3", "-c", "p('{name}')"]}}, "a value must not stand"),
     ],
 )
 def test_a_faulty_command_is_named_and_left_out(value: Any, said: str):

@@ -49,7 +49,7 @@ async def test_a_command_gets_its_values_and_tells_its_result(tmp_path: Path):
         await pilot.press("3", "L")
         await wait_until(pilot, lambda: "done" in get_message(app))
         row = app.screen.table.item  # pyright: ignore[reportAttributeAccessIssue]
-    assert get_message(app) == "my command is done: last line"
+    assert get_message(app) == "my command is done. last line"
     assert (tmp_path / "out").read_text().splitlines() == [
         str(row.number), row.name, LOG, str(tmp_path),
     ]  # fmt: skip
@@ -59,10 +59,10 @@ async def test_a_command_gets_its_values_and_tells_its_result(tmp_path: Path):
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo one; echo 'two\x1b[2J' >&2; exit 3", "my command ended with exit code 3: one | two"),
+        ("echo one; echo 'two\x1b[2J' >&2; exit 3", "my command ended with exit code 3. one | two"),
         ("kill -KILL $$", "my command ended with signal KILL"),
         ("exec no-such-program", "my command ended with exit code 127"),
-        ("yes | head -c 3000000; exit 1", "my command ended with exit code 1: … y | y"),
+        ("yes | head -c 3000000; exit 1", "my command ended with exit code 1. … y | y"),
     ],
 )
 async def test_a_failure_is_told_with_the_last_output(script: str, said: str):

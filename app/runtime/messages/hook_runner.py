@@ -138,7 +138,8 @@ class HookRunner:
         places = await self._db.read(hooks.map_cursors)
         failing = await self._db.read(hooks.map_failing)
         for name in wanted.keys() - self._workers.keys():
-            worker = _Worker(name, places[name], places[name], failing.get(name, 0))
+            place = min(places[name], self._last_event)  # a salvaged database may count anew
+            worker = _Worker(name, place, place, failing.get(name, 0))
             worker.task = asyncio.create_task(self._work(worker), name=f"hook {name}")
             self._workers[name] = worker
         await self._update_problems()

@@ -26,6 +26,7 @@ from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import truncate_middle
 from app.errors import NotFound
+from app.translation import tr
 from app.tui.actions import queues_pools
 from app.tui.actions import tasks as action_tasks
 from app.tui.actions.bulk import MAX_REVIEWED
@@ -581,7 +582,7 @@ class TaskActions(FilterActions, Screen[None]):
             return None
         rows = action_tasks.list_task_rows([self.table.item])
         if not rows:
-            text = f"{command} runs on a task; there is none under the cursor."
+            text = tr("{command} runs on a task; there is none under the cursor.", command=command)
             self.deck.show_message(self.deck.look.sanitize(text), "warn")
         return rows[0] if rows else None
 
