@@ -22,7 +22,7 @@ GROUP_TOPICS = {
     "import": "crontab",
     "db": "backup restore data-model",
     "service": "service",
-    "http": "metrics",
+    "http": "http metrics",
 }
 """Help topics about a group of commands."""
 
