@@ -72,4 +72,5 @@ def test_port_0_becomes_the_port_that_the_kernel_chose(host: str):
         pytest.skip("this machine has no IPv6")
 
     with sock:
+        assert sock.proto == socket.IPPROTO_TCP  # else asyncio leaves Nagle's algorithm on
         assert get_bound_address(sock, address).port == sock.getsockname()[1] > 0
