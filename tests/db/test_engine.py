@@ -178,6 +178,20 @@ async def test_concurrent_writes_run_one_after_the_other(db: Database):
     assert sorted(row.number for row in rows) == list(range(1, 51))
 
 
+async def test_transactions_that_wait_or_run_are_counted(db: Database):
+    freed = threading.Event()
+    blocking = asyncio.ensure_future(db.write(lambda c: freed.wait(60)))
+    waiting = asyncio.ensure_future(db.write(submit_one))
+    await asyncio.sleep(0)  # both are handed over
+
+    assert db.pending_writes == 2
+
+    freed.set()
+    await asyncio.gather(blocking, waiting)
+    await db.write(lambda c: None)  # the thread has left the transactions before
+    assert db.pending_writes <= 1
+
+
 async def test_an_acknowledged_write_is_synced(db: Database):
     pragmas = await db.write(
         lambda c: [

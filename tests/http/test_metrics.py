@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
+import sqlite3
 import subprocess
+import threading
+from contextlib import closing
 from dataclasses import replace
 
 import httpx
@@ -85,6 +89,21 @@ async def test_the_server_answers_scrapes(client: httpx.AsyncClient):
     accepted = await client.get("/metrics", headers={"accept": OPENMETRICS_TYPE})
     assert accepted.headers["content-type"] == OPENMETRICS_TYPE
     assert accepted.text.endswith("# EOF\n")
+
+
+async def test_a_scrape_waits_for_no_lock(client: httpx.AsyncClient, live_call: Call):
+    with closing(sqlite3.connect(live_call.db.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        freed = threading.Event()
+        writing = asyncio.ensure_future(live_call.db.write_quietly(lambda c: freed.wait(60)))
+        await asyncio.sleep(0)
+
+        answer = await client.get("/metrics")
+
+        assert "taskdeck_writer_pending_transactions 1.0" in answer.text.splitlines()
+        other.execute("ROLLBACK")
+        freed.set()
+        await writing
 
 
 async def test_openmetrics_is_sent_when_accepted(snapshot: MonitoringSnapshot):
