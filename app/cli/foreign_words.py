@@ -47,6 +47,7 @@ _FOREIGN_WORDS = {
     "sla ls": "slas rule rules",
     "alert ls": "alerts",
     "notify ls": "channels notifications strigger",
+    "help hooks": "hook hooks",
     "completion bash": "completions",
     "help from-pueue": "pueue",
     "help from-task-spooler": "task-spooler",

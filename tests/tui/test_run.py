@@ -127,6 +127,7 @@ def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
     [
         ('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n',
         'no action "task.cancl". Nearest: task.cancel; ignored.', b"f2"),
+        ('[keys.commands.v]\nname = "x"\nargv = ["true"]\n', "v is already tasks.range", b"help"),
         ('[keys]\n"task.cancel" = "q"\n', "q would be both task.cancel and page.back", b"help"),
         (
             'theme = "quiett"\n[retention]\nkep = "3d"\n',
