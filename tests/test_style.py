@@ -46,6 +46,7 @@ COVERING_TESTS = {
     " db/queries/home/{home_identity,replicas} db/restore/replica_file",
     "tests/acceptance/test_pacemaker_agent.py": "cli/cluster_stop offline/run_ends",
     "tests/cli/imports/test_take_over.py": "cli/imports/{journal,pueue}",
+    "tests/cli/imports/test_task_spooler.py": "cli/imports/programs",
     "tests/cli/commands/definitions/test_import_tasks.py": "cli/imports/report",
     "tests/acceptance/test_notify.py": "cli/commands/definitions/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",

@@ -53,7 +53,10 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
         "apply a definitions file (queues, templates, schedules, rules, …)",
     ),
     "export": ("definitions.apply_export", "print all definitions as one file"),
-    "import": ("definitions.imports", "take over a crontab, or what waits in pueue"),
+    "import": (
+        "definitions.imports",
+        "take over a crontab, or what waits in pueue or task-spooler",
+    ),
     "status": ("status", "show runtime, queues, pools and alerts"),
     "replay": ("replay", "run a recorded job trace through the plan in virtual time"),
     "operations": ("operations", "show the operation log"),

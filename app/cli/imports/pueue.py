@@ -72,7 +72,10 @@ class Pueue:
             yield item, TAKEN
 
     def has_given_up(self, entry: JournalEntry, proof: str | None) -> bool:
-        return proof is not None and _make_proof(self._read_bytes()) == proof
+        try:
+            return proof is not None and _make_proof(self._read_bytes()) == proof
+        except Problem:
+            return False
 
     def _leave_all(self, items: Sequence[PeerItem]) -> Iterator[tuple[PeerItem, str]]:
         for item in items:

@@ -109,7 +109,7 @@ def apply(context: CommandContext, peer: Peer) -> Report:
         peer.prepare()
         if journal.entries:
             peer.recover()
-        state = peer.read()
+        state = _read_state(peer, journal)
         if journal.entries and journal.source != state.source:
             raise Conflict(
                 f"an import from {sanitize(journal.source)} is not finished. Nothing was changed.",
@@ -118,7 +118,8 @@ def apply(context: CommandContext, peer: Peer) -> Report:
         report = Report(state, [], queues=queues)
         _finish_previous(context, peer, journal, report)
         _find_obstacles(state.items, context, queues)
-        report.chosen = choose_items(state.items)
+        _find_taken(context, journal, report)
+        report.chosen = choose_items(state.items, report.numbers)
         if report.chosen:
             _take_over(context, peer, journal, report)
         else:
@@ -127,6 +128,16 @@ def apply(context: CommandContext, peer: Peer) -> Report:
         if journal.entries:
             journal.finish()
     return report
+
+
+def _read_state(peer: Peer, journal: ImportJournal) -> PeerState:
+    """Return the state of a peer; an empty one if it has gone while an import is unfinished."""
+    try:
+        return peer.read()
+    except NotFound:
+        if not journal.entries:
+            raise
+        return PeerState(source=journal.source, queues=[], items=[])
 
 
 def _can_submit(context: CommandContext) -> bool:
@@ -253,6 +264,14 @@ def _finish_previous(
     _cancel(context, [entry.uuid for entry in marked if entry.mark in (BEGAN, LEFT)])
     unclear = [_find_number(context, entry.uuid) for entry in marked if entry.mark == UNCLEAR]
     report.unclear = [number for number in unclear if number is not None]
+
+
+def _find_taken(context: CommandContext, journal: ImportJournal, report: Report) -> None:
+    """Set the numbers of tasks that an import, killed meanwhile, has taken over."""
+    there = {item.id: item.key for item in report.state.items}
+    for entry in journal.entries.values():
+        if entry.mark == TAKEN and there.get(entry.id, entry.key) == entry.key:
+            report.numbers[entry.id] = context.call("show", id=entry.uuid)["number"]
 
 
 def _judge(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -108,15 +108,15 @@ def find_spec_error(task: Mapping[str, Any]) -> str | None:
     return None
 
 
-def choose_items(items: Sequence[PeerItem]) -> list[PeerItem]:
+def choose_items(items: Sequence[PeerItem], taken: Collection[int] = frozenset()) -> list[PeerItem]:
     """Return the tasks to take over, parents first; give the other waiting ones an obstacle.
 
-    Parents that have succeeded are dropped from `parents`.
+    Parents that have succeeded are dropped from `parents`. Those in `taken` were taken over before.
     """
-    by_id = {item.id: item for item in items}
-    waiting = [item for item in items if item.phase is PeerPhase.WAITING]
+    by_id = {item.id: item for item in items if item.id not in taken}
+    waiting = [item for item in by_id.values() if item.phase is PeerPhase.WAITING]
     for item in waiting:
-        item.obstacle = item.obstacle or _find_parent_obstacle(item, by_id)
+        item.obstacle = item.obstacle or _find_parent_obstacle(item, by_id, taken)
         item.parents = tuple(
             parent for parent in dict.fromkeys(item.parents)
             if parent not in by_id or by_id[parent].phase is not PeerPhase.ENDED
@@ -130,8 +130,12 @@ def choose_items(items: Sequence[PeerItem]) -> list[PeerItem]:
     return [item for item in ordered if item.obstacle is None]
 
 
-def _find_parent_obstacle(item: PeerItem, by_id: Mapping[int, PeerItem]) -> str | None:
+def _find_parent_obstacle(
+    item: PeerItem, by_id: Mapping[int, PeerItem], taken: Collection[int]
+) -> str | None:
     for number in item.parents:
+        if number in taken:
+            continue
         parent = by_id.get(number)
         if parent is None:
             return f"waits for {number}, which is not there any more"

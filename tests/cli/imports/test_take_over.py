@@ -97,7 +97,7 @@ class PueueHome:
 
 @pytest.fixture
 def context(home):
-    made = CommandContext(os.fspath(home), lambda: 0, lambda: 0, lambda: "")
+    made = CommandContext(os.fspath(home), lambda: 0, lambda: 0, lambda: [], lambda: 0)
     yield made
     made.close()
 

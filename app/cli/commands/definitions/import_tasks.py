@@ -21,6 +21,13 @@ def import_pueue(context: CommandContext, args: Args) -> int:
     return _import(context, args, Pueue(args.files[0] if args.files else None))
 
 
+def import_task_spooler(context: CommandContext, args: Args) -> int:
+    """Show what each job of task-spooler becomes; with --apply, take the queued ones over."""
+    from app.cli.imports.task_spooler import TaskSpooler
+
+    return _import(context, args, TaskSpooler())
+
+
 def _import(context: CommandContext, args: Args, peer: Peer) -> int:
     from shlex import join
 
@@ -60,6 +67,11 @@ PUEUE_EXAMPLES = """\
   taskdeck import pueue --apply
   taskdeck import pueue /backup/pueue/state.json --json"""
 
+SPOOLER_EXAMPLES = """\
+  taskdeck import task-spooler
+  taskdeck import task-spooler --apply
+  TS_SOCKET=/tmp/gpu.socket taskdeck import task-spooler --apply"""
+
 PEER_COMMANDS = {
     "pueue": Command(
         "show or take over the tasks that wait in pueue",
@@ -68,5 +80,13 @@ PEER_COMMANDS = {
         PUEUE_EXAMPLES,
         usage="[FILE] [OPTION …]",
         asks=_choose_verb,
-    )
+    ),
+    "task-spooler": Command(
+        "show or take over the jobs that are queued in task-spooler (tsp)",
+        import_task_spooler,
+        _add_arguments,
+        SPOOLER_EXAMPLES,
+        usage="[OPTION …]",
+        asks=_choose_verb,
+    ),
 }
