@@ -16,6 +16,7 @@ from app import paths, translation
 from app.core.ids import make_uuid7
 from app.core.shell_context import identify_terminal
 from app.errors import Conflict, Problem, Remote, Stopped, Storage
+from app.translation import tr
 from app.version import PROTOCOL, VERSION
 
 TYPE_CHECKING = False
@@ -70,7 +71,11 @@ def make_stopped_error(home: str) -> Stopped:
     from app import cluster
 
     mark = paths.read_stop_marker(home)
-    why = f"the runtime was stopped by {mark[0]} at {mark[1]}" if mark else "no runtime is running"
+    why = (
+        tr("the runtime was stopped by {who} at {time}", who=mark[0], time=mark[1])
+        if mark
+        else tr("no runtime is running")
+    )
     return Stopped(f"{why}. Nothing was done.", cluster.advise_start(home))
 
 

@@ -11,6 +11,7 @@ import shlex
 
 from app import paths
 from app.errors import Refused
+from app.translation import tr
 
 RESOURCE = "taskdeck"
 """Name of the resource in the `pcs` lines that `service install --pacemaker` prints."""
@@ -109,5 +110,5 @@ def find_cure(home: str) -> str:
     if command := find_start_command(home):
         if not has_home(home):
             return "The home is not on this host. See which host has it: pcs status"
-        return f"See why it is down: pcs status. Start it: {command}"
+        return tr("See why it is down: pcs status. Start it: {command}", command=command)
     return ""

@@ -129,7 +129,15 @@ class LoadedConfig(NamedTuple):
     def ignored_notice(self) -> str:
         """Notice that the faults are ignored; empty without faults."""
         removed = "; nothing is removed until it is fixed" if self.retention_fault else ""
-        return f"{self.fault_summary} Ignored{removed}." if self.faults else ""
+        return (
+            tr(
+                "{fault_summary} Ignored{removed}.",
+                fault_summary=self.fault_summary,
+                removed=removed,
+            )
+            if self.faults
+            else ""
+        )
 
     @property
     def short_notice(self) -> str:
@@ -143,9 +151,17 @@ class LoadedConfig(NamedTuple):
             .partition(": ")
         )
         more = (
-            f" (and {len(self.faults) - 1} more: taskdeck doctor)" if len(self.faults) > 1 else ""
+            tr(" (and {more} more: taskdeck doctor)", more=len(self.faults) - 1)
+            if len(self.faults) > 1
+            else ""
         )
-        return f"{location}{more}{colon}{fault}; ignored."
+        return tr(
+            "{location}{more}{colon}{fault}; ignored.",
+            location=location,
+            more=more,
+            colon=colon,
+            fault=fault,
+        )
 
     def require_folder(self) -> None:
         """Raise Usage while the backup folder is unknown."""
@@ -260,7 +276,11 @@ def _summarize(faults: Sequence[SettingFault]) -> str:
     return (
         (
             faults[0].message
-            + (f" And {len(faults) - 1} more: taskdeck doctor." if len(faults) > 1 else "")
+            + (
+                tr(" And {more} more: taskdeck doctor.", more=len(faults) - 1)
+                if len(faults) > 1
+                else ""
+            )
         )
         if faults
         else ""
@@ -281,8 +301,13 @@ def find_short_retention(upkeep: MaintenanceSettings) -> list[str]:
             f"retention.{kind}.{sanitize(name)}": (rule.keep, _HOUR) for name, rule in named.items()
         }
     return [
-        f"[{where}] keeps only {_format_seconds(keep)}"
-        f" ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
+        tr(
+            "[{where}] keeps only {time} (m is minutes, d is days)"
+            if keep >= _MINUTE
+            else "[{where}] keeps only {time} (s is seconds, d is days)",
+            where=where,
+            time=_format_seconds(keep),
+        )
         for where, (keep, least) in keeps.items()
         if keep and keep < least
     ]
@@ -303,13 +328,13 @@ def read(path: str) -> LoadedConfig:
         return LoadedConfig(path)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
-        return _make_unreadable(path, f"cannot be read: {why}")
+        return _make_unreadable(path, tr("cannot be read: {why}", why=why))
     import tomllib  # rarely needed: most users have no file
 
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _make_unreadable(path, f"is not valid TOML: {error}")
+        found = _make_unreadable(path, tr("is not valid TOML: {error}", error=error))
         return found._replace(settings=CLUSTERED) if _names_cluster(text) else found
     return _check_settings(found, text, path)
 
@@ -343,7 +368,9 @@ def _names_cluster(text: str) -> bool:
 def _make_unreadable(path: str, why: str) -> LoadedConfig:
     from app.core.text.sanitize import sanitize
 
-    faults = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Fix it."),)
+    faults = (
+        _make_fault((), tr("{path} {why}.", path=sanitize(path), why=sanitize(why)), tr("Fix it.")),
+    )
     return LoadedConfig(path, faults=faults, folder_fault=_summarize(faults))
 
 
@@ -376,19 +403,22 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         if name not in Config._fields:
             yield _make_unknown_fault(name)
         elif name in SWITCHES and not isinstance(value, bool):
-            example = f"Example: {name} = {'true' if name == 'cluster' else 'false'}"
+            switch = "true" if name == "cluster" else "false"
+            example = tr("Example: {name} = {switch}", name=name, switch=switch)
             until = "; until then it counts as true" if name == "cluster" else ""
-            yield _make_fault((name,), f"{name} must be true or false{until}.", example)
+            yield _make_fault(
+                (name,), tr("{name} must be true or false{until}.", name=name, until=until), example
+            )
         elif name == "cgroup" and not (isinstance(value, str) and value.startswith("/")):
-            example = f'Example: cgroup = "{CGROUP_EXAMPLE}"'
+            example = tr('Example: cgroup = "{example}"', example=CGROUP_EXAMPLE)
             yield _make_fault((name,), "cgroup must be the path of a folder.", example)
         elif name == "keys":
             yield from _find_key_faults(value)
         elif name in CHOICES and value not in CHOICES[name]:
             yield _make_fault(
                 (name,),
-                f"{name} must be one of {', '.join(CHOICES[name])}.",
-                f'Example: {name} = "{CHOICES[name][-1]}"',
+                tr("{name} must be one of {choices}.", name=name, choices=", ".join(CHOICES[name])),
+                tr('Example: {name} = "{choice}"', name=name, choice=CHOICES[name][-1]),
             )
     yield from _find_section_faults(values)
 
@@ -439,7 +469,9 @@ def _find_key_faults(value: Any) -> Iterator[SettingFault]:
             continue
         if not isinstance(keys, str) or not keys.strip():
             yield _make_fault(
-                ("keys", name), f'keys."{sanitize(name)}" must be a string of key names.', example
+                ("keys", name),
+                tr('keys."{name}" must be a string of key names.', name=sanitize(name)),
+                example,
             )
 
 
@@ -463,7 +495,7 @@ def _locate(path: str, text: str, fault: SettingFault) -> str:
     from app.core.text.sanitize import sanitize
 
     line = _find_line(text, fault.where)
-    return sanitize(path) + (f", line {line}" if line else "")
+    return sanitize(path) + (tr(", line {line}", line=line) if line else "")
 
 
 def _find_line(text: str, where: tuple[str, ...]) -> int | None:

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 
 from app.errors import Conflict, Refused, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,28 +106,42 @@ def _make_foreign_home_error(home: str, owner: int, folders: dict[str, os.stat_r
     user, where, own_uid = _quote_user_name(owner), shlex.quote(home), os.geteuid()
     is_folder_foreign = home in folders and folders[home].st_uid not in (own_uid, 0)
     if not is_folder_foreign and own_uid in _read_owners(home):
-        message = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
+        message = tr(
+            "the home {home} belongs in part to {user}, not to you. Nothing was done.",
+            home=home,
+            user=user,
+        )
         return Refused(message, f"Change the owner: sudo chown -R {own_uid or owner}: {where}")
-    message = f"the home {home} belongs to {user}, not to you. Nothing was done."
+    message = tr(
+        "the home {home} belongs to {user}, not to you. Nothing was done.", home=home, user=user
+    )
     return Refused(message, f"Run as the owner: sudo -u {user} taskdeck --home {where}")
 
 
 def _make_foreign_folder_error(home: str, folder: str, owner: int) -> Refused:
     user = _quote_user_name(owner)
-    message = (
-        f"{os.path.realpath(folder)} belongs to {user}, who can replace the home {home}."
-        " Nothing was done."
+    message = tr(
+        "{realpath} belongs to {user}, who can replace the home {home}. Nothing was done.",
+        realpath=os.path.realpath(folder),
+        user=user,
+        home=home,
     )
     if os.geteuid() == 0:
-        hint = f"Run as the owner: sudo -u {user} taskdeck --home {shlex.quote(home)}"
+        hint = tr(
+            "Run as the owner: sudo -u {user} taskdeck --home {home}",
+            user=user,
+            home=shlex.quote(home),
+        )
         return Refused(message, hint)
     return Refused(message, "Choose another: --home DIR")
 
 
 def _make_open_folder_error(home: str, folder: str, owner: int) -> Refused:
     real = os.path.realpath(folder)
-    message = (
-        f"other users may write to {real}, so they can replace the home {home}. Nothing was done."
+    message = tr(
+        "other users may write to {real}, so they can replace the home {home}. Nothing was done.",
+        real=real,
+        home=home,
     )
     if os.geteuid() in (owner, 0):
         # the sticky bit lets others use a shared folder
@@ -170,9 +185,11 @@ def _is_private_group(gid: int) -> bool:
 def refuse_foreign_peer(sock: socket.socket, home: str | Path) -> None:
     """Raise Conflict if a process of another user listens at the other end of the socket."""
     if (uid := read_peer(sock)[1]) != os.geteuid():
-        message = (
-            f"a process of {get_user_name(uid, 'uid ')} answers in place of Taskdeck in the home"
-            f" {home}. Nothing was sent to it."
+        message = tr(
+            "a process of {user_name} answers in place of Taskdeck in the home {home}."
+            " Nothing was sent to it.",
+            user_name=get_user_name(uid, "uid "),
+            home=home,
         )
         raise Conflict(message, "Choose another: --home DIR")
 
@@ -415,8 +432,11 @@ def refuse_replica(home: str | Path) -> None:
 
         origin = find_origin(Path(home, REPLICA))[0] or "another home"
         where = shlex.quote(str(home))
-        message = (
-            f"{home} is the replica of {origin}. Nothing is started from it."
-            f" To read it: taskdeck --read-only --home {where}."
+        message = tr(
+            "{home} is the replica of {origin}. Nothing is started from it. To read it:"
+            " taskdeck --read-only --home {where}.",
+            home=home,
+            origin=origin,
+            where=where,
         )
         raise Conflict(message, f"Make it the home: taskdeck --home {where} db promote")

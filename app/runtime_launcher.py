@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from app import client, cluster, paths
 from app.errors import Problem, Remote, Storage, make_process_limit_error
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,9 +139,10 @@ def _hold_start_lock(home: str) -> Iterator[None]:
         paths.make_home(Path(home))
         lock = _open_private(os.path.join(home, "run", "start.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        message = (
-            f"the home {home} cannot be used: {(error.strerror or 'unknown').lower()}. Nothing was"
-            " done."
+        message = tr(
+            "the home {home} cannot be used: {reason}. Nothing was done.",
+            home=home,
+            reason=(error.strerror or "unknown").lower(),
         )
         raise Storage(message, "Choose another: --home DIR") from None
     try:
@@ -164,7 +166,11 @@ def _start_and_wait(home: str, words: Sequence[str]) -> None:
         if "error" in reply and reply["error"]["code"] != "runtime-exists":
             raise Remote(**reply["error"])
         if not reply or time.monotonic() > until:
-            what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if reply else "did not start"
+            what = (
+                tr("did not answer within {seconds:.0f} s", seconds=ANSWER_TIMEOUT)
+                if reply
+                else tr("did not start")
+            )
             raise Problem(
                 "the runtime {what}.",
                 "See the log: {runtime_log_path}",

@@ -10,6 +10,7 @@ from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize, truncate
 from app.health.finding import Finding, make_command, quote_word
 from app.paths import get_config_path
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def check_backups(home: str, status: dict[str, Any] | None) -> Iterator[Finding]
         have = (
             "none yet, and none"
             if status["at"] is None
-            else f"the newest is {_format_age(status['at'])} old, and no other"
+            else tr("the newest is {age} old, and no other", age=_format_age(status["at"]))
         )
         yield Finding("backups", f"{have} can be taken: {why}", "broken", cure)
     elif status["gone"]:
@@ -41,14 +42,17 @@ def check_backups(home: str, status: dict[str, Any] | None) -> Iterator[Finding]
         yield Finding("backups", f"{what}: {sanitize(status['gone'])}: {folder}", "broken", take)
     elif status["at"] is None:
         yield Finding(
-            "backups", f"none yet in {folder}; a runtime takes the first within two minutes"
+            "backups",
+            tr("none yet in {folder}; a runtime takes the first within two minutes", folder=folder),
         )
     else:
-        text = f"the newest is {_format_age(status['at'])} old, in {folder}"
+        text = tr(
+            "the newest is {age} old, in {folder}", age=_format_age(status["at"]), folder=folder
+        )
         yield (
-            Finding("backups", f"{text}: late", "hint", take)
+            Finding("backups", tr("{said}: late", said=text), "hint", take)
             if status["late"]
-            else Finding("backups", f"{text}, restored and checked")
+            else Finding("backups", tr("{said}, restored and checked", said=text))
         )
 
 
@@ -63,20 +67,25 @@ def _find_obstacle(folder: str) -> tuple[str, str]:
     named = named.rstrip("/") or "/"
     above = os.path.dirname(named)
     if not os.path.lexists(named) and not os.path.isdir(above):
-        why = (
-            f"folder {sanitize(above)}, which should hold {sanitize(os.path.basename(named))}, "
-            "does not exist; is its disk mounted?"
+        why = tr(
+            "folder {above}, which should hold {named}, does not exist; is its disk mounted?",
+            above=sanitize(above),
+            named=sanitize(os.path.basename(named)),
         )
         another = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
         return why, (
-            f"mount the disk, or set another folder: {another}; if no disk is expected: "
-            f"mkdir -p {quote_word(above)}"
+            tr(
+                "mount the disk, or set another folder: {another}; if no disk is expected: mkdir"
+                " -p {above}",
+                another=another,
+                above=quote_word(above),
+            )
         )
     place = next(one for one in (folder, named, above) if os.path.lexists(one))
     if not os.path.isdir(place):
-        return f"{sanitize(place)} is not a folder", f"ls -ld {quote_word(place)}"
+        return tr("{place} is not a folder", place=sanitize(place)), f"ls -ld {quote_word(place)}"
     if not os.access(place, os.W_OK | os.X_OK):
-        return f"{sanitize(place)} is not writable", f"ls -ld {quote_word(place)}"
+        return tr("{place} is not writable", place=sanitize(place)), f"ls -ld {quote_word(place)}"
     return "", ""
 
 
@@ -96,7 +105,7 @@ def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     elif found["late"]:
         yield Finding(
             "replica",
-            f"{text}, late: is a runtime running?",
+            tr("{said}, late: is a runtime running?", said=text),
             "hint",
             make_command(home, "db replica"),
         )

@@ -11,6 +11,7 @@ from datetime import datetime
 from app.core.text import units
 from app.health.finding import Finding, make_command, make_root_command
 from app.health.procfs import read_file
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +37,17 @@ def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) ->
     """Yield the worst problem of the clock, or one line without problems."""
     behind = _measure_lag(newest)
     if behind > 1:
-        text = f"{units.format_age(behind)} behind the newest task; times and deadlines are wrong"
+        text = tr(
+            "{age} behind the newest task; times and deadlines are wrong",
+            age=units.format_age(behind),
+        )
         yield Finding("clock", text, "broken", suggest_sync_command())
     elif (jump := _measure_jump(status)) is not None and abs(jump) > MAX_CORRECTION:
         way = "ahead" if jump > 0 else "back"
-        text = (
-            f"moved {units.format_age(abs(jump))} {way} since the runtime began; the ages "
-            "it shows are off by as much"
+        text = tr(
+            "moved {age} {way} since the runtime began; the ages it shows are off by as much",
+            age=units.format_age(abs(jump)),
+            way=way,
         )
         yield Finding("clock", text, "hint", make_command(home, "serve --replace --detach"))
     elif is_in_container():

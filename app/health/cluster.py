@@ -7,6 +7,7 @@ import os
 from app import cluster
 from app.core.text.sanitize import sanitize
 from app.health.finding import Finding, make_command
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ def check_cluster(home: str) -> Iterator[Finding]:
     path = cluster.get_agent_path()
     if os.access(path, os.X_OK):
         where = "the home is not on this host; " if is_passive(home) else ""
-        yield Finding("cluster", f"{where}Pacemaker runs it with {sanitize(path)}")
+        yield Finding(
+            "cluster", tr("{where}Pacemaker runs it with {path}", where=where, path=sanitize(path))
+        )
     else:
-        text = f"config.toml says cluster = true, but there is no agent in {sanitize(path)}"
+        text = tr(
+            "config.toml says cluster = true, but there is no agent in {path}", path=sanitize(path)
+        )
         command = f"sudo {make_command(home, 'service install --pacemaker')}"
         yield Finding("cluster", text, "broken", command)

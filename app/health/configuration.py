@@ -9,6 +9,7 @@ from app.core.notifications.addresses import find_refused_address
 from app.core.text.sanitize import sanitize
 from app.health.finding import Finding, quote_word
 from app.paths import get_config_path
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ def check_settings(keys: Callable[[LoadedConfig], list[str]] | None = None) -> I
     for channel in notifications.channels.values():
         refused = find_refused_address(channel.webhook, notifications.allow_private)
         if refused:
-            text = (
-                f"channel {sanitize(channel.name)} cannot be reached: {refused} is a private"
-                f' address; to allow it: [actions] allow_private = ["{refused}"]'
+            text = tr(
+                "channel {name} cannot be reached: {refused} is a private address; to allow"
+                ' it: [actions] allow_private = ["{refused}"]',
+                name=sanitize(channel.name),
+                refused=refused,
             )
             yield Finding("config", text, "broken", cure)
     for text in config.find_short_retention(found.maintenance):

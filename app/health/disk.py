@@ -10,6 +10,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.health.finding import Finding, make_root_command, quote_word
 from app.health.procfs import read_file
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,20 +39,28 @@ def check_disk(home: str) -> Iterator[Finding]:
     space = os.statvfs(place)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
     text, cure = (
-        f"{units.format_bytes(free)} free of {units.format_bytes(total)}",
+        tr(
+            "{free} free of {total}", free=units.format_bytes(free), total=units.format_bytes(total)
+        ),
         suggest_usage_command(home),
     )
     if not free:
-        yield Finding("disk", f"{text}: no task can be accepted", "broken", cure)
+        yield Finding("disk", tr("{said}: no task can be accepted", said=text), "broken", cure)
     elif free < get_min_free(total):
         yield Finding(
             "disk",
-            f"{text}: no task starts below {units.format_bytes(get_min_free(total))}",
+            tr(
+                "{said}: no task starts below {bytes}",
+                said=text,
+                bytes=units.format_bytes(get_min_free(total)),
+            ),
             "broken",
             cure,
         )
     elif space.f_files and not space.f_favail:
-        yield Finding("disk", f"{text}, but no inodes are left for new files", "broken", cure)
+        yield Finding(
+            "disk", tr("{said}, but no inodes are left for new files", said=text), "broken", cure
+        )
     elif place == home and os.path.isdir(home):
         yield _test_write(home, text)
     else:
@@ -67,10 +76,17 @@ def _test_write(home: str, text: str) -> Finding:
     except OSError as error:
         why = (error.strerror or "unknown").lower()
         return Finding(
-            "disk", f"{text}, but writing fails: {why}", "broken", suggest_remount_command(home)
+            "disk",
+            tr("{said}, but writing fails: {why}", said=text, why=why),
+            "broken",
+            suggest_remount_command(home),
         )
     if took > SLOW_SYNC:
-        slow = f"{text}; syncing a line takes {took:.1f} s, and every submission waits as long"
+        slow = tr(
+            "{said}; syncing a line takes {took:.1f} s, and every submission waits as long",
+            said=text,
+            took=took,
+        )
         return Finding("disk", slow, "hint", make_root_command("iotop -o"))
     return Finding("disk", text)
 
@@ -118,12 +134,12 @@ def check_file_system(home: str) -> Iterator[Finding]:
         cure = f"taskdeck --home /var/tmp/{quote_word(f'taskdeck-{os.geteuid()}')} doctor"
         yield Finding(
             "files",
-            f"the home is on {kind}, where a database is unsafe; use a local disk",
+            tr("the home is on {kind}, where a database is unsafe; use a local disk", kind=kind),
             "broken",
             cure,
         )
     else:
-        yield Finding("files", f"on {kind or 'a local disk'}")
+        yield Finding("files", tr("on {kind}", kind=kind or tr("a local disk")))
 
 
 def find_existing_folder(path: str) -> str:

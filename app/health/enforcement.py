@@ -7,6 +7,7 @@ import os
 from app.core.text.sanitize import sanitize
 from app.health import systemd
 from app.health.finding import Finding, make_command, make_restart_command, quote_word
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +24,20 @@ def check_enforcement(home: str, status: dict[str, Any] | None) -> Iterator[Find
     for pool in enforcing:
         name, trouble = sanitize(pool["name"]), pool.get("trouble")
         if trouble:
-            text = f"pool {name} starts nothing: {sanitize(trouble.partition(' (')[0])}"
+            text = tr(
+                "pool {name} starts nothing: {trouble}",
+                name=name,
+                trouble=sanitize(trouble.partition(" (")[0]),
+            )
             yield Finding(CHECK, text, "broken", _find_cure(home))
         else:
             limits = " and ".join(pool["enforce"])
-            yield Finding(CHECK, f"the kernel enforces {limits} of runs in pool {name}")
+            yield Finding(
+                CHECK,
+                tr("the kernel enforces {limits} of runs in pool {name}", limits=limits, name=name),
+            )
     if not enforcing:
-        yield Finding(CHECK, f"no pool enforces limits; {_describe_way()}")
+        yield Finding(CHECK, tr("no pool enforces limits; {way}", way=_describe_way()))
 
 
 def _has_scopes() -> bool:
@@ -42,7 +50,10 @@ def _describe_way() -> str:
     if _has_scopes():
         return "to change that: taskdeck pool set POOL --enforce memory,cpu"
     if systemd.is_booted():
-        return f"before one can: sudo loginctl enable-linger {quote_word(systemd.get_user())}"
+        return tr(
+            "before one can: sudo loginctl enable-linger {user}",
+            user=quote_word(systemd.get_user()),
+        )
     return "without systemd that needs cgroup = in config.toml (taskdeck help resources)"
 
 

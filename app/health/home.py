@@ -10,6 +10,7 @@ import time
 from app.core.text.sanitize import sanitize
 from app.health.finding import OTHER_HOME_COMMAND, Finding, make_root_command, quote_word
 from app.paths import get_user_name
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,17 +50,29 @@ def check_home(path: str) -> Iterator[Finding]:
         yield _check_missing_home(path)
         return
     except OSError as error:
-        yield _suggest_other_home(f"{shown}: {(error.strerror or 'unknown').lower()}")
+        yield _suggest_other_home(
+            tr("{shown}: {reason}", shown=shown, reason=(error.strerror or "unknown").lower())
+        )
         return
     if not stat.S_ISDIR(found.st_mode):
-        yield _suggest_other_home(f"{shown} is not a directory")
+        yield _suggest_other_home(tr("{shown} is not a directory", shown=shown))
     elif found.st_uid != os.geteuid():
         owner = get_user_name(found.st_uid, "uid ")
         named = quote_word(f"#{found.st_uid}" if owner.startswith("uid ") else owner)
         cure = f"sudo -u {named} taskdeck --home {quote_word(path)} doctor"
-        yield Finding("home", f"{shown} belongs to {sanitize(owner)}, not to you", "broken", cure)
+        yield Finding(
+            "home",
+            tr("{shown} belongs to {owner}, not to you", shown=shown, owner=sanitize(owner)),
+            "broken",
+            cure,
+        )
     elif found.st_mode & 0o700 != 0o700:
-        yield Finding("home", f"{shown} is not writable", "broken", f"chmod 700 {quote_word(path)}")
+        yield Finding(
+            "home",
+            tr("{shown} is not writable", shown=shown),
+            "broken",
+            f"chmod 700 {quote_word(path)}",
+        )
     else:
         yield _check_privacy(path, found.st_mode)
         yield from _check_content(path)
@@ -70,9 +83,16 @@ def _check_missing_home(path: str) -> Finding:
     while not os.path.lexists(ancestor):
         ancestor = os.path.dirname(ancestor)
     if os.path.isdir(ancestor) and os.access(ancestor, os.W_OK | os.X_OK):
-        return Finding("home", f"{sanitize(path)} does not exist yet; the first submit creates it")
+        return Finding(
+            "home",
+            tr("{path} does not exist yet; the first submit creates it", path=sanitize(path)),
+        )
     return _suggest_other_home(
-        f"{sanitize(path)} cannot be created: {sanitize(ancestor)} is not writable"
+        tr(
+            "{path} cannot be created: {ancestor} is not writable",
+            path=sanitize(path),
+            ancestor=sanitize(ancestor),
+        )
     )
 
 
@@ -84,18 +104,18 @@ def _check_privacy(path: str, mode: int) -> Finding:
     if mode & 0o022:
         return Finding(
             "home",
-            f"{sanitize(path)} is writable by other users",
+            tr("{path} is writable by other users", path=sanitize(path)),
             "broken",
             f"chmod 700 {quote_word(path)}",
         )
     if mode & 0o077:
         return Finding(
             "home",
-            f"{sanitize(path)} is readable by other users",
+            tr("{path} is readable by other users", path=sanitize(path)),
             "hint",
             f"chmod 700 {quote_word(path)}",
         )
-    return Finding("home", f"{sanitize(path)}, private to you")
+    return Finding("home", tr("{path}, private to you", path=sanitize(path)))
 
 
 def _check_content(path: str) -> Iterator[Finding]:
@@ -115,7 +135,7 @@ def _check_content(path: str) -> Iterator[Finding]:
             break
     if owners:
         whose = f"{get_user_name(os.geteuid())}:"
-        text = f"{_format_count(owners, path)} not yours, so the runtime cannot work"
+        text = tr("{n} not yours, so the runtime cannot work", n=_format_count(owners, path))
         yield Finding(
             "owner",
             text,
@@ -125,12 +145,12 @@ def _check_content(path: str) -> Iterator[Finding]:
     if modes:
         yield Finding(
             "modes",
-            f"{_format_count(modes, path)} not private to you",
+            tr("{n} not private to you", n=_format_count(modes, path)),
             "hint",
             f"chmod -R u+rwX,go= {quote_word(path)}",
         )
     if not owners and not modes and seen:
-        yield Finding("modes", f"{seen:,} files and folders, all private to you")
+        yield Finding("modes", tr("{seen:,} files and folders, all private to you", seen=seen))
 
 
 def _has_expected_mode(mode: int) -> bool:
@@ -162,4 +182,8 @@ def _iter_files(path: str) -> Iterator[str]:
 
 def _format_count(found: list[str], path: str) -> str:
     first = sanitize(os.path.relpath(found[0], path))
-    return f"{first} is" if len(found) == 1 else f"{first} and {len(found) - 1:,} more are"
+    return (
+        tr("{first} is", first=first)
+        if len(found) == 1
+        else tr("{first} and {more:,} more are", first=first, more=len(found) - 1)
+    )

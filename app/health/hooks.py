@@ -10,6 +10,7 @@ from app import config
 from app.core.text.sanitize import sanitize, truncate
 from app.health.finding import Finding, make_command
 from app.paths import get_config_path
+from app.translation import tr
 
 HELP = "taskdeck help hooks"
 
@@ -21,15 +22,29 @@ def check_hooks(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
         name, state = sanitize(hook.name), states.get(hook.name, {})
         if shutil.which(hook.argv[0]) is None:
             program = truncate(sanitize(hook.argv[0]), 80)
-            yield Finding("hooks", f'hook {name}: there is no program "{program}"', "broken", HELP)
+            yield Finding(
+                "hooks",
+                tr('hook {name}: there is no program "{program}"', name=name, program=program),
+                "broken",
+                HELP,
+            )
         if failing := state.get("failing"):
-            times = "once" if failing == 1 else f"{failing:,} times"
+            times = "once" if failing == 1 else tr("{failing:,} times", failing=failing)
             error = truncate(sanitize(state["last_error"] or ""), 200)
-            text = f"hook {name} failed {times} since its last success: {error}"
+            text = tr(
+                "hook {name} failed {times} since its last success: {error}",
+                name=name,
+                times=times,
+                error=error,
+            )
             yield Finding("hooks", text, "broken", make_command(home, "notify ls"))
         if dropped := state.get("dropped"):
-            text = f"hook {name} is too slow: {dropped:,} events were left out so far"
+            text = tr(
+                "hook {name} is too slow: {dropped:,} events were left out so far",
+                name=name,
+                dropped=dropped,
+            )
             yield Finding("hooks", text, "hint", HELP)
         if not state and status and status["runtime"]["state"] == "running":
-            text = f"hook {name} is not followed: the runtime uses other settings"
+            text = tr("hook {name} is not followed: the runtime uses other settings", name=name)
             yield Finding("hooks", text, "hint", make_command(home, "serve --replace --detach"))

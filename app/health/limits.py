@@ -9,6 +9,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.health.finding import Finding, make_command, make_root_command, quote_word
 from app.health.procfs import read_file, read_limits
+from app.translation import tr
 from db import host
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
         yield Finding(
             "limits",
             (
-                f"sufficient for {count_max_jobs(status):,} concurrent jobs"
+                tr("sufficient for {jobs:,} concurrent jobs", jobs=count_max_jobs(status))
                 if status
                 else "sufficient"
             ),
@@ -50,7 +51,7 @@ def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
         found = read_limits(pid)
         files, size = found.get("Max open files", NO_LIMIT), found.get("Max file size", NO_LIMIT)
         if files < MIN_OPEN_FILES:
-            text = f"{name} can open only {files:.0f} files"
+            text = tr("{name} can open only {files:.0f} files", name=name, files=files)
             yield Finding(
                 "limits",
                 text,
@@ -58,9 +59,10 @@ def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
                 make_root_command(f"prlimit --pid {pid} --nofile=4096:4096"),
             )
         if size < NO_LIMIT:
-            text = (
-                f"{name} cannot write files above {units.format_bytes(size)}, which limits logs and"
-                " the database"
+            text = tr(
+                "{name} cannot write files above {bytes}, which limits logs and the database",
+                name=name,
+                bytes=units.format_bytes(size),
             )
             yield Finding(
                 "limits",
@@ -90,9 +92,12 @@ def _check_process_count(home: str, status: dict[str, Any] | None) -> Iterator[F
     if room < most + SPARE_PROCESSES and status.get("queues"):
         largest = max(status["queues"], key=lambda queue: queue["capacity"])
         fits = max(1, int(largest["capacity"] - (most + SPARE_PROCESSES - room)))
-        text = (
-            f"queues and pools allow {most:,} concurrent jobs, but only "
-            f"{max(0, room):,.0f} more processes are possible ({what})"
+        text = tr(
+            "queues and pools allow {most:,} concurrent jobs, but only {room:,.0f} more"
+            " processes are possible ({what})",
+            most=most,
+            room=max(0, room),
+            what=what,
         )
         yield Finding(
             "limits",
@@ -132,7 +137,7 @@ def _list_headroom(pid: int) -> Iterator[tuple[float, str]]:
         if used < NO_LIMIT:
             yield (
                 _parse_number(read_file(f"{path}/pids.max")) - used,
-                f"pids.max of {sanitize(path)}",
+                tr("pids.max of {path}", path=sanitize(path)),
             )
 
 
@@ -181,7 +186,9 @@ def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
             for what, fits in one.fits.items()
         ]
         cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
-        yield Finding("pools", f"{one.message}; fine if shared on purpose", "hint", cure)
+        yield Finding(
+            "pools", tr("{problem}; fine if shared on purpose", problem=one.message), "hint", cure
+        )
 
 
 def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
@@ -203,9 +210,11 @@ def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if least < total * 0.999:
         pool = max(status["pools"], key=lambda pool: pool["total_memory"])
         fits = max(1, int(pool["total_memory"] - (total - least) / 2**20))
-        text = (
-            f"the pools provide {units.format_bytes(total)} of memory, but {sanitize(path)} has "
-            f"{units.format_bytes(least)}"
+        text = tr(
+            "the pools provide {bytes} of memory, but {path} has {limit}",
+            bytes=units.format_bytes(total),
+            path=sanitize(path),
+            limit=units.format_bytes(least),
         )
         yield Finding(
             "cgroups",

@@ -29,6 +29,7 @@ from app.health.procfs import (
     read_stat,
 )
 from app.paths import get_user_name
+from app.translation import tr
 from db.errors import BehindDatabase, UnnamedDatabase
 
 TYPE_CHECKING = False
@@ -84,23 +85,23 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
     """Check that a runtime is running and starts tasks."""
     state, pid, halted = found.get("state"), found.get("pid"), found.get("halted")
     if state == "stopped":
-        by = f" by {sanitize(found.get('stopped_by') or 'somebody')}"
+        by = tr(" by {user}", user=sanitize(found.get("stopped_by") or tr("somebody")))
         cure = find_start_command(home) or make_command(home, "serve --detach")
-        return Finding("runtime", f"stopped on purpose{by}", "hint", cure)
+        return Finding("runtime", tr("stopped on purpose{by}", by=by), "hint", cure)
     if state == "none" and (command := find_start_command(home)):
         return Finding("runtime", "none; the cluster starts it", "broken", command)
     if state != "running":
         return Finding("runtime", "none; the first submit starts one")
     if halted:
         text, state = (
-            f"pid {pid}, but nothing starts: {sanitize(halted)}",
+            tr("pid {pid}, but nothing starts: {halted}", pid=pid, halted=sanitize(halted)),
             "hint" if "draining" in halted else "broken",
         )
         return Finding("runtime", text, state, _suggest_fix(home, halted))
     if pid and is_outdated(pid):
         return Finding(
             "runtime",
-            f"pid {pid}: it began before this Taskdeck was installed; restart it",
+            tr("pid {pid}: it began before this Taskdeck was installed; restart it", pid=pid),
             "hint",
             make_command(home, "serve --replace --detach"),
         )
@@ -128,30 +129,47 @@ def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("keeper", text, "broken", make_command(home, "serve --replace --detach"))
         return
     if still := [pid for pid in pids if is_suspended(pid)]:
-        text = f"pid {still[0]} was suspended by a signal: nothing starts, and no end is noticed"
+        text = tr(
+            "pid {pid} was suspended by a signal: nothing starts, and no end is noticed",
+            pid=still[0],
+        )
         yield Finding("keeper", text, "broken", f"kill -CONT {' '.join(map(str, still))}")
         return
     child, guard = pids
     about = read_stat(child)
     size = get_journal_size(home)
     if about and about[0] != guard:
-        text = f"pid {child} is not a child of its guard {guard}: exit codes may be lost"
+        text = tr(
+            "pid {child} is not a child of its guard {guard}: exit codes may be lost",
+            child=child,
+            guard=guard,
+        )
         yield Finding("keeper", text, "broken", make_restart_command(home))
     elif _is_outdated(child, about):
         yield Finding(
             "keeper",
-            f"pid {child}, guard {guard}: another version; restart it",
+            tr("pid {child}, guard {guard}: another version; restart it", child=child, guard=guard),
             "hint",
             make_restart_command(home),
         )
     elif size > MAX_JOURNAL_SIZE:
-        text = (
-            f"pid {child}, guard {guard}: its journal holds {units.format_bytes(size)} of runs "
-            "never stored"
+        text = tr(
+            "pid {child}, guard {guard}: its journal holds {bytes} of runs never stored",
+            child=child,
+            guard=guard,
+            bytes=units.format_bytes(size),
         )
         yield Finding("keeper", text, "hint", make_command(home, "serve --replace --detach"))
     else:
-        yield Finding("keeper", f"pid {child}, guard {guard}, journal {units.format_bytes(size)}")
+        yield Finding(
+            "keeper",
+            tr(
+                "pid {child}, guard {guard}, journal {bytes}",
+                child=child,
+                guard=guard,
+                bytes=units.format_bytes(size),
+            ),
+        )
 
 
 def check_orphan_keeper(home: str, processes: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
@@ -160,9 +178,9 @@ def check_orphan_keeper(home: str, processes: Sequence[TaskdeckProcess]) -> Iter
         one.pid for one in processes if one.kind == "keeper" and _is_same_path(one.home, home)
     )
     if pids:
-        text = (
-            f"pid {' and '.join(map(str, pids))}: running jobs continue, and their ends "
-            "are kept for the next runtime"
+        text = tr(
+            "pid {pids}: running jobs continue, and their ends are kept for the next runtime",
+            pids=" and ".join(map(str, pids)),
         )
         yield Finding("keeper", text)
 
@@ -182,11 +200,16 @@ def list_left_processes(
         what = (
             "1 process that a job started belongs"
             if len(left) == 1
-            else f"{len(left):,} processes that jobs started belong"
+            else tr("{n:,} processes that jobs started belong", n=len(left))
         )
-        named = ", ".join(f"pid {one.pid} ({one.name})" for one in left[:MAX_NAMED])
-        more = f" and {len(left) - MAX_NAMED:,} more" if len(left) > MAX_NAMED else ""
-        yield Finding("left", f"{what} to no running task: {named}{more}")
+        named = ", ".join(
+            tr("pid {pid} ({name})", pid=one.pid, name=one.name) for one in left[:MAX_NAMED]
+        )
+        more = tr(" and {more:,} more", more=len(left) - MAX_NAMED) if len(left) > MAX_NAMED else ""
+        yield Finding(
+            "left",
+            tr("{what} to no running task: {named}{more}", what=what, named=named, more=more),
+        )
 
 
 def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
@@ -240,7 +263,7 @@ def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Check that there is a queue and a pool."""
     for kind in ("pool", "queue"):
         if not found[f"{kind}s"]:
-            text = f"there is no {kind}, so no task can be submitted"
+            text = tr("there is no {kind}, so no task can be submitted", kind=kind)
             yield Finding(f"{kind}s", text, "broken", make_command(home, "db check --repair"))
 
 
@@ -269,14 +292,28 @@ def find_other_homes(home: str, processes: Sequence[TaskdeckProcess]) -> Iterato
             seen.setdefault((one.uid, one.home or str(one.pid)), one)
     for one in list(seen.values())[:MAX_NAMED]:
         what = "runtime" if one.kind == "runtime" else "keeper without a runtime,"
-        where = f"home {truncate(sanitize(one.home), 200)}" if one.home else "home unknown"
+        where = (
+            tr("home {home}", home=truncate(sanitize(one.home), 200))
+            if one.home
+            else tr("home unknown")
+        )
         yield Finding(
-            "others", f"{sanitize(get_user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}"
+            "others",
+            tr(
+                "{user_name}: {what} pid {pid}, {where}",
+                user_name=sanitize(get_user_name(one.uid, "uid ")),
+                what=what,
+                pid=one.pid,
+                where=where,
+            ),
         )
     if len(seen) > MAX_NAMED:
         yield Finding(
             "others",
-            f"and {len(seen) - MAX_NAMED:,} more; pools here do not know their reservations",
+            tr(
+                "and {more:,} more; pools here do not know their reservations",
+                more=len(seen) - MAX_NAMED,
+            ),
         )
 
 

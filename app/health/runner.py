@@ -20,6 +20,7 @@ from app.health import (
     systemd,
 )
 from app.health.finding import Finding, make_command
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _run_check(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> I
     try:
         yield from one()
     except Exception as error:
-        text = f"the check failed ({type(error).__name__}: {error})"
+        text = tr("the check failed ({name}: {error})", name=type(error).__name__, error=error)
         yield Finding(check, text, "broken", make_command(path, "doctor --json"))
 
 

@@ -17,6 +17,7 @@ from app.health.finding import Finding, quote_word
 from app.outer.slurm.commands import LIST_PARTITIONS, PING, CommandAnswer, CommandRunner
 from app.outer.spool import Spool
 from app.paths import get_config_path
+from app.translation import tr
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
 PATIENCE = 10.0
@@ -33,18 +34,24 @@ def check_slurm(status: dict[str, Any] | None) -> Iterator[Finding]:
     if settings.spool is None:
         if pools:
             names = sanitize(", ".join(pools))
-            text = f"pool {names} is of kind slurm, but config.toml has no [slurm] spool"
+            text = tr(
+                "pool {names} is of kind slurm, but config.toml has no [slurm] spool", names=names
+            )
             yield Finding("slurm", text, "broken", HELP)
         return
     if missing := _find_missing(settings):
         where = sanitize(settings.commands or "the PATH")
-        text = f"{', '.join(missing)} not found in {where}: set commands in [slurm]"
+        text = tr(
+            "{missing} not found in {where}: set commands in [slurm]",
+            missing=", ".join(missing),
+            where=where,
+        )
         yield Finding("slurm", text, "broken", HELP)
     else:
         yield from asyncio.run(_ask_controller(settings, _map_partitions(status)))
     yield _check_spool(settings.spool)
     for trouble in {pool["outer"]["trouble"] for pool in found if pool.get("outer")} - {""}:
-        yield Finding("slurm", f"the runtime: {trouble}", "broken", HELP)
+        yield Finding("slurm", tr("the runtime: {trouble}", trouble=trouble), "broken", HELP)
 
 
 def _find_missing(settings: SlurmSettings) -> list[str]:
@@ -79,9 +86,11 @@ def _find_unknown(partitions: dict[str, str], listed: CommandAnswer) -> Iterator
     for pool, names in partitions.items():
         if unknown := [name for name in names.split(",") if name not in known]:
             there = truncate(sanitize(", ".join(known)), MAX_LISTED) or "none"
-            text = (
-                f"pool {sanitize(pool)}: Slurm has no partition {sanitize(', '.join(unknown))}."
-                f" There are: {there}"
+            text = tr(
+                "pool {pool}: Slurm has no partition {unknown}. There are: {there}",
+                pool=sanitize(pool),
+                unknown=sanitize(", ".join(unknown)),
+                there=there,
             )
             yield Finding("slurm", text, "broken", _build_cure(pool))
 
@@ -94,7 +103,9 @@ def _judge_ping(answer: CommandAnswer) -> Finding:
     text = sanitize(" ".join(answer.output.split()))
     if answer.code != 0 or " UP" not in f" {text}":
         why = text or answer.error or "no answer"
-        return Finding("slurm", f"Slurm does not answer: {why}", "broken", "scontrol ping")
+        return Finding(
+            "slurm", tr("Slurm does not answer: {why}", why=why), "broken", "scontrol ping"
+        )
     return Finding("slurm", text)
 
 
@@ -105,8 +116,10 @@ def _check_spool(path: str) -> Finding:
     except OSError as error:
         why = (error.strerror or "unknown error").lower()
         name = sanitize(os.fspath(error.filename or ""))
-        text = f"the spool {shown} cannot be used: {why}" + (f" ({name})" if name else "")
+        text = tr("the spool {shown} cannot be used: {why}", shown=shown, why=why) + (
+            f" ({name})" if name else ""
+        )
         above = os.path.dirname(path)
         cure = HELP if os.path.isdir(above) else f"mkdir -p {quote_word(above)}"
         return Finding("slurm", text, "broken", cure)
-    return Finding("slurm", f"spool {shown} can be written")
+    return Finding("slurm", tr("spool {shown} can be written", shown=shown))

@@ -20,6 +20,7 @@ from app.health.finding import (
 )
 from app.health.limits import read_cgroups
 from app.health.procfs import read_file
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +139,11 @@ def check_units(home: str) -> Iterator[Finding]:
             install_command = f"service install {'--system' if system else '--user'}"
             yield Finding(
                 "unit",
-                f"{sanitize(path)} runs {sanitize(program)}, which does not exist",
+                tr(
+                    "{path} runs {program}, which does not exist",
+                    path=sanitize(path),
+                    program=sanitize(program),
+                ),
                 "broken",
                 make_command(unit_home or home, install_command),
             )
@@ -151,19 +156,25 @@ def check_units(home: str) -> Iterator[Finding]:
         if unit_home == home and cluster.is_enabled():
             yield _make_rival_finding(home, system, path)
         elif wrong:
-            text = f"{sanitize(path)} lacks {', '.join(wrong)}: jobs could end with it"
+            text = tr(
+                "{path} lacks {wrong}: jobs could end with it",
+                path=sanitize(path),
+                wrong=", ".join(wrong),
+            )
             yield Finding("unit", text, "broken", _make_drop_in_command(system, path))
         else:
             whose = (
                 ""
                 if not unit_home or os.path.realpath(unit_home) == os.path.realpath(home)
-                else f", of another home ({sanitize(unit_home)}),"
+                else tr(", of another home ({unit_home}),", unit_home=sanitize(unit_home))
             )
-            yield Finding("unit", f"{sanitize(path)}{whose} lets jobs survive")
+            yield Finding(
+                "unit", tr("{path}{whose} lets jobs survive", path=sanitize(path), whose=whose)
+            )
 
 
 def _make_rival_finding(home: str, system: bool, path: str) -> Finding:
-    text = f"{sanitize(path)} starts the runtime, which only the cluster may do"
+    text = tr("{path} starts the runtime, which only the cluster may do", path=sanitize(path))
     command = f"service uninstall {'--system' if system else '--user'}"
     return Finding("unit", text, "broken", make_command(home, command))
 
@@ -214,14 +225,14 @@ def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if not path:
         return
     generation = "v2" if set(found) == {""} else "v1"
-    text = f"the keeper is in {sanitize(path)} ({generation})"
+    text = tr("the keeper is in {path} ({generation})", path=sanitize(path), generation=generation)
     ends = _find_end(path) if is_booted() else ""
     if not ends:
         yield Finding("cgroups", text)
     else:
         yield Finding(
             "cgroups",
-            f"{text}, which ends {ends}, with every job",
+            tr("{said}, which ends {ends}, with every job", said=text, ends=ends),
             "broken",
             _make_move_command(home),
         )
@@ -244,7 +255,7 @@ def _find_end(path: str) -> str:
     ):
         return "when you log out (KillUserProcesses=yes)"
     if last.endswith(".service") and last != manager and not _spares_jobs(last, user=bool(manager)):
-        return f"when {last} is stopped or restarted"
+        return tr("when {last} is stopped or restarted", last=last)
     return ""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from app import paths
 from app.errors import Usage
 from app.home.restore_advice import OUT_OF_REACH, find_backup_folder, find_newest_backup
+from app.translation import tr
 from db.backup import folder
 from db.backup.catalog import BackupCatalog
 from db.errors import DamagedDatabase, Problem, make_damaged_error
@@ -56,7 +57,7 @@ def check_database_present(home: Path) -> None:
 def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     """Return the problem of a missing database, with advice."""
     path = paths.get_database_path(home)
-    message = f"the database is gone: {path}. No new one was made."
+    message = tr("the database is gone: {path}. No new one was made.", path=path)
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
         return DamagedDatabase(
             "{problem} A runtime has saved what was in it: {saved}.",
@@ -75,12 +76,22 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
             problem2=unknown.message,
         )
     away = (
-        [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"]
+        [
+            tr(
+                "the home: mv {home} {target}",
+                home=shlex.quote(str(home)),
+                target=shlex.quote(f"{home}.before"),
+            )
+        ]
         if used or where.parent == home
         else []
     )
-    away += [f"its backups: {where}"] if where.parent != home and _has_backups(home) else []
-    advice = f"To start over, move away {', and '.join(away)}"
+    away += (
+        [tr("its backups: {where}", where=where)]
+        if where.parent != home and _has_backups(home)
+        else []
+    )
+    advice = tr("To start over, move away {away}", away=", and ".join(away))
     if found is not None:
         return DamagedDatabase(
             "{problem} {advice}.",
@@ -89,7 +100,12 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
             advice=advice,
             argument=found.argument,
         )
-    message = f"{message} There was one, and {OUT_OF_REACH} ({where})."
+    message = tr(
+        "{problem} There was one, and {reason} ({where}).",
+        problem=message,
+        reason=tr(OUT_OF_REACH),
+        where=where,
+    )
     return DamagedDatabase(
         message, f"Put it back, or bring its backups there, then: taskdeck db restore. {advice}"
     )

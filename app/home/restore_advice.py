@@ -11,6 +11,7 @@ from app import config, paths
 from app.core.text import units
 from app.errors import Usage
 from app.service.database import backup_files
+from app.translation import tr
 from db import timestamps
 from db.backup.catalog import BackupCatalog
 from db.errors import DamagedDatabase, Problem
@@ -72,9 +73,13 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
         )
     now, at = timestamps.utcnow(), timestamps.parse_time(found.at)
     old = units.format_age((now - at).total_seconds())
-    said = (
-        f"{damage.message} Newest good backup: {units.format_clock_time(at, now)}, {old}"
-        f" old{', from before an upgrade' if found.argument else ''}."
+    said = tr(
+        "{problem} Newest good backup: {time}, {old} old, from before an upgrade."
+        if found.argument
+        else "{problem} Newest good backup: {time}, {old} old.",
+        problem=damage.message,
+        time=units.format_clock_time(at, now),
+        old=old,
     )
     return DamagedDatabase(
         said, f"See what would change: taskdeck db restore --dry-run{found.argument}"

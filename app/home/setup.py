@@ -13,6 +13,7 @@ from app import paths
 from app.errors import Storage
 from app.home.database_presence import CLEAN_SHUTDOWN_FILE, check_database_present
 from app.service.database.integrity import find_lost_writes
+from app.translation import tr
 from db.defaults import create_defaults
 from db.engine import Database
 from db.errors import ReadOnlyDisk
@@ -32,7 +33,10 @@ def verify_before_start(home: Path) -> None:
     check_database_present(home)
     for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in SIDE_SUFFIXES)):
         if file.exists() and not os.access(file, os.W_OK):
-            said = f"the database cannot be written: {file} is read-only. No runtime was started."
+            said = tr(
+                "the database cannot be written: {file} is read-only. No runtime was started.",
+                file=file,
+            )
             raise ReadOnlyDisk(said, "Check its owner, and that its disk is writable.")
     if was_unclean_shutdown(home):
         integrity.check_pages(path)  # takes 1.5 s per GiB

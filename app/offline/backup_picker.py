@@ -14,6 +14,7 @@ from app.errors import Conflict
 from app.home.restore_advice import find_backup_folder
 from app.offline.home_errors import translate_os_errors
 from app.service.database.backup_files import open_store_for
+from app.translation import tr
 from db import timestamps
 from db.backup import restore_tool as tool
 from db.backup.catalog import Backup, BackupCatalog, NoBackup
@@ -56,7 +57,8 @@ class BackupChoice(NamedTuple):
     @property
     def label(self) -> str:
         """Name in the operation log."""
-        return f"{'database' if self.summary['kind'] == 'kept' else 'backup'} {self.summary['id']}"
+        is_kept = self.summary["kind"] == "kept"
+        return tr("database {id}" if is_kept else "backup {id}", id=self.summary["id"])
 
 
 def choose_backup(
@@ -112,9 +114,11 @@ def _add_upgrade_copy(home: Path, at: str | None, problem: NoBackup) -> NoBackup
         return problem
     copied_at, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
     old = units.format_age((now - copied_at).total_seconds())
-    said = (
-        f"{problem.message} There is a copy from before an upgrade:"
-        f" {units.format_clock_time(copied_at, now)}, {old} old."
+    said = tr(
+        "{problem} There is a copy from before an upgrade: {clock_time}, {old} old.",
+        problem=problem.message,
+        clock_time=units.format_clock_time(copied_at, now),
+        old=old,
     )
     return NoBackup(said, f"Preview: taskdeck db restore --dry-run {copies[-1].path.name}")
 
@@ -140,8 +144,10 @@ def _quote_path(backup: Backup) -> str:
 
 
 def _make_foreign_error(backup: Backup) -> Conflict:
-    message = (
-        f"the backup {backup.id} belongs to another home ({backup.stranger}). Nothing was restored."
+    message = tr(
+        "the backup {id} belongs to another home ({stranger}). Nothing was restored.",
+        id=backup.id,
+        stranger=backup.stranger,
     )
     return Conflict(
         message,
@@ -167,7 +173,7 @@ def _make_database_error(path: str) -> NoBackup:
     """
     file = shlex.quote(path)
     inspect_command = f"mkdir -m 700 DIR && cp {file} DIR/taskdeck.db && taskdeck --home DIR ls"
-    said = f"{path} is a database, not a backup. Nothing was restored."
+    said = tr("{path} is a database, not a backup. Nothing was restored.", path=path)
     return NoBackup(
         said, f"List backups: taskdeck db backups. To inspect the file: {inspect_command}"
     )

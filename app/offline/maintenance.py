@@ -18,6 +18,7 @@ from app.offline.home_errors import translate_os_errors
 from app.offline.read_only import find_lost_writes, make_no_database_error, require_database
 from app.paths import get_user_name
 from app.service.database import integrity
+from app.translation import tr
 from db.engine import create_write_engine
 from db.errors import (
     BehindDatabase,
@@ -130,7 +131,7 @@ def repair_home(home: str) -> dict[str, Any]:
             version = migrate.read_version(path)
         except UnnamedDatabase as unnamed:
             raise make_damaged_error(
-                path, f"{unnamed.why}, and its schema differs from this version"
+                path, tr("{why}, and its schema differs from this version", why=unnamed.why)
             ) from None
         if version is None:
             raise make_no_database_error(Path(home))

@@ -13,6 +13,7 @@ from app import paths
 from app.core.text import units
 from app.errors import Conflict, Problem, Storage
 from app.service.context import Call
+from app.translation import tr
 from db import timestamps
 from db.engine import READ_ERRORS, open_database
 from db.errors import DamagedDatabase
@@ -54,10 +55,15 @@ def describe_age(home: str) -> str:
     path = paths.get_replica_path(Path(home))
     origin, at = _read_unchanged(path, lambda: read_origin_and_time(path))
     if at is None:
-        return f"this is a replica of {origin}, of unknown age"
+        return tr("this is a replica of {origin}, of unknown age", origin=origin)
     made, now = timestamps.parse_time(at), timestamps.utcnow()
     age = units.format_age((now - made).total_seconds())
-    return f"this is a replica of {origin}, from {units.format_clock_time(made, now)}, {age} old"
+    return tr(
+        "this is a replica of {origin}, from {clock_time}, {age} old",
+        origin=origin,
+        clock_time=units.format_clock_time(made, now),
+        age=age,
+    )
 
 
 def _read_unchanged(path: Path, read_once: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from app.offline.home_errors import translate_os_errors
 from app.paths import get_user_name
 from app.service.database import integrity, journal, outer_journal
 from app.service.tasks.submission import number_file
+from app.translation import tr
 from db.queries.history.operations import Actor
 from db.restore import swap
 from db.restore.adopt_runs import ObservedRun
@@ -143,7 +144,9 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
             os.path.basename(target) in paths.DATABASES
             or Path(home).resolve() in Path(where).resolve().parents
         ):
-            said = f"{target} would become a file of a home. Nothing was restored."
+            said = tr(
+                "{target} would become a file of a home. Nothing was restored.", target=target
+            )
             raise Conflict(
                 said,
                 "To replace the database: taskdeck db restore. To keep both: --to FILE, "

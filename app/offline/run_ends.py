@@ -16,6 +16,7 @@ from app.errors import Problem
 from app.home.lock import is_held
 from app.offline.home_errors import translate_os_errors
 from app.runtime.dispatch.keeper_client import KeeperClient, KeeperUnavailableError
+from app.translation import tr_n
 
 KILL_MARGIN = 10.0
 """Seconds after the grace within which killed processes must be gone."""
@@ -75,7 +76,7 @@ async def _wait_until_empty(living: dict[str, Any], changed: asyncio.Event, seco
                 changed.clear()
                 await changed.wait()
     except TimeoutError:
-        count = f"{len(living)} run{'s' if len(living) > 1 else ''}"
+        count = tr_n(len(living), "{n} run", "{n} runs")
         raise Problem("{n} did not end within {seconds:.0f} s.", n=count, seconds=seconds) from None
 
 
