@@ -21,7 +21,7 @@ from app.service.registry import call_verb
 
 MAX_AT_ONCE = 4
 """Maximum number of verbs that run at once, so that deck and commands keep their share."""
-MAX_ITEMS = 10_000
+MAX_ITEMS = 5_000
 """Maximum entries of a list in an answer: encoding more would hold up the runtime."""
 STATUS_BY_EXIT_CODE = {
     Usage.exit_code: 400, NotFound.exit_code: 404, Conflict.exit_code: 409, Storage.exit_code: 503,

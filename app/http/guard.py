@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from starlette.responses import Response
@@ -35,10 +36,15 @@ ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """Rules of one server: allowed hosts, and the token unless None. A unix socket has no hosts."""
+    """Rules of one server: allowed hosts, and the token unless None. A unix socket has no hosts.
+
+    A server on all addresses of the machine also allows any IP address: a page that uses DNS
+    rebinding always sends a name.
+    """
 
     hosts: frozenset[str] | None
     token: Token | None
+    allows_addresses: bool = False
 
     def find_refusal(self, scope: Scope) -> Response | None:
         """Return the error for a request that must not pass, else None."""
@@ -53,7 +59,8 @@ class AccessRules:
     def _refuse_host(self, given: list[bytes]) -> Response | None:
         if self.hosts is None:
             return None
-        if len(given) == 1 and parse_host(given[0]) in self.hosts:
+        host = parse_host(given[0]) if len(given) == 1 else ""
+        if host in self.hosts or (self.allows_addresses and _is_address(host)):
             return None
         return make_error_response(
             421,
@@ -82,7 +89,14 @@ def make_access_rules(
         return AccessRules(None, token)
     host = f"[{address.host}]" if ":" in address.host else address.host
     names = {host, *settings.hosts, "localhost", "127.0.0.1", "[::1]"}
-    return AccessRules(frozenset(names), token)
+    return AccessRules(frozenset(names), token, ip_address(address.host).is_unspecified)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host.strip("[]")))
+    except ValueError:
+        return False
 
 
 def parse_host(header: bytes) -> str:

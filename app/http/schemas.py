@@ -73,9 +73,9 @@ _RECORDS = {
     "usage_row": "name:str? tasks:int runs:int failed:int run_hours:num cpu_hours:num"
     " cpu_used_hours:num memory_gib_hours:num gpu_hours:num resource_hours:map mean_wait:num?"
     " longest_wait:num?",
-    "status": "version:str home:str host:str runtime:map keeper:map http:map counts:map storing:int"
-    " today:map database:map backup:map? replica:map? queues:[queue] pools:[pool] resources:[map]"
-    " alerts:[map]",
+    "status": "version:str home:str host:str runtime:map keeper:map http:map hooks:any counts:map"
+    " storing:int today:map database:map backup:map? replica:map? queues:[queue] pools:[pool]"
+    " resources:[map] alerts:[map]",
     "board": "at:num home:str runtime:map host:map database:str counts:map queues:[map]"
     " pools:[map] running:[map] next:[map] ended:[map] alerts:[map]",
 }

@@ -68,6 +68,16 @@ def test_only_hosts_of_the_server_pass(host: bytes, status: int):
     assert get_status(rules, make_scope((b"host", host))) == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [(b"192.0.2.7:8650", 200), (b"[2001:db8::1]", 200), (b"evil.example", 421), (b"", 421)],
+)
+def test_a_server_on_all_addresses_allows_addresses_but_no_names(host: bytes, status: int):
+    rules = make_access_rules(parse_address("0.0.0.0:8650"), HttpSettings(), None)
+
+    assert get_status(rules, make_scope((b"host", host))) == status
+
+
 def test_a_missing_or_second_host_header_is_refused():
     rules = make_access_rules(parse_address("127.0.0.1:8650"), HttpSettings(), None)
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from app.http import protocol
+from app.http.log_pages import MAX_BYTES
 from app.http.server import HttpServer
+from app.paths import get_log_path
+from app.service.context import Call
+from tests.service.calls import submit_task
+from tests.service.conftest import Worker
 
 PATIENCE = 60
 
@@ -56,6 +63,30 @@ async def test_connections_above_the_limit_get_503(
 
     assert answer.startswith(b"HTTP/1.1 503 ") and b'"code": "busy"' in answer
     first.close()
+
+
+async def test_a_client_that_reads_too_slowly_is_cut_off(
+    server: HttpServer, home: Path, live_call: Call, worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    await submit_task(live_call, name="a")
+    log = Path(get_log_path(home, await worker.run(1)))
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * MAX_BYTES)
+    monkeypatch.setattr(protocol, "RESPONSE_SECONDS", 0.05)
+    lost = asyncio.Event()
+    end = protocol.BoundedProtocol.connection_lost
+    monkeypatch.setattr(
+        protocol.BoundedProtocol,
+        "connection_lost",
+        lambda self, error: (end(self, error), lost.set()),
+    )
+
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.connect(os.fspath(home / "http.sock"))
+        slow.sendall(b"GET /api/v1/tasks/1/log?limit=1048576 HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        await asyncio.wait_for(lost.wait(), PATIENCE)
 
 
 async def test_an_upgrade_to_websocket_is_a_plain_request(server: HttpServer, home: Path):

@@ -55,6 +55,22 @@ async def test_without_settings_nothing_is_served(live_call: Call):
     await server.close()
 
 
+async def test_a_crash_at_the_start_is_reported_and_frees_the_address(
+    live_call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("app.http.protocol.make_protocol_config", fail)
+    server = HttpServer(make_settings(f"unix:{home}/s"))
+    server.open()
+
+    await server.start(live_call)
+
+    assert (server.url, server.problem) == ("", "internal error (RuntimeError).")
+    assert not (home / "s").exists()
+
+
 def write_config(folder: Path, text: str) -> None:
     (folder / "taskdeck").mkdir()
     (folder / "taskdeck" / "config.toml").write_text(text)
