@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
@@ -62,38 +63,37 @@ def test_limits_that_cannot_be_read_stop_the_server(config_file: Path):
         make_server(AgentSession("/nowhere", "a"))
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        ({"argv": ["x"], "memry": "2G"}, 'there is no argument "memry"'),
-        ({"argv": []}, "argv: "),
-        ({"argv": "make"}, "argv: "),
-        ({"argv": ["x" * 70_000]}, "argv: is longer than 65,536 characters"),
-        ({"argv": ["x"] * 1001}, "argv: "),
-        ({"argv": ["x\0y"]}, "argv"),
-        ({"argv": ["x"], "cpu": 0}, "cpu: "),
-        ({"argv": ["x"], "cpu": -1}, "cpu: "),
-        ({"argv": ["x"], "cpu": 1e300}, "cpu: "),
-        ({"argv": ["x"], "memory": "lots"}, "memory: must be a size such as 512M"),
-        ({"argv": ["x"], "timeout": "0"}, "timeout: must be above 0"),
-        ({"argv": ["x"], "cwd": "relative"}, "cwd must be the absolute path of a directory"),
-        ({"argv": ["x"], "cwd": "/nowhere\0"}, "cwd must be the absolute path of a directory"),
-        ({"argv": ["x"], "tags": {"client": "b"}}, "the tag client is set by Taskdeck"),
-        ({"argv": ["x"], "tags": {"\x1b[31m": "b"}}, "tags: "),
-        ({"argv": ["x"], "name": "a/b\x1b]0;x\x07"}, "name must not contain"),
-        ({"argv": ["x"], "queue": "nope"}, 'no queue "nope".'),
-        ({"argv": ["\ud800"]}, "argv"),
-        ({}, "argv: "),
-    ],
-)
-async def test_wrong_arguments_are_told_and_nothing_is_submitted(
-    connect: Connect, args: dict[str, object], said: str
-):
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"argv": ["x"], "memry": "2G"}, 'there is no argument "memry"'),
+    ({"argv": []}, "argv: "),
+    ({"argv": "make"}, "argv: "),
+    ({"argv": ["x" * 70_000]}, "argv: is longer than 65,536 characters"),
+    ({"argv": ["x"] * 1001}, "argv: "),
+    ({"argv": ["x\0y"]}, "argv"),
+    ({"argv": ["x"], "cpu": 0}, "cpu: "),
+    ({"argv": ["x"], "cpu": -1}, "cpu: "),
+    ({"argv": ["x"], "cpu": 1e300}, "cpu: "),
+    ({"argv": ["x"], "memory": "lots"}, "memory: must be a size such as 512M"),
+    ({"argv": ["x"], "timeout": "0"}, "timeout: must be above 0"),
+    ({"argv": ["x"], "cwd": "relative"}, "cwd must be the absolute path of a directory"),
+    ({"argv": ["x"], "cwd": "/nowhere\0"}, "cwd must be the absolute path of a directory"),
+    ({"argv": ["x"], "tags": {"client": "b"}}, "the tag client is set by Taskdeck"),
+    ({"argv": ["x"], "tags": {"\x1b[31m": "b"}}, "tags: "),
+    ({"argv": ["x"], "name": "a/b\x1b]0;x\x07"}, "name must not contain"),
+    ({"argv": ["x"], "queue": "nope"}, 'no queue "nope".'),
+    ({"argv": ["\ud800"]}, "argv"),
+    ({}, "argv: "),
+]
+"""Wrong arguments of `submit`, and what is told."""
+
+
+async def test_wrong_arguments_are_told_and_nothing_is_submitted(connect: Connect):
     async with connect() as agent:
-        told = await agent.fail("submit", **args)
+        told = [await agent.fail("submit", **args) for args, _ in WRONG]
         total = (await agent.call("list"))["total"]
 
-    assert said in told and "\x1b" not in told and len(told) < 400
+    assert [text for text, (_, said) in zip(told, WRONG, strict=True) if said not in text] == []
+    assert not any("\x1b" in text or len(text) > 400 for text in told)
     assert total == 0
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
+
 from app.core.agent_clients import AgentSettings, is_client_name, parse_mcp
+from app.help import read_topic
 
 
 def test_a_client_takes_what_it_leaves_open_from_the_defaults():
@@ -41,3 +45,13 @@ def test_a_section_that_is_no_table_is_a_fault():
 def test_the_name_of_a_client_is_plain():
     assert is_client_name("claude-1.x_y")
     assert not any(map(is_client_name, ("", "a b", "a=b", "-a", "é", "a\n", "x" * 41)))
+
+
+def test_the_examples_of_the_topic_are_valid():
+    blocks = read_topic("agents").split("```")[1::2]
+    settings = next(block for block in blocks if "[mcp.clients.a]" in block).removeprefix("text")
+    servers = next(block for block in blocks if "mcpServers" in block).removeprefix("text")
+
+    found, faults = parse_mcp(tomllib.loads(settings)["mcp"])
+    assert faults == [] and found.get_client("a").queue == "agents"
+    assert json.loads(servers)["mcpServers"]["taskdeck"]["args"] == ["mcp", "--client", "a"]
