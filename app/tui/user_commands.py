@@ -195,13 +195,8 @@ class UserCommandRunner:
 
     async def close(self) -> None:
         """End the programs that still run, because the deck ends."""
-        for process, (target, number) in self._running.items():
-            for sent in (number, signal.SIGKILL):
-                with suppress(ProcessLookupError, TimeoutError):
-                    os.kill(target, sent)
-                    async with asyncio.timeout(END_SECONDS):
-                        await process.wait()
-                    break
+        running = list(self._running.items())
+        await asyncio.gather(*(_end_process(process, *how) for process, how in running))
 
     async def _wait_for_enter(self, text: str) -> None:
         prompt = tr("Press enter to return to the deck.")
@@ -260,6 +255,18 @@ class UserCommandRunner:
 
     def _warn(self, text: str) -> None:
         self._app.show_message(self._app.look.sanitize(text[:1].upper() + text[1:]), "warn")
+
+
+async def _end_process(
+    process: asyncio.subprocess.Process, target: int, number: signal.Signals
+) -> None:
+    """End a program, by KILL if it does not end in time."""
+    for sent in (number, signal.SIGKILL):
+        with suppress(ProcessLookupError, TimeoutError):
+            os.kill(target, sent)
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
+            return
 
 
 def _describe_end(command: UserCommand, code: int) -> str:
