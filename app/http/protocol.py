@@ -65,6 +65,13 @@ class BoundedProtocol(H11Protocol):
         self._limit_seconds(RESPONSE_SECONDS)
         super().on_response_complete()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return True to keep the connection for an answer: the client may still read."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._limit_seconds(None)
         super().connection_lost(exc)

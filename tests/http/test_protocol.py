@@ -89,6 +89,17 @@ async def test_a_client_that_reads_too_slowly_is_cut_off(
         await asyncio.wait_for(lost.wait(), PATIENCE)
 
 
+async def test_a_client_that_has_sent_all_still_gets_its_answer(server: HttpServer, home: Path):
+    reader, writer = await asyncio.open_unix_connection(home / "http.sock")
+    writer.write(b"GET /api/v1/tasks HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write_eof()
+
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK") and b'"tasks":[]' in answer
+    writer.close()
+
+
 async def test_an_upgrade_to_websocket_is_a_plain_request(server: HttpServer, home: Path):
     head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\nUpgrade: websocket"
 
