@@ -11,6 +11,7 @@ from typing import Any
 from app.core.json_types import is_array, is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 EXAMPLE_ADDRESS = "127.0.0.1:8650"
 UNIX_PREFIX = "unix:"
@@ -62,7 +63,9 @@ def parse_address(text: str) -> ListenAddress:
         return ListenAddress(path=_parse_socket_path(text.removeprefix(UNIX_PREFIX)))
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
-        raise ValueError(f"must be HOST:PORT or unix:PATH, such as {EXAMPLE_ADDRESS}")
+        raise ValueError(
+            tr("must be HOST:PORT or unix:PATH, such as {example}", example=EXAMPLE_ADDRESS)
+        )
     return ListenAddress(_parse_host(host), int(port))
 
 
@@ -74,25 +77,29 @@ def _parse_host(host: str) -> str:
         found = ip_address(inside)
     except ValueError:
         raise ValueError(
-            f"must name the host as an IP address, such as {EXAMPLE_ADDRESS}"
+            tr("must name the host as an IP address, such as {example}", example=EXAMPLE_ADDRESS)
         ) from None
     if found.version == 6 and inside == host:
-        raise ValueError(f"must put an IPv6 address in brackets, such as [{inside}]:8650")
+        raise ValueError(
+            tr("must put an IPv6 address in brackets, such as [{address}]:8650", address=inside)
+        )
     return str(found)
 
 
 def _parse_socket_path(path: str) -> str:
     if not path.startswith("/") or "\0" in path:
-        raise ValueError("must name the socket as an absolute path, such as unix:/run/user/1000/td")
+        raise ValueError(
+            tr("must name the socket as an absolute path, such as unix:/run/user/1000/td")
+        )
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise ValueError(f"must name a path of at most {MAX_SOCKET_PATH} bytes")
+        raise ValueError(tr("must name a path of at most {limit} bytes", limit=MAX_SOCKET_PATH))
     return path
 
 
 def parse_http(values: Any) -> tuple[HttpSettings, list[SettingFault]]:
     """Parse the section; return defaults for invalid settings, and all faults."""
     if not is_object(values):
-        return HttpSettings(), [SettingFault(("http",), "http: must be a table.")]
+        return HttpSettings(), [SettingFault(("http",), tr("http: must be a table."))]
     faults: list[SettingFault] = []
     found: dict[str, Any] = {}
     for name, value in values.items():
@@ -109,22 +116,24 @@ def parse_http(values: Any) -> tuple[HttpSettings, list[SettingFault]]:
 
 def _parse_listen(value: Any) -> ListenAddress:
     if not isinstance(value, str):
-        raise ValueError(f'must be an address in quotes, such as "{EXAMPLE_ADDRESS}"')
+        raise ValueError(
+            tr('must be an address in quotes, such as "{example}"', example=EXAMPLE_ADDRESS)
+        )
     return parse_address(value)
 
 
 def _parse_token_file(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith(("/", "~/")) or "\0" in value:
-        raise ValueError("must be an absolute path in quotes")
+        raise ValueError(tr("must be an absolute path in quotes"))
     return os.path.expanduser(value)
 
 
 def _parse_hosts(value: Any) -> tuple[str, ...]:
     if not is_array(value):
-        raise ValueError('must be a list of names, such as ["deck.example"]')
+        raise ValueError(tr('must be a list of names, such as ["deck.example"]'))
     for name in value:
         if not isinstance(name, str) or not is_host_name(name):
-            raise ValueError(f'has a name that is no host: "{sanitize(str(name))}"')
+            raise ValueError(tr('has a name that is no host: "{name}"', name=sanitize(str(name))))
     return tuple(name.lower() for name in value)
 
 
