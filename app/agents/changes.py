@@ -8,7 +8,7 @@ from typing import Any
 
 from app.agents.answers import ChangeAnswer, Changed, Refusal, SubmittedTask
 from app.agents.arguments import ManyTasks, Retry, Submit
-from app.agents.reading import LOCAL, list_places
+from app.agents.reading import LOCAL, list_obstacles, list_places
 from app.agents.session import ToolCall, clean
 from app.core.agent_clients import CLIENT_TAG, AgentSettings
 from app.core.text import units
@@ -89,9 +89,11 @@ def _forecast(call: ToolCall, spec: dict[str, Any], row: dict[str, Any]) -> Subm
     found = call.call("forecast", lines=json.dumps(spec))
     (new,) = [one for one in found["tasks"] if one["number"] is None]
     start = (new["after"] or {}).get("start")
-    waits = [] if start is not None and start < 1 else ["tasks that run or are ahead of it"]
+    waits = list_obstacles(call, row["queue"])
     if found["halted"]:
         waits = [clean(f"nothing starts: {found['halted']}")]
+    elif not waits and (start is None or start >= 1):
+        waits = ["tasks that run or are ahead of it"]
     return SubmittedTask(
         number=None,
         name=clean(row["name"]),

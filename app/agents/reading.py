@@ -132,6 +132,19 @@ def list_places(call: ToolCall) -> dict[str | None, str]:
     return found | {None: found.get(DEFAULT_QUEUE, LOCAL)}
 
 
+def list_obstacles(call: ToolCall, queue: str) -> list[str]:
+    """Return why a queue starts nothing at all, if its state or that of its pool tells."""
+    places = {row["name"]: row for row in call.call("queue.ls")}
+    pools = {row["name"]: row for row in call.call("pool.ls")}
+    place = places[queue]
+    found = [("queue", place), ("pool", pools[place["pool"]])]
+    return [
+        clean(f"{kind} {row['name']} is {row['status']}")
+        for kind, row in found
+        if row["status"] != "active"
+    ] + (["queue has capacity 0"] if place["capacity"] == 0 else [])
+
+
 def status(call: ToolCall, args: NoArguments) -> StatusAnswer:
     """Show runtime, queues and pools, and the limits of the client."""
     found = call.call("status")

@@ -23,12 +23,15 @@ async def test_a_submission_tells_number_start_and_wait(connect: Connect, runtim
     assert (shown["timeout"], shown["split"]) == (60.0, True)
 
 
-async def test_a_dry_run_submits_nothing(connect: Connect):
+async def test_a_dry_run_submits_nothing(connect: Connect, runtime: RuntimeProcess):
     async with connect() as agent:
         found = await agent.call("submit", argv=["true"], dry_run=True)
+        runtime.call("queue.pause", name="default")
+        later = await agent.call("submit", argv=["true"], dry_run=True)
         total = (await agent.call("list", everyone=True))["total"]
 
     assert (found["number"], found["starts_in_seconds"], found["waits_for"]) == (None, [0, 0], [])
+    assert later["waits_for"] == ["queue default is paused"]
     assert total == 0
 
 
