@@ -17,6 +17,7 @@ from app.core.notifications.channels import NotificationSettings
 from app.core.notifications.hooks import Hook
 from app.core.slurm.settings import SlurmSettings
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 
 class ConfigWatcher:
@@ -126,8 +127,15 @@ def _describe_problem(
     removed = " Nothing is removed until it is fixed." if found.retention_fault else ""
     removed += " No backup is taken, as the backup folder is unknown." if is_folder_unknown else ""
     sections = " and ".join(f"[{name}]" for name in kept_sections)
-    holds = f" Unchanged: {sections}." if kept_sections else " Faulty settings have their defaults."
-    return (
-        f"{found.shorten_path(found.fault_summary)}{removed}{holds} The file:"
-        f" {sanitize(found.path)}"
+    holds = (
+        tr(" Unchanged: {sections}.", sections=sections)
+        if kept_sections
+        else tr(" Faulty settings have their defaults.")
+    )
+    return tr(
+        "{faults}{removed}{holds} The file: {path}",
+        faults=found.shorten_path(found.fault_summary),
+        removed=removed,
+        holds=holds,
+        path=sanitize(found.path),
     )

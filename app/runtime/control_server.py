@@ -25,6 +25,7 @@ from app.runtime.change_feed import ChangeFeed
 from app.runtime.lock_notice import notify_while_blocked
 from app.service import registry
 from app.service.context import Call
+from app.translation import tr
 from app.version import PROTOCOL, VERSION
 from db.errors import DamagedDatabase
 from db.queries.history.operations import Actor
@@ -188,9 +189,10 @@ class ControlServer:
                 return _encode_line(
                     {"error": problem_to_dict(_make_quarantine_problem(quarantined))}
                 )
-            said = (
-                f"internal error ({type(error).__name__}). See"
-                f" {paths.get_runtime_log_path(self._home)}."
+            said = tr(
+                "internal error ({name}). See {path}.",
+                name=type(error).__name__,
+                path=paths.get_runtime_log_path(self._home),
             )
             return _encode_line(
                 {"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}}

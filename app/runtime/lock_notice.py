@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 from db.engine import Database
 
 FIRST_DELAY = 0.5
@@ -40,5 +41,5 @@ def notify_while_blocked(db: Database, tell: Callable[[str, bool], object]) -> I
 def format_notice(db: Database) -> str:
     """Return the notice, with the holder of the lock if known."""
     held = db.find_lock_holder()
-    by = f" ({sanitize(held.by)})" if held and held.by else ""
-    return f"waiting for the database, which another program holds{by}"
+    by = tr(" ({by})", by=sanitize(held.by)) if held and held.by else ""
+    return tr("waiting for the database, which another program holds{by}", by=by)

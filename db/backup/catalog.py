@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.translation import tr
 from db import raw_sql
 from db.backup import restore_tool as tool
 from db.backup import space_errors
@@ -30,7 +31,8 @@ class BadBackup(Storage):
 
     def __init__(self, ident: str, why: str) -> None:
         super().__init__(
-            f"the backup {ident} is bad: {why}.", "See which are good: taskdeck db backups"
+            tr("the backup {ident} is bad: {why}.", ident=ident, why=why),
+            tr("See which are good: taskdeck db backups"),
         )
         self.ident, self.why = ident, why
 
@@ -166,7 +168,9 @@ class BackupCatalog:
             chosen = tool.pick_backup(found, backup.id)
             try:
                 unread = _make_faults(
-                    backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable]
+                    backup.id,
+                    [],
+                    [tr("{what}; see: taskdeck db check", what=what) for what in backup.unreadable],
                 )
                 return unread + _make_faults(
                     backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step)

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from app.translation import tr
 from db import raw_sql, timestamps
 from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
@@ -157,10 +158,15 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
     others = store.list_others() if store.folder.parent != home else []
     if others:
         files = [os.path.basename(entry["path"]) for entry in others]
-        named = ", ".join(files[:3]) + f" and {len(files) - 3} more" * (len(files) > 3)
-        said = (
-            f"the folder {store.folder} holds backups of another database ({others[0]['of']}), and"
-            f" none of this one: {named}."
+        named = ", ".join(files[:3]) + tr(" and {more} more", more=len(files) - 3) * (
+            len(files) > 3
+        )
+        said = tr(
+            "the folder {folder} holds backups of another database ({uuid}), and none of this"
+            " one: {named}.",
+            folder=store.folder,
+            uuid=others[0]["of"],
+            named=named,
         )
         raise Storage(
             "{said} {NO_BACKUP_TAKEN}",

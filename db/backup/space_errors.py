@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from app.translation import tr
 from db.errors import DiskFull, ReadOnlyDisk, Storage
 
 NO_BACKUP_TAKEN = "No backup was taken."
@@ -21,9 +22,13 @@ def require_space(folder: Path, needed: int, undone: str = NO_BACKUP_TAKEN) -> N
     free = stats.f_bavail * stats.f_frsize
     if needed > free:
         what = "rebuilding a backup takes" if undone == CHECK_UNFINISHED else "a backup needs"
-        lacking = (
-            f"{what} {format_mib(needed)} MiB in {folder}, {format_mib(free)} MiB are free:"
-            f" {format_mib(needed - free)} MiB are missing"
+        lacking = tr(
+            "{what} {needed} MiB in {folder}, {free} MiB are free: {missing} MiB are missing",
+            what=what,
+            needed=format_mib(needed),
+            folder=folder,
+            free=format_mib(free),
+            missing=format_mib(needed - free),
         )
         raise _make_shortage(lacking, undone)
 
@@ -35,7 +40,7 @@ def format_mib(count: int) -> str:
 
 def make_disk_full(folder: Path, undone: str = NO_BACKUP_TAKEN) -> DiskFull:
     """Return the problem for a disk that filled up during a write."""
-    return _make_shortage(f"the disk of the backups is full ({folder})", undone)
+    return _make_shortage(tr("the disk of the backups is full ({folder})", folder=folder), undone)
 
 
 def is_full(error: OSError) -> bool:
@@ -55,7 +60,7 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
     )
     kind = ReadOnlyDisk if error.errno in _READ_ONLY_ERRORS else Storage
     return kind(
-        f"the folder of the backups cannot be used: {text} ({where}).",
+        tr("the folder of the backups cannot be used: {said} ({where}).", said=text, where=where),
         "Check its owner, and that it is writable.",
     )
 
@@ -63,7 +68,7 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
 def make_no_folder(folder: Path) -> Storage:
     """Return the problem for a path that is no folder, such as a dangling link."""
     what = (
-        f"it is a link to {os.readlink(folder)}, which does not exist"
+        tr("it is a link to {target}, which does not exist", target=os.readlink(folder))
         if folder.is_symlink()
         else "not a directory"
     )

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from app.translation import tr
 from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.backup.catalog import BadBackup
@@ -96,7 +97,12 @@ def _blame_source(image: Path, source: Path) -> None:
             source, " ".join(found.replace("*** in database main ***", "").split())
         )
     if row is not None:
-        said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
+        said = tr(
+            "row {row} of {table} refers to a missing row of {parent}",
+            row=row[1],
+            table=row[0],
+            parent=row[2],
+        )
         raise Storage(
             "the database is not in order ({said}). {NO_BACKUP_TAKEN}",
             "Repair it: taskdeck stop && taskdeck db check --repair",

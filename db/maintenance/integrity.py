@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from app.translation import tr
 from db import defaults, raw_sql, schema, timestamps
 from db.error_translation import translate_error
 from db.errors import (
@@ -48,7 +49,10 @@ def check_database(path: Path, document_checks: DocumentChecks = NO_CHECKS) -> l
         return found
     with open_read_only(path) as c:
         problems = (
-            [f"{kind} {name} is missing" for kind, name in _find_missing_objects(c)]
+            [
+                tr("{kind} {name} is missing", kind=kind, name=name)
+                for kind, name in _find_missing_objects(c)
+            ]
             if version == migrate.HEAD
             else []
         )
@@ -70,7 +74,7 @@ def describe_missing_default(kind: str) -> str:
 
     The disk may have been full when the home was created.
     """
-    return f"there is no {kind} at all, so no task can be submitted"
+    return tr("there is no {kind} at all, so no task can be submitted", kind=kind)
 
 
 def find_inconsistencies(path: Path) -> list[str]:
@@ -119,7 +123,7 @@ def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
     faults, existing = [], _list_objects(c, "table")
     for table in schema.metadata.sorted_tables:
         if table.name not in existing:
-            faults.append(f"table {table.name} is missing")
+            faults.append(tr("table {name} is missing", name=table.name))
             continue
         columns = {
             name
@@ -128,7 +132,7 @@ def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
             )
         }
         faults += [
-            f"column {column.name} of {table.name} is missing"
+            tr("column {name} of {table} is missing", name=column.name, table=table.name)
             for column in table.columns
             if column.name.encode() not in columns
         ]
@@ -184,7 +188,10 @@ def _find_unknown_columns(c: sqlite3.Connection) -> list[str]:
 def restore_version(c: Connection) -> str:
     """Insert the lost version row; return a description."""
     raw_sql.execute_statement(c, "INSERT INTO alembic_version VALUES (?)", (migrate.HEAD,))
-    return f"the lost version of the database set to {migrate.HEAD}, which matches its tables"
+    return tr(
+        "the lost version of the database set to {version}, which matches its tables",
+        version=migrate.HEAD,
+    )
 
 
 def check_pages(path: Path) -> None:
@@ -208,7 +215,13 @@ def check_highest_number(path: Path, highest: int) -> list[str]:
     with open_read_only(path) as c:
         counter, known_highest = _read_highest_numbers(c)
     return (
-        [f"the task number counter says {counter}, a backup or job has #{highest}"]
+        [
+            tr(
+                "the task number counter says {counter}, a backup or job has #{highest}",
+                counter=counter,
+                highest=highest,
+            )
+        ]
         if highest > max(counter, known_highest)
         else []
     )
@@ -244,10 +257,16 @@ def find_missing_runs(
     since = [runid for runid in logs if last is not None and _get_creation_time(runid) > last]
     with open_read_only(path) as c:  # second read: rows precede logs
         lost = [runid for runid in find_unknown_runs(c, sorted(since)) if began(runid)]
-    more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
+    more = tr(" and {more:,} more", more=len(lost) - 1) if len(lost) > 1 else ""
     if not lost:
         return []
-    return [f"the latest writes are missing: run {lost[0]}{more} began after its last entry"]
+    return [
+        tr(
+            "the latest writes are missing: run {run}{more} began after its last entry",
+            run=lost[0],
+            more=more,
+        )
+    ]
 
 
 _LATEST_ENTRIES = " UNION ALL ".join(
@@ -278,10 +297,20 @@ def _check_references(c: sqlite3.Connection) -> list[str]:
         firsts.setdefault((table, parent), row)
         many[table, parent] += 1
     return [
-        f"row {row} of {table} refers to a missing row of {parent}"
+        tr(
+            "row {row} of {table} refers to a missing row of {parent}",
+            row=row,
+            table=table,
+            parent=parent,
+        )
         if many[table, parent] == 1
-        else f"{many[table, parent]:,} rows of {table} refer to missing rows of {parent};"
-        f" the first is {row}"
+        else tr(
+            "{many:,} rows of {table} refer to missing rows of {parent}; the first is {row}",
+            many=many[table, parent],
+            table=table,
+            parent=parent,
+            row=row,
+        )
         for (table, parent), row in firsts.items()
     ]
 
@@ -298,8 +327,8 @@ def _check_groups(c: sqlite3.Connection) -> Iterator[str]:
         for number, many in c.execute(
             f"SELECT group_number, count(*) {_OF_MISSING_GROUPS} GROUP BY 1"
         ):
-            refer = "1 task refers" if many == 1 else f"{many:,} tasks refer"
-            yield f"{refer} to the missing group g{number}"
+            refer = tr("1 task refers") if many == 1 else tr("{many:,} tasks refer", many=many)
+            yield tr("{refer} to the missing group g{number}", refer=refer, number=number)
 
 
 _COUNTED = (
@@ -341,18 +370,29 @@ def _check_counters(c: sqlite3.Connection) -> list[str]:
     counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
     if "groups" in _list_objects(c, "table"):
         counted |= dict(c.execute(_COUNTED_OF_GROUPS))
-    faults = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
+    faults = [tr("counter {name} says {said}, there are {counted}", name=name,
+                 said=kept.get(name, 0), counted=counted.get(name, 0))
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name,
              0)]  # fmt: skip
-    faults += [f"counter {name} is not a number" for (name,) in c.execute(_INVALID_COUNTERS)]
+    faults += [
+        tr("counter {name} is not a number", name=name) for (name,) in c.execute(_INVALID_COUNTERS)
+    ]
     counter, highest = _read_highest_numbers(c)
-    said = f"the task number counter says {counter}, "
+    said = tr("the task number counter says {counter}, ", counter=counter)
     end = (
-        [f"{said}the maximum; the highest task is #{highest}"]
+        [tr("{said}the maximum; the highest task is #{highest}", said=said, highest=highest)]
         if counter >= task_numbers.MAX_NUMBER
         else []
     )
-    return [*faults, *end, *([f"{said}there is #{highest}"] if highest > counter else [])]
+    return [
+        *faults,
+        *end,
+        *(
+            [tr("{said}there is #{highest}", said=said, highest=highest)]
+            if highest > counter
+            else []
+        ),
+    ]
 
 
 def _read_highest_numbers(c: sqlite3.Connection) -> tuple[int, int]:
@@ -380,7 +420,12 @@ def _check_loads(c: sqlite3.Connection) -> list[str]:
         )
     }
     faults = [
-        f"the load of queue {name} is recorded as {load}, it is {queues.get(name, 0)}"
+        tr(
+            "the load of queue {name} is recorded as {load}, it is {actual}",
+            name=name,
+            load=load,
+            actual=queues.get(name, 0),
+        )
         for name, load in c.execute("SELECT name, current_load FROM queues")
         if load != queues.get(name, 0)
     ]
@@ -389,8 +434,15 @@ def _check_loads(c: sqlite3.Connection) -> list[str]:
         if said != used:
             cpu, memory = map(_format_figure, said)
             faults.append(
-                f"pool {name} is recorded with {cpu} cpu and {memory} MiB in use, "
-                f"it has {used[0]:g} and {used[1]:g}"
+                tr(
+                    "pool {name} is recorded with {cpu} cpu and {memory} MiB in use, it has"
+                    " {used_cpu:g} and {used_memory:g}",
+                    name=name,
+                    cpu=cpu,
+                    memory=memory,
+                    used_cpu=used[0],
+                    used_memory=used[1],
+                )
             )
     return faults
 
@@ -444,7 +496,10 @@ def repair_database(
         *_recount_counters(c),
         *_raise_number_counter(c, highest),
     ]
-    return [*repairs, *(f"the figures of {name} recounted" for name in loads.recount_loads(c))]
+    return [
+        *repairs,
+        *(tr("the figures of {name} recounted", name=name) for name in loads.recount_loads(c)),
+    ]
 
 
 def _get_driver(c: Connection) -> sqlite3.Connection:
@@ -465,7 +520,7 @@ def _recreate_objects(c: Connection) -> Iterator[str]:
                 indexes[name].create(c)
             else:
                 raw_sql.execute_statement(c, schema.TRIGGERS[name])
-            yield f"{kind} {name} recreated"
+            yield tr("{kind} {name} recreated", kind=kind, name=name)
 
 
 def _restore_identity(c: Connection, uuid: str | None) -> Iterator[str]:
@@ -493,8 +548,14 @@ def _clear_references(c: Connection) -> Iterator[str]:
         if many := raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {condition}"):
             raw_sql.execute_statement(c, f"UPDATE {table} SET {column} = NULL WHERE {condition}")
             yield (
-                f"{many:,} {'row' if many == 1 else 'rows'} of {table} "
-                f"detached from missing {parent}"
+                tr(
+                    "{many:,} row of {table} detached from missing {parent}"
+                    if many == 1
+                    else "{many:,} rows of {table} detached from missing {parent}",
+                    many=many,
+                    table=table,
+                    parent=parent,
+                )
             )
 
 
@@ -512,8 +573,12 @@ def _create_pool(c: Connection) -> Iterator[str]:
     if "pool" in defaults.list_missing(c):
         cores, memory = defaults.create_default_pool(c)
         yield (
-            f"pool {defaults.DEFAULT_NAME} recreated with the whole machine: {cores} cpu,"
-            f" {memory} MiB"
+            tr(
+                "pool {name} recreated with the whole machine: {cores} cpu, {memory} MiB",
+                name=defaults.DEFAULT_NAME,
+                cores=cores,
+                memory=memory,
+            )
         )
 
 
@@ -538,8 +603,13 @@ def _recreate_queues(c: Connection) -> Iterator[str]:
         c.execute(schema.queues.insert().values(values))
         open_ = f"taskdeck queue resume {shlex.quote(name)}"
         yield (
-            f"queue {name} recreated in pool {pools[0].name}, paused. "
-            f"Check its settings, then run: {open_}"
+            tr(
+                "queue {name} recreated in pool {pool}, paused. Check its settings, then run:"
+                " {command}",
+                name=name,
+                pool=pools[0].name,
+                command=open_,
+            )
         )
 
 
@@ -552,7 +622,7 @@ def _recreate_groups(c: Connection) -> Iterator[str]:
         f" min(number) {_OF_MISSING_GROUPS} GROUP BY group_number RETURNING number",
     )
     for number in numbers:
-        yield f"group g{number} recreated, without a maximum of running tasks"
+        yield tr("group g{number} recreated, without a maximum of running tasks", number=number)
 
 
 def _recount_counters(c: Connection) -> Iterator[str]:
@@ -563,7 +633,7 @@ def _recount_counters(c: Connection) -> Iterator[str]:
         was, right = kept.get(name, 0), counted.get(name, 0)
         if was != right:
             _set_counter(c, name, right, now)
-            yield f"counter {name} set from {was} to {right}"
+            yield tr("counter {name} set from {was} to {right}", name=name, was=was, right=right)
 
 
 def _raise_number_counter(c: Connection, known_highest: int) -> Iterator[str]:
@@ -571,7 +641,7 @@ def _raise_number_counter(c: Connection, known_highest: int) -> Iterator[str]:
     highest = max(highest, known_highest)
     if highest > counter or counter >= task_numbers.MAX_NUMBER:
         _set_counter(c, "task-number", highest, timestamps.now())
-        yield f"the next task will be #{highest + 1}"
+        yield tr("the next task will be #{number}", number=highest + 1)
 
 
 def _set_counter(c: Connection, name: str, value: int, now: str) -> None:

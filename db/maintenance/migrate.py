@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from app.translation import tr
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
 from db.error_translation import translate_error
@@ -121,7 +122,7 @@ def _read_revision(c: sqlite3.Connection, path: Path) -> str:
     if len(found) != 1:
         raise make_damaged_error(
             path,
-            f"{len(found)} rows of alembic_version instead of one",
+            tr("{n} rows of alembic_version instead of one", n=len(found)),
             DamagedDatabase if found else UnnamedDatabase,
         )
     return found[0][0]
@@ -157,10 +158,13 @@ def migrate(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> l
         return []
     if found is None:
         _create(path, seed)
-        return [f"created at {HEAD}"]
+        return [tr("created at {version}", version=HEAD)]
     copy = _backup(path, HEAD)
     _upgrade(path, seed)
-    return [f"backed up to {copy}", f"upgraded from {found} to {HEAD}"]
+    return [
+        tr("backed up to {copy}", copy=copy),
+        tr("upgraded from {found} to {version}", found=found, version=HEAD),
+    ]
 
 
 def migrate_to(path: Path, revision: str) -> list[str]:
@@ -176,7 +180,10 @@ def migrate_to(path: Path, revision: str) -> list[str]:
     with _open_transaction(path) as c:
         _run_revisions(c, "downgrade" if is_downgrade else "upgrade", revision)
     done = "downgraded" if is_downgrade else "upgraded"
-    return [f"backed up to {copy}", f"{done} from {found} to {revision}"]
+    return [
+        tr("backed up to {copy}", copy=copy),
+        tr("{done} from {found} to {revision}", done=done, found=found, revision=revision),
+    ]
 
 
 def _backup(path: Path, revision: str) -> Path:
@@ -192,9 +199,11 @@ def _backup(path: Path, revision: str) -> Path:
         part.rename(target)
         fsync_path(folder)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
-        said = (
-            f"the database could not be backed up before its change ({error}): {folder}. Nothing"
-            " was changed."
+        said = tr(
+            "the database could not be backed up before its change ({error}): {folder}."
+            " Nothing was changed.",
+            error=error,
+            folder=folder,
         )
         raise translate_error(error, path) or Storage(
             said, "Make room there, then try again."

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from app.translation import tr
 from db import raw_sql, timestamps
 from db.engine import Database
 from db.maintenance import query_plans
@@ -255,13 +256,13 @@ def find_problems(log: SlowLog, wal: int) -> dict[str, str]:
     """Return {alert: text} of current problems."""
     figures = {}
     if log.waits.long and monotonic() - log.waits.long[0] < ALERT_DURATION:
-        figures["lock-wait"] = (
-            f"a change waited {log.waits.long[1]:.1f} s for the database, "
-            "which another program held"
+        figures["lock-wait"] = tr(
+            "a change waited {seconds:.1f} s for the database, which another program held",
+            seconds=log.waits.long[1],
         )
     if wal > LARGE_WAL:
-        figures["wal-size"] = (
-            f"the database log has {wal // 2**20} MiB; "
-            "a long-running reader prevents its checkpoint"
+        figures["wal-size"] = tr(
+            "the database log has {size} MiB; a long-running reader prevents its checkpoint",
+            size=wal // 2**20,
         )
     return figures

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, Column, Table
 
+from app.translation import tr
 from db import schema, timestamps
 from db.backup import restore_tool as tool
 from db.states import ACTIVE, ENDED, WAITING
@@ -100,8 +101,15 @@ def describe_unreadable(
         for name in row.columns
     )
     return [
-        f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in"
-        f" {name}"
+        tr(
+            "{n:,} row of {table} without {type} in {name}"
+            if n == 1
+            else "{n:,} rows of {table} without {type} in {name}",
+            n=n,
+            table=table,
+            type=_describe_type(table, name),
+            name=name,
+        )
         for (table, name), n in many.items()
     ]
 

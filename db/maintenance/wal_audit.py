@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from app.translation import tr
 from db.sqlite_files import make_read_only_uri
 
 HEADER_SIZE, FRAME_HEADER_SIZE = 32, 24
@@ -87,7 +88,7 @@ def _read_start_in_child(path: Path, size: int) -> bytes:
         check=False,
     )
     if len(done.stdout) < size:
-        raise OSError(f"{path} cannot be read")
+        raise OSError(tr("{path} cannot be read", path=path))
     return done.stdout
 
 

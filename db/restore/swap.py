@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from app.translation import tr
 from db import raw_sql, timestamps
 from db.error_translation import translate_error
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
@@ -121,9 +122,12 @@ def require_space(folder: Path, size: int) -> None:
     """Raise DiskFull if `size` bytes would not fit."""
     free = shutil.disk_usage(folder).free
     if free < size * 1.05:
-        message = (
-            f"the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was"
-            " restored."
+        message = tr(
+            "the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was"
+            " restored.",
+            free=free,
+            folder=folder,
+            size=size,
         )
         raise DiskFull(message, "Free space, then try again.")
 
@@ -258,9 +262,10 @@ def _require_readable(source: Path) -> None:
     files = [file for file in (source, Path(f"{source}-wal")) if file.exists()]
     for file in files:
         if not os.access(file, os.R_OK):
-            message = (
-                f"the database cannot be read: permission denied: {file}. It holds changes made "
-                "since the backup. Nothing was restored."
+            message = tr(
+                "the database cannot be read: permission denied: {file}. It holds changes"
+                " made since the backup. Nothing was restored.",
+                file=file,
             )
             away = " && ".join(
                 f"mv {shlex.quote(str(one))} {shlex.quote(f'{one}.unread')}" for one in files

@@ -15,6 +15,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Problem
 from app.service.context import Call
 from app.service.database import backup_files, backups
+from app.translation import tr
 from db.backup.catalog import Backup, BackupCatalog
 from db.backup.create import BackupRules, is_due
 from db.engine import Database
@@ -78,7 +79,12 @@ class BackupScheduler:
             self._set_problem(
                 "backup",
                 (
-                    f"{bad_backup}; a new {'full ' * (backup.kind == 'full')}one was taken"
+                    tr(
+                        "{bad_backup}; a new full one was taken"
+                        if backup.kind == "full"
+                        else "{bad_backup}; a new one was taken",
+                        bad_backup=bad_backup,
+                    )
                     if bad_backup
                     else None
                 ),
@@ -129,7 +135,7 @@ class BackupScheduler:
         self._bad_ids = {one.id for one in bad}
         return next(
             (
-                f"the backup {one.id} is bad: {one.problem}"
+                tr("the backup {id} is bad: {problem}", id=one.id, problem=one.problem)
                 for one in bad
                 if known is not None and one.id not in known
             ),
@@ -183,7 +189,8 @@ def _find_hook_fault(settings: Settings) -> str | None:
     """Return the fault of the configured program, or None."""
     if not settings.after or shutil.which(settings.after[0]):
         return None
-    return (
-        f"{sanitize(settings.after[0])}, the program to run after each backup ([backup] after in"
-        " config.toml), was not found"
+    return tr(
+        "{program}, the program to run after each backup ([backup] after in config.toml), was"
+        " not found",
+        program=sanitize(settings.after[0]),
     )

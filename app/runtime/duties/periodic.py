@@ -51,6 +51,7 @@ from app.service.database import cleanup, replica
 from app.service.rules.evaluation.engine import RuleEngine
 from app.service.scheduling.start_forecasts import ForecastRecorder
 from app.service.tasks.submission import bulk
+from app.translation import tr
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
@@ -268,8 +269,14 @@ class Duties:
             load, cores = os.getloadavg()[0], os.cpu_count() or 1
             self._problems.setdefault(
                 problem,
-                f"the periodic job {duty.name} took {took:.0f} s, at load {load:.1f} of {cores}"
-                " cores; slow statements: B in the deck",
+                tr(
+                    "the periodic job {name} took {took:.0f} s, at load {load:.1f} of {cores}"
+                    " cores; slow statements: B in the deck",
+                    name=duty.name,
+                    took=took,
+                    load=load,
+                    cores=cores,
+                ),
             )
             self._late_at[problem] = now
         elif now - self._late_at.get(problem, now) > CLEAR_AFTER:
@@ -451,15 +458,22 @@ class Duties:
     async def check_metrics(self) -> None:
         """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
         found = await self.db.read(sla_evaluation.find_unreadable_metrics, timestamps.utcnow())
-        said = {name: f"{name} {why}; its rules keep their state" for name, why in found.items()}
+        said = {
+            name: tr("{name} {why}; its rules keep their state", name=name, why=why)
+            for name, why in found.items()
+        }
         self._replace_problems(METRIC_ALERT_PREFIX, said)
 
     async def check_refusals(self) -> None:
         """Report schedules whose latest task could not be submitted, until one is."""
         found = await self._refusals.read()
         said = {
-            name: f"schedule {sanitize(name)} submitted nothing: {reason} See: taskdeck schedule"
-            f" show {sanitize(shlex.quote(name))}"
+            name: tr(
+                "schedule {name} submitted nothing: {reason} See: taskdeck schedule show {word}",
+                name=sanitize(name),
+                reason=reason,
+                word=sanitize(shlex.quote(name)),
+            )
             for name, reason in found.items()
         }
         self._replace_problems(SCHEDULE_ALERT_PREFIX, said)
@@ -481,9 +495,15 @@ class Duties:
     async def run_replication(self) -> None:
         """Update the replica and report it if it is late."""
         found = replica.to_dict(await self.replicator.sync())
-        age = f"{found['lag']:.0f} s old" if found["lag"] is not None else "not made yet"
+        age = (
+            tr("{lag:.0f} s old", lag=found["lag"])
+            if found["lag"] is not None
+            else tr("not made yet")
+        )
         cause = found["problem"] or "the sync takes long"
-        problem = f"the replica is {age}: {cause}; see: taskdeck db replica"
+        problem = tr(
+            "the replica is {age}: {cause}; see: taskdeck db replica", age=age, cause=cause
+        )
         self._set_problem("replica", problem if found["late"] else None)
 
     async def run_cleanup(self) -> None:
@@ -501,7 +521,9 @@ class Duties:
         odd = await cleanup.find_unknown_names(self.db, self.settings.maintenance)
         self._set_problem(
             "rules",
-            f"in config.toml {'; '.join(odd)}; see: taskdeck db cleanup --dry-run" if odd else None,
+            tr("in config.toml {odd}; see: taskdeck db cleanup --dry-run", odd="; ".join(odd))
+            if odd
+            else None,
         )
 
     async def sweep_logs(self) -> None:
@@ -519,7 +541,10 @@ def _repair_loads(c: Connection) -> None:
 def _describe_missing_rows(c: Connection) -> str | None:
     lacking = db_defaults.list_missing(c)
     return (
-        f"{describe_missing_default(lacking[0])}; to have one made: taskdeck db check --repair"
+        tr(
+            "{lack}; to have one made: taskdeck db check --repair",
+            lack=describe_missing_default(lacking[0]),
+        )
         if lacking
         else None
     )
@@ -527,12 +552,17 @@ def _describe_missing_rows(c: Connection) -> str | None:
 
 def _describe_quarantine(c: Connection) -> str | None:
     tasks = quarantine.list_held(c)
-    more = f" and {len(tasks) - 1:,} more" if len(tasks) > 1 else ""
+    more = tr(" and {more:,} more", more=len(tasks) - 1) if len(tasks) > 1 else ""
     advice = (
         "cancel it and submit it again, or see what a backup has: taskdeck db restore --dry-run"
     )
     return (
-        f"task #{tasks[0]}{more} cannot be read as it was stored, and is held; {advice}"
+        tr(
+            "task #{number}{more} cannot be read as it was stored, and is held; {advice}",
+            number=tasks[0],
+            more=more,
+            advice=advice,
+        )
         if tasks
         else None
     )
