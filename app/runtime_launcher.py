@@ -97,8 +97,8 @@ def refuse_faulty_http(home: str, http: HttpSettings) -> None:
         return
     if line is not None:
         line.close()
-    if served != http.listen.url:
-        listener.open_listener(http.listen).close()
+    if not served or not http.listen.has_place_of(served):
+        listener.probe_address(http.listen)
 
 
 def wait_for_end(

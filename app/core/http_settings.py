@@ -37,6 +37,10 @@ class ListenAddress:
         """Address as a URL begins, or the socket as it was typed."""
         return str(self) if self.path else f"http://{self}"
 
+    def has_place_of(self, url: str) -> bool:
+        """Return True if a server with this URL has the same socket or port."""
+        return url == self.url or (not self.path and url.endswith(f":{self.port}"))
+
     def __str__(self) -> str:
         if self.path:
             return f"{UNIX_PREFIX}{self.path}"

@@ -38,6 +38,14 @@ def open_listener(address: ListenAddress) -> socket.socket:
     return sock
 
 
+def probe_address(address: ListenAddress) -> None:
+    """Raise Conflict if nothing can listen at the address now."""
+    with open_listener(address):
+        inode = os.lstat(address.path).st_ino if address.path else 0
+    if address.path:
+        remove_socket(address.path, inode)
+
+
 def _make_socket(address: ListenAddress) -> socket.socket:
     """Return a socket of the right kind.
 

@@ -41,6 +41,14 @@ def test_a_faulty_address_is_explained(text: str, fault: str):
         parse_address(text)
 
 
+def test_a_server_with_the_same_port_has_the_place():
+    address = parse_address("0.0.0.0:8650")
+
+    assert address.has_place_of("http://127.0.0.1:8650")
+    assert not address.has_place_of("http://127.0.0.1:18650")
+    assert not address.has_place_of("unix:/s") and parse_address("unix:/s").has_place_of("unix:/s")
+
+
 def test_address_token_and_hosts_are_read():
     given = {"listen": "127.0.0.1:1", "token_file": "/t", "hosts": ["Deck.example"]}
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.http_settings import ListenAddress, parse_address
 from app.errors import Conflict
-from app.http.listener import get_bound_address, open_listener, remove_socket
+from app.http.listener import get_bound_address, open_listener, probe_address, remove_socket
 
 
 def test_only_the_owner_may_use_a_unix_socket(home: Path):
@@ -26,6 +26,15 @@ def test_a_stale_unix_socket_is_replaced_but_a_live_one_refused(home: Path):
 
     with open_listener(address), pytest.raises(Conflict, match="is in use by another program"):
         open_listener(address)
+
+
+def test_a_probe_leaves_nothing_and_tells_of_a_live_socket(home: Path):
+    address = ListenAddress(path=str(home / "s"))
+    probe_address(address)
+    assert not (home / "s").exists()
+
+    with open_listener(address), pytest.raises(Conflict, match="is in use"):
+        probe_address(address)
 
 
 def test_a_file_at_the_place_of_the_socket_is_kept(home: Path):
