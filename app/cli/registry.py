@@ -55,7 +55,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "export": ("definitions.apply_export", "print all definitions as one file"),
     "import": (
         "definitions.imports",
-        "take over a crontab, or what waits in pueue or task-spooler",
+        "take over a crontab, or what waits in pueue, task-spooler or gflow",
     ),
     "status": ("status", "show runtime, queues, pools and alerts"),
     "replay": ("replay", "run a recorded job trace through the plan in virtual time"),

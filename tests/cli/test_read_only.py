@@ -17,7 +17,9 @@ READING_COMMANDS = frozenset({
     "db check", "db backups", "db verify", "db slow", "db stats",
 })  # fmt: skip
 """Commands that `--read-only` accepts unchanged."""
-MIXED = frozenset({"db replica", "import crontab", "import pueue", "import task-spooler"})
+MIXED = frozenset(
+    {"db replica", "import crontab", "import gflow", "import pueue", "import task-spooler"}
+)
 """Commands that change something only with some options."""
 
 

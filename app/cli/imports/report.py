@@ -113,7 +113,7 @@ def _list_options(report: Report, item: PeerItem) -> list[str]:
 def _format_option(key: str, value: Any) -> list[str]:
     option = f"--{key.replace('_', '-')}"
     if key == "at":
-        return [option, f"{datetime.fromtimestamp(value):%Y-%m-%dT%H:%M}"]
+        return [option, f"{datetime.fromisoformat(value).astimezone():%Y-%m-%dT%H:%M}"]
     if key == "env":
         shown = secrets.mask_record(value)
         return [word for n, v in shown.items() for word in ("--env", shlex.quote(f"{n}={v}"))]

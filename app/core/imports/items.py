@@ -10,6 +10,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -97,6 +98,11 @@ def clean_name(text: str | None) -> str | None:
     cleaned = "".join(c if c.isprintable() else " " for c in text or "").replace("/", "-")
     cleaned = " ".join(cleaned.split()).lstrip(".")[:200].strip()
     return None if find_name_error(cleaned) else cleaned
+
+
+def format_start(unix: float) -> str:
+    """Return a start time as a submission takes it."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")
 
 
 def find_spec_error(task: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.core.imports.items import PeerItem, PeerPhase, PeerQueue, PeerState, clean_name
+from app.core.imports.items import (
+    PeerItem,
+    PeerPhase,
+    PeerQueue,
+    PeerState,
+    clean_name,
+    format_start,
+)
 from app.core.json_types import is_dict
 from app.core.schedules.crontab_names import make_name
 from app.core.shell_context import leave_out_session
@@ -174,7 +181,7 @@ def _set_start(item: PeerItem, word: str, enqueue_at: Any) -> None:
     if at is None:
         item.is_held = True
     else:
-        item.task["at"] = at
+        item.task["at"] = format_start(at)
 
 
 def _make_task(task: _Task) -> tuple[dict[str, Any], list[str]]:

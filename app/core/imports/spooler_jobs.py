@@ -28,7 +28,7 @@ _PHASES = {
 }  # fmt: skip
 _LOSSES = {
     "g": "-g: the log is not compressed",
-    "m": "-m: the output is not mailed; to be told of the end: submit --notify",
+    "m": "-m: the output is not mailed; for a message: submit --notify",
     "n": "-n: the output is kept, as the log of the task",
 }
 

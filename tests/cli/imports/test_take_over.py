@@ -207,6 +207,19 @@ def test_running_tasks_and_what_waits_for_them_stay(runtime, context, tmp_path):
     assert place.count_runs() == {"5": 1}
 
 
+def test_stashed_tasks_are_held_or_scheduled(runtime, context, tmp_path):
+    place = PueueHome(tmp_path / "pueue")
+    state = json.loads(place.path.read_text())
+    state["tasks"]["7"]["status"] = {"Stashed": {"enqueue_at": None}}
+    state["tasks"]["5"]["status"] = {"Stashed": {"enqueue_at": "2126-03-02T09:00:00.1234567+01:00"}}
+    place.path.write_text(json.dumps(state))
+
+    report = take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+
+    shown = {n: runtime.show(str(number))["status"] for n, number in report.numbers.items()}
+    assert shown == {4: "blocked", 5: "scheduled", 7: "held"}
+
+
 def test_a_task_that_cannot_run_here_stays(runtime, context, tmp_path):
     place = PueueHome(tmp_path / "pueue")
     state = json.loads(place.path.read_text())

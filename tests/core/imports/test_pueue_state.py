@@ -46,7 +46,7 @@ def test_a_stashed_task_is_held_or_gets_its_start_time():
     ).items
 
     assert (held.is_held, "at" in held.task) == (True, False)
-    assert (later.is_held, later.task["at"]) == (False, 1772438400.0)
+    assert (later.is_held, later.task["at"]) == (False, "2026-03-02T08:00:00+00:00")
 
 
 def test_groups_become_queues():

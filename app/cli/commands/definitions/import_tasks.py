@@ -28,6 +28,13 @@ def import_task_spooler(context: CommandContext, args: Args) -> int:
     return _import(context, args, TaskSpooler())
 
 
+def import_gflow(context: CommandContext, args: Args) -> int:
+    """Show what each job of gflow becomes; with --apply, take the queued ones over."""
+    from app.cli.imports.gflow import Gflow
+
+    return _import(context, args, Gflow())
+
+
 def _import(context: CommandContext, args: Args, peer: Peer) -> int:
     from shlex import join
 
@@ -72,6 +79,10 @@ SPOOLER_EXAMPLES = """\
   taskdeck import task-spooler --apply
   TS_SOCKET=/tmp/gpu.socket taskdeck import task-spooler --apply"""
 
+GFLOW_EXAMPLES = """\
+  taskdeck import gflow
+  taskdeck import gflow --apply"""
+
 PEER_COMMANDS = {
     "pueue": Command(
         "show or take over the tasks that wait in pueue",
@@ -86,6 +97,14 @@ PEER_COMMANDS = {
         import_task_spooler,
         _add_arguments,
         SPOOLER_EXAMPLES,
+        usage="[OPTION …]",
+        asks=_choose_verb,
+    ),
+    "gflow": Command(
+        "show or take over the jobs that are queued in gflow",
+        import_gflow,
+        _add_arguments,
+        GFLOW_EXAMPLES,
         usage="[OPTION …]",
         asks=_choose_verb,
     ),
