@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections import Counter
 from pathlib import Path
 
+from app.cli.imports.gflow import Gflow
 from app.cli.imports.pueue import Pueue
 from app.cli.imports.take_over import Peer
 from app.cli.imports.task_spooler import TaskSpooler
@@ -107,18 +109,91 @@ class SpoolerHome(PeerHome):
         return TaskSpooler()
 
     def let_go(self) -> None:
-        try:
-            fd = os.open(self.gate, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # no job waits at the gate any more
-            return
-        os.write(fd, b"x\n")
-        os.close(fd)
+        open_gate(self.gate)
 
     def wait_until_idle(self) -> None:
-        wait_until(lambda: "running" not in (said := self.run("-l")) and "queued" not in said)
+        def is_idle() -> bool:
+            self.let_go()  # the shell of the first job may not have opened the gate before
+            return not any(word in self.run("-l") for word in ("running", "queued"))
+
+        wait_until(is_idle, "the end of its jobs")
 
     def close(self) -> None:
         self.run("-K")
 
 
-KINDS = {kind.name: kind for kind in (PueueHome, SpoolerHome)}
+class GflowHome(PeerHome):
+    """Daemon of gflow that runs one job at once; the first one keeps the others waiting."""
+
+    name = "gflow"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.gate = folder / "gate"
+        os.mkfifo(self.gate)
+        (folder / "tmux").mkdir()
+        for name in (".bash_profile", ".bashrc"):  # /etc/profile sets another PATH
+            (folder / name).write_text(f"export PATH={os.environ['PATH']}\n")
+        config = folder / "gflow" / "gflow.toml"
+        config.parent.mkdir()
+        with socket.socket() as line:
+            line.bind(("127.0.0.1", 0))
+            config.write_text(f"[daemon]\nport = {line.getsockname()[1]}\n")
+        outer = ("TMUX", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+        self.env = {name: value for name, value in os.environ.items() if name not in outer}
+        self.env |= {"HOME": str(folder), "TMUX_TMPDIR": str(folder / "tmux")}
+        self.env |= {"XDG_CONFIG_HOME": str(folder)}
+        self.daemon = subprocess.Popen(
+            ["gflowd"], env=self.env, cwd=folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until(lambda: self.run("gqueue", check=False) is not None, "the daemon of gflow")
+        self.run("gctl", "quota", "set", "--default-user", "--max-running-jobs", "1")
+        self.run("gbatch", "bash", "-c", f"read x < {self.gate}")
+        wait_until(lambda: "Running" in self.list_states(), "the first job")
+        self.run("gbatch", *self.make_line("a"))
+        self.run("gbatch", "-d", "2", *self.make_line("b"))
+        self.run("gbatch", "-n", "c", *self.make_line("c"))
+
+    def run(self, *command: str, check: bool = True) -> str | None:
+        done = subprocess.run(
+            command, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True,
+            check=check,
+        )  # fmt: skip
+        return None if done.returncode else done.stdout.decode()
+
+    def list_states(self) -> list[str]:
+        found = json.loads(self.run("gqueue", "-a", "-u", "all", "-o", "json") or "{}")
+        return [job["state"] for job in found["jobs"]]
+
+    def make_peer(self) -> Peer:
+        os.environ.update(self.env)
+        return Gflow()
+
+    def let_go(self) -> None:
+        open_gate(self.gate)
+
+    def wait_until_idle(self) -> None:
+        def is_idle() -> bool:
+            self.let_go()  # the shell of the first job may not have opened the gate before
+            return not {"Running", "Queued"}.intersection(self.list_states())
+
+        wait_until(is_idle, "the end of its jobs")
+
+    def close(self) -> None:
+        self.daemon.kill()
+        self.daemon.wait()
+        self.run("tmux", "kill-server", check=False)
+
+
+def open_gate(gate: Path) -> None:
+    """Let the job go that waits at a gate, if one does."""
+    try:
+        fd = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return
+    os.write(fd, b"x\n")
+    os.close(fd)
+
+
+KINDS = {kind.name: kind for kind in (PueueHome, SpoolerHome, GflowHome)}

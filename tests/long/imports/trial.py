@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.context import CommandContext
+from app.cli.imports import gflow, pueue, take_over, task_spooler
 from app.cli.imports import journal as journals
-from app.cli.imports import pueue, take_over, task_spooler
 from app.cli.imports.take_over import Report
 from app.errors import Problem
 from tests.long.imports.peers import NAMES, PeerHome
@@ -23,6 +23,7 @@ STEPS = {
     journals.ImportJournal: ("_append", "finish"),
     os: ("replace",),
     task_spooler: ("run_program", "_send"),
+    gflow: ("run_program",),
 }
 """Functions that are a step, by owner; so is each verb."""
 
