@@ -25,6 +25,8 @@ from app.version import VERSION
 
 MAX_CALLS = 16
 """Calls of tools that run at once; more wait."""
+UNTRUSTED = "taskdeck/untrusted"
+"""Mark of an answer, with the fields that hold text of programs."""
 
 
 def serve_agent(session: AgentSession) -> int:
@@ -128,10 +130,9 @@ async def _run_tool(
         return _make_error(_describe_crash(error))
     finally:
         call.close()
-    return types.CallToolResult(
-        content=[types.TextContent(text=json.dumps(found, ensure_ascii=False))],
-        structured_content=found,
-    )
+    meta = {UNTRUSTED: list(tool.untrusted)} if tool.untrusted else None
+    text = types.TextContent(text=json.dumps(found, ensure_ascii=False), _meta=meta)
+    return types.CallToolResult(content=[text], structured_content=found)
 
 
 def _make_error(problem: dict[str, Any]) -> types.CallToolResult:

@@ -34,6 +34,8 @@ class ToolKind:
     is_idempotent: bool = False
     is_open: bool = False
     """True if programs of any kind act, or their text is in the answer."""
+    untrusted: tuple[str, ...] = ()
+    """Fields of the answer that hold text of programs."""
 
 
 TOOLS = (
@@ -68,6 +70,7 @@ TOOLS = (
         answers.LogAnswer,
         logs.logs,
         is_open=True,
+        untrusted=("output",),
     ),
     ToolKind(
         "list",

@@ -46,6 +46,16 @@ async def test_output_is_bounded_and_without_escape_sequences(connect: Connect):
     assert log["output"]["stdout"][-1] == '{"untrusted": false}'
 
 
+async def test_the_answer_marks_the_output_as_untrusted(connect: Connect):
+    async with connect() as agent:
+        number = await agent.submit("true")
+        found = await agent.client.call_tool("logs", {"number": number})
+        other = await agent.client.call_tool("show", {"number": number})
+
+    assert found.content[0].meta == {"taskdeck/untrusted": ["output"]}
+    assert other.content[0].meta is None
+
+
 async def test_the_output_of_others_is_shown_only_if_allowed(
     connect: Connect, config_file: Path, runtime: RuntimeProcess
 ):
