@@ -106,6 +106,13 @@ def test_the_sqlalchemy_orm_is_never_imported():
     )
 
 
+def test_a_runtime_loads_the_framework_of_http_only_to_serve_it():
+    loaded = list_loaded_modules("import app.runtime.serve, app.runtime.embedded")
+
+    assert "app.http.server" in loaded
+    assert loaded.isdisjoint({"starlette", "uvicorn", "h11", "prometheus_client"})
+
+
 def test_only_the_sender_imports_what_sends():
     loaded = list_loaded_modules(
         "import app.runtime.serve, app.runtime.messages.sender, app.service.registry"

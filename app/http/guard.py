@@ -18,6 +18,7 @@ from starlette.responses import Response
 from app.core.http_settings import HttpSettings, ListenAddress
 from app.http.responses import make_error_response
 from app.http.tokens import Token
+from app.translation import ENGLISH, use_caller_language
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -133,6 +134,7 @@ def guard(application: Application, rules: AccessRules) -> Application:
     """Return the application behind the rules, with a time limit and without tracebacks."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        use_caller_language(ENGLISH)  # the runtime may have begun in the locale of a user
         refusal = rules.find_refusal(scope)
         if refusal is not None:
             return await refusal(scope, receive, send)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app import translation
 from app.core.http_settings import HttpSettings, parse_address
 from app.http import guard
 from app.http.guard import AccessRules, make_access_rules, parse_host
@@ -136,6 +137,20 @@ async def test_a_failure_is_told_without_its_text(caplog: pytest.LogCaptureFixtu
     assert status == 500 and '"code":"internal"' in body
     assert "secret" not in body and "Traceback" not in body
     assert "a secret of the program" in caplog.text
+
+
+async def test_answers_are_in_english_whatever_the_locale_of_the_runtime(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(translation, "_process_language", translation.SIMPLIFIED_CHINESE)
+    seen: list[str] = []
+
+    async def look(*_: Any) -> None:
+        seen.append(translation.get_language())
+
+    await asyncio.create_task(guard.guard(look, OPEN)(make_scope(), None, None))  # type: ignore[arg-type]
+
+    assert seen == [translation.ENGLISH]
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
