@@ -218,11 +218,11 @@ class RuntimeConnection:
         if greeting.get("taskdeck") != VERSION or greeting.get("protocol") != PROTOCOL:
             self.close()
             raise Conflict(
-                "the runtime of this home is version {get}, this command is version"
-                " {version}. Nothing was done.",
+                "the runtime of this home is version {theirs}, this command is version"
+                " {ours}. Nothing was done.",
                 "Use that version, or replace the runtime: taskdeck serve --replace --detach",
-                get=greeting.get("taskdeck"),
-                version=VERSION,
+                theirs=greeting.get("taskdeck"),
+                ours=VERSION,
             )
         if "error" in greeting:
             self.close()
@@ -366,10 +366,10 @@ def open_socket(home: str) -> socket.socket | None:
     except OSError as error:
         sock.close()
         raise Storage(
-            "the home {home} cannot be used: {os_error}. Nothing was done.",
+            "the home {home} cannot be used: {reason}. Nothing was done.",
             "Choose another: --home DIR",
             home=home,
-            os_error=_format_os_error(error),
+            reason=_format_os_error(error),
         ) from None
 
 

@@ -121,8 +121,8 @@ def _make_foreign_home_error(home: str, owner: int, folders: dict[str, os.stat_r
 def _make_foreign_folder_error(home: str, folder: str, owner: int) -> Refused:
     user = _quote_user_name(owner)
     message = tr(
-        "{realpath} belongs to {user}, who can replace the home {home}. Nothing was done.",
-        realpath=os.path.realpath(folder),
+        "{folder} belongs to {user}, who can replace the home {home}. Nothing was done.",
+        folder=os.path.realpath(folder),
         user=user,
         home=home,
     )

@@ -173,9 +173,9 @@ def _start_and_wait(home: str, words: Sequence[str]) -> None:
             )
             raise Problem(
                 "the runtime {what}.",
-                "See the log: {runtime_log_path}",
+                "See the log: {path}",
                 what=what,
-                runtime_log_path=paths.get_runtime_log_path(home),
+                path=paths.get_runtime_log_path(home),
             )
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

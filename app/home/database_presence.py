@@ -61,10 +61,10 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
         return DamagedDatabase(
             "{problem} A runtime has saved what was in it: {saved}.",
-            "Put it back: {put_back_command}",
+            "Put it back: {command}",
             problem=message,
             saved=saved[-1],
-            put_back_command=format_put_back_command(path, saved[-1]),
+            command=format_put_back_command(path, saved[-1]),
         )
     try:
         found, where = find_newest_backup(home), find_backup_folder(home)

@@ -43,9 +43,9 @@ def hold_lock(home: Path) -> Iterator[None]:
         while not try_lock(fd):
             if not _is_holder_dying(fd) and (has_checked_holder or _is_holder_alive(fd)):
                 raise RuntimeExists(
-                    "a runtime already has this home: {read_holder}.",
+                    "a runtime already has this home: {holder}.",
                     "See it: taskdeck",
-                    read_holder=_read_holder(fd),
+                    holder=_read_holder(fd),
                 )
             has_checked_holder = not _is_holder_dying(fd)
             time.sleep(PROBE_DELAY if has_checked_holder else 0.01)

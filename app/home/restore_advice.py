@@ -11,13 +11,13 @@ from app import config, paths
 from app.core.text import units
 from app.errors import Usage
 from app.service.database import backup_files
-from app.translation import tr
+from app.translation import tr, tr_noop
 from db import timestamps
 from db.backup.catalog import BackupCatalog
 from db.errors import DamagedDatabase, Problem
 from db.restore import previous_databases
 
-OUT_OF_REACH = "no good backup of it is within reach"
+OUT_OF_REACH = tr_noop("no good backup of it is within reach")
 ADVICE_PHRASES = (
     "Newest good backup",
     "another program",

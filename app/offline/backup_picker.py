@@ -115,9 +115,9 @@ def _add_upgrade_copy(home: Path, at: str | None, problem: NoBackup) -> NoBackup
     copied_at, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
     old = units.format_age((now - copied_at).total_seconds())
     said = tr(
-        "{problem} There is a copy from before an upgrade: {clock_time}, {old} old.",
+        "{problem} There is a copy from before an upgrade: {time}, {old} old.",
         problem=problem.message,
-        clock_time=units.format_clock_time(copied_at, now),
+        time=units.format_clock_time(copied_at, now),
         old=old,
     )
     return NoBackup(said, f"Preview: taskdeck db restore --dry-run {copies[-1].path.name}")

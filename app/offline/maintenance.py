@@ -62,11 +62,11 @@ def migrate_home_to(home: str, revision: str) -> list[str]:
     """
     if revision not in migrate.REVISIONS:
         raise NotFound(
-            'there is no revision "{revision}". Known: {REVISIONS}. Nothing was changed.',
-            "The revision of this version: taskdeck db migrate --to {HEAD}",
+            'there is no revision "{revision}". Known: {known}. Nothing was changed.',
+            "The revision of this version: taskdeck db migrate --to {version}",
             revision=sanitize(revision),
-            REVISIONS=", ".join(migrate.REVISIONS),
-            HEAD=migrate.HEAD,
+            known=", ".join(migrate.REVISIONS),
+            version=migrate.HEAD,
         )
     path = paths.get_database_path(Path(home))
     with translate_os_errors(home):

@@ -59,9 +59,9 @@ def describe_age(home: str) -> str:
     made, now = timestamps.parse_time(at), timestamps.utcnow()
     age = units.format_age((now - made).total_seconds())
     return tr(
-        "this is a replica of {origin}, from {clock_time}, {age} old",
+        "this is a replica of {origin}, from {time}, {age} old",
         origin=origin,
-        clock_time=units.format_clock_time(made, now),
+        time=units.format_clock_time(made, now),
         age=age,
     )
 
@@ -123,11 +123,11 @@ async def _answer(home: Path, path: Path, verb: str, args: dict[str, Any]) -> An
         )
     if version != migrate.HEAD:
         raise Storage(
-            "the replica has version {version!r}, this program needs {HEAD!r}: {path}."
+            "the replica has version {version!r}, this program needs {expected!r}: {path}."
             " Nothing was done.",
             "Read it with the Taskdeck that made it.",
             version=version,
-            HEAD=migrate.HEAD,
+            expected=migrate.HEAD,
             path=path,
         )
     async with open_database(path, writable=False, make_uri=make_undisturbed_uri) as db:

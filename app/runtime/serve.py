@@ -483,7 +483,7 @@ def translate_errors(home: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError):
             raise
         raise Storage(
-            "the home {home} cannot be used: {strerror}.", home=home, strerror=error.strerror
+            "the home {home} cannot be used: {reason}.", home=home, reason=error.strerror
         ) from error
     except KeeperUnavailableError as error:
         raise Problem("{error}.", error=error) from error

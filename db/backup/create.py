@@ -169,10 +169,10 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
             named=named,
         )
         raise Storage(
-            "{said} {NO_BACKUP_TAKEN}",
+            "{said} {undone}",
             "Move them away, or choose another folder for this home.",
             said=said,
-            NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
+            undone=tr(space_errors.NO_BACKUP_TAKEN),
         )
 
 
@@ -330,15 +330,15 @@ class _BackupJob:
             return space_errors.make_disk_full(self.store.folder)
         if "i/o error" in said:
             return Storage(
-                "the database could not be copied ({said}). {NO_BACKUP_TAKEN}",
+                "the database could not be copied ({said}). {undone}",
                 "Check the disks.",
                 said=said,
-                NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
+                undone=tr(space_errors.NO_BACKUP_TAKEN),
             )
         return translate_error(error, self.source) or Storage(
-            "the database could not be copied ({said}). {NO_BACKUP_TAKEN}",
+            "the database could not be copied ({said}). {undone}",
             said=said,
-            NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
+            undone=tr(space_errors.NO_BACKUP_TAKEN),
         )
 
 

@@ -6,10 +6,10 @@ import errno
 import os
 from pathlib import Path
 
-from app.translation import tr
+from app.translation import tr, tr_noop
 from db.errors import DiskFull, ReadOnlyDisk, Storage
 
-NO_BACKUP_TAKEN = "No backup was taken."
+NO_BACKUP_TAKEN = tr_noop("No backup was taken.")
 CHECK_UNFINISHED = "The check was not finished."
 NOTHING_RESTORED = "Nothing was restored."
 _DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -86,7 +86,7 @@ def make_busy(folder: Path, undone: str = NO_BACKUP_TAKEN) -> Storage:
         "another process is using the backup folder ({folder}). {undone}",
         "Try again when it has finished.",
         folder=folder,
-        undone=undone,
+        undone=tr(undone),
     )
 
 
@@ -100,6 +100,6 @@ def _make_shortage(text: str, undone: str) -> DiskFull:
         "{said}. {undone}",
         "Free space there{elsewhere}",
         said=text,
-        undone=undone,
+        undone=tr(undone),
         elsewhere=elsewhere,
     )

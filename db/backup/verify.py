@@ -104,8 +104,8 @@ def _blame_source(image: Path, source: Path) -> None:
             parent=row[2],
         )
         raise Storage(
-            "the database is not in order ({said}). {NO_BACKUP_TAKEN}",
+            "the database is not in order ({said}). {undone}",
             "Repair it: taskdeck stop && taskdeck db check --repair",
             said=said,
-            NO_BACKUP_TAKEN=space_errors.NO_BACKUP_TAKEN,
+            undone=tr(space_errors.NO_BACKUP_TAKEN),
         )

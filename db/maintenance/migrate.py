@@ -325,9 +325,9 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
         fsync_path(path.parent)
     except OSError as error:
         raise Storage(
-            "the database could not be made ({strerror}): {path}.",
+            "the database could not be made ({reason}): {path}.",
             "Make room there, then try again.",
-            strerror=error.strerror,
+            reason=error.strerror,
             path=path,
         ) from error
 

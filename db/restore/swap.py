@@ -145,10 +145,10 @@ def _blame_backup(what: str) -> Iterator[None]:
 
 def _make_damaged(what: str, why: str) -> DamagedBackup:
     return DamagedBackup(
-        "the {what} is damaged ({split}). Nothing was restored.",
+        "the {what} is damaged ({fault}). Nothing was restored.",
         "Choose another: taskdeck db backups",
         what=what,
-        split=" ".join(why.split()),
+        fault=" ".join(why.split()),
     )
 
 

@@ -215,10 +215,10 @@ class Replicator:
         if not identity.owns(found):
             raise Conflict(
                 "{target} {owner}. It was not touched.",
-                "Choose another folder, or remove {REPLICA} there.",
+                "Choose another folder, or remove {file} there.",
                 target=target,
                 owner=found.describe_owner(),
-                REPLICA=paths.REPLICA,
+                file=paths.REPLICA,
             )
         return None
 
@@ -257,9 +257,9 @@ class Replicator:
             (found := _read_local_target(folder)).origin and identity.owns(found)
         ):
             raise Conflict(
-                "{replica_path} exists and is not a replica of this home. It was not touched.",
+                "{path} exists and is not a replica of this home. It was not touched.",
                 "Choose an empty folder.",
-                replica_path=replica_path,
+                path=replica_path,
             )
         require_parent(folder, "Nothing was changed.")
         try:
@@ -274,9 +274,9 @@ class Replicator:
                 raise Conflict(message, "Choose an empty folder.")
         except OSError as error:
             raise Conflict(
-                "{folder} cannot be made: {lower}.",
+                "{folder} cannot be made: {reason}.",
                 folder=folder,
-                lower=(error.strerror or "unknown").lower(),
+                reason=(error.strerror or "unknown").lower(),
             ) from None
 
     async def sync(self) -> Replica | None:
