@@ -9,7 +9,8 @@ How to write a translatable text:
 - `tr_n(count, "{n} task", "{n} tasks")` chooses the plural form; `{n}` is the count.
 - `tr_noop("Queues")` marks a constant of a module; `tr` translates the constant where it is shown.
 - The errors of `app.errors` translate their texts: `Usage("no queue {queue}.", queue=name)`.
-- Parsers translate constant `help` and summaries of commands.
+- Parsers translate constant `help` and summaries of commands; the deck translates constants of its
+  bindings, key hints, columns and form fields.
 
 `python -m tests.catalogues` collects the texts into `app/locale/`.
 """

@@ -31,6 +31,17 @@ AREAS = {
 MARKS = {"tr", "tr_noop"}
 TRANSLATED_KEYWORDS = {"help", "description"}
 """Keywords whose constant value the parser of a command translates."""
+SHOWN_ARGUMENTS: dict[str, tuple[int | str, ...]] = {
+    "Binding": (2,),
+    "KeyHint": (1,),
+    "TableColumn": (0,),
+    "ColumnChoice": (1,),
+    "HistoryMetric": (0, 1),
+    "KeyGroup": (0,),
+    "EditField": (1, "hint", "blank_label"),
+    "SavedView": (0,),
+}
+"""Arguments of classes of the deck that it translates where it shows them."""
 UNTRANSLATED = (
     "app/agents/",
     "app/keeper/",
@@ -77,7 +88,17 @@ def find_texts(tree: ast.AST, errors: set[str]) -> Iterator[Text]:
             yield tuple(get_constants(call.args[1:3]))  # type: ignore[misc]
         elif name in errors:
             yield from get_constants(call.args[:2])
+        elif name in SHOWN_ARGUMENTS:
+            yield from get_constants(get_arguments(call, SHOWN_ARGUMENTS[name]))
         yield from get_constants([k.value for k in call.keywords if k.arg in TRANSLATED_KEYWORDS])
+
+
+def get_arguments(call: ast.Call, wanted: tuple[int | str, ...]) -> list[ast.expr]:
+    """Return the arguments of a call at these positions or with these names."""
+    return [
+        *(node for at, node in enumerate(call.args) if at in wanted),
+        *(keyword.value for keyword in call.keywords if keyword.arg in wanted),
+    ]
 
 
 def get_called_name(call: ast.Call) -> str:
@@ -184,16 +205,21 @@ def write_catalogue(area: str, catalogue: Catalog) -> None:
         write_po(file, catalogue, width=100, include_lineno=False, ignore_obsolete=True)
 
 
-def compile_catalogues() -> None:
-    """Write the catalogue that the product reads."""
+def join_catalogues() -> Catalog:
+    """Return the translations of all areas."""
     together = make_catalogue()
     for area in AREAS:
         for message in list_messages(read_catalogue(area)):
             if is_translated(message):
                 together.add(message.id, message.string)
+    return together
+
+
+def compile_catalogues() -> None:
+    """Write the catalogue that the product reads."""
     COMPILED.parent.mkdir(parents=True, exist_ok=True)
     with COMPILED.open("wb") as file:
-        write_mo(file, together)
+        write_mo(file, join_catalogues())
 
 
 def has_same_placeholders(message: Message) -> bool:

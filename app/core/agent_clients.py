@@ -27,9 +27,8 @@ class AgentSettings:
 
     `queue` is the only queue for its tasks, None for any. `cpu` (cores), `memory` (MiB) and
     `running` bound what its running tasks take together; None is no limit. `tasks` is the most that
-    wait or run. `timeout` (seconds) is the longest time of a task, and that of one without. With
-    `read_only` it changes nothing. With `all_logs` it reads the output of all tasks, not only of
-    its own.
+    wait or run. With `read_only` it changes nothing. With `all_logs` it reads the output of all
+    tasks, not only of its own.
     """
 
     queue: str | None = None
@@ -37,7 +36,6 @@ class AgentSettings:
     memory: float | None = None
     running: int | None = None
     tasks: int = DEFAULT_TASKS
-    timeout: float | None = None
     read_only: bool = False
     all_logs: bool = False
 
@@ -114,7 +112,7 @@ def _parse_amount(parse: Callable[[str], float]) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         found = parse(str(value)) if _is_text_or_number(value) else 0.0
         if found <= 0:
-            raise ValueError("must be an amount above 0, such as 4, 8G or 2h")
+            raise ValueError("must be an amount above 0, such as 4 cores or 8G")
         return found
 
     return read
@@ -145,7 +143,6 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "memory": _parse_amount(units.parse_size),
     "running": _parse_count(1, MAX_RUNNING),
     "tasks": _parse_count(0, MAX_TASKS),
-    "timeout": _parse_amount(units.parse_positive_duration),
     "read_only": _parse_switch,
     "all_logs": _parse_switch,
 }

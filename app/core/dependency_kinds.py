@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app.translation import tr_noop
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,11 +22,11 @@ FAILURES = "failures"
 ON_FAILURE = ("failure", FAILURES)
 
 KIND_WORDS = {
-    "success": "only after a success",
-    "any": "however it ends",
-    "failure": "only after a failure",
-    FAILURES: "only if one of these fails",
-    "start": "once it has started",
+    "success": tr_noop("only after a success"),
+    "any": tr_noop("however it ends"),
+    "failure": tr_noop("only after a failure"),
+    FAILURES: tr_noop("only if one of these fails"),
+    "start": tr_noop("once it has started"),
 }
 
 
