@@ -21,6 +21,7 @@ from textual.binding import Binding, BindingType
 from app.config import Config
 from app.core.board import AlertEntry, Board
 from app.core.shell_context import identify_terminal
+from app.translation import tr
 from app.tui.data import connection, heartbeat
 from app.tui.data.alert_bell import AlertBell
 from app.tui.data.background_calls import BackgroundCalls
@@ -183,7 +184,8 @@ class TaskdeckApp(Navigation):
         return client
 
     def _show_database_wait(self, text: str) -> None:
-        self.show_message(f"{self.look.sanitize(text[:1].upper() + text[1:])}.", "warn", stays=True)
+        sentence = tr("{done}.", done=self.look.sanitize(text[:1].upper() + text[1:]))
+        self.show_message(sentence, "warn", stays=True)
 
     def get_default_screen(self) -> DeckScreen:
         return DeckScreen()
@@ -225,9 +227,13 @@ class TaskdeckApp(Navigation):
 
     def _announce_alert(self, alert: AlertEntry, others: int) -> None:
         """Name a critical alert in the message line and in the title; ring the bell."""
-        more = f", and {others:,} more" if others else ""
+        more = tr(", and {others:,} more", others=others) if others else ""
         what = self.look.sanitize(f"{alert.sla}: {alert.object} {alert.short or alert.why}{more}")
-        text = f"CRIT {what}. 4 shows {'them' if more else 'it'}."
+        text = (
+            tr("CRIT {what}. 4 shows them.", what=what)
+            if more
+            else tr("CRIT {what}. 4 shows it.", what=what)
+        )
         self.show_message(text, "broken", seconds=ALERT_SECONDS)
         if self.deck:
             self.deck.note_announced(alert.key)
@@ -236,7 +242,9 @@ class TaskdeckApp(Navigation):
         self.bell()
         if self.click_driver:
             self.click_driver.show_title(
-                self.look.sanitize(f"CRITICAL {alert.sla}: {alert.object} - Taskdeck")
+                self.look.sanitize(
+                    tr("CRITICAL {sla}: {object} - Taskdeck", sla=alert.sla, object=alert.object)
+                )
             )
 
     def _restore_title(self) -> None:
@@ -261,7 +269,7 @@ class TaskdeckApp(Navigation):
         screen = self.screen
         if not focus and self.resting:
             self.show_message(
-                "Paused while another window has the focus; press a key or click to resume.",
+                tr("Paused while another window has the focus; press a key or click to resume."),
                 "dim",
                 seconds=inf,
             )
@@ -345,4 +353,6 @@ class TaskdeckApp(Navigation):
             self.exit(0)
             return
         self._interrupted_at = self.ticks()
-        self.show_message("ctrl+c stops nothing here. q or ctrl+c again leaves; jobs keep running.")
+        self.show_message(
+            tr("ctrl+c stops nothing here. q or ctrl+c again leaves; jobs keep running.")
+        )

@@ -18,6 +18,7 @@ from textual.reactive import var
 
 from app.config import Config
 from app.core.board import Board
+from app.translation import tr
 from app.tui.error_boundary import AppErrorBoundary
 from app.tui.error_log import log_error
 from app.tui.state.preferences import Preferences
@@ -134,10 +135,13 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
         self.failure = self.failure or error
         said = (
             # an upgrade replaces the files of screens that were never open
-            f"After an upgrade, start the deck again: {error}."
+            tr("After an upgrade, start the deck again: {error}.", error=error)
             if isinstance(error, ImportError)
-            else f"Internal error ({type(error).__name__}: {error}); the deck continues. See"
-            " run/deck.log."
+            else tr(
+                "Internal error ({name}: {error}); the deck continues. See run/deck.log.",
+                name=type(error).__name__,
+                error=error,
+            )
         )
         self.show_message(self.look.sanitize(said), "broken")
 

@@ -21,6 +21,7 @@ from app import paths
 from app.client import SUBMIT_VERBS, Client
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
+from app.translation import tr
 from app.tui.app import INTERRUPT_WINDOW, TaskdeckApp
 from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.terminal.driver import ClickDriver
@@ -100,9 +101,10 @@ def _start_background_runtime(home: Path, ended: bool) -> RuntimeFacts:
     from app import client, runtime_launcher
 
     if not ended:
-        message = (
-            f"the runtime did not stop within {STOP_TIMEOUT:.0f} s, "
-            "so none was started in the background."
+        message = tr(
+            "the runtime did not stop within {stop_timeout:.0f} s, so none was started in"
+            " the background.",
+            stop_timeout=STOP_TIMEOUT,
         )
         raise Problem(message, "Start one: taskdeck serve --detach")
     runtime_launcher.ensure_runtime(os.fspath(home))

@@ -16,6 +16,7 @@ from textual.message_pump import MessagePump
 from textual.screen import ModalScreen, Screen
 
 from app.core.text.sanitize import measure_width
+from app.translation import tr
 from app.tui.base_app import BaseApp
 from app.tui.deck_app import StatusScreen
 from app.tui.key_queue import FLOOD_MESSAGE, KeyQueueScreen, is_flood, run_binding, wait_for_event
@@ -65,7 +66,7 @@ class KeyDispatcher:
             return False
         if event.time > self._discard_until and is_flood(event, self._app.message_queue_size):
             self.discard_typeahead()
-            self._app.show_message(FLOOD_MESSAGE, "warn")
+            self._app.show_message(tr(FLOOD_MESSAGE), "warn")
         if not await self._accept_input(event):
             return True
         return (
@@ -94,7 +95,7 @@ class KeyDispatcher:
             if not coming.is_set():
                 coming.set()
                 self.discard_typeahead()
-                self._app.show_message("Timed out while loading. Press the key again.", "warn")
+                self._app.show_message(tr("Timed out while loading. Press the key again."), "warn")
         return event.time > self._discard_until
 
     async def _handle_key(self, event: events.Key) -> bool:
@@ -166,16 +167,19 @@ class KeyDispatcher:
         ):
             return
         if measure_width(event.character) > 1:
-            app.show_message_once("An input method is active, so keys do not work. Switch it off.")
+            app.show_message_once(
+                tr("An input method is active, so keys do not work. Switch it off.")
+            )
             return
         from app.tui.keymap import find_shown_key, list_binding_nodes
 
         keys = get_key_name(
             find_shown_key(list_binding_nodes(screen), "question_mark", app.settings.keys)
         )
-        text = (
-            f"{app.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys}"
-            " shows the keys."
+        text = tr(
+            "{character} does nothing here; {keys} shows the keys.",
+            character=app.look.sanitize(event.character).strip() or tr("space"),
+            keys=keys,
         )
         message = app.get_message()
         if message is None or (app.has_passing_message and message[0] != app.look.adapt_text(text)):

@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from app.translation import tr, tr_noop
 from app.tui.error_boundary import is_closing
 from app.tui.terminal.app_internals import get_mount_event, run_key_binding
 from app.tui.terminal.event_forwarding import ForwardingHook, forward_event
@@ -28,7 +29,7 @@ FLOOD_AGE, FLOOD_KEYS = 3.0, 200
 """Age of the first waiting key in seconds and number of waiting keys, above which the deck discards
 all. Nobody types so much in that time; a stray paste as keys would keep the deck busy for
 minutes."""
-FLOOD_MESSAGE = "Keys came faster than the deck can act; those that waited were discarded."
+FLOOD_MESSAGE = tr_noop("Keys came faster than the deck can act; those that waited were discarded.")
 
 KeyInput = events.Key | events.Paste
 
@@ -64,7 +65,7 @@ class KeyQueueScreen(ForwardingHook):
         if self._keys and self.takes_keys:
             if is_flood(self._keys[0], len(self._keys)):
                 self._keys.clear()
-                return cast(Any, self.app).show_message(FLOOD_MESSAGE, "warn")
+                return cast(Any, self.app).show_message(tr(FLOOD_MESSAGE), "warn")
             await self._send_to_focused(self._keys.pop(0))
             if self._keys:
                 self.post_message(self.Waiting())

@@ -18,6 +18,7 @@ from textual.widget import Widget
 
 from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Usage
+from app.translation import tr
 from app.tui.terminal.app_internals import merge_class_bindings
 
 KeyMap = Mapping[str, str]
@@ -62,14 +63,18 @@ def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
     valid_keys, unknown = _split_valid_keys(there, path)
     notices = [unknown_notice] if unknown_notice else []
     if unknown:
+        message = unknown[0].message
         notices.append(
-            f"{unknown[0].message}"
-            f" Ignored{f', with {len(unknown) - 1} more' if len(unknown) > 1 else ''}."
+            tr("{message} Ignored, with {more} more.", message=message, more=len(unknown) - 1)
+            if len(unknown) > 1
+            else tr("{message} Ignored.", message=message)
         )
     try:
         return validate_keys(valid_keys, path), "  ".join(notices)
     except Usage as problem:
-        return {}, "  ".join([*notices, f"{problem.message} Default keys are used."])
+        return {}, "  ".join(
+            [*notices, tr("{message} Default keys are used.", message=problem.message)]
+        )
 
 
 def _split_valid_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], list[Usage]]:
@@ -97,10 +102,17 @@ def split_known_actions(keys: KeyMap, path: str) -> tuple[KeyMap, str]:
 
 def _describe_unknown(unknown: Sequence[str], there: Iterable[str]) -> str:
     """Name an unknown action; the nearest one comes last, since narrow lines keep the end."""
-    more = f" And {len(unknown) - 1} more." if len(unknown) > 1 else ""
+    more = tr(" And {more} more.", more=len(unknown) - 1) if len(unknown) > 1 else ""
     near = _find_nearest_action(unknown[0], there)
-    advice = f"Nearest: {near}; ignored." if near else "Ignored; ? then i shows all."
-    return f'no action "{sanitize(unknown[0])}".{more} {advice}'
+    advice = (
+        tr("Nearest: {near}; ignored.", near=near) if near else tr("Ignored; ? then i shows all.")
+    )
+    return tr(
+        'no action "{unknown}".{more} {advice}',
+        unknown=sanitize(unknown[0]),
+        more=more,
+        advice=advice,
+    )
 
 
 def _find_nearest_action(name: str, there: Iterable[str]) -> str | None:
@@ -124,7 +136,7 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
     for name in keys:
         if name not in there:
             near = _find_nearest_action(name, there)
-            hint = f" Nearest: {near}." if near else ""
+            hint = tr(" Nearest: {near}.", near=near) if near else ""
             raise Usage(
                 '{path}: there is no action "{name}".{advice}',
                 "In the deck, ? then i shows the ids of all actions.",
@@ -156,7 +168,7 @@ def normalize_key(name: str, key: str, path: str) -> str:
     *modifiers, bare = named.split("+")
     if bare not in _KEYS and len(bare) != 1 or not set(modifiers) <= {"ctrl", "shift", "alt"}:
         near = find_nearest(bare.lower(), _KEYS)
-        hint = f" Nearest: {near}." if near else ""
+        hint = tr(" Nearest: {near}.", near=near) if near else ""
         raise Usage(
             '{path}: keys."{name}": there is no key "{key}".{advice}',
             "Such as: c, C, ctrl+e, f5",
@@ -248,7 +260,11 @@ def _refuse_clash(place: Iterable[type[DOMNode]], keys: KeyMap, path: str) -> No
                 and (binding.id in keys or other.id in keys)
             ):
                 # Short for the message line: both names must be visible.
-                both = f"{_get_binding_name(other)} and {_get_binding_name(binding)}"
+                both = tr(
+                    "{one} and {other}",
+                    one=_get_binding_name(other),
+                    other=_get_binding_name(binding),
+                )
                 raise Usage(
                     "{path}: {key} would be both {both}.",
                     "Choose another key for one of them.",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from textwrap import wrap
 
 from app.core.text.sanitize import measure_width
+from app.core.text.wrap import wrap_words
 from app.tui.style import Look
 
 MIN_PATH_CELLS = 16
@@ -13,8 +15,15 @@ MIN_PROBLEM_CELLS = 4
 """Minimum cells of the problem before the advice."""
 
 _PATH = re.compile(r"(?<![^\s(\"':=])/[^\s()\"',;]*[^\s()\"',;.:]")
-_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z0-9]) )")
-"""Start of a sentence: a capital, or the key that the sentence is about."""
+_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z0-9]) )|(?<=[。！？]) *(?=\S)")
+"""Start of a sentence: a capital, or the key that the sentence is about; in Chinese any text."""
+
+
+def wrap_message(text: str, room: int) -> list[str]:
+    """Wrap sanitized text to lines of `room` cells; none for an empty text."""
+    if measure_width(text) == len(text):
+        return wrap(text, room)
+    return wrap_words(text, room).split("\n")
 
 
 def get_last_sentence(text: str) -> str:

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from app.core import filter_query
 from app.core.board import EndedEntry, QueueEntry
 from app.core.text.status_glyphs import FAILED_STATES
+from app.translation import tr
 from app.tui.base_app import BaseApp
 from app.tui.data.connection import BoardConnection
 from app.tui.data.time_travel import READ_ONLY_MESSAGE, TimeTravel
@@ -67,9 +68,9 @@ class Navigation(BaseApp):
     def refusal(self) -> str:
         """Reason why changes are refused now; empty if they are allowed."""
         if self.read_only:
-            return "Read only: this deck changes nothing."
+            return tr("Read only: this deck changes nothing.")
         shows_past = isinstance(self.screen, StatusScreen) and self.screen.SHOWS_PAST
-        return READ_ONLY_MESSAGE if self.time_travel.is_active and shows_past else ""
+        return tr(READ_ONLY_MESSAGE) if self.time_travel.is_active and shows_past else ""
 
     def refuse_changes(self) -> bool:
         """Show why changes are refused and return True if they are."""
@@ -124,7 +125,8 @@ class Navigation(BaseApp):
         self.action_place(0)
         if self.board and self.board.ever:
             self.show_message(
-                "The first-run help appears only on a deck without tasks; ? shows the keys.", "warn"
+                tr("The first-run help appears only on a deck without tasks; ? shows the keys."),
+                "warn",
             )
         elif self.deck:
             self.deck.action_welcome()
@@ -309,7 +311,7 @@ class Navigation(BaseApp):
 
     def _report_submitted(self, task: Mapping[str, Any] | None) -> None:
         if task is not None:
-            self.show_message(f"Submitted #{task['number']}.")
+            self.show_message(tr("Submitted #{number}.", number=task["number"]))
             self.undo_stack.mark_irreversible()
             self.call_later(self._select_submitted, task)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from app.config import LoadedConfig, read
 from app.core.board import COPY_STATE, Board
 from app.paths import DEMO_ENDS, get_config_path
+from app.translation import tr, tr_n
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -144,7 +145,7 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
 
 def summarize_faults(faults: Sequence[str]) -> str:
     """Return the first fault, and how many more there are; empty without faults."""
-    more = f" And {len(faults) - 1} more: taskdeck doctor" if len(faults) > 1 else ""
+    more = tr(" And {more} more: taskdeck doctor", more=len(faults) - 1) if len(faults) > 1 else ""
     return f"{faults[0]}{more}" if faults else ""
 
 
@@ -189,39 +190,49 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
     Return "" when a demo ends, since the demo prints its own last line.
     """
     sorry = (
-        f"The deck failed ({type(failure).__name__}); see run/deck.log in the home. "
+        tr("The deck failed ({name}); see run/deck.log in the home. ", name=type(failure).__name__)
         if failure
         else ""
     )
     if board is None or (not board.at and board.database != "ok"):
-        return f"{sorry}Back: taskdeck"
+        return tr("{sorry}Back: taskdeck", sorry=sorry)
     if board.runtime.demo:
         return sorry.rstrip()
     if board.runtime.state == COPY_STATE:
-        return f"{sorry}Back: taskdeck --read-only --home {shlex.quote(board.home)}"
+        return tr(
+            "{sorry}Back: taskdeck --read-only --home {home}",
+            sorry=sorry,
+            home=shlex.quote(board.home),
+        )
     running, waiting = len(board.running), board.waiting_total
     work = (
-        f"{_format_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}"
+        tr_n(waiting, "{jobs}, {n:,} waits", "{jobs}, {n:,} wait", jobs=_format_jobs(running))
         if running or waiting
-        else "No jobs"
+        else tr("No jobs")
     )
     pid = board.runtime.pid
     runtime = (
-        f"the runtime stays up (pid {pid})"
+        tr("the runtime stays up (pid {pid})", pid=pid)
         if pid and board.runtime.state == "running"
-        else "no runtime is running"
+        else tr("no runtime is running")
     )
-    stop = "   Stop it: taskdeck stop" if pid and board.runtime.state == "running" else ""
-    return f"{sorry}{work}; {runtime}. Back: taskdeck{stop}"
+    stop = tr("   Stop it: taskdeck stop") if pid and board.runtime.state == "running" else ""
+    return tr(
+        "{sorry}{work}; {runtime}. Back: taskdeck{stop}",
+        sorry=sorry,
+        work=work,
+        runtime=runtime,
+        stop=stop,
+    )
 
 
 def print_wrapped(text: str, width: int) -> None:
     """Print text to stderr, wrapped at `width` on a terminal."""
-    from textwrap import wrap
+    from app.tui.message_fit import wrap_message
 
-    lines = wrap(text, width) if sys.stderr.isatty() and width else [text]
+    lines = wrap_message(text, width) if sys.stderr.isatty() and width else [text]
     sys.stderr.write("\n".join(lines) + "\n")
 
 
 def _format_jobs(count: int) -> str:
-    return "1 job continues" if count == 1 else f"{count:,} jobs continue"
+    return tr_n(count, "{n:,} job continues", "{n:,} jobs continue")

@@ -9,6 +9,7 @@ from typing import Any
 from textual.app import App
 from textual.screen import ModalScreen
 
+from app.translation import tr
 from app.tui.deck_app import StatusScreen
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
@@ -33,7 +34,7 @@ class MessageHistory:
     def build_lines(self, now: float, room: int) -> list[list[Span]]:
         """Return the messages, newest first, with times, wrapped to `room` cells."""
         if not self._messages:
-            return [[("No messages yet.", "dim")]]
+            return [[(tr("No messages yet."), "dim")]]
         return [
             line
             for at, text, style in reversed(self._messages)
@@ -154,4 +155,4 @@ class StatusMessages(App[int]):
 
         if not isinstance(self.screen, ModalScreen):
             lines = self._history.build_lines(self.now(), min(LINE_WIDTH, self.size.width - 4))
-            self.push_screen(ItemListScreen("Recent messages", lines, back="back"))
+            self.push_screen(ItemListScreen(tr("Recent messages"), lines, back="back"))

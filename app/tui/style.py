@@ -17,6 +17,7 @@ from textual.strip import Strip
 
 from app.core.text import sanitize as cleaning
 from app.core.text import status_glyphs
+from app.translation import tr
 
 Span = tuple[str, str]
 """Text and style name (a key of `STYLES`, "" for none)."""
@@ -27,8 +28,13 @@ class Sign(NamedTuple):
 
     glyph: str
     ascii: str
-    word: str
+    english: str
     style: str = ""
+
+    @property
+    def word(self) -> str:
+        """The word in the user's language."""
+        return tr(self.english)
 
 
 STATES = {status: Sign(*sign) for status, sign in status_glyphs.STATES.items()}
@@ -165,7 +171,7 @@ class Look(NamedTuple):
     def draw_bar(self, part: float, whole: float, cells: int) -> str:
         """Draw a bar of whole cells: not empty unless zero, not full unless complete."""
         if self.plain:
-            return f"{_format_percent(part, whole)} full"[:cells]
+            return tr("{percent} full", percent=_format_percent(part, whole))[:cells]
         filled = _count_filled(part, whole, cells)
         full = self._get_filling(get_load_style(part, whole))
         return self.adapt_text(full * filled + "·" * (cells - filled))
@@ -182,7 +188,7 @@ class Look(NamedTuple):
         Use beyond the reservation is drawn as measured. `load` is a style of `get_load_style`.
         """
         if self.plain:
-            return f"{_format_percent(used, total)} used"[:cells]
+            return tr("{percent} used", percent=_format_percent(used, total))[:cells]
         dark = _count_filled(used, total, cells)
         grey = max(0, _count_filled(reserved, total, cells) - dark)
         full = self._get_filling(load)

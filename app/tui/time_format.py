@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from app.core.text import units
+from app.translation import tr, tr_noop
 
 
 def format_wall_time(at: float, now: float, seconds: bool = False, zone: str = "") -> str:
@@ -12,14 +13,31 @@ def format_wall_time(at: float, now: float, seconds: bool = False, zone: str = "
 
     The time of a zone whose clock differs has its offset.
     """
-    return units.format_clock_time(
+    text = units.format_clock_time(
         datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds, zone
     )
+    day, gap, time = text.partition(" ")
+    return f"{tr(day)}{gap}{time}" if day in WEEKDAYS else text
 
 
 def format_time_and_age(at: float, now: float) -> str:
     """Format a time with its age: `10:31:02, 11m old`."""
-    return f"{format_wall_time(at, now, seconds=True)}, {units.format_age(max(0.0, now - at))} old"
+    return tr(
+        "{time}, {age} old",
+        time=format_wall_time(at, now, seconds=True),
+        age=units.format_age(max(0.0, now - at)),
+    )
+
+
+WEEKDAYS = (
+    tr_noop("Mon"), tr_noop("Tue"), tr_noop("Wed"), tr_noop("Thu"), tr_noop("Fri"),
+    tr_noop("Sat"), tr_noop("Sun"),
+)  # fmt: skip
+
+
+def format_weekday(day: date) -> str:
+    """Return the name of a day: `Mon`."""
+    return tr(WEEKDAYS[day.weekday()])
 
 
 def format_elapsed(seconds: float) -> str:
@@ -29,7 +47,7 @@ def format_elapsed(seconds: float) -> str:
 
 def format_age_ago(at: float, now: float) -> str:
     """Format an age: `2m ago`, or `<1m ago` so that a list is not redrawn every second."""
-    return f"{units.format_age(now - at) if now - at >= 60 else '<1m'} ago"
+    return tr("{age} ago", age=units.format_age(now - at) if now - at >= 60 else "<1m")
 
 
 def format_fire_time(at: float, now: float, zone: str = "", *, words: bool = True) -> str:
@@ -43,7 +61,7 @@ def format_fire_time(at: float, now: float, zone: str = "", *, words: bool = Tru
     place = units.find_zone(zone)
     day, today = (datetime.fromtimestamp(t, UTC).astimezone(place).date() for t in (at, now))
     if day == today:
-        return f"today {text}"
+        return tr("today {time}", time=text)
     if (day - today).days == 1:
-        return f"tomorrow {text.partition(' ')[2]}"
+        return tr("tomorrow {time}", time=text.partition(" ")[2])
     return text

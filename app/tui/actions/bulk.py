@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.core.text.sanitize import pad
+from app.translation import tr, tr_n, tr_noop
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
@@ -16,12 +17,16 @@ MAX_REVIEWED = 200
 """Maximum tasks that a review names."""
 _WAITING, _ENDED = list_states(WAITING), list_states(ENDED)
 _COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
-    "retry": ("Retry", "Retrying", _ENDED),
-    "rm": ("Delete", "Deleted", _ENDED),
-    "hold": ("Hold", "Held", tuple(status for status in _WAITING if status != "held")),
-    "release": ("Release", "Released", ("held",)),
-    "front": ("To the front", "To the front of its queue:", _WAITING),
+    "cancel": (tr_noop("Cancel"), tr_noop("Cancelled"), ("running", *_WAITING)),
+    "retry": (tr_noop("Retry"), tr_noop("Retrying"), _ENDED),
+    "rm": (tr_noop("Delete"), tr_noop("Deleted"), _ENDED),
+    "hold": (
+        tr_noop("Hold"),
+        tr_noop("Held"),
+        tuple(status for status in _WAITING if status != "held"),
+    ),
+    "release": (tr_noop("Release"), tr_noop("Released"), ("held",)),
+    "front": (tr_noop("To the front"), tr_noop("To the front of its queue:"), _WAITING),
 }
 """By command: title, start of the result message, applicable states."""
 
@@ -51,22 +56,29 @@ def confirm_all(
     total = sum(able.values())
     if not total:
         return None
-    which = f"tasks of {about}" if about else "that match."
-    body: list[list[Span]] = [
-        [(look.cut(f"{title}: {total:,} of {found['total']:,} {which}", 66), "")]
-    ]
+    title = tr(title)
+    values = {"title": title, "count": total, "total": found["total"]}
+    first = (
+        tr("{title}: {count:,} of {total:,} tasks of {about}", about=about, **values)
+        if about
+        else tr("{title}: {count:,} of {total:,} that match.", **values)
+    )
+    body: list[list[Span]] = [[(look.cut(first, 66), "")]]
     if not about:
-        body.append([(look.cut(look.sanitize(f"filter  {words or 'all tasks'}"), 66), "dim")])
+        shown = tr("filter  {words}", words=words or tr("all tasks"))
+        body.append([(look.cut(look.sanitize(shown), 66), "dim")])
     body += [[], *(_format_count(status, n, verb, look) for status, n in able.items())]
     names = [_format_task(task, look) for task in found["first"] if task["status"] in able]
     beyond = total - len(names)
     body += [*([[]] if names else []), *limit_lines(names, look, beyond)]
     if verb == "cancel" and found.get("dependents"):
-        depend = (
-            "that depends on them is" if found["dependents"] == 1 else "that depend on them are"
+        also = tr_n(
+            found["dependents"],
+            "{n:,} that depends on them is cancelled too.",
+            "{n:,} that depend on them are cancelled too.",
         )
-        body += [[], [(f"{found['dependents']:,} {depend} cancelled too.", "warn")]]
-    answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "no")]
+        body += [[], [(also, "warn")]]
+    answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", tr("no"))]
     return Question(title, body, answers, safe="n", names=_list_names(names, beyond, look))
 
 
@@ -74,7 +86,7 @@ def _list_names(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequenc
     """Return the list that `l` opens, with the number of tasks not named."""
     listed = list_hidden_lines(names)
     return (
-        [*listed, [(look.adapt_text(f"… and {beyond:,} more"), "dim")]]
+        [*listed, [(look.adapt_text(tr("… and {more:,} more", more=beyond)), "dim")]]
         if listed and beyond
         else listed
     )
@@ -82,7 +94,7 @@ def _list_names(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequenc
 
 def _format_count(status: str, n: int, verb: str, look: Look) -> list[Span]:
     sign = STATES.get(status, UNKNOWN)
-    work_note = ": work lost" if verb == "cancel" and status == "running" else ""
+    work_note = tr(": work lost") if verb == "cancel" and status == "running" else ""
     word = "" if look.plain else f" {sign.word}"
     return [
         (f"{n:>9,} ", ""),
@@ -108,4 +120,4 @@ def build_requests(verb: str, words: str, review: Mapping[str, Any]) -> list[Req
     # The filter words come last: an unclosed quote reaches to the end.
     select = {"filter": f"status:{able} {words}", "as_of": review["as_of"]}
     task_count = sum(n for status, n in review["statuses"].items() if status in states)
-    return [Request(verb, {"select": select} | more, result_text, task_count=task_count)]
+    return [Request(verb, {"select": select} | more, tr(result_text), task_count=task_count)]

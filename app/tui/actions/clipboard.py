@@ -11,6 +11,7 @@ from app.core.board import EndedEntry
 from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, sanitize_lines
+from app.translation import tr
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.shell_command import build_repeat_words, quote_words
 from app.tui.actions.tasks import TaskRow
@@ -24,16 +25,16 @@ TAIL_LINES, REPORT_LINES = 200, 30
 def ask_copy(row: TaskRow, look: Look) -> Question:
     """Build the dialog that asks which property to copy."""
     answers = [
-        Answer("i", f"its number, #{row.number}"),
-        Answer("u", "its uuid"),
-        Answer("c", "its command"),
-        Answer("s", "the command that submits it again, without its environment"),
-        Answer("l", f"the last {TAIL_LINES} lines of its log"),
-        *([Answer("r", "a report of how it ended")] if isinstance(row, EndedEntry) else []),
-        Answer("n", "nothing"),
+        Answer("i", tr("its number, #{number}", number=row.number)),
+        Answer("u", tr("its uuid")),
+        Answer("c", tr("its command")),
+        Answer("s", tr("the command that submits it again, without its environment")),
+        Answer("l", tr("the last {tail_lines} lines of its log", tail_lines=TAIL_LINES)),
+        *([Answer("r", tr("a report of how it ended"))] if isinstance(row, EndedEntry) else []),
+        Answer("n", tr("nothing")),
     ]
     return Question(
-        "Copy",
+        tr("Copy"),
         [[(f"#{row.number} {look.sanitize(row.name)}", "bold")]],
         answers,
         safe="n",
@@ -93,15 +94,24 @@ def _format_report(task: Mapping[str, Any], client: VerbClient) -> str:
             f"#{task['number']} {task['name']}:"
             f" {task['status'].replace('_', ' ')}{_format_reason(task['reason'])}"
         ),
-        f"command: {_format_command(task, client)}",
+        tr("command: {command}", command=_format_command(task, client)),
         (
-            f"in: {task['cwd']}   queue: {task['queue']}   by: {task['submitted_by']}   submitted:"
-            f" {task['created_at']}"
+            tr(
+                "in: {cwd}   queue: {queue}   by: {submitted_by}   submitted: {created_at}",
+                cwd=task["cwd"],
+                queue=task["queue"],
+                submitted_by=task["submitted_by"],
+                created_at=task["created_at"],
+            )
         ),
         (
-            f"requests: cpu {units.format_number(task['cpu'])}, memory"
-            f" {units.format_memory(task['memory'])}{named}, timeout"
-            f" {units.format_duration_setting(task['timeout'])}"
+            tr(
+                "requests: cpu {number}, memory {memory}{named}, timeout {duration_setting}",
+                number=units.format_number(task["cpu"]),
+                memory=units.format_memory(task["memory"]),
+                named=named,
+                duration_setting=units.format_duration_setting(task["timeout"]),
+            )
         ),
         *(_format_attempt(run) for run in runs),
         "",
@@ -115,15 +125,24 @@ def _format_reason(reason: str | None) -> str:
 
 
 def _format_attempt(run: Mapping[str, Any]) -> str:
-    used = (
-        f"cpu {units.format_duration(run['cpu_seconds'])}, peak memory"
-        f" {units.format_memory(run['max_rss'])}"
+    used = tr(
+        "cpu {cpu_seconds}, peak memory {memory}",
+        cpu_seconds=units.format_duration(run["cpu_seconds"]),
+        memory=units.format_memory(run["max_rss"]),
     )
-    how = (
-        f"{run['status'].replace('_', ' ')}{_format_reason(run['reason'])} after"
-        f" {units.format_duration(run['run_seconds'])}"
+    how = tr(
+        "{status}{reason} after {run_seconds}",
+        status=run["status"].replace("_", " "),
+        reason=_format_reason(run["reason"]),
+        run_seconds=units.format_duration(run["run_seconds"]),
     )
-    return f"attempt {run['attempt']}: {how}; started {run['start_time'] or units.MISSING}; {used}"
+    return tr(
+        "attempt {attempt}: {how}; started {start_time}; {used}",
+        attempt=run["attempt"],
+        how=how,
+        start_time=run["start_time"] or units.MISSING,
+        used=used,
+    )
 
 
 _TEXTS: dict[str, Callable[[Mapping[str, Any], VerbClient], str]] = {

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad, sanitize, truncate_middle
+from app.translation import tr, tr_n
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
 from app.tui.data.list_rows import format_end
@@ -35,7 +36,7 @@ def confirm_cancel(
     waiting = sum(isinstance(row, NextEntry) for row in rows)
     names = _format_rows(rows, look, lambda row: _describe_loss(row, now))
     body: list[SpanLine] = [
-        [(f"Cancel {_name_tasks(rows, look)}?", "")],
+        [(tr("Cancel {tasks}?", tasks=_name_tasks(rows, look)), "")],
         [],
         *limit_lines(names, look),
     ]
@@ -43,17 +44,22 @@ def confirm_cancel(
     if dependents:
         body += [[], [(look.sanitize(_format_dependents(dependents, len(rows))), "warn")]]
     if waiting < len(rows):
-        who = "It gets" if len(rows) == 1 else "Running ones get"
-        body += [[], [(f"{who} TERM, then KILL after {_format_grace(preview['tasks'])}.", "")]]
+        grace = _format_grace(preview["tasks"])
+        end = (
+            tr("It gets TERM, then KILL after {grace}.", grace=grace)
+            if len(rows) == 1
+            else tr("Running ones get TERM, then KILL after {grace}.", grace=grace)
+        )
+        body += [[], [(end, "")]]
     elif dependents:
-        body += [[], [("u restores the cancelled tasks and their dependents.", "")]]
+        body += [[], [(tr("u restores the cancelled tasks and their dependents."), "")]]
     answers = [
-        Answer("y", f"cancel {len(rows):,}" if len(rows) > 1 else "cancel it"),
-        Answer("n", "no"),
+        Answer("y", tr("cancel {count:,}", count=len(rows)) if len(rows) > 1 else tr("cancel it")),
+        Answer("n", tr("no")),
     ]
     if 0 < waiting < len(rows):
-        answers.append(Answer("e", f"only the waiting {waiting}"))
-    return Question("Cancel", body, answers, safe="n", names=list_hidden_lines(names))
+        answers.append(Answer("e", tr("only the waiting {waiting}", waiting=waiting)))
+    return Question(tr("Cancel"), body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
@@ -67,56 +73,72 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     left = (
         left
         if len(rows) > 1
-        else [[], [("It succeeded; a retry runs it again. u cannot undo this.", "")]]
+        else [[], [(tr("It succeeded; a retry runs it again. u cannot undo this."), "")]]
     )
-    body = [[(f"Retry {_name_tasks(ended, look)}?", "")], [], *limit_lines(names, look), *left]
-    answers = [
-        Answer("y", f"retry {len(ended):,}" if len(ended) > 1 else "retry it"),
-        Answer("n", "no"),
+    body = [
+        [(tr("Retry {tasks}?", tasks=_name_tasks(ended, look)), "")],
+        [],
+        *limit_lines(names, look),
+        *left,
     ]
-    return Question("Retry", body, answers, safe="n", names=list_hidden_lines(names))
+    answers = [
+        Answer("y", tr("retry {count:,}", count=len(ended)) if len(ended) > 1 else tr("retry it")),
+        Answer("n", tr("no")),
+    ]
+    return Question(tr("Retry"), body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def ask_how_to_retry(rows: Sequence[EndedEntry], look: Look) -> Question:
     """Build the question for how ended tasks run again."""
     several = len(rows) > 1
     answers = [
-        Answer("r", "with other requests: CPU, memory, timeout, …"),
-        Answer("d", f"with the tasks cancelled because of {'them' if several else 'it'}"),
-        *([] if several else [Answer("e", "edited in the form, as a new task")]),
-        Answer("n", "not"),
+        Answer("r", tr("with other requests: CPU, memory, timeout, …")),
+        Answer(
+            "d",
+            tr("with the tasks cancelled because of them")
+            if several
+            else tr("with the tasks cancelled because of it"),
+        ),
+        *([] if several else [Answer("e", tr("edited in the form, as a new task"))]),
+        Answer("n", tr("not")),
     ]
-    body = [[(f"Retry {_name_tasks(rows, look)}", "")]]
-    return Question("Retry", body, answers, safe="n", column=True, confirm_delay=0.0)
+    body = [[(tr("Retry {tasks}", tasks=_name_tasks(rows, look)), "")]]
+    return Question(tr("Retry"), body, answers, safe="n", column=True, confirm_delay=0.0)
 
 
 def ask_how_to_retry_group(about: str, failed: int, look: Look) -> Question:
     """Build the question for how the failed tasks of a group run again."""
     answers = [
-        Answer("f", "as they were"),
-        Answer("r", "with other requests: CPU, memory, timeout, …"),
-        Answer("d", "with the tasks cancelled because of them"),
-        Answer("n", "not"),
+        Answer("f", tr("as they were")),
+        Answer("r", tr("with other requests: CPU, memory, timeout, …")),
+        Answer("d", tr("with the tasks cancelled because of them")),
+        Answer("n", tr("not")),
     ]
-    text = f"Retry the {failed:,} failed of {about}" if failed else f"No task of {about} failed"
+    text = (
+        tr("Retry the {failed:,} failed of {about}", failed=failed, about=about)
+        if failed
+        else tr("No task of {about} failed", about=about)
+    )
     body = [[(look.cut(text, LINE_CELLS, "middle"), "")]]
-    return Question("Retry", body, answers, safe="n", column=True, confirm_delay=0.0)
+    return Question(tr("Retry"), body, answers, safe="n", column=True, confirm_delay=0.0)
 
 
 def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
     """Build the confirmation for deleting ended tasks."""
     ended, names, left = _describe_ended(rows, look)
     body = [
-        [(f"Delete {_name_tasks(ended, look)} with log and history?", "")],
+        [(tr("Delete {tasks} with log and history?", tasks=_name_tasks(ended, look)), "")],
         [],
         *limit_lines(names, look),
         *left,
     ]
     answers = [
-        Answer("y", f"delete {len(ended):,}" if len(ended) > 1 else "delete it"),
-        Answer("n", "no"),
+        Answer(
+            "y", tr("delete {count:,}", count=len(ended)) if len(ended) > 1 else tr("delete it")
+        ),
+        Answer("n", tr("no")),
     ]
-    return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
+    return Question(tr("Delete"), body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def _describe_ended(
@@ -127,29 +149,25 @@ def _describe_ended(
     return (
         ended,
         _format_rows(ended, look, format_end),
-        format_excluded(len(rows) - len(ended), "not ended"),
+        format_excluded(len(rows) - len(ended), tr("not ended")),
     )
 
 
 def format_excluded(count: int, why: str) -> list[SpanLine]:
     """Return the note about marked rows that are excluded."""
-    return (
-        [
-            [],
-            [
-                (
-                    f"{count:,} more {'is' if count == 1 else 'are'} marked and excluded: {why}.",
-                    "warn",
-                )
-            ],
-        ]
-        if count
-        else []
+    if not count:
+        return []
+    note = tr_n(
+        count,
+        "{n:,} more is marked and excluded: {why}.",
+        "{n:,} more are marked and excluded: {why}.",
+        why=why,
     )
+    return [[], [(note, "warn")]]
 
 
 def _count_tasks(count: int) -> str:
-    return "1 task" if count == 1 else f"{count:,} tasks"
+    return tr_n(count, "{n:,} task", "{n:,} tasks")
 
 
 def _name_tasks(rows: Sequence[TaskRow], look: Look) -> str:
@@ -165,11 +183,12 @@ def limit_lines(lines: Sequence[SpanLine], look: Look, beyond: int = 0) -> list[
     `beyond` counts objects without lines.
     """
     more = max(0, len(lines) - MAX_NAMED) + beyond
-    listed = " (l lists them)" if len(lines) > MAX_NAMED else ""
-    return [
-        *lines[:MAX_NAMED],
-        *([[(look.adapt_text(f"… and {more:,} more{listed}"), "dim")]] if more else []),
-    ]
+    beyond_text = (
+        tr("… and {more:,} more (l lists them)", more=more)
+        if len(lines) > MAX_NAMED
+        else tr("… and {more:,} more", more=more)
+    )
+    return [*lines[:MAX_NAMED], *([[(look.adapt_text(beyond_text), "dim")]] if more else [])]
 
 
 def list_hidden_lines(lines: Sequence[SpanLine]) -> Sequence[SpanLine]:
@@ -199,19 +218,22 @@ def _describe_loss(row: TaskRow, now: float) -> str:
     if isinstance(row, EndedEntry):
         return format_end(row)
     if isinstance(row, NextEntry):
-        return "waiting: u restores it"
+        return tr("waiting: u restores it")
     if row.started_at is None:
-        return f"{row.status}: work lost"
-    return (
-        f"running {units.format_age(now - row.started_at)}{_format_timeout_share(row, now)}: work"
-        " lost"
+        return tr("{status}: work lost", status=tr(row.status))
+    return tr(
+        "running {age}{timeout_share}: work lost",
+        age=units.format_age(now - row.started_at),
+        timeout_share=_format_timeout_share(row, now),
     )
 
 
 def _format_timeout_share(row: RunningEntry, now: float) -> str:
     if row.timeout is None or row.started_at is None:
         return ""
-    return f", {units.format_percent(now - row.started_at, row.timeout)} of limit"
+    return tr(
+        ", {percent} of limit", percent=units.format_percent(now - row.started_at, row.timeout)
+    )
 
 
 def _format_dependents(found: Sequence[Mapping[str, Any]], count: int) -> str:
@@ -219,9 +241,19 @@ def _format_dependents(found: Sequence[Mapping[str, Any]], count: int) -> str:
         f"{task['number']} {truncate_middle(sanitize(str(task['name'])), 20)}" for task in found[:3]
     )
     names += " …" if len(found) > 3 else ""
-    them = "it" if count == 1 else "them"
-    verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
-    return f"{_count_tasks(len(found))} {verb} cancelled too: {names}"
+    if count == 1:
+        return tr_n(
+            len(found),
+            "{n:,} task depends on it and is cancelled too: {names}",
+            "{n:,} tasks depend on it and are cancelled too: {names}",
+            names=names,
+        )
+    return tr_n(
+        len(found),
+        "{n:,} task depends on them and is cancelled too: {names}",
+        "{n:,} tasks depend on them and are cancelled too: {names}",
+        names=names,
+    )
 
 
 def _format_grace(tasks: Sequence[Mapping[str, Any]]) -> str:
@@ -230,4 +262,4 @@ def _format_grace(tasks: Sequence[Mapping[str, Any]]) -> str:
         for task in tasks
         if task["status"] not in WAITING
     }
-    return " or ".join(sorted(graces)).replace(".0s", "s") if graces else "their grace"
+    return tr(" or ").join(sorted(graces)).replace(".0s", "s") if graces else tr("their grace")

@@ -9,6 +9,7 @@ from app.core import filter_query
 from app.core.board import Board, NextEntry, PoolEntry, QueueEntry
 from app.core.scheduling.resources import format_named_option, format_use
 from app.core.text import units
+from app.translation import tr, tr_n
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.data.list_rows import PoolTableRow
@@ -30,7 +31,11 @@ def get_kind(place: QueueOrPool) -> str:
 
 def get_label(place: QueueOrPool) -> str:
     """Return `queue media`, unsanitized."""
-    return f"{get_kind(place)} {place.name}"
+    return (
+        tr("queue {name}", name=place.name)
+        if isinstance(place, QueueEntry)
+        else tr("pool {name}", name=place.name)
+    )
 
 
 def _make_request(
@@ -54,15 +59,21 @@ def change_place_priority(
     """
     queues = [row for row in rows if isinstance(row, QueueEntry)]
     if not queues:
-        raise NotApplicableError("A pool has no priority; its queues and tasks do.")
+        raise NotApplicableError(tr("A pool has no priority; its queues and tasks do."))
     requests = []
     for queue in queues:
         old = pending.get(queue.key, queue.priority)
         pending[queue.key] = old + by
-        undo_request = _make_request(queue, "set", f"Priority {old} again:", priority=old)
+        undo_request = _make_request(
+            queue, "set", tr("Priority {old} again:", old=old), priority=old
+        )
         requests.append(
             _make_request(
-                queue, "set", f"Priority {old} → {old + by}:", (undo_request,), priority=old + by
+                queue,
+                "set",
+                tr("Priority {old} → {new}:", old=old, new=old + by),
+                (undo_request,),
+                priority=old + by,
             )
         )
     return requests
@@ -70,30 +81,35 @@ def change_place_priority(
 
 def toggle_drain(place: QueueOrPool) -> list[Request]:
     """Drain a queue or pool; resume one that is draining."""
-    go, stop = _make_request(place, "resume", "Resumed"), _make_request(place, "drain", "Drains:")
-    if place.status == "draining":
-        return [_make_request(place, "resume", "Resumed", (stop,))]
-    undo_request = (
-        go if place.status == "active" else _make_request(place, "pause", "Paused again:")
+    go, stop = (
+        _make_request(place, "resume", tr("Resumed")),
+        _make_request(place, "drain", tr("Drains:")),
     )
-    return [_make_request(place, "drain", "Drains:", (undo_request,))]
+    if place.status == "draining":
+        return [_make_request(place, "resume", tr("Resumed"), (stop,))]
+    undo_request = (
+        go if place.status == "active" else _make_request(place, "pause", tr("Paused again:"))
+    )
+    return [_make_request(place, "drain", tr("Drains:"), (undo_request,))]
 
 
 def delete_places(rows: Sequence[QueueOrPool]) -> list[Request]:
     """Delete queues or pools; the runtime refuses those in use."""
-    return [_make_request(row, "rm", "Deleted") for row in rows]
+    return [_make_request(row, "rm", tr("Deleted")) for row in rows]
 
 
 def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
     """Build the confirmation for deleting."""
     names = ", ".join(look.cut(look.sanitize(get_label(row)), 40, "middle") for row in rows[:3])
-    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    more = tr(" and {more} more", more=len(rows) - 3) if len(rows) > 3 else ""
     body = [
-        [(f"Delete {names}{more}?", "")],
+        [(tr("Delete {names}{more}?", names=names, more=more), "")],
         [],
-        [("Those used by tasks or queues are refused. Undo in the operation log: O.", "dim")],
+        [(tr("Those used by tasks or queues are refused. Undo in the operation log: O."), "dim")],
     ]
-    return Question("Delete", body, [Answer("y", "delete"), Answer("n", "keep")], safe="n")
+    return Question(
+        tr("Delete"), body, [Answer("y", tr("delete")), Answer("n", tr("keep"))], safe="n"
+    )
 
 
 # --- clipboard ---
@@ -102,12 +118,19 @@ def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
 def ask_copy_place(place: QueueOrPool, look: Look) -> Question:
     """Build the dialog that asks which property to copy."""
     answers = [
-        Answer("i", "its name"),
-        Answer("s", f"the command that creates this {get_kind(place)}"),
-        Answer("n", "nothing"),
+        Answer("i", tr("its name")),
+        Answer(
+            "s",
+            (
+                tr("the command that creates this queue")
+                if isinstance(place, QueueEntry)
+                else tr("the command that creates this pool")
+            ),
+        ),
+        Answer("n", tr("nothing")),
     ]
     return Question(
-        "Copy",
+        tr("Copy"),
         [[(look.sanitize(get_label(place)), "bold")]],
         answers,
         safe="n",
@@ -178,28 +201,47 @@ def describe_idle(place: QueueOrPool, waiting: Mapping[str, int], look: Look) ->
         for status, n in waiting.items()
     )
     if place.status != "active":
-        state = (
-            f"{place.status} by {look.sanitize(place.paused_by)}"
-            if isinstance(place, QueueEntry) and place.paused_by
-            else place.status
-        )
-        return (
-            f"Nothing {'queued' if others else 'waits'} in {name}, which is"
-            f" {state}{f': {others}' if others else ''}. p resumes it."
+        state = tr(place.status)
+        if isinstance(place, QueueEntry) and place.paused_by:
+            state = tr("{status} by {who}", status=state, who=look.sanitize(place.paused_by))
+        if others:
+            return tr(
+                "Nothing queued in {name}, which is {state}: {others}. p resumes it.",
+                name=name,
+                state=state,
+                others=others,
+            )
+        return tr(
+            "Nothing waits in {name}, which is {state}. p resumes it.", name=name, state=state
         )
     if others:
-        return f"Nothing queued in {name}: {others}. ↵ shows its tasks."
+        return tr(
+            "Nothing queued in {name}: {others}. ↵ shows its tasks.", name=name, others=others
+        )
     if isinstance(place, QueueEntry):
-        return (
-            f"Nothing waits in {name}: {place.load or 0} of {place.capacity}"
-            f" {'runs' if place.load == 1 else 'run'}."
+        return tr_n(
+            place.load or 0,
+            "Nothing waits in {name}: {n} of {capacity} runs.",
+            "Nothing waits in {name}: {n} of {capacity} run.",
+            name=name,
+            capacity=place.capacity,
         )
     if place.outer:
-        jobs = f"{place.outer.running} run and {place.outer.waiting} wait in Slurm"
-        return f"Nothing waits here for {name}: {jobs}."
+        jobs = tr(
+            "{running} run and {waiting} wait in Slurm",
+            running=place.outer.running,
+            waiting=place.outer.waiting,
+        )
+        return tr("Nothing waits here for {name}: {jobs}.", name=name, jobs=jobs)
     cpu, memory = (
         units.format_cpu_pair(place.used_cpu, place.total_cpu),
         units.format_memory_pair(place.used_memory, place.total_memory),
     )
     named = "".join(f", {format_use(one.name, one.used, one.total)}" for one in place.resources)
-    return f"Nothing waits for {name}: cpu {cpu} and memory {memory}{named} are reserved."
+    return tr(
+        "Nothing waits for {name}: cpu {cpu} and memory {memory}{named} are reserved.",
+        name=name,
+        cpu=cpu,
+        memory=memory,
+        named=named,
+    )

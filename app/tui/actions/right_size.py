@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.style import Look, Span
 
-RESOURCES = ("memory", "cpu")
+RESOURCES = (tr_noop("memory"), tr_noop("cpu"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class ResourceChange:
 
     def __str__(self) -> str:
         return (
-            f"{self.name} {format_amount(self.name, self.old)} →"
+            f"{tr(self.name)} {format_amount(self.name, self.old)} →"
             f" {format_amount(self.name, self.new)}"
         )
 
@@ -32,7 +33,7 @@ class ResourceChange:
 def format_amount(name: str, amount: float | None) -> str:
     """Format an amount; nothing requested is "none"."""
     if not amount:
-        return "none"
+        return tr("none")
     return units.format_memory(amount) if name == "memory" else units.format_number(amount)
 
 
@@ -48,23 +49,39 @@ def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool)
     """Set a task's request from its use. Raise NotApplicableError with the reason."""
     found = find_changes(row, fit)
     if not any(fit.get(name) for name in RESOURCES):
-        raise NotApplicableError("Not enough data: needs three successful runs like this one.")
+        raise NotApplicableError(tr("Not enough data: needs three successful runs like this one."))
     if not found:
-        raise NotApplicableError(f"#{row['number']} already requests what it used.")
-    if ended:
-        more = f" M sets the defaults of {row['template']}." if row["template"] else ""
         raise NotApplicableError(
-            f"#{row['number']} has ended. Suggested for the next run: {_join_changes(found)}.{more}"
+            tr("#{number} already requests what it used.", number=row["number"])
+        )
+    if ended:
+        more = (
+            tr(" M sets the defaults of {template}.", template=row["template"])
+            if row["template"]
+            else ""
+        )
+        raise NotApplicableError(
+            tr(
+                "#{number} has ended. Suggested for the next run: {changes}.{more}",
+                number=row["number"],
+                changes=_changes(found),
+                more=more,
+            )
         )
     old_values = ", ".join(
-        f"{change.name} {format_amount(change.name, change.old)} again" for change in found
+        tr(
+            "{name} {amount} again",
+            name=tr(change.name),
+            amount=format_amount(change.name, change.old),
+        )
+        for change in found
     )
     undo_requests = Request(
         "set",
         _build_args(row, {change.name: change.old for change in found}),
         f"{old_values[:1].upper()}{old_values[1:]}:",
     )
-    change_text = _join_changes(found)
+    change_text = _changes(found)
     return [
         Request(
             "set",
@@ -79,7 +96,7 @@ def _build_args(row: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, 
     return {"ids": [row["uuid"]], "fields": dict(fields)}
 
 
-def _join_changes(found: Sequence[ResourceChange]) -> str:
+def _changes(found: Sequence[ResourceChange]) -> str:
     return ", ".join(map(str, found))
 
 
@@ -93,14 +110,17 @@ def confirm_template(
     found = find_changes(template, fit)
     if not found:
         raise NotApplicableError(
-            f"Template {template['name']} already requests what its runs used."
+            tr("Template {name} already requests what its runs used.", name=template["name"])
         )
     body: list[list[Span]] = [
         [
             (
                 (
-                    f"New requests for {look.sanitize(template['name'])}, from the use of {runs:,}"
-                    " runs:"
+                    tr(
+                        "New requests for {name}, from the use of {runs:,} runs:",
+                        name=look.sanitize(template["name"]),
+                        runs=runs,
+                    )
                 ),
                 "",
             )
@@ -108,9 +128,16 @@ def confirm_template(
         [],
     ]
     body += [[(look.adapt_text(f"  {change}"), "")] for change in found]
-    body += [[], [("p95 of the use, plus 20 %.", "dim")], [("Existing tasks keep theirs.", "dim")]]
+    body += [
+        [],
+        [(tr("p95 of the use, plus 20 %."), "dim")],
+        [(tr("Existing tasks keep theirs."), "dim")],
+    ]
     return Question(
-        "Requests from measured use", body, [Answer("y", "set them"), Answer("n", "no")], safe="n"
+        tr("Requests from measured use"),
+        body,
+        [Answer("y", tr("set them")), Answer("n", tr("no"))],
+        safe="n",
     )
 
 
@@ -120,15 +147,15 @@ def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[
     Undo is possible only if all changed values were set before.
     """
     found = find_changes(row, fit)
-    name, object_ = {"name": row["name"]}, f"template {row['name']}"
+    name, object_ = {"name": row["name"]}, tr("template {name}", name=row["name"])
     old = {change.name: change.old for change in found if change.old is not None}
     undo_requests = (
-        (Request("template.set", {**name, **old}, "Restored:", object=object_),)
+        (Request("template.set", {**name, **old}, tr("Restored:"), object=object_),)
         if len(old) == len(found)
         else ()
     )
     new = {change.name: change.new for change in found}
-    change_text = _join_changes(found)
+    change_text = _changes(found)
     return [
         Request(
             "template.set",

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.core.board import AlertEntry
 from app.core.rules import silence_matchers
+from app.translation import tr, tr_n, tr_noop
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, acknowledge_alerts
@@ -19,12 +20,12 @@ Silenceable = RuleRow | AlertName
 """What one key silences: the alerts of a rule, or of a name without a rule."""
 SILENCE_ENDS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
 _SILENCE_LABELS = {
-    "h": "for an hour",
-    "f": "for 5 hours",
-    "t": "until tomorrow 08:00",
-    "d": "for a day",
-    "w": "for a week",
-    "m": "for 30 days",
+    "h": tr_noop("for an hour"),
+    "f": tr_noop("for 5 hours"),
+    "t": tr_noop("until tomorrow 08:00"),
+    "d": tr_noop("for a day"),
+    "w": tr_noop("for a week"),
+    "m": tr_noop("for 30 days"),
 }
 """Letters only: a digit typed before the dialog opens would open a screen."""
 MAX_NAMED = 4
@@ -44,7 +45,7 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     )
     requests += [acknowledge_alerts([row.name], row.name) for row in named]
     if not requests:
-        raise NotApplicableError("Only a firing alert can be acknowledged (a).")
+        raise NotApplicableError(tr("Only a firing alert can be acknowledged (a)."))
     return requests
 
 
@@ -56,17 +57,17 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
     found: dict[str, RuleRow] = {}
     for row in rows:
         if isinstance(row, SilenceRow) and not row.rule:
-            raise NotApplicableError("A silence has no rule: s changes its end, D ends it.")
+            raise NotApplicableError(tr("A silence has no rule: s changes its end, D ends it."))
         name = _get_rule_name(row)
         if name not in rules:
             raise NotApplicableError(
-                f"The rule {name} was deleted. Press a to acknowledge the alert."
+                tr("The rule {name} was deleted. Press a to acknowledge the alert.", name=name)
                 if getattr(row, "uuid", None)
-                else f"{name} is about Taskdeck itself and has no rule."
+                else tr("{name} is about Taskdeck itself and has no rule.", name=name)
             )
         found[name] = rules[name]
     if not found:
-        raise NotApplicableError("No rule under the cursor; press n to create one.")
+        raise NotApplicableError(tr("No rule under the cursor; press n to create one."))
     return list(found.values())
 
 
@@ -105,24 +106,38 @@ def ask_silence(rules: Sequence[Silenceable], look: Look) -> Question:
     names = ", ".join(
         look.cut(look.sanitize(rule.name), 24, "middle") for rule in rules[:MAX_NAMED]
     )
-    more = f" and {len(rules) - MAX_NAMED} more" if len(rules) > MAX_NAMED else ""
+    more = tr(" and {more} more", more=len(rules) - MAX_NAMED) if len(rules) > MAX_NAMED else ""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
     one = len(rules) == 1
-    what = "rule" if all(isinstance(rule, RuleRow) for rule in rules) else "name"
-    whose = f"this {what}" if one else f"these {what}s"
+    if all(isinstance(rule, RuleRow) for rule in rules):
+        whose = tr("this rule") if one else tr("these rules")
+    else:
+        whose = tr("this name") if one else tr("these names")
+    which = (
+        tr("{count:,} open now and all later ones, critical ones too.", count=count)
+        if count
+        else tr("all later ones, critical ones too.")
+    )
     body = [
-        [(f"Silence {names}{more}?", "bold")],
-        [(f"All alerts of {whose} are silenced until then,", "")],
-        [(f"{f'{count:,} open now and ' if count else ''}all later ones, critical ones too.", "")],
+        [(tr("Silence {names}{more}?", names=names, more=more), "bold")],
+        [(tr("All alerts of {whose} are silenced until then,", whose=whose), "")],
+        [(which, "")],
     ]
     answers = [
-        Answer(key, words) for key, words in _SILENCE_LABELS.items() if key != "m" or not one
+        Answer(key, tr(words)) for key, words in _SILENCE_LABELS.items() if key != "m" or not one
     ]
-    answers += [Answer("o", "until another time, or with a reason")] if one else []
+    answers += [Answer("o", tr("until another time, or with a reason"))] if one else []
     if any(rule.until is not None for rule in rules):
-        answers.append(Answer("e", f"end the silence{'' if one else 's'} now"))
+        answers.append(
+            Answer("e", tr("end the silence now") if one else tr("end the silences now"))
+        )
     return Question(
-        "Silence", body, [*answers, Answer("n", "keep")], safe="n", column=True, confirm_delay=0.0
+        tr("Silence"),
+        body,
+        [*answers, Answer("n", tr("keep"))],
+        safe="n",
+        column=True,
+        confirm_delay=0.0,
     )
 
 
@@ -133,7 +148,7 @@ def silence_rules(rules: Sequence[Silenceable], until: str, reason: str = "") ->
         Request(
             "alert.silence",
             {**_refer(rule), "until": until, **more},
-            f"Silenced {_format_until(until)}:",
+            tr("Silenced {until}:", until=_format_until(until)),
             (_make_silence_undo(rule),),
             rule.name,
         )
@@ -142,9 +157,11 @@ def silence_rules(rules: Sequence[Silenceable], until: str, reason: str = "") ->
 
 
 def _format_until(until: str) -> str:
-    words = {span: _SILENCE_LABELS[key] for key, span in SILENCE_ENDS.items()}
+    words = {span: tr(_SILENCE_LABELS[key]) for key, span in SILENCE_ENDS.items()}
     is_span = until[-1:].isalpha() and until[:1].isdigit() and until.isalnum()
-    return words.get(until, f"for {until}" if is_span else f"until {until}")
+    return words.get(
+        until, tr("for {until}", until=until) if is_span else tr("until {until}", until=until)
+    )
 
 
 def _refer(rule: Silenceable) -> dict[str, Any]:
@@ -157,12 +174,14 @@ def _make_silence_undo(rule: Silenceable) -> Request:
     The operation in the answer undoes the silence of a name without a rule.
     """
     if isinstance(rule, AlertName):
-        return Request("alert.unsilence", _refer(rule), "Silence ended:", object=rule.name)
+        return Request("alert.unsilence", _refer(rule), tr("Silence ended:"), object=rule.name)
     old_silence = rule.facts.get("silence")
     if not old_silence:
-        return Request("alert.unsilence", {"sla": rule.name}, "Silence ended:", object=rule.name)
+        return Request(
+            "alert.unsilence", {"sla": rule.name}, tr("Silence ended:"), object=rule.name
+        )
     args = {"sla": rule.name, "until": old_silence["until"], "reason": old_silence["reason"]}
-    return Request("alert.silence", args, "Silence restored:", object=rule.name)
+    return Request("alert.silence", args, tr("Silence restored:"), object=rule.name)
 
 
 def unsilence_rules(rules: Sequence[Silenceable]) -> list[Request]:
@@ -172,7 +191,7 @@ def unsilence_rules(rules: Sequence[Silenceable]) -> list[Request]:
         Request(
             "alert.unsilence",
             _refer(rule),
-            "Silence ended:",
+            tr("Silence ended:"),
             (_make_silence_undo(rule),),
             rule.name,
         )
@@ -185,13 +204,20 @@ def ask_end(silences: Sequence[SilenceRow], look: Look) -> Question:
     named = [look.cut(look.sanitize(row.words), 60) for row in silences[:MAX_NAMED]]
     more = len(silences) - MAX_NAMED
     body = [
-        [(f"{'This silence lasts' if len(silences) == 1 else 'These silences last'} from now", "")],
+        [
+            (
+                tr("This silence lasts from now")
+                if len(silences) == 1
+                else tr("These silences last from now"),
+                "",
+            )
+        ],
         *([(f"  {words}", "bold")] for words in named),
-        *([[(f"  and {more} more", "")]] if more > 0 else []),
+        *([[(tr("  and {more} more", more=more), "")]] if more > 0 else []),
     ]
-    answers = [Answer(key, words) for key, words in _SILENCE_LABELS.items()]
-    answers += [Answer("e", "end now"), Answer("n", "keep")]
-    return Question("Silence", body, answers, safe="n", column=True, confirm_delay=0.0)
+    answers = [Answer(key, tr(words)) for key, words in _SILENCE_LABELS.items()]
+    answers += [Answer("e", tr("end now")), Answer("n", tr("keep"))]
+    return Question(tr("Silence"), body, answers, safe="n", column=True, confirm_delay=0.0)
 
 
 def extend_silences(silences: Sequence[SilenceRow], until: str) -> list[Request]:
@@ -200,7 +226,7 @@ def extend_silences(silences: Sequence[SilenceRow], until: str) -> list[Request]
         Request(
             "alert.silence",
             _make_silence_args(row) | {"until": until},
-            f"Silenced {_format_until(until)}:",
+            tr("Silenced {until}:", until=_format_until(until)),
             (_make_restore(row),),
             row.words,
         )
@@ -212,7 +238,11 @@ def end_silences(silences: Sequence[SilenceRow]) -> list[Request]:
     """End silences now."""
     return [
         Request(
-            "alert.unsilence", {"ids": [row.id]}, "Silence ended:", (_make_restore(row),), row.words
+            "alert.unsilence",
+            {"ids": [row.id]},
+            tr("Silence ended:"),
+            (_make_restore(row),),
+            row.words,
         )
         for row in silences
     ]
@@ -225,7 +255,7 @@ def _make_silence_args(row: SilenceRow) -> dict[str, Any]:
 
 def _make_restore(row: SilenceRow) -> Request:
     args = _make_silence_args(row) | {"until": row.facts["until"]}
-    return Request("alert.silence", args, "Silence restored:", object=row.words)
+    return Request("alert.silence", args, tr("Silence restored:"), object=row.words)
 
 
 def silence_matching(match: Mapping[str, str], until: str, reason: str = "") -> list[Request]:
@@ -235,8 +265,12 @@ def silence_matching(match: Mapping[str, str], until: str, reason: str = "") -> 
     more = {"reason": reason} if reason else {}
     args = {"match": matchers, "until": until, **more}
     # undone by the operation in the answer, since the id is not known yet
-    undo = (Request("alert.unsilence", {"ids": []}, "Silence ended:", object=words),)
-    return [Request("alert.silence", args, f"Silenced {_format_until(until)}:", undo, words)]
+    undo = (Request("alert.unsilence", {"ids": []}, tr("Silence ended:"), object=words),)
+    return [
+        Request(
+            "alert.silence", args, tr("Silenced {until}:", until=_format_until(until)), undo, words
+        )
+    ]
 
 
 def suggest_match(row: Any, labels: Mapping[str, str]) -> dict[str, str]:
@@ -255,7 +289,7 @@ def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
     requests = []
     for rule in [rule for rule in rules if rule.enabled] or rules:
         on, off = ({"name": rule.name, "enabled": enabled} for enabled in (True, False))
-        result_texts = {True: "On again:", False: "Turned off:"}
+        result_texts = {True: tr("On again:"), False: tr("Turned off:")}
         undo_request = Request(
             "sla.set", on if rule.enabled else off, result_texts[rule.enabled], object=rule.name
         )
@@ -277,23 +311,28 @@ def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
     names = [
         [(f"  {look.cut(look.sanitize(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules
     ]
-    closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
+    closes = tr_n(count, "{n:,} open alert closes. ", "{n:,} open alerts close. ") if count else ""
     one = len(rules) == 1
-    them = "it" if one else "them"
-    body = [
-        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")],
-        *limit_lines(names, look),
-        [],
-        [(f"{closes}u brings {them} back; p only turns {them} off.", "")],
+    question = tr("Delete this rule?") if one else tr("Delete {count} rules?", count=len(rules))
+    undo = (
+        tr("u brings it back; p only turns it off.")
+        if one
+        else tr("u brings them back; p only turns them off.")
+    )
+    body = [[(question, "")], *limit_lines(names, look), [], [(f"{closes}{undo}", "")]]
+    answers = [
+        Answer("y", tr("delete it") if one else tr("delete {count:,}", count=len(rules))),
+        Answer("n", tr("keep it") if one else tr("keep them")),
     ]
-    answers = [Answer("y", f"delete {'it' if one else len(rules)}"), Answer("n", f"keep {them}")]
-    return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
+    return Question(tr("Delete"), body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def delete_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """Delete rules; undo creates them again."""
     return [
-        Request("sla.rm", {"name": rule.name}, "Deleted rule", _make_delete_undo(rule), rule.name)
+        Request(
+            "sla.rm", {"name": rule.name}, tr("Deleted rule"), _make_delete_undo(rule), rule.name
+        )
         for rule in rules
     ]
 
@@ -311,10 +350,10 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
     args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
     args |= {"actions": rule.facts["actions"]} if rule.facts.get("actions") else {}
     made = Request(
-        "sla.create", {**args, "severity": rule.severity}, "Restored rule", object=rule.name
+        "sla.create", {**args, "severity": rule.severity}, tr("Restored rule"), object=rule.name
     )
     off = Request(
-        "sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name
+        "sla.set", {"name": rule.name, "enabled": False}, tr("and turned off:"), object=rule.name
     )
     return (made,) if rule.enabled else (made, off)
 
@@ -328,10 +367,14 @@ def make_task_filter(row: Any, rules: RulesByName) -> str:
     conditions = facts.get("conditions") or {}
     scope, match = conditions.get("scope"), conditions.get("match") or {}
     if facts.get("metric") or scope in ("host", "taskdeck"):
-        about = "the host" if scope == "host" else "Taskdeck itself"
-        raise NotApplicableError(f"{row.name} is about {about}, not about tasks.")
+        about = tr("the host") if scope == "host" else tr("Taskdeck itself")
+        raise NotApplicableError(
+            tr("{name} is about {about}, not about tasks.", name=row.name, about=about)
+        )
     if scope == "pool" or match.get("pool") or match.get("schedule"):
-        raise NotApplicableError(f"{row.name} is about a pool or schedule; 5 filters tasks.")
+        raise NotApplicableError(
+            tr("{name} is about a pool or schedule; 5 filters tasks.", name=row.name)
+        )
     words = [
         f"{name}:{_join_patterns(row.name, match[key], name)}"
         for key, name in _FILTERS.items()
@@ -347,7 +390,9 @@ def make_alert_filter(alert: AlertEntry, rules: RulesByName) -> str:
     Raise NotApplicableError for an alert that is not about tasks.
     """
     if alert.sla not in rules:
-        raise NotApplicableError(f"The alert {alert.sla} is about no task: {alert.why}.")
+        raise NotApplicableError(
+            tr("The alert {sla} is about no task: {why}.", sla=alert.sla, why=alert.why)
+        )
     group = get_alert_group(rules[alert.sla])
     if group not in _FILTERS:
         return make_task_filter(rules[alert.sla], rules)
@@ -365,7 +410,9 @@ def _join_patterns(rule: str, found: Any, name: str) -> str:
     """Return patterns as a value of a filter: a name takes one, others several with commas."""
     listed = [found] if isinstance(found, str) else [str(one) for one in found]
     if any("[" in one for one in listed) or (name == "name" and len(listed) > 1):
-        raise NotApplicableError(f"{rule} selects tasks as no filter can; 5 filters tasks.")
+        raise NotApplicableError(
+            tr("{rule} selects tasks as no filter can; 5 filters tasks.", rule=rule)
+        )
     return ",".join(map(_quote_word, listed))
 
 

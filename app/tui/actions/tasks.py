@@ -22,6 +22,7 @@ from app.core.board import (
 )
 from app.core.task_groups import format_group
 from app.core.text.sanitize import truncate_middle
+from app.translation import tr, tr_n, tr_noop
 from app.tui.data.list_rows import EndedMembers, LingeringRow, PoolTableRow
 
 TaskRow = RunningEntry | NextEntry | EndedEntry
@@ -62,10 +63,6 @@ def list_task_rows(rows: Iterable[Any]) -> list[TaskRow]:
     ]
 
 
-def _format_subject(rows: Sequence[TaskRow]) -> str:
-    return "it has" if len(rows) == 1 else "they have"
-
-
 def list_uuids(rows: Iterable[TaskRow]) -> list[str]:
     """Return the uuids of the rows."""
     return [row.uuid for row in rows]
@@ -76,9 +73,11 @@ def list_unfinished(rows: Sequence[TaskRow]) -> list[RunningEntry | NextEntry]:
     unfinished = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
     if not unfinished:
         raise NotApplicableError(
-            f"Nothing to cancel: {_format_subject(rows)} ended."
+            tr_n(
+                len(rows), "Nothing to cancel: it has ended.", "Nothing to cancel: they have ended."
+            )
             if rows
-            else "Nothing to cancel here."
+            else tr("Nothing to cancel here.")
         )
     return unfinished
 
@@ -92,14 +91,16 @@ def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     unfinished = list_unfinished(rows)
     waiting = list_uuids(row for row in unfinished if isinstance(row, NextEntry))
     running = [row for row in unfinished if isinstance(row, RunningEntry)]
-    undo_request = (Request("retry", {"ids": waiting}, "Brought back"),)
+    undo_request = (Request("retry", {"ids": waiting}, tr("Brought back")),)
     requests = (
-        [Request("cancel", {"ids": waiting, "waiting": True}, "Cancelled", undo_request)]
+        [Request("cancel", {"ids": waiting, "waiting": True}, tr("Cancelled"), undo_request)]
         if waiting
         else []
     )
     return (
-        [*requests, Request("cancel", _select_runs(running), "Cancelled")] if running else requests
+        [*requests, Request("cancel", _select_runs(running), tr("Cancelled"))]
+        if running
+        else requests
     )
 
 
@@ -112,15 +113,19 @@ def signal_tasks(rows: Sequence[TaskRow], number: int, name: str) -> list[Reques
     """Send a signal to the running tasks."""
     running = [row for row in rows if isinstance(row, RunningEntry)]
     if not running:
-        raise NotApplicableError("A signal needs a running task.")
-    return [Request("cancel", _select_runs(running) | {"signal": number}, f"Sent {name} to")]
+        raise NotApplicableError(tr("A signal needs a running task."))
+    return [
+        Request(
+            "cancel", _select_runs(running) | {"signal": number}, tr("Sent {name} to", name=name)
+        )
+    ]
 
 
 _TOGGLES: dict[str, tuple[str, str, str, str]] = {
-    "pause": ("pause", "Paused", "resume", "Resumed"),
-    "resume": ("resume", "Resumed", "pause", "Paused"),
-    "hold": ("hold", "Held", "release", "Released"),
-    "release": ("release", "Released", "hold", "Held"),
+    "pause": ("pause", tr_noop("Paused"), "resume", tr_noop("Resumed")),
+    "resume": ("resume", tr_noop("Resumed"), "pause", tr_noop("Paused")),
+    "hold": ("hold", tr_noop("Held"), "release", tr_noop("Released")),
+    "release": ("release", tr_noop("Released"), "hold", tr_noop("Held")),
 }
 STOPPING_TOGGLES = ("pause", "hold")
 """Toggles that stop something."""
@@ -163,9 +168,11 @@ def toggle_rows(rows: Sequence[Any]) -> list[Request]:
     found, tasks = plan_toggles(rows), list_task_rows(rows)
     if not found:
         raise NotApplicableError(
-            f"Nothing to pause: {_format_subject(tasks)} ended."
+            tr_n(
+                len(tasks), "Nothing to pause: it has ended.", "Nothing to pause: they have ended."
+            )
             if tasks
-            else "Nothing to pause here."
+            else tr("Nothing to pause here.")
         )
     places = [
         _make_place_toggle(toggle, row)
@@ -190,19 +197,23 @@ def _make_toggle_request(turn: str, rows: Sequence[TaskRow]) -> Request:
     return Request(
         verb,
         {"ids": list_uuids(rows)},
-        result_text,
-        (Request(undo_request, {"ids": list_uuids(rows)}, unsaid),),
+        tr(result_text),
+        (Request(undo_request, {"ids": list_uuids(rows)}, tr(unsaid)),),
     )
 
 
-_KINDS = {QueueEntry: "queue", PoolEntry: "pool", ComingEntry: "schedule"}
+_KINDS = {
+    QueueEntry: tr_noop("queue {name}"),
+    PoolEntry: tr_noop("pool {name}"),
+    ComingEntry: tr_noop("schedule {name}"),
+}
 
 
 def _make_place_toggle(toggle: str, place: QueueEntry | PoolEntry | ComingEntry) -> Request:
-    kind = _KINDS[type(place)]
-    name = f"{kind} {place.name}"
-    stop = Request(f"{kind}.pause", {"name": place.name}, "Paused", object=name)
-    go = Request(f"{kind}.resume", {"name": place.name}, "Resumed", object=name)
+    kind = _KINDS[type(place)].partition(" ")[0]
+    name = tr(_KINDS[type(place)], name=place.name)
+    stop = Request(f"{kind}.pause", {"name": place.name}, tr("Paused"), object=name)
+    go = Request(f"{kind}.resume", {"name": place.name}, tr("Resumed"), object=name)
     first, undo_request = (stop, go) if toggle == "pause" else (go, stop)
     return Request(first.verb, first.args, first.result_text, (undo_request,), name)
 
@@ -216,28 +227,35 @@ def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[R
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
         raise NotApplicableError(
-            f"{_format_subject(rows).capitalize()} not ended: r retries ended tasks."
+            tr_n(
+                len(rows),
+                "It has not ended: r retries ended tasks.",
+                "They have not ended: r retries ended tasks.",
+            )
             if rows
-            else "Nothing to retry here."
+            else tr("Nothing to retry here.")
         )
     if already_retried := next(
         (row for row in ended if pending.get(row.uuid) == row.ended_at), None
     ):
         raise NotApplicableError(
-            f"#{already_retried.number} is being retried already; its row does not show it yet."
+            tr(
+                "#{number} is being retried already; its row does not show it yet.",
+                number=already_retried.number,
+            )
         )
-    return [Request("retry", select_ended(ended) | {"again": True}, "Retrying")]
+    return [Request("retry", select_ended(ended) | {"again": True}, tr("Retrying"))]
 
 
 def retry_with_dependents(rows: Sequence[EndedEntry]) -> Request:
     """Run tasks that failed again, and bring back the tasks that were cancelled with them."""
-    return Request("retry", select_ended(rows) | {"with_dependents": True}, "Retrying")
+    return Request("retry", select_ended(rows) | {"with_dependents": True}, tr("Retrying"))
 
 
 def retry_group_with_dependents(group: GroupEntry) -> Request:
     """Run the failed tasks of a group again, with the tasks that were cancelled with them."""
     args = {"ids": [format_group(group.number)], "failed": True, "with_dependents": True}
-    return Request("retry", args, "Retrying")
+    return Request("retry", args, tr("Retrying"))
 
 
 def select_ended(rows: Sequence[EndedEntry]) -> dict[str, Any]:
@@ -249,14 +267,17 @@ def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
     """Move waiting tasks to the front of their queues; undo restores their places."""
     waiting = [row for row in rows if isinstance(row, NextEntry)]
     if not waiting:
-        raise NotApplicableError("Only a waiting task can go to the front of its queue.")
+        raise NotApplicableError(tr("Only a waiting task can go to the front of its queue."))
     undo = tuple(
-        Request("front", {"ids": [row.uuid], "value": row.front}, "Back in its place:")
+        Request("front", {"ids": [row.uuid], "value": row.front}, tr("Back in its place:"))
         for row in waiting
     )
     return [
         Request(
-            "front", {"ids": list_uuids(waiting), "value": None}, "To the front of its queue:", undo
+            "front",
+            {"ids": list_uuids(waiting), "value": None},
+            tr("To the front of its queue:"),
+            undo,
         )
     ]
 
@@ -268,19 +289,21 @@ def change_priority(rows: Sequence[TaskRow], by: int, pending: dict[str, int]) -
     """
     able = [row for row in rows if not isinstance(row, EndedEntry)]
     if not able:
-        raise NotApplicableError("Only a task that has not ended has a priority to change.")
+        raise NotApplicableError(tr("Only a task that has not ended has a priority to change."))
     requests = []
     for row in able:
         old = pending.get(row.uuid, row.priority)
         pending[row.uuid] = old + by
         undo_request = Request(
-            "set", {"ids": [row.uuid], "fields": {"priority": old}}, f"Priority {old} again:"
+            "set",
+            {"ids": [row.uuid], "fields": {"priority": old}},
+            tr("Priority {old} again:", old=old),
         )
         requests.append(
             Request(
                 "set",
                 {"ids": [row.uuid], "fields": {"priority": old + by}},
-                f"Priority {old} → {old + by}:",
+                tr("Priority {old} → {new}:", old=old, new=old + by),
                 (undo_request,),
             )
         )
@@ -291,7 +314,9 @@ def set_group_priority(group: GroupEntry, priority: int) -> Request:
     """Set the priority of the tasks of a group that have not ended."""
     select = {"filter": f"status:active,waiting group:{format_group(group.number)}"}
     return Request(
-        "set", {"select": select, "fields": {"priority": priority}}, f"Priority {priority}:"
+        "set",
+        {"select": select, "fields": {"priority": priority}},
+        tr("Priority {priority}:", priority=priority),
     )
 
 
@@ -302,7 +327,7 @@ def set_group_limit(group: GroupEntry, most: int) -> Request:
         Request(
             "group.set",
             {"id": name, "max_running": count},
-            f"At most {count:,} at once:" if count else "Any number at once:",
+            tr("At most {count:,} at once:", count=count) if count else tr("Any number at once:"),
             object=f"{name} {group.name}",
         )
         for count in (group.max_running or 0, most)
@@ -314,7 +339,7 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     """Acknowledge firing alerts."""
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     if not firing:
-        raise NotApplicableError("Only a firing alert can be acknowledged (a).")
+        raise NotApplicableError(tr("Only a firing alert can be acknowledged (a)."))
     return [
         acknowledge_alerts(
             [row.id for row in firing], ", ".join(dict.fromkeys(row.sla for row in firing))
@@ -325,9 +350,9 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
 def acknowledge_alerts(ids: Sequence[str | int], about: str) -> Request:
     """Acknowledge alerts by id, or all firing alerts of a rule by its name."""
     undo_request = Request(
-        "alert.unack", {"ids": list(ids)}, "No longer acknowledged:", object=about
+        "alert.unack", {"ids": list(ids)}, tr("No longer acknowledged:"), object=about
     )
-    return Request("alert.ack", {"ids": list(ids)}, "Acknowledged", (undo_request,), about)
+    return Request("alert.ack", {"ids": list(ids)}, tr("Acknowledged"), (undo_request,), about)
 
 
 def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
@@ -335,11 +360,15 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
         raise NotApplicableError(
-            f"{_format_subject(rows).capitalize()} not ended: only ended tasks can be deleted."
+            tr_n(
+                len(rows),
+                "It has not ended: only ended tasks can be deleted.",
+                "They have not ended: only ended tasks can be deleted.",
+            )
             if rows
-            else "Nothing to delete here."
+            else tr("Nothing to delete here.")
         )
-    return [Request("rm", select_ended(ended), "Deleted")]
+    return [Request("rm", select_ended(ended), tr("Deleted"))]
 
 
 def format_result(request: Request, answer: Any, clean: Callable[[str], str]) -> str:
@@ -348,7 +377,7 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
         about = truncate_middle(clean(request.object), NAME_CELLS)
         number = answer.get("number") if isinstance(answer, dict) else None
         task = f": #{number}" if number is not None else ""
-        return f"{request.result_text} {about}".strip() + f"{task}."
+        return tr("{done}.", done=_join_result(request, about) + task)
     parts = []
     if answer["done"]:
         about = (
@@ -356,25 +385,47 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
             if request.object
             else _format_targets(answer["done"], clean)
         )
-        parts.append(f"{request.result_text} {about}.")
+        parts.append(tr("{done}.", done=_join_result(request, about)))
     if refused := answer.get("refused"):
-        more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
-        parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
+        more = (
+            tr(" And {more} more were refused.", more=len(refused) - 1) if len(refused) > 1 else ""
+        )
+        parts.append(
+            tr(
+                "Refused: {message}{more}",
+                message=clean(str(refused[0].get("message", ""))),
+                more=more,
+            )
+        )
     parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
     if (
         left := request.task_count
         - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))
     ) > 0:
         parts.append(
-            f"{left:,} of {request.task_count:,} changed since and {'was' if left == 1 else 'were'}"
-            " skipped."
+            tr_n(
+                left,
+                "{n:,} of {total:,} changed since and was skipped.",
+                "{n:,} of {total:,} changed since and were skipped.",
+                total=request.task_count,
+            )
         )
-    return " ".join(parts) or "Nothing to do."
+    return " ".join(parts) or tr("Nothing to do.")
+
+
+def _join_result(request: Request, about: str) -> str:
+    gap = "" if request.result_text.endswith("：") else " "
+    return f"{request.result_text}{gap}{about}".strip()
 
 
 def _format_targets(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
     if len(done) > 1:
-        return f"{len(done):,} {'changes' if 'text' in done[0] else 'tasks'}"
+        changes = "text" in done[0]
+        return (
+            tr("{count:,} changes", count=len(done))
+            if changes
+            else tr("{count:,} tasks", count=len(done))
+        )
     if "text" in done[0]:
         return clean(str(done[0].get("back") or done[0]["text"]))
     number, name = done[0].get("number"), done[0].get("name") or done[0].get("object") or ""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from app.core.board import Board, GroupEntry, NextEntry, RunningEntry
 from app.core.task_groups import format_group
 from app.core.text import units
+from app.translation import tr
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request, cancel_tasks
 from app.tui.style import Look
@@ -38,7 +39,7 @@ def list_amounts(board: Board) -> list[Amount]:
     """Return the amounts of pools, of what they share, and of queues."""
     found: list[Amount] = []
     for pool in board.pools:
-        key, owner = f"pool.{pool.name}", f"pool {pool.name}"
+        key, owner = f"pool.{pool.name}", tr("pool {name}", name=pool.name)
         found += [
             Amount(f"{key}.cpu", owner, "cpu", pool.total_cpu),
             Amount(f"{key}.memory", owner, "memory", pool.total_memory),
@@ -49,11 +50,11 @@ def list_amounts(board: Board) -> list[Amount]:
             ),
         ]
     found += [
-        Amount(f"resource.{one.name}.total", "shared", one.name, one.total)
+        Amount(f"resource.{one.name}.total", tr("shared"), one.name, one.total)
         for one in board.resources
     ]
     for queue in board.queues:
-        key, owner = f"queue.{queue.name}", f"queue {queue.name}"
+        key, owner = f"queue.{queue.name}", tr("queue {name}", name=queue.name)
         found += [
             Amount(f"{key}.capacity", owner, "capacity", queue.capacity),
             Amount(f"{key}.priority", owner, "priority", queue.priority),
@@ -113,7 +114,7 @@ def make_requests(
     requests = [_make_request(step, old) for step in steps if step["verb"] != "cancel"]
     groups = [format_group(row.number) for row in rows if isinstance(row, GroupEntry)]
     if groups:
-        requests.append(Request("cancel", {"ids": groups}, "Cancelled"))
+        requests.append(Request("cancel", {"ids": groups}, tr("Cancelled")))
     tasks = [row for row in rows if not isinstance(row, GroupEntry)]
     return requests + (cancel_tasks(tasks) if tasks else [])
 
@@ -136,15 +137,17 @@ def _make_request(step: Mapping[str, Any], old: Mapping[str, float]) -> Request:
             restored[field] = int(old[f"{kind}.{name}.total"])
         else:
             restored[field] = old[f"{kind}.{name}.{field}"]
-    label = f"{kind} {name}"
-    undo = Request(verb, restored, "Restored", object=label)
-    return Request(verb, dict(args), "Changed", (undo,), label)
+    label = f"{tr(kind)} {name}"
+    undo = Request(verb, restored, tr("Restored"), object=label)
+    return Request(verb, dict(args), tr("Changed"), (undo,), label)
 
 
 def confirm_apply(steps: Sequence[Mapping[str, Any]], look: Look) -> Question:
     """Build the confirmation for making the changes."""
     lines = [look.cut(look.sanitize(" ".join(step["command"])), 66) for step in steps]
-    body = [[("Make these changes?", "")], [], *([(line, "bold")] for line in lines[:12])]
+    body = [[(tr("Make these changes?"), "")], [], *([(line, "bold")] for line in lines[:12])]
     if lines[12:]:
-        body.append([(f"and {len(lines) - 12} more", "dim")])
-    return Question("Apply", body, [Answer("y", "make them"), Answer("n", "no")], safe="n")
+        body.append([(tr("and {more} more", more=len(lines) - 12), "dim")])
+    return Question(
+        tr("Apply"), body, [Answer("y", tr("make them")), Answer("n", tr("no"))], safe="n"
+    )

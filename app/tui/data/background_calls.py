@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from app.translation import tr, tr_noop
 from app.tui.app_host import AppHost
 from app.tui.data.board_feed import DOWN_STATES
 from app.tui.data.call_queue import BackupThread, CallQueue, format_backup_result
@@ -13,7 +14,7 @@ from app.tui.style import Span
 if TYPE_CHECKING:
     from app.client import Client
 
-BACKING_UP = "Backing up: copy, pack, restore and check. Jobs keep running."
+BACKING_UP = tr_noop("Backing up: copy, pack, restore and check. Jobs keep running.")
 
 
 class BackgroundCalls:
@@ -37,25 +38,25 @@ class BackgroundCalls:
         """Message shown while a backup is running."""
         if self._backing_up is None:
             return None
-        return self._app.look.adapt_text(BACKING_UP), "dim"
+        return self._app.look.adapt_text(tr(BACKING_UP)), "dim"
 
     def start_runtime(self) -> None:
         """Start the runtime after somebody stopped it."""
         if self._app.refuse_changes():
             return
         if self._app.board and self._app.board.runtime.state not in DOWN_STATES:
-            self._app.show_message("A runtime is already running.", stays=False)
+            self._app.show_message(tr("A runtime is already running."), stays=False)
         else:
-            self._app.show_message("Starting a runtime…")
+            self._app.show_message(tr("Starting a runtime…"))
             self._write_queue.submit_work(_start_runtime, self._finish_start)
 
     def _finish_start(self, _: Any, error: Exception | None) -> None:
         self._retry_feed()
         self._app.call_later(
             self._app.show_message,
-            self._app.look.sanitize(f"Not started: {error}")
+            self._app.look.sanitize(tr("Not started: {error}", error=error))
             if error
-            else "The runtime is running.",
+            else tr("The runtime is running."),
             "broken" if error else "",
         )
 
@@ -64,14 +65,14 @@ class BackgroundCalls:
         if self._app.refuse_changes():
             return
         if self._backing_up is not None:
-            self._app.show_message("A backup is already running.")
+            self._app.show_message(tr("A backup is already running."))
             return
         self._backing_up = BackupThread(
             self._client_factory,
             lambda answer, error: self._app.call_later(self._finish_backup, answer, error),
         )
         self._backing_up.start()
-        self._app.show_message(BACKING_UP)
+        self._app.show_message(tr(BACKING_UP))
 
     def _finish_backup(self, answer: Mapping[str, Any] | None, error: Exception | None) -> None:
         self._backing_up = None
@@ -94,12 +95,17 @@ class BackgroundCalls:
         if error is None and text:
             self._app.copy_to_clipboard(text)
             self._app.show_message(
-                f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard"
-                " on)."
+                tr(
+                    "Copied {count:,} characters, if the terminal allows it (tmux: set-clipboard"
+                    " on).",
+                    count=len(text),
+                )
             )
         else:
             self._app.show_message(
-                self._app.look.sanitize(f"Not copied: {error or 'nothing to copy'}"),
+                self._app.look.sanitize(
+                    tr("Not copied: {error}", error=error or tr("nothing to copy"))
+                ),
                 "warn",
                 stays=True,
             )

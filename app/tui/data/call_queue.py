@@ -8,6 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.text import units
+from app.translation import tr
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -43,13 +44,20 @@ def format_backup_result(
     The message includes the error of the program that runs after a backup.
     """
     if answer is None:
-        return look.sanitize(f"Not backed up: {error}"), "broken"
+        return look.sanitize(tr("Not backed up: {error}", error=error)), "broken"
     size = units.format_bytes(answer["bytes"])
     if wrong := answer.get("after"):  # the warning comes first: a narrow screen cuts off the end
         return look.sanitize(
-            f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."
+            tr(
+                "Backed up, but {wrong}. {id}, {size}, restored and checked.",
+                wrong=wrong.rstrip(".。"),
+                id=answer["id"],
+                size=size,
+            )
         ), "warn"
-    return look.sanitize(f"Backed up, {size}, restored and checked: {answer['id']}."), ""
+    return look.sanitize(
+        tr("Backed up, {size}, restored and checked: {id}.", size=size, id=answer["id"])
+    ), ""
 
 
 ReplyCallback = Callable[[Any, Exception | None], object]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from app import cluster
 from app.core.board import Board, RuntimeFacts
 from app.errors import Problem
+from app.translation import tr, tr_noop
 from app.tui.app_host import AppHost
 from app.tui.data import heartbeat
 from app.tui.data.board_feed import DOWN_STATES, BoardClient, BoardFeed, keep_last_measurements
@@ -19,8 +20,8 @@ PLACEHOLDER_BOARD = Board(runtime=RuntimeFacts("starting"), database="unread", e
 """Placeholder board that claims nothing about unread data."""
 WAIT_NOTICE_DELAY = 20.0
 """Seconds without a board or an error after which the wait is reported."""
-NO_ANSWER = (
-    f"the runtime has not answered for {WAIT_NOTICE_DELAY:.0f} s. Still waiting. "
+NO_ANSWER = tr_noop(
+    "the runtime has not answered for {delay:.0f} s. Still waiting. "
     "See run/runtime.log in the home, or run: taskdeck stop"
 )
 
@@ -149,7 +150,7 @@ class BoardConnection:
     def check_first_board(self) -> None:
         """Report that there is no board yet."""
         if self._app.board is None:
-            self._show_board_error(NO_ANSWER, True, None)
+            self._show_board_error(tr(NO_ANSWER, delay=WAIT_NOTICE_DELAY), True, None)
 
     def clear_board_message(self) -> None:
         """Clear the message line, unless it says why the board cannot be read."""

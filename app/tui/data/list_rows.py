@@ -16,6 +16,8 @@ from app.core.board import (
     ResourceUse,
     RunningEntry,
 )
+from app.translation import tr
+from app.tui.board_words import translate_duration
 from app.tui.style import STATES, UNKNOWN
 from db.states import SKIP_MARK
 
@@ -113,10 +115,12 @@ def has_subject(alert: AlertEntry) -> bool:
 
 def format_end(row: EndedEntry) -> str:
     """Return the state and its cause, such as `failed, exit 1 after 3s`."""
-    word = STATES.get(row.status, UNKNOWN).word
-    if not row.how or row.how.startswith((word, SKIP_MARK)):
-        return row.how or word
-    return f"{word} {row.how}" if row.how.startswith(("in ", "after ")) else f"{word}, {row.how}"
+    sign = STATES.get(row.status, UNKNOWN)
+    if not row.how or row.how.startswith((sign.word, sign.english, SKIP_MARK)):
+        return row.how or sign.word
+    if (lasted := translate_duration(row.how)) != "":
+        return tr("{how} {lasted}", how=sign.word, lasted=lasted)
+    return tr("{state}, {cause}", state=sign.word, cause=row.how)
 
 
 @dataclass(frozen=True, slots=True)

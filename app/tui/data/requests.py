@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.core.text.sanitize import measure_width
+from app.translation import tr, tr_noop
 from app.tui.actions.tasks import NotApplicableError, Request, format_result
 from app.tui.app_host import AppHost
 from app.tui.data.call_queue import CallQueue, ReplyCallback
 from app.tui.state.pending_changes import PendingChanges
 from app.tui.state.undo_stack import UndoStack
 
-UNDO_PENDING = "Waiting for the previous request; it will be undone when it completes."
+UNDO_PENDING = tr_noop("Waiting for the previous request; it will be undone when it completes.")
 """Shown when `u` is pressed while a request is pending."""
 NO_PREVIEW: Mapping[str, Any] = {"tasks": (), "dependents": ()}
 NOTICE_DELAY = 1.0
@@ -81,10 +82,10 @@ class RequestSender:
             self.undo_stack.is_hidden = self.undo_stack.is_hidden or unfit
             self._undo_latest()
         elif unfit:
-            self.app.show_message("Press u again to undo the previous request.", stays=False)
+            self.app.show_message(tr("Press u again to undo the previous request."), stays=False)
         else:
             self._unfinished[-1].undo_presses += 1
-            self.app.show_message(UNDO_PENDING, stays=False)
+            self.app.show_message(tr(UNDO_PENDING), stays=False)
 
     def _undo_latest(self, more: int = 0) -> None:
         """Undo the latest entry, then `more` older ones, each after the previous reply."""
@@ -92,7 +93,10 @@ class RequestSender:
         if undo_stack.is_hidden and undo_stack.can_undo:
             undo_stack.is_hidden = False
             self.app.show_message(
-                f"Press u again to undo the one before: {undo_stack.next_text.rstrip('.')}.",
+                tr(
+                    "Press u again to undo the one before: {next_text}.",
+                    next_text=undo_stack.next_text.rstrip(".。"),
+                ),
                 stays=True,
             )
         elif undo_stack.can_undo:
@@ -102,7 +106,7 @@ class RequestSender:
             self._queue_batch(requests, batch)
         else:
             self.app.show_message(
-                "Nothing to undo here; press O to see and undo earlier operations.", stays=False
+                tr("Nothing to undo here; press O to see and undo earlier operations."), stays=False
             )
 
     def finish_request(self, pending_request: PendingRequest, has_changes: bool) -> None:
@@ -113,7 +117,7 @@ class RequestSender:
         elif (
             pending_request.undo_presses
         ):  # the user must not answer an open question believing in an undo
-            self.app.retract_message((self.app.look.adapt_text(UNDO_PENDING), ""))
+            self.app.retract_message((self.app.look.adapt_text(tr(UNDO_PENDING)), ""))
 
     def show_not_applicable(self, why: NotApplicableError) -> None:
         """Show why a command does not apply to its row.
@@ -188,7 +192,7 @@ class RequestBatch(PendingRequest):
             self._record_undo(request, answer)
         else:
             self._failed = True
-            texts.append(self._app.look.sanitize(f"Not done: {error}"))
+            texts.append(self._app.look.sanitize(tr("Not done: {error}", error=error)))
             self._undo += [request] if request.verb == "undo" else ()
         if not self._open:
             self._show_result()
@@ -207,23 +211,29 @@ class RequestBatch(PendingRequest):
 
     def _show_result(self) -> None:
         if self._operations:
-            self._undo.append(Request("undo", {"ids": self._operations}, "Undone:"))
+            self._undo.append(Request("undo", {"ids": self._operations}, tr("Undone:")))
         texts = [
-            *_shorten_texts(self._texts, "more."),
-            *_shorten_texts(self._refused, "more were refused."),
+            *_shorten_texts(self._texts, tr_noop("And {more} more.")),
+            *_shorten_texts(self._refused, tr_noop("And {more} more were refused.")),
         ]
         if self._undo:
             self._sender.undo_stack.push(self._undoes or texts[0], self._undo)
-            texts = [*texts, "u undo"]
+            texts = [*texts, tr("u undo")]
         elif self._has_changes and not self._undoes:
             self._sender.undo_stack.mark_irreversible()
         elif self._undoes and (before := self._sender.undo_stack.next_text):
-            room = self._app.size.width - measure_width("  ".join([*texts, "u undo: "])) - 1
-            texts = [*texts, f"u undo: {self._app.look.cut(before, max(NEXT_UNDO_CELLS, room))}"]
+            room = self._app.size.width - measure_width("  ".join([*texts, tr("u undo: ")])) - 1
+            texts = [
+                *texts,
+                tr(
+                    "u undo: {before}",
+                    before=self._app.look.cut(before, max(NEXT_UNDO_CELLS, room)),
+                ),
+            ]
         self._app.show_message("  ".join(texts), "warn" if self._failed else "", stays=True)
         self._sender.finish_request(self, self._has_changes)
 
 
 def _shorten_texts(texts: Sequence[str], more: str) -> list[str]:
     """Return at most two texts, else the first and the number of others."""
-    return list(texts) if len(texts) < 3 else [texts[0], f"And {len(texts) - 1} {more}"]
+    return list(texts) if len(texts) < 3 else [texts[0], tr(more, more=len(texts) - 1)]

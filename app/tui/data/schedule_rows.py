@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.times import to_unix, to_unix_or_none
+from app.translation import tr
 from app.tui.style import FIRES, SCHEDULES, STATES, UNKNOWN, Sign
 
 
@@ -114,7 +115,7 @@ def format_work(task: Mapping[str, Any]) -> str:
     if task.get("argv"):
         return shlex.join(map(str, task["argv"]))
     if task.get("template"):
-        return " ".join(["template", str(task["template"]), *format_parameters(task)])
+        return " ".join([tr("template"), str(task["template"]), *format_parameters(task)])
     return str(task.get("script") or "").strip()
 
 

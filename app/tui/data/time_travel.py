@@ -11,9 +11,10 @@ from typing import Any
 
 from app.core.board import Board
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.time_format import format_wall_time
 
-READ_ONLY_MESSAGE = "Viewing history (read-only). Press 0 to return to live."
+READ_ONLY_MESSAGE = tr_noop("Viewing history (read-only). Press 0 to return to live.")
 """Message of every command in history mode."""
 MINUTE = 60.0
 
@@ -59,9 +60,10 @@ class TimeTravel:
         """Header label `AS OF 10:31 (−11m)`; "" while live."""
         if self._wanted is None:
             return ""
-        return (
-            f"AS OF {format_wall_time(self._wanted, self._now())}"
-            f" (−{units.format_age(self._now() - self._wanted)})"
+        return tr(
+            "AS OF {time} (−{age})",
+            time=format_wall_time(self._wanted, self._now()),
+            age=units.format_age(self._now() - self._wanted),
         )
 
     def step(self, minutes: int) -> None:
@@ -70,7 +72,7 @@ class TimeTravel:
         From a gap without samples, a step leads to the next minute that has one.
         """
         if self._wanted is None and minutes > 0:
-            self._say("The deck is live.")
+            self._say(tr("The deck is live."))
             return
         if not self._asking and self._answer.get("up") is False:
             edge = self._answer["before" if minutes < 0 else "after"]
@@ -105,9 +107,9 @@ class TimeTravel:
             or at > (self._now() - MINUTE if last is None else max(last, self._now() - 2 * MINUTE))
         ):
             self.return_to_live()
-            self._say("The deck is live.")
+            self._say(tr("The deck is live."))
         elif at is None or at < (self._answer.get("first") or 0):
-            self._say("There are no earlier records.")
+            self._say(tr("There are no earlier records."))
         else:
             self._wanted = at - at % MINUTE
             self._show()
@@ -129,7 +131,7 @@ class TimeTravel:
         if error is not None:
             self._report_failure(str(error))
         elif answer["board"] is None:
-            self._report_failure("No history yet: recording starts a minute after the runtime.")
+            self._report_failure(tr("No history yet: recording starts a minute after the runtime."))
         elif self._wanted != requested_at:
             self._request_board()
         else:
@@ -141,7 +143,10 @@ class TimeTravel:
             )
             if requested_at < answer["at"] == answer["first"]:
                 self._say(
-                    f"There are no records before {format_wall_time(answer['at'], self._now())}."
+                    tr(
+                        "There are no records before {time}.",
+                        time=format_wall_time(answer["at"], self._now()),
+                    )
                 )
             self._show()
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from app.translation import tr
 from app.tui.forms.submit_draft import find_shell_operators, find_shell_word
 
 
@@ -15,7 +16,7 @@ def parse_command(word: str) -> str:
         try:
             shlex.split(word)
         except ValueError:
-            raise ValueError("has an open quote") from None
+            raise ValueError(tr("has an open quote")) from None
     return word
 
 

@@ -23,6 +23,7 @@ from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
 from app.core.slurm.pool_options import check_word
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
+from app.translation import tr, tr_noop
 from app.tui.actions.tasks import Request
 from app.tui.forms import notice_model, resource_field, rule_model
 from app.tui.forms.command_field import make_work, parse_command, pick_work
@@ -64,6 +65,24 @@ class EditField:
     """Field that determines how this one is parsed."""
     options: tuple[tuple[str, str], ...] = ()
     """Values of a choice with their labels, unless they are read from the runtime."""
+
+    @property
+    def shown_label(self) -> str:
+        """The label in the user's language."""
+        return tr(self.label)
+
+    def list_choices(self) -> list[tuple[str, str]]:
+        """Return the values of a choice with their labels in the user's language."""
+        return [(value, _translate_choice(value, label)) for value, label in self.options]
+
+
+def _translate_choice(value: str, label: str) -> str:
+    if value in metrics.METRICS:
+        return tr("{metric} stays below", metric=value)
+    if value in ("on", "off"):
+        return tr(label).lower()
+    name, colon, words = label.partition(": ")
+    return f"{name}: {tr(words)}" if colon and name == value else tr(label)
 
 
 def to_text(value: Any) -> str:
@@ -192,7 +211,9 @@ NAME = EditField("name", "Name", parse_name, to_safe_text, size=0, needed=True, 
 DESCRIPTION = EditField(
     "description", "Description", str, to_safe_text, "--description", size=0, blank=True
 )
-STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
+STATES = (
+    ("active", tr_noop("open")), ("paused", tr_noop("paused")), ("draining", tr_noop("draining"))
+)  # fmt: skip
 STATUS = EditField("status", "State", str, to_text, widget="choice", options=STATES)
 POLICY = EditField(
     "policy", "Order", str, to_text, "--policy", widget="choice", size=30,
@@ -214,7 +235,7 @@ NOTIFY = EditField(
 
 def _parse_directory(word: str) -> str:
     if not word.startswith("/"):
-        raise ValueError(f"must be an absolute path, not {units.quote(word)}")
+        raise ValueError(tr("must be an absolute path, not {word}", word=units.quote(word)))
     return word
 
 
@@ -222,7 +243,7 @@ def _check_task(sheet: EditSheet) -> list[str]:
     """Reject a command that the field cannot hold."""
     lines = max((row.get("command", "").strip().count("\n") for row in sheet.stored), default=0)
     if lines and sheet.is_touched(sheet.find_field("command")):
-        return ["Command has several lines. To change it: taskdeck set ID -c SCRIPT"]
+        return [tr("Command has several lines. To change it: taskdeck set ID -c SCRIPT")]
     return []
 
 
@@ -304,7 +325,9 @@ QUEUE = EditKind(
 POOL = EditKind(
     "pool", (CPU, MEMORY, RESOURCES, POLICY, AGEING, ENFORCE, DESCRIPTION, STATUS), first="memory"
 )
-_SLURM_LABELS = {"partition": "Partition", "account": "Account", "qos": "QOS"}
+_SLURM_LABELS = {
+    "partition": tr_noop("Partition"), "account": tr_noop("Account"), "qos": "QOS"
+}  # fmt: skip
 SLURM_POOL = EditKind(
     "pool",
     (
@@ -318,10 +341,10 @@ SLURM_POOL = EditKind(
 )  # fmt: skip
 """A pool of kind slurm, which has no amounts."""
 _DEFAULT_HINTS = {
-    "capacity": "at once; empty: the pool's cores",
-    "pool": "empty: default",
-    "priority": "higher first; empty: 0",
-    "open": "22:00-06:00; empty: always",
+    "capacity": tr_noop("at once; empty: the pool's cores"),
+    "pool": tr_noop("empty: default"),
+    "priority": tr_noop("higher first; empty: 0"),
+    "open": tr_noop("22:00-06:00; empty: always"),
 }
 """Defaults of a new queue, shown in empty fields."""
 NEW_QUEUE = EditKind(
@@ -343,14 +366,16 @@ NEW_POOL = EditKind(
 )
 
 ON_TASKS = (
-    ("finishes-within", "a task finishes within"),
-    ("starts-within", "a task starts within"),
+    ("finishes-within", tr_noop("a task finishes within")),
+    ("starts-within", tr_noop("a task starts within")),
 )
 PRESETS = (*ON_TASKS, *((metric, f"{metric} stays below") for metric in metrics.METRICS))
 """Conditions of a rule: on tasks, or on a metric of Taskdeck, given in place of a preset."""
 MATCH = ("template", "queue", "task", "tag")
-SEVERITIES = (("critical", "critical"), ("warning", "warning"), ("info", "info"))
-SWITCH = (("on", "on"), ("off", "off"))
+SEVERITIES = (
+    ("critical", tr_noop("critical")), ("warning", tr_noop("warning")), ("info", tr_noop("info"))
+)  # fmt: skip
+SWITCH = (("on", tr_noop("On")), ("off", tr_noop("Off")))
 
 
 def _parse_tags(word: str) -> dict[str, str]:
@@ -360,7 +385,7 @@ def _parse_tags(word: str) -> dict[str, str]:
     except ValueError:
         pairs = [("", "", "")]
     if any(not key or not sign for key, sign, _ in pairs):
-        raise ValueError(f"must be KEY=VALUE, not {units.quote(word)}")
+        raise ValueError(tr("must be KEY=VALUE, not {word}", word=units.quote(word)))
     return {key: value for key, _, value in pairs}
 
 
@@ -372,7 +397,7 @@ def _check_future_time(word: str) -> str:
     """Check that the text is a future time and return it as typed."""
     now = datetime.now(UTC)
     if units.parse_time(word, now) <= now:
-        raise ValueError(f"must be in the future, not {units.quote(word)}")
+        raise ValueError(tr("must be in the future, not {word}", word=units.quote(word)))
     return word
 
 
@@ -393,7 +418,11 @@ def _check_metric_filters(sheet: EditSheet) -> list[str]:
         if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))
     ]
     return [
-        f"{edit_field.label} must be empty: {what} does not apply to tasks."
+        tr(
+            "{label} must be empty: {what} does not apply to tasks.",
+            label=edit_field.shown_label,
+            what=what,
+        )
         for edit_field in matched
     ]
 
@@ -492,7 +521,7 @@ NEW_RULE = EditKind(
 def _check_matchers(sheet: EditSheet) -> list[str]:
     if any(sheet.get_text(sheet.find_field(key)) for key in silence_matchers.KEYS):
         return []
-    return ["Say what to silence: a rule, a severity, a task, and so on."]
+    return [tr("Say what to silence: a rule, a severity, a task, and so on.")]
 
 
 SILENCE = EditKind(
@@ -513,7 +542,7 @@ SILENCE = EditKind(
     first="until",
     has_rows=False,
 )
-ANY_SEVERITY = ("", "any")
+ANY_SEVERITY = ("", tr_noop("any"))
 MATCHING_SILENCE = EditKind(
     "silence",
     (
@@ -616,17 +645,17 @@ class EditSheet:
         """Return the error of a field as a sentence; "" if valid."""
         word = self.get_text(edit_field)
         if not word and edit_field.needed and self.is_new:
-            return f"{edit_field.label} is required."
+            return tr("{label} is required.", label=edit_field.shown_label)
         if not word:
             return (
-                f"{edit_field.label} must not be empty."
+                tr("{label} must not be empty.", label=edit_field.shown_label)
                 if self.is_touched(edit_field) and not (edit_field.blank or self.is_new)
                 else ""
             )
         try:
             self._parse_text(edit_field, word)
         except ValueError as error:
-            return f"{edit_field.label} {error}."
+            return tr("{done}.", done=f"{edit_field.shown_label} {error}")
         return ""
 
     def find_faults(self) -> list[str]:
@@ -672,7 +701,7 @@ def build_save_requests(sheet: EditSheet) -> list[Request]:
 
 def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     word, called = sheet.kind.word, changes["name"]
-    about = f"{_name_kind(word)} {called}"
+    about = f"{tr(_name_kind(word))} {called}"
     args = (
         rule_model.to_verb_args(sheet, changes)
         if sheet.kind is NEW_RULE and rule_model.is_preset(sheet)
@@ -681,8 +710,8 @@ def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     return Request(
         f"{word}.create",
         args,
-        "Created",
-        (Request(f"{word}.rm", {"name": called}, "Removed", object=about),),
+        tr("Created"),
+        (Request(f"{word}.rm", {"name": called}, tr("Removed"), object=about),),
         about,
     )
 
@@ -698,7 +727,7 @@ def _to_verb_args(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_kind(word: str) -> str:
-    return "rule" if word == "sla" else word
+    return tr_noop("rule") if word == "sla" else word
 
 
 def _build_task_update(
@@ -714,7 +743,7 @@ def _build_task_update(
             Request(
                 "set",
                 {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old, launch)},
-                "Restored:",
+                tr("Restored:"),
             )
         )
     named = _name_resources(changes, *rows)
@@ -752,7 +781,7 @@ def _build_row_update(
     sheet: EditSheet, row: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> list[Request]:
     """Return one request for the columns and one for the state."""
-    word, about = sheet.kind.word, f"{_name_kind(sheet.kind.word)} {row['name']}"
+    word, about = sheet.kind.word, f"{tr(_name_kind(sheet.kind.word))} {row['name']}"
     own = {name: value for name, value in changes.items() if row.get(name) != value}
     status = own.pop("status", None)
     found = []
@@ -760,7 +789,10 @@ def _build_row_update(
         old = _name_resources({name: _to_arg(row.get(name)) for name in own}, own)
         own = _name_resources(own, row)
         undo_request = Request(
-            f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "Restored:", object=about
+            f"{word}.set",
+            {"name": row["name"], **_to_verb_args(old)},
+            tr("Restored:"),
+            object=about,
         )
         found.append(
             Request(
@@ -775,14 +807,14 @@ def _build_row_update(
         undo_request = Request(
             f"{word}.{_STATUS_VERBS[row['status']][0]}",
             {"name": row["name"]},
-            _STATUS_VERBS[row["status"]][1],
+            tr(_STATUS_VERBS[row["status"]][1]),
             object=about,
         )
         found.append(
             Request(
                 f"{word}.{_STATUS_VERBS[status][0]}",
                 {"name": row["name"]},
-                _STATUS_VERBS[status][1],
+                tr(_STATUS_VERBS[status][1]),
                 (undo_request,),
                 about,
             )
@@ -791,9 +823,9 @@ def _build_row_update(
 
 
 _STATUS_VERBS = {
-    "active": ("resume", "Resumed"),
-    "paused": ("pause", "Paused"),
-    "draining": ("drain", "Drains:"),
+    "active": ("resume", tr_noop("Resumed")),
+    "paused": ("pause", tr_noop("Paused")),
+    "draining": ("drain", tr_noop("Drains:")),
 }
 
 
@@ -810,13 +842,14 @@ def describe_changes(sheet: EditSheet) -> str:
         if name != "status"
     ]
     if len(parts) > MAX_DESCRIBED:
-        return f"{len(parts)} things changed of"
+        return tr("{count} things changed of", count=len(parts))
     joined = ", ".join(parts)
     return joined[:1].upper() + joined[1:]
 
 
 def _describe_change(sheet: EditSheet, edit_field: EditField, value: Any) -> str:
-    label = edit_field.label if edit_field.label.isupper() else edit_field.label.lower()
+    label = edit_field.shown_label
+    label = label if label.isupper() else label.lower()
     old = (
         ""
         if sheet.has_differences(edit_field)
@@ -830,7 +863,7 @@ def _shorten_text(word: str) -> str:
 
 
 def _name_empty(edit_field: EditField) -> str:
-    return "no limit" if edit_field.parse is parse_limit else "none"
+    return tr("no limit") if edit_field.parse is parse_limit else tr("none")
 
 
 # --- the same in a shell ---

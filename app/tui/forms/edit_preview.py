@@ -5,7 +5,7 @@ Text from outside is sanitized here. The sentences are for people; the runtime d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
@@ -13,6 +13,8 @@ from app.core import metrics
 from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr, tr_n, tr_noop
+from app.tui.board_words import translate_queue_word
 from app.tui.forms import resource_field, rule_model
 from app.tui.forms.command_field import find_shell_reason
 from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, EditSheet
@@ -43,14 +45,14 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     Example: `2.0G of 32.0G free in pool gpu`.
     """
     if sheet.kind in (SCHEDULE, NEW_SCHEDULE) and name == "expression":
-        return EXPRESSION_HINTS.get(sheet.get_text(sheet.find_field("kind")), "")
+        return tr(EXPRESSION_HINTS.get(sheet.get_text(sheet.find_field("kind")), ""))
     if sheet.kind is NEW_RULE and name in ("value", "wait") and rule_model.is_preset(sheet):
         return rule_model.get_hint(sheet, name)
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
         return (
-            _LIMITS[metrics.get_unit(metric)]
+            tr(_LIMITS[metrics.get_unit(metric)])
             if (metric := _get_metric(sheet))
-            else "from its submission"
+            else tr("from its submission")
         )
     if name == "resources":
         return _describe_free(sheet, board) or resource_field.EXAMPLE
@@ -60,14 +62,21 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     if queue is None:
         return ""
     if name == "queue":
-        return (
-            f"{queue.word}: {queue.load} of {queue.capacity}, {units.format_count(queue.waiting)}"
-            " waiting"
+        return tr(
+            "{word}: {load} of {capacity}, {count} waiting",
+            word=translate_queue_word(queue.word),
+            load=queue.load,
+            capacity=queue.capacity,
+            count=units.format_count(queue.waiting),
         )
     pool = _find_pool(board, queue.pool)
     return (
-        f"{_format_amount(name, _get_free(board, pool, name))} of"
-        f" {_format_amount(name, _get_total(board, pool, name))} free in pool {sanitize(pool.name)}"
+        tr(
+            "{amount} of {total} free in pool {name}",
+            amount=_format_amount(name, _get_free(board, pool, name)),
+            total=_format_amount(name, _get_total(board, pool, name)),
+            name=sanitize(pool.name),
+        )
         if pool
         else ""
     )
@@ -124,9 +133,14 @@ def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
     over = [row for row in sheet.stored if row.get("status") in ENDED]
     if over:
         yield (
-            f"{_format_share(over, sheet)} ended: the edit is refused."
+            tr_n(
+                len(over),
+                "{n} of {total} has ended: the edit is refused.",
+                "{n} of {total} have ended: the edit is refused.",
+                total=len(sheet.stored),
+            )
             if len(sheet.stored) > 1
-            else "It has ended and cannot be edited."
+            else tr("It has ended and cannot be edited.")
         )
     if changes.keys() & {"command", "cwd"}:
         yield from _preview_work(sheet, changes)
@@ -134,31 +148,32 @@ def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
         yield queue
     yield from _preview_fit(sheet, changes, board)
     if any(row.get("status") == "running" for row in sheet.stored):
-        yield "The running attempt keeps its resources; the change applies to the next attempt."
+        yield tr("The running attempt keeps its resources; the change applies to the next attempt.")
 
 
 def _preview_work(sheet: EditSheet, changes: Mapping[str, Any]) -> Iterator[str]:
     """Yield sentences about what the tasks will run."""
     if any(row.get("status") == "running" for row in sheet.stored):
-        yield "A started task keeps its command and directory: the edit is refused."
+        yield tr("A started task keeps its command and directory: the edit is refused.")
     elif "command" in changes and any(row.get("template") for row in sheet.stored):
-        yield "A template makes the command: the edit is refused."
+        yield tr("A template makes the command: the edit is refused.")
     elif "command" in changes and (reason := find_shell_reason(changes["command"])):
-        yield f"A shell runs the command, because of {reason} in it."
-
-
-def _format_share(rows: Sequence[Any], sheet: EditSheet) -> str:
-    return f"{len(rows)} of {len(sheet.stored)} {'has' if len(rows) == 1 else 'have'}"
+        yield tr("A shell runs the command, because of {reason} in it.", reason=reason)
 
 
 def _preview_move(changes: Mapping[str, Any], board: Board) -> str:
     line = _find_queue(board, changes.get("queue"))
     if line is None:
         return ""
-    waiting = f"{units.format_count(line.waiting)} wait{'s' if line.waiting == 1 else ''} there"
-    return (
-        f"Goes to queue {sanitize(line.name)}: {line.word}, {line.load} of {line.capacity} running,"
-        f" {waiting}."
+    count = units.format_count(line.waiting)
+    waiting = tr_n(line.waiting, "{count} waits there", "{count} wait there", count=count)
+    return tr(
+        "Goes to queue {name}: {word}, {load} of {capacity} running, {waiting}.",
+        name=sanitize(line.name),
+        word=translate_queue_word(line.word),
+        load=line.load,
+        capacity=line.capacity,
+        waiting=waiting,
     )
 
 
@@ -180,18 +195,27 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
     for name in never:
         has = _format_amount(name, _get_total(board, pool, name))
         yield (
-            f"{_format_amount(name, requests[name])} {sanitize(name)} exceeds the total of pool"
-            f" {called} ({has}): the edit is refused."
+            tr(
+                "{amount} {name} exceeds the total of pool {called} ({has}): the edit is refused.",
+                amount=_format_amount(name, requests[name]),
+                name=sanitize(tr(name)),
+                called=called,
+                has=has,
+            )
         )
     if never or not any(row.get("status") == "queued" for row in sheet.stored):
         return
     if not lacking:
-        yield f"It fits in pool {called} now."
+        yield tr("It fits in pool {called} now.", called=called)
     for name in lacking:
         yield (
-            f"{_format_amount(name, requests[name])} {sanitize(name)} requested, only"
-            f" {_format_amount(name, _get_free(board, pool, name))} free in pool {called}: it keeps"
-            " waiting."
+            tr(
+                "{amount} {name} requested, only {free} free in pool {called}: it keeps waiting.",
+                amount=_format_amount(name, requests[name]),
+                name=sanitize(tr(name)),
+                free=_format_amount(name, _get_free(board, pool, name)),
+                called=called,
+            )
         )
 
 
@@ -223,39 +247,62 @@ def _preview_queue(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -
         if "capacity" in changes:
             yield _preview_capacity(line, changes["capacity"])
         if "pool" in changes and (pool := _find_pool(board, changes["pool"])):
-            free = (
-                f"{units.format_number(_get_free(board, pool, 'cpu'))} cpu and"
-                f" {units.format_memory(_get_free(board, pool, 'memory'))} are free there"
+            free = tr(
+                "{cpu} cpu and {memory} are free there",
+                cpu=units.format_number(_get_free(board, pool, "cpu")),
+                memory=units.format_memory(_get_free(board, pool, "memory")),
             )
-            yield f"Tasks that start from now on use pool {sanitize(pool.name)}: {free}."
+            yield tr(
+                "Tasks that start from now on use pool {name}: {free}.",
+                name=sanitize(pool.name),
+                free=free,
+            )
         if "status" in changes:
             yield _preview_status(changes["status"], line.load, line.waiting)
 
 
 def _preview_capacity(line: QueueEntry, capacity: int) -> str:
-    start = f"Capacity {line.capacity} → {capacity}: "
+    start = tr("Capacity {old} → {new}: ", old=line.capacity, new=capacity)
     if capacity < line.load:
         over = line.load - capacity
-        return (
-            f"{start}{line.load} keep running; "
-            f"nothing starts until {over} {'has' if over == 1 else 'have'} ended."
+        return tr_n(
+            over,
+            "{start}{load} keep running; nothing starts until {n} has ended.",
+            "{start}{load} keep running; nothing starts until {n} have ended.",
+            start=start,
+            load=line.load,
         )
     more = min(line.waiting, capacity - max(line.load, line.capacity))
     if more <= 0:
-        return f"{start}nothing more starts." if line.waiting else f"{start}nothing waits."
-    where = "where they fit the pool" if more > 1 else "where it fits the pool"
-    return f"{start}{more} more may start now, {where}."
+        return (
+            tr("{start}nothing more starts.", start=start)
+            if line.waiting
+            else tr("{start}nothing waits.", start=start)
+        )
+    return tr_n(
+        more,
+        "{start}{n} more may start now, where it fits the pool.",
+        "{start}{n} more may start now, where they fit the pool.",
+        start=start,
+    )
 
 
 def _preview_status(status: str, load: int, waiting: int) -> str:
+    count = units.format_count(waiting)
     if status == "active":
-        return (
-            f"Tasks start again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
+        return tr_n(
+            waiting,
+            "Tasks start again: {count} waits.",
+            "Tasks start again: {count} wait.",
+            count=count,
         )
-    runs = f"{load} {'continues' if load == 1 else 'continue'}" if load else "nothing runs in it"
-    return (
-        f"Nothing more starts; {runs}, {units.format_count(waiting)}"
-        f" wait{'s' if waiting == 1 else ''}."
+    runs = tr_n(load, "{n} continues", "{n} continue") if load else tr("nothing runs in it")
+    return tr_n(
+        waiting,
+        "Nothing more starts; {runs}, {count} waits.",
+        "Nothing more starts; {runs}, {count} wait.",
+        runs=runs,
+        count=count,
     )
 
 
@@ -270,8 +317,11 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
                 yield _preview_resize(name, total, used, float(changes[name]))
                 if not float(changes[name]):
                     yield (
-                        f"Nothing can start in pool {sanitize(line.name)} that requests"
-                        f" {_ZERO_NAMES[name]}."
+                        tr(
+                            "Nothing can start in pool {name} that requests {resource}.",
+                            name=sanitize(line.name),
+                            resource=tr(_ZERO_NAMES[name]),
+                        )
                     )
         if "resources" in changes:
             yield from _preview_named(line, changes["resources"] or {})
@@ -294,28 +344,31 @@ def _preview_named(pool: PoolEntry, totals: Mapping[str, int]) -> Iterator[str]:
             yield _preview_resize(name, one.total if one else 0, used, total)
 
 
-_ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does by default"}
+_ZERO_NAMES = {"memory": tr_noop("memory"), "cpu": tr_noop("CPU, as every task does by default")}
 
 
 def _preview_resize(name: str, old_total: float, used: float, total: float) -> str:
-    label = {"cpu": "CPU", "memory": "Memory"}.get(name) or sanitize(name)
+    label = {"cpu": "CPU", "memory": tr("Memory")}.get(name) or sanitize(name)
     start = f"{label} {_format_amount(name, old_total)} → {_format_amount(name, total)}: "
     if used > total + EPSILON:
         back = _format_amount(name, used - total)
-        return (
-            f"{start}{_format_amount(name, used)} is reserved. Running tasks keep theirs; "
-            f"nothing starts until {back} is released."
+        return tr(
+            "{start}{amount} is reserved. Running tasks keep theirs; nothing starts until"
+            " {back} is released.",
+            start=start,
+            amount=_format_amount(name, used),
+            back=back,
         )
-    return f"{start}{_format_amount(name, total - used)} free."
+    return tr("{start}{amount} free.", start=start, amount=_format_amount(name, total - used))
 
 
 # --- rules ---
 
 
 _LIMITS = {
-    metrics.SECONDS: "a time: 5m, 250ms",
-    metrics.COUNT: "a count: 20",
-    metrics.BYTES: "a size: 64M",
+    metrics.SECONDS: tr_noop("a time: 5m, 250ms"),
+    metrics.COUNT: tr_noop("a count: 20"),
+    metrics.BYTES: tr_noop("a size: 64M"),
 }
 
 
@@ -327,44 +380,54 @@ def _get_metric(sheet: EditSheet) -> str:
 
 def _preview_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     count = sum(sum((row.get("open") or {}).values()) for row in sheet.stored)
-    alerts = f"its {count} open alert{'' if count == 1 else 's'}" if count else ""
     if changes.get("enabled") is False:
-        closes = f"; {alerts} close" + ("s" if count == 1 else "") if alerts else ""
-        yield f"The rule stops{closes}."
+        yield (
+            tr_n(
+                count,
+                "The rule stops; its {n} open alert closes.",
+                "The rule stops; its {n} open alerts close.",
+            )
+            if count
+            else tr("The rule stops.")
+        )
     elif not all(row.get("enabled") or changes.get("enabled") for row in sheet.stored):
-        yield "The rule is off: it raises no alerts until it is on."
+        yield tr("The rule is off: it raises no alerts until it is on.")
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
         again = (
-            f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still"
-            " late."
-            if alerts
+            tr_n(
+                count,
+                " Its {n} open alert fires again where still late.",
+                " Its {n} open alerts fire again where still late.",
+            )
+            if count
             else ""
         )
         looks = (
             _describe_metric_rule(sheet, metric)
             if (metric := _get_metric(sheet))
-            else "It checks every task that has not ended."
+            else tr("It checks every task that has not ended.")
         )
         yield f"{looks}{again}"
     yield from _warn_unfiltered(sheet)
 
 
 def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
-    return (
-        f"Its one alert fires while {metric} is {sheet.parse_value(sheet.find_field('value'))} or"
-        " more."
+    return tr(
+        "Its one alert fires while {metric} is {limit} or more.",
+        metric=metric,
+        limit=sheet.parse_value(sheet.find_field("value")),
     )
 
 
 def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     if rule_model.is_preset(sheet):
         sentence = rule_model.describe(sheet)
-        yield f"{sentence[:1].upper()}{sentence[1:]}."
+        yield tr("{done}.", done=f"{sentence[:1].upper()}{sentence[1:]}")
         return
     yield (
         _describe_metric_rule(sheet, metric)
         if (metric := _get_metric(sheet))
-        else "Tasks already late raise an alert at once."
+        else tr("Tasks already late raise an alert at once.")
     )
     yield from _warn_unfiltered(sheet)
 
@@ -373,4 +436,4 @@ def _warn_unfiltered(sheet: EditSheet) -> Iterator[str]:
     if not _get_metric(sheet) and not any(
         sheet.get_text(sheet.find_field(name)) for name in ("template", "queue", "task", "tag")
     ):
-        yield "It applies to every task: no template, queue, name or tag is given."
+        yield tr("It applies to every task: no template, queue, name or tag is given.")

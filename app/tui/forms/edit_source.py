@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.core import metrics
+from app.translation import tr
 from app.tui.forms import notice_model
 from app.tui.forms.command_field import format_work
 from app.tui.forms.edit_model import (
@@ -61,14 +62,14 @@ class EditSource:
     def title(self) -> str:
         """Title: `Edit queue media`, `New rule`."""
         if self.kind is SILENCE:
-            return f"Silence {self.idents[0]}"
+            return tr("Silence {name}", name=self.idents[0])
         if self.kind is ACKNOWLEDGE:
-            return f"Acknowledge {self.called}"
+            return tr("Acknowledge {name}", name=self.called)
         if self.kind.title:
-            return f"{self.kind.title} {self.called}"
+            return f"{tr(self.kind.title)} {self.called}"
         if self.is_new:
-            return f"New {self.word}"
-        return f"Edit {self.called or f'{self.word} {self.idents[0]}'}"
+            return tr("New {kind}", kind=tr(self.word))
+        return tr("Edit {name}", name=self.called or f"{tr(self.word)} {self.idents[0]}")
 
     @property
     def key(self) -> str:

@@ -19,8 +19,9 @@ from app.core.notifications.notices import (
     format_notice,
     parse_notice,
 )
+from app.translation import tr_noop
 
-HINT = "who hears of its end"
+HINT = tr_noop("who hears of its end")
 NOBODY = f"{NEVER} "
 """Value of the field for tasks whose end nobody hears of."""
 

@@ -9,6 +9,7 @@ from app.core.board import Board, PoolEntry, ResourceUse
 from app.core.scheduling.resources import CPU, MEMORY, format_named_option, parse_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 EXAMPLE = "gpu=2, license.matlab=1"
 _SIGN = re.compile(r"\s*[=:]\s*|\s+(?=\d+(?:[\s,]|$))")
@@ -21,14 +22,20 @@ def parse_resources(text: str) -> dict[str, int]:
     for part in re.split(r"[\s,]+", _SIGN.sub("=", text.strip())):
         name = part.partition("=")[0]
         if name.lower() in (CPU, MEMORY):
-            raise ValueError(f"must not name {name}, which has a field of its own")
+            raise ValueError(tr("must not name {name}, which has a field of its own", name=name))
         if name in found:
-            raise ValueError(f"must name {sanitize(name)} once")
+            raise ValueError(tr("must name {name} once", name=sanitize(name)))
         if part:
             try:
                 found |= [parse_named(part)]
             except ValueError:
-                raise ValueError(f"must be like {EXAMPLE}, not {units.quote(part)}") from None
+                raise ValueError(
+                    tr(
+                        "must be like {example}, not {part}",
+                        example=EXAMPLE,
+                        part=units.quote(part),
+                    )
+                ) from None
     return found
 
 
@@ -76,9 +83,14 @@ def describe_free(board: Board, pool: PoolEntry) -> str:
     """Describe what is free for a task: `gpu 2 of 4 free`; "" without named resources."""
     names = sorted({one.name for one in (*pool.resources, *board.resources)})
     parts = [_describe_uses(find_uses(board, pool, name)) for name in names]
-    return f"{', '.join(parts)} free" if parts else ""
+    return tr("{parts} free", parts=", ".join(parts)) if parts else ""
 
 
 def _describe_uses(uses: Sequence[ResourceUse]) -> str:
     least = min(uses, key=lambda one: one.total - one.used)
-    return f"{sanitize(least.name)} {max(0, least.total - least.used)} of {least.total}"
+    return tr(
+        "{name} {free} of {total}",
+        name=sanitize(least.name),
+        free=max(0, least.total - least.used),
+        total=least.total,
+    )

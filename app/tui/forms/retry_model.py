@@ -8,6 +8,7 @@ from typing import Any
 
 from app.core.board import EndedEntry, GroupEntry
 from app.core.task_groups import format_group
+from app.translation import tr, tr_noop
 from app.tui.actions.tasks import Request, select_ended
 from app.tui.forms import edit_model, resource_field
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
@@ -20,14 +21,17 @@ DEPENDENTS = EditField(
     lambda value: "yes" if value else _NO,
     widget="choice",
     size=42,
-    options=((_NO, "stay cancelled"), ("yes", "those cancelled with it wait for it again")),
+    options=(
+        (_NO, tr_noop("stay cancelled")),
+        ("yes", tr_noop("those cancelled with it wait for it again")),
+    ),
 )
 RETRY = EditKind(
     "retry",
     (edit_model.CPU, edit_model.MEMORY, edit_model.RESOURCES, edit_model.TIMEOUT, DEPENDENTS),
     ident="uuid",
     first="memory",
-    title="Retry",
+    title=tr_noop("Retry"),
     saves_unchanged=True,
 )
 RETRY_GROUP = replace(
@@ -62,7 +66,7 @@ def has_again(sheet: EditSheet) -> bool:
 def _make_request(select: Mapping[str, Any], sheet: EditSheet, again: bool) -> Request:
     more: dict[str, Any] = {"with_dependents": True} if _has_dependents(sheet) else {}
     changed = {"fields": fields} if (fields := _list_fields(sheet)) else {}
-    return Request("retry", {**select, "again": again, **changed, **more}, "Retrying")
+    return Request("retry", {**select, "again": again, **changed, **more}, tr("Retrying"))
 
 
 def list_command(idents: Sequence[str], sheet: EditSheet) -> list[str]:
@@ -74,16 +78,20 @@ def list_command(idents: Sequence[str], sheet: EditSheet) -> list[str]:
 def describe_retry(sheet: EditSheet) -> list[str]:
     """Return sentences about the effect of the retry."""
     fields = [name for name in _list_fields(sheet)]
-    names = [sheet.find_field(name).label for name in fields]
-    unless = "" if has_again(sheet) else ", unless it succeeded"
-    first = f"Runs again with other {_join(names)}." if names else f"Runs again as it was{unless}."
-    more = "The tasks that were cancelled because of it wait for it again."
+    names = [sheet.find_field(name).shown_label for name in fields]
+    if names:
+        first = tr("Runs again with other {fields}.", fields=_join(names))
+    elif has_again(sheet):
+        first = tr("Runs again as it was.")
+    else:
+        first = tr("Runs again as it was, unless it succeeded.")
+    more = tr("The tasks that were cancelled because of it wait for it again.")
     return [first, *([more] if _has_dependents(sheet) else [])]
 
 
 def _join(labels: Sequence[str]) -> str:
     words = [label if label.isupper() else label.lower() for label in labels]
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return tr(" and ").join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _has_dependents(sheet: EditSheet) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.core.rules.presets import PRESETS
+from app.translation import tr
 
 if TYPE_CHECKING:
     from app.tui.forms.edit_model import EditSheet
@@ -67,14 +68,25 @@ def find_faults(sheet: EditSheet) -> list[str]:
             build(sheet)
         except ValueError as error:
             text = str(error)
-            return [] if any(map(sheet.find_fault, sheet.fields)) else [f"Not yet: {text}."]
+            return (
+                []
+                if any(map(sheet.find_fault, sheet.fields))
+                else [tr("Not yet: {fault}.", fault=text)]
+            )
         return []
     extra = [
         sheet.find_field(name) for name in ONLY_PRESETS if sheet.get_text(sheet.find_field(name))
     ]
-    found = [f"{one.label} must be empty: it belongs to other rules." for one in extra]
+    found = [
+        tr("{label} must be empty: it belongs to other rules.", label=one.shown_label)
+        for one in extra
+    ]
     value = sheet.find_field("value")
-    return found if sheet.get_text(value) else [f"{value.label} is required.", *found]
+    return (
+        found
+        if sheet.get_text(value)
+        else [tr("{label} is required.", label=value.shown_label), *found]
+    )
 
 
 def describe(sheet: EditSheet) -> str:
@@ -87,7 +99,8 @@ def describe(sheet: EditSheet) -> str:
 def get_hint(sheet: EditSheet, name: str) -> str:
     """Return the default beside an empty field of a preset."""
     preset = PRESETS[sheet.get_text(sheet.find_field("preset"))]
-    return f"empty: {preset.value if name == 'value' else preset.wait or 'at once'}"
+    usual = preset.value if name == "value" else preset.wait or tr("at once")
+    return tr("empty: {usual}", usual=usual)
 
 
 def to_verb_args(sheet: EditSheet, changes: Mapping[str, Any]) -> dict[str, Any]:

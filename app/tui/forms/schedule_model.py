@@ -14,6 +14,7 @@ from app.core.schedules.recurrence import describe_recurrence, parse_recurrence
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.text import units
 from app.core.text.sanitize import MASK
+from app.translation import tr, tr_noop
 from app.tui.actions.tasks import Request
 from app.tui.data.schedule_rows import format_parameters
 from app.tui.forms.command_field import find_shell_reason, format_work, make_work, parse_command
@@ -34,20 +35,20 @@ from app.tui.forms.notice_model import make_notice_keys, read_notice
 from app.tui.time_format import format_fire_time
 
 KINDS = (
-    ("cron", "cron expression"),
-    ("every", "interval"),
-    ("at", "once"),
-    ("rrule", "RFC 5545 rule"),
-    ("boot", "at each boot"),
+    ("cron", tr_noop("cron expression")),
+    ("every", tr_noop("interval")),
+    ("at", tr_noop("once")),
+    ("rrule", tr_noop("RFC 5545 rule")),
+    ("boot", tr_noop("at each boot")),
 )
-OVERLAPS = (("skip", "skip"), ("queue", "queue behind it"))
+OVERLAPS = (("skip", tr_noop("skip")), ("queue", tr_noop("queue behind it")))
 MISSED = tuple((rule, rule) for rule in MISSED_RULES)
 EXPRESSION_HINTS = {
-    "cron": "0 2 * * *, as in crontab",
+    "cron": tr_noop("0 2 * * *, as in crontab"),
     "every": "10m, 2h, 1d",
-    "at": "23:30, tomorrow 02:00, 2h",
+    "at": tr_noop("23:30, tomorrow 02:00, 2h"),
     "rrule": "FREQ=WEEKLY;BYDAY=MO;BYHOUR=8",
-    "boot": "leave it empty",
+    "boot": tr_noop("leave it empty"),
 }
 PREVIEWED = 3
 """Fire times named below the form."""
@@ -56,7 +57,7 @@ PREVIEWED = 3
 def _parse_expression(word: str, kind: str) -> str:
     """Check an expression and return it as typed."""
     if kind == "boot":
-        raise ValueError("must be empty: at each boot has none")
+        raise ValueError(tr("must be empty: at each boot has none"))
     parse_recurrence(kind, word, "UTC", datetime.now(UTC))
     return word
 
@@ -73,7 +74,7 @@ def _parse_duration(word: str) -> str:
 
 def _parse_until(word: str) -> str:
     if units.parse_time(word, datetime.now(UTC)) <= datetime.now(UTC):
-        raise ValueError(f"must be in the future, not {units.quote(word)}")
+        raise ValueError(tr("must be in the future, not {word}", word=units.quote(word)))
     return word
 
 
@@ -83,11 +84,11 @@ def _parse_parameters(word: str) -> dict[str, Any]:
     try:
         parts = shlex.split(word)
     except ValueError:
-        raise ValueError("has an open quote") from None
+        raise ValueError(tr("has an open quote")) from None
     for part in parts:
         key, sign, value = part.partition("=")
         if not key.rstrip(":") or not sign:
-            raise ValueError(f"must be NAME=VALUE, not {units.quote(part)}")
+            raise ValueError(tr("must be NAME=VALUE, not {part}", part=units.quote(part)))
         found[key.removesuffix(":")] = _parse_json(value) if key.endswith(":") else value
     return found
 
@@ -96,7 +97,9 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise ValueError(f"must have JSON after :=, not {units.quote(text)}") from None
+        raise ValueError(
+            tr("must have JSON after :=, not {value}", value=units.quote(text))
+        ) from None
 
 
 def _format_parameters(values: Mapping[str, Any] | None) -> str:
@@ -113,17 +116,22 @@ def _check_schedule(sheet: EditSheet) -> list[str]:
         return []
     found = []
     if not expression and kind != "boot":
-        found.append(f"Expression is required, such as {EXPRESSION_HINTS[kind].split(',')[0]}.")
+        found.append(
+            tr(
+                "Expression is required, such as {example}.",
+                example=EXPRESSION_HINTS[kind].split(",")[0],
+            )
+        )
     if bool(command) == bool(template):
         found.append(
-            "Give a command or a template, not both."
+            tr("Give a command or a template, not both.")
             if command
-            else "What should it run? Give a command or a template."
+            else tr("What should it run? Give a command or a template.")
         )
     elif parameters and not template:
-        found.append("Parameters must be empty: a command has none.")
+        found.append(tr("Parameters must be empty: a command has none."))
     elif MASK in parameters and sheet.is_touched(sheet.find_field("parameters")):
-        found.append(f"Parameters: type the secret again in place of {MASK}.")
+        found.append(tr("Parameters: type the secret again in place of {mask}.", mask=MASK))
     return found
 
 
@@ -327,13 +335,23 @@ def build_schedule_requests(sheet: EditSheet, context: Mapping[str, Any]) -> lis
         values = {key: value for key, value in _read_values(sheet).items() if key != "name"}
         given = {key: value for key, value in values.items() if value != ""}
         args = {"name": name, **_drop_empty(build_args(values, given)), **context}
-        undo = Request("schedule.rm", {"name": name}, "Removed", object=f"schedule {name}")
-        return [Request("schedule.create", args, "Created", (undo,), f"schedule {name}")]
+        undo = Request(
+            "schedule.rm", {"name": name}, tr("Removed"), object=tr("schedule {name}", name=name)
+        )
+        return [
+            Request(
+                "schedule.create", args, tr("Created"), (undo,), tr("schedule {name}", name=name)
+            )
+        ]
     row = sheet.stored[0]
     name = row["name"]
     args = {"name": name, **build_args(_read_values(sheet), changes)}
     text = f"{describe_changes(sheet)}:"
-    return [Request("schedule.set", args, text, _make_undo(row, changes), f"schedule {name}")]
+    return [
+        Request(
+            "schedule.set", args, text, _make_undo(row, changes), tr("schedule {name}", name=name)
+        )
+    ]
 
 
 def _make_undo(row: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Request, ...]:
@@ -345,7 +363,11 @@ def _make_undo(row: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Requ
         args |= {key: row["task"][key] for key in _WORK_KEYS if key in row["task"]}
         if MASK in json.dumps(args, ensure_ascii=False):
             return ()
-    return (Request("schedule.set", args, "Restored:", object=f"schedule {row['name']}"),)
+    return (
+        Request(
+            "schedule.set", args, tr("Restored:"), object=tr("schedule {name}", name=row["name"])
+        ),
+    )
 
 
 def build_schedule_commands(sheet: EditSheet) -> list[list[str]]:
@@ -397,15 +419,17 @@ def preview_schedule(sheet: EditSheet, now: float) -> list[str]:
     if command and sheet.is_touched(sheet.find_field("command")):
         lines = str(sheet.stored[0]["command"]).count("\n") + 1 if sheet.stored else 1
         if lines > 1:
-            found.append(f"Its script of {lines:,} lines is replaced by this one line.")
+            found.append(
+                tr("Its script of {lines:,} lines is replaced by this one line.", lines=lines)
+            )
         if reason := find_shell_reason(command):
-            found.append(f"A shell runs the command, because of {reason} in it.")
+            found.append(tr("A shell runs the command, because of {reason} in it.", reason=reason))
     return found
 
 
 def _describe_fires(values: Mapping[str, Any], sheet: EditSheet, now: float) -> str:
     if values["kind"] == "boot":
-        return "Fires once after each boot of this machine, not now."
+        return tr("Fires once after each boot of this machine, not now.")
     zone = values["timezone"] or get_local_zone_name()
     at = datetime.fromtimestamp(now, UTC)
     touched = sheet.is_new or any(
@@ -418,6 +442,11 @@ def _describe_fires(values: Mapping[str, Any], sheet: EditSheet, now: float) -> 
         rules = rules._replace(until=units.parse_time(values["until"], at, get_zone(zone)))
     times = [fire.timestamp() for fire in islice(iterate_fires(rules, at), PREVIEWED)]
     if not times:
-        return "It would never fire: its last time is over."
+        return tr("It would never fire: its last time is over.")
     shown = ", ".join(format_fire_time(fire, now, zone) for fire in times)
-    return f"Fires {describe_recurrence(recurrence)} ({zone}): {shown}."
+    return tr(
+        "Fires {recurrence} ({zone}): {shown}.",
+        recurrence=describe_recurrence(recurrence),
+        zone=zone,
+        shown=shown,
+    )

@@ -27,6 +27,7 @@ from app.core.schema.form_outline import build_outline
 from app.core.schema.secrets import find_declared_names, get_secret_reference, mask_value
 from app.core.text import units
 from app.core.text.sanitize import MASK
+from app.translation import tr
 from app.tui.forms import schema_rows
 from app.tui.forms.fields import WORD_TIMEOUT, Options, PickScreen, TypeToSelect, make_form_entry
 from app.tui.forms.fields import FormEntry as Entry
@@ -202,7 +203,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         outlined, texts = self._form_state.outline, self._form_state.texts
         found = parameters.find_faults(self.schema, outlined.parse_texts(texts))
         found += [
-            parameters.ParameterFinding(one.path, f"{one.name} must be a JSON object")
+            parameters.ParameterFinding(one.path, tr("{name} must be a JSON object", name=one.name))
             for one in outlined.find_unparsed(texts)
         ]
         places: dict[FieldPath, list[parameters.ParameterFinding]] = {}
@@ -371,7 +372,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._set_text(found, text)
 
     def _list_options(self, found: FormField) -> list[tuple[str, str]]:
-        unset = [] if schema_rows.get_default(self._form_state, found) else [("", "(not set)")]
+        unset = [] if schema_rows.get_default(self._form_state, found) else [("", tr("(not set)"))]
         return [
             *unset,
             *(
@@ -629,7 +630,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         general = self._form_state.list_shown_faults(())
         lines += schema_rows.build_fault_lines(general, of, look)
         if not self._rows and self._form_state.query:
-            lines.append((("No parameter matches. Press esc to show all.", "dim"),))
+            lines.append(((tr("No parameter matches. Press esc to show all."), "dim"),))
         return lines, [*tops, len(lines)]
 
     def _build_title(self, room: int) -> SchemaLine:
@@ -637,21 +638,24 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         inside = self._at >= 0 or self._finding
         if self._finding or self._form_state.query:
             shown = "" if self._finding else self.look.sanitize(self._form_state.query)
-            tail = (
-                f"{sum(isinstance(row, FieldRow) for row in self._rows)} of {self._count}, esc"
-                " shows all"
+            tail = tr(
+                "{rows} of {count}, esc shows all",
+                rows=sum(isinstance(row, FieldRow) for row in self._rows),
+                count=self._count,
             )
             return (
                 (
-                    self.look.draw_rule(room, [(2, f"Find {shown}".rstrip())], tail, inside),
+                    self.look.draw_rule(
+                        room, [(2, tr("Find {shown}", shown=shown).rstrip())], tail, inside
+                    ),
                     "title" if inside else "dim",
                 ),
             )
         missing_count, fault_count = self.missing_count, len(self.findings) - self.missing_count
-        title = f"Parameters {units.format_count(self._count)}"
-        title += f", {missing_count} required" if missing_count else ""
-        title += f", {fault_count} to fix" if fault_count else ""
-        find = "ctrl+f finds one" if self.findable else ""
+        title = tr("Parameters {count}", count=units.format_count(self._count))
+        title += tr(", {count} required", count=missing_count) if missing_count else ""
+        title += tr(", {count} to fix", count=fault_count) if fault_count else ""
+        find = tr("ctrl+f finds one") if self.findable else ""
         return (
             (self.look.draw_rule(room, [(2, title)], find, inside), "title" if inside else "dim"),
         )

@@ -19,6 +19,7 @@ from app.core.schema.form_fields import (
 from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad, sanitize
+from app.translation import tr, tr_n, tr_noop
 from app.tui.style import Look, Span
 from app.tui.widgets.document import wrap_text
 
@@ -26,17 +27,17 @@ MIN_NAME_CELLS, HINT_CELLS, NUMBER_CELLS = 14, 22, 8
 """Cells: minimum for names, reserved for hints, of a number field."""
 MAX_FAULT_LINES = 2
 _KIND_WORDS = {
-    "string": "text",
-    "integer": "whole number",
-    "array": "JSON list",
-    "object": "JSON object",
+    "string": tr_noop("text"),
+    "integer": tr_noop("whole number"),
+    "array": tr_noop("JSON list"),
+    "object": tr_noop("JSON object"),
     "null": "null",
 }
 _LISTED = {
-    "string": "texts",
-    "integer": "whole numbers",
-    "number": "numbers",
-    "boolean": "true or false",
+    "string": tr_noop("texts"),
+    "integer": tr_noop("whole numbers"),
+    "number": tr_noop("numbers"),
+    "boolean": tr_noop("true or false"),
 }
 HeadingStates = Mapping[str, bool]
 """Headings opened (True) or closed (False) by the user, by key."""
@@ -263,7 +264,7 @@ def compute_measures(outline: FormOutline, room: int) -> LineMeasures:
 
 def get_field_name(found: FormField) -> str:
     """Return the name shown before a field, relative to its group."""
-    return "(others)" if found.is_rest else found.path[-1]
+    return tr("(others)") if found.is_rest else found.path[-1]
 
 
 def get_choice_label(choice: tuple[str, object, str]) -> str:
@@ -288,14 +289,14 @@ def _build_heading(row: HeadingRow, of: LineMeasures, look: Look, here: bool) ->
         look.ascii, row.open
     ]
     if row.hidden:
-        fold_text = "hidden, shown" if row.open else "more, hidden"
+        fold_text = tr("hidden, shown") if row.open else tr("more, hidden")
         return ((f"{sign} {row.count} {fold_text}", "cursor" if here else "dim"),)
     tail = (
-        f"{units.format_count(row.count)}, {row.fault_count} to fix"
+        tr("{count}, {faults} to fix", count=units.format_count(row.count), faults=row.fault_count)
         if row.fault_count and not row.open
         else units.format_count(row.count)
     )
-    title = look.cut(f"{sign} {look.sanitize(row.title)}", of.room - len(tail) - 10)
+    title = look.cut(f"{sign} {look.sanitize(row.title)}", of.room - measure_width(tail) - 10)
     return ((look.draw_rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
 
 
@@ -355,7 +356,7 @@ def _build_hint(row: FieldRow, room: int, look: Look) -> list[Span]:
     hint = look.sanitize(format_hint(row.field))
     default = row.field.default
     text = (
-        f"default {look.sanitize(default)}"
+        tr("default {default}", default=look.sanitize(default))
         if default and row.text != default and not row.field.is_secret
         else ""
     )
@@ -394,27 +395,34 @@ def format_hint(found: FormField) -> str:
 def name_type(found: FormField) -> str:
     """Name the accepted types."""
     if found.is_switch:
-        return "on or off"
+        return tr("on or off")
     if found.choices:
-        return f"one of {len(found.choices)}"
+        return tr("one of {count}", count=len(found.choices))
     if found.is_list and found.items is not None:
-        return f"{_join_types(found.items, _LISTED)}, with commas"
-    return _join_types(found.kinds) if found.kinds else "text"
+        return tr("{types}, with commas", types=_join_types(found.items, _LISTED))
+    return _join_types(found.kinds) if found.kinds else tr("text")
 
 
 def _join_types(kinds: Iterable[str], words: Mapping[str, str] = _KIND_WORDS) -> str:
-    return " or ".join(sorted(words.get(kind, kind) for kind in kinds if kind != "null")) or "null"
+    return (
+        tr(" or ").join(sorted(tr(words.get(kind, kind)) for kind in kinds if kind != "null"))
+        or "null"
+    )
 
 
 def format_bounds(schema: Mapping[str, object]) -> str:
     """Format the bounds: `0 to 51`, `more than 0`, `a multiple of 5`."""
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        return f"{low} to {high}"
-    bounds = [(low, "at least"), (high, "at most"), (schema.get("exclusiveMinimum"), "more than")]
+        return tr("{low} to {high}", low=low, high=high)
+    bounds = [
+        (low, tr("at least")),
+        (high, tr("at most")),
+        (schema.get("exclusiveMinimum"), tr("more than")),
+    ]
     bounds += [
-        (schema.get("exclusiveMaximum"), "less than"),
-        (schema.get("multipleOf"), "a multiple of"),
+        (schema.get("exclusiveMaximum"), tr("less than")),
+        (schema.get("multipleOf"), tr("a multiple of")),
     ]
     return ", ".join(
         f"{words} {number}"
@@ -428,9 +436,9 @@ def describe_row(row: SchemaRow | None) -> str:
     if row is None:
         return ""
     if isinstance(row, HeadingRow):
-        keys = "enter hides them" if row.open else "enter shows them"
-        count = "1 parameter" if row.count == 1 else f"{row.count} parameters"
-        return f"{row.title or 'Hidden'}: {count}, {keys}. {row.about}".strip()
+        keys = tr("enter hides them") if row.open else tr("enter shows them")
+        count = tr_n(row.count, "{n} parameter", "{n} parameters")
+        return f"{row.title or tr('Hidden')}: {count}, {keys}. {row.about}".strip()
     return f"{row.field.name}: {' '.join(_list_facts(row.field))}"
 
 
@@ -443,9 +451,9 @@ def _list_facts(found: FormField) -> Iterator[str]:
         + "."
     )
     if found.is_secret:
-        yield "env:NAME or file:PATH refers to the secret and keeps it out of the database."
+        yield tr("env:NAME or file:PATH refers to the secret and keeps it out of the database.")
     if found.default and not found.is_secret:
-        yield f"Default {found.default}."
+        yield tr("Default {default}.", default=found.default)
     for word in ("description", "help_text", "$comment"):
         if isinstance(schema.get(word), str):
             yield " ".join(str(schema[word]).split())
@@ -453,13 +461,13 @@ def _list_facts(found: FormField) -> Iterator[str]:
 
 def _list_rules(schema: Mapping[str, object]) -> Iterator[str]:
     for word, said in (
-        ("minLength", "at least {} long"),
-        ("maxLength", "at most {} long"),
-        ("pattern", "like {}"),
+        ("minLength", tr("at least {} long")),
+        ("maxLength", tr("at most {} long")),
+        ("pattern", tr("like {}")),
     ):
         if word in schema:
             yield said.format(schema[word])
     if isinstance(schema.get("format"), str):
         yield str(schema["format"])
     if schema.get("deprecated") is True:
-        yield "deprecated"
+        yield tr("deprecated")

@@ -10,6 +10,7 @@ from app.core import shell_context
 from app.core.filter_query import quote_word
 from app.core.schema import parameters
 from app.errors import NOT_SUBMITTED, Problem
+from app.translation import tr
 
 
 def capture_context() -> dict[str, Any]:
@@ -85,8 +86,9 @@ def _format_problem(problem: Problem, home: str) -> str:
     """
     if problem.code != DISK_FULL:
         hint = "" if problem.hint.startswith(SHELL_HINTS) else problem.hint
-        return f"{problem.message.replace(NOT_SUBMITTED, '').strip()} {hint}".strip()
-    return (
-        f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then"
-        " ctrl+j."
+        return f"{problem.message.replace(tr(NOT_SUBMITTED), '').strip()} {hint}".strip()
+    return tr(
+        "the disk is full and a task must be on disk to be accepted. Free space in {home},"
+        " then ctrl+j.",
+        home=home,
     )

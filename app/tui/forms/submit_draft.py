@@ -21,6 +21,7 @@ from app.core.oom_retry import parse_oom_retry
 from app.core.schema.form_fields import FieldPath
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.translation import tr, tr_noop
 from app.tui.actions.shell_command import build_spec_from_task
 from app.tui.forms import notice_model, resource_field
 
@@ -144,7 +145,9 @@ def split_command(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise ValueError(f"Command: {str(error)[:1].lower()}{str(error)[1:]}") from None
+        raise ValueError(
+            tr("Command: {error}", error=f"{str(error)[:1].lower()}{str(error)[1:]}")
+        ) from None
 
 
 def find_shell_operators(command: str) -> list[str]:
@@ -187,9 +190,9 @@ def find_faults(draft: SubmitDraft, base: str, now: datetime) -> dict[str, str]:
         "name": _check_name(draft),
     }
     for name, label, parse in _PARSERS:
-        found[name] = _check_field(label, draft.get_text(name), parse)
+        found[name] = _check_field(tr(label), draft.get_text(name), parse)
     found["at"] = _check_field(
-        "Start at", draft.get_text("at"), lambda text: units.parse_time(text, now)
+        tr("Start at"), draft.get_text("at"), lambda text: units.parse_time(text, now)
     )
     return {name: text for name, text in found.items() if text}
 
@@ -216,38 +219,38 @@ def _check_field(label: str, text: str, parse: Callable[[str], object]) -> str:
 
 
 _PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
-    ("priority", "Priority", lambda text: units.parse_int(text, -1_000_000, 1_000_000)),
+    ("priority", tr_noop("Priority"), lambda text: units.parse_int(text, -1_000_000, 1_000_000)),
     ("cpu", "CPU", units.parse_cpu),
-    ("memory", "Memory", units.parse_size),
-    ("resources", "Resources", resource_field.parse_resources),
-    ("timeout", "Timeout", units.parse_positive_duration),
-    ("retries", "Retries", lambda text: units.parse_int(text, 0, 10_000)),
-    ("retry_delay", "every", units.parse_duration),
-    ("signal", "Signal", parse_early_signal),
-    ("retry_on_oom", "On OOM", parse_oom_retry),
+    ("memory", tr_noop("Memory"), units.parse_size),
+    ("resources", tr_noop("Resources"), resource_field.parse_resources),
+    ("timeout", tr_noop("Timeout"), units.parse_positive_duration),
+    ("retries", tr_noop("Retries"), lambda text: units.parse_int(text, 0, 10_000)),
+    ("retry_delay", tr_noop("every"), units.parse_duration),
+    ("signal", tr_noop("Signal"), parse_early_signal),
+    ("retry_on_oom", tr_noop("On OOM"), parse_oom_retry),
 )
 
 
 def _check_command(draft: SubmitDraft) -> str:
     if draft.kind == "template":
-        return "" if draft.template else "Choose a template."
+        return "" if draft.template else tr("Choose a template.")
     if draft.kind == "shell":
-        return "" if draft.script.strip() else "Shell text is empty."
+        return "" if draft.script.strip() else tr("Shell text is empty.")
     try:
         found = split_command(draft.command)
     except ValueError as error:
         return str(error)
     if word := find_shell_word(draft.command):
-        return (
-            f'Command: "{truncate(sanitize(word), 20)}" is a shell word, not a program. '
-            "Choose Run: shell text."
+        return tr(
+            'Command: "{word}" is a shell word, not a program. Choose Run: shell text.',
+            word=truncate(sanitize(word), 20),
         )
-    return "" if found else "Command is empty."
+    return "" if found else tr("Command is empty.")
 
 
 def _check_name(draft: SubmitDraft) -> str:
     name = draft.get_text("name")
-    return f"Name {wrong}" if name and (wrong := find_name_error(name)) else ""
+    return tr("Name {wrong}", wrong=wrong) if name and (wrong := find_name_error(name)) else ""
 
 
 def _check_directory(draft: SubmitDraft, base: str) -> str:
@@ -258,8 +261,12 @@ def _check_directory(draft: SubmitDraft, base: str) -> str:
         return ""
     near = find_nearest_directory(path)
     shown = sanitize(path)
-    what = "is not a directory" if os.path.exists(path) else "does not exist"
-    return f"In: {shown} {what}." + (f" Did you mean {sanitize(near)}?" if near else "")
+    fault = (
+        tr("In: {path} is not a directory.", path=shown)
+        if os.path.exists(path)
+        else tr("In: {path} does not exist.", path=shown)
+    )
+    return fault + (tr(" Did you mean {near}?", near=sanitize(near)) if near else "")
 
 
 def find_nearest_directory(path: str) -> str | None:

@@ -16,11 +16,12 @@ from textual.strip import Strip
 from app.core.text import units
 from app.core.text.log_rows import split_rows
 from app.core.text.sanitize import parse_sgr_line
+from app.translation import tr, tr_n, tr_noop
 from app.tui.logviewer.layout import CURRENT_MATCH, MATCH, LineCells, cut_row, mark_matches
 from app.tui.logviewer.search import LogSearch
 from app.tui.logviewer.source import LineIndex, LogLines, LogSource
 
-MORE = " {} more in this line: w cuts lines, then scroll sideways"
+MORE = tr_noop(" {} more in this line: w cuts lines, then scroll sideways")
 MAX_COPIED = 72 * 1024
 """Maximum bytes to copy; encoded for the terminal they stay below 100,000, which all accept."""
 _CACHE_BYTES = 16 * 1024 * 1024
@@ -29,8 +30,8 @@ _MAX_BLOCKS = 16
 """Blocks of new output that are counted and searched before the page is shown."""
 _MAX_LINE_CELLS = 64 * 1024
 """Maximum cells of a line to copy."""
-_BEYOND_WRAP = "the match is beyond the wrapped part: w shows it"
-_NOT_SHOWN = "the match in this line is not visible"
+_BEYOND_WRAP = tr_noop("the match is beyond the wrapped part: w shows it")
+_NOT_SHOWN = tr_noop("the match in this line is not visible")
 RowPlace = tuple[int, int]
 """A row: offset of its line and, in wrap mode, row within the line."""
 
@@ -70,7 +71,7 @@ class _PendingJump:
 
     search: LogSearch
     way: Literal["near", "next", "previous"]
-    nothing: str = "no match"
+    nothing: str = tr_noop("no match")
     origin: int | None = None
 
 
@@ -206,7 +207,7 @@ class LogPager:
         self._reset()
         self._following, self._text = following, text
         self._search = LogSearch.for_text(self.lines, text) if text else None
-        self._set_note("the log was truncated and is read again")
+        self._set_note(tr("the log was truncated and is read again"))
         self.go_to_end()
 
     def clear_note(self) -> None:
@@ -264,14 +265,14 @@ class LogPager:
     def go_to_match(self, direction: Literal["next", "previous"]) -> None:
         """Go to the next or the previous match."""
         if self._search is None:
-            self._set_note("no search yet: / searches")
+            self._set_note(tr("no search yet: / searches"))
         else:
             self._queue_jump(_PendingJump(self._search, direction))
 
     def go_to_error(self) -> None:
         """Go to the next line that looks like an error; wrap around after the last."""
         self._errors = self._errors or LogSearch.for_errors(self.lines)
-        self._queue_jump(_PendingJump(self._errors, "next", "no line looks like an error"))
+        self._queue_jump(_PendingJump(self._errors, "next", tr("no line looks like an error")))
 
     def _queue_jump(self, jump: _PendingJump) -> None:
         """Queue a jump; if a key was held down for long, surplus jumps are dropped."""
@@ -348,7 +349,7 @@ class LogPager:
         """Return the row of the current match, or the nearest row and the reason."""
         start, found = self._find_match_start() or 0, self._find_match_columns()
         if found is None:
-            return (start, 0), _NOT_SHOWN
+            return (start, 0), tr(_NOT_SHOWN)
         index, column, _ = found
         if not self._wrap:
             return (start, index), ""
@@ -356,7 +357,7 @@ class LogPager:
         first = sum(len(self._wrap_cells(line)) for line in before)
         row = self._find_row(cells, column)
         if row is None:
-            return (start, first + len(self._wrap_cells(cells)) - 1), _BEYOND_WRAP
+            return (start, first + len(self._wrap_cells(cells)) - 1), tr(_BEYOND_WRAP)
         return (start, first + row), ""
 
     def _find_row(self, cells: LineCells, column: int) -> int | None:
@@ -435,11 +436,11 @@ class LogPager:
             text = "\n".join(
                 map(_to_plain_text, self.lines.source.read(begin, self.lines.size).split(b"\n"))
             )
-            return _limit_text(text), "the log" if not begin else "the end of the log"
+            return _limit_text(text), tr("the log") if not begin else tr("the end of the log")
         if self._match is not None and self._is_line_visible():
-            return _limit_text(self._read_text(self.lines.find_start(self._match))), "the line"
+            return _limit_text(self._read_text(self.lines.find_start(self._match))), tr("the line")
         starts = dict.fromkeys(start for start, _ in self._list_places())
-        return _limit_text("\n".join(map(self._read_text, starts))), "the visible lines"
+        return _limit_text("\n".join(map(self._read_text, starts))), tr("the visible lines")
 
     def _read_text(self, start: int) -> str:
         """Return a whole line or group as shown."""
@@ -489,7 +490,7 @@ class LogPager:
         return [row for cells in self._get_cells(start) for row in self._wrap_cells(cells)]
 
     def _wrap_cells(self, cells: LineCells) -> list[Strip]:
-        return cells.wrap_rows(self._width, self._ellipsis + MORE)
+        return cells.wrap_rows(self._width, self._ellipsis + tr(MORE))
 
     def _get_cells(self, start: int) -> list[LineCells]:
         """Return the cells of a line, or of each line that a group shows.
@@ -568,14 +569,14 @@ def _find_target(jump: _PendingJump, origin: int) -> int | None:
 
 def _describe_jump(jump: _PendingJump, origin: int, target: int | None) -> str:
     if target is None:
-        return jump.nothing + (
-            ": only in text that was overwritten" if jump.search.overwritten else ""
+        return tr(jump.nothing) + (
+            tr(": only in text that was overwritten") if jump.search.overwritten else ""
         )
     if jump.way != "near" and target == origin:
-        return "no other line matches"
+        return tr("no other line matches")
     if jump.way == "next" and target <= origin:
-        return "wrapped to the first match"
-    return "wrapped to the last match" if jump.way == "previous" and target >= origin else ""
+        return tr("wrapped to the first match")
+    return tr("wrapped to the last match") if jump.way == "previous" and target >= origin else ""
 
 
 def _to_percent(part: int, whole: int) -> int:
@@ -597,5 +598,5 @@ def format_size_and_lines(page: LogPage) -> str:
     return (
         size
         if page.lines is None
-        else f"{size}, {page.lines:,} line{'' if page.lines == 1 else 's'}"
+        else tr_n(page.lines, "{size}, {n:,} line", "{size}, {n:,} lines", size=size)
     )

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 from app.tui.logviewer.source import LogSource
 
 _CHUNK = 1024 * 1024
@@ -45,7 +46,7 @@ def save_log(source: LogSource, path: Path, *, replace: bool, wanted: Callable[[
     OSErrors, or SaveCancelledError when no longer `wanted`. No partial file remains.
     """
     if path.is_dir() or (os.path.lexists(path) and not path.is_file()):
-        raise OSError(None, "exists and is not a regular file", str(path))
+        raise OSError(None, tr("exists and is not a regular file"), str(path))
     if not replace:
         return _write_new(source, path, wanted)
     partial_path = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")

@@ -14,6 +14,7 @@ from typing import Protocol
 from app import paths
 from app.core.text.log_rows import CURSOR_UP, find_group_starts
 from app.log_parts import ErrorIndex, read_index
+from app.translation import tr
 
 BLOCK = 256 * 1024
 """Bytes read at a time when scanning the whole log."""
@@ -81,9 +82,9 @@ class FileSource:
         try:
             found = os.stat(self._path)
         except OSError:
-            return "the file was deleted; its contents are still shown"
+            return tr("the file was deleted; its contents are still shown")
         same = (found.st_dev, found.st_ino) == self._id
-        return "" if same else "the file was replaced; the old one is still shown"
+        return "" if same else tr("the file was replaced; the old one is still shown")
 
     def close(self) -> None:
         os.close(self._fd)

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from app.core.text.sanitize import measure_width, sanitize, sanitize_lines
+from app.translation import tr, tr_noop
 from app.tui.logviewer.pager import LogPage, LogPager
 from app.tui.logviewer.reader import LogReader, PagerCommand, ResizeCommand
 from app.tui.logviewer.source import LogSource
@@ -22,7 +23,7 @@ from app.tui.widgets.strips import StripWidget
 
 ERROR, ERROR_WITHOUT_COLOUR = Style(color="red"), Style(underline=True)
 """Styles of marked error output, below the colours of the program."""
-EMPTY_LIVE, EMPTY = "No output yet.", "No output."
+EMPTY_LIVE, EMPTY = tr_noop("No output yet."), tr_noop("No output.")
 
 
 class LogView(StripWidget, can_focus=True):
@@ -218,7 +219,11 @@ class LogView(StripWidget, can_focus=True):
         room, look = self.size.width, self.look
         if self._empty:
             self.draw(
-                [look.strip([(look.adapt_text(EMPTY_LIVE if self._live else EMPTY), "dim")], room)]
+                [
+                    look.strip(
+                        [(look.adapt_text(tr(EMPTY_LIVE if self._live else EMPTY)), "dim")], room
+                    )
+                ]
             )
             return
         mark = ERROR if look.colour else ERROR_WITHOUT_COLOUR

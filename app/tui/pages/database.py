@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
+from app.translation import tr, tr_n, tr_noop
 from app.tui.style import Look
 from app.tui.time_format import format_age_ago
 from app.tui.widgets.document import DocRow, Section, wrap_text
@@ -26,11 +27,11 @@ FIGURE_CELLS = 34
 CALLER_CELLS = 20
 """Maximum cells of a statement's caller."""
 SHELL_COMMANDS = (
-    ("backup", "taskdeck db backup; here: back up now, in the palette (:)"),
-    ("restore", "taskdeck db restore --dry-run; taskdeck stop && taskdeck db restore"),
-    ("check", "taskdeck db check, taskdeck db verify"),
-    ("cleanup", "taskdeck db cleanup --dry-run"),
-    ("replica", "taskdeck db replica set FOLDER"),
+    (tr_noop("backup"), tr_noop("taskdeck db backup; here: back up now, in the palette (:)")),
+    (tr_noop("restore"), "taskdeck db restore --dry-run; taskdeck stop && taskdeck db restore"),
+    (tr_noop("check"), "taskdeck db check, taskdeck db verify"),
+    (tr_noop("cleanup"), "taskdeck db cleanup --dry-run"),
+    (tr_noop("replica"), "taskdeck db replica set FOLDER"),
 )
 """Commands available only in a shell."""
 
@@ -73,10 +74,11 @@ def build_database_sections(
     yield _build_slow_statements(found, open_keys, now, room, look)
     yield _build_commands(look, config)
     if found.stats is not None:
-        yield Section("Tables", tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
+        yield Section(tr("Tables"), tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
         if unused := [index for index in found.stats["indexes"] if index["unused"]]:
             yield Section(
-                f"Unused indexes {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look))
+                tr("Unused indexes {count}", count=len(unused)),
+                tuple(_build_indexes(unused[:MAX_TABLES], look)),
             )
 
 
@@ -84,10 +86,12 @@ def _build_database(found: DatabaseReplies, room: int, look: Look) -> Section:
     trouble = [
         DocRow(((line, "warn"),))
         for text in dict.fromkeys(found.failed.values())
-        for line in wrap_text(look.sanitize(f"Cannot be read: {text}"), max(20, room - 4))
+        for line in wrap_text(
+            look.sanitize(tr("Cannot be read: {why}", why=text)), max(20, room - 4)
+        )
     ]
     return Section(
-        "Database",
+        tr("Database"),
         (
             *trouble,
             *_build_figures(found, look),
@@ -102,10 +106,10 @@ def _build_backup_section(
 ) -> Section:
     backups = found.backups
     shown = tuple(_build_backups((backups or ())[::-1][:MAX_BACKUPS], now, room, look))
-    none_left = "No backup is left" if lost_backups else "No backups yet"
-    empty_text = f"{none_left}: taskdeck db backup takes one."
+    none_left = tr("No backup is left") if lost_backups else tr("No backups yet")
+    empty_text = tr("{none_left}: taskdeck db backup takes one.", none_left=none_left)
     return Section(
-        _format_title("Backups", backups),
+        _format_title(tr("Backups"), backups),
         shown or _format_empty(empty_text, backups, "db.backups" in found.failed, look),
     )
 
@@ -124,17 +128,19 @@ def _build_slow_statements(
         )
     )
     return Section(
-        _format_title("Slow statements", found.slow),
-        rows or _format_empty("No slow statements.", found.slow, "db.slow" in found.failed, look),
+        _format_title(tr("Slow statements"), found.slow),
+        rows
+        or _format_empty(tr("No slow statements."), found.slow, "db.slow" in found.failed, look),
     )
 
 
 def _build_commands(look: Look, config: str) -> Section:
-    commands = (*SHELL_COMMANDS, *([("config", look.sanitize(config))] if config else []))
+    commands = (*SHELL_COMMANDS, *([(tr_noop("config"), look.sanitize(config))] if config else []))
     return Section(
-        "From a shell",
+        tr("From a shell"),
         tuple(
-            DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in commands
+            DocRow(((pad(tr(word), 8), "dim"), (look.adapt_text(tr(text)), "")))
+            for word, text in commands
         ),
     )
 
@@ -148,7 +154,11 @@ def _format_empty(
 ) -> tuple[DocRow, ...]:
     """Return the single line of an empty section: `empty_text`, or a note that rows are unknown."""
     text = (
-        empty_text if rows is not None else "not known" if failed else look.adapt_text("reading…")
+        empty_text
+        if rows is not None
+        else tr("not known")
+        if failed
+        else look.adapt_text(tr("reading…"))
     )
     return (DocRow(((text, "dim"),)),)
 
@@ -159,28 +169,42 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
         return (
             []
             if "db.stats" in found.failed
-            else [DocRow(((look.adapt_text("measuring…"), "dim"),))]
+            else [DocRow(((look.adapt_text(tr("measuring…")), "dim"),))]
         )
     waits = stats["lock_waits"]
     lock = (
-        f"{waits['count']} waits, {units.format_latency(waits['worst'])} at worst"
+        tr(
+            "{count} waits, {latency} at worst",
+            count=waits["count"],
+            latency=units.format_latency(waits["worst"]),
+        )
         if waits
-        else "unknown, no runtime is running"
+        else tr("unknown, no runtime is running")
     )
     facts = [
         (
-            "size",
+            tr("size"),
             (
-                f"{units.format_bytes(stats['bytes'])},"
-                f" {units.format_percent(stats['fragmentation'], 1)} unused"
+                tr(
+                    "{bytes}, {percent} unused",
+                    bytes=units.format_bytes(stats["bytes"]),
+                    percent=units.format_percent(stats["fragmentation"], 1),
+                )
             ),
         ),
-        ("log", units.format_bytes(stats["wal_bytes"])),
-        ("lock", lock),
-        ("cache", _format_cache(stats["cache"])),
+        (tr("log"), units.format_bytes(stats["wal_bytes"])),
+        (tr("lock"), lock),
+        (tr("cache"), _format_cache(stats["cache"])),
     ]
     missing = [
-        (f"an index may be missing on {index['table']} ({', '.join(index['columns'])})", "warn")
+        (
+            tr(
+                "an index may be missing on {table} ({columns})",
+                table=index["table"],
+                columns=", ".join(index["columns"]),
+            ),
+            "warn",
+        )
         for index in stats["missing"]
     ]
     return [DocRow(((pad(label, 8), "dim"), (text, ""))) for label, text in facts] + [
@@ -190,10 +214,11 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
 
 def _format_cache(read: Reply | None) -> str:
     if not read or read["hits"] is None:
-        return "unknown, no runtime is running"
-    return (
-        f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} read"
-        " was in memory"
+        return tr("unknown, no runtime is running")
+    return tr(
+        "{percent} of the {bytes} read was in memory",
+        percent=units.format_percent(read["hits"], 1),
+        bytes=units.format_bytes(read["bytes"]),
     )
 
 
@@ -202,21 +227,21 @@ def _build_replica(replica: Reply | None, room: int, look: Look) -> Iterable[Doc
     if replica is None or replica["target"] is None:
         return []
     age = (
-        f"{units.format_age(replica['lag'])} old"
+        tr("{age} old", age=units.format_age(replica["lag"]))
         if replica["lag"] is not None
-        else "never copied yet"
+        else tr("never copied yet")
     )
     text = f"{replica['target']}, {age}" + (f": {replica['problem']}" if replica["problem"] else "")
     shown = look.cut(look.sanitize(text), max(20, room - 12), "middle")
-    return [DocRow(((pad("replica", 8), "dim"), (shown, "late" if replica["late"] else "")))]
+    return [DocRow(((pad(tr("replica"), 8), "dim"), (shown, "late" if replica["late"] else "")))]
 
 
 def _build_cleanup(going: Reply | None, look: Look) -> Iterable[DocRow]:
     """Return the preview of the next cleanup."""
     if going is None:
         return []
-    text = "nothing is old enough to delete" if going["words"] == "nothing" else going["words"]
-    return [DocRow(((pad("cleanup", 8), "dim"), (look.adapt_text(text), "")))]
+    text = tr("nothing is old enough to delete") if going["words"] == "nothing" else going["words"]
+    return [DocRow(((pad(tr("cleanup"), 8), "dim"), (look.adapt_text(text), "")))]
 
 
 def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) -> Iterator[DocRow]:
@@ -235,13 +260,13 @@ def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) 
 
 def _describe_backup(backup: Reply) -> tuple[str, str]:
     if backup.get("stranger"):
-        return f"of another home: {backup['stranger']}", "warn"
+        return tr("of another home: {stranger}", stranger=backup["stranger"]), "warn"
     if backup.get("unreadable") and not backup["problem"]:
-        return f"good, but {'; '.join(backup['unreadable'])}", "warn"
+        return tr("good, but {unreadable}", unreadable="; ".join(backup["unreadable"])), "warn"
     return (
-        (f"bad: {backup['problem']}", "late")
+        (tr("bad: {problem}", problem=backup["problem"]), "late")
         if backup["problem"]
-        else ("restored and checked", "dim")
+        else (tr("restored and checked"), "dim")
     )
 
 
@@ -268,18 +293,19 @@ def _build_statement(
         yield from (
             DocRow(((f"    {line}", ""),)) for line in wrap_text(statement, max(20, room - 8))
         )
-        for line in (row["plan"] or "query plan unknown").split("\n"):
+        for line in (row["plan"] or tr("query plan unknown")).split("\n"):
             yield DocRow(((look.cut(f"      {look.sanitize(line)}", room - 4), "dim"),))
 
 
 def _build_tables(tables: Iterable[Reply], look: Look) -> Iterator[DocRow]:
     for table in tables:
         if table["rows"]:
-            sizes = (
-                f"{units.format_bytes(table['bytes']):>8}"
-                f" {units.format_bytes(table['index_bytes']):>8} of indexes"
+            sizes = tr(
+                "{size:>8} {indexes:>8} of indexes",
+                size=units.format_bytes(table["bytes"]),
+                indexes=units.format_bytes(table["index_bytes"]),
             )
-            rows = f"{table['rows']:>12,} {'row ' if table['rows'] == 1 else 'rows'}"
+            rows = tr_n(table["rows"], "{n:>12,} row ", "{n:>12,} rows")
             yield DocRow(((pad(look.sanitize(table["name"]), 16), ""), (f"{rows} {sizes}", "dim")))
 
 

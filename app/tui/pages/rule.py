@@ -13,6 +13,7 @@ from app.core.rules import amounts
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.core.times import to_unix_or_none
+from app.translation import tr, tr_n, tr_noop
 from app.tui.data.list_rows import SilenceRow
 from app.tui.pages.rule_levels import (
     IS_BROKEN_BY,
@@ -55,7 +56,7 @@ def build_alert_lines(
     events = _wrap_parts(
         [
             *_list_events(found, now, look),
-            *_list_past_spells(found.get("was", ()), now, "fired" if _is_general(rule) else ""),
+            *_list_past_spells(found.get("was", ()), now, tr("fired") if _is_general(rule) else ""),
         ],
         room,
     )
@@ -71,8 +72,10 @@ def build_silence_lines(row: SilenceRow, room: int, now: float, look: Look) -> l
     """Return the lines about a silence: what it covers, its end, author and note."""
     words = wrap_text(look.sanitize(row.words), room - 3)
     silence = {"until": row.facts["until"], "by": row.by, "reason": row.reason}
-    count = f"{row.alerts:,} open alert{'' if row.alerts == 1 else 's'} now, later ones too"
-    made = f"set {_format_stamp(row.facts['created_at'], now)}"
+    count = tr_n(
+        row.alerts, "{n:,} open alert now, later ones too", "{n:,} open alerts now, later ones too"
+    )
+    made = tr("set {stamp}", stamp=_format_stamp(row.facts["created_at"], now))
     facts = _wrap_parts([_format_silence(silence, now, look), count, made], room)
     return [*([(f"  {line}", "bold")] for line in words), *facts]
 
@@ -91,14 +94,16 @@ def build_rule_lines(
     """
     head = _wrap_sentence(_format_condition(rule), room, height, look, "bold")
     if rule.get("metric"):
-        value = look.sanitize(f"now: {history.get('stands') or rule['stands']}")
+        value = look.sanitize(tr("now: {value}", value=history.get("stands") or rule["stands"]))
         head.append([(f"  {look.cut(value, room - 3)}", "")])
     levels = (history.get("levels") or rule.get("levels") or ()) if rule["enabled"] else ()
     head += list_level_lines(levels, room, height < LOW_DETAIL, look)
     if _is_general(rule) and rule["enabled"] and not levels and "levels" in history:
-        head.append([(f"  now: {explain_no_value(rule)}", "dim")])
+        head.append([(tr("  now: {why}", why=explain_no_value(rule)), "dim")])
     if left_out := history.get("left_out") or rule.get("left_out"):
-        head += _wrap_sentence(f"not all: {left_out}", room, height, look, "warn")
+        head += _wrap_sentence(
+            tr("not all: {left_out}", left_out=left_out), room, height, look, "warn"
+        )
     if not any("due" in level for level in levels):
         head += _list_due(history.get("due"), room, now, look)
     is_short = _is_general(rule) and height < LOW_DETAIL
@@ -106,8 +111,8 @@ def build_rule_lines(
         []
         if is_short
         else [
-            f"made {_format_stamp(rule['created_at'], now)}",
-            f"changed {_format_stamp(rule['updated_at'], now)}",
+            tr("made {stamp}", stamp=_format_stamp(rule["created_at"], now)),
+            tr("changed {stamp}", stamp=_format_stamp(rule["updated_at"], now)),
         ]
     )
     facts += (
@@ -115,11 +120,12 @@ def build_rule_lines(
         if rule.get("late")
         else []
         if is_short
-        else ["no alerts ended in 24h"]
+        else [tr("no alerts ended in 24h")]
     )
     facts += [_format_silence(rule["silence"], now, look)] if rule.get("silence") else []
-    facts += ["off: not checked"] if not rule["enabled"] else []
-    spells = _list_past_spells(history.get("was", ()), now, "fired" if _is_general(rule) else "")
+    facts += [tr("off: not checked")] if not rule["enabled"] else []
+    word = tr("fired") if _is_general(rule) else ""
+    spells = _list_past_spells(history.get("was", ()), now, word)
     events = _wrap_parts([*facts, *spells], room)[: 1 if is_short else None]
     events += _list_actions(rule, room, height, look)
     events += _list_deliveries(history.get("deliveries", ()), room, height, now, look)
@@ -141,8 +147,8 @@ def _is_general(rule: Mapping[str, Any] | None) -> bool:
 
 def _format_condition(rule: Mapping[str, Any]) -> str:
     is_narrowed = rule.get("metric") or _is_general(rule)
-    about = "" if is_narrowed or (rule["conditions"].get("match") or {}) else ": every task"
-    return f"rule: {rule['words']}{about}"
+    about = "" if is_narrowed or (rule["conditions"].get("match") or {}) else tr(": every task")
+    return tr("rule: {words}{about}", words=rule["words"], about=about)
 
 
 def _wrap_sentence(
@@ -171,8 +177,15 @@ def _list_due(due: Mapping[str, Any] | None, room: int, now: float, look: Look) 
     if not due:
         return []
     about = f": {due['object']}" if due["object"] else ""
-    more = f", then {due['more']} more" if due["more"] else ""
-    text = look.sanitize(f"next due {_format_stamp(due['at'], now)}{about}{more}")
+    more = tr(", then {more} more", more=due["more"]) if due["more"] else ""
+    text = look.sanitize(
+        tr(
+            "next due {stamp}{about}{more}",
+            stamp=_format_stamp(due["at"], now),
+            about=about,
+            more=more,
+        )
+    )
     return [[(f"  {look.cut(text, room - 3)}", "")]]
 
 
@@ -182,9 +195,10 @@ def _list_actions(rule: Mapping[str, Any], room: int, height: int, look: Look) -
     if not does:
         return []
     if height < LOW_DETAIL:
-        return [[(f"  {look.cut(f'does {does[0]}', room - 20)}", "dim"),
-                 (f" and {len(does) - 1} more" if len(does) > 1 else "", "dim")]]  # fmt: skip
-    return _wrap_parts([f"does {does[0]}", *does[1:]], room)
+        more = tr(" and {more} more", more=len(does) - 1) if len(does) > 1 else ""
+        first = look.cut(tr("does {does}", does=does[0]), room - 20)
+        return [[(f"  {first}", "dim"), (more, "dim")]]
+    return _wrap_parts([tr("does {does}", does=does[0]), *does[1:]], room)
 
 
 # --- deliveries ---
@@ -203,7 +217,7 @@ def _list_deliveries(
         for row in rows[:most]
     ]
     if len(rows) > most and lines:
-        lines[-1].append((f"   {len(rows) - most} earlier", "dim"))
+        lines[-1].append((tr("   {more} earlier", more=len(rows) - most), "dim"))
     return lines
 
 
@@ -215,24 +229,27 @@ def _format_delivery(row: Mapping[str, Any], now: float, look: Look) -> Span:
     """Return a delivery in words: `firing: ops failing, attempt 3, next 10:20: refused`."""
     attempts, status = row["attempts"], str(row["status"])
     word, style = _DELIVERY_WORDS.get(status, (status, ""))
+    word = tr(word)
     if status == "pending":
         next_at = to_unix_or_none(row["next_at"])
-        when = f", next {_format_stamp(row['next_at'], now)}" if next_at and next_at > now else ""
-        word, style = (f"failing, attempt {attempts}{when}", "broken") if attempts else (
-            f"waits{when.replace('next', 'until')}" if when else "on its way", "dim"
-        )  # fmt: skip
+        when = _format_stamp(row["next_at"], now) if next_at and next_at > now else ""
+        if attempts:
+            word, style = tr("failing, attempt {attempts}", attempts=attempts), "broken"
+            word += tr(", next {time}", time=when) if when else ""
+        else:
+            word, style = tr("waits, until {time}", time=when) if when else tr("on its way"), "dim"
     elif attempts > 1:
-        word += f" after {attempts} attempts"
+        word += tr(" after {attempts} attempts", attempts=attempts)
     why = f": {row['last_error']}" if row.get("last_error") and status != "sent" else ""
-    text = f"{row['event']}: {row['target']} {word}{why}"
+    text = f"{tr(row['event'])}: {row['target']} {word}{why}"
     return look.sanitize(text), style
 
 
 _DELIVERY_WORDS = {
-    "sent": ("sent", "well"),
-    "given_up": ("given up", "broken"),
-    "skipped": ("not needed", "dim"),
-    "dry_run": ("dry run", "dim"),
+    "sent": (tr_noop("sent"), "well"),
+    "given_up": (tr_noop("given up"), "broken"),
+    "skipped": (tr_noop("not needed"), "dim"),
+    "dry_run": (tr_noop("dry run"), "dim"),
 }
 
 
@@ -244,22 +261,25 @@ def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float, word: str
 
     Example: `too high 10:15 to 10:20`.
     """
-    word = word or "too high"
+    word = word or tr("too high")
     lines = [
         (_format_stamp(spell["since"], now), _format_stamp(spell["until"], now))
         for spell in reversed(spells)
     ]
     return [
-        f"{word} {since}" if since == until else f"{word} {since} to {until}"
+        f"{word} {since}"
+        if since == until
+        else tr("{word} {since} to {until}", word=word, since=since, until=until)
         for since, until in lines
     ]
 
 
 def _format_late(rule: Mapping[str, Any], now: float) -> str:
-    count = rule["late"]
-    return (
-        f"{count:,} alert{'s' if count != 1 else ''} over in 24h, the last"
-        f" {_format_stamp(rule['last_late'], now)}"
+    return tr_n(
+        rule["late"],
+        "{n:,} alert over in 24h, the last {stamp}",
+        "{n:,} alerts over in 24h, the last {stamp}",
+        stamp=_format_stamp(rule["last_late"], now),
     )
 
 
@@ -271,9 +291,12 @@ def _format_stamp(stamp: str | None, now: float) -> str:
 def _format_silence(silence: Mapping[str, Any], now: float, look: Look) -> str:
     until = to_unix_or_none(silence["until"]) or now
     why = f": {look.sanitize(silence['reason'])}" if silence.get("reason") else ""
-    return (
-        f"silenced {format_time_left(until, now)}, until {format_wall_time(until, now)}, by"
-        f" {look.sanitize(silence['by'])}{why}"
+    return tr(
+        "silenced {time_left}, until {time}, by {by}{why}",
+        time_left=format_time_left(until, now),
+        time=format_wall_time(until, now),
+        by=look.sanitize(silence["by"]),
+        why=why,
     )
 
 
@@ -281,14 +304,14 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
     """Return the events, oldest first: `10:15 limit reached`."""
     task = found.get("task") or {}
     moments = [
-        (task.get("created_at"), "submitted"), (task.get("not_before"), "may start"),
-        (task.get("first_start"), "started"),
-        (found["since"], "limit reached, fires" if found.get("rule")
-         and not _is_general(found["rule"]) else "fires"),
+        (task.get("created_at"), tr("submitted")), (task.get("not_before"), tr("may start")),
+        (task.get("first_start"), tr("started")),
+        (found["since"], tr("limit reached, fires") if found.get("rule")
+         and not _is_general(found["rule"]) else tr("fires")),
         (found.get("acknowledged_at"), _format_acknowledgement(found, look)),
-        (task.get("ended_at"), str(task.get("status") or "").replace("_", " ")),
+        (task.get("ended_at"), tr(str(task.get("status") or "").replace("_", " "))),
         (found.get("resolved_at"),
-         "expired" if found.get("status") == "expired" else "resolved"),
+         tr("expired") if found.get("status") == "expired" else tr("resolved")),
     ]  # fmt: skip
     known = sorted((at, words) for at, words in moments if at)
     lines = [f"{_format_stamp(at, now)} {words}" for at, words in known]
@@ -304,7 +327,11 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
 
 def _format_acknowledgement(found: Mapping[str, Any], look: Look) -> str:
     note = f": {look.sanitize(found['note'])}" if found.get("note") else ""
-    return f"acknowledged by {look.sanitize(found.get('acknowledged_by') or '')}{note}"
+    return tr(
+        "acknowledged by {who}{note}",
+        who=look.sanitize(found.get("acknowledged_by") or ""),
+        note=note,
+    )
 
 
 def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:
@@ -367,7 +394,7 @@ def _draw_runs(
     top = max(limit, *(run["value"] for run in shown)) or 1.0
     scale = _Scale(limit, top, plot, units.format_age)
     count = sum(bool(run["at"]) for run in shown)
-    label = f"{count} run{'s' if count != 1 else ''}"
+    label = tr_n(count, "{n} run", "{n} runs")
     return [
         *_draw_points(shown, scale, step, look),
         _draw_axis(shown, scale, step, label, now, look),
@@ -402,8 +429,12 @@ def _draw_trail(
     points = _group_points(trail, level["op"], limit, room - scale.cells - LABEL_CELLS - 6)
     points[-1]["now"] = level["value"] is not None
     begins = history.get("begins")
-    label = f"last {units.format_age(max(60.0, now - trail[0][0]))}"
-    label = f"since {begins} {format_wall_time(trail[0][0], now)}" if begins else label
+    label = tr("last {age}", age=units.format_age(max(60.0, now - trail[0][0])))
+    label = (
+        tr("since {begins} {time}", begins=begins, time=format_wall_time(trail[0][0], now))
+        if begins
+        else label
+    )
     return [*_draw_points(points, scale, 1, look), _draw_axis(points, scale, 1, label, now, look)]
 
 
@@ -439,7 +470,7 @@ def _draw_chart_line(
         {} if limit_row == 0 else {0: scale.show(scale.top)}
     )
     axis = look.adapt_text("│")
-    line: DetailLine = [(f"  {labels.get(y, ''):>{scale.cells - 1}} {axis}", "dim")]
+    line: DetailLine = [(f"  {pad(labels.get(y, ''), scale.cells - 1, '>')} {axis}", "dim")]
     ground = look.adapt_text("· ") * step if y == limit_row else " " * (step * 2)
     for run, row in zip(runs, rows, strict=True):
         if row != y:
@@ -454,8 +485,8 @@ def _format_chart_label(
     y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, scale: _Scale
 ) -> str:
     is_last = runs[-1].get("now") and rows[-1] == y
-    last = f" {scale.show(runs[-1]['value'])} now" if is_last else ""
-    return last or (f" limit {scale.show(scale.limit)}" if y == limit_row else "")
+    last = tr(" {show} now", show=scale.show(runs[-1]["value"])) if is_last else ""
+    return last or (tr(" limit {show}", show=scale.show(scale.limit)) if y == limit_row else "")
 
 
 def _draw_axis(
@@ -464,10 +495,10 @@ def _draw_axis(
     """Return the axis with the times of the first and last point."""
     dated = [run for run in runs if run["at"]]
     first, last = (_format_point(dated[n]["at"], now) for n in (0, -1)) if dated else ("", "")
-    end = "now" if runs[-1].get("now") else last
+    end = tr("now") if runs[-1].get("now") else last
     room = step * len(runs) - measure_width(first) - 1
     corner = f"  {'':{scale.cells - 1}} {look.adapt_text('└')}"
-    times = f" {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}"
+    times = f" {first}{pad(end, max(measure_width(end) + 1, room), '>')}"
     return [(f"{corner}{times}   {label}", "dim")]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.core.text.sanitize import measure_width
+from app.translation import tr
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
 
@@ -25,10 +26,15 @@ def list_level_lines(levels: Levels, room: int, is_low: bool, look: Look) -> lis
     """Return a line for each level, such as `now: queued tasks 143, limit 100, queue media`."""
     most = LOW_LINES if is_low else MOST_LINES
     lines: list[list[Span]] = []
+    head = tr("now:")
     for place, level in enumerate(levels[:most]):
-        more = f"   {len(levels) - most} more" if place == most - 1 < len(levels) - 1 else ""
-        text = look.sanitize(f"{'now:' if not place else '    '} {level['text']}")
-        shown = look.cut(text, room - 3 - len(more))
+        more = (
+            tr("   {more} more", more=len(levels) - most)
+            if place == most - 1 < len(levels) - 1
+            else ""
+        )
+        text = look.sanitize(f"{head if not place else ' ' * measure_width(head)} {level['text']}")
+        shown = look.cut(text, room - 3 - measure_width(more))
         lines.append([(f"  {shown}", "broken" if is_broken(level) else ""), (more, "dim")])
     return lines
 
@@ -36,8 +42,8 @@ def list_level_lines(levels: Levels, room: int, is_low: bool, look: Look) -> lis
 def explain_no_value(rule: Mapping[str, Any]) -> str:
     """Return why a rule in use has no level."""
     if rule["conditions"].get("active_time"):
-        return "not judged outside of its hours"
-    return "unknown until a runtime evaluates it"
+        return tr("not judged outside of its hours")
+    return tr("unknown until a runtime evaluates it")
 
 
 def is_broken(level: Mapping[str, Any]) -> bool:
@@ -75,8 +81,8 @@ def draw_due(levels: Levels, room: int, height: int, now: float, look: Look) -> 
     bar[place(due)] = "│"
     style = "late" if is_broken(level) else ""
     labels = [
-        (place(due), f"due {format_wall_time(due, now)}"),
-        (place(now), "now"),
+        (place(due), tr("due {time}", time=format_wall_time(due, now))),
+        (place(now), tr("now")),
         (0, "" if times else format_wall_time(begin, now)),
     ]
     return [
@@ -94,7 +100,7 @@ def _set_labels(labels: Sequence[tuple[int, str]], cells: int) -> str:
     line = [" "] * cells
     for place, text in labels:
         first = min(place, cells - measure_width(text))
-        end = first + len(text)
+        end = first + measure_width(text)
         if text and not "".join(line[max(0, first - 1) : end + 1]).strip():
-            line[first:end] = text
+            line[first:end] = [text, *[""] * (end - first - 1)]
     return "".join(line).rstrip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
 from app.core.text.status_glyphs import get_run_status
+from app.translation import tr, tr_noop
 from app.tui.actions import right_size
 from app.tui.actions.shell_command import (
     build_repeat_words,
@@ -33,7 +34,7 @@ MAX_INDENT = 6
 
 def build_dependency_sections(facts: TaskContext) -> Iterator[Section]:
     """Yield the sections of parents and children, each a tree."""
-    for key, name in (("parents", "After"), ("children", "Waiting for it")):
+    for key, name in (("parents", tr("After")), ("children", tr("Waiting for it"))):
         lines = facts.about["tree"][key]
         if lines:
             direct = sum(line.get("more") or 1 for line in lines if not line["depth"])
@@ -51,21 +52,34 @@ def _build_row(facts: TaskContext, line: Mapping[str, Any]) -> DocRow:
             (
                 (
                     facts.look.adapt_text(
-                        f"{begin or '      '}… and {units.format_count(line['more'])} more"
+                        (begin or "      ")
+                        + tr("… and {more} more", more=units.format_count(line["more"]))
                     ),
                     "dim",
                 ),
             )
         )
     sign = STATES.get(line["status"], UNKNOWN)
-    word = line["status"] if line["status"] == "removed" else sign.word
-    kind = KIND_WORDS.get(line["kind"]) or facts.look.sanitize(line["kind"])
+    removed = line["status"] == "removed"
+    word = tr("removed") if removed else sign.word
+    kind = tr(KIND_WORDS.get(line["kind"]) or "") or facts.look.sanitize(line["kind"])
     name_at = f"{begin}{line['number']:>{0 if depth else 5}} {facts.look.glyph(sign)} "
     room = max(8, min(42, facts.room // 2) - measure_width(name_at))
     name = pad(facts.look.cut(facts.look.sanitize(line["name"]), room, "middle"), room)
-    tail = facts.look.adapt_text("dependencies shown above") if line["again"] else kind
-    target = "" if word == "removed" else f"task:{line['uuid']}"
-    return DocRow(((f"{name_at}{name} {word:<10} ", ""), (tail, "dim")), target)
+    tail = facts.look.adapt_text(tr("dependencies shown above")) if line["again"] else kind
+    target = "" if removed else f"task:{line['uuid']}"
+    return DocRow(((f"{name_at}{name} {pad(word, 10)} ", ""), (tail, "dim")), target)
+
+
+_USE_HEADS = ((20, tr_noop("NOW")), (32, tr_noop("PEAK")), (44, tr_noop("REQUEST")))
+_RUN_HEADS = ((16, tr_noop("STARTED")), (29, tr_noop("TOOK")), (37, tr_noop("HOW")))
+
+
+def _translate_heads(
+    heads: Sequence[tuple[int, str]], *more: tuple[int, str]
+) -> tuple[tuple[int, str], ...]:
+    """Return the headings with their cells, and those of `more` behind them."""
+    return (*((at, tr(head)) for at, head in heads), *more)
 
 
 HIGH_SHARE = 0.95
@@ -81,7 +95,7 @@ def build_slurm_section(facts: TaskContext) -> Iterator[Section]:
     for reason in facts.why.get("reasons") or ():
         text = facts.look.sanitize(facts.look.adapt_text(reason["text"]))
         rows = tuple(DocRow(((line, ""),)) for line in wrap_text(text, facts.room - 4))
-        yield Section("In Slurm", rows)
+        yield Section(tr("In Slurm"), rows)
 
 
 def build_use_section(facts: TaskContext) -> Section:
@@ -94,7 +108,7 @@ def build_use_section(facts: TaskContext) -> Section:
     )
     peak = _find_maximum(facts.runs[0]["max_rss"], used_memory, use.get("most_memory"))
     most_cpu = units.format_cpu(use["most_cpu"]) if use else ""
-    request_text = units.format_memory(task["memory"]) if task["memory"] else "nothing"
+    request_text = units.format_memory(task["memory"]) if task["memory"] else tr("Nothing").lower()
     rows = [
         _build_use_row(facts, "cpu", used_cpu, task["cpu"],
         (units.format_cpu(used_cpu), most_cpu, units.format_number(task["cpu"]))),
@@ -105,12 +119,24 @@ def build_use_section(facts: TaskContext) -> Section:
     if task["memory"] and (used_memory or 0.0) >= task["memory"] * HIGH_SHARE:
         share = units.format_percent(used_memory, task["memory"])
         rows.append(
-            DocRow(((f"! memory is at {share} of the request; the job is not stopped.", "warn"),))
+            DocRow(
+                (
+                    (
+                        tr(
+                            "! memory is at {share} of the request; the job is not stopped.",
+                            share=share,
+                        ),
+                        "warn",
+                    ),
+                )
+            )
         )
     last = (
-        f"LAST {units.format_age(use['cell'] * 10)}" if use and facts.room >= HISTORY_CELLS else ""
+        tr("LAST {age}", age=units.format_age(use["cell"] * 10))
+        if use and facts.room >= HISTORY_CELLS
+        else ""
     )
-    return Section("Now", tuple(rows), ((20, "NOW"), (32, "PEAK"), (44, "REQUEST"), (56, last)))
+    return Section(tr("Now"), tuple(rows), _translate_heads(_USE_HEADS, (56, last)))
 
 
 def _build_use_row(
@@ -136,15 +162,19 @@ def _build_time_row(facts: TaskContext) -> DocRow:
     limit, ran = facts.task["timeout"], facts.seconds_since(facts.runs[0]["start_time"])
     usual = (facts.past_use or {}).get("usual")
     bar = facts.look.draw_bar(ran or 0.0, limit, 10) if limit else ""
-    about = f"usual {units.format_age(usual['median'])}" if usual else ""
-    request_text = units.format_duration(limit) if limit else "no limit"
+    about = tr("usual {age}", age=units.format_age(usual["median"])) if usual else ""
+    request_text = units.format_duration(limit) if limit else tr("no limit")
     last = (
-        f"  {units.format_count(usual['n'])} runs, p95 {units.format_age(usual['p95'])}"
+        tr(
+            "  {count} runs, p95 {age}",
+            count=units.format_count(usual["n"]),
+            age=units.format_age(usual["p95"]),
+        )
         if usual
         else ""
     )
     shown = units.format_duration(ran), about, request_text
-    return _build_bar_row(facts, "time", bar, get_load_style(ran, limit), shown, last)
+    return _build_bar_row(facts, tr_noop("time"), bar, get_load_style(ran, limit), shown, last)
 
 
 def _build_bar_row(
@@ -155,10 +185,10 @@ def _build_bar_row(
     The last column is shown only if it fits.
     """
     now, peak, request_text = shown
-    text = f"{now:<12}{peak:<12}{request_text:<10}"
+    text = f"{pad(now, 12)}{pad(peak, 12)}{pad(request_text, 10)}"
     text += last if facts.room >= HISTORY_CELLS else ""
     return DocRow((
-        (f"{name:<7}", ""),
+        (pad(tr(name), 7), ""),
         (f"{bar:<11}", load),
         (facts.look.adapt_text(text.rstrip()), "" if load == "calm" else load),
     ))  # fmt: skip
@@ -179,44 +209,67 @@ def build_end_section(facts: TaskContext) -> Section:
     rows += [DocRow(((f"  {facts.look.sanitize(text)}", ""),)) for text in facts.tail]
     if run and run["start_time"]:
         rows.append(DocRow(((_format_use(facts, run), "dim"),)))
-    return Section("How it ended", tuple(rows))
+    return Section(tr("How it ended"), tuple(rows))
 
 
 def _describe_end(facts: TaskContext, run: Mapping[str, Any] | None) -> str:
     task, own = facts.task, facts.look.sanitize
     reason = own(task["reason"] or (run or {}).get("reason") or "")
-    word = STATES.get(task["status"], UNKNOWN).word
+    sign = STATES.get(task["status"], UNKNOWN)
+    word = sign.word
     if run is None or not run["start_time"]:
-        return f"It was {word} before it started" + (f": {reason}." if reason else ".")
-    said = reason if reason.startswith(word) else f"{word}: {reason}" if reason else word
-    text = f"{own(_get_program_name(task))} {'was ' if task['status'] == 'cancelled' else ''}{said}"
-    text += "" if reason else f" in {units.format_duration(measure_run(facts, run))}"
-    return f"{text}. Last lines of the log:" if facts.tail else f"{text}. No output."
+        begin = tr("It was {word} before it started", word=word)
+        return tr("{done}.", done=f"{begin}: {reason}" if reason else begin)
+    said = (
+        reason
+        if reason.startswith((word, sign.english))
+        else tr("{state}: {reason}", state=word, reason=reason)
+        if reason
+        else word
+    )
+    said = tr("was {state}", state=said) if task["status"] == "cancelled" else said
+    text = f"{own(_get_program_name(task))} {said}"
+    text += "" if reason else tr(" in {took}", took=units.format_duration(measure_run(facts, run)))
+    return (
+        tr("{end}. Last lines of the log:", end=text)
+        if facts.tail
+        else tr("{end}. No output.", end=text)
+    )
 
 
 def _get_program_name(task: Mapping[str, Any]) -> str:
     if task["template"]:
         return str(task["template"])
     argv = (task.get("launch") or {}).get("argv")
-    return str(argv[0]).rpartition("/")[2] if argv else "The script"
+    return str(argv[0]).rpartition("/")[2] if argv else tr("The script")
 
 
 def _format_use(facts: TaskContext, run: Mapping[str, Any]) -> str:
     memory = facts.task["memory"]
-    request_text = f" of {units.format_memory(memory)} requested" if memory else ""
-    signal = f"signal {run['signal']}" if run["signal"] is not None else "no signal"
-    peak = f"peak memory {units.format_memory(run['max_rss'])}{request_text}"
+    request_text = (
+        tr(" of {memory} requested", memory=units.format_memory(memory)) if memory else ""
+    )
+    signal = (
+        tr("signal {signal}", signal=run["signal"])
+        if run["signal"] is not None
+        else tr("no signal")
+    )
+    peak = tr(
+        "peak memory {memory}{request_text}",
+        memory=units.format_memory(run["max_rss"]),
+        request_text=request_text,
+    )
     return facts.look.adapt_text(
-        f"cpu {units.format_duration(run['cpu_seconds'])}   {peak}   {signal}"
+        tr("cpu {time}", time=units.format_duration(run["cpu_seconds"])) + f"   {peak}   {signal}"
     )
 
 
 def build_attempts(facts: TaskContext) -> Section:
     """Return all runs, latest first; each opens its log."""
     log = max(46, facts.room - 9)
-    heads = ((16, "STARTED"), (29, "TOOK"), (37, "HOW"), (log, "LOG"))
+    heads = _translate_heads(_RUN_HEADS, (log, tr("LOG")))
     return Section(
-        f"Attempts {len(facts.runs)}",
+        tr("Attempts {count}", count=len(facts.runs)),
         tuple(_build_run_row(facts, run, log - 38) for run in facts.runs),
         heads,
     )
@@ -244,7 +297,9 @@ def _build_run_row(facts: TaskContext, run: Mapping[str, Any], room: int) -> Doc
 def _format_pid(facts: TaskContext, run: Mapping[str, Any]) -> str:
     """Return `pid 41877, 5 processes`."""
     count = (facts.about["use"] or {}).get("processes") or 1
-    return f"pid {run['pid']}" + (f", {units.format_count(count)} processes" if count > 1 else "")
+    return f"pid {run['pid']}" + (
+        tr(", {count} processes", count=units.format_count(count)) if count > 1 else ""
+    )
 
 
 # -- SLA rules --
@@ -260,18 +315,24 @@ def build_slas(facts: TaskContext) -> Iterator[Section]:
         else []
     )
     states = {
-        line.sla: f"acked {line.by}" if line.status == "acknowledged" else line.status
+        line.sla: tr("acked {by}", by=line.by)
+        if line.status == "acknowledged"
+        else _get_alert_word(line)
         for line in lines
     }
     rows = [_build_rule_row(facts, rule, states.get(rule["name"], "")) for rule in rules]
     rows += [_build_alert_row(facts, line) for line in lines if line.sla not in known]
     if rows:
-        yield Section("Rules", tuple(rows))
+        yield Section(tr("Rules"), tuple(rows))
+
+
+def _get_alert_word(line: Any) -> str:
+    return tr(line.status)
 
 
 def _build_alert_row(facts: TaskContext, line: Any) -> DocRow:
     name = pad(facts.look.cut(facts.look.sanitize(line.sla), 18), 18)
-    return DocRow(((f"{name} {facts.look.sanitize(line.why)}   {line.status}", "warn"),))
+    return DocRow(((f"{name} {facts.look.sanitize(line.why)}   {_get_alert_word(line)}", "warn"),))
 
 
 def _build_rule_row(facts: TaskContext, rule: Mapping[str, Any], state: str) -> DocRow:
@@ -284,28 +345,29 @@ def _build_rule_row(facts: TaskContext, rule: Mapping[str, Any], state: str) -> 
 def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
     """Return `must end by 11:30   on time, 40m to spare` and its style."""
     finishes = rule["preset"] == "finishes-within"
-    word, due = ("end" if finishes else "start"), facts.format_timestamp(rule["due"])
+    due = facts.format_timestamp(rule["due"])
     if rule["done"] is None and facts.status in ENDED:
         return facts.look.sanitize(rule["text"]), "late"
     if rule["done"] is not None:
         spare = rule["due"] - rule["done"]
         well = not (finishes and facts.status == "cancelled")
-        done = ("ended" if finishes else "started") if well else STATES[facts.status].word
+        done = (tr("ended") if finishes else tr("started")) if well else STATES[facts.status].word
         if spare < 0:
-            return f"{done} {units.format_age(-spare)} late", "late"
-        return (
-            f"{done} {'in' if well else 'within the'} time, {units.format_age(spare)} to spare",
-            "well" if well else "",
-        )
+            return tr("{done} {age} late", done=done, age=units.format_age(-spare)), "late"
+        age = units.format_age(spare)
+        if not well:
+            return tr("{done} within the time, {age} to spare", done=done, age=age), ""
+        return tr("{done} in time, {age} to spare", done=done, age=age), "well"
     spare = rule["due"] - facts.now
+    must = tr("must end by {due}", due=due) if finishes else tr("must start by {due}", due=due)
     if spare < 0:
-        return f"must {word} by {due}   {units.format_age(-spare)} late", "late"
+        return tr("{must}   {age} late", must=must, age=units.format_age(-spare)), "late"
     soonest, latest = _forecast(facts, finishes)
     if latest > spare:
-        late = f"likely {units.format_age(soonest - spare)} late"
-        words = late if soonest > spare else "may be late"
-        return f"must {word} by {due}   {words}", "warn"
-    return f"must {word} by {due}   on time, {units.format_age(spare)} to spare", ""
+        late = tr("likely {age} late", age=units.format_age(soonest - spare))
+        words = late if soonest > spare else tr("may be late")
+        return f"{must}   {words}", "warn"
+    return tr("{must}   on time, {age} to spare", must=must, age=units.format_age(spare)), ""
 
 
 def _forecast(facts: TaskContext, finishes: bool) -> tuple[float, float]:
@@ -323,40 +385,52 @@ def build_definition(facts: TaskContext) -> Section:
     pairs: list[tuple[str, str]] = []
     if task["template"]:
         pairs.append(
-            ("template", f"{own(task['template'])}   {_format_short_parameters(facts)}".rstrip())
+            (
+                tr("template"),
+                f"{own(task['template'])}   {_format_short_parameters(facts)}".rstrip(),
+            )
         )
-    pairs.append(("command", own(format_launch(task["launch"] or {})) or units.MISSING))
-    names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
-    pairs.append(("in", f"{own(task['cwd'])}{names}"))
+    pairs.append((tr("command"), own(format_launch(task["launch"] or {})) or units.MISSING))
+    names = (
+        tr("   env {env_names} names", env_names=task["env_names"])
+        if task.get("env_names") is not None
+        else ""
+    )
+    pairs.append((tr("in"), f"{own(task['cwd'])}{names}"))
     if task.get("output"):
-        pairs.append(("output", own(task["output"])))
+        pairs.append((tr("output"), own(task["output"])))
     if task.get("error"):
-        pairs.append(("error", own(task["error"])))
+        pairs.append((tr("error"), own(task["error"])))
     if task.get("stdin"):
-        pairs.append(("input", f"taskdeck send {task['number']} TEXT"))
-    pairs.append(("requests", facts.look.adapt_text(_format_request(facts))))
+        pairs.append((tr("input"), f"taskdeck send {task['number']} TEXT"))
+    pairs.append((tr("requests"), facts.look.adapt_text(_format_request(facts))))
     pairs += [
-        ("used" if not at else "", facts.look.adapt_text(text))
+        (tr("used") if not at else "", facts.look.adapt_text(text))
         for at, text in enumerate(_describe_use(facts))
     ]
     pairs.append(
         (
-            "queue",
-            f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}",
+            tr("queue"),
+            tr(
+                "{queue}   priority {priority}   by {who}",
+                queue=own(task["queue"]),
+                priority=task["priority"],
+                who=own(task["submitted_by"]),
+            ),
         )
     )
     if told := describe_recipient(task.get("notify")):
-        pairs.append(("tells", own(told)))
+        pairs.append((tr("tells"), own(told)))
     if task["tags"]:
-        pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
+        pairs.append((tr("tags"), own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task.get("pinned"):
-        pairs.append(("pinned", "no cleanup deletes it"))
-    pairs += [("left", text) for text in describe_left(task.get("left") or ())]
+        pairs.append((tr("pinned"), tr("no cleanup deletes it")))
+    pairs += [(tr("left"), text) for text in describe_left(task.get("left") or ())]
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
-        pairs.append(("again", own(quote_words(build_repeat_words(task)))))
-    opens = {"template": f"template:{task['template']}"}
+        pairs.append((tr("again"), own(quote_words(build_repeat_words(task)))))
+    opens = {tr("template"): f"template:{task['template']}"}
     return Section(
-        "Task",
+        tr("Task"),
         tuple(
             row
             for name, text in pairs
@@ -367,7 +441,7 @@ def build_definition(facts: TaskContext) -> Section:
 
 def _build_pair(facts: TaskContext, name: str, text: str, target: str) -> Iterator[DocRow]:
     first, *more = wrap_text(text, facts.room - 14)
-    yield DocRow(((f"{name:<10}", "dim"), (first, "")), target)
+    yield DocRow(((pad(name, 10), "dim"), (first, "")), target)
     for line in more[:3]:
         yield DocRow(((" " * 10, ""), (line, "")))
     if len(more) > 3:
@@ -376,19 +450,29 @@ def _build_pair(facts: TaskContext, name: str, text: str, target: str) -> Iterat
 
 def _format_request(facts: TaskContext) -> str:
     task = facts.task
-    memory = units.format_memory(task["memory"]) if task["memory"] else "none"
+    memory = units.format_memory(task["memory"]) if task["memory"] else tr("none")
     if task.get("oom_memory"):
-        memory += f" (ran out of {units.format_memory(task['oom_memory'])})"
-    limit = units.format_duration_setting(task["timeout"]) if task["timeout"] else "none"
+        memory += tr(" (ran out of {memory})", memory=units.format_memory(task["oom_memory"]))
+    limit = units.format_duration_setting(task["timeout"]) if task["timeout"] else tr("none")
     limit += f" ({task['early_signal']})" if task.get("early_signal") else ""
     every = (
-        f" every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else ""
+        tr(" every {delay}", delay=units.format_duration_setting(task["retry_delay"]))
+        if task["retries"]
+        else ""
     )
     named = "".join(f"{part}   " for part in list_named(task.get("resources")))
-    return (
-        f"cpu {units.format_number(task['cpu'])}   memory {memory}   {named}timeout {limit}"
-        f"   retries {task['retries']}{every}"
-        + (f"   on oom {task['retry_on_oom']}" if task.get("retry_on_oom") else "")
+    return tr(
+        "cpu {cpu}   memory {memory}   {named}timeout {limit}   retries {retries}{every}",
+        cpu=units.format_number(task["cpu"]),
+        memory=memory,
+        named=named,
+        limit=limit,
+        retries=task["retries"],
+        every=every,
+    ) + (
+        tr("   on oom {retry_on_oom}", retry_on_oom=task["retry_on_oom"])
+        if task.get("retry_on_oom")
+        else ""
     )
 
 
@@ -396,27 +480,38 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
     """Yield the maximum use of past runs, if known, and the request that `m` would set."""
     if past := facts.past_use:
         parts = (
-            [f"cpu {units.format_number(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
+            [tr("cpu {cpu}", cpu=units.format_number(round(past["cpu_most"], 1)))]
+            if past["cpu_most"]
+            else []
         )
         parts += (
-            [f"memory {units.format_memory(past['memory_most'])}"] if past["memory_most"] else []
+            [tr("memory {memory}", memory=units.format_memory(past["memory_most"]))]
+            if past["memory_most"]
+            else []
         )
         if parts:
             kind = {
-                "template": "of this template",
-                "name": "of this name",
-                "like": "of similar names",
+                "template": tr("of this template"),
+                "name": tr("of this name"),
+                "like": tr("of similar names"),
             }[past["of"]]
             yield (
-                f"{'   '.join(parts)}   peak of {units.format_count(past['n'])} past runs {kind}"
+                tr(
+                    "{parts}   peak of {count} past runs {kind}",
+                    parts="   ".join(parts),
+                    count=units.format_count(past["n"]),
+                    kind=kind,
+                )
             )
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""
-        what = {"m": "requests what runs used", "M": "sets the template's defaults"}.get(key)
+        what = {"m": tr("requests what runs used"), "M": tr("sets the template's defaults")}.get(
+            key
+        )
         yield (
-            f"{key} {what}: {', '.join(map(str, found))}"
+            tr("{key} {what}: {changes}", key=key, what=what, changes=", ".join(map(str, found)))
             if what
-            else f"suggested request: {', '.join(map(str, found))}"
+            else tr("suggested request: {changes}", changes=", ".join(map(str, found)))
         )
 
 
@@ -435,7 +530,7 @@ def build_parameters(facts: TaskContext) -> Iterator[Section]:
             for name, value in parameters.items()
             for row in _build_parameter(facts, name, value, column)
         ]
-        yield Section(f"Parameters {len(parameters)}", tuple(rows))
+        yield Section(tr("Parameters {count}", count=len(parameters)), tuple(rows))
 
 
 def _format_short_parameters(facts: TaskContext) -> str:

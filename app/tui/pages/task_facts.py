@@ -13,6 +13,7 @@ from typing import Any
 from app.core.board import Board, RunningEntry
 from app.core.text import units
 from app.core.text.status_glyphs import get_run_status
+from app.translation import tr
 from app.tui.style import STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_elapsed
 from db.states import ACTIVE, ENDED, WAITING
@@ -129,9 +130,13 @@ def _describe_waiting(facts: TaskContext) -> Iterator[str]:
         if "waits" in facts.why
         else facts.seconds_since(task["created_at"])
     )
-    yield f"in {facts.look.sanitize(task['queue'])} for {units.format_age(waits)}"
-    yield f"priority {task['priority']}"
-    yield f"by {facts.look.sanitize(task['submitted_by'])}"
+    yield tr(
+        "in {queue} for {age}",
+        queue=facts.look.sanitize(task["queue"]),
+        age=units.format_age(waits),
+    )
+    yield tr("priority {priority}", priority=task["priority"])
+    yield tr("by {who}", who=facts.look.sanitize(task["submitted_by"]))
     yield format_expected_start(facts)
 
 
@@ -142,9 +147,11 @@ def format_expected_start(facts: TaskContext) -> str:
         return ""
     first, last = (max(0.0, seconds - facts.reply_age) for seconds in near)
     if is_open_range(near):
-        return f"starts by {_format_range(facts, last, last)}"
-    return (
-        f"starts {_format_range(facts, first, last)} ({units.format_estimate_range(first, last)})"
+        return tr("starts by {range}", range=_format_range(facts, last, last))
+    return tr(
+        "starts {range} ({wait})",
+        range=_format_range(facts, first, last),
+        wait=units.format_estimate_range(first, last),
     )
 
 
@@ -165,7 +172,15 @@ def _describe_running(facts: TaskContext) -> Iterator[str]:
     task, run, line = facts.task, facts.runs[0], facts.line
     ran = facts.seconds_since(run["start_time"])
     limit = line.timeout if line else task["timeout"]
-    of = f" of {units.format_duration(limit)} ({units.format_percent(ran, limit)})" if limit else ""
+    of = (
+        tr(
+            " of {limit} ({percent})",
+            limit=units.format_duration(limit),
+            percent=units.format_percent(ran, limit),
+        )
+        if limit
+        else ""
+    )
     yield f"{format_elapsed(ran or 0.0)}{of}"
     yield format_expected_end(facts)
     yield format_attempt(facts, run)
@@ -195,42 +210,49 @@ def format_expected_end(facts: TaskContext) -> str:
     if not near:
         return ""
     if near[-1] < 0:
-        return f"late {units.format_age(-near[-1])}"
+        return tr("late {age}", age=units.format_age(-near[-1]))
     if is_open_range(near):
-        return (
-            f"ends by {_format_range(facts, near[-1], near[-1])} (at most"
-            f" {units.format_upper_bound(near[-1])})"
+        return tr(
+            "ends by {range} (at most {most})",
+            range=_format_range(facts, near[-1], near[-1]),
+            most=units.format_upper_bound(near[-1]),
         )
     first = max(0.0, near[0])
     wait = units.format_estimate_range(first, near[-1])
-    return f"ends {_format_range(facts, first, near[-1])} ({wait})"
+    return tr("ends {range} ({wait})", range=_format_range(facts, first, near[-1]), wait=wait)
 
 
 def _describe_ended(facts: TaskContext) -> Iterator[str]:
     task, run = facts.task, next(iter(facts.runs), None)
     how = facts.look.sanitize(task["reason"] or (run or {}).get("reason") or "")
-    how = how.removeprefix(STATES.get(task["status"], UNKNOWN).word).strip()
+    sign = STATES.get(task["status"], UNKNOWN)
+    how = how.removeprefix(sign.english).removeprefix(sign.word).strip()
+    took = units.format_duration(measure_run(facts, run))
     lasted = (
-        f"{'after' if how else 'in'} {units.format_duration(measure_run(facts, run))}"
+        (tr("after {took}", took=took) if how else tr("in {took}", took=took))
         if run and run["start_time"]
         else ""
     )
     when = task["ended_at"] or task["updated_at"]
     yield (
-        f"{how} {lasted}".strip()
-        + f", {units.format_age(facts.seconds_since(when))} ago ({facts.format_time(when)})"
+        (tr("{how} {lasted}", how=how, lasted=lasted) if how and lasted else how + lasted)
+        + tr(
+            ", {age} ago ({time})",
+            age=units.format_age(facts.seconds_since(when)),
+            time=facts.format_time(when),
+        )
     )
     if run:
         last = task["retries"] and not _count_left(task)
-        yield format_attempt(facts, run) + (", the last" if last else "")
+        yield format_attempt(facts, run) + (tr(", the last") if last else "")
 
 
 def format_attempt(facts: TaskContext, run: Mapping[str, Any]) -> str:
     """Return `attempt 1 of 2`, or `attempt 1` if none can follow though retries are left."""
     left = _count_left(facts.task)
     if left and facts.task["status"] in ENDED:
-        return f"attempt {run['attempt']}"
-    return f"attempt {run['attempt']} of {run['attempt'] + left}"
+        return tr("attempt {attempt}", attempt=run["attempt"])
+    return tr("attempt {attempt} of {most}", attempt=run["attempt"], most=run["attempt"] + left)
 
 
 def _count_left(task: Mapping[str, Any]) -> int:

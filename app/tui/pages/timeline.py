@@ -9,12 +9,13 @@ from typing import Any
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.core.text.status_glyphs import IN_SLURM
+from app.translation import tr, tr_noop
 from app.tui.pages.task_facts import TaskContext
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.document import DocRow, Section
 from db.states import ACTIVE, WAITING
 
-SUBMITTED = "submitted"
+SUBMITTED = tr_noop("submitted")
 """Beginning of the note of a task's first event."""
 LAST_NAMED, FIRST_NAMED = 4, 3
 """Number of phases named at the end and at the start of a long timeline."""
@@ -44,7 +45,9 @@ def build_timeline(facts: TaskContext) -> Iterator[Section]:
     )
     text = facts.look.cut(facts.look.adapt_text(_format_phases(phases, facts)), facts.room - 3)
     yield Section(
-        "Timeline", (*bars, DocRow(((text, "dim"),))), tail=f"{units.format_age(total)} in all"
+        tr("Timeline"),
+        (*bars, DocRow(((text, "dim"),))),
+        tail=tr("{age} in all", age=units.format_age(total)),
     )
 
 
@@ -108,7 +111,7 @@ def _format_phases(phases: Sequence[Phase], facts: TaskContext) -> str:
 
 
 def _get_state_word(status: str) -> str:
-    return "ran" if status == "running" else STATES.get(status, UNKNOWN).word
+    return tr("ran") if status == "running" else STATES.get(status, UNKNOWN).word
 
 
 # -- events --
@@ -133,7 +136,7 @@ def build_history(facts: TaskContext) -> Section:
         else:
             rows.append(text)
         half = not joins and measure_width(text) < column
-    return Section("History", tuple(DocRow(((text, ""),)) for text in rows))
+    return Section(tr("History"), tuple(DocRow(((text, ""),)) for text in rows))
 
 
 def _drop_duplicates(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -152,15 +155,23 @@ def _drop_duplicates(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, A
 def _format_event(facts: TaskContext, event: Mapping[str, Any]) -> str:
     own = facts.look.sanitize
     attempt = next(
-        (f"attempt {run['attempt']} " for run in facts.runs if run["runid"] == event.get("runid")),
+        (
+            tr("attempt {attempt} ", attempt=run["attempt"])
+            for run in facts.runs
+            if run["runid"] == event.get("runid")
+        ),
         "",
     )
     word = STATES[event["status"]].word if event["status"] in STATES else own(event["status"])
-    by = f" by {own(event['by'])}" if event.get("by") and event["by"] != "taskdeck" else ""
+    by = (
+        tr(" by {who}", who=own(event["by"]))
+        if event.get("by") and event["by"] != "taskdeck"
+        else ""
+    )
     note = event.get("note") or ""
     if note.startswith(SUBMITTED):
-        start_text = f"{SUBMITTED}{by}{own(note.removeprefix(SUBMITTED))}"
-        state = "" if word == "queued" else f", {word}"
+        start_text = f"{tr(SUBMITTED)}{by}{own(note.removeprefix(SUBMITTED))}"
+        state = "" if event["status"] == "queued" else f", {word}"
         return facts.look.adapt_text(f"{facts.format_time(event['at'])}  {start_text}{state}")
     return facts.look.adapt_text(
         f"{facts.format_time(event['at'])}  {attempt}{word}{by}{f': {own(note)}' if note else ''}"
@@ -172,15 +183,15 @@ def _format_change(facts: TaskContext, act: Mapping[str, Any]) -> str:
     before, after = act["before"] or {}, act["after"] or {}
     changed = [name for name in after if name in _FORMATS and before.get(name) != after[name]]
     parts = [
-        f"{name.replace('_', ' ')} {_format_value(facts, name, before.get(name))} →"
+        f"{tr(name.replace('_', ' '))} {_format_value(facts, name, before.get(name))} →"
         f" {_format_value(facts, name, after[name])}"
         for name in changed
     ]
-    parts += ["to the front"] if act["verb"] == "front" else []
+    parts += [tr("to the front")] if act["verb"] == "front" else []
     return (
         facts.look.adapt_text(
-            f"{facts.format_time(act['at'])}  {', '.join(parts)} by"
-            f" {facts.look.sanitize(act['by'])}"
+            f"{facts.format_time(act['at'])}  "
+            + tr("{changes} by {who}", changes=", ".join(parts), who=facts.look.sanitize(act["by"]))
         )
         if parts
         else ""
@@ -196,4 +207,4 @@ _FORMATS: dict[str, Any] = {
 
 
 def _format_value(facts: TaskContext, name: str, value: Any) -> str:
-    return "none" if value is None else facts.look.sanitize(_FORMATS[name](value))
+    return tr("none") if value is None else facts.look.sanitize(_FORMATS[name](value))

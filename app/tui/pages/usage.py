@@ -9,12 +9,17 @@ from typing import Any, NamedTuple
 from app.core.filter_query import quote_word
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
+from app.translation import tr, tr_noop
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
 from app.tui.widgets.document import DocRow, Section
 
 TAG = "tag:"
-KINDS = ("queue", "template", "user", "group", "name")
+_WORDS = {
+    "queue": tr_noop("Queue"), "template": tr_noop("Template"), "user": tr_noop("User"),
+    "group": tr_noop("Group"), "name": tr_noop("Name"),
+}  # fmt: skip
+KINDS = tuple(_WORDS)
 SPANS = ("1d", "7d", "30d", "90d", "365d")
 """Periods that one key steps through."""
 MAX_ROWS = 500
@@ -31,15 +36,15 @@ class _Column(NamedTuple):
 
 
 _COLUMNS = (
-    _Column("TASKS", "tasks", 0),
-    _Column("RUNS", "runs", 6),
-    _Column("FAILED", "failed", 1),
-    _Column("CPU H", "cpu_hours", 0),
-    _Column("USED H", "cpu_used_hours", 4),
-    _Column("MEM GIB H", "memory_gib_hours", 5),
-    _Column("GPU H", "gpu_hours", 0),
-    _Column("WAIT", "mean_wait", 2),
-    _Column("LONGEST", "longest_wait", 3),
+    _Column(tr_noop("TASKS"), "tasks", 0),
+    _Column(tr_noop("RUNS"), "runs", 6),
+    _Column(tr_noop("FAILED"), "failed", 1),
+    _Column(tr_noop("CPU H"), "cpu_hours", 0),
+    _Column(tr_noop("USED H"), "cpu_used_hours", 4),
+    _Column(tr_noop("MEM GIB H"), "memory_gib_hours", 5),
+    _Column(tr_noop("GPU H"), "gpu_hours", 0),
+    _Column(tr_noop("WAIT"), "mean_wait", 2),
+    _Column(tr_noop("LONGEST"), "longest_wait", 3),
 )
 
 
@@ -47,21 +52,25 @@ def build_usage(
     found: Mapping[str, Any] | None, by: str, since: str, now: float, room: int, look: Look
 ) -> Iterator[Section]:
     """Yield the table, with the sum of all groups first, and what it lacks."""
-    title = f"By {look.sanitize(by.removeprefix(TAG))}, last {since}"
+    title = tr(
+        "By {kind}, last {since}",
+        kind=look.sanitize(by.removeprefix(TAG)) if by.startswith(TAG) else tr(_WORDS[by]).lower(),
+        since=since,
+    )
     if found is None:
-        yield Section(title, (DocRow(((look.adapt_text("reading…"), "dim"),)),))
+        yield Section(title, (DocRow(((look.adapt_text(tr("reading…")), "dim"),)),))
         return
     rows = found["rows"][:MAX_ROWS]
     if not rows:
-        yield Section(title, (DocRow((("No runs in this time.", "dim"),)),))
+        yield Section(title, (DocRow(((tr("No runs in this time."), "dim"),)),))
     else:
         yield Section(title, tuple(_build_table(found, rows, room, look)))
     notes: list[str] = []
     if left := len(found["rows"]) - len(rows):
-        notes.append(f"{left:,} more groups are not listed.")
+        notes.append(tr("{left:,} more groups are not listed.", left=left))
     if complete := found["complete_since"]:
         at = format_wall_time(datetime.fromisoformat(complete).timestamp(), now)
-        notes.append(f"Complete since {at}: cleanup removed older runs.")
+        notes.append(tr("Complete since {at}: cleanup removed older runs.", at=at))
     if notes:
         yield Section("", tuple(DocRow(((look.adapt_text(note), "dim"),)) for note in notes))
 
@@ -69,11 +78,11 @@ def build_usage(
 def _build_table(
     found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], room: int, look: Look
 ) -> Iterator[DocRow]:
-    shown = [found["total"] | {"name": "all"}, *rows]
+    shown = [found["total"] | {"name": tr("all")}, *rows]
     names = [units.MISSING if row["name"] is None else look.sanitize(row["name"]) for row in shown]
     cells = [[_format(column.key, row) for row in shown] for column in _COLUMNS]
     widths = [
-        max(len(column.title), *map(len, texts))
+        max(measure_width(tr(column.title)), *map(len, texts))
         for column, texts in zip(_COLUMNS, cells, strict=True)
     ]
     kept = list(range(len(_COLUMNS)))
@@ -82,7 +91,7 @@ def _build_table(
         kept.remove(max(kept, key=lambda at: _COLUMNS[at].drop))
     left = room - 4 - sum(widths[at] + 2 for at in kept)
     width = max(6, min(left, max(map(measure_width, names))))
-    head = "".join(f"  {_COLUMNS[at].title:>{widths[at]}}" for at in kept)
+    head = "".join(f"  {pad(tr(_COLUMNS[at].title), widths[at], '>')}" for at in kept)
     yield DocRow(((" " * width + head, "dim"),))
     for number, name in enumerate(names):
         figures = "".join(f"  {cells[at][number]:>{widths[at]}}" for at in kept)

@@ -10,6 +10,7 @@ from app.core.board import RunningEntry
 from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
+from app.translation import ENGLISH, get_language, tr, tr_noop
 from app.tui.actions.tasks import Request
 from app.tui.pages.task_facts import TaskContext
 from app.tui.widgets.document import DocRow, Section, wrap_text
@@ -22,10 +23,10 @@ _TITLE_CELLS = (14, 28)
 _MAX_TITLE_LINES = 3
 """Maximum lines of a title, which may contain names of any length."""
 _SATISFIED = (
-    (("held",), "not held"),
-    (("dependency",), "no dependencies"),
-    (("queue-paused", "queue-draining", "queue-full", *_OF_POOL), "queue open{load}"),
-    (("not-before",), "time is not set"),
+    (("held",), tr_noop("not held")),
+    (("dependency",), tr_noop("no dependencies")),
+    (("queue-paused", "queue-draining", "queue-full", *_OF_POOL), tr_noop("queue open{load}")),
+    (("not-before",), tr_noop("time is not set")),
 )
 
 
@@ -41,16 +42,15 @@ def build_reasons(facts: TaskContext) -> Section:
     if place := _format_place(facts, codes):
         rows.append(DocRow(((f"  {place}", ""),)))
     fine = [
-        words.format(load=_format_load(facts))
-        for keys, words in _SATISFIED
-        if codes.isdisjoint(keys)
+        tr(words, load=_format_load(facts)) for keys, words in _SATISFIED if codes.isdisjoint(keys)
     ]
     if rows and fine:
         rows.append(
             DocRow(((facts.look.adapt_text("   ".join(f"✓ {words}" for words in fine)), "dim"),))
         )
     return Section(
-        "Why it waits", tuple(rows) or (DocRow((("It starts with the next dispatch round.", ""),)),)
+        tr("Why it waits"),
+        tuple(rows) or (DocRow(((tr("It starts with the next dispatch round."), ""),)),),
     )
 
 
@@ -60,19 +60,24 @@ def _format_place(facts: TaskContext, codes: set[str]) -> str:
     if not place or codes & {"queue-full", "behind"}:
         return ""
     behind = place["total"] - place["position"] - 1
-    after = f"; {units.format_count(behind)} more behind it" if behind > 0 else ""
-    place_in = (
-        f"{units.format_ordinal(place['position'] + 1)} in line in"
-        f" {facts.look.sanitize(facts.task['queue'])}"
+    after = tr("; {count} more behind it", count=units.format_count(behind)) if behind > 0 else ""
+    place_in = tr(
+        "{ordinal} in line in {queue}",
+        ordinal=_format_ordinal(place["position"] + 1),
+        queue=facts.look.sanitize(facts.task["queue"]),
     )
-    return f"{place_in[:1].upper()}{place_in[1:]}{after}."
+    return tr("{done}.", done=f"{place_in[:1].upper()}{place_in[1:]}{after}")
+
+
+def _format_ordinal(number: int) -> str:
+    return units.format_ordinal(number) if get_language() == ENGLISH else str(number)
 
 
 def _format_load(facts: TaskContext) -> str:
     """Return the load of the queue: ` (2 of 4)`."""
     queues = facts.board.queues if facts.board else ()
     found = next((queue for queue in queues if queue.name == facts.task["queue"]), None)
-    return f" ({found.load} of {found.capacity})" if found else ""
+    return tr(" ({load} of {capacity})", load=found.load, capacity=found.capacity) if found else ""
 
 
 def _build_reason(facts: TaskContext, number: int, reason: Mapping[str, Any]) -> Iterator[DocRow]:
@@ -102,19 +107,19 @@ def _build_holders(facts: TaskContext, resource: str, is_shared: bool) -> Iterat
         name = facts.look.cut(
             f"#{line.number} {facts.look.sanitize(line.name)}", room - 1, "middle"
         )
-        text = f"    {'' if n else 'held by':<9} {pad(name, room)} {holds:>7}   {end}"
+        text = f"    {pad('' if n else tr('held by'), 9)} {pad(name, room)} {holds:>7}   {end}"
         yield DocRow(((text, ""),), f"task:{line.uuid}")
 
 
 def _format_end(line: RunningEntry) -> str:
     if line.left is None:
-        return "end unknown"
+        return tr("end unknown")
     if line.left <= -1.0:
-        return f"late {units.format_age(-line.left)}"
+        return tr("late {age}", age=units.format_age(-line.left))
     return (
-        f"ends within {units.format_upper_bound(line.left)}"
+        tr("ends within {most}", most=units.format_upper_bound(line.left))
         if line.at_most
-        else f"ends in {units.format_estimate(line.left)}"
+        else tr("ends in {estimate}", estimate=units.format_estimate(line.left))
     )
 
 
@@ -157,7 +162,7 @@ def build_suggestions(facts: TaskContext, most: int | None = None) -> Iterator[S
             for suggestion, title in zip(found, titles, strict=True)
             for row in _build_suggestion(facts, suggestion, title, room)
         ]
-        yield Section("What you can do", tuple(rows))
+        yield Section(tr("What you can do"), tuple(rows))
 
 
 def _build_suggestion(

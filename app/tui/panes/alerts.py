@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.core.board import MAX_ALERTS, Board
+from app.translation import tr
 from app.tui.rows.alerts import ALERT_SECTION, OVER, describe_hidden, is_over_now
 from app.tui.widgets.table import NO_MATCH, Table
 
@@ -49,17 +50,21 @@ class AlertsPane(Table):
         view = self.views[0]
         count = sum(alert.status not in OVER for alert in board.alerts)
         view.title = (
-            f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}"
+            tr("4 SLA alerts {count}", count=f"{count}{'+' if count >= MAX_ALERTS else ''}")
             if board.at
-            else "4 SLA alerts"
-        ) + (", not filtered" if self.ignores_filter and self.keep is None else "")
+            else tr("4 SLA alerts")
+        ) + (tr(", not filtered") if self.ignores_filter and self.keep is None else "")
         view.empty = [[("  " + self._format_empty_text(board.rules), "dim")]] if board.at else ()
         self.show({"alerts": board.alerts})
 
     def _format_empty_text(self, rules: int) -> str:
         if self.keep is not None:
-            return NO_MATCH
+            return tr(NO_MATCH)
         if rules or self.moment is not None:
-            return "No alerts."
-        first = "No rules yet: n makes the first one"
-        return f"{first}; 7 has them all." if self.is_narrow else f"{first}, or  {_FIRST_RULE}"
+            return tr("No alerts.")
+        first = tr("No rules yet: n makes the first one")
+        return (
+            tr("{first}; 7 has them all.", first=first)
+            if self.is_narrow
+            else tr("{first}, or  {first_rule}", first=first, first_rule=_FIRST_RULE)
+        )

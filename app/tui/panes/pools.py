@@ -21,6 +21,7 @@ from app.core.board import (
 )
 from app.core.scheduling.resources import format_use
 from app.core.text import units
+from app.translation import tr
 from app.tui.data.list_rows import PoolTableRow
 from app.tui.style import Look, Span, get_load_style, measure_spans
 from app.tui.time_format import format_time_and_age, format_wall_time
@@ -49,7 +50,7 @@ _NARROW = (
     TableColumn("", 6, 10, right=True, fits=True, gap=0),
     TableColumn("", 3, drop=1),
     TableColumn("", 4, 6, right=True, fits=True, drop=1),
-    TableColumn("", 3, gap=2),
+    TableColumn("", 3, 4, fits=True, gap=2),
     TableColumn("", 11, drop=3),
     TableColumn("", 8, 11, right=True, fits=True, gap=0),
     TableColumn("", 3, drop=2),
@@ -90,7 +91,7 @@ def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
         )
         return (
             Cell(""),
-            Cell("mem", "dim"),
+            Cell(tr("mem"), "dim"),
             bar,
             Cell(look.adapt_text(pair)),
             Cell(look.adapt_text(used)),
@@ -115,17 +116,19 @@ def _make_outer_cells(pool: PoolEntry, use: OuterUse, look: Look) -> Cells:
     """Return the cells of a Slurm pool: what runs and waits there, and the usable nodes."""
     text, style = _format_nodes(use)
     nodes = Cell(look.adapt_text(f" · {text}") if text else "", style)
-    count = Cell(f"{use.running} run {use.waiting} wait")
+    count = Cell(tr("{running} run {waiting} wait", running=use.running, waiting=use.waiting))
     return _make_name_cell(pool, look), Cell("slurm", "dim"), count, nodes, Cell(""), Cell("")
 
 
 def _format_nodes(use: OuterUse) -> tuple[str, str]:
     """Return the usable nodes with their style; a cluster in trouble takes nothing."""
     if use.trouble:
-        return "no Slurm", "warn"
+        return tr("no Slurm"), "warn"
     if not use.nodes:
         return "", ""
-    return f"{use.usable}/{use.nodes} nodes", "" if use.usable == use.nodes else "warn"
+    return tr(
+        "{usable}/{nodes} nodes", usable=use.usable, nodes=use.nodes
+    ), "" if use.usable == use.nodes else "warn"
 
 
 def _make_resource_cells(one: ResourceUse, look: Look) -> Cells:
@@ -137,7 +140,9 @@ def _make_resource_cells(one: ResourceUse, look: Look) -> Cells:
 def _make_history_cell(shares: Sequence[float], look: Look) -> Cell:
     """Return the use over half an hour; in a plain look its mean."""
     if look.plain:
-        return Cell(f"{sum(shares) / len(shares):.0%} mean" if shares else "", "dim")
+        return Cell(
+            tr("{share:.0%} mean", share=sum(shares) / len(shares)) if shares else "", "dim"
+        )
     load = get_load_style(shares[-1], 1.0) if shares else ""
     return Cell(look.draw_sparkline(shares, 8, top=1.0), load)
 
@@ -147,12 +152,13 @@ def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
 
     In a plain look words replace the bars; the figures follow them in any case.
     """
-    pool, reserved, blank = row.pool, Cell("reserved", "dim"), Cell("")
+    pool, reserved, blank = row.pool, Cell(tr("reserved"), "dim"), Cell("")
     if pool.outer:
         return (
             _make_name_cell(pool, look), blank, Cell("slurm", "dim"),
-            Cell(f"{pool.outer.running} run"), blank, blank, blank,
-            Cell(f"{pool.outer.waiting} wait"), Cell(*_format_nodes(pool.outer)), blank, blank,
+            Cell(tr("{running} run", running=pool.outer.running)), blank, blank, blank,
+            Cell(tr("{waiting} wait", waiting=pool.outer.waiting)),
+            Cell(*_format_nodes(pool.outer)), blank, blank,
         )  # fmt: skip
     return (
         _make_name_cell(pool, look),
@@ -161,14 +167,14 @@ def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
         if look.plain
         else _make_bar_cell(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
         Cell(look.adapt_text(units.format_cpu_pair(pool.used_cpu, pool.total_cpu))),
-        Cell("use", "dim"),
+        Cell(tr("use"), "dim"),
         Cell(look.adapt_text(units.format_cpu(pool.measured_cpu))),
-        Cell("mem", "dim"),
+        Cell(tr("mem"), "dim"),
         reserved
         if look.plain
         else _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory),
         Cell(look.adapt_text(units.format_memory_pair(pool.used_memory, pool.total_memory))),
-        Cell("use", "dim"),
+        Cell(tr("use"), "dim"),
         Cell(look.adapt_text(units.format_memory(pool.measured_memory))),
     )
 
@@ -215,11 +221,15 @@ class PoolsPane(Table):
         measured = self._format_measured_at(board)
         # On a wide terminal the column headings leave no room at the right end: the time of the
         # measurements follows the title, and the tail hides headings.
-        view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
-        legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need no legend
+        view.title = (
+            tr("2 Pools")
+            if self.is_narrow or not measured
+            else tr("2 Pools  {measured}", measured=measured)
+        )
+        legend = "" if self.look.plain else tr("█ used ▒ reserved · free")  # words need no legend
         self._legend = self.look.adapt_text(measured or legend) if self.is_narrow else ""
         view.tail, view.tail_first = self._make_tail, True
-        view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
+        view.empty = [[(f"  {tr(NO_MATCH)}", "dim")]] if self.keep else ()
         lines = [self._list_lines(pool) for pool in board.pools]
         view.together = max(map(len, lines), default=1)
         self.show({"pools": [row for rows in lines for row in rows]})
@@ -239,8 +249,14 @@ class PoolsPane(Table):
         if shown >= every:
             return wordings
         if view.offset:
-            return [*wordings, (f"these {shown} of {every:,}", f"{shown} of {every:,}")]
-        return [*wordings, (f"+{every - shown:,} more", f"+{every - shown:,}")]
+            return [
+                *wordings,
+                (
+                    tr("these {shown} of {every:,}", shown=shown, every=every),
+                    tr("{shown} of {every:,}", shown=shown, every=every),
+                ),
+            ]
+        return [*wordings, (tr("+{more:,} more", more=every - shown), f"+{every - shown:,}")]
 
     def _count_whole(self, view: SectionView) -> int:
         """Return the number of pools of which all lines are visible."""
@@ -266,7 +282,11 @@ class PoolsPane(Table):
         """Return the time of the measurements if they are old, else ""."""
         at = board.measured_at or board.at
         late = board.measured_at is not None or self.now - at > STALE_AFTER
-        return f"measured {format_time_and_age(at, self.now)}" if at and late else ""
+        return (
+            tr("measured {time_and_age}", time_and_age=format_time_and_age(at, self.now))
+            if at and late
+            else ""
+        )
 
     def draw(self, strips: Sequence[Strip]) -> None:
         """Draw what pools share, and on a wide terminal the host, on lines that no pool needs."""
@@ -289,8 +309,14 @@ def make_device_lines(
         return []
     if len(devices) > room:
         held, lost = sum(d.run is not None for d in devices), sum(bool(d.trouble) for d in devices)
-        drained: list[Span] = [(f"  {lost} not given", "warn")] if lost else []
-        return [[("  gpus  ", "dim"), (f"{held} of {len(devices)} held", ""), *drained]]
+        drained: list[Span] = [(tr("  {lost} not given", lost=lost), "warn")] if lost else []
+        return [
+            [
+                (tr("  gpus  "), "dim"),
+                (tr("{held} of {count} held", held=held, count=len(devices)), ""),
+                *drained,
+            ]
+        ]
     return [_make_device_line(device, names, look) for device in devices]
 
 
@@ -308,23 +334,33 @@ def _make_device_line(device: DeviceEntry, names: Mapping[int, str], look: Look)
     figures = look.adapt_text(f"{use:>5} {memory:>10} {heat:>5}  ") if is_measured else ""
     who = "" if device.run is None else f"#{device.run} {names.get(device.run, '')}".rstrip()
     trouble = (device.trouble or "").removeprefix(f"GPU {device.number} is ")
-    state = "  ".join(filter(None, (who, trouble))) or "free"
+    state = "  ".join(filter(None, (who, trouble))) or tr("free")
     style = "warn" if device.trouble else "" if who else "dim"
-    return [(f"  gpu {device.number} ", "dim"), (figures, ""), (look.sanitize(state), style)]
+    return [
+        (tr("  gpu {number} ", number=device.number), "dim"),
+        (figures, ""),
+        (look.sanitize(state), style),
+    ]
 
 
 def make_booking_line(booking: BookingEntry, look: Look, now: float) -> list[Span]:
     """Return a line such as `kept  4 gpu of pool gpu for team=a until Fri 18:00`."""
-    times = f"until {format_wall_time(booking.ends_at, now)}"
+    times = tr("until {time}", time=format_wall_time(booking.ends_at, now))
     if booking.begins_at > now:
-        times = f"from {format_wall_time(booking.begins_at, now)}"
-    text = f"{booking.amounts} of pool {booking.pool} for {booking.tag} {times}"
-    return [("  kept  ", "dim"), (look.sanitize(text), "")]
+        times = tr("from {time}", time=format_wall_time(booking.begins_at, now))
+    text = tr(
+        "{amounts} of pool {pool} for {tag} {times}",
+        amounts=booking.amounts,
+        pool=booking.pool,
+        tag=booking.tag,
+        times=times,
+    )
+    return [(tr("  kept  "), "dim"), (look.sanitize(text), "")]
 
 
 def make_shared_line(shared: Sequence[ResourceUse], look: Look) -> list[Span]:
     """Return a line such as `shared  license.matlab 1/2, tape 0/1`."""
-    return [("  shared  ", "dim"), (look.adapt_text(_join_uses(shared)), "")]
+    return [(tr("  shared  "), "dim"), (look.adapt_text(_join_uses(shared)), "")]
 
 
 def make_host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
@@ -332,7 +368,7 @@ def make_host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
 
     Unknown values, and values that do not fit, are left out.
     """
-    spans: list[Span] = [("  host  ", "dim")]
+    spans: list[Span] = [(tr("  host  "), "dim")]
     for word, text, style in _list_host_values(host):
         more: list[Span] = [(f" {word} ", "dim"), (text, style), ("  ", "")]
         if measure_spans([*spans, *more[:2]]) <= room:
@@ -347,17 +383,21 @@ def _style_load(part: float, whole: float) -> str:
 
 def _list_host_values(host: HostFacts) -> Iterator[tuple[str, str, str]]:
     if host.cpu_used is not None:
-        yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", _style_load(host.cpu_used, host.cores)
+        yield (
+            "cpu",
+            tr("{cpu_used:.1f} of {cores}", cpu_used=host.cpu_used, cores=host.cores),
+            _style_load(host.cpu_used, host.cores),
+        )
     if host.memory_used is not None and host.memory_total is not None:
         yield (
-            "mem",
-            units.format_memory_pair(host.memory_used, host.memory_total).replace("/", " of "),
+            tr("mem"),
+            units.format_memory_pair(host.memory_used, host.memory_total).replace("/", tr(" of ")),
             _style_load(host.memory_used, host.memory_total),
         )
     if host.disk_free is not None:
         low = host.disk_free < LOW_DISK
         yield (
-            "disk",
+            tr("disk"),
             units.format_bytes(host.disk_free) + ("!" if low else ""),
             "broken" if low else "",
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from app.core.board import Board, QueueEntry
 from app.core.text import units
+from app.translation import tr
+from app.tui.board_words import translate_queue_word
 from app.tui.style import QUEUES, UNKNOWN, Look
 from app.tui.widgets.table import NO_MATCH, Table
 from app.tui.widgets.table_columns import BarCell, Cell, Cells, TableColumn
@@ -40,6 +42,7 @@ def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
     # None for a past minute without a runtime
     load = units.MISSING if queue.load is None else queue.load
     bar = BarCell(queue.load or 0, queue.capacity)
+    word = look.sanitize(translate_queue_word(queue.word))
     return (
         Cell(look.sanitize(queue.name)),
         Cell(bar, bar.load),
@@ -47,21 +50,18 @@ def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
         Cell(look.adapt_text(units.format_count(queue.waiting))),
         Cell(look.adapt_text(oldest)),
         Cell(_format_starts(queue, look), "dim"),
-        Cell(
-            (
-                look.sanitize(queue.word)
-                if look.plain
-                else f"{look.glyph(sign)} {look.sanitize(queue.word)}"
-            ),
-            sign.style,
-        ),
+        Cell((word if look.plain else f"{look.glyph(sign)} {word}"), sign.style),
     )
 
 
 def _format_starts(queue: QueueEntry, look: Look) -> str:
     """Return the starts of the last half hour as a sparkline; in a plain look their number."""
     if look.plain:
-        return f"{units.format_count(sum(queue.starts))} in 30m" if queue.starts else ""
+        return (
+            tr("{count} in 30m", count=units.format_count(sum(queue.starts)))
+            if queue.starts
+            else ""
+        )
     return look.draw_sparkline(queue.starts, 10, top=max(MIN_SPARKLINE_TOP, *queue.starts, 0))
 
 
@@ -90,9 +90,13 @@ class QueuesPane(Table):
         if len(rows) > max(1, self.size.height - 1):
             rows = tuple(sorted(rows, key=lambda queue: (not queue.waiting, not queue.load)))
         view = self.views[0]
-        view.title = f"1 Queues {len(rows)}" if self.is_narrow and self._known else "1 Queues"
+        view.title = (
+            tr("1 Queues {count}", count=len(rows))
+            if self.is_narrow and self._known
+            else tr("1 Queues")
+        )
         view.tail, view.tail_first = _format_hidden, True
-        view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
+        view.empty = [[(f"  {tr(NO_MATCH)}", "dim")]] if self.keep else ()
         self.show({"queues": rows})
 
 
@@ -102,12 +106,8 @@ def _format_hidden(view: SectionView) -> list[Wordings]:
     if not rest:
         return []
     if view.offset:
-        return [(f"these {shown} of {len(view.rows):,}",)]
+        return [(tr("these {shown} of {count:,}", shown=shown, count=len(view.rows)),)]
+    busy = any(queue.waiting or queue.load for queue in rest)
     return [
-        (
-            (
-                f"+{len(rest):,}"
-                f" {'more' if any(queue.waiting or queue.load for queue in rest) else 'idle'}"
-            ),
-        )
+        (tr("+{more:,} more", more=len(rest)) if busy else tr("+{idle:,} idle", idle=len(rest)),)
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.core.board import Board, ComingEntry, EndedEntry, NextEntry, RunningEntry
 from app.core.text.sanitize import sanitize, truncate_middle
+from app.translation import tr, tr_n
 from app.tui.data.list_rows import (
     EndedMembers,
     LingeringRow,
@@ -60,18 +61,24 @@ class WorkPane(Table):
         self._waiting_total = board.waiting_total
         view = self.find_view("running")
         shown = sum(self.keep(row) for row in board.running) if self.keep else len(board.running)
-        view.title = f"3 Running {shown:,}" if board.at else "3 Running"
+        view.title = tr("3 Running {shown:,}", shown=shown) if board.at else tr("3 Running")
         view.tail = self._make_running_tail
         view.empty = self.guidance or self._make_empty_lines(
             format_idle_reason(board) if board.at else ""
         )
         waiting = self.find_view("next")
-        waiting.title, waiting.tail = "W Next to start", self._make_waiting_tail
-        waiting.empty = self._make_empty_lines("Nothing waits." if board.at else "")
+        waiting.title, waiting.tail = tr("W Next to start"), self._make_waiting_tail
+        waiting.empty = self._make_empty_lines(tr("Nothing waits.") if board.at else "")
         done = self.find_view("ended")
-        done.title, done.tail = "E Just ended", self._make_ended_tail
+        done.title, done.tail = tr("E Just ended"), self._make_ended_tail
         self._today = (
-            f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
+            tr(
+                "today {today_ok:,} ok, {today_failed:,} failed",
+                today_ok=board.today_ok,
+                today_failed=board.today_failed,
+            )
+            if board.at
+            else ""
         )
         at, waiting_row = self._find_position(self.cursor), self._find_waiting_row()
         if self.keep:
@@ -97,18 +104,20 @@ class WorkPane(Table):
         """Return the text of an empty section; nothing before the first board."""
         if not nothing:
             return []
-        text = self.look.sanitize(self.look.adapt_text(nothing)) if self.keep is None else NO_MATCH
+        text = (
+            self.look.sanitize(self.look.adapt_text(nothing)) if self.keep is None else tr(NO_MATCH)
+        )
         return [[("  " + text, "dim")]]
 
     def _make_running_tail(self, view: SectionView) -> list[Wordings]:
         """Return which rows are visible, if not all are."""
-        return self._format_visible(view, sum(map(_count_tasks, view.rows)), "{} of {}")
+        return self._format_visible(view, sum(map(_count_tasks, view.rows)), tr("{} of {}"))
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """Return which waiting rows are visible; the board has only the first ones."""
         waiting = sum(map(_count_waiting, view.rows))
         total = waiting if self.keep else max(self._waiting_total, waiting)
-        return self._format_visible(view, total, "{} of {}", "{1}")
+        return self._format_visible(view, total, tr("{} of {}"), "{1}")
 
     def _make_ended_tail(self, view: SectionView) -> list[Wordings]:
         """Return which ended rows are visible, and the totals of today."""
@@ -119,7 +128,7 @@ class WorkPane(Table):
         if shown >= total:
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)
-        all_of_them = () if self.keep else (f"{long} (5: all)",)
+        all_of_them = () if self.keep else (tr("{long} (5: all)", long=long),)
         return [(*all_of_them, long, *short)]
 
     def _merge_lingering(
@@ -211,19 +220,29 @@ def format_idle_reason(board: Board) -> str:
     For a board of the past, name no reason.
     """
     if board.runtime.state == "past":
-        ran = "Nothing ran." if board.counts else "Nothing is known to have run."
-        return f"{ran} {board.waiting_total:,} waited." if board.waiting_total else ran
+        ran = tr("Nothing ran.") if board.counts else tr("Nothing is known to have run.")
+        return (
+            tr("{ran} {waiting_total:,} waited.", ran=ran, waiting_total=board.waiting_total)
+            if board.waiting_total
+            else ran
+        )
     if not board.waiting_total:
-        return "Nothing runs."
-    waits, which = (
-        ("1 waits", "it") if board.waiting_total == 1 else (f"{board.waiting_total:,} wait", "one")
-    )
+        return tr("Nothing runs.")
+    waits = tr_n(board.waiting_total, "{n:,} waits", "{n:,} wait")
     paused = next(
         (queue for queue in board.queues if queue.waiting and queue.status == "paused"), None
     )
     if paused:
         name = truncate_middle(sanitize(paused.name), QUEUE_NAME_WIDTH)
-        some = f"{paused.waiting:,} in paused queue {name}"
-        why = f"queue {name} is paused" if paused.waiting == board.waiting_total else some
-        return f"Nothing runs. {waits}: {why} (p on it resumes it)."
-    return f"Nothing runs. {waits}: w on {which} says why."
+        some = tr("{waiting:,} in paused queue {name}", waiting=paused.waiting, name=name)
+        why = (
+            tr("queue {name} is paused", name=name)
+            if paused.waiting == board.waiting_total
+            else some
+        )
+        return tr("Nothing runs. {waits}: {why} (p on it resumes it).", waits=waits, why=why)
+    return (
+        tr("Nothing runs. {waits}: w on it says why.", waits=waits)
+        if board.waiting_total == 1
+        else tr("Nothing runs. {waits}: w on one says why.", waits=waits)
+    )

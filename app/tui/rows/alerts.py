@@ -6,6 +6,7 @@ from typing import Any
 
 from app.core.board import AlertEntry
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.style import ALERTS, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
@@ -34,9 +35,9 @@ _NARROW = (
 
 
 SEVERITIES = {
-    "critical": ("CRIT", "broken", "late"),
-    "warning": ("warn", "warn", "warn"),
-    "info": ("info", "alive", "alive"),
+    "critical": (tr_noop("CRIT"), "broken", "late"),
+    "warning": (tr_noop("warn"), "warn", "warn"),
+    "info": (tr_noop("info"), "alive", "alive"),
 }
 """Word of each severity, with its styles while firing and once acknowledged."""
 
@@ -57,7 +58,7 @@ def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
     sign = ALERTS.get(alert.status, UNKNOWN)
     return (
         Cell("" if look.plain else look.glyph(sign), style),
-        Cell(word, style),
+        Cell(tr(word), style),
         Cell(look.sanitize(alert.sla), "dim" if style == "dim" else ""),
     )
 
@@ -119,8 +120,14 @@ def describe_hidden(view: SectionView, look: Look) -> list[Wordings]:
     above, below = view.rows[: view.offset], view.rows[view.offset + view.height :]
     firing = sum(getattr(row, "status", "") == "firing" for row in above)
     texts = [
-        (f"↑ {firing:,} firing" if firing else f"↑ {len(above):,} more") if above else "",
-        f"+{len(below):,} more" if below else "",
+        (
+            tr("↑ {firing:,} firing", firing=firing)
+            if firing
+            else tr("↑ {count:,} more", count=len(above))
+        )
+        if above
+        else "",
+        tr("+{count:,} more", count=len(below)) if below else "",
     ]
     shown = "  ".join(filter(None, texts))
     return [(look.adapt_text(shown),)] if shown else []

@@ -10,6 +10,7 @@ from app.core.dependency_kinds import describe_waits
 from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.core.times import to_unix_or_none
+from app.translation import tr
 from app.tui.actions.tasks import TaskRow
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
@@ -59,7 +60,8 @@ class BranchCell(NamedTuple):
     folded: int
 
     def draw(self, look: Look, cells: int) -> str:
-        more = f"  {look.adapt_text(f'▸ {self.folded:,} below')}" if self.folded else ""
+        below = look.adapt_text(tr("▸ {count:,} below", count=self.folded))
+        more = f"  {below}" if self.folded else ""
         name = max(_MIN_NAME, cells // 2)
         levels = min(self.depth, max(0, cells - name - measure_width(more)) // _INDENT)
         if look.plain:
@@ -105,7 +107,7 @@ _COLUMNS = (
 def _make_cells(row: FlowListRow, look: Look, now: float) -> Cells:
     facts = row.facts
     sign = STATES.get(row.status, UNKNOWN)
-    state = SKIPPED if row.is_skipped else sign.word
+    state = tr(SKIPPED) if row.is_skipped else sign.word
     style = "busy" if facts["critical"] else ""
     return (
         Cell(str(row.number)),
@@ -138,4 +140,4 @@ def format_time(facts: Mapping[str, Any], now: float) -> str:
     if facts["status"] not in ACTIVE or began is None:
         return usual or units.MISSING
     ran = units.format_age(max(0.0, now - began))
-    return f"{ran} of {usual}" if usual else ran
+    return tr("{ran} of {usual}", ran=ran, usual=usual) if usual else ran

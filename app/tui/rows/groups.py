@@ -11,6 +11,7 @@ from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.times import to_unix_or_none
+from app.translation import tr
 from app.tui.rows.tasks import TaskListRow, make_grid, make_rows
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
@@ -90,9 +91,9 @@ def find_telling_log(rows: Sequence[TaskListRow]) -> tuple[TaskListRow, str] | N
     """
     latest = sorted(rows, key=lambda row: row.facts["ended_at"] or "", reverse=True)
     choices = (
-        (rows, FAILED, "the first that failed"),
-        (rows, ACTIVE, "the first that runs"),
-        (latest, ENDED, "the latest that ended"),
+        (rows, FAILED, tr("the first that failed")),
+        (rows, ACTIVE, tr("the first that runs")),
+        (latest, ENDED, tr("the latest that ended")),
     )
     for listed, states, words in choices:
         for row in listed:
@@ -145,25 +146,29 @@ def choose_parts(parts: Sequence[str], room: int) -> list[str]:
 
 def _rank_part(part: str) -> int:
     """Return 0 for a part that stays longest; the number of waiting tasks goes first."""
-    ranked = (" more: ", "/min", "/h", " wait")
+    ranked = (tr(" more: "), tr("/min"), tr("/h"), tr(" wait"))
     return next((rank for rank, sign in enumerate(ranked, 1) if sign in part), 0)
 
 
 def list_outcomes(group: GroupEntry, hidden: int = 0) -> list[str]:
     """Return what is known about the tasks of a group."""
     return [
-        *([f"{hidden:,} more: ↵"] if hidden else []),
-        *([f"{group.failed:,} failed"] if group.failed else []),
-        *([f"{group.running:,} run"] if group.running else []),
-        *([f"{group.waiting:,} wait"] if group.waiting else []),
-        *([f"{units.format_estimate(group.eta)} left"] if group.eta is not None else []),
+        *([tr("{hidden:,} more: ↵", hidden=hidden)] if hidden else []),
+        *([tr("{failed:,} failed", failed=group.failed)] if group.failed else []),
+        *([tr("{running:,} run", running=group.running)] if group.running else []),
+        *([tr("{waiting:,} wait", waiting=group.waiting)] if group.waiting else []),
+        *(
+            [tr("{estimate} left", estimate=units.format_estimate(group.eta))]
+            if group.eta is not None
+            else []
+        ),
         *([f"{format_rate(group.rate)}"] if group.rate is not None else []),
     ]
 
 
 def format_rate(rate: float) -> str:
     """Return ends per minute, or per hour if they are rare: `4.1/min`."""
-    return f"{rate:.1f}/min" if rate >= 1 else f"{rate * 60:.0f}/h"
+    return f"{rate:.1f}{tr('/min')}" if rate >= 1 else f"{rate * 60:.0f}{tr('/h')}"
 
 
 def make_group_cells(row: GroupListRow, look: Look, columns: int) -> Cells:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.style import Look
 from app.tui.widgets.chart import Series, Value
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
@@ -37,42 +38,44 @@ def _make_duration_figures(of: str) -> tuple[tuple[str, str, str], ...]:
         ("count", of, "count"),
         ("p50", "P50", "time"),
         ("p95", "P95", "time"),
-        ("most", "MOST", "time"),
+        ("most", tr_noop("MOST"), "time"),
     )
 
 
 _HALVES: tuple[SeriesStyle, ...] = (("p50", "p50", "alive", "h"), ("p95", "p95", "warn", "n"))
 _USE: tuple[SeriesStyle, ...] = (
-    ("reserved", "reserved", "warn", "r"),
-    ("measured", "used", "alive", "u"),
+    ("reserved", tr_noop("reserved"), "warn", "r"),
+    ("measured", tr_noop("used"), "alive", "u"),
 )
 
 
 def _make_use_figures(unit: str) -> tuple[tuple[str, str, str], ...]:
     return (
-        ("measured", "USED", unit),
-        ("reserved", "RESERVED", unit),
-        ("most", "PEAK", unit),
-        ("of", "OF", unit),
+        ("measured", tr_noop("USED"), unit),
+        ("reserved", tr_noop("RESERVED"), unit),
+        ("most", tr_noop("PEAK"), unit),
+        ("of", tr_noop("OF"), unit),
     )
 
 
 METRICS: dict[str, HistoryMetric] = {
     "throughput": HistoryMetric(
         "Throughput", "Throughput per {step}", "count",
-        (("started", "started", "alive", "s"), ("ended", "ended", "well", "e"),
-        ("failed", "failed", "late", "f")),
-        (("started", "STARTED", "count"), ("ended", "ENDED", "count"), ("failed", "FAILED", "bad")),
+        (("started", tr_noop("started"), "alive", "s"), ("ended", tr_noop("ended"), "well", "e"),
+        ("failed", tr_noop("failed"), "late", "f")),
+        (("started", tr_noop("STARTED"), "count"), ("ended", tr_noop("ENDED"), "count"),
+        ("failed", tr_noop("FAILED"), "bad")),
         "ended",
     ),
     "waits": HistoryMetric("Waits", "Waited before the start, per {step}", "time", _HALVES,
-    _make_duration_figures("STARTS"), "p95"),
+    _make_duration_figures(tr_noop("STARTS")), "p95"),
     "runs": HistoryMetric("Run times", "Run times of successes, per {step}", "time", _HALVES,
-    _make_duration_figures("SUCCEEDED"), "p95"),
+    _make_duration_figures(tr_noop("SUCCEEDED")), "p95"),
     "failures": HistoryMetric(
         "Failures", "Failed of what ended, per {step}", "share",
         (("share", "failed", "late", "f"),),
-        (("ended", "ENDED", "count"), ("failed", "FAILED", "bad"), ("share", "SHARE", "share")),
+        (("ended", "ENDED", "count"), ("failed", "FAILED", "bad"),
+        ("share", tr_noop("SHARE"), "share")),
         "share",
     ),
     "cpu": HistoryMetric("CPU", "Cores, mean of {step}", "cores", _USE, _make_use_figures("cores"),
@@ -87,8 +90,10 @@ METRICS: dict[str, HistoryMetric] = {
     ),
     "waiting": HistoryMetric(
         "Waiting", "Tasks, mean of {step}", "mean",
-        (("waiting", "waiting", "warn", "w"), ("running", "running", "alive", "r")),
-        (("waiting", "WAITING", "mean"), ("running", "RUNNING", "mean"), ("most", "MOST", "count")),
+        (("waiting", tr_noop("waiting"), "warn", "w"),
+        ("running", tr_noop("running"), "alive", "r")),
+        (("waiting", tr_noop("WAITING"), "mean"), ("running", tr_noop("RUNNING"), "mean"),
+        ("most", "MOST", "count")),
         "waiting",
     ),
 }  # fmt: skip
@@ -131,7 +136,7 @@ class HistoryRow:
     def lines(self) -> tuple[Series, ...]:
         """Series drawn in the chart."""
         return tuple(
-            Series(word, tuple(self.series.get(name, ())), style, letter)
+            Series(tr(word), tuple(self.series.get(name, ())), style, letter)
             for name, word, style, letter in METRICS[self.metric].lines
         )
 
@@ -152,8 +157,8 @@ def make_rows(answer: Mapping[str, Any]) -> list[HistoryRow]:
 def get_row_name(row: HistoryRow, look: Look) -> str:
     """Return the name of a row."""
     if row.name is None:
-        return "all"
-    return look.sanitize(row.name) or "(no template)"
+        return tr("all")
+    return look.sanitize(row.name) or tr("(no template)")
 
 
 @dataclass(frozen=True, slots=True)

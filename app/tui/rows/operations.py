@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.text import diff, diff_summary, units
 from app.core.text.sanitize import measure_width, pad
+from app.translation import tr
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
 from app.tui.widgets.document import wrap_text
@@ -67,7 +68,9 @@ def make_operation(row: Mapping[str, Any]) -> OperationEntry:
 
 def format_source(row: OperationEntry) -> str:
     """Return `here`, or the program used elsewhere; for the runtime's own operations `itself`."""
-    return "here" if row.here else "itself" if row.source == "duty" else row.source or units.MISSING
+    if row.here:
+        return tr("here")
+    return tr("itself") if row.source == "duty" else row.source or units.MISSING
 
 
 _WIDE = (
@@ -115,7 +118,7 @@ def _format_object(row: OperationEntry, look: Look) -> str:
 
 
 def _format_change(row: OperationEntry, look: Look) -> str:
-    return "undone" if row.undone else look.adapt_text(look.sanitize(row.change))
+    return tr("undone") if row.undone else look.adapt_text(look.sanitize(row.change))
 
 
 OPERATIONS = TableSection(
@@ -143,7 +146,8 @@ def make_details(row: OperationEntry, room: int, now: float, look: Look) -> list
 def _make_differences(row: OperationEntry, room: int, look: Look) -> Iterator[list[Span]]:
     before, after = row.facts.get("before"), row.facts.get("after")
     if numbers := diff_summary.format_created_tasks(after):
-        yield [(f"  {pad('made', 12)} ", "dim"), (look.adapt_text(look.sanitize(numbers)), "bold")]
+        label = pad(tr("made"), 12)
+        yield [(f"  {label} ", "dim"), (look.adapt_text(look.sanitize(numbers)), "bold")]
         return
     for found in diff.diff_fields(before, after):
         # The field `template` repeats the other fields.
@@ -152,23 +156,26 @@ def _make_differences(row: OperationEntry, room: int, look: Look) -> Iterator[li
 
 
 def _format_who(row: OperationEntry, now: float, look: Look) -> str:
-    where = {
-        "here": ", from this terminal",
-        "itself": "",
-        "deck": ", from a deck elsewhere",
-        "cli": ", from a command line elsewhere",
-    }
-    when = f"{format_wall_time(row.at, now, seconds=True)}, {units.format_age(now - row.at)} ago"
-    return (
-        f"{look.sanitize(row.verb)}, by {look.sanitize(row.by)} at"
-        f" {when}{where.get(format_source(row), '')}"
+    where = {"deck": tr(", from a deck elsewhere"), "cli": tr(", from a command line elsewhere")}
+    place = tr(", from this terminal") if row.here else where.get(row.source or "", "")
+    when = tr(
+        "{time}, {age} ago",
+        time=format_wall_time(row.at, now, seconds=True),
+        age=units.format_age(now - row.at),
+    )
+    return tr(
+        "{verb}, by {by} at {when}{where}",
+        verb=look.sanitize(row.verb),
+        by=look.sanitize(row.by),
+        when=when,
+        where=place,
     )
 
 
 def _format_undo(row: OperationEntry) -> tuple[str, str]:
     if row.undoable:
-        return "u undoes it.", "bold"
-    return f"It cannot be undone: {row.reason}.", "dim"
+        return tr("u undoes it."), "bold"
+    return tr("It cannot be undone: {reason}.", reason=row.reason), "dim"
 
 
 def _make_field_lines(
@@ -213,7 +220,7 @@ def make_difference_lines(before: str, after: str, look: Look) -> Iterator[list[
     """Yield two texts line by line: `-` removed, `+` added."""
     for n, (sign, line) in enumerate(diff.diff_lines(before, after)):
         if n == MAX_DIFFERENCE_LINES:
-            yield [(look.adapt_text("    … and more"), "dim")]
+            yield [(look.adapt_text(tr("    … and more")), "dim")]
             return
         yield [
             (

@@ -8,6 +8,7 @@ from typing import Any
 from app.core.board import AlertEntry
 from app.core.text import units
 from app.core.times import to_unix_or_none
+from app.translation import tr
 from app.tui.data.list_rows import RuleRow, SilenceRow
 from app.tui.rows.alerts import OVER, SEVERITIES, format_time_left, make_head_cells, make_state_cell
 from app.tui.style import ALERTS, Look
@@ -172,7 +173,7 @@ def _make_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
     return (
         Cell(look.sanitize(rule.name), quiet),
         Cell(look.sanitize(rule.words), quiet),
-        Cell(word, style),
+        Cell(tr(word), style),
         make_rule_state_cell(rule, look, now),
     )
 
@@ -185,22 +186,24 @@ def _make_wide_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
 def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
     """Return the state, such as `off`, `silenced 5h`, `firing 2` or `ok, late 9h ago`."""
     if not rule.enabled:
-        return Cell("off", "dim")
+        return Cell(tr("off"), "dim")
     if rule.until is not None:
         return Cell(f"{ALERTS['silenced'].word} {format_time_left(rule.until, now)}", "dim")
     if rule.firing:
-        more = f", {ALERTS['acknowledged'].word} {rule.acknowledged:,}" if rule.acknowledged else ""
-        more += ", not all" if rule.is_partial else ""
-        return Cell(f"firing {rule.firing:,}{more}", "bold")
+        word = ALERTS["acknowledged"].word
+        acked = tr(", {word} {count:,}", word=word, count=rule.acknowledged)
+        more = acked if rule.acknowledged else ""
+        more += tr(", not all") if rule.is_partial else ""
+        return Cell(tr("firing {firing:,}{more}", firing=rule.firing, more=more), "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
     if quiet := (rule.facts.get("open") or {}).get("silenced"):
         return Cell(f"{ALERTS['silenced'].word} {quiet:,}", "dim")
     if rule.has_no_data:
-        return Cell("no data", "dim")
+        return Cell(tr("no data"), "dim")
     if rule.last_late is not None:
-        return Cell(f"ok, late {units.format_age(now - rule.last_late)} ago", "well")
-    return Cell("ok, not all" if rule.is_partial else "ok", "well")
+        return Cell(tr("ok, late {age} ago", age=units.format_age(now - rule.last_late)), "well")
+    return Cell(tr("ok, not all") if rule.is_partial else tr("ok"), "well")
 
 
 RULE_SECTION = TableSection(

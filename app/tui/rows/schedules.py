@@ -8,9 +8,11 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.core.text import units
+from app.core.text.sanitize import measure_width
+from app.translation import tr
 from app.tui.data.schedule_rows import FireEntry, ScheduleEntry, Timeline
 from app.tui.style import FIRES, Look
-from app.tui.time_format import format_fire_time
+from app.tui.time_format import format_fire_time, format_weekday
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
 
@@ -24,7 +26,7 @@ STRIP_CELLS = 10
 def format_countdown(due: float, now: float) -> str:
     """Return the time until a schedule fires: `41s`, `12m07s`, `3h18m`, or `now`."""
     left = due - now
-    return "now" if left < 1 else f"{int(left)}s" if left < 10 else units.format_duration(left)
+    return tr("now") if left < 1 else f"{int(left)}s" if left < 10 else units.format_duration(left)
 
 
 def has_other_zone(zone: str, at: float | None, now: float) -> bool:
@@ -47,8 +49,8 @@ def format_next(row: ScheduleEntry, now: float, *, words: bool = True) -> str:
     if row.next_at is not None:
         return format_fire_time(row.next_at + row.delay, now, row.zone, words=words)
     if row.state == "active":
-        return "at boot" if row.kind == "boot" else units.MISSING
-    return row.state
+        return tr("at boot") if row.kind == "boot" else units.MISSING
+    return row.sign.word
 
 
 def format_strip(fires: Sequence[FireEntry], look: Look, cells: int = STRIP_CELLS) -> str:
@@ -187,9 +189,10 @@ def format_axis(shown: TimeRange, look: Look) -> str:
     end = 0
     for at, label in _list_marks(shown):
         cell = shown.find_cell(at)
-        if end <= cell and cell + len(label) <= shown.cells:
-            axis[cell : cell + len(label)] = label
-            end = cell + len(label) + 1
+        width = measure_width(label)
+        if end <= cell and cell + width <= shown.cells:
+            axis[cell : cell + width] = [label, *[""] * (width - 1)]
+            end = cell + width + 1
     return "".join(axis)
 
 
@@ -200,7 +203,7 @@ def _list_marks(shown: TimeRange) -> list[tuple[float, str]]:
     local = [(at, datetime.fromtimestamp(at, UTC).astimezone()) for at in hours]
     if shown.scale == DAY:
         return [(at, f"{clock:%H}") for at, clock in local if not clock.hour % 2]
-    return [(at, f"{clock:%a %d}") for at, clock in local if not clock.hour]
+    return [(at, f"{format_weekday(clock)} {clock:%d}") for at, clock in local if not clock.hour]
 
 
 class TimelineCell(NamedTuple):
@@ -250,8 +253,8 @@ class TimelineCell(NamedTuple):
 
     def _list_times(self) -> str:
         clock = [datetime.fromtimestamp(at, UTC).astimezone() for at in self._list_starts()]
-        layout = "%H:%M" if self.shown.scale == DAY else "%a %H:%M"
-        return ", ".join(f"{at:{layout}}" for at in clock)
+        days = "" if self.shown.scale == DAY else "{} "
+        return ", ".join(f"{days.format(format_weekday(at))}{at:%H:%M}" for at in clock)
 
 
 def make_timeline_section(

@@ -11,6 +11,7 @@ from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.status_glyphs import FAILED_STATES
 from app.core.times import to_unix_or_none
+from app.tui.board_words import translate_duration
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.time_format import format_age_ago, format_wall_time
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
@@ -163,6 +164,7 @@ def _make_result_cell(row: TaskListRow, look: Look, now: float) -> Cell:
     if facts["status"] in ACTIVE:
         return Cell(look.sanitize(facts["run_reason"] or ""), "warn")
     how = facts["reason"] or ""
+    how = translate_duration(how) or how
     at = to_unix_or_none(facts["ended_at"])
     when = "" if at is None else format_age_ago(at, now)
     return Cell(

@@ -13,6 +13,7 @@ from app.core.scheduling.resources import format_named
 from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
 from app.core.text.sanitize import pad, sanitize_lines
+from app.translation import tr
 from app.tui.style import Look, Span
 from app.tui.time_format import format_age_ago
 from app.tui.widgets.document import wrap_text
@@ -150,7 +151,7 @@ def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     return (
         Cell(look.adapt_text(format_parameters(row)), quiet), Cell(format_used(row), quiet),
         Cell(look.adapt_text(_format_last_use(row, now)), quiet), Cell(usually, quiet),
-        Cell(("retired  " if row.retired else "") + look.sanitize(row.description), quiet),
+        Cell((tr("retired") + "  " if row.retired else "") + look.sanitize(row.description), quiet),
     )  # fmt: skip
 
 
@@ -158,7 +159,11 @@ def format_parameters(row: TemplateEntry) -> str:
     """Return the number of parameters, such as `5 (2 required)`."""
     if not row.parameters:
         return units.MISSING
-    return f"{row.parameters} ({row.required} required)" if row.required else str(row.parameters)
+    return (
+        tr("{parameters} ({required} required)", parameters=row.parameters, required=row.required)
+        if row.required
+        else str(row.parameters)
+    )
 
 
 def format_used(row: TemplateEntry) -> str:
@@ -168,7 +173,7 @@ def format_used(row: TemplateEntry) -> str:
 
 def _format_last_use(row: TemplateEntry, now: float) -> str:
     if row.active:
-        return "now"
+        return tr("now")
     return format_age_ago(row.last, now) if row.last is not None else units.MISSING
 
 
@@ -187,10 +192,10 @@ def make_details(row: TemplateEntry, room: int, look: Look) -> list[list[Span]]:
         lines += [
             [(f"  {line}", "")] for line in wrap_text(look.sanitize(row.description), room - 3)
         ]
-    lines += _make_labelled_lines("runs", _list_command_lines(row, look), look)
-    lines.append(_make_line("requests", _format_request(row), look))
+    lines += _make_labelled_lines(tr("runs"), _list_command_lines(row, look), look)
+    lines.append(_make_line(tr("requests"), _format_request(row), look))
     if told := describe_default_notice(row.facts.get("notify"), row.facts.get("notify_on")):
-        lines.append(_make_line("tells", told, look))
+        lines.append(_make_line(tr("tells"), told, look))
     for name, schema in _collect_properties(row.facts.get("parameters") or {}).items():
         lines.append(_make_parameter_line(name, schema, row, room, look))
     return lines
@@ -217,17 +222,17 @@ def _list_command_lines(row: TemplateEntry, look: Look) -> list[str]:
 def _format_request(row: TemplateEntry) -> str:
     cpu, memory, timeout = row.requests
     parts = [
-        f"{units.format_number(1.0 if cpu is None else cpu)} cpu",
-        f"{units.format_memory(memory)} memory" if memory else "no memory",
+        tr("{count} cpu", count=units.format_number(1.0 if cpu is None else cpu)),
+        tr("{memory} memory", memory=units.format_memory(memory)) if memory else tr("no memory"),
         *([named] if (named := format_named(row.facts.get("resources"))) else []),
     ]
     return ", ".join(
         [
             *parts,
             (
-                f"at most {units.format_duration_setting(timeout)}"
+                tr("at most {timeout}", timeout=units.format_duration_setting(timeout))
                 if timeout is not None
-                else "no limit"
+                else tr("no limit")
             ),
         ]
     )
@@ -241,10 +246,11 @@ def _make_parameter_line(
         for part in _find_groups(row.facts.get("parameters") or {})
     )
     kind = schema.get("type", "any")
-    words = [str(kind) if isinstance(kind, str) else "any", *(["required"] if needed else [])]
+    kind = kind if isinstance(kind, str) else "any"
+    words = [kind, *([tr("required")] if needed else [])]
     if "default" in schema:
         default = mask_record(schema, is_secret_property(name, schema))["default"]
-        words.append(f"default {look.cut(look.sanitize(str(default)), 20)}")
+        words.append(tr("default {default}", default=look.cut(look.sanitize(str(default)), 20)))
     description = look.sanitize(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
     shown = pad(look.cut(look.sanitize(name), 20, "middle"), 20)
     return [

@@ -10,6 +10,7 @@ from app.core.board import ComingEntry, EndedEntry, GroupEntry, NextEntry, Runni
 from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import measure_width
+from app.translation import tr
 from app.tui.data.list_rows import EndedMembers, LingeringRow, WaitingGroup, format_end
 from app.tui.rows.groups import ProgressCell
 from app.tui.style import STATES, UNKNOWN, Look, Sign, get_load_style
@@ -94,7 +95,9 @@ def _make_group_cell(row: WaitingGroup, look: Look) -> Cell:
 
 def _make_end_of_members(row: EndedMembers, look: Look) -> Cell:
     cell = _make_end_cell(row.tasks[0], look)
-    return Cell(f"{len(row.tasks):,} tasks; the last {cell.text}", cell.style)
+    return Cell(
+        tr("{count:,} tasks; the last {how}", count=len(row.tasks), how=cell.text), cell.style
+    )
 
 
 def _get_elapsed(row: RunningEntry, now: float) -> float | None:
@@ -123,13 +126,13 @@ def _make_left_cell(row: RunningEntry, look: Look) -> Cell:
 def _make_narrow_left_cell(row: RunningEntry, look: Look) -> Cell:
     """Return the time left; the width of 80 columns has no room for the amount of a delay."""
     cell = _make_left_cell(row, look)
-    return Cell("late", cell.style) if cell.style else cell
+    return Cell(tr("late"), cell.style) if cell.style else cell
 
 
 def _format_lateness(late: float) -> str:
     """Return `late 12m`, from an hour on in one unit: the column has a fixed width."""
     age = units.format_age(late)
-    return f"late {age if late < 3600 else re.sub(r'(?<=[hd]).*', '', age)}"
+    return tr("late {age}", age=age if late < 3600 else re.sub("(?<=[hd]).*", "", age))
 
 
 def _format_time_left(left: float, at_most: bool) -> str:
@@ -184,7 +187,7 @@ def make_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float)
         _make_elapsed_cell(row, now, look),
     )
     if row.timeout is None:
-        limit = (Cell("no limit", "dim", 2), Cell(""))
+        limit = (Cell(tr("no limit"), "dim", 2), Cell(""))
     else:
         bar = BarCell(int(_get_elapsed(row, now) or 0), row.timeout)
         limit = (Cell(bar, bar.load), _make_limit_cell(row, now, look))
@@ -257,7 +260,7 @@ def _make_coming_head(row: ComingEntry, look: Look) -> tuple[Cell, Cell, Cell]:
 
 
 def _make_coming_reason(row: ComingEntry, look: Look) -> Cell:
-    return Cell(look.sanitize(f"schedule: {row.words}"), "dim")
+    return Cell(look.sanitize(tr("schedule: {words}", words=row.words)), "dim")
 
 
 def make_next_cells(row: NextEntry | ComingEntry | WaitingGroup, look: Look, now: float) -> Cells:

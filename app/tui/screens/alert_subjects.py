@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from app.core.board import AlertEntry, Board, QueueEntry
+from app.translation import tr
 from app.tui.actions import queues_pools
 from app.tui.actions import rules as action_rules
 from app.tui.actions.tasks import NotApplicableError
@@ -79,14 +80,20 @@ class AlertSubjects(StatusScreen):
             self._open_task(about["task"], key)
         elif about.get("schedule") and (group == "schedule" or not about.get("task")):
             if key == "l":
-                raise NotApplicableError(f"{alert.object} has not run: no log. enter shows when.")
+                raise NotApplicableError(
+                    tr("{object} has not run: no log. enter shows when.", object=alert.object)
+                )
             self.deck.open_schedule(about["schedule"])
         elif key == "w" and group == "queue":
             self._explain_queue(alert.object.removeprefix("queue "))
         elif key != "enter":
-            raise NotApplicableError(f"{alert.object}: no task to show. enter lists its tasks.")
+            raise NotApplicableError(
+                tr("{object}: no task to show. enter lists its tasks.", object=alert.object)
+            )
         elif group == "task" and "task" in about and about["task"] is None:
-            raise NotApplicableError(f"No task and no schedule has the name {alert.object}.")
+            raise NotApplicableError(
+                tr("No task and no schedule has the name {object}.", object=alert.object)
+            )
         else:
             self.deck.open_tasks(action_rules.make_alert_filter(alert, rules), returns=True)
 
@@ -95,7 +102,7 @@ class AlertSubjects(StatusScreen):
         board = self.deck.board or Board()
         queue = next((row for row in board.queues if row.name == name), None)
         if queue is None:
-            raise NotApplicableError(f"The queue {name} is gone.")
+            raise NotApplicableError(tr("The queue {name} is gone.", name=name))
         if first := queues_pools.find_first_queued([name], board):
             self.deck.open_why(first.uuid)
         else:

@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from app.core.board import AlertEntry
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.actions import rules as action_rules
 from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
@@ -122,7 +123,7 @@ class RuleDetail(DetailBox):
 class AlertsScreen(AlertSubjects, ListScreen):
     """Alerts and the SLA rules that raise them."""
 
-    TITLE_TEXT = "7 Alerts and rules"
+    TITLE_TEXT = tr_noop("7 Alerts and rules")
     PLACE = "7"
     QUALIFIERS = ("rule:", "severity:", "status:", "on:")
     DEFAULT_CSS = """
@@ -234,7 +235,7 @@ class AlertsScreen(AlertSubjects, ListScreen):
                 *self._list_rare_hints(),
             ]
         if isinstance(row, RuleRow):
-            hint = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
+            hint = KeyHint("p", tr("turn off") if row.enabled else tr("turn on"), "p", 6)
             tasks = [KeyHint("↵", "its tasks", "enter", 1)] if self._has_tasks(row) else []
             return [
                 *tasks,
@@ -264,7 +265,7 @@ class AlertsScreen(AlertSubjects, ListScreen):
 
     def _list_rare_hints(self) -> list[KeyHint]:
         delete = [KeyHint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
-        past = KeyHint("f", "only open" if self.shows_past else "resolved too", "f", 10)
+        past = KeyHint("f", tr("only open") if self.shows_past else tr("resolved too"), "f", 10)
         return [KeyHint("m", "new silence", "m", 9), past, *delete]
 
     # Reading
@@ -290,12 +291,12 @@ class AlertsScreen(AlertSubjects, ListScreen):
     def _show_rows(self) -> None:
         table = self.table
         alerts, rules = table.find_view("alerts"), table.find_view("rules")
-        alerts.title = f"Alerts {self._format_total()}"
+        alerts.title = tr("Alerts {total}", total=self._format_total())
         alerts.empty = [[(f"  {self._format_empty_text()}", "dim")]]
-        rules.title = f"Rules {len(self.rules)}"
-        first = "  No rules yet: n makes the first, such as: "
-        rules.empty = [[(first, "dim"), ("finishes within 45m, template encode", "")]]
-        table.find_view("silences").title = f"Silences {len(self.silences)}"
+        rules.title = tr("Rules {count}", count=len(self.rules))
+        first = tr("  No rules yet: n makes the first, such as: ")
+        rules.empty = [[(first, "dim"), (tr("finishes within 45m, template encode"), "")]]
+        table.find_view("silences").title = tr("Silences {count}", count=len(self.silences))
         rows = {"alerts": self.alerts, "silences": self.silences}
         table.show({**rows, "rules": tuple(self.rules.values())})
         self.query_one("#counts", TextLine).show(self._make_counts())
@@ -308,7 +309,11 @@ class AlertsScreen(AlertSubjects, ListScreen):
     def _format_empty_text(self) -> str:
         if not self._loaded:
             return self.freshness or ""
-        return "No alerts." if self.rules else "No alerts, because there are no rules. n adds one."
+        return (
+            tr("No alerts.")
+            if self.rules
+            else tr("No alerts, because there are no rules. n adds one.")
+        )
 
     def _make_counts(self) -> list[Span]:
         """Return the counts line, such as `1 firing  1 acknowledged  1 silenced`.
@@ -319,26 +324,39 @@ class AlertsScreen(AlertSubjects, ListScreen):
         active_rules = [row for row in self.rules.values() if row.until is None]
         own = [alert.status for alert in self.alerts if alert.sla not in self.rules]
         counts = {
-            "firing": sum(row.firing for row in active_rules) + own.count("firing"),
-            "acknowledged": sum(row.acknowledged for row in active_rules)
+            tr_noop("firing"): sum(row.firing for row in active_rules) + own.count("firing"),
+            tr_noop("acknowledged"): sum(row.acknowledged for row in active_rules)
             + own.count("acknowledged"),
-            "silenced": sum(row.firing + row.acknowledged for row in quiet)
+            tr_noop("silenced"): sum(row.firing + row.acknowledged for row in quiet)
             + sum((row.facts.get("open") or {}).get("silenced", 0) for row in self.rules.values())
             + own.count("silenced"),
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
         spans = [
-            (f" {units.format_count(n)} {word} ", styles[word] if n else "dim")
+            (f" {units.format_count(n)} {tr(word)} ", styles[word] if n else "dim")
             for word, n in counts.items()
         ]
         over = sum(alert.status in OVER for alert in self.alerts)
         off = sum(not row.enabled for row in self.rules.values())
         more = (
-            [(f" {units.format_count(over)} resolved in {RESOLVED_SINCE} ", "dim")]
+            [
+                (
+                    tr(
+                        " {count} resolved in {time} ",
+                        count=units.format_count(over),
+                        time=RESOLVED_SINCE,
+                    ),
+                    "dim",
+                )
+            ]
             if self.shows_past
             else []
         )
-        rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
+        rules = (
+            tr("    rules {count:,}", count=len(self.rules))
+            + (tr(", {count:,} off", count=off) if off else ""),
+            "dim",
+        )
         return [*spans, *more, rules] if self._loaded else []
 
     # Row under the cursor
@@ -373,15 +391,15 @@ class AlertsScreen(AlertSubjects, ListScreen):
         about = self._details if row is not None and row.key == self._details_key else {}
         if isinstance(row, RuleRow):
             lines = build_rule_lines(row.facts, about, room, height, self.now, look)
-            return look.cut(look.sanitize(row.name), room - 20), row.severity, lines
+            return look.cut(look.sanitize(row.name), room - 20), tr(row.severity), lines
         if isinstance(row, AlertEntry):
             said: Sequence[Sequence[Span]] = [
                 [(f"  {look.cut(look.sanitize(f'{row.object}: {row.why}'), room - 3)}", "bold")]
             ]
             lines = build_alert_lines(about, room, height, self.now, look) if about else said
-            return look.cut(look.sanitize(row.sla), room - 20), row.severity, lines
+            return look.cut(look.sanitize(row.sla), room - 20), tr(row.severity), lines
         if isinstance(row, SilenceRow):
-            return f"silence {row.id}", "", build_silence_lines(row, room, self.now, look)
+            return tr("silence {id}", id=row.id), "", build_silence_lines(row, room, self.now, look)
         return "", "", []
 
     def refresh_each_second(self) -> None:
@@ -516,7 +534,9 @@ class AlertsScreen(AlertSubjects, ListScreen):
 
         def edit(rules: list[RuleRow]) -> None:
             if len(rules) > 1:
-                raise NotApplicableError(f"e edits one rule; {len(rules):,} are marked.")
+                raise NotApplicableError(
+                    tr("e edits one rule; {count:,} are marked.", count=len(rules))
+                )
             if is_rule_of_conditions(rules[0].facts):
                 self.deck.open_editor("slas", rules[0].name)
             else:
@@ -528,7 +548,9 @@ class AlertsScreen(AlertSubjects, ListScreen):
 
         def edit(rules: list[RuleRow]) -> None:
             if len(rules) > 1:
-                raise NotApplicableError(f"t edits one rule; {len(rules):,} are marked.")
+                raise NotApplicableError(
+                    tr("t edits one rule; {count:,} are marked.", count=len(rules))
+                )
             self.deck.open_editor("slas", rules[0].name)
 
         self._with_rules(edit)
@@ -550,16 +572,18 @@ class AlertsScreen(AlertSubjects, ListScreen):
     def action_past(self) -> None:
         self.shows_past = not self.shows_past
         self.show_message(
-            "Resolved alerts of the last 24h too." if self.shows_past else "Only open alerts."
+            tr("Resolved alerts of the last 24h too.")
+            if self.shows_past
+            else tr("Only open alerts.")
         )
         self.reread()
 
     def action_copy(self) -> None:
         if self.table.item is None:
-            self.show_message("There is nothing to copy.", stays=False)
+            self.show_message(tr("There is nothing to copy."), stays=False)
         else:
             self.app.copy_to_clipboard(self.look.sanitize(action_rules.format_row(self.table.item)))
-            self.show_message("Copied the line.")
+            self.show_message(tr("Copied the line."))
 
     # Navigation
 
@@ -567,7 +591,7 @@ class AlertsScreen(AlertSubjects, ListScreen):
     def _handle_open(self, event: Table.Opened) -> None:
         row = event.item
         if isinstance(row, SilenceRow):
-            self.show_message("s changes the end of a silence, D ends it.", stays=False)
+            self.show_message(tr("s changes the end of a silence, D ends it."), stays=False)
         elif isinstance(row, RuleRow):
             self._open_tasks(row)
         else:
@@ -583,16 +607,18 @@ class AlertsScreen(AlertSubjects, ListScreen):
             self.show_message(self.look.sanitize(str(unfit)), "warn")
 
     def action_log(self) -> None:
-        self._open_from_alert("l", "l shows the log")
+        self._open_from_alert("l", tr("l shows the log"))
 
     def action_why(self) -> None:
-        self._open_from_alert("w", "w explains the state")
+        self._open_from_alert("w", tr("w explains the state"))
 
     def _open_from_alert(self, key: str, what: str) -> None:
         if isinstance(row := self.table.item, AlertEntry) and has_subject(row):
             self.open_alert(row, key)
         else:
-            self.show_message(f"{what} of an alert's task; there is none under the cursor.", "warn")
+            self.show_message(
+                tr("{what} of an alert's task; there is none under the cursor.", what=what), "warn"
+            )
 
 
 def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, ...]:

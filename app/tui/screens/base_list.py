@@ -16,6 +16,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.translation import tr
 from app.tui.actions.question import Answer, Question
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -149,12 +150,12 @@ class ListScreen(PageScreen):
         """Return the title; that of a table with one section names its rows, marks and filter."""
         table = self.query(Table).first()
         if not table.is_title_elsewhere or not table.views[0].title:
-            return self.look.adapt_text(self.TITLE_TEXT)
+            return self.look.adapt_text(tr(self.TITLE_TEXT))
         return f"{self.PLACE} {table.format_title()}".strip()
 
     @property
     def breadcrumb(self) -> str:
-        return self.TITLE_TEXT.removeprefix(self.PLACE).lstrip()
+        return tr(self.TITLE_TEXT).removeprefix(self.PLACE).lstrip()
 
     def list_hints(self) -> list[KeyHint]:
         hints = self.list_row_hints()
@@ -217,9 +218,9 @@ class ListScreen(PageScreen):
         """Clear the filter, else the marks, else close the screen."""
         if self.words:
             self.filter_by("")
-            self.show_message("The filter is cleared.", stays=False)
+            self.show_message(tr("The filter is cleared."), stays=False)
         elif self.table.clear_marks():
-            self.show_message("The marks are cleared.", stays=False)
+            self.show_message(tr("The marks are cleared."), stays=False)
         else:
             self.dismiss(None)
 
@@ -232,16 +233,16 @@ class ListScreen(PageScreen):
     def action_order(self) -> None:
         """Ask for the order; choosing the current order reverses it."""
         if not self.ORDERS:
-            self.show_message("This list has one order.", stays=False)
+            self.show_message(tr("This list has one order."), stays=False)
             return
         answers = [
             Answer(letter, self._format_order(name, words))
             for letter, name, words in self.list_orders()
         ]
         question = Question(
-            "Order by",
+            tr("Order by"),
             [],
-            [*answers, Answer("n", "keep")],
+            [*answers, Answer("n", tr("keep"))],
             safe="n",
             column=True,
             confirm_delay=0.0,
@@ -249,7 +250,8 @@ class ListScreen(PageScreen):
         self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 
     def _format_order(self, name: str, words: str) -> str:
-        return f"{words}{' (current; again to reverse)' if name == self.order else ''}"
+        current = tr(" (current; again to reverse)") if name == self.order else ""
+        return f"{tr(words)}{current}"
 
     def _apply_order_choice(self, letter: str | None) -> None:
         chosen = next((name for key, name, _ in self.list_orders() if key == letter), None)

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from app.core.board import Board
+from app.translation import tr
 from app.tui.deck_app import StatusScreen
 from app.tui.screens.base_polling import PollingScreen
 from app.tui.style import Span
@@ -97,7 +98,7 @@ class PageScreen(PollingScreen, StatusScreen):
                 for screen in reversed(below)
                 if isinstance(screen, PageScreen) and screen.breadcrumb
             ),
-            "Deck",
+            tr("Deck"),
         )
 
     def list_hints(self) -> list[KeyHint]:

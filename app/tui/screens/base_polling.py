@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from app.core.board import Board
 from app.core.text import units
 from app.errors import NotFound, Problem
+from app.translation import tr
 from app.tui.deck_app import DeckNode
 from app.tui.error_boundary import SafeScreen
 from app.tui.widgets.modal import is_visible_under_modal
@@ -135,9 +136,9 @@ class PollingScreen(DeckNode, SafeScreen[Any]):
         if self._read_at is not None:
             return ""
         return (
-            "The list could not be read."
+            tr("The list could not be read.")
             if self._failed
-            else "Nothing was read yet. Press the key again."
+            else tr("Nothing was read yet. Press the key again.")
         )
 
     @property
@@ -147,10 +148,12 @@ class PollingScreen(DeckNode, SafeScreen[Any]):
             self._reading_since is not None and self.ticks - self._reading_since >= LOADING_DELAY
         )
         if self._read_at is None:
-            return "loading" if waits else ""
+            return tr("loading") if waits else ""
         age = self.ticks - self._read_at
         return (
-            f"{units.format_age(age)} old" if self._failed or (waits and age > STALE_AFTER) else ""
+            tr("{age} old", age=units.format_age(age))
+            if self._failed or (waits and age > STALE_AFTER)
+            else ""
         )
 
     def refresh_freshness(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from app.core.board import Board, EndedEntry, NextEntry, RunningEntry
 from app.core.times import to_unix_or_none
+from app.translation import tr
 from app.tui.actions.tasks import TaskRow
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.base_page import PageScreen
@@ -65,7 +66,9 @@ class SingleTaskScreen(PageScreen, TaskActions):
             row = self.row.item
             self.dismiss(None)
             self.deck.show_message(
-                f"#{row.number} was deleted." if row else self.look.sanitize(text),
+                tr("#{number} was deleted.", number=row.number)
+                if row
+                else self.look.sanitize(text),
                 "" if row else "warn",
             )
 

@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from app.errors import Problem, Storage, Usage
 from app.paths import get_config_path
+from app.translation import tr
 from app.tui.pages.database import DatabaseReplies, build_database_sections
 from app.tui.screens.base_page import PageScreen
 from app.tui.widgets.banner import DATABASE_KEY
@@ -54,7 +55,7 @@ class DatabaseScreen(PageScreen):
         self.query_one(DocumentView).focus()
 
     def make_heading(self) -> str:
-        return self.look.adapt_text(f"{self.opened_from} › Database")
+        return self.look.adapt_text(f"{self.opened_from} › {tr('Database')}")
 
     def list_hints(self) -> list[KeyHint]:
         plan = [KeyHint("↵", "its plan", "enter", 1)] if self.query_one(DocumentView).cursor else []

@@ -14,6 +14,8 @@ from textual.widget import Widget
 from app.core import time_buckets
 from app.core.board import Board, RuntimeFacts
 from app.core.text import units
+from app.core.text.sanitize import measure_width
+from app.translation import tr, tr_noop
 from app.tui.forms.resource_field import has_named_resources
 from app.tui.rows.history import (
     METRICS,
@@ -38,7 +40,7 @@ from app.tui.widgets.table import Table
 if TYPE_CHECKING:
     from app.client import Client
 
-SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
+SPANS = {"hour": tr_noop("last hour"), "day": tr_noop("last day"), "week": tr_noop("last week")}
 SPAN_SECONDS = {"hour": 3600, "day": 86_400}
 """Lengths of the spans from which the first one is chosen, shortest first."""
 MIN_BUCKETS = 12
@@ -50,8 +52,9 @@ STRIDE = 6
 MIN_CHART_LINES, MIN_TABLE_LINES = 5, 3
 """Minimum heights in lines; a lower chart is hidden."""
 GROUPS = {
-    "all": "all together", "queue": "by queue", "pool": "by pool", "template": "by template",
-    "resource": "by resource",
+    "all": tr_noop("all together"), "queue": tr_noop("by queue"), "pool": tr_noop("by pool"),
+    "template": tr_noop("by template"),
+    "resource": tr_noop("by resource"),
 }  # fmt: skip
 
 
@@ -72,10 +75,13 @@ class ChoiceBar(TextLine):
         self._ends: list[tuple[int, str]] = []
 
     def choose(self, chosen: str) -> None:
-        gap = " " if sum(len(word) + 2 for word in self._words.values()) < self.size.width else ""
+        words = {name: tr(word) for name, word in self._words.items()}
+        gap = (
+            " " if sum(measure_width(word) + 2 for word in words.values()) < self.size.width else ""
+        )
         spans: list[Span] = [(" ", "")]
         self._ends, self._chosen = [], chosen
-        for name, word in self._words.items():
+        for name, word in words.items():
             here = name == chosen
             before, after = ("[", "]") if here else (gap, gap)
             spans += [
@@ -214,13 +220,14 @@ class HistoryScreen(PageScreen):
 
     def make_heading(self) -> str:
         steps = [
-            f"{kind} {self.look.sanitize(name) or '(none)'}" for kind, name in self.within.items()
+            f"{tr(kind)} {self.look.sanitize(name) or tr('(none)')}"
+            for kind, name in self.within.items()
         ]
-        return self.look.adapt_text(" › ".join(["9 History", *steps]))
+        return self.look.adapt_text(" › ".join([tr("9 History"), *steps]))
 
     @property
     def breadcrumb(self) -> str:
-        return "History"
+        return tr("History")
 
     def list_hints(self) -> list[KeyHint]:
         look = [
@@ -313,8 +320,8 @@ class HistoryScreen(PageScreen):
         if view.part is not get_section(answer["metric"]):
             view.part, view.rule = get_section(answer["metric"]), None
             view.clear_cache()
-        more = f"{answer['more']} more are not shown" if answer["more"] else ""
-        view.title, view.tail = GROUPS[answer["by"]].capitalize(), more
+        more = tr("{more} more are not shown", more=answer["more"]) if answer["more"] else ""
+        view.title, view.tail = tr(GROUPS[answer["by"]]).capitalize(), more
         self._divide_height(len(rows))
         self.table.show({"groups": rows})
         self._draw_chart()
@@ -353,12 +360,17 @@ class HistoryScreen(PageScreen):
             for span in ((f" {self._make_legend_mark(line)} ", line.style), (f"{line.word} ", ""))
         ]
         room = self.app.size.width - measure_spans(legend)
-        step = "minute" if answer["step"] == 60 else units.format_age(answer["step"])
+        step = tr("minute") if answer["step"] == 60 else units.format_age(answer["step"])
         whose = "" if row.name is None else f", {get_row_name(row, self.look)}"
         span = format_span(answer, self.now)
-        title = METRICS[row.metric].title.format(step=step) + f", {span}{whose}"
+        title = tr(
+            "{title}, {span}{whose}",
+            title=tr(METRICS[row.metric].title, step=step),
+            span=span,
+            whose=whose,
+        )
         if measure_spans([(title, "")]) > room - 4:
-            title = f"per {step}, {span}{whose}"
+            title = tr("per {step}, {span}{whose}", step=step, span=span, whose=whose)
         return [
             (self.look.draw_rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"),
             *legend,
@@ -376,21 +388,21 @@ class HistoryScreen(PageScreen):
                 return [
                     (f"  {little}", ""),
                     (
-                        self.look.adapt_text("; ← → looks at a moment, b shows the deck then."),
+                        self.look.adapt_text(tr("; ← → looks at a moment, b shows the deck then.")),
                         "dim",
                     ),
                 ]
             return [
                 (
                     self.look.adapt_text(
-                        "  ← → looks at a moment; b there shows the whole deck as it was."
+                        tr("  ← → looks at a moment; b there shows the whole deck as it was.")
                     ),
                     "dim",
                 )
             ]
         spans: list[Span] = [(f"  {self._format_moment(answer, at)}", "bold")]
         if not answer["known"][at] and all(line.values[at] is None for line in row.lines):
-            return [*spans, ("   not known: no runtime was running", "warn")]
+            return [*spans, (tr("   not known: no runtime was running"), "warn")]
         for line in row.lines:
             value = format_figure(
                 line.values[at] if at < len(line.values) else None, METRICS[row.metric].unit
@@ -408,7 +420,7 @@ class HistoryScreen(PageScreen):
             if answer["step"] == 60
             else units.format_time_range(first, last, now)
         )
-        return f"{text} so far" if begin + answer["step"] > self.now else text
+        return tr("{time} so far", time=text) if begin + answer["step"] > self.now else text
 
     @on(Table.Moved)
     def _handle_row_change(self) -> None:
@@ -488,8 +500,8 @@ class HistoryScreen(PageScreen):
     def _handle_open(self, message: Table.Opened) -> None:
         row = message.item
         if not self._can_enter(row):
-            total = "This row is the total; f groups it."
-            nothing = "This group cannot be split further." if row.name is not None else total
+            total = tr("This row is the total; f groups it.")
+            nothing = tr("This group cannot be split further.") if row.name is not None else total
             self.show_message(nothing, "warn")
             return
         self._path.append((row.by, row.name, self._by))
@@ -502,7 +514,9 @@ class HistoryScreen(PageScreen):
             self.show_message(self.look.adapt_text("First choose a moment with ← →."), "warn")
             return
         if not self._has_known_moment:
-            self.show_message("Nothing is known of that moment: no runtime was running.", "warn")
+            self.show_message(
+                tr("Nothing is known of that moment: no runtime was running."), "warn"
+            )
             return
         at = max(self._answer["at"][self._moment], self._answer.get("since") or 0)
         self.deck.action_place(0)
@@ -536,14 +550,14 @@ def format_unsampled(board: Board | None, now: float) -> str:
     """
     runtime = board.runtime if board else RuntimeFacts()
     if board and runtime.state != "running":
-        return "No data yet: no runtime is running."
+        return tr("No data yet: no runtime is running.")
     first = None if runtime.since is None else (runtime.since // 60 + 2) * 60
     when = (
-        f"at {format_wall_time(first, now)}"
+        tr("at {time}", time=format_wall_time(first, now))
         if first is not None and first > now
-        else "in a minute or two"
+        else tr("in a minute or two")
     )
-    return f"No data yet. First point {when}."
+    return tr("No data yet. First point {when}.", when=when)
 
 
 def find_span(answer: Mapping[str, Any], now: float) -> str:
@@ -580,8 +594,8 @@ def format_span(answer: Mapping[str, Any], now: float) -> str:
     shown = now - answer["at"][0]
     seconds = {**SPAN_SECONDS, "week": 7 * 86_400}[answer["span"]]
     if shown > seconds - answer["step"] * MIN_BUCKETS:
-        return SPANS[answer["span"]]
-    return f"last {units.format_age(shown)}"
+        return tr(SPANS[answer["span"]])
+    return tr("last {age}", age=units.format_age(shown))
 
 
 def format_short_history(answer: Mapping[str, Any], now: float) -> str:
@@ -592,7 +606,7 @@ def format_short_history(answer: Mapping[str, Any], now: float) -> str:
     since, begins = answer.get("since"), answer["at"]
     if since is None or since < begins[len(begins) // 2]:
         return ""
-    return f"{units.format_age(max(60.0, now - since))} of history so far"
+    return tr("{age} of history so far", age=units.format_age(max(60.0, now - since)))
 
 
 def make_plot(answer: Mapping[str, Any], row: HistoryRow, width: int, height: int) -> Plot:

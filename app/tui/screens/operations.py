@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core.text import diff, units
+from app.translation import tr, tr_n, tr_noop
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
@@ -69,7 +70,11 @@ def parse_filter(text: str) -> tuple[dict[str, Any], str]:
 
 def _parse_object(value: str) -> dict[str, Any]:
     digits = value.removeprefix("#")
-    return {"object": f"task #{digits}" if digits.isascii() and digits.isdigit() else value}
+    return {
+        "object": tr("task #{digits}", digits=digits)
+        if digits.isascii() and digits.isdigit()
+        else value
+    }
 
 
 def _parse_since(value: str, args: dict[str, Any]) -> str:
@@ -78,7 +83,7 @@ def _parse_since(value: str, args: dict[str, Any]) -> str:
     try:
         args["since"] = units.parse_duration(value)
     except ValueError as error:
-        return f"since {error}"
+        return tr("since {error}", error=error)
     return ""
 
 
@@ -86,7 +91,7 @@ class OperationsScreen(ListScreen):
     """Operation log."""
 
     PLACE = "O"
-    TITLE_TEXT = "O Operations"
+    TITLE_TEXT = tr_noop("O Operations")
     QUALIFIERS = ("by:", "verb:", "on:", "since:")
     DEFAULT_CSS = """
     OperationsScreen {
@@ -131,7 +136,7 @@ class OperationsScreen(ListScreen):
         }
 
     def list_hints(self) -> list[KeyHint]:
-        label = "without submits" if self.shows_submits else "submits too"
+        label = tr("without submits") if self.shows_submits else tr("submits too")
         submits = [] if self._asks_for_submits else [KeyHint("f", label, "f", 3)]
         return [*super().list_hints(), *submits]
 
@@ -142,7 +147,7 @@ class OperationsScreen(ListScreen):
         if marked := self.table.list_marked():
             able = sum(isinstance(row, OperationEntry) and row.undoable for row in marked)
             return [
-                *([KeyHint("u", f"undo {able:,} marked", "u", 1)] if able else []),
+                *([KeyHint("u", tr("undo {count:,} marked", count=able), "u", 1)] if able else []),
                 UNMARK_HINT,
                 MARK_HINT,
             ]
@@ -207,10 +212,10 @@ class OperationsScreen(ListScreen):
         self.rows, self._loaded = rows, True
         view = self.table.find_view("operations")
         hides = "without" in self._make_args()
-        view.title = f"Operations {len(rows):,}{'+' if self.more else ''}"
-        view.tail = "without submits" if hides else ""
-        nothing = "No operation matches the filter." if self.words else "No operations yet."
-        view.empty = [[(f"  {nothing}{' f shows submits too.' if hides else ''}", "dim")]]
+        view.title = tr("Operations {count:,}", count=len(rows)) + ("+" if self.more else "")
+        view.tail = tr("without submits") if hides else ""
+        nothing = tr("No operation matches the filter.") if self.words else tr("No operations yet.")
+        view.empty = [[(f"  {nothing}{(tr(' f shows submits too.') if hides else '')}", "dim")]]
         self.table.show({"operations": rows})
         self.refresh_chrome()
         self.show_detail()
@@ -281,7 +286,7 @@ class OperationsScreen(ListScreen):
                 row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after")
             )
             self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.sanitize(row.by)}: {text}")
-            self.show_message("Copied, if the terminal allows it (tmux: set-clipboard on).")
+            self.show_message(tr("Copied, if the terminal allows it (tmux: set-clipboard on)."))
 
     # Undo
 
@@ -292,11 +297,14 @@ class OperationsScreen(ListScreen):
         if able:
             self._check_undo(able)
         elif rows:
-            self.show_message(self.look.sanitize(f"It cannot be undone: {rows[0].reason}."), "warn")
+            self.show_message(
+                self.look.sanitize(tr("It cannot be undone: {reason}.", reason=rows[0].reason)),
+                "warn",
+            )
 
     def _check_undo(self, rows: Sequence[OperationEntry]) -> None:
         if self.deck.read_only:
-            self.show_message("Read only: this deck changes nothing.", "warn")
+            self.show_message(tr("Read only: this deck changes nothing."), "warn")
             return
         self.call(
             "undo",
@@ -309,7 +317,10 @@ class OperationsScreen(ListScreen):
         able = {row["id"] for row in found["done"]}
         if not able:
             self.show_message(
-                self.look.sanitize(f"Not undone: {found['refused'][0]['message']}"), "warn"
+                self.look.sanitize(
+                    tr("Not undone: {message}", message=found["refused"][0]["message"])
+                ),
+                "warn",
             )
         elif self.app.screen is self:
             question = make_undo_question([row for row in rows if row.id in able], found, self.look)
@@ -318,7 +329,7 @@ class OperationsScreen(ListScreen):
     def _send_undo(self, ids: Sequence[int], answer: str | None) -> None:
         if answer:
             self.table.clear_marks()
-            self.deck.requests.send([Request("undo", {"ids": list(ids)}, "Undone:")])
+            self.deck.requests.send([Request("undo", {"ids": list(ids)}, tr("Undone:"))])
 
 
 def make_undo_question(
@@ -326,18 +337,7 @@ def make_undo_question(
 ) -> Question:
     """Return the question before an undo; `found` is the answer of the dry run."""
     room = 66
-    body = [
-        [
-            (
-                (
-                    "Undo"
-                    f" {'this operation' if len(rows) == 1 else f'these {len(rows):,} operations'}?"
-                ),
-                "bold",
-            )
-        ],
-        [],
-    ]
+    body = [[(tr_n(len(rows), "Undo this operation?", "Undo these {n:,} operations?"), "bold")], []]
     names = [
         [(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")]
         for done in found["done"]
@@ -345,7 +345,7 @@ def make_undo_question(
     body += limit_lines(names, look)
     if others := [row for row in rows if not row.here]:
         who = ", ".join(dict.fromkeys(look.sanitize(row.by) for row in others))
-        body += [[], [(look.cut(f"Done elsewhere, by {who}.", room), "warn")]]
+        body += [[], [(look.cut(tr("Done elsewhere, by {who}.", who=who), room), "warn")]]
     if refused := found["refused"]:
         body += [
             [],
@@ -353,7 +353,11 @@ def make_undo_question(
                 (
                     look.cut(
                         look.sanitize(
-                            f"{len(refused):,} cannot be undone: {refused[0]['message']}"
+                            tr(
+                                "{count:,} cannot be undone: {message}",
+                                count=len(refused),
+                                message=refused[0]["message"],
+                            )
                         ),
                         room,
                     ),
@@ -361,14 +365,22 @@ def make_undo_question(
                 )
             ],
         ]
-    answers = [Answer("y", "undo"), Answer("n", "no")]
-    return Question("Undo", body, answers, safe="n", names=list_hidden_lines(names))
+    answers = [Answer("y", tr("undo")), Answer("n", tr("no"))]
+    return Question(tr("Undo"), body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def format_title(row: OperationEntry, room: int, look: Look) -> str:
     """Return the title of an operation, cut to fit."""
     return look.cut(
-        look.adapt_text(look.sanitize(f"{row.verb} of {diff.format_object(row.object, row.name)}")),
+        look.adapt_text(
+            look.sanitize(
+                tr(
+                    "{verb} of {object}",
+                    verb=row.verb,
+                    object=diff.format_object(row.object, row.name),
+                )
+            )
+        ),
         max(10, room - 20),
         "middle",
     )
@@ -405,7 +417,12 @@ class OperationScreen(PageScreen):
         opens = (
             [
                 DocRow(
-                    ((self.look.adapt_text(f"#{self.row.number}, its task"), ""),),
+                    (
+                        (
+                            self.look.adapt_text(tr("#{number}, its task", number=self.row.number)),
+                            "",
+                        ),
+                    ),
                     str(self.row.number),
                 )
             ]
@@ -425,8 +442,12 @@ class OperationScreen(PageScreen):
 
     def make_heading(self) -> str:
         return self.look.adapt_text(
-            f"Operations › {self.row.id} by {self.look.sanitize(self.row.by)},"
-            f" {format_source(self.row)}"
+            tr(
+                "Operations › {id} by {who}, {place}",
+                id=self.row.id,
+                who=self.look.sanitize(self.row.by),
+                place=format_source(self.row),
+            )
         )
 
     def list_hints(self) -> list[KeyHint]:
@@ -444,7 +465,8 @@ class OperationScreen(PageScreen):
             self.dismiss(self.row)
         else:
             self.show_message(
-                self.look.sanitize(f"It cannot be undone: {self.row.reason}."), "warn"
+                self.look.sanitize(tr("It cannot be undone: {reason}.", reason=self.row.reason)),
+                "warn",
             )
 
 

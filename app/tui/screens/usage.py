@@ -9,6 +9,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.translation import tr
 from app.tui.pages.usage import KINDS, SPANS, TAG, build_usage, make_filter
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.text_prompt import TextPromptScreen
@@ -51,11 +52,11 @@ class UsageScreen(PageScreen):
 
     def make_heading(self) -> str:
         fresh = f"  {self.freshness}" if self.freshness else ""
-        return self.look.adapt_text(f"{self.opened_from} › Usage{fresh}")
+        return self.look.adapt_text(f"{self.opened_from} › {tr('Usage')}{fresh}")
 
     @property
     def breadcrumb(self) -> str:
-        return "Usage"
+        return tr("Usage")
 
     def list_hints(self) -> list[KeyHint]:
         tasks = (
@@ -121,7 +122,9 @@ class UsageScreen(PageScreen):
 
     def action_tag(self) -> None:
         self.app.push_screen(
-            TextPromptScreen("By a tag", "Its key, such as exp.", self._by.partition(TAG)[2]),
+            TextPromptScreen(
+                tr("By a tag"), tr("Its key, such as exp."), self._by.partition(TAG)[2]
+            ),
             lambda key: self._choose(f"{TAG}{key}", self._span) if key else None,
         )
 
@@ -137,6 +140,8 @@ class UsageScreen(PageScreen):
         at = int(event.target.partition(":")[2]) - 1
         words = make_filter(self._by, rows[at]["name"]) if at < len(rows) else None
         if words is None:
-            self.show_message(f"No filter selects tasks without a {self._by}.", stays=False)
+            self.show_message(
+                tr("No filter selects tasks without a {by}.", by=self._by), stays=False
+            )
         else:
             self.deck.open_tasks(words, returns=True)

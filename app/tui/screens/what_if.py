@@ -11,6 +11,7 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from app.core.board import Board
+from app.translation import tr
 from app.tui.actions import what_if as actions
 from app.tui.actions.what_if import Amount, Cancelled, list_amounts
 from app.tui.pages.what_if import TASK, build_amounts, build_forecast
@@ -74,7 +75,7 @@ class WhatIfScreen(PageScreen):
         self.query_one("#amounts", DocumentView).focus()
 
     def make_heading(self) -> str:
-        return self.look.adapt_text(f"{self.opened_from} › What if")
+        return self.look.adapt_text(f"{self.opened_from} › {tr('What if')}")
 
     def list_hints(self) -> list[KeyHint]:
         hints = [KeyHint("+ -", "more, less", "plus", 1), KeyHint("↵", "type", "enter", 3)]
@@ -162,7 +163,7 @@ class WhatIfScreen(PageScreen):
             value = self._supposed.get(amount.key, amount.value)
             self._suppose(amount, actions.step_amount(amount, value, by))
         else:
-            self.show_message("That is no amount.", stays=False)
+            self.show_message(tr("That is no amount."), stays=False)
 
     @on(DocumentView.Opened)
     def _handle_open(self, event: DocumentView.Opened) -> None:
@@ -177,8 +178,8 @@ class WhatIfScreen(PageScreen):
         value = self._supposed.get(amount.key, amount.value)
         self.app.push_screen(
             TextPromptScreen(
-                self.look.sanitize(f"{amount.owner}: {amount.name}"),
-                f"Now {actions.format_amount(amount.name, amount.value)}.",
+                self.look.sanitize(f"{amount.owner}: {tr(amount.name)}"),
+                tr("Now {amount}.", amount=actions.format_amount(amount.name, amount.value)),
                 actions.format_amount(amount.name, value),
                 lambda text: actions.find_fault(amount.name, text),
             ),
@@ -213,9 +214,9 @@ class WhatIfScreen(PageScreen):
         if self.deck.refuse_changes():
             return
         if not self._is_supposing:
-            self.show_message("Nothing is supposed yet: + and - change an amount.", stays=False)
+            self.show_message(tr("Nothing is supposed yet: + and - change an amount."), stays=False)
         elif self._found is None or self._asked != self._make_question():
-            self.show_message("Simulating; press the key again.", stays=False)
+            self.show_message(tr("Simulating; press the key again."), stays=False)
         else:
             steps = self._found["steps"]
             self.app.push_screen(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.core.text.sanitize import find_name_error
+from app.translation import tr
 from app.tui.state.preferences import Preferences
 
 LETTERS = "abcefghijklmoprtuvwxyz"
@@ -82,6 +83,6 @@ def _remove_view(stored: list[Any], name: str) -> list[dict[str, Any]]:
 def check_view_name(name: str) -> str:
     """Return the error of a view name, or ""."""
     if any(view.name == name for view in PREDEFINED):
-        return f"{name} is a predefined view."
+        return tr("{name} is a predefined view.", name=name)
     wrong = find_name_error(name)
-    return f"A name {wrong}" if wrong else ""
+    return tr("A name {wrong}", wrong=wrong) if wrong else ""

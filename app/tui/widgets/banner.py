@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 
 from textual import events
 from textual.message import Message
@@ -12,8 +11,10 @@ from textual.screen import ModalScreen
 from app.core.board import DRAINING, Board, DiskUsageEntry, RuntimeFacts
 from app.core.text import units
 from app.core.text.sanitize import measure_width
+from app.translation import tr
+from app.tui.board_words import translate_halt
 from app.tui.deck_app import StatusScreen
-from app.tui.message_fit import MIN_PROBLEM_CELLS, fit_message, get_last_sentence
+from app.tui.message_fit import MIN_PROBLEM_CELLS, fit_message, get_last_sentence, wrap_message
 from app.tui.style import Look, Span
 from app.tui.time_format import format_time_and_age, format_wall_time
 from app.tui.widgets.strips import StripWidget
@@ -77,7 +78,7 @@ def wrap_warning(text: str, look: Look, room: int, most: int) -> list[str]:
     if most == 1 and room - measure_width(last := get_last_sentence(text)) <= MIN_PROBLEM_CELLS:
         text = last
     for spare in range(0, room, SPARE_CELLS):
-        lines = wrap(fit_message(text, most * room - spare, look), room)
+        lines = wrap_message(fit_message(text, most * room - spare, look), room)
         if len(lines) <= most:
             break
     return lines[:most]
@@ -90,69 +91,96 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
     """
     runtime = board.runtime
     jobs = (
-        _format_jobs(board, "No job runs", "1 job continues", "{} jobs continue")
+        _format_jobs(board, tr("No job runs"), tr("1 job continues"), tr("{} jobs continue"))
         if board.at
-        else "Jobs continue"
+        else tr("Jobs continue")
     )
     if runtime.unheard_since is not None:
-        return (
-            "NO ANSWER from the runtime for"
-            f" {units.format_age(max(0.0, now - runtime.unheard_since))}. {jobs}. If it hangs: kill"
-            f" -9 {runtime.pid} && taskdeck serve. If it is stopped: kill -CONT {runtime.pid}"
+        return tr(
+            "NO ANSWER from the runtime for {age}. {jobs}. If it hangs: kill -9 {pid} &&"
+            " taskdeck serve. If it is stopped: kill -CONT {pid}",
+            age=units.format_age(max(0.0, now - runtime.unheard_since)),
+            jobs=jobs,
+            pid=runtime.pid,
         )
     if board.database in LOST_STATES:
         first = "" if runtime.state in ("none", "stopped") else "taskdeck stop && "
-        advice = runtime.cure or f"Run: {first}taskdeck db restore --dry-run"
+        advice = runtime.cure or tr("Run: {first}taskdeck db restore --dry-run", first=first)
         place = f": {board.home}" if board.home else ""
-        return (
-            f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; ends are"
-            f" recorded. {advice}"
+        return tr(
+            "DATABASE {database}{place}. Nothing starts or is stored. {jobs}; ends are"
+            " recorded. {advice}",
+            database=tr(board.database),
+            place=place,
+            jobs=jobs,
+            advice=advice,
         )
     if runtime.state == "stopped":
-        who = runtime.stopped_by or "someone"
+        who = runtime.stopped_by or tr("someone")
         advice = (
-            f"{start} starts it again, or: taskdeck serve"
+            tr("{start} starts it again, or: taskdeck serve", start=start)
             if start
-            else "Start it again: taskdeck serve --detach"
+            else tr("Start it again: taskdeck serve --detach")
         )
         if runtime.cure:  # of a cluster, which ends the jobs of a host that it leaves
-            return (
-                f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it. Nothing starts."
-                f" {runtime.cure}"
+            return tr(
+                "NO RUNTIME{since}: {who} stopped it. Nothing starts. {cure}",
+                since=_format_since(runtime, now),
+                who=who,
+                cure=runtime.cure,
             )
-        return (
-            f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing"
-            f" starts. {jobs}; ends are recorded. {advice}"
+        return tr(
+            "NO RUNTIME{since}: {who} stopped it (taskdeck stop). Nothing starts. {jobs};"
+            " ends are recorded. {advice}",
+            since=_format_since(runtime, now),
+            who=who,
+            jobs=jobs,
+            advice=advice,
         )
     if runtime.state == "none":
         starts = (
-            f"{start} starts one, or: taskdeck serve"
+            tr("{start} starts one, or: taskdeck serve", start=start)
             if start
-            else "Start one: taskdeck serve --detach"
+            else tr("Start one: taskdeck serve --detach")
         )
-        advice = runtime.cure or ("Trying to start one." if tries else starts)
-        return (
-            f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; ends are recorded."
-            f" {advice}"
+        advice = runtime.cure or (tr("Trying to start one.") if tries else starts)
+        return tr(
+            "NO RUNTIME{since}. Nothing starts. {jobs}; ends are recorded. {advice}",
+            since=_format_since(runtime, now),
+            jobs=jobs,
+            advice=advice,
         )
     if board.database != "ok":
-        return (
-            f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost."
-            " Dispatch resumes by itself."
+        return tr(
+            "{database}: {home}. Nothing new starts. {jobs}; nothing is lost. Dispatch"
+            " resumes by itself.",
+            database=tr(board.database).upper(),
+            home=board.home,
+            jobs=jobs,
         )
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
         resumes = (
-            runtime.cure or "To resume: taskdeck serve --detach"
+            runtime.cure or tr("To resume: taskdeck serve --detach")
             if runtime.halted == DRAINING
-            else "Dispatch resumes by itself."
+            else tr("Dispatch resumes by itself.")
         )
-        return f"Nothing starts: {runtime.halted}{by}. {jobs}; nothing is lost. {resumes}"
+        return tr(
+            "Nothing starts: {halted}{by}. {jobs}; nothing is lost. {resumes}",
+            halted=translate_halt(runtime.halted),
+            by=by,
+            jobs=jobs,
+            resumes=resumes,
+        )
     return ""
 
 
 def _format_since(runtime: RuntimeFacts, now: float) -> str:
-    return "" if runtime.since is None else f" since {format_wall_time(runtime.since, now)}"
+    return (
+        ""
+        if runtime.since is None
+        else tr(" since {time}", time=format_wall_time(runtime.since, now))
+    )
 
 
 def _format_jobs(board: Board, none: str, one: str, more: str) -> str:
@@ -167,7 +195,11 @@ def format_staleness(board: Board, now: float) -> str:
         if board.database in LOST_STATES or board.runtime.unheard_since is not None
         else STALE_AFTER
     )
-    return f"as of {format_time_and_age(board.at, now)}" if board.at and is_stale else ""
+    return (
+        tr("as of {time_and_age}", time_and_age=format_time_and_age(board.at, now))
+        if board.at and is_stale
+        else ""
+    )
 
 
 # Full disk
@@ -189,9 +221,9 @@ def _is_disk_nearly_full(board: Board) -> bool:
 
 def _name_disk_state(board: Board) -> str:
     return (
-        "DISK NEARLY FULL"
+        tr("DISK NEARLY FULL")
         if _is_disk_nearly_full(board) and board.database == "ok"
-        else "DISK FULL"
+        else tr("DISK FULL")
     )
 
 
@@ -204,33 +236,50 @@ def _format_free(board: Board) -> str:
     return (
         ""
         if free is None or (free > LITTLE_SPACE and not _is_disk_nearly_full(board))
-        else f"{units.format_bytes(free) if free else '0 bytes'} free"
+        else tr("{bytes} free", bytes=units.format_bytes(free) if free else tr("0 bytes"))
     )
 
 
 def _format_full_disk_line(board: Board, look: Look, room: int, key: str) -> str:
     what, has = _name_disk_state(board), _format_free(board)
-    do = f"{key} shows what cleanup would free" if key else "Free space there."
-    bare = f"{what}{f': {has}' if has else ''}."
+    do = tr("{key} shows what cleanup would free", key=key) if key else tr("Free space there.")
+    bare = tr("{done}.", done=f"{what}{f': {has}' if has else ''}")
     return _fit_text(
-        room, look, (f"{bare} Nothing starts. {do}", f"{bare} {do}", f"{what}. {do}", do)
+        room,
+        look,
+        (
+            tr("{bare} Nothing starts. {do}", bare=bare, do=do),
+            f"{bare} {do}",
+            f"{tr('{done}.', done=what)} {do}",
+            do,
+        ),
     )
 
 
 def _format_full_disk(board: Board, look: Look, room: int, key: str) -> list[str]:
     home, what, has = look.sanitize(board.home), _name_disk_state(board), _format_free(board)
     on = _format_jobs(
-        board, "No job runs", "The running job continues", "The {} running jobs continue"
+        board,
+        tr("No job runs"),
+        tr("The running job continues"),
+        tr("The {} running jobs continue"),
     )
-    short = _format_jobs(board, "no job runs", "1 job continues", "{} jobs continue")
+    short = _format_jobs(board, tr("no job runs"), tr("1 job continues"), tr("{} jobs continue"))
+    also = tr(" has {has}", has=has) if has else ""
     first = _fit_home(
         home, look, room,
-        f"{what}: {{}}{f' has {has}' if has else ''}. Nothing new starts. {on}; nothing is lost.",
-        f"{what}: {{}}{f' has {has}' if has else ''}. Nothing starts; {short}.",
-        f"{what}: {{}}{f', {has}' if has else ''}. Nothing starts; {short}.",
+        tr("{what}: {{}}{has}. Nothing new starts. {on}; nothing is lost.",
+           what=what, has=also, on=on),
+        tr("{what}: {{}}{has}. Nothing starts; {short}.", what=what, has=also, short=short),
+        tr("{what}: {{}}{has}. Nothing starts; {short}.",
+           what=what, has=f", {has}" if has else "", short=short),
     )  # fmt: skip
-    bare = f"{what}{f': {has}' if has else ''}. Nothing starts"
-    first = first or _fit_text(room, look, (f"{bare}; {short}.", f"{bare}; jobs continue."))
+    bare = tr("{what}{has}. Nothing starts", what=what, has=f": {has}" if has else "")
+    first = first or _fit_text(
+        room,
+        look,
+        (tr("{bare}; {short}.", bare=bare, short=short), tr("{bare}; jobs continue.", bare=bare)),
+    )
     return [first, _fit_text(room, look, _list_advice(board.host.largest, look, key))]
 
 
@@ -248,19 +297,26 @@ def _fit_home(home: str, look: Look, room: int, *texts: str) -> str:
 
 def _list_advice(largest: Sequence[DiskUsageEntry], look: Look, key: str) -> Iterable[str]:
     """Yield the advice, longest wording first."""
-    shows = f"{key} shows what cleanup would free" if key else ""
+    shows = tr("{key} shows what cleanup would free", key=key) if key else ""
     named = [
-        f"{look.sanitize(one.name)} {'' if one.whole else 'over '}{units.format_bytes(one.bytes)}"
+        f"{look.sanitize(one.name)} {'' if one.whole else tr('over ')}"
+        f"{units.format_bytes(one.bytes)}"
         for one in largest
     ]
     if named:
-        yield f"Free space there: dispatch resumes by itself. Largest: {', '.join(named)}.  {shows}"
-        yield f"Free space there. Largest: {', '.join(named)}.  {shows}"
-        yield f"Largest: {', '.join(named)}.  {shows}"
-        yield f"Largest: {named[0]}.  {shows}"
-    yield f"Free space there: dispatch resumes by itself.  {shows}"
-    yield f"Free space there.  {shows}"
-    yield shows or "Free space there."
+        yield tr(
+            "Free space there: dispatch resumes by itself. Largest: {named}.  {shows}",
+            named=", ".join(named),
+            shows=shows,
+        )
+        yield tr(
+            "Free space there. Largest: {named}.  {shows}", named=", ".join(named), shows=shows
+        )
+        yield tr("Largest: {named}.  {shows}", named=", ".join(named), shows=shows)
+        yield tr("Largest: {named}.  {shows}", named=named[0], shows=shows)
+    yield tr("Free space there: dispatch resumes by itself.  {shows}", shows=shows)
+    yield tr("Free space there.  {shows}", shows=shows)
+    yield shows or tr("Free space there.")
 
 
 def _fit_text(room: int, look: Look, texts: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.translation import ENGLISH, get_language
 from app.tui.style import Look, Span
 
 Value = float | None
@@ -239,8 +240,10 @@ def make_time_labels(at: Sequence[float], step: float, room: int) -> dict[int, s
         1440,
     )
     moments = [datetime.fromtimestamp(begin).astimezone() for begin in at]
+    # the chart cannot place wide characters
+    day = "%a" if get_language() == ENGLISH else "%m-%d"
     return {
-        number: f"{moment:%a}" if every == 1440 else f"{moment:%H:%M}"
+        number: f"{moment:{day}}" if every == 1440 else f"{moment:%H:%M}"
         for number, moment in enumerate(moments)
         if (moment.hour * 60 + moment.minute) % every < step / 60
     }

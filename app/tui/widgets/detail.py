@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from app.translation import tr
 from app.tui.style import Span
 from app.tui.widgets.document import Section, make_title_rule
 from app.tui.widgets.strips import StripWidget
@@ -40,7 +41,11 @@ class DetailBox(StripWidget):
                 shown[-1] = [
                     (
                         self.look.adapt_text(
-                            f"  … {len(lines) - len(shown) + 1:,} more lines: {self._key} shows all"
+                            tr(
+                                "  … {count:,} more lines: {key} shows all",
+                                count=len(lines) - len(shown) + 1,
+                                key=self._key,
+                            )
                         ),
                         "dim",
                     )

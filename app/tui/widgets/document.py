@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from app.core.text.sanitize import measure_width
+from app.core.text.wrap import wrap_words
 from app.tui.style import Look, Span
 from app.tui.widgets.strips import FocusLines
 
@@ -246,8 +247,14 @@ def make_title_rule(look: Look, section: Section, room: int, focused: bool) -> S
 
 
 def wrap_text(text: str, room: int) -> list[str]:
-    """Wrap sanitized text to lines of at most `room` cells, at blanks if possible."""
+    """Wrap sanitized text to lines of at most `room` cells, at blanks if possible.
+
+    Text with wide characters breaks between them, too.
+    """
     room = max(2, room)
+    if measure_width(text) != len(text):
+        wrapped = wrap_words(text, room).split("\n")
+        return [part for line in wrapped for part in _split_word(line, room)]
     lines, left = [""], room
     for word in text.split(" "):
         for part in _split_word(word, room):

@@ -10,11 +10,12 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from app.translation import tr, tr_noop
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.paste import SingleLineInput
 
 Complete = Callable[[str], Sequence[str]]
-PLACEHOLDER = "words, status:failed, queue:gpu, !word; tab completes"
+PLACEHOLDER = tr_noop("words, status:failed, queue:gpu, !word; tab completes")
 """Placeholder where the filter applies to tasks."""
 FILTER_HINTS = [
     KeyHint("↵", "keep", "enter", 0), KeyHint("esc", "clear", "escape", 0),
@@ -40,7 +41,9 @@ class FilterInput(SingleLineInput):
         keep: bool
 
     def __init__(self) -> None:
-        super().__init__(id="filter", compact=True, placeholder=PLACEHOLDER, select_on_focus=False)
+        super().__init__(
+            id="filter", compact=True, placeholder=tr(PLACEHOLDER), select_on_focus=False
+        )
         self.cursor_blink = False
         self._complete: Complete = lambda text: ()
         self._history: list[str] = []
@@ -53,7 +56,7 @@ class FilterInput(SingleLineInput):
 
     def open(self, words: str, takes: str = PLACEHOLDER) -> None:
         """Open the input with a filter; `takes` is the placeholder of an empty one."""
-        self.placeholder = takes
+        self.placeholder = tr(takes)
         self.display = self.is_open = True
         self.value = words
         self._back = 0

@@ -17,6 +17,8 @@ from app.core.board import (
     QueueEntry,
     RunningEntry,
 )
+from app.core.text.sanitize import measure_width
+from app.translation import tr, tr_noop
 from app.tui.data.list_rows import (
     EndedMembers,
     LingeringRow,
@@ -71,8 +73,8 @@ def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHi
     """
     shown = list(hints)
     while (
-        sum(len(look.adapt_text(hint.key_name)) + 1 + len(hint.label) + 2 for hint in shown) - 2
-        > width
+        sum(len(look.adapt_text(hint.key_name)) + 3 + measure_width(hint.label) for hint in shown)
+        > width + 2
     ):
         least = max(shown, key=lambda hint: hint.drop_order)
         if not least.drop_order:
@@ -81,7 +83,11 @@ def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHi
     return shown
 
 
-NEW_LABELS = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
+NEW_LABELS = {
+    "queues": tr_noop("new queue"),
+    "pools": tr_noop("new pool"),
+    "alerts": tr_noop("new rule"),
+}
 """Label of `n` in panes other than the work pane."""
 
 
@@ -159,7 +165,9 @@ def list_row_hints(item: Any) -> list[KeyHint]:
         pool = item.pool if isinstance(item, PoolTableRow) else item
         return [
             *_PLACE_HINTS,
-            KeyHint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7),
+            KeyHint(
+                "p", tr("pause pool") if pool.status == "active" else tr("resume pool"), "p", 7
+            ),
             EDIT_HINT,
         ]
     return _list_task_hints(item)
@@ -180,21 +188,29 @@ def list_subject_hints(alert: AlertEntry) -> list[KeyHint]:
 
 
 def _list_group_hints(group: GroupEntry) -> list[KeyHint]:
-    hold = "release" if group.status == "held" else "hold"
     active, waiting = group.running + group.waiting, group.waiting
+    hold = (
+        tr("release {count:,}", count=waiting)
+        if group.status == "held"
+        else tr("hold {count:,}", count=waiting)
+    )
     return [
         KeyHint("↵", "open", "enter", 1),
         *([KeyHint("l", "log", "l", 6)] if group.running or group.ended else []),
-        *([KeyHint("x", f"cancel {active:,}", "x", 2)] if active else []),
-        *([KeyHint("p", f"{hold} {waiting:,}", "p", 7)] if waiting else []),
-        *([KeyHint("r", f"retry {group.failed:,} failed", "r", 5)] if group.failed else []),
+        *([KeyHint("x", tr("cancel {count:,}", count=active), "x", 2)] if active else []),
+        *([KeyHint("p", hold, "p", 7)] if waiting else []),
+        *(
+            [KeyHint("r", tr("retry {count:,} failed", count=group.failed), "r", 5)]
+            if group.failed
+            else []
+        ),
     ]
 
 
 def _list_task_hints(item: Any) -> list[KeyHint]:
     opening, why = KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6)
     if isinstance(item, RunningEntry):
-        pause = "resume" if item.status == "paused" else "pause"
+        pause = tr("resume") if item.status == "paused" else tr("pause")
         return [
             opening,
             KeyHint("l", "log", "l", 5),
@@ -203,7 +219,7 @@ def _list_task_hints(item: Any) -> list[KeyHint]:
             KeyHint("p", pause, "p", 7),
         ]
     if isinstance(item, NextEntry):
-        hold = "release" if item.status == "held" else "hold"
+        hold = tr("release") if item.status == "held" else tr("hold")
         return [
             opening,
             why,
@@ -264,16 +280,17 @@ class KeyLine(StripWidget):
         spans: list[Span] = []
         self._spots, end = [], 1
         for hint in select_hints(
-            [self._apply_user_key(hint) for hint in self._hints], self.look, width - 1
+            [self._prepare_hint(hint) for hint in self._hints], self.look, width - 1
         ):
             key = self.look.adapt_text(hint.key_name)
             spans += [("  " if spans else " ", ""), (key, "bold"), (f" {hint.label}", "dim")]
-            end += len(key) + len(hint.label) + 3
+            end += len(key) + measure_width(hint.label) + 3
             self._spots.append((end, hint.key))
         self.draw([self.look.strip(spans, width)])
 
-    def _apply_user_key(self, hint: KeyHint) -> KeyHint:
-        """Return the hint with the user's key for its action."""
+    def _prepare_hint(self, hint: KeyHint) -> KeyHint:
+        """Return the hint in the user's language, with the user's key for its action."""
+        hint = hint._replace(label=tr(hint.label))
         keys = self.deck.settings.keys
         if not keys:
             return hint

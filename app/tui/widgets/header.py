@@ -15,6 +15,7 @@ from textual.message import Message
 
 from app.core.board import COPY_STATE, BackupFacts, Board, ReplicaFacts, RuntimeFacts
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.style import Look, Span, get_load_style, measure_spans
 from app.tui.time_format import format_wall_time
 from app.tui.widgets.strips import StripWidget
@@ -39,30 +40,30 @@ HOST_GAP = 2
 Destination = tuple[str, str]
 """Key and name of a screen."""
 PLACES: tuple[Destination, ...] = (
-    ("0", "Deck"),
-    ("5", "Tasks"),
-    ("6", "Templates"),
-    ("7", "Alerts"),
-    ("8", "Schedules"),
-    ("9", "History"),
-    ("O", "Operations"),
-    ("B", "Database"),
+    ("0", tr_noop("Deck")),
+    ("5", tr_noop("Tasks")),
+    ("6", tr_noop("Templates")),
+    ("7", tr_noop("Alerts")),
+    ("8", tr_noop("Schedules")),
+    ("9", tr_noop("History")),
+    ("O", tr_noop("Operations")),
+    ("B", tr_noop("Database")),
 )
 
 
 SHORT_NAMES = {
-    "Templates": "Templ",
-    "Schedules": "Sched",
-    "History": "Hist",
-    "Operations": "Ops",
-    "Database": "DB",
+    "Templates": tr_noop("Templ"),
+    "Schedules": tr_noop("Sched"),
+    "History": tr_noop("Hist"),
+    "Operations": tr_noop("Ops"),
+    "Database": tr_noop("DB"),
 }
 """Names of places where the header is short of room."""
 COUNTER_FILTERS = {
-    "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked",
-    "held": "status:held",
-    "scheduled": "status:scheduled", "later": "status:blocked,held,scheduled",
-    "failed": "status:failed,timed-out,lost",
+    tr_noop("running"): "status:active", tr_noop("waiting"): "status:queued,retrying",
+    "blocked": "status:blocked", "held": "status:held", "scheduled": "status:scheduled",
+    tr_noop("later"): "status:blocked,held,scheduled",
+    tr_noop("failed"): "status:failed,timed-out,lost",
 }  # fmt: skip
 """Filter that lists the tasks a counter counts."""
 
@@ -115,19 +116,26 @@ def format_runtime(
             else (
                 f" {units.format_age(now - runtime.since)}"
                 if short
-                else f" since {format_wall_time(runtime.since, now)}"
+                else tr(" since {time}", time=format_wall_time(runtime.since, now))
             )
         )
-        return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
+        return [(tr("{sign} NO RUNTIME{since}", sign=look.adapt_text("✗"), since=since), "broken")]
     if runtime.state == COPY_STATE:
-        age = "" if runtime.since is None else f" {units.format_age(now - runtime.since)} old"
-        return [(f"COPY{age}", "warn")]
+        age = (
+            ""
+            if runtime.since is None
+            else tr(" {age} old", age=units.format_age(now - runtime.since))
+        )
+        return [(tr("COPY{age}", age=age), "warn")]
     if runtime.unheard_since is not None:
         return [
             (
                 (
-                    f"{look.adapt_text('✗')} NO ANSWER"
-                    f" {units.format_age(max(0.0, now - runtime.unheard_since))}"
+                    tr(
+                        "{sign} NO ANSWER {age}",
+                        sign=look.adapt_text("✗"),
+                        age=units.format_age(max(0.0, now - runtime.unheard_since)),
+                    )
                 ),
                 "broken",
             )
@@ -141,8 +149,11 @@ def format_runtime(
         return [
             (
                 (
-                    f"{look.adapt_text('‖')} NOTHING"
-                    f" STARTS{f' since {look.sanitize(since)}' if since else ''}"
+                    tr(
+                        "{sign} NOTHING STARTS{since}",
+                        sign=look.adapt_text("‖"),
+                        since=tr(" since {time}", time=look.sanitize(since)) if since else "",
+                    )
                 ),
                 "warn",
             ),
@@ -151,10 +162,10 @@ def format_runtime(
     if runtime.pid is None:
         return []  # a past board has no process id
     lag = _format_lag(runtime)
-    state = f"{runtime.pid}" if lag else "ok"
+    state = f"{runtime.pid}" if lag else tr("ok")
     return [
         (look.adapt_text("●"), "alive"),
-        (f" {state}" if short else f" runtime {state}", "" if lag else "dim"),
+        (f" {state}" if short else tr(" runtime {state}", state=state), "" if lag else "dim"),
         *lag,
     ]
 
@@ -162,10 +173,10 @@ def format_runtime(
 def _format_lag(runtime: RuntimeFacts) -> list[Span]:
     if runtime.tick_lag is None or runtime.tick_lag <= LATE_TICK:
         return []
-    return [(f"  TICK {units.format_duration(runtime.tick_lag)}!", "broken")]
+    return [(tr("  TICK {tick_lag}!", tick_lag=units.format_duration(runtime.tick_lag)), "broken")]
 
 
-DATABASE_OK: list[Span] = [("db ok", "dim")]
+DATABASE_OK = tr_noop("db ok")
 
 
 def format_database(board: Board, now: float, look: Look) -> list[Span]:
@@ -175,12 +186,17 @@ def format_database(board: Board, now: float, look: Look) -> list[Span]:
     capitals, or `db ?` while the runtime does not answer.
     """
     if board.runtime.unheard_since is not None:
-        return [("db ?", "warn")]
+        return [(tr("db ?"), "warn")]
     if board.database != "ok":
-        return [(f"db {look.sanitize(board.database).upper()}", "broken")]
+        return [(tr("db {database}", database=look.sanitize(tr(board.database)).upper()), "broken")]
     if board.lock:
-        return [(f"db LOCKED {units.format_age(max(0.0, now - board.lock.since))}", "broken")]
-    return DATABASE_OK
+        return [
+            (
+                tr("db LOCKED {age}", age=units.format_age(max(0.0, now - board.lock.since))),
+                "broken",
+            )
+        ]
+    return [(tr(DATABASE_OK), "dim")]
 
 
 def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
@@ -192,9 +208,13 @@ def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Sp
     if backup is None or (width < BACKUP_CELLS and not backup.late):
         return []
     if backup.at is None:
-        return [("  no backup!", "warn") if backup.late else ("  no backup yet", "dim")]
+        return [(tr("  no backup!"), "warn") if backup.late else (tr("  no backup yet"), "dim")]
     age = units.format_age(max(0.0, now - backup.at))
-    return [(f"  backup {age}!", "warn") if backup.late else (f"  backup {age}", "dim")]
+    return [
+        (tr("  backup {age}!", age=age), "warn")
+        if backup.late
+        else (tr("  backup {age}", age=age), "dim")
+    ]
 
 
 def format_replica(replica: ReplicaFacts | None) -> list[Span]:
@@ -204,9 +224,9 @@ def format_replica(replica: ReplicaFacts | None) -> list[Span]:
     return [
         (
             (
-                f"  replica {units.format_age(replica.lag)}!"
+                tr("  replica {age}!", age=units.format_age(replica.lag))
                 if replica.lag is not None
-                else "  no replica!"
+                else tr("  no replica!")
             ),
             "broken",
         )
@@ -222,11 +242,11 @@ def build_right_side(
     `SINCE` to `AGES`.
     """
     short = width < WIDE_CELLS
-    spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
+    spans: list[Span] = [(tr("loading"), "dim")] if slow and board.database == "ok" else []
     if board.at:  # before the first board, runtime and database are unknown
         runtime = format_runtime(board.runtime, now, look, short, dropped)
         database = format_database(board, now, look)
-        if short and database == DATABASE_OK and runtime:
+        if short and database == [(tr(DATABASE_OK), "dim")] and runtime:
             database = []  # a short header names what is wrong
         spans = [*runtime, *([("  ", "")] if runtime and database else []), *database]
     spans += (
@@ -237,7 +257,12 @@ def build_right_side(
     if board.host.load is not None and board.measured_at is None and width >= 115:
         load = get_load_style(board.host.load, board.host.cores)
         mark = "!" if load == "over" else ""
-        text = f"  load {board.host.load:.1f}/{board.host.cores}{mark}"
+        text = tr(
+            "  load {load:.1f}/{cores}{mark}",
+            load=board.host.load,
+            cores=board.host.cores,
+            mark=mark,
+        )
         spans.append((text, "dim" if load == "calm" else load))
     return [
         *spans,
@@ -278,7 +303,7 @@ def _join_counters(counted: Sequence[tuple[str, int]], unknown: bool, look: Look
     spans: list[Span] = []
     for n, (word, number) in enumerate(counted):
         text = look.adapt_text(units.MISSING) if unknown else units.format_count(number)
-        link = HeaderLink(f"{text} {word}", COUNTER_FILTERS[word])
+        link = HeaderLink(f"{text} {tr(word)}", COUNTER_FILTERS[word])
         spans += [(BETWEEN_COUNTERS, "")] if n else []
         spans.append((link, "broken" if word == "failed" else ""))
     return [*spans, (" ", "")]
@@ -317,8 +342,8 @@ def build_header(
 
 def _build_places(context: HeaderContext, room: int) -> list[Span]:
     """Return the places, as many as needed with short names, else the last keys without names."""
-    long = [(key, f" {name}") for key, name in context.places]
-    short = [(key, f" {SHORT_NAMES.get(name, name)}") for key, name in context.places]
+    long = [(key, f" {tr(name)}") for key, name in context.places]
+    short = [(key, f" {tr(SHORT_NAMES.get(name, name))}") for key, name in context.places]
     wordings = [
         *([*long[:n], *short[n:]] for n in range(len(long), 0, -1)),
         *(
@@ -341,7 +366,7 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     host = look.cut(look.sanitize(board.host.name if board.at else os.uname().nodename), 16)
     spans: list[Span] = [(" ", "")]
     if context.read_only:
-        spans.append(("READ ONLY  ", "warn"))
+        spans.append((tr("READ ONLY  "), "warn"))
     if context.shown_time:
         spans.append((f"{look.adapt_text(context.shown_time)}  ", "warn"))
     if board.runtime.demo:
@@ -366,7 +391,11 @@ def format_demo(left: float | None) -> str:
     """Return `DEMO 9m` with the time until the demo closes, or `DEMO`."""
     if left is None:
         return "DEMO"
-    return f"DEMO {units.format_age(left)}" if left >= 60 else f"DEMO CLOSES IN {max(0, left):.0f}s"
+    return (
+        tr("DEMO {age}", age=units.format_age(left))
+        if left >= 60
+        else tr("DEMO CLOSES IN {left:.0f}s", left=max(0, left))
+    )
 
 
 def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:

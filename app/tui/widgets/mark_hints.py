@@ -15,6 +15,7 @@ from app.core.board import (
     RunningEntry,
 )
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.actions.tasks import get_underlying_row, plan_toggles
 from app.tui.data.list_rows import EndedMembers, PoolTableRow, RuleRow
 from app.tui.widgets.footer import KeyHint
@@ -42,9 +43,9 @@ def _list_group_hints(rows: Sequence[Any]) -> list[KeyHint]:
     active = waiting + sum(group.running for group in groups)
     held = all(group.status == "held" for group in groups)
     return [
-        *_make_hint("x", "cancel", "x", 2, active),
-        *_make_hint("p", "release" if held else "hold", "p", 7, waiting),
-        *_make_hint("r", "retry failed", "r", 3, sum(group.failed for group in groups)),
+        *_make_hint("x", tr("cancel"), "x", 2, active),
+        *_make_hint("p", tr("release") if held else tr("hold"), "p", 7, waiting),
+        *_make_hint("r", tr("retry failed"), "r", 3, sum(group.failed for group in groups)),
     ]
 
 
@@ -52,13 +53,13 @@ def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:
     active, waiting, ended = (_count_rows(rows, of) for of in (_ACTIVE, NextEntry, EndedEntry))
     toggles = [turn for turn, _ in plan_toggles([row for row in rows if isinstance(row, _ACTIVE)])]
     return [
-        *_make_hint("x", "cancel", "x", 2, active),
+        *_make_hint("x", tr("cancel"), "x", 2, active),
         *_make_hint("p", _format_toggles(toggles), "p", 7, len(toggles)),
-        *_make_hint("t", "to front", "t", 9, waiting),
-        *_make_hint("r", "retry", "r", 3, ended),
-        *_make_hint("e", "edit", "e", 11, active),
-        *_make_hint("+ -", "priority of", "plus", 13, active),
-        *_make_hint("D", "delete", "D", 12, ended),
+        *_make_hint("t", tr("to front"), "t", 9, waiting),
+        *_make_hint("r", tr("retry"), "r", 3, ended),
+        *_make_hint("e", tr("edit"), "e", 11, active),
+        *_make_hint("+ -", tr("priority of"), "plus", 13, active),
+        *_make_hint("D", tr("delete"), "D", 12, ended),
     ]
 
 
@@ -68,9 +69,9 @@ def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
         [row for row in rows if isinstance(row, (QueueEntry, PoolEntry, PoolTableRow))]
     )
     return [
-        *_make_hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found)),
-        *_make_hint("+ -", "priority of", "plus", 13, _count_rows(rows, QueueEntry)),
-        *_make_hint("D", "delete", "D", 12, len(found)),
+        *_make_hint("p", "/".join({tr(turn): None for turn, _ in found}), "p", 7, len(found)),
+        *_make_hint("+ -", tr("priority of"), "plus", 13, _count_rows(rows, QueueEntry)),
+        *_make_hint("D", tr("delete"), "D", 12, len(found)),
     ]
 
 
@@ -80,30 +81,32 @@ def list_marked_alert_hints(rows: Sequence[Any], can_silence: bool = False) -> l
     firing += sum(
         isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows
     )
-    hints = _make_hint("a", "ack", "a", 2, firing)
+    hints = _make_hint("a", tr("ack"), "a", 2, firing)
     if can_silence and all(isinstance(row, (AlertEntry, RuleRow)) for row in rows):
-        hints += _make_hint("s", "silence", "s", 3, len(rows))
+        hints += _make_hint("s", tr("silence"), "s", 3, len(rows))
         if all(isinstance(row, RuleRow) for row in rows):
             on = sum(row.enabled for row in rows)
-            hints += _make_hint("p", "turn off" if on else "turn on", "p", 6, on or len(rows))
-            hints += _make_hint("D", "delete", "D", 11, len(rows))
+            hints += _make_hint(
+                "p", tr("turn off") if on else tr("turn on"), "p", 6, on or len(rows)
+            )
+            hints += _make_hint("D", tr("delete"), "D", 11, len(rows))
     return [*hints, UNMARK_HINT]
 
 
 _FILTER_KEYS = {
-    "cancel": ("x", "cancel", 2), "hold": ("p", "hold", 7), "release": ("p", "release", 7),
-    "front": ("t", "to front", 9),
-    "retry": ("r", "retry", 3), "rm": ("D", "delete", 12),
+    "cancel": ("x", tr_noop("cancel all marked"), 2),
+    "hold": ("p", tr_noop("hold all marked"), 7),
+    "release": ("p", tr_noop("release all marked"), 7),
+    "front": ("t", tr_noop("to front all marked"), 9),
+    "retry": ("r", tr_noop("retry all marked"), 3),
+    "rm": ("D", tr_noop("delete all marked"), 12),
 }  # fmt: skip
 
 
 def list_filter_hints(verbs: Collection[str]) -> list[KeyHint]:
     """Return the hints for all tasks of a filter, for these commands."""
     keys = [_FILTER_KEYS[verb] for verb in _FILTER_KEYS if verb in verbs]
-    return [
-        *(KeyHint(key, f"{words} all marked", key, worth) for key, words, worth in keys),
-        UNMARK_HINT,
-    ]
+    return [*(KeyHint(key, words, key, worth) for key, words, worth in keys), UNMARK_HINT]
 
 
 def _count_rows(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:
@@ -111,11 +114,20 @@ def _count_rows(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:
 
 
 def _format_toggles(turns: Sequence[str]) -> str:
-    return "/".join(sorted(set(turns)))
+    return "/".join(tr(turn) for turn in sorted(set(turns)))
 
 
 def _make_hint(shown: str, words: str, key: str, worth: int, count: int) -> list[KeyHint]:
     """Return the hint if it applies to at least one row."""
     return (
-        [KeyHint(shown, f"{words} {units.format_count(count)} marked", key, worth)] if count else []
+        [
+            KeyHint(
+                shown,
+                tr("{action} {count} marked", action=words, count=units.format_count(count)),
+                key,
+                worth,
+            )
+        ]
+        if count
+        else []
     )

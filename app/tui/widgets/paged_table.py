@@ -12,6 +12,7 @@ from typing import Any
 
 from textual.message import Message
 
+from app.translation import tr
 from app.tui.widgets.table import Table
 from app.tui.widgets.table_parts import TableSection
 
@@ -117,8 +118,8 @@ class PagedTable(Table):
 
     def format_marks(self) -> str:
         if self.all_marked:
-            return ", all marked"
-        return f", {len(self.marked):,} marked" if self.marked else ""
+            return tr(", all marked")
+        return tr(", {count:,} marked", count=len(self.marked)) if self.marked else ""
 
     def clear_marks(self) -> bool:
         """Remove all marks; return False if there were none."""

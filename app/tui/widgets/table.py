@@ -17,6 +17,7 @@ from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
 
+from app.translation import tr, tr_noop
 from app.tui.widgets.strips import StripWidget
 from app.tui.widgets.table_columns import (
     Cells,
@@ -42,7 +43,7 @@ WHEEL_ROWS = 3
 NEW_ROW_TIMEOUT = 5.0
 """Seconds to wait for the row of a new object."""
 _MAX_CACHED = 400
-NO_MATCH = "No rows match the filter. Press esc to clear it."
+NO_MATCH = tr_noop("No rows match the filter. Press esc to clear it.")
 """Shown in a section without rows that match the filter."""
 
 
@@ -589,7 +590,7 @@ class Table(StripWidget, can_focus=True):
 
     def format_marks(self) -> str:
         """Return the number of marked rows for the first title."""
-        return f", {len(self.marks):,} marked" if self.marks else ""
+        return tr(", {count:,} marked", count=len(self.marks)) if self.marks else ""
 
     def format_title(self) -> str:
         """Return the first title with marks, note and filter."""

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 
 from app.core.text.sanitize import measure_width, pad
+from app.translation import tr
 from app.tui.style import Look, get_load_style
 
 GUTTER = 2
@@ -184,8 +185,13 @@ def place_heads(
     found = []
     for place in places:
         head = columns[place.number].head
-        at = place.at + place.width - len(head) if columns[place.number].right else place.at
-        found.append((at + len(head) - len(head.lstrip()), head.strip()))
+        blanks = len(head) - len(head.lstrip())
+        word = tr(head).strip()
+        if columns[place.number].right:
+            after = len(head) - len(head.rstrip())
+            found.append((place.at + place.width - measure_width(word) - after, word))
+        else:
+            found.append((place.at + blanks, word))
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from app.core.text.sanitize import measure_width
+from app.translation import tr, tr_noop
 from app.tui.style import Look
 
 Wordings = Sequence[str]
@@ -78,9 +79,14 @@ def format_hidden_columns(left: int, right: int, look: Look) -> str:
     """Return the number of columns out of view: `‹3 2›`."""
     if look.plain:
         parts = [
-            f"{count} to the {way}" for count, way in ((left, "left"), (right, "right")) if count
+            tr(words, count=count)
+            for count, words in (
+                (left, tr_noop("{count} to the left")),
+                (right, tr_noop("{count} to the right")),
+            )
+            if count
         ]
-        return f"columns: {', '.join(parts)}" if parts else ""
+        return tr("columns: {parts}", parts=", ".join(parts)) if parts else ""
     parts = [f"‹{left}" if left else "", f"{right}›" if right else ""]
     return " ".join(filter(None, parts))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -10,6 +9,8 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
 
+from app.translation import tr
+from app.tui.message_fit import wrap_message
 from app.tui.style import Look
 from app.tui.terminal.app_internals import TerminalApp, make_update, render_whole_screen
 
@@ -88,11 +89,16 @@ class TooSmallNotice(TerminalApp):
     def _build_notice(self) -> list[Strip]:
         """Return the notice and blank lines for the whole terminal."""
         width, height = self.size
-        text = (
-            f"Terminal too small ({width}x{height}): needs {MIN_SIZE[0]}x{MIN_SIZE[1]}. "
-            f"Jobs keep running; {self._leave_key} leaves."
+        text = tr(
+            "Terminal too small ({width}x{height}): needs {least_width}x{least_height}. Jobs keep"
+            " running; {leave_key} leaves.",
+            width=width,
+            height=height,
+            least_width=MIN_SIZE[0],
+            least_height=MIN_SIZE[1],
+            leave_key=self._leave_key,
         )
-        lines = [*wrap(text, max(10, width)), *[""] * height][:height]
+        lines = [*wrap_message(text, max(10, width)), *[""] * height][:height]
         strips = [self.look.strip([(line, "")], width) for line in lines]
         return (
             strips

@@ -11,6 +11,7 @@ from textual import on
 from app.core import filter_query
 from app.core.board import AlertEntry, Board
 from app.core.text.status_glyphs import FAILED_STATES
+from app.translation import tr, tr_n, tr_noop
 from app.tui.data.list_rows import PoolTableRow
 from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.work import WorkPane
@@ -21,7 +22,7 @@ from app.tui.widgets.footer import MessageLine
 from app.tui.widgets.header import COUNTER_FILTERS
 from app.tui.widgets.table import Table
 
-PANE_FILTER_HELP = "part of a name or of a state, !word"
+PANE_FILTER_HELP = tr_noop("part of a name or of a state, !word")
 """Help of the filter line for panes without tasks."""
 
 
@@ -108,7 +109,9 @@ class DeckFilter(DeckLayout):
             return
         if self.words or self._state:
             self.deck.clear_message()
-        self.query_one(WorkPane).filter(keep, self.look.sanitize(f"{name} {self.words}".strip()))
+        self.query_one(WorkPane).filter(
+            keep, self.look.sanitize(f"{tr(name)} {self.words}".strip())
+        )
         self.query_one(AlertsPane).ignores_filter = keep is not None
         self.show_board()
 
@@ -124,7 +127,7 @@ class DeckFilter(DeckLayout):
         if self._state == len(row_filter.STATES):
             self._set_state(0)
         else:
-            self._set_state(len(row_filter.STATES), "The latest that failed.")
+            self._set_state(len(row_filter.STATES), tr("The latest that failed."))
             work = self.query_one(WorkPane)
             self.set_focus(work)
             work.action_edge(-1)
@@ -139,7 +142,9 @@ class DeckFilter(DeckLayout):
         message = self._mark_all_seen() if state == len(row_filter.STATES) else ""
         self._apply_filter()
         if message or default_message:
-            self.deck.show_message(f"{message or default_message} To list all failures: 5, then F.")
+            self.deck.show_message(
+                tr("{message} To list all failures: 5, then F.", message=message or default_message)
+            )
 
     def _mark_all_seen(self) -> str:
         """Mark the failures so far as seen; return the message, or "" if there was none."""
@@ -148,9 +153,18 @@ class DeckFilter(DeckLayout):
         count = self.deck.read_marks.count_unseen(self.board)
         self.deck.read_marks.mark_all_viewed(self.board.at)
         listed = sum(line.status in FAILED_STATES for line in self.board.ended)
-        hidden = f", {count - listed:,} of them not listed here" if count > listed else ""
+        hidden = (
+            tr(", {more:,} of them not listed here", more=count - listed) if count > listed else ""
+        )
         return (
-            f"{count:,} failure{'' if count == 1 else 's'} marked as seen{hidden}." if count else ""
+            tr_n(
+                count,
+                "{n:,} failure marked as seen{hidden}.",
+                "{n:,} failures marked as seen{hidden}.",
+                hidden=hidden,
+            )
+            if count
+            else ""
         )
 
     def show_counted(self, words: str) -> None:
@@ -173,7 +187,7 @@ class DeckFilter(DeckLayout):
         for pane in self.panes:
             pane.filter(None)
         self.query_one(AlertsPane).ignores_filter = False
-        return "work" if "work" in filtered else "of it" if filtered else ""
+        return tr("work") if "work" in filtered else tr("of it") if filtered else ""
 
 
 def _collect_facts(row: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from textual.containers import Container
 from textual.screen import Screen
 
 from app.core.board import Board
+from app.translation import tr, tr_noop
 from app.tui.deck_app import DeckNode
 from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.pools import PoolsPane
@@ -26,12 +27,12 @@ PANES = ("queues", "pools", "work", "alerts")
 WORK_PANE = PANES.index("work") + 1
 """Digit of the work pane."""
 EMPTY_SECTIONS = {
-    "running": "Nothing runs.",
-    "next": "Nothing waits.",
-    "ended": "Nothing ended lately; 5 lists all tasks.",
+    "running": tr_noop("Nothing runs."),
+    "next": tr_noop("Nothing waits."),
+    "ended": tr_noop("Nothing ended lately; 5 lists all tasks."),
 }
 """Messages for a key that goes to an empty section of the work pane."""
-ZOOM_NOTES = ("zoomed: z shows all panes", "zoomed (z)")
+ZOOM_NOTES = (tr_noop("zoomed: z shows all panes"), tr_noop("zoomed (z)"))
 Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
 
 
@@ -114,7 +115,7 @@ class DeckLayout(DeckNode, Screen[None]):
         }
         for pane in self.panes:
             pane.narrow = not places.wide
-            pane.sign = ZOOM_NOTES if one and not self.small else ()
+            pane.sign = tuple(map(tr, ZOOM_NOTES)) if one and not self.small else ()
             pane.display = one in (None, pane.id)
             self._set_height(pane, "1fr" if one else heights[pane.id or ""])
 
@@ -159,7 +160,7 @@ class DeckLayout(DeckNode, Screen[None]):
         self.go_to(WORK_PANE)
         work = self.query_one(WorkPane)
         if not work.go_to_section(part):
-            empty = EMPTY_SECTIONS[part] if work.keep is None else NO_MATCH
+            empty = tr(EMPTY_SECTIONS[part] if work.keep is None else NO_MATCH)
             self.deck.show_message(empty, "warn")
 
     def action_pane(self, by: int) -> None:
@@ -181,7 +182,7 @@ class DeckLayout(DeckNode, Screen[None]):
     def action_resize(self, by: int) -> None:
         if self.small or self.zoomed:
             self.deck.show_message(
-                "This pane has the whole screen: z shows all panes again.", "warn"
+                tr("This pane has the whole screen: z shows all panes again."), "warn"
             )
             return
         memory = self.deck.memory

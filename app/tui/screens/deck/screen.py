@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from app.core.board import Board, RunningEntry, RuntimeFacts
+from app.translation import tr, tr_noop
 from app.tui.error_boundary import ErrorBoundary
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck import welcome
@@ -40,10 +41,6 @@ STARTING_BOARD = Board(runtime=RuntimeFacts("starting"))
 MAKE_ROOM = KeyHint("↵", "what can go", "enter", 1)
 """Hint on a full disk, for rows that open nothing."""
 SHOW_ALL = KeyHint("z", "all panes", "z", 2)
-NARROW_PLACES = "  ".join(
-    f"{key} {name if key.isdigit() else SHORT_NAMES[name]}" for key, name in PLACES
-)
-"""Places as listed in the message line of a terminal too narrow for the header's second line."""
 NEWS_DURATION = 10.0
 """Seconds for which another user's action stays in the message line."""
 
@@ -171,7 +168,11 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         except Exception as error:
             self.deck.report(error, pane)
             text = self.look.sanitize(
-                f"This pane failed ({type(error).__name__}: {error}). The others work."
+                tr(
+                    "This pane failed ({name}: {error}). The others work.",
+                    name=type(error).__name__,
+                    error=error,
+                )
             )
             pane.draw([self.look.strip([(text, "broken")], pane.size.width)])
 
@@ -260,7 +261,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             return [
                 (
                     self.look.sanitize(
-                        notes or ", and . step through the minutes, 0 returns to live."
+                        notes or tr(", and . step through the minutes, 0 returns to live.")
                     ),
                     "dim",
                 )
@@ -269,15 +270,21 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         if self.app.size.width < 100 and isinstance(row, RunningEntry) and row.output:
             return [(f"#{row.number}: ", "dim"), (self.look.sanitize_output(row.output), "")]
         if self.query_one(WorkPane).guidance:
-            return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
+            return [
+                (tr("First time here. esc hides these lines; :welcome brings them back."), "dim")
+            ]
         news = board.news
         if news and self.deck.now() - news.at < NEWS_DURATION and news.origin != self.deck.origin:
-            when = ", just now."
+            when = tr(", just now.")
             what = self.look.sanitize(f"{news.by} {news.text}")
             return [
                 (self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")
             ]
-        return [(self.look.adapt_text(NARROW_PLACES), "dim")] if self.app.size.width < 100 else []
+        return (
+            [(self.look.adapt_text(_list_narrow_places()), "dim")]
+            if self.app.size.width < 100
+            else []
+        )
 
     def refresh_message(self) -> None:
         """Draw the last message and the current keys.
@@ -296,11 +303,13 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
     def action_clear(self) -> None:
         """Return to live, else clear the filter, the marks or the welcome text."""
         if self.deck.time_travel.return_to_live():
-            self.deck.show_message("The deck is live again.")
+            self.deck.show_message(tr("The deck is live again."))
         elif filtered := self.clear_filter():
-            self.deck.show_message(f"The filter is cleared: all {filtered} is shown.")
+            self.deck.show_message(
+                tr("The filter is cleared: all {filtered} is shown.", filtered=filtered)
+            )
         elif self.table.clear_marks():
-            self.deck.show_message("The marks are cleared.")
+            self.deck.show_message(tr("The marks are cleared."))
         else:
             self._shows_welcome = False
         self.show_board()
@@ -313,13 +322,22 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         """Explain keys of the task list, and once each those known from other programs."""
         if event.key in TASK_LIST_KEYS and not isinstance(self.focused, Input):
             event.stop()
-            self.deck.show_message(TASK_LIST_HINT, "warn")
+            self.deck.show_message(tr(TASK_LIST_HINT), "warn")
         if event.key in FOREIGN_KEYS and not isinstance(self.focused, Input):
-            self.deck.show_message_once(f"{event.key.upper()} is {FOREIGN_KEYS[event.key]} here.")
+            self.deck.show_message_once(
+                tr("{key} is {here} here.", key=event.key.upper(), here=FOREIGN_KEYS[event.key])
+            )
+
+
+def _list_narrow_places() -> str:
+    """Return the places for terminals too narrow for the header's second line."""
+    return "  ".join(
+        f"{key} {tr(name if key.isdigit() else SHORT_NAMES[name])}" for key, name in PLACES
+    )
 
 
 TASK_LIST_KEYS = ("asterisk", "v")
-TASK_LIST_HINT = (
+TASK_LIST_HINT = tr_noop(
     "* and v mark in the list of tasks: 5 opens it (5, then F: what failed). space marks one row."
 )
 FOREIGN_KEYS: dict[str, str] = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 from typing import Any
 
+from app.translation import tr
+from app.tui.message_fit import wrap_message
 from app.tui.style import Look, Span
 
 GuidanceLines = list[list[Span]]
@@ -30,13 +31,13 @@ def build_welcome(
 
 def _list_ways(column: int) -> GuidanceLines:
     commands = (
-        ("n", "a form, here"),
+        ("n", tr("a form, here")),
         (
             "taskdeck submit -- gzip -k big.log",
-            "from any shell, any directory: runs there, with that environment",
+            tr("from any shell, any directory: runs there, with that environment"),
         ),
-        ("taskdeck submit -c 'sort a | uniq > b'", "the same, for shell syntax"),
-        ("taskdeck demo", "a busy deck to play with, in a throw-away home"),
+        ("taskdeck submit -c 'sort a | uniq > b'", tr("the same, for shell syntax")),
+        ("taskdeck demo", tr("a busy deck to play with, in a throw-away home")),
     )
     return [[("    " + command.ljust(column), "bold"), (does, "")] for command, does in commands]
 
@@ -45,7 +46,7 @@ def _build_long(home: str) -> GuidanceLines:
     n, submit, script, demo = _list_ways(39)
     return [
         [],
-        [("  Nothing has been submitted yet. Three ways to start:", "")],
+        [(tr("  Nothing has been submitted yet. Three ways to start:"), "")],
         [],
         n,
         [],
@@ -54,13 +55,15 @@ def _build_long(home: str) -> GuidanceLines:
         [],
         demo,
         [],
-        [("  What you should know in a minute:", "")],
+        [(tr("  What you should know in a minute:"), "")],
         [],
         [
             (
                 (
-                    "    · A job never depends on this screen. Close the terminal, lose ssh: the"
-                    " job continues, its log and exit code are kept."
+                    tr(
+                        "    · A job never depends on this screen. Close the terminal, lose ssh:"
+                        " the job continues, its log and exit code are kept."
+                    )
                 ),
                 "",
             )
@@ -68,34 +71,44 @@ def _build_long(home: str) -> GuidanceLines:
         [
             (
                 (
-                    "    · A task requests 1 CPU and no memory unless you say --cpu, --memory."
-                    " Taskdeck starts what fits in the pool."
+                    tr(
+                        "    · A task requests 1 CPU and no memory unless you say --cpu,"
+                        " --memory. Taskdeck starts what fits in the pool."
+                    )
                 ),
                 "",
             )
         ],
-        [("    · Every waiting task says why it waits: w.   Every key: ?.   Every command: :", "")],
-        [(f"    · Everything is under {home} (private to you).", "")],
+        [
+            (
+                tr(
+                    "    · Every waiting task says why it waits: w.   Every key: ?."
+                    "   Every command: :"
+                ),
+                "",
+            )
+        ],
+        [(tr("    · Everything is under {home} (private to you).", home=home), "")],
         [],
     ]
 
 
 def _build_short() -> GuidanceLines:
     lines = (
-        "a form, here",
-        "from any shell: runs there",
-        "the same, for shell syntax",
-        "a busy deck to play with",
+        tr("a form, here"),
+        tr("from any shell: runs there"),
+        tr("the same, for shell syntax"),
+        tr("a busy deck to play with"),
     )
     commands: GuidanceLines = [
         [command, (text, "")] for (command, _), text in zip(_list_ways(41), lines, strict=True)
     ]
     return [
-        [("  Nothing has been submitted yet. Start with:", "")],
+        [(tr("  Nothing has been submitted yet. Start with:"), "")],
         *commands,
         [],
-        [("  Jobs never depend on this screen: close it, lose ssh, they continue.", "")],
-        [("  w says why a task waits   ? shows every key   : finds every command", "")],
+        [(tr("  Jobs never depend on this screen: close it, lose ssh, they continue."), "")],
+        [(tr("  w says why a task waits   ? shows every key   : finds every command"), "")],
         [],
     ]
 
@@ -108,12 +121,16 @@ def _build_fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) 
         look.sanitize(str(faults[0].get("cure") or "")),
     )
     head: GuidanceLines = (
-        [] if narrow else [[("  To fix on this machine (taskdeck doctor):", "")], []]
+        [] if narrow else [[(tr("  To fix on this machine (taskdeck doctor):"), "")], []]
     )
-    first, *rest = wrap(text, 72 if narrow else 108) or [""]
-    more = "      more: taskdeck doctor" if len(faults) > 1 else ""
+    first, *rest = wrap_message(text, 72 if narrow else 108) or [""]
+    more = tr("      more: taskdeck doctor") if len(faults) > 1 else ""
     lines: GuidanceLines = [
         [(f"  ! {first}", "warn")],
         *([(f"    {line}", "warn")] for line in rest),
     ]
-    return [*head, *lines, *([[(f"    Fix: {advice}{more}", "")]] if advice else [])]
+    return [
+        *head,
+        *lines,
+        *([[(tr("    Fix: {advice}{more}", advice=advice, more=more), "")]] if advice else []),
+    ]

@@ -20,6 +20,7 @@ from textual.widgets import TextArea
 
 from app.core.text import diff
 from app.errors import NotFound
+from app.translation import tr, tr_noop
 from app.tui.actions.definitions import (
     DefinitionSubject,
     SaveResult,
@@ -76,7 +77,14 @@ for = "1m"
 # notify = "ops"
 """,
 }
-_WORDS = {"templates": "template", "queues": "queue", "pools": "pool", "slas": "rule"}
+_WORDS = {
+    "templates": tr_noop("template"), "queues": tr_noop("queue"), "pools": tr_noop("pool"),
+    "slas": tr_noop("rule"),
+}  # fmt: skip
+_TITLES = {
+    "templates": tr_noop("Templates"), "queues": tr_noop("Queues"), "pools": tr_noop("Pools"),
+    "slas": tr_noop("Rules"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +174,16 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     @property
     def subject(self) -> str:
         """Kind and name as safe text, such as `template encode`."""
-        return f"{_WORDS[self.kind]} {self.look.sanitize(self.edited or '')}".strip()
+        return f"{tr(_WORDS[self.kind])} {self.look.sanitize(self.edited or '')}".strip()
 
     def make_heading(self) -> str:
         what = (
             self.look.sanitize(self.edited)
             if self.edited is not None
-            else f"New {_WORDS[self.kind]}"
+            else tr("New {kind}", kind=tr(_WORDS[self.kind]))
         )
         return self.look.adapt_text(
-            f"{self.kind.capitalize() if self.kind != 'slas' else 'Rules'} › {what} › definition"
+            tr("{place} › {name} › definition", place=tr(_TITLES[self.kind]), name=what)
         )
 
     def list_keys(self) -> list[KeyHint]:
@@ -185,11 +193,11 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             else []
         )
         words = (
-            "read again"
+            tr("read again")
             if self._unreadable
-            else "as stored"
+            else tr("as stored")
             if self.is_modified
-            else "as typed before"
+            else tr("as typed before")
         )
         last = (
             [KeyHint("ctrl+r", words, "ctrl+r", 2)]
@@ -215,7 +223,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _show_loading(self) -> None:
         if not (self._has_text or self._unreadable):
             self.query_one("#verdict", WrappedText).show(
-                ("loading; typed text is inserted afterwards", "dim")
+                (tr("loading; typed text is inserted afterwards"), "dim")
             )
 
     @property
@@ -252,9 +260,13 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._load_draft(start)
             return
         meanwhile = (
-            ", and somebody changed the stored text" if draft.base_text != start.base_text else ""
+            tr(", and somebody changed the stored text")
+            if draft.base_text != start.base_text
+            else ""
         )
-        self._notice = f"You typed this before{meanwhile}; ctrl+r shows the stored text."
+        self._notice = tr(
+            "You typed this before{meanwhile}; ctrl+r shows the stored text.", meanwhile=meanwhile
+        )
         self._load_draft(draft)
 
     def _load_draft(self, draft: DefinitionDraft) -> None:
@@ -318,10 +330,14 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             return
         self._check_result, self._checked_text = found, text
         if found["name"] == PLACEHOLDER and not found["faults"]:
-            said = {"line": 1, "column": 1, "message": f"give it a name in place of {PLACEHOLDER}"}
+            said = {
+                "line": 1,
+                "column": 1,
+                "message": tr("give it a name in place of {placeholder}", placeholder=PLACEHOLDER),
+            }
             self._check_result = {**found, "faults": [said]}
         self.query_one("#verdict", WrappedText).show(*self._make_verdict())
-        self.update_faults([f"{fault['message']}." for fault in self._check_result["faults"]])
+        self.update_faults(list(map(_format_fault, self._check_result["faults"])))
         self.refresh_chrome()
         if self._wants_to_save:
             self.action_save()
@@ -343,7 +359,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             return (
                 shown
                 if more <= 0
-                else [*shown[: SHOWN_FAULTS - 1], (f"  and {more + 1} more", "late")]
+                else [*shown[: SHOWN_FAULTS - 1], (tr("  and {more} more", more=more + 1), "late")]
             )
         notice = [(self.look.adapt_text(self._notice), "warn")] if self._notice else []
         return [(self.look.adapt_text(f"✓ {self._describe_save(check_result)}"), "well"), *notice]
@@ -351,15 +367,19 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _describe_save(self, check_result: Mapping[str, Any]) -> str:
         """Return what saving would do, as a phrase."""
         if self._base_text is None:
-            return f"creates {_WORDS[self.kind]} {self.look.sanitize(str(check_result['name']))}"
+            return tr(
+                "creates {kind} {name}",
+                kind=tr(_WORDS[self.kind]),
+                name=self.look.sanitize(str(check_result["name"])),
+            )
         changed = [
             diff.format_change(diff.ChangedField(key, *pair))
             for key, pair in check_result["fields"].items()
         ]
         return (
-            "would change " + self.look.sanitize(", ".join(changed))
+            tr("would change ") + self.look.sanitize(", ".join(changed))
             if changed
-            else "same as stored"
+            else tr("same as stored")
         )
 
     def show_refusal(self, text: str) -> None:
@@ -369,7 +389,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._keys.clear()
             self._unreadable = True
             self.query_one("#verdict", WrappedText).show(
-                (self.look.adapt_text("✗ it could not be read; ctrl+r reads it again"), "late")
+                (self.look.adapt_text(tr("✗ it could not be read; ctrl+r reads it again")), "late")
             )
             self.refresh_chrome()
 
@@ -377,7 +397,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         """Move the cursor to the first fault."""
         faults = self._check_result["faults"] if self._check_result else ()
         if not faults:
-            self.show_message("No faults found.", stays=False)
+            self.show_message(tr("No faults found."), stays=False)
             return
         line, column = faults[0]["line"] or 1, faults[0]["column"] or 1
         self.area.move_cursor((line - 1, column - 1))
@@ -387,11 +407,11 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def action_save(self) -> None:
         """Review the changes, then save the text."""
         if self.deck.read_only:
-            self.show_message("Read only: this deck changes nothing.", "warn")
+            self.show_message(tr("Read only: this deck changes nothing."), "warn")
             return
         if not self._has_text:
             self.show_message(
-                "There is nothing to save: it could not be read.", "warn", stays=False
+                tr("There is nothing to save: it could not be read."), "warn", stays=False
             )
             return
         if self._check_result is None or self._checked_text != self.area.text:
@@ -400,12 +420,12 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         self._wants_to_save = False
         if self._check_result["faults"]:
             self.action_fault()
-            self.report_fault("Not saved", f"{self._check_result['faults'][0]['message']}.")
+            self.report_fault(tr("Not saved"), _format_fault(self._check_result["faults"][0]))
         elif self._base_text is not None and not self._check_result["fields"]:
-            self.show_message("No changes to save.", stays=False)
+            self.show_message(tr("No changes to save."), stays=False)
         else:
             self._open_review(
-                f"Save {self.subject}?",
+                tr("Save {subject}?", subject=self.subject),
                 self._check_result["before"],
                 partial(self._save_reviewed, self._base_text),
             )
@@ -462,11 +482,12 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _finish(self, answer: Mapping[str, Any]) -> None:
         self._drafts.pop(self._key, None)
         name = str(answer["name"])
-        message = self.look.sanitize(f"Saved {_WORDS[self.kind]} {name}.")
+        kind = tr(_WORDS[self.kind])
+        message = self.look.sanitize(tr("Saved {kind} {name}.", kind=kind, name=name))
         if ids := answer.get("operations"):
-            self.deck.undo_stack.push(message, [Request("undo", {"ids": list(ids)}, "Undone:")])
+            self.deck.undo_stack.push(message, [Request("undo", {"ids": list(ids)}, tr("Undone:"))])
         self.dismiss(name)
-        self.show_message(f"{message}  u undo")
+        self.show_message(tr("{message}  u undo", message=message))
 
     # Leaving
 
@@ -486,17 +507,23 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         """Close the editor and keep unsaved text."""
         if self.is_modified:
             self._drafts[self._key] = DefinitionDraft(self.area.text, self._base_text, self._format)
-            again = self.subject if self.edited else "a new one"
-            self.show_message(f"Your text is kept for the next time you edit {again}.")
+            again = self.subject if self.edited else tr("a new one")
+            self.show_message(
+                tr("Your text is kept for the next time you edit {again}.", again=again)
+            )
         else:
             self._drafts.pop(self._key, None)
         self.dismiss(None)
 
 
+def _format_fault(fault: Mapping[str, Any]) -> str:
+    return tr("{done}.", done=fault["message"])
+
+
 def _format_location(fault: Mapping[str, Any]) -> str:
     """Return the location of a fault, such as `line 4, 11: `."""
     return (
-        f"line {fault['line']}, {fault['column']}: "
+        tr("line {line}, {column}: ", line=fault["line"], column=fault["column"])
         if fault["line"] and not fault["message"].startswith("line ")
         else ""
     )
@@ -543,11 +570,11 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
     def _make_sections(self) -> Sequence[Section]:
         lines = list(make_difference_lines(self._before, self._after, self.look))
         rows = [DocRow(tuple(line)) for line in lines] or [
-            DocRow((("The texts are identical.", "dim"),))
+            DocRow(((tr("The texts are identical."), "dim"),))
         ]
-        notes = ["- is their text, + is yours."] if self._theirs else []
+        notes = [tr("- is their text, + is yours.")] if self._theirs else []
         notes += (
-            ["Comments are not kept: a definition is stored, not its text."]
+            [tr("Comments are not kept: a definition is stored, not its text.")]
             if self._comments
             else []
         )
@@ -556,11 +583,11 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
         ]
 
     def make_heading(self) -> str:
-        return self.look.adapt_text("Definition › what saving changes")
+        return self.look.adapt_text(tr("Definition › what saving changes"))
 
     def list_keys(self) -> list[KeyHint]:
         theirs = [KeyHint("t", "take theirs", "t", 0)] if self._theirs else []
-        save = KeyHint("y ctrl+j", "save mine over it" if self._theirs else "save", "y", 0)
+        save = KeyHint("y ctrl+j", tr("save mine over it") if self._theirs else tr("save"), "y", 0)
         return [save, *theirs, KeyHint("↵ esc", "back to the text", "escape", 0)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -30,6 +30,7 @@ from app.core.board import (
     QueueEntry,
     RunningEntry,
 )
+from app.translation import tr
 from app.tui.actions.shell_command import quote_words
 from app.tui.actions.tasks import NotApplicableError, Request, get_underlying_row
 from app.tui.data.list_rows import PoolTableRow
@@ -192,9 +193,9 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             there = self.source.is_new and self._kept_inputs[self.source.key].was_left
             self.show_message(
                 (
-                    "This was typed here before."
+                    tr("This was typed here before.")
                     if there
-                    else "ctrl+r restores what you typed here before."
+                    else tr("ctrl+r restores what you typed here before.")
                 ),
                 stays=False,
             )
@@ -257,7 +258,13 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
 
     def _merge_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
-            self.handle_missing(f"There is no {self.source.word} {self.source.idents[0]} any more.")
+            self.handle_missing(
+                tr(
+                    "There is no {kind} {name} any more.",
+                    kind=tr(self.source.word),
+                    name=self.source.idents[0],
+                )
+            )
             return
         before, typed = self._sheet, self._read_fields()
         old = (
@@ -285,12 +292,12 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         """Set the options of each list."""
         for slot in self._slots:
             if slot.widget != "entry":
-                pairs = slot.options or [
+                pairs = slot.list_choices() or [
                     (value, self.look.sanitize(value)) if isinstance(value, str) else value
                     for value in options.get(slot.name, ())
                 ]
                 self._get_pick(slot).set_options(
-                    [*([("", slot.blank_label)] if slot.blank else []), *pairs]
+                    [*([("", tr(slot.blank_label))] if slot.blank else []), *pairs]
                 )
 
     def _fill_fields(self, texts: Mapping[str, str]) -> None:
@@ -348,7 +355,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             self._show_hint(slot)
         self._show_verdict()
         rule = self.look.draw_rule(
-            self.app.size.width, [(2, "The same from a shell (ctrl+y or a click copies it)")]
+            self.app.size.width, [(2, tr("The same from a shell (ctrl+y or a click copies it)"))]
         )
         self.query_one("#equal-rule", TextLine).show([(rule, "dim")])
         self.query_one("#equal", WrappedText).show(
@@ -364,15 +371,17 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         """Return the note behind a field: its old value, changes by others, or a hint."""
         sheet, look = self._sheet, self.look
         known = get_hint(sheet, slot.name, self.board) if self._loaded else ""
-        parts = [part for part in (slot.hint, look.sanitize(known)) if part]
+        parts = [part for part in (tr(slot.hint), look.sanitize(known)) if part]
         if self._loaded and not sheet.is_new:
-            now = look.sanitize(sheet.get_initial_text(slot)) or "empty"
+            now = look.sanitize(sheet.get_initial_text(slot)) or tr("empty")
             if slot.name in self._meanwhile and sheet.is_touched(slot):
-                return f"changed by others to {now}", "warn"
+                return tr("changed by others to {now}", now=now), "warn"
             if sheet.has_differences(slot):
-                parts.insert(0, "they differ" if not sheet.is_touched(slot) else "all of them")
+                parts.insert(
+                    0, tr("they differ") if not sheet.is_touched(slot) else tr("all of them")
+                )
             elif sheet.is_touched(slot):
-                parts.insert(0, f"was {now}")
+                parts.insert(0, tr("was {now}", now=now))
         return "; ".join(parts), "dim"
 
     def _show_verdict(self) -> None:
@@ -394,15 +403,25 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
                 if len(faults) <= SHOWN_FAULTS
                 else [
                     *shown[:-1],
-                    (f"{shown[-1][0]} (and {len(faults) - SHOWN_FAULTS} more)", "broken"),
+                    (
+                        tr(
+                            "{fault} (and {more} more)",
+                            fault=shown[-1][0],
+                            more=len(faults) - SHOWN_FAULTS,
+                        ),
+                        "broken",
+                    ),
                 ]
             )
         if not sheet.find_changes() and not self.kind.saves_unchanged:
-            return [("", "") if sheet.is_new else ("Nothing is changed yet.", "dim")]
+            return [("", "") if sheet.is_new else (tr("Nothing is changed yet."), "dim")]
         lines = [
             (
-                f"{sheet.find_field(name).label} was {self._format_previous(name)} when the form"
-                " opened: saving overwrites the change.",
+                tr(
+                    "{label} was {previous} when the form opened: saving overwrites the change.",
+                    label=sheet.find_field(name).shown_label,
+                    previous=self._format_previous(name),
+                ),
                 "warn",
             )
             for name in self._meanwhile
@@ -426,13 +445,15 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         return edit_model.build_commands(sheet)
 
     def _format_previous(self, name: str) -> str:
-        return self.look.sanitize(self._meanwhile[name]) or "empty"
+        return self.look.sanitize(self._meanwhile[name]) or tr("empty")
 
     def _find_faults(self) -> list[str]:
         found = self._sheet.find_faults()
         called = self._read_fields().get("name", "").strip()
         if self.source.is_new and called in self._taken:
-            found.append(f"There is a {self.source.word} {called} already.")
+            found.append(
+                tr("There is a {kind} {name} already.", kind=tr(self.source.word), name=called)
+            )
         # A new object's missing fields are reported once something was typed.
         return (
             found
@@ -452,14 +473,14 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     def _save(self) -> None:
         self._refresh_form()
         if not self._loaded or self._saving:
-            self.show_message("The stored values are still being read.", stays=False)
+            self.show_message(tr("The stored values are still being read."), stays=False)
         elif self.deck.read_only:
-            self.show_message("Read only: this deck changes nothing.", "warn")
+            self.show_message(tr("Read only: this deck changes nothing."), "warn")
         elif faults := self._find_all_faults():
             self._focus_fault()
-            self.report_fault("Not saved", faults[0])
+            self.report_fault(tr("Not saved"), faults[0])
         elif not self._sheet.find_changes() and not self.kind.saves_unchanged:
-            self.show_message("No changes yet. Press esc to close.", stays=False)
+            self.show_message(tr("No changes yet. Press esc to close."), stays=False)
         else:
             self._saving = True
             self.ask(self.source.read_rows, self._save_if_unchanged)
@@ -499,18 +520,18 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             return
         if self._meanwhile.keys() - seen.keys():
             self.show_message(
-                "Not saved: somebody changed the same field. ctrl+j saves anyway.", "warn"
+                tr("Not saved: somebody changed the same field. ctrl+j saves anyway."), "warn"
             )
         elif faults := self._find_all_faults():
             self._focus_fault()
-            self.report_fault("Not saved", faults[0])
+            self.report_fault(tr("Not saved"), faults[0])
         else:
             self._send()
 
     def _send(self) -> None:
         requests = self.make_requests(self._sheet)
         if not requests:
-            self.show_message("No changes. Press esc to close.", stays=False)
+            self.show_message(tr("No changes. Press esc to close."), stays=False)
             return
         self._keep_input(left=False)
         self.deck.requests.send(requests)
@@ -520,17 +541,19 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         if found := self._make_commands():
             self.app.copy_to_clipboard("\n".join(shlex.join(words) for words in found))
             self.show_message(
-                "Copied the line." if len(found) == 1 else f"Copied {len(found)} lines."
+                tr("Copied the line.")
+                if len(found) == 1
+                else tr("Copied {count} lines.", count=len(found))
             )
         else:
             self.show_message(
-                "Nothing to copy: nothing is changed, or no command does this.", stays=False
+                tr("Nothing to copy: nothing is changed, or no command does this."), stays=False
             )
 
     def action_last(self) -> None:
         """Restore the text typed here before."""
         if not self._kept_texts:
-            self.show_message("Nothing was typed here before.", stays=False)
+            self.show_message(tr("Nothing was typed here before."), stays=False)
             return
         self._fill_fields(self._read_fields() | self._kept_texts)
         self._refresh_form()
@@ -584,7 +607,7 @@ def replace_texts(sheet: EditSheet, texts: Mapping[str, str]) -> EditSheet:
 def _make_field(slot: EditField) -> Field:
     inner = _make_entry(slot.name) if slot.widget == "entry" else DropDown([], id=slot.name)
     size = slot.size if slot.widget == "entry" or slot.size > 8 else 18
-    return Field(slot.label, inner, slot.hint, size=size, column=COLUMN)
+    return Field(slot.shown_label, inner, tr(slot.hint), size=size, column=COLUMN)
 
 
 def _make_entry(name: str) -> Widget:
@@ -607,7 +630,7 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
     if tasks:
         return _make_tasks_screen(client_factory, tasks)
     if any(isinstance(line, EndedEntry) for line in lines):
-        raise NotApplicableError("The task has ended and cannot be edited. R runs one like it.")
+        raise NotApplicableError(tr("The task has ended and cannot be edited. R runs one like it."))
     line = lines[0] if len(lines) == 1 else None
     pool = line.pool if isinstance(line, PoolTableRow) else line
     if isinstance(pool, PoolEntry) and pool.outer:
@@ -625,7 +648,9 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
     for of, kind, name in _PLACES:
         if isinstance(line, of):
             return EditScreen(client_factory, EditSource(kind, (getattr(line, name),)))
-    raise NotApplicableError("e edits tasks that have not ended, one queue, one pool, or one rule.")
+    raise NotApplicableError(
+        tr("e edits tasks that have not ended, one queue, one pool, or one rule.")
+    )
 
 
 _PLACES = (
@@ -640,9 +665,17 @@ def _make_tasks_screen(
 ) -> EditScreen:
     if len(tasks) > MAX_TASKS:
         raise NotApplicableError(
-            f"At most {MAX_TASKS} tasks can be edited together; {len(tasks):,} are marked."
+            tr(
+                "At most {max_tasks} tasks can be edited together; {count:,} are marked.",
+                max_tasks=MAX_TASKS,
+                count=len(tasks),
+            )
         )
-    title = f"#{tasks[0].number} {tasks[0].name}" if len(tasks) == 1 else f"{len(tasks)} tasks"
+    title = (
+        f"#{tasks[0].number} {tasks[0].name}"
+        if len(tasks) == 1
+        else tr("{count} tasks", count=len(tasks))
+    )
     source = EditSource(edit_model.TASK, tuple(task.uuid for task in tasks), title)
     return EditScreen(client_factory, source, guess_field(tasks))
 

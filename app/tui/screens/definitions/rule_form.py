@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.core.rules import silence_matchers
 from app.core.text import units
+from app.translation import tr
 from app.tui.actions import rules
 from app.tui.actions.tasks import Request
 from app.tui.forms.edit_model import (
@@ -45,7 +46,7 @@ class SilenceScreen(EditScreen):
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         return [
             _describe_end(sheet, self.now),
-            "Its alerts return after that. To stop them for good, p turns the rule off.",
+            tr("Its alerts return after that. To stop them for good, p turns the rule off."),
         ]
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
@@ -89,12 +90,12 @@ class MatchingSilenceScreen(EditScreen):
         name = self.labels.get(slot.name, "")
         if not name:
             return super()._make_hint(slot)
-        return f"of this alert: {self.look.sanitize(name)}", "dim"
+        return tr("of this alert: {name}", name=self.look.sanitize(name)), "dim"
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         return [
             _describe_end(sheet, self.now),
-            "Alerts that match all of these are silenced, later ones too. * is any text.",
+            tr("Alerts that match all of these are silenced, later ones too. * is any text."),
         ]
 
     def _get_match(self, sheet: EditSheet) -> dict[str, str]:
@@ -117,7 +118,11 @@ def _describe_end(sheet: EditSheet, at: float) -> str:
     now = datetime.fromtimestamp(at, UTC)
     until = units.parse_time(sheet.get_text(sheet.find_field("until")), now)
     length = units.format_age((until - now).total_seconds())
-    return f"Silenced until {units.format_clock_time(until, now)}, for {length}."
+    return tr(
+        "Silenced until {time}, for {length}.",
+        time=units.format_clock_time(until, now),
+        length=length,
+    )
 
 
 class AcknowledgeScreen(EditScreen):
@@ -132,7 +137,7 @@ class AcknowledgeScreen(EditScreen):
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         return [
-            "Others see the note. The acknowledgement ends when the alert is resolved or worse."
+            tr("Others see the note. The acknowledgement ends when the alert is resolved or worse.")
         ]
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:

@@ -9,6 +9,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.translation import tr
 from app.tui.data.schedule_rows import ScheduleEntry, make_schedule
 from app.tui.pages.schedule import TASK_PREFIX, build_schedule_sections
 from app.tui.screens.definitions.schedule_actions import ScheduleActions
@@ -48,7 +49,7 @@ class ScheduleScreen(ScheduleActions):
 
     @property
     def breadcrumb(self) -> str:
-        return "Schedule"
+        return tr("Schedule")
 
     def list_hints(self) -> list[KeyHint]:
         task = (
@@ -118,4 +119,6 @@ class ScheduleScreen(ScheduleActions):
         if self._task_uuid:
             self.deck.open_log(self._task_uuid)
         else:
-            self.show_message("l shows the log of a task; there is none under the cursor.", "warn")
+            self.show_message(
+                tr("l shows the log of a task; there is none under the cursor."), "warn"
+            )

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from app.translation import tr
 from app.tui.actions import schedules as action_schedules
 from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
@@ -102,7 +103,9 @@ class ScheduleActions(PageScreen):
         try:
             rows = action_schedules.require_rows(self._get_rows())
             if len(rows) > 1:
-                raise NotApplicableError(f"e edits one schedule; {len(rows):,} are marked.")
+                raise NotApplicableError(
+                    tr("e edits one schedule; {count:,} are marked.", count=len(rows))
+                )
         except NotApplicableError as unfit:
             self.deck.requests.show_not_applicable(unfit)
         else:

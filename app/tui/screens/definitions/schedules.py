@@ -12,6 +12,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.translation import tr, tr_noop
 from app.tui.data.schedule_rows import ScheduleEntry, Timeline, make_schedule, make_timeline
 from app.tui.pages.schedule import build_detail_lines
 from app.tui.rows import schedules as row_schedules
@@ -59,13 +60,13 @@ class ScheduleReading(NamedTuple):
 class SchedulesScreen(ListScreen, ScheduleActions):
     """All schedules; what fires first comes first."""
 
-    TITLE_TEXT = "8 Schedules"
+    TITLE_TEXT = tr_noop("8 Schedules")
     PLACE = "8"
     ORDERS = (
-        ("e", "next", "what fires next"),
-        ("a", "name", "name"),
-        ("l", "last", "when it last fired"),
-        ("r", "usual", "how long it usually runs"),
+        ("e", "next", tr_noop("what fires next")),
+        ("a", "name", tr_noop("name")),
+        ("l", "last", tr_noop("when it last fired")),
+        ("r", "usual", tr_noop("how long it usually runs")),
     )
     QUALIFIERS = ("status:", "queue:", "template:", "last:")
     DEFAULT_CSS = """
@@ -129,7 +130,7 @@ class SchedulesScreen(ListScreen, ScheduleActions):
 
     def list_row_hints(self) -> list[KeyHint]:
         row, new = self.table.item, KeyHint("n", "new", "n", 2)
-        turn = KeyHint("t", {"": "day", DAY: "week", WEEK: "list"}[self.view], "t", 4)
+        turn = KeyHint("t", _VIEW_LABELS[self.view], "t", 4)
         if not isinstance(row, ScheduleEntry):
             return [new]
         return [KeyHint("↵", "open", "enter", 1), *self.list_schedule_hints(row), new, turn]
@@ -174,10 +175,10 @@ class SchedulesScreen(ListScreen, ScheduleActions):
     def _show_rows(self) -> None:
         ordered = sorted(self.rows, key=_ORDERS[self.order], reverse=not self.down)
         view = self.table.find_view("schedules")
-        view.title = f"Schedules {len(self.rows):,}"
+        view.title = tr("Schedules {count:,}", count=len(self.rows))
         paused = sum(row.state == "paused" for row in self.rows)
-        view.tail = f"{paused:,} paused" if paused else ""
-        view.empty = [[(f"  {line}", "dim")] for line in _EMPTY_TEXT]
+        view.tail = tr("{paused:,} paused", paused=paused) if paused else ""
+        view.empty = [[(f"  {line}", "dim")] for line in map(tr, _EMPTY_TEXT)]
         if self.view:
             self._show_timeline()
         self.table.show({"schedules": tuple(ordered)})
@@ -231,7 +232,7 @@ class SchedulesScreen(ListScreen, ScheduleActions):
         self._timelines = {}
         if self.view:
             self._show_timeline()
-            self.show_message(self.look.adapt_text(_LEGENDS[self.view]), stays=False)
+            self.show_message(self.look.adapt_text(tr(_LEGENDS[self.view])), stays=False)
             self.reread()
         else:
             self.table.set_section(row_schedules.SCHEDULES_SECTION)
@@ -259,10 +260,12 @@ class SchedulesScreen(ListScreen, ScheduleActions):
 
 
 _EMPTY_TEXT = (
-    "No schedules yet. A schedule submits tasks by itself, as cron does:",
-    "n makes one here; from a shell taskdeck schedule create --help.",
+    tr_noop("No schedules yet. A schedule submits tasks by itself, as cron does:"),
+    tr_noop("n makes one here; from a shell taskdeck schedule create --help."),
 )
+_VIEW_LABELS = {"": tr_noop("day"), DAY: tr_noop("week"), WEEK: tr_noop("list")}
+"""Labels of `t` in each view."""
 _LEGENDS = {
-    DAY: "Day: ■ ran, □ expected run, - skipped, m missed, │ now.  t shows the week.",
-    WEEK: "Week: ■ ran, □ expected run, - skipped, m missed, │ now.  t shows the list.",
+    DAY: tr_noop("Day: ■ ran, □ expected run, - skipped, m missed, │ now.  t shows the week."),
+    WEEK: tr_noop("Week: ■ ran, □ expected run, - skipped, m missed, │ now.  t shows the list."),
 }

@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.translation import tr, tr_n, tr_noop
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
 from app.tui.rows.templates import (
@@ -41,12 +42,12 @@ _ORDERS: Mapping[str, Callable[[TemplateEntry], Any]] = {
 class TemplatesScreen(ListScreen):
     """All templates; retired ones last and dim."""
 
-    TITLE_TEXT = "6 Templates"
+    TITLE_TEXT = tr_noop("6 Templates")
     PLACE = "6"
     ORDERS = (
-        ("a", "name", "name"), ("u", "used", "how often it was used"),
-        ("l", "last", "when it was last used"),
-        ("r", "median", "how long it usually runs"),
+        ("a", "name", tr_noop("name")), ("u", "used", tr_noop("how often it was used")),
+        ("l", "last", tr_noop("when it was last used")),
+        ("r", "median", tr_noop("how long it usually runs")),
     )  # fmt: skip
     QUALIFIERS = ("engine:", "queue:")
     DEFAULT_CSS = """
@@ -122,10 +123,10 @@ class TemplatesScreen(ListScreen):
     def _show_rows(self) -> None:
         ordered = sorted(self.rows, key=_ORDERS[self.order], reverse=not self.down)
         view = self.table.find_view("templates")
-        view.title = f"Templates {len(self.rows):,}"
+        view.title = tr("Templates {count:,}", count=len(self.rows))
         retired = sum(row.retired for row in self.rows)
-        view.tail = f"{retired:,} retired" if retired else ""
-        view.empty = [[(f"  {line}", "dim")] for line in _EMPTY_TEXT]
+        view.tail = tr("{retired:,} retired", retired=retired) if retired else ""
+        view.empty = [[(f"  {line}", "dim")] for line in map(tr, _EMPTY_TEXT)]
         self.table.show({"templates": tuple(sorted(ordered, key=lambda row: row.retired))})
         self.refresh_chrome()
         self.show_detail()
@@ -143,7 +144,7 @@ class TemplatesScreen(ListScreen):
             return "", "", []
         return (
             self.look.cut(self.look.sanitize(row.name), room - 20, "middle"),
-            "retired" if row.retired else "",
+            tr("retired") if row.retired else "",
             make_details(row, room, self.look),
         )
 
@@ -155,7 +156,8 @@ class TemplatesScreen(ListScreen):
             act(row)
         else:
             self.show_message(
-                self.unread_notice or "There is no template under the cursor; n makes one.", "warn"
+                self.unread_notice or tr("There is no template under the cursor; n makes one."),
+                "warn",
             )
 
     @on(Table.Opened)
@@ -164,7 +166,9 @@ class TemplatesScreen(ListScreen):
         row = event.item
         if row.retired:
             self.show_message(
-                self.look.sanitize(f"{row.name} is retired and takes no tasks; p reinstates it."),
+                self.look.sanitize(
+                    tr("{name} is retired and takes no tasks; p reinstates it.", name=row.name)
+                ),
                 "warn",
             )
         else:
@@ -192,14 +196,16 @@ class TemplatesScreen(ListScreen):
     def _copy_definition(self, answer: Mapping[str, Any]) -> None:
         self.app.copy_to_clipboard(answer["text"])
         self.show_message(
-            f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux:"
-            " set-clipboard on)."
+            tr(
+                "Copied {count:,} characters, if the terminal allows it (tmux: set-clipboard on).",
+                count=len(answer["text"]),
+            )
         )
 
     def action_delete(self) -> None:
         """Delete the template after a question; one in use can only be retired."""
         if self.deck.read_only:
-            self.show_message("Read only: this deck changes nothing.", "warn")
+            self.show_message(tr("Read only: this deck changes nothing."), "warn")
             return
         self._act_on_row(
             lambda row: self.app.push_screen(
@@ -213,26 +219,37 @@ class TemplatesScreen(ListScreen):
             self.deck.requests.send([make_retire_request(row)])
         elif answer == "y":
             again = Request(
-                "template.create", _make_create_args(row), "Restored template", object=row.name
+                "template.create", _make_create_args(row), tr("Restored template"), object=row.name
             )
             self.deck.requests.send(
-                [Request("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)]
+                [
+                    Request(
+                        "template.rm",
+                        {"name": row.name},
+                        tr("Deleted template"),
+                        (again,),
+                        row.name,
+                    )
+                ]
             )
 
 
 _EMPTY_TEXT = (
-    "No templates yet. A template is a job with its parameters, kept under a name:",
-    "n makes one here; from a shell taskdeck template create, or taskdeck apply.",
+    tr_noop("No templates yet. A template is a job with its parameters, kept under a name:"),
+    tr_noop("n makes one here; from a shell taskdeck template create, or taskdeck apply."),
 )
 
 
 def make_retire_request(row: TemplateEntry) -> Request:
     """Return the request that retires a template, or lets a retired one take tasks again."""
     retire_request = Request(
-        "template.retire", {"name": row.name}, "Retired template", object=row.name
+        "template.retire", {"name": row.name}, tr("Retired template"), object=row.name
     )
     reinstate_request = Request(
-        "template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name
+        "template.retire",
+        {"name": row.name, "back": True},
+        tr("Takes tasks again:"),
+        object=row.name,
     )
     first, undo = (
         (reinstate_request, retire_request) if row.retired else (retire_request, reinstate_request)
@@ -268,26 +285,25 @@ def make_delete_question(row: TemplateEntry, look: Look) -> Question:
     """Return the question before deletion, which offers to retire a template in use."""
     name = look.cut(look.sanitize(row.name), 40, "middle")
     if not row.used:
-        answers = [Answer("y", "delete it"), Answer("n", "no")]
-        return Question("Delete", [[(f"Delete template {name}?", "bold")]], answers, safe="n")
-    body = [
-        [(f"Template {name} cannot be deleted:", "bold")],
-        [
-            (
-                (
-                    f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it"
-                    " for what they ran."
-                ),
-                "",
-            )
-        ],
-    ]
+        answers = [Answer("y", tr("delete it")), Answer("n", tr("no"))]
+        return Question(
+            tr("Delete"), [[(tr("Delete template {name}?", name=name), "bold")]], answers, safe="n"
+        )
+    used = tr_n(
+        row.used,
+        "{used} task refers to it for what they ran.",
+        "{used} tasks refer to it for what they ran.",
+        used=format_used(row),
+    )
+    body = [[(tr("Template {name} cannot be deleted:", name=name), "bold")], [(used, "")]]
     if row.retired:
         return Question(
-            "Delete",
-            [*body, [("It is retired already and takes no more tasks.", "")]],
-            [Answer("n", "keep")],
+            tr("Delete"),
+            [*body, [(tr("It is retired already and takes no more tasks."), "")]],
+            [Answer("n", tr("keep"))],
             safe="n",
         )
-    body.append([("A retired template takes no more tasks and is listed last.", "")])
-    return Question("Delete", body, [Answer("p", "retire it"), Answer("n", "no")], safe="n")
+    body.append([(tr("A retired template takes no more tasks and is listed last."), "")])
+    return Question(
+        tr("Delete"), body, [Answer("p", tr("retire it")), Answer("n", tr("no"))], safe="n"
+    )

@@ -15,7 +15,8 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Offset
 from textual.screen import ModalScreen
 
-from app.core.text.sanitize import measure_width
+from app.core.text.sanitize import measure_width, truncate
+from app.translation import tr, tr_noop
 from app.tui.actions.question import Answer, Question
 from app.tui.error_boundary import SafeScreen
 from app.tui.style import Look, Span, measure_spans
@@ -24,7 +25,7 @@ from app.tui.widgets.modal import ACCEPT_HINT, CANCEL_HINT, NARROW_CELLS, Dismis
 from app.tui.widgets.strips import StripWidget
 
 BOX = 72
-LIST_ANSWER = Answer("l", "list all")
+LIST_ANSWER = Answer("l", tr_noop("list all"))
 """Answer of a question that names only some of its items."""
 _T = TypeVar("_T")
 
@@ -82,11 +83,20 @@ def note_hidden_lines(
     if len(seen) < 3:
         return lines
     above, below = seen[1] - 1, seen[-1] - seen[-2] - 1
-    first = _add_note(lines[0], f"{above} more above", cells, look) if above else lines[0]
+    first = (
+        _add_note(lines[0], tr("{above} more above", above=above), cells, look)
+        if above
+        else lines[0]
+    )
     # In a plain look the last line is an answer, so the hidden lines are above it.
     last = (
         _add_note(
-            lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look
+            lines[-1],
+            tr("{below} more above", below=below)
+            if look.plain
+            else tr("{below} more below", below=below),
+            cells,
+            look,
         )
         if below
         else lines[-1]
@@ -99,7 +109,7 @@ def _add_note(line: Sequence[Span], note: str, cells: int, look: Look) -> list[S
     if look.plain:
         return [*line, (f"  ({note})", "dim")]
     text, style = line[0]
-    return [(f"{text[: cells - measure_width(note) - 4]} {note} {text[-2:]}", style)]
+    return [(f"{truncate(text, cells - measure_width(note) - 4, '')} {note} {text[-2:]}", style)]
 
 
 def _frame_row(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[Span]:
@@ -169,7 +179,9 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
     def __init__(self, question: Question) -> None:
         super().__init__()
         if question.names:
-            question = question._replace(answers=(*question.answers, LIST_ANSWER))
+            question = question._replace(
+                answers=(*question.answers, LIST_ANSWER._replace(label=tr(LIST_ANSWER.label)))
+            )
         self.question = question
         self._marked = next(
             n for n, answer in enumerate(question.answers) if answer.key == question.safe

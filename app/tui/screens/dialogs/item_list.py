@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from app.translation import tr_noop
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen
 from app.tui.style import Span
 
@@ -22,7 +23,10 @@ class ItemListScreen(BoxScreen):
     ]
 
     def __init__(
-        self, title: str, lines: Sequence[Sequence[Span]], back: str = "back to the question"
+        self,
+        title: str,
+        lines: Sequence[Sequence[Span]],
+        back: str = tr_noop("back to the question"),
     ) -> None:
         """Create the list; `lines` are safe."""
         super().__init__(title, [BoxLine(line) for line in lines], back)

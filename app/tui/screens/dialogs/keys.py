@@ -12,22 +12,23 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from app.core.text.sanitize import measure_width, pad, truncate
+from app.translation import tr, tr_noop
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen, BoxText
 from app.tui.style import Span
 from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
 from app.tui.widgets.footer import KeyHint, get_key_name
 
-RULES = (
-    "Digits, O, B and E go to places. A lower-case letter acts on",
-    "the row under the cursor, or on the marked rows: you can undo",
-    "it, or it asks first. Upper case does the same, stronger.",
-    "q and esc close the topmost screen. : finds all actions; a",
-    "click on a line here runs one. i shows the ids by which",
-    "[keys] in config.toml changes keys.",
+RULES = tr_noop(
+    "Digits, O, B and E go to places. A lower-case letter acts on\n"
+    "the row under the cursor, or on the marked rows: you can undo\n"
+    "it, or it asks first. Upper case does the same, stronger.\n"
+    "q and esc close the topmost screen. : finds all actions; a\n"
+    "click on a line here runs one. i shows the ids by which\n"
+    "[keys] in config.toml changes keys."
 )
-FORM_RULES = (
-    "Letters, digits and signs are text; the keys here act.",
-    "i shows the ids by which [keys] in config.toml changes keys.",
+FORM_RULES = tr_noop(
+    "Letters, digits and signs are text; the keys here act.\n"
+    "i shows the ids by which [keys] in config.toml changes keys."
 )
 """Rules for screens whose fields take typed text."""
 KEY_CELLS = 14
@@ -79,7 +80,7 @@ def list_key_groups(bindings: Iterable[Binding], ids: bool = False) -> list[KeyG
             )
             for group in sorted(groups, key=_rank_group)
         ),
-        KeyGroup("How keys work", [KeyRow("", rule, "") for rule in rules]),
+        KeyGroup("How keys work", [KeyRow("", rule, "") for rule in tr(rules).splitlines()]),
     ]
 
 
@@ -103,15 +104,17 @@ def find_groups(groups: Iterable[KeyGroup], words: str) -> list[KeyGroup]:
                 row
                 for row in group.rows
                 if row.names
-                and all(
-                    word in f"{row.names} {row.description} {group.title}".lower()
-                    for word in wanted
-                )
+                and all(word in _list_words(row, group.title).lower() for word in wanted)
             ],
         )
         for group in groups
     ]
     return [group for group in found if group.rows]
+
+
+def _list_words(row: KeyRow, title: str) -> str:
+    """Return the words by which a row is found, in English and in the user's language."""
+    return f"{row.names} {row.description} {tr(row.description)} {title} {tr(title)}"
 
 
 def lay_out_groups(groups: Sequence[KeyGroup], width: int) -> list[BoxLine]:
@@ -133,7 +136,7 @@ _Line = KeyRow | str
 
 
 def _make_block(group: KeyGroup) -> list[_Line]:
-    return [group.title, *group.rows]
+    return [tr(group.title), *group.rows]
 
 
 def _fill_columns(blocks: Sequence[Sequence[_Line]], height: int) -> list[list[_Line]]:
@@ -153,7 +156,7 @@ def _format_line(line: _Line | None) -> tuple[str, str, str]:
         return line or "", "bold", ""
     if not line.names:
         return line.description, "dim", ""
-    return f"  {pad(line.names, KEY_CELLS)}{line.description}", "", line.key
+    return f"  {pad(line.names, KEY_CELLS)}{tr(line.description)}", "", line.key
 
 
 def _join_columns(lines: Sequence[_Line | None], cells: int) -> BoxLine:
@@ -170,16 +173,16 @@ def _join_columns(lines: Sequence[_Line | None], cells: int) -> BoxLine:
 
 
 _TITLES = {
-    "app": "Everywhere, but not while typing",
-    "form": "In this form",
-    "slot": "In a field",
-    "deck": "Deck",
-    "task": "On a task",
-    "place": "Places",
-    "table": "In a list",
-    "alert": "On an alert",
-    "schedule": "On a schedule",
-    "commands": "Your commands, on a task",
+    "app": tr_noop("Everywhere, but not while typing"),
+    "form": tr_noop("In this form"),
+    "slot": tr_noop("In a field"),
+    "deck": tr_noop("Deck"),
+    "task": tr_noop("On a task"),
+    "place": tr_noop("Places"),
+    "table": tr_noop("In a list"),
+    "alert": tr_noop("On an alert"),
+    "schedule": tr_noop("On a schedule"),
+    "commands": tr_noop("Your commands, on a task"),
 }
 _FIRST = ("task", "commands", "schedule", "template", "operation", "place", "alert")
 _LAST = ("table", "app")
@@ -218,7 +221,7 @@ class KeyText(BoxText):
         lines = lay_out_groups(find_groups(self._groups, self._words), self.size.width - 2)
         if not self._words and isinstance(self.parent, Widget):
             self.parent.styles.height = min(len(lines) + 2, self.app.size.height - 3)
-        self.show(lines or [BoxLine([("No key does that. : finds more commands.", "dim")])])
+        self.show(lines or [BoxLine([(tr("No key does that. : finds more commands."), "dim")])])
 
 
 class HelpScreen(BoxScreen):
@@ -242,7 +245,7 @@ class HelpScreen(BoxScreen):
             KeyHint("i", "ids", "i", 3),
             KeyHint("h", "topics", "h", 1),
         )
-        super().__init__("Keys", (), "close", more)
+        super().__init__(tr("Keys"), (), "close", more)
         self._live = bindings
         self._ids = False
 
@@ -261,7 +264,7 @@ class HelpScreen(BoxScreen):
 
     def action_search(self) -> None:
         line = self.query_one(FilterInput)
-        line.open(line.value, "words of a key or an action")
+        line.open(line.value, tr_noop("words of a key or an action"))
         self.set_focus(line)
         self.refresh_keys_below()
 
@@ -276,7 +279,7 @@ class HelpScreen(BoxScreen):
             line.value = ""
             self.page.filter("")
         words = self.page.look.sanitize(line.value.strip())
-        self.frame_box(f"Keys /{words}" if words else "Keys")
+        self.frame_box(tr("Keys /{words}", words=words) if words else tr("Keys"))
         self.set_focus(None)
         self.refresh_keys_below()
 

@@ -14,6 +14,7 @@ from textual.containers import Container
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from app.translation import tr, tr_noop
 from app.tui.error_boundary import SafeScreen
 from app.tui.style import Look
 from app.tui.widgets.footer import KeyHint, get_key_name
@@ -80,7 +81,7 @@ def make_commands(
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
         if binding.description and group in COMMAND_GROUPS and binding.action not in found:
-            description = binding.description
+            description = tr(binding.description)
             title = (
                 description
                 if description[1:2].isupper()
@@ -90,9 +91,16 @@ def make_commands(
                 title,
                 _bind_action(run, binding.action),
                 get_key_name(binding.key),
-                also.get(binding.action, ""),
+                f"{also.get(binding.action, '')} {binding.description}".strip(),
             )
     return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
+
+
+def make_command(
+    title: str, run: Callable[[], object], search_words: str = "", **values: str
+) -> PaletteCommand:
+    """Return a command with a translated title, which is found by the English words, too."""
+    return PaletteCommand(tr(title, **values), run, search_words=f"{search_words} {title}".strip())
 
 
 def _bind_action(run: Callable[[str], object], action: str) -> Callable[[], object]:
@@ -136,7 +144,13 @@ def _format_hidden(view: SectionView) -> list[Wordings]:
     return (
         []
         if shown >= every
-        else [(f"these {shown} of {every:,}" if view.offset else f"+{every - shown:,} more",)]
+        else [
+            (
+                tr("these {shown} of {every:,}", shown=shown, every=every)
+                if view.offset
+                else tr("+{more:,} more", more=every - shown),
+            )
+        ]
     )
 
 
@@ -169,8 +183,8 @@ class PaletteScreen(
     """
 
     BOX = "#palette"
-    TITLE_WORD = "Commands"
-    PLACEHOLDER = "a command, a queue, #number"
+    TITLE_WORD = tr_noop("Commands")
+    PLACEHOLDER = tr_noop("a command, a queue, #number")
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
     PaletteScreen #palette { width: 76; height: 80%; margin-top: 2; }
@@ -194,12 +208,14 @@ class PaletteScreen(
 
     def compose(self) -> ComposeResult:
         with Container(id="palette"):
-            yield SingleLineInput(placeholder=self.PLACEHOLDER, compact=True, select_on_focus=False)
+            yield SingleLineInput(
+                placeholder=tr(self.PLACEHOLDER), compact=True, select_on_focus=False
+            )
             yield CommandList((_SECTION,), id="commands")
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
-        self.frame_box(self.TITLE_WORD)
+        self.frame_box(tr(self.TITLE_WORD))
         self._show_matches("")
 
     def _show_matches(self, query: str) -> None:
@@ -207,14 +223,17 @@ class PaletteScreen(
         number = _NUMBER.fullmatch(query.strip())
         if number and (go := self._go):
             found = number[1]
-            commands = [PaletteCommand(f"go to #{found}", lambda: go(found)), *commands]
+            commands = [
+                PaletteCommand(tr("go to #{found}", found=found), lambda: go(found)),
+                *commands,
+            ]
         table = self.query_one(CommandList)
-        table.find_view("commands").title = f"{len(commands):,} found"
+        table.find_view("commands").title = tr("{count:,} found", count=len(commands))
         table.find_view("commands").tail, table.find_view("commands").tail_first = (
             _format_hidden,
             True,
         )
-        table.find_view("commands").empty = [[("  Nothing by that name.", "dim")]]
+        table.find_view("commands").empty = [[(tr("  Nothing by that name."), "dim")]]
         table.show({"commands": commands})
         if commands:
             table.go_to_row(commands[0].key)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.tui.actions.queues_pools import QueueOrPool, get_label, toggle_drain
+from app.translation import tr, tr_noop
+from app.tui.actions.queues_pools import QueueOrPool, get_kind, get_label, toggle_drain
 from app.tui.actions.tasks import toggle_rows
 from app.tui.deck_app import DeckApp
 from app.tui.screens.dialogs.keys import list_bindings
-from app.tui.screens.dialogs.palette import PaletteCommand, make_commands
+from app.tui.screens.dialogs.palette import PaletteCommand, make_command, make_commands
 from app.tui.screens.dialogs.topics import make_topic_commands
 from app.tui.themes import THEMES
 
@@ -24,8 +25,10 @@ SEARCH_WORDS = {
 }
 """Extra search words by action."""
 
-MOUSE_OFF = "The terminal handles the mouse and can select text. For clicks in the deck: :mouse on"
-MOUSE_ON = "The deck handles clicks and the wheel again."
+MOUSE_OFF = tr_noop(
+    "The terminal handles the mouse and can select text. For clicks in the deck: :mouse on"
+)
+MOUSE_ON = tr_noop("The deck handles clicks and the wheel again.")
 
 
 def list_commands(app: DeckApp) -> list[PaletteCommand]:
@@ -54,8 +57,10 @@ def _list_bound(app: DeckApp) -> list[PaletteCommand]:
 def _list_place_commands(app: DeckApp) -> list[PaletteCommand]:
     queues = app.board.queues if app.board else ()
     tasks = [
-        PaletteCommand(
-            f"queue {app.look.sanitize(queue.name)}: its tasks", partial(app.show_queue, queue)
+        make_command(
+            tr_noop("queue {name}: its tasks"),
+            partial(app.show_queue, queue),
+            name=app.look.sanitize(queue.name),
         )
         for queue in queues
     ]
@@ -68,43 +73,45 @@ def _list_place_commands(app: DeckApp) -> list[PaletteCommand]:
 
 
 def _make_toggle_command(app: DeckApp, place: QueueOrPool) -> PaletteCommand:
-    does = "pause" if place.status == "active" else "resume"
-    return PaletteCommand(
-        f"{does} {app.look.sanitize(get_label(place))}",
+    return make_command(
+        tr_noop("pause {place}") if place.status == "active" else tr_noop("resume {place}"),
         lambda: app.requests.send(toggle_rows([place])),
+        get_kind(place),
+        place=app.look.sanitize(get_label(place)),
     )
 
 
 def _make_drain_command(app: DeckApp, place: QueueOrPool) -> PaletteCommand:
-    does = (
-        "resume (it is draining)"
+    return make_command(
+        tr_noop("{place}: resume (it is draining)")
         if place.status == "draining"
-        else "drain (nothing new starts; shown as emptied on purpose)"
-    )
-    return PaletteCommand(
-        f"{app.look.sanitize(get_label(place))}: {does}",
+        else tr_noop("{place}: drain (nothing new starts; shown as emptied on purpose)"),
         lambda: app.requests.send(toggle_drain(place)),
+        get_kind(place),
+        place=app.look.sanitize(get_label(place)),
     )
 
 
 def _list_app_commands(app: DeckApp) -> list[PaletteCommand]:
     leave = partial(app.call_later, app.run_action, "leave")
     return [
-        PaletteCommand("welcome: show the first-run help again", app.show_welcome),
-        PaletteCommand("panes: show all at their default sizes", app.reset_panes),
-        PaletteCommand(
-            "mouse off: the terminal selects text again", partial(_use_mouse, app, False)
+        make_command(tr_noop("welcome: show the first-run help again"), app.show_welcome),
+        make_command(tr_noop("panes: show all at their default sizes"), app.reset_panes),
+        make_command(
+            tr_noop("mouse off: the terminal selects text again"), partial(_use_mouse, app, False)
         ),
-        PaletteCommand("mouse on", partial(_use_mouse, app, True)),
-        PaletteCommand(
-            "back up now: in the background, jobs keep running",
+        make_command(tr_noop("mouse on"), partial(_use_mouse, app, True)),
+        make_command(
+            tr_noop("back up now: in the background, jobs keep running"),
             app.background.back_up,
             search_words="backup",
         ),
-        PaletteCommand("messages: recent messages in full", app.action_recent_messages),
-        PaletteCommand("failures: mark all as seen", partial(_mark_failures_seen, app)),
+        make_command(tr_noop("messages: recent messages in full"), app.action_recent_messages),
+        make_command(tr_noop("failures: mark all as seen"), partial(_mark_failures_seen, app)),
         *(
-            PaletteCommand(f"theme {theme.name}", partial(setattr, app, "theme", theme.name))
+            make_command(
+                tr_noop("theme {name}"), partial(setattr, app, "theme", theme.name), name=theme.name
+            )
             for theme in THEMES
         ),
         *(PaletteCommand(name, leave) for name in ("quit", "q", "wq", "q!")),
@@ -113,9 +120,9 @@ def _list_app_commands(app: DeckApp) -> list[PaletteCommand]:
 
 def _use_mouse(app: DeckApp, on: bool) -> None:
     app.use_mouse(on)
-    app.show_message(MOUSE_ON if on else MOUSE_OFF)
+    app.show_message(tr(MOUSE_ON if on else MOUSE_OFF))
 
 
 def _mark_failures_seen(app: DeckApp) -> None:
     app.read_marks.mark_all_viewed(app.now())
-    app.show_message("All failures marked as seen.")
+    app.show_message(tr("All failures marked as seen."))

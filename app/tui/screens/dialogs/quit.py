@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from textwrap import wrap
 from typing import ClassVar
 
 from app.core.board import Board
+from app.translation import tr, tr_n
 from app.tui.actions.question import CONFIRM_DELAY, Answer, Question
+from app.tui.message_fit import wrap_message
 from app.tui.screens.dialogs.choice import Box, ChoiceScreen, find_box_width, make_box_lines
 from app.tui.style import Look, Span
 from app.tui.widgets.footer import KeyHint
@@ -49,12 +50,12 @@ class QuitScreen(ChoiceScreen):
 
     def _make_rows(self, look: Look, cells: int) -> list[list[Span]]:
         """Return the question, the answers and the keys, wrapped to `cells`."""
-        hint: list[Span] = [("", ""), ("↵ chooses the marked line    esc stay", "dim")]
+        hint: list[Span] = [("", ""), (tr("↵ chooses the marked line    esc stay"), "dim")]
         rows = [*self._make_question_lines(), *self._make_answers(), *hint]
         return [
             [(look.adapt_text(line), style)]
             for text, style in rows
-            for line in wrap(text, cells) or [""]
+            for line in wrap_message(text, cells) or [""]
         ]
 
     def _make_question_lines(self) -> list[Span]:
@@ -63,10 +64,11 @@ class QuitScreen(ChoiceScreen):
 
     def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
         line = 1 + sum(
-            len(wrap(text, box.size.width - 4) or [""]) for text, _ in self._make_question_lines()
+            len(wrap_message(text, box.size.width - 4) or [""])
+            for text, _ in self._make_question_lines()
         )
         for answer, (text, _) in zip(self.question.answers, self._make_answers(), strict=True):
-            below = line + len(wrap(text, box.size.width - 4))
+            below = line + len(wrap_message(text, box.size.width - 4))
             if line <= y < below:
                 return answer
             line = below
@@ -93,23 +95,25 @@ class QuitScreen(ChoiceScreen):
 def make_quit_question(board: Board) -> Question:
     """Return the question, with the counts of a board."""
     body: Sequence[Sequence[Span]] = [
-        [("The runtime runs in this deck (--in-process).", "")],
-        [(f"{_format_running(len(board.running))}; {_format_waiting(board.waiting_total)}.", "")],
+        [(tr("The runtime runs in this deck (--in-process)."), "")],
+        [(_format_work(len(board.running), board.waiting_total), "")],
     ]
     answers = [
-        Answer(BACKGROUND, "Leave a runtime in the background: the queue continues"),
-        Answer(NO_RUNTIME, "Leave; waiting tasks do not start"),
+        Answer(BACKGROUND, tr("Leave a runtime in the background: the queue continues")),
+        Answer(NO_RUNTIME, tr("Leave; waiting tasks do not start")),
     ]
-    return Question("Leave Taskdeck", body, answers, safe=BACKGROUND, column=True)
+    return Question(tr("Leave Taskdeck"), body, answers, safe=BACKGROUND, column=True)
 
 
-def _format_running(count: int) -> str:
-    return {0: "Nothing runs", 1: "The job continues to its end"}.get(
-        count, f"The {count:,} jobs continue to their end"
+def _format_work(running: int, waiting: int) -> str:
+    runs = (
+        tr_n(running, "The job continues to its end", "The {n:,} jobs continue to their end")
+        if running
+        else tr("Nothing runs")
     )
-
-
-def _format_waiting(count: int) -> str:
-    return {0: "nothing waits", 1: "one task waits for a runtime"}.get(
-        count, f"{count:,} tasks wait for a runtime"
+    waits = (
+        tr_n(waiting, "one task waits for a runtime", "{n:,} tasks wait for a runtime")
+        if waiting
+        else tr("nothing waits")
     )
+    return tr("{runs}; {waits}.", runs=runs, waits=waits)

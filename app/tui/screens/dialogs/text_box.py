@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
+from app.translation import tr
 from app.tui.error_boundary import SafeScreen
 from app.tui.style import Span
 from app.tui.widgets.footer import KeyHint
@@ -54,7 +55,7 @@ class BoxText(StripWidget):
         body = self._all[self._top : self._top + height]
         below = len(self._all) - self._top - len(body)
         if isinstance(self.parent, Widget):
-            self.parent.border_subtitle = f"{below} more below" if below else ""
+            self.parent.border_subtitle = tr("{below} more below", below=below) if below else ""
         rows = [
             [(" ", ""), *((self.look.adapt_text(text), style) for text, style in line.spans)]
             for line in body

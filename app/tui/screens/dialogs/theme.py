@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from app.translation import tr, tr_noop
 from app.tui.actions.question import Answer, Question
 from app.tui.screens.dialogs.choice import ChoiceScreen
 
 _DESCRIPTIONS = {
-    "quiet": "the terminal's own colours",
-    "light": "dark on white",
-    "contrast": "bright on black",
+    "quiet": tr_noop("the terminal's own colours"),
+    "light": tr_noop("dark on white"),
+    "contrast": tr_noop("bright on black"),
 }
 _KEYS = {"t": "quiet", "l": "light", "c": "contrast"}
 
@@ -20,10 +21,12 @@ class ThemeScreen(ChoiceScreen):
     """
 
     def __init__(self, now: str) -> None:
-        answers = [Answer(key, f"{name:9} {_DESCRIPTIONS[name]}") for key, name in _KEYS.items()]
+        answers = [
+            Answer(key, f"{name:9} {tr(_DESCRIPTIONS[name])}") for key, name in _KEYS.items()
+        ]
         marked = next((key for key, name in _KEYS.items() if name == now), "t")
         super().__init__(
-            Question("Theme", [], answers, safe=marked, column=True, confirm_delay=0.0)
+            Question(tr("Theme"), [], answers, safe=marked, column=True, confirm_delay=0.0)
         )
         self._before = now
 

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 
 from app.core.text.markdown import lay_out
 from app.help import list_topics, read_topic
+from app.translation import tr, tr_noop
 from app.tui.screens.dialogs.palette import PaletteCommand, PaletteScreen
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen, BoxText
 from app.tui.style import STATES, Look
@@ -21,7 +22,12 @@ _ASCII_SIGNS = str.maketrans({sign.glyph: sign.ascii for sign in STATES.values()
 def make_topic_commands(open_topic: Callable[[str], None]) -> list[PaletteCommand]:
     """Return a palette command for each topic; they come after all other matches."""
     return [
-        PaletteCommand(f"help {name}: {summary}", partial(open_topic, name), is_last=True)
+        PaletteCommand(
+            tr("help {name}: {summary}", name=name, summary=summary),
+            partial(open_topic, name),
+            search_words=f"help {name}",
+            is_last=True,
+        )
         for name, summary in list_topics().items()
     ]
 
@@ -29,8 +35,8 @@ def make_topic_commands(open_topic: Callable[[str], None]) -> list[PaletteComman
 class TopicListScreen(PaletteScreen):
     """List of the help topics that contain the typed words."""
 
-    TITLE_WORD = "Help topics"
-    PLACEHOLDER = "words of a topic"
+    TITLE_WORD = tr_noop("Help topics")
+    PLACEHOLDER = tr_noop("words of a topic")
     DEFAULT_CSS = """
     TopicListScreen #palette { width: 84; }
     """
@@ -82,7 +88,9 @@ class TopicScreen(BoxScreen):
     def __init__(self, name: str) -> None:
         self._text = read_topic(name)
         title = self._text.partition("\n")[0].removeprefix("# ")
-        super().__init__(f"Help: {title}", (), "close", (KeyHint("h", "topics", "h", 1),))
+        super().__init__(
+            tr("Help: {title}", title=title), (), "close", (KeyHint("h", "topics", "h", 1),)
+        )
 
     def make_text(self) -> BoxText:
         return TopicText(self._text)

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from app.core.text import units
 from app.core.text.sanitize import pad
 from app.core.text.status_glyphs import FAILED_STATES
+from app.translation import tr
 from app.tui.actions.question import Answer, Question
 from app.tui.error_boundary import SafeScreen
 from app.tui.screens.dialogs.choice import Box, find_answer, find_box_width, make_box_lines
@@ -41,8 +42,11 @@ def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -
         [
             (
                 (
-                    f"You last looked {format_age_ago(since, now)}"
-                    f" ({format_wall_time(since, now)}). Since then:"
+                    tr(
+                        "You last looked {age} ({time}). Since then:",
+                        age=format_age_ago(since, now),
+                        time=format_wall_time(since, now),
+                    )
                 ),
                 "",
             )
@@ -58,7 +62,7 @@ def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -
         body += [[], *(_format_failure(task, now, look) for task in found["bad"])]
         more = sum(found["ended"].get(status, 0) for status in FAILED_STATES) - len(found["bad"])
         body += (
-            [[(look.adapt_text(f"… and {units.format_count(more)} more"), "dim")]]
+            [[(look.adapt_text(tr("… and {more} more", more=units.format_count(more))), "dim")]]
             if more > 0
             else []
         )
@@ -67,11 +71,11 @@ def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -
     if len(body) > most:
         body = [
             *body[: most - 1],
-            [(look.adapt_text(f"… {len(body) - most + 1} more lines"), "dim")],
+            [(look.adapt_text(tr("… {more} more lines", more=len(body) - most + 1)), "dim")],
         ]
-    answers = [Answer("↵", "continue")]
-    answers += [Answer("f", "show what failed")] if found["bad"] else []
-    return Question("While you were away", body, answers, safe="↵")
+    answers = [Answer("↵", tr("continue"))]
+    answers += [Answer("f", tr("show what failed"))] if found["bad"] else []
+    return Question(tr("While you were away"), body, answers, safe="↵")
 
 
 def _format_count(status: str, n: int, look: Look) -> list[Span]:
@@ -88,7 +92,10 @@ def _format_failure(task: Mapping[str, Any], now: float, look: Look) -> list[Spa
     name = pad(look.cut(look.sanitize(task["name"]), 22, "middle"), 22)
     when = format_age_ago(datetime.fromisoformat(task["ended_at"]).timestamp(), now)
     reason = look.cut(look.sanitize(task["reason"] or sign.word), 26)
-    return [(look.glyph(sign), sign.style), (f" {task['number']} {name} {when:>9}  {reason}", "")]
+    return [
+        (look.glyph(sign), sign.style),
+        (f" {task['number']} {name} {pad(when, 9, '>')}  {reason}", ""),
+    ]
 
 
 def _format_alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
@@ -96,7 +103,7 @@ def _format_alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
     about = look.cut(look.sanitize(alert["object"]), 34, "middle")
     return [
         (look.glyph(sign), sign.style),
-        (f" {look.cut(look.sanitize(alert['sla']), 20)} on {about}", ""),
+        (tr(" {sla} on {about}", sla=look.cut(look.sanitize(alert["sla"]), 20), about=about), ""),
     ]
 
 

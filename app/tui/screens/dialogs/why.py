@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from app.core.board import EndedEntry
+from app.translation import tr
 from app.tui.logviewer.task_snapshot import TaskSnapshot, fetch_snapshot
 from app.tui.pages import task, why
 from app.tui.pages.task_facts import (
@@ -125,7 +126,7 @@ def make_sections(facts: TaskContext) -> Iterable[Section]:
         yield why.build_reasons(facts)
         yield from why.build_suggestions(facts, MAX_SUGGESTIONS)
         if not format_expected_start(facts):
-            yield Section("", (DocRow((("The start time cannot be predicted.", "dim"),)),))
+            yield Section("", (DocRow(((tr("The start time cannot be predicted."), "dim"),)),))
     elif facts.status in ACTIVE:
         yield task.build_use_section(facts)
     else:

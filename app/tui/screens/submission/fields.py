@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from app.core.schema.form_fields import FieldPath
+from app.translation import tr, tr_noop
 from app.tui.forms import notice_model, resource_field
 from app.tui.forms.fields import (
     CheckBox,
@@ -28,7 +29,7 @@ FIRST_FIELDS = {"command": "#command", "shell": "#script", "template": "#templat
 """First field to fill in, by kind of task."""
 DEFAULT_HINTS = {"signal": "USR1@5m, early", "retry_on_oom": "1.5,max=64G"}
 """Hints of fields whose template gives no value."""
-_KIND_LABELS = ("a command", "shell text", "a template")
+_KIND_LABELS = (tr_noop("a command"), tr_noop("shell text"), tr_noop("a template"))
 _CHANGES = (Choice.Changed, Input.Changed, DropDown.Changed, TextArea.Changed, CheckBox.Changed)
 _ENTRIES = (
     "cwd",
@@ -49,45 +50,47 @@ _ENTRIES = (
 
 def build_fields() -> Iterable[Widget]:
     """Yield all fields; the form hides those of other kinds of tasks."""
-    kinds = list(zip(KINDS, _KIND_LABELS, strict=True))
+    kinds = list(zip(KINDS, map(tr, _KIND_LABELS), strict=True))
     yield Horizontal(
-        WrappedText("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run"
+        WrappedText(tr("Run"), classes="label run"), Choice(kinds, "command", id="kind"), id="run"
     )
     yield Vertical(
-        Field("Command", make_form_entry("command")),
+        Field(tr("Command"), make_form_entry("command")),
         WrappedText(id="words", classes="under"),
         id="of-command",
     )
     script = ScriptInput(id="script")
     script.cursor_blink = False
-    yield Vertical(Field("Shell text", script), id="of-shell")
+    yield Vertical(Field(tr("Shell text"), script), id="of-shell")
     yield Vertical(
-        Horizontal(Field("Template", DropDown([], id="template"), size=30), id="template-field"),
+        Horizontal(
+            Field(tr("Template"), DropDown([], id="template"), size=30), id="template-field"
+        ),
         WrappedText(id="facts", classes="under"),
         Vertical(id="parameters"),
         id="of-template",
     )
-    yield TitleRule("Task", id="task-rule")
+    yield TitleRule(tr("Task"), id="task-rule")
     directory = make_form_entry("cwd")
-    directory.placeholder = "the directory; empty: where the deck started"
-    yield Field("In", directory)
-    yield Field("Name", make_form_entry("name"))
-    yield Field("Queue", DropDown([], id="queue"), size=20)
+    directory.placeholder = tr("the directory; empty: where the deck started")
+    yield Field(tr("In"), directory)
+    yield Field(tr("Name"), make_form_entry("name"))
+    yield Field(tr("Queue"), DropDown([], id="queue"), size=20)
     yield _make_field_row(
-        _make_small_field("Priority", "priority", "higher first"),
+        _make_small_field(tr("Priority"), "priority", tr("higher first")),
         ("CPU", "cpu"),
-        ("Memory", "memory"),
+        (tr("Memory"), "memory"),
     )
-    yield Field("Resources", make_form_entry("resources"), resource_field.EXAMPLE, size=30)
+    yield Field(tr("Resources"), make_form_entry("resources"), resource_field.EXAMPLE, size=30)
     yield _make_field_row(
-        _make_small_field("Timeout", "timeout", "empty: no limit"),
-        ("Retries", "retries"),
-        ("every", "retry_delay"),
+        _make_small_field(tr("Timeout"), "timeout", tr("empty: no limit")),
+        (tr("Retries"), "retries"),
+        (tr("every"), "retry_delay"),
     )
     yield Horizontal(
-        Field("Signal", make_form_entry("signal"), DEFAULT_HINTS["signal"], size=8, fixed=True),
+        Field(tr("Signal"), make_form_entry("signal"), DEFAULT_HINTS["signal"], size=8, fixed=True),
         Field(
-            "On OOM",
+            tr("On OOM"),
             make_form_entry("retry_on_oom"),
             DEFAULT_HINTS["retry_on_oom"],
             size=11,
@@ -95,10 +98,10 @@ def build_fields() -> Iterable[Widget]:
         ),
         classes="beside pair",
     )
-    yield Field("After", make_form_entry("after"), "#4, any:5, failure:6, start:7", size=30)
-    yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
-    yield Field("Notify", DropDown([], id="notify"), notice_model.HINT, size=30)
-    yield CheckBox("hold (do not start until released)", id="hold")
+    yield Field(tr("After"), make_form_entry("after"), tr("#4, any:5, failure:6, start:7"), size=30)
+    yield Field(tr("Start at"), make_form_entry("at"), tr("23:30, tomorrow 02:00, 2h"), size=30)
+    yield Field(tr("Notify"), DropDown([], id="notify"), tr(notice_model.HINT), size=30)
+    yield CheckBox(tr("hold (do not start until released)"), id="hold")
 
 
 def _make_small_field(label: str, id: str, hint: str) -> Field:

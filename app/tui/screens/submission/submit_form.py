@@ -24,6 +24,7 @@ from app.core.schema.form_fields import FieldPath
 from app.core.schema.form_outline import build_outline
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize_paste
+from app.translation import tr
 from app.tui.actions.shell_command import build_submit_words, quote_words
 from app.tui.forms import notice_model, resource_field, submit_calls
 from app.tui.forms.fields import (
@@ -158,7 +159,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         yield VerticalScroll(*build_fields(), id="form", can_focus=False)
         yield WrappedText(id="about", most=2)
         yield WrappedText(id="verdict", most=SHOWN_FAULTS)
-        yield TitleRule("The same from a shell (ctrl+y or a click copies it)", id="equal-rule")
+        yield TitleRule(tr("The same from a shell (ctrl+y or a click copies it)"), id="equal-rule")
         yield WrappedText(id="equal", most=2)
 
     def on_mount(self) -> None:
@@ -166,9 +167,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self._drafts.restored = self._drafts.kept if self._source_task is None else None
         self._fill_fields(self._drafts.first)
         if self._source_task is not None and self._drafts.kept:
-            self.show_message("ctrl+r restores what you typed here before.", stays=False)
+            self.show_message(tr("ctrl+r restores what you typed here before."), stays=False)
         elif self._drafts.restored is not None:
-            self.show_message("This is as you left it; ctrl+n empties the form.", stays=False)
+            self.show_message(tr("This is as you left it; ctrl+n empties the form."), stays=False)
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.query_one("#command", FormEntry).on_multiline_paste = self._paste_lines
@@ -228,13 +229,12 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self._source_task is not None:
             name = self.look.sanitize(str(self._source_task["name"]))
             return self.look.adapt_text(
-                f"#{self._source_task['number']} {self.look.cut(name, 24)} › Retry"
+                f"#{self._source_task['number']} {self.look.cut(name, 24)} › {tr('Retry')}"
             )
         if self._template is not None:
-            return self.look.adapt_text(
-                f"Templates › {self.look.cut(self.look.sanitize(self._template), 24)} › New task"
-            )
-        return self.look.adapt_text(f"{self.opened_from} › New task")
+            name = self.look.cut(self.look.sanitize(self._template), 24)
+            return self.look.adapt_text(f"{tr('Templates')} › {name} › {tr('New task')}")
+        return self.look.adapt_text(f"{self.opened_from} › {tr('New task')}")
 
     def list_keys(self) -> list[KeyHint]:
         fields = self._parameter_fields if self.draft.kind == "template" else None
@@ -262,7 +262,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def _offer_queues(self, rows: Sequence[Mapping[str, Any]]) -> None:
         names = [str(row["name"]) for row in rows]
         self.query_one("#queue", DropDown).set_options(
-            [("", "(not set)"), *((name, self.look.sanitize(name)) for name in names)]
+            [("", tr("(not set)")), *((name, self.look.sanitize(name)) for name in names)]
         )
 
     def _offer_choices(self, found: tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]) -> None:
@@ -271,7 +271,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         field = self.query_one("#notify", DropDown)
         names = notice_model.list_channels(answer)
         options = notice_model.list_notice_options(names, [field.value])
-        field.set_options([("", "default"), *options])
+        field.set_options([("", tr("default")), *options])
 
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
@@ -341,8 +341,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             dropped_names := had.keys()
             - build_outline(schema).parse_texts(build_outline(schema).format_values(had)).keys()
         ):
-            notice = (
-                f"Not copied, masked or no longer a parameter: {', '.join(sorted(dropped_names))}."
+            notice = tr(
+                "Not copied, masked or no longer a parameter: {dropped_names}.",
+                dropped_names=", ".join(sorted(dropped_names)),
             )
             self.show_message(self.look.sanitize(notice), "warn")
         return found
@@ -393,7 +394,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         script.move_cursor(script.document.end)
         self.query_one("#kind", Choice).choose("shell")
         self._update_draft()
-        self.show_message("Several lines were pasted: they are taken as shell text.")
+        self.show_message(tr("Several lines were pasted: they are taken as shell text."))
 
     @on(ParameterFields.Moved)
     def _show_parameter_help(self, event: ParameterFields.Moved) -> None:
@@ -460,7 +461,10 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         )
         if self.draft.kind == "template" and missing_template:
             found.append(
-                f"There is no template {self.look.sanitize(self.draft.template)} any more."
+                tr(
+                    "There is no template {template} any more.",
+                    template=self.look.sanitize(self.draft.template),
+                )
             )
         return found + [finding.text for finding in (fields.findings if fields else ())]
 
@@ -490,9 +494,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def _describe_outlook(self) -> str:
         """Return if the task can be submitted, and the state of its queue on the board."""
         if self._is_untouched():
-            return INVITATIONS[self.draft.kind]
+            return tr(INVITATIONS[self.draft.kind])
         if self.board and self.board.database == "disk full":
-            return "The disk is full: no task is accepted, since it must be on disk first."
+            return tr("The disk is full: no task is accepted, since it must be on disk first.")
         return describe_accepted(self.look, self._find_queue()) if self._accepted else ""
 
     def _find_queue(self) -> QueueEntry | None:
@@ -511,7 +515,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         )
         name = self._default_name
         self.query_one("#name", Input).placeholder = (
-            f"empty: {self.look.sanitize(name)}" if name else ""
+            tr("empty: {name}", name=self.look.sanitize(name)) if name else ""
         )
         queue = next(
             (line for line in self._queues if line.name == self.draft.get_text("queue")), None
@@ -519,7 +523,12 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self._show_hint(
             "#queue",
             (
-                f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting"
+                tr(
+                    "{load} of {capacity} running, {waiting:,} waiting",
+                    load=queue.load,
+                    capacity=queue.capacity,
+                    waiting=queue.waiting,
+                )
                 if queue
                 else self._format_default_queue()
             ),
@@ -528,11 +537,13 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         limit = self._defaults.get("timeout")
         self._show_hint(
             "#timeout",
-            "empty: no limit" if limit is None else f"empty: {units.format_duration(limit)}",
+            tr("empty: no limit")
+            if limit is None
+            else tr("empty: {limit}", limit=units.format_duration(limit)),
         )
         for name, hint in DEFAULT_HINTS.items():
             usual = self._defaults.get(name)
-            self._show_hint(f"#{name}", f"empty: {usual}" if usual else hint)
+            self._show_hint(f"#{name}", tr("empty: {usual}", usual=usual) if usual else hint)
 
     def _show_resources(self) -> None:
         """Show what is free of named resources; hide the field if no pool has any."""
@@ -549,7 +560,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def _format_default_queue(self) -> str:
         usual = self._defaults.get("queue")
         return (
-            f"not set: {self.look.sanitize(usual)}, as the template"
+            tr("not set: {usual}, as the template", usual=self.look.sanitize(usual))
             if usual and not self.draft.get_text("queue")
             else ""
         )
@@ -633,7 +644,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     @property
     def _home(self) -> str:
-        return self.board.home if self.board else "the home"
+        return self.board.home if self.board else tr("the home")
 
     def _make_submission(self, faulty: Collection[str] = ()) -> dict[str, Any]:
         return {"tasks": [self._make_spec(faulty=faulty)], **self._origin}
@@ -649,11 +660,11 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
                 fields.report_missing()
             self._show_verdict()
             self._focus_fault()
-            self.report_fault("Not submitted", self._find_faults()[0])
+            self.report_fault(tr("Not submitted"), self._find_faults()[0])
         elif self.deck.read_only:
-            self.show_message("Read only: this deck submits nothing.", "warn")
+            self.show_message(tr("Read only: this deck submits nothing."), "warn")
         elif self.draft.kind == "template" and self._parameter_fields is None:
-            self.show_message("Not submitted: the template is being read.", "warn")
+            self.show_message(tr("Not submitted: the template is being read."), "warn")
         elif not self._sending:
             self._sending = True
             args, home = self._make_submission() | {"uuid": self._uuid}, self._home
@@ -710,7 +721,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self.draft.kind == "template" and (fields := self._parameter_fields) and fields.ready:
             fields.action_find()
             if not fields.findable:
-                self.show_message("This template has no parameters.", stays=False)
+                self.show_message(tr("This template has no parameters."), stays=False)
 
     def action_last(self) -> None:
         """Fill the form from the last submission, or the template's last task.
@@ -730,17 +741,17 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
                 lambda task: self._fill_parameters(fields, task),
             )
         else:
-            self.show_message("Nothing was submitted from here yet.", stays=False)
+            self.show_message(tr("Nothing was submitted from here yet."), stays=False)
 
     def _fill_parameters(self, fields: ParameterFields, task: Mapping[str, Any] | None) -> None:
         """Fill the parameters from the template's last task, submitted by any user."""
         if task is None:
-            self.show_message("Nothing was submitted from this template yet.", stays=False)
+            self.show_message(tr("Nothing was submitted from this template yet."), stays=False)
         elif fields is self._parameter_fields:
             fields.set_texts(
                 build_outline(fields.schema).format_given_values(task.get("parameters") or {})
             )
-            self.show_message(f"Filled in as in #{task['number']}.")
+            self.show_message(tr("Filled in as in #{number}.", number=task["number"]))
 
     def action_clear(self) -> None:
         """Clear the form; again restores the text."""
@@ -751,18 +762,18 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self._cleared_draft is not None:
             self._drafts.keep(None)
             self._initial_draft = self._read_draft()
-            self.show_message("Emptied; ctrl+n again restores the text.", stays=False)
+            self.show_message(tr("Emptied; ctrl+n again restores the text."), stays=False)
         elif cleared_draft is not None:
             self._fill_fields(cleared_draft)
-            self.show_message("As it was before.", stays=False)
+            self.show_message(tr("As it was before."), stays=False)
 
     def action_copy(self) -> None:
         if found := self._make_command():
             self.app.copy_to_clipboard(shlex.join(found))
             self.show_message(
-                "Copied the line; secrets are masked in it."
+                tr("Copied the line; secrets are masked in it.")
                 if any(MASK in word for word in found)
-                else "Copied the line."
+                else tr("Copied the line.")
             )
 
     def action_leave(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from app.core.board import GroupEntry
 from app.core.task_groups import format_group
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.actions.bulk import MAX_REVIEWED, build_requests, choose_toggle, confirm_all
 from app.tui.actions.confirmations import ask_how_to_retry_group
 from app.tui.actions.question import Answer, Question
@@ -28,7 +29,9 @@ MAX_LOOKED_AT = 500
 """Number of tasks of a group among which `l` chooses a log."""
 FAILED_ONLY = "status:failed,timed-out,lost"
 """Tasks of a group that a retry means."""
-MIXED_MARKS = "Both groups and single tasks are marked: act on one kind, then on the other."
+MIXED_MARKS = tr_noop(
+    "Both groups and single tasks are marked: act on one kind, then on the other."
+)
 
 
 def list_groups(rows: Sequence[Any]) -> list[GroupEntry]:
@@ -68,14 +71,18 @@ class FilterActions(AlertSubjects):
             return
         if self.app.screen is not self:
             self.deck.show_message(
-                "The answer came late, so nothing was done. Press again.", "warn"
+                tr("The answer came late, so nothing was done. Press again."), "warn"
             )
             return
         verb = choose_toggle(found["statuses"]) if verb == "hold" else verb
         question = confirm_all(verb, words, found, self.look, about)
         if question is None:
-            which = f"tasks of {about}" if about else "matching tasks"
-            self.deck.show_message(f"The action applies to none of the {which}.", "warn")
+            none = (
+                tr("The action applies to none of the tasks of {about}.", about=about)
+                if about
+                else tr("The action applies to none of the matching tasks.")
+            )
+            self.deck.show_message(none, "warn")
         else:
             self.app.push_screen(
                 ChoiceScreen(question),
@@ -92,13 +99,13 @@ class FilterActions(AlertSubjects):
         if not groups:
             return False
         if len(groups) < len(rows):
-            self.deck.show_message(MIXED_MARKS, "warn")
+            self.deck.show_message(tr(MIXED_MARKS), "warn")
             return True
         words = make_group_filter(groups)
         about = (
             self.look.sanitize(f"{format_group(groups[0].number)} {groups[0].name}")
             if len(groups) == 1
-            else f"{len(groups):,} groups"
+            else tr("{count:,} groups", count=len(groups))
         )
         self.review_filter(verb, f"{words} {FAILED_ONLY}" if verb == "retry" else words, about)
         return True
@@ -136,13 +143,18 @@ class FilterActions(AlertSubjects):
             chosen = find_telling_log(make_rows(found["columns"], found["rows"]))
             if chosen is None:
                 self.deck.show_message(
-                    f"No task of {name} has a log yet; enter lists its tasks.", "warn"
+                    tr("No task of {name} has a log yet; enter lists its tasks.", name=name), "warn"
                 )
                 return
             row, words = chosen
             self.deck.open_log(row.key)
             self.deck.show_message(
-                f"#{row.number}, {words} of {name}. All at once: taskdeck logs -f {name}"
+                tr(
+                    "#{number}, {words} of {name}. All at once: taskdeck logs -f {name}",
+                    number=row.number,
+                    words=words,
+                    name=name,
+                )
             )
 
         args = {"id": name, "limit": MAX_LOOKED_AT}
@@ -151,22 +163,24 @@ class FilterActions(AlertSubjects):
     def edit_groups(self, groups: Sequence[GroupEntry]) -> None:
         """Ask what to change of a group, then for the value."""
         if len(groups) > 1:
-            self.deck.show_message("Edit one group at a time.", "warn")
+            self.deck.show_message(tr("Edit one group at a time."), "warn")
             return
         name = format_group(groups[0].number)
         answers = [
-            Answer("p", "priority of its tasks"),
-            Answer("m", "how many run at once"),
-            Answer("n", "nothing"),
+            Answer("p", tr("priority of its tasks")),
+            Answer("m", tr("how many run at once")),
+            Answer("n", tr("nothing")),
         ]
-        question = Question(f"Edit {name}", [], answers, safe="n", column=True, confirm_delay=0.0)
+        question = Question(
+            tr("Edit {name}", name=name), [], answers, safe="n", column=True, confirm_delay=0.0
+        )
         self.app.push_screen(
             ChoiceScreen(question),
             lambda key: self._ask_group_value(groups[0], key) if key else None,
         )
 
     def _ask_group_value(self, group: GroupEntry, key: str) -> None:
-        title = "Priority" if key == "p" else "At most that many at once; 0: any number"
+        title = tr("Priority") if key == "p" else tr("At most that many at once; 0: any number")
         was = "" if key == "p" else str(group.max_running or 0)
         make = set_group_priority if key == "p" else set_group_limit
 
@@ -174,7 +188,7 @@ class FilterActions(AlertSubjects):
             if text:
                 self.deck.requests.send([make(group, int(text))])
 
-        prompt = f"{format_group(group.number)}; enter sets it"
+        prompt = tr("{group}; enter sets it", group=format_group(group.number))
         self.app.push_screen(TextPromptScreen(title, prompt, was, _find_number_fault), act)
 
 
@@ -182,5 +196,5 @@ def _find_number_fault(text: str) -> str:
     try:
         units.parse_int(text, -(10**9), 10**9)
     except ValueError:
-        return "Give a whole number."
+        return tr("Give a whole number.")
     return ""

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core.text import units
+from app.translation import tr, tr_noop
 from app.tui.rows.flow import CRITICAL_MARK, FlowListRow, fold_rows, make_section
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
@@ -35,7 +36,7 @@ FILTERS = ("", "path:critical", "state:active", "state:waiting", "state:failed")
 class FlowScreen(ListScreen, TaskActions):
     """Tree of tasks that wait for one another; keys act on the task under the cursor."""
 
-    TITLE_TEXT = "Flow"
+    TITLE_TEXT = tr_noop("Flow")
     SINGLE_SUBJECT = True
     QUALIFIERS = ("state:", "path:")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -101,9 +102,9 @@ class FlowScreen(ListScreen, TaskActions):
         self.refresh_chrome()
 
     def _describe(self, found: Mapping[str, Any]) -> str:
-        shown = "" if found["is_complete"] else f", first {len(self._rows):,} shown"
+        shown = "" if found["is_complete"] else tr(", first {count:,} shown", count=len(self._rows))
         name = " ".join(filter(None, (found["group"], found["name"])))
-        return f"Flow {name}{shown}"
+        return tr("Flow {name}{shown}", name=name, shown=shown)
 
     def apply_filter(self) -> None:
         super().apply_filter()
@@ -113,7 +114,7 @@ class FlowScreen(ListScreen, TaskActions):
         """Close the screen: its tasks were deleted or never existed."""
         if self.app.screen is self:
             self.dismiss(None)
-            gone = "The tasks of the flow were deleted."
+            gone = tr("The tasks of the flow were deleted.")
             self.deck.show_message(gone if self._rows else self.look.sanitize(text), "warn")
 
     # Summary
@@ -134,11 +135,11 @@ class FlowScreen(ListScreen, TaskActions):
         if found["critical_seconds"]:
             took = units.format_duration(found["critical_seconds"])
             left = found["left_seconds"]
-            more = f", at least {units.format_duration(left)} left" if left else ""
-            text = f"{CRITICAL_MARK} critical path {took}{more}"
+            more = tr(", at least {left} left", left=units.format_duration(left)) if left else ""
+            text = tr("{sign} critical path {took}{more}", sign=CRITICAL_MARK, took=took, more=more)
             spans.append((self.look.adapt_text(text), "busy"))
         elif not any(task["after"] for task in found["tasks"]):
-            spans.append(("No task here waits for another.", "dim"))
+            spans.append((tr("No task here waits for another."), "dim"))
         counts = found["statuses"]
         for status, count in sorted(counts.items(), key=lambda one: _rank_status(one[0])):
             sign = STATES.get(status) or FIRES.get(status, UNKNOWN)
@@ -162,14 +163,14 @@ class FlowScreen(ListScreen, TaskActions):
     def action_fold(self) -> None:
         """Fold the tasks below the row, or unfold them; on a row without any, fold its parent."""
         if self.words:
-            self.show_message("A filter shows all that match: esc, then m folds.", stays=False)
+            self.show_message(tr("A filter shows all that match: esc, then m folds."), stays=False)
             return
         row = self.table.item
         if row is None:
             return
         key = self._find_foldable(row)
         if key is None:
-            self.show_message("Nothing is below this task.", stays=False)
+            self.show_message(tr("Nothing is below this task."), stays=False)
             return
         self._folded ^= {key}
         self._show_rows()

@@ -9,6 +9,7 @@ from app.core.board import GroupEntry
 from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.times import to_unix_or_none
+from app.translation import tr, tr_noop
 from app.tui.rows import groups as row_groups
 from app.tui.rows.tasks import TaskListRow, make_rows
 from app.tui.screens.base_list import ListScreen
@@ -32,11 +33,11 @@ _LETTERS = "123456789"
 class GroupScreen(ListScreen, TaskActions):
     """Tasks of a group below its own row, on which keys act on all of them."""
 
-    TITLE_TEXT = "Group"
+    TITLE_TEXT = tr_noop("Group")
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = (
-        ("f", OUTCOME, "failed ones first"),
-        ("i", "number", "number"),
-        ("t", "time", "time that they ran"),
+        ("f", OUTCOME, tr_noop("failed ones first")),
+        ("i", "number", tr_noop("number")),
+        ("t", "time", tr_noop("time that they ran")),
     )
     SINGLE_SUBJECT = True
 
@@ -89,12 +90,18 @@ class GroupScreen(ListScreen, TaskActions):
     def _describe(self, group: row_groups.GroupListRow) -> str:
         facts, line = group.facts, group.line
         at = to_unix_or_none(facts["created_at"]) or self.now
-        most = f", at most {line.max_running} at once" if line.max_running else ""
-        hidden = f", first {MAX_TASKS} shown" if line.total > MAX_TASKS else ""
+        most = tr(", at most {count} at once", count=line.max_running) if line.max_running else ""
+        hidden = tr(", first {count:,} shown", count=MAX_TASKS) if line.total > MAX_TASKS else ""
         age = units.format_age(self.now - at)
-        return (
-            f"{format_group(line.number)} {line.name}  {line.total:,} tasks by"
-            f" {facts['submitted_by']} {age} ago{most}{hidden}"
+        return tr(
+            "{group} {name}  {total:,} tasks by {who} {age} ago{most}{hidden}",
+            group=format_group(line.number),
+            name=line.name,
+            total=line.total,
+            who=facts["submitted_by"],
+            age=age,
+            most=most,
+            hidden=hidden,
         )
 
     def apply_order(self) -> None:
@@ -104,7 +111,7 @@ class GroupScreen(ListScreen, TaskActions):
         marked = self.table.list_marked()
         hints = list_marked_hints(marked) if marked else list_row_hints(self.table.item)
         failed = self._group.line.failed if self._group else 0
-        rest = [KeyHint("R", f"retry {failed:,} failed", "R", 8)] if failed else []
+        rest = [KeyHint("R", tr("retry {count:,} failed", count=failed), "R", 8)] if failed else []
         return [*hints, *(rest if self.table.item is not self._group else ())]
 
     def action_edit_again(self) -> None:

@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.times import to_unix_or_none
+from app.translation import tr, tr_n
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
 from app.tui.deck_app import DeckNode
@@ -58,14 +59,14 @@ class LogSaver(DeckNode, Screen[Any]):
 
     def action_save(self) -> None:
         if self.deck.read_only:
-            self.deck.show_message("Read only: this deck writes nothing; y copies.", "warn")
+            self.deck.show_message(tr("Read only: this deck writes nothing; y copies."), "warn")
         elif name := self.log_name:
-            self.prompt.open("save", "Save as: ", name)
+            self.prompt.open("save", tr("Save as: "), name)
 
     def save(self, typed: str, replace: bool = False) -> None:
         """Save the log, as far as it goes now, to the typed path."""
         if name := self.log_name:
-            self.deck.show_message(f"Saving {self.look.sanitize(typed)}")
+            self.deck.show_message(tr("Saving {typed}", typed=self.look.sanitize(typed)))
             write = partial(self._write_file, self.open_log_source(), typed, name, replace)
             # A worker of the app, not of this screen: leaving the log does not end it.
             self.app.run_worker(write, thread=True, group="saving", exit_on_error=False)
@@ -91,25 +92,31 @@ class LogSaver(DeckNode, Screen[Any]):
 
     def _report_saved(self, path: Path, written: int) -> None:
         self.deck.show_message(
-            f"Saved as written, {units.format_bytes(written)}: {self.look.sanitize(str(path))}"
+            tr(
+                "Saved as written, {bytes}: {path}",
+                bytes=units.format_bytes(written),
+                path=self.look.sanitize(str(path)),
+            )
         )
 
     def _report_failure(self, typed: str, why: str) -> None:
         look = self.look
         self.deck.show_message(
-            f"Not saved: {look.sanitize(why)}: {look.sanitize(typed)}", "broken", stays=False
+            tr("Not saved: {why}: {typed}", why=look.sanitize(why), typed=look.sanitize(typed)),
+            "broken",
+            stays=False,
         )
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
         name = self.look.cut(self.look.sanitize(path), 50, "middle")
-        body: list[list[Span]] = [[(name, "bold")], [], [("This file exists already.", "")]]
-        answers = [Answer("r", "replace it"), Answer("n", "no")]
+        body: list[list[Span]] = [[(name, "bold")], [], [(tr("This file exists already."), "")]]
+        answers = [Answer("r", tr("replace it")), Answer("n", tr("no"))]
         self.app.push_screen(
-            ChoiceScreen(Question("Save the log", body, answers, safe="n")),
+            ChoiceScreen(Question(tr("Save the log"), body, answers, safe="n")),
             lambda answer: (
                 self.save(typed, replace=True)
                 if answer == "r"
-                else self.deck.show_message("Not saved.", stays=False)
+                else self.deck.show_message(tr("Not saved."), stays=False)
             ),
         )
 
@@ -125,7 +132,7 @@ class LogSaver(DeckNode, Screen[Any]):
         self.prompt.apply_completion(typed, text)
         if len(found) != 1:
             self.deck.show_message(
-                self.look.sanitize("  ".join(found) or "No folder matches."), stays=False
+                self.look.sanitize("  ".join(found) or tr("No folder matches.")), stays=False
             )
 
 
@@ -205,7 +212,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     def make_heading(self) -> str:
         found = self._answer
         who = self.look.sanitize(f"#{found['number']} {found['name']}" if found else self._ident)
-        return self.look.adapt_text(f"{who} › log")
+        return self.look.adapt_text(f"{who} › {tr('log')}")
 
     def list_keys(self) -> list[KeyHint]:
         if self.prompt.is_open:
@@ -304,8 +311,9 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         except (OSError, TypeError, ValueError) as error:
             stored = run["logs"] or ""
             whole = len(stored.encode("utf-8", "surrogateescape")) >= (run["log_bytes"] or 0)
-            self._origin_note = (
-                f"{_format_read_error(error)}; this is {'all of it' if whole else 'its end'}"
+            self._origin_note = tr(
+                "{fault}; this is all of it" if whole else "{fault}; this is its end",
+                fault=_format_read_error(error),
             )
             return TextSource(stored)
 
@@ -324,10 +332,14 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         ]
         number = f"#{answers[0]['number']}"
         if answers[0]["status"] in ENDED:
-            said = [f"{number} never ran, so there is no log:", "", *reasons]
+            said = [tr("{number} never ran, so there is no log:", number=number), "", *reasons]
         else:
-            said = [f"{number} has not started, so there is no log. It waits:", "", *reasons]
-            said += ["", "The log begins here when it starts."]
+            said = [
+                tr("{number} has not started, so there is no log. It waits:", number=number),
+                "",
+                *reasons,
+            ]
+            said += ["", tr("The log begins here when it starts.")]
         self.query_one(LogView).show_text("\n".join(said))
 
     # Drawing
@@ -341,16 +353,27 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
 
     @on(LogView.Failed)
     def _handle_log_failure(self, message: LogView.Failed) -> None:
-        self.show_message(f"The log cannot be read: {message.why}", "broken", stays=False)
+        self.show_message(
+            tr("The log cannot be read: {why}", why=message.why), "broken", stays=False
+        )
 
     @on(LogView.Copied)
     def _handle_copy(self, message: LogView.Copied) -> None:
         self.app.copy_to_clipboard(message.text)
-        more = "; s saves all of it" if message.what == "the end of the log" else ""
-        allowed = "tmux has set-clipboard on" if "TMUX" in os.environ else "the terminal allows it"
+        more = tr("; s saves all of it") if message.what == tr("the end of the log") else ""
+        allowed = (
+            tr("tmux has set-clipboard on")
+            if "TMUX" in os.environ
+            else tr("the terminal allows it")
+        )
         self.show_message(
-            f"Copied {message.what}, {units.format_bytes(len(message.text.encode()))}, if"
-            f" {allowed}{more}."
+            tr(
+                "Copied {what}, {bytes}, if {allowed}{more}.",
+                what=message.what,
+                bytes=units.format_bytes(len(message.text.encode())),
+                allowed=allowed,
+                more=more,
+            )
         )
 
     def on_resize(self) -> None:
@@ -364,8 +387,10 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     def _draw_head(self) -> None:
         page, run = self.query_one(LogView).page, self._run
         sign = STATES.get((run or self._answer).get("status", ""), UNKNOWN)
-        of = f" of {len(self._runs)}" if len(self._runs) > 1 else ""
-        spans: list[Span] = [(f" attempt {run['attempt']}{of}   " if run else " ", "")]
+        of = tr(" of {count}", count=len(self._runs)) if len(self._runs) > 1 else ""
+        spans: list[Span] = [
+            (tr(" attempt {attempt}{of}   ", attempt=run["attempt"], of=of) if run else " ", "")
+        ]
         spans.append((self.look.state(sign), sign.style))
         parts = [
             self._format_elapsed(run),
@@ -407,11 +432,11 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         if self._run is not None or not self._answer:
             return False
         what = (
-            "never ran, so there is no log"
+            tr("never ran, so there is no log")
             if self._answer["status"] in ENDED
-            else "has not started, so there is no log yet"
+            else tr("has not started, so there is no log yet")
         )
-        self.show_message(f"#{self._answer['number']} {what}.", stays=False)
+        self.show_message(tr("{done}.", done=f"#{self._answer['number']} {what}"), stays=False)
         return True
 
     def action_search(self) -> None:
@@ -436,13 +461,15 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             return
         number = self._answer.get("number")
         if not self._answer.get("stdin"):
-            self.show_message(f"#{number} was submitted without --stdin.", "warn", stays=False)
+            self.show_message(
+                tr("#{number} was submitted without --stdin.", number=number), "warn", stays=False
+            )
         elif not self._is_live:
-            self.show_message(f"#{number} does not run now.", "warn", stays=False)
+            self.show_message(tr("#{number} does not run now.", number=number), "warn", stays=False)
         else:
             self._clear_note()
             self.query_one(LogView).follow(True)
-            self.prompt.open("input", "Input: ")
+            self.prompt.open("input", tr("Input: "))
             self.refresh_chrome()
 
     def _send_input(self, text: str | None) -> None:
@@ -450,8 +477,8 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         if text is None:
             return
         args = {"id": self._answer["number"], "text": f"{text}\n", "whole": True}
-        self.deck.requests.send([Request("send", args, "Sent")])
-        self.prompt.open("input", "Input: ")
+        self.deck.requests.send([Request("send", args, tr("Sent"))])
+        self.prompt.open("input", tr("Input: "))
         self.refresh_chrome()
 
     def action_leave(self) -> None:
@@ -521,7 +548,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         if self._report_missing_log():
             return
         if len(runs) < 2:
-            self.show_message("There is only one attempt.", stays=False)
+            self.show_message(tr("There is only one attempt."), stays=False)
             return
         at = next(n for n, run in enumerate(runs) if run is self._run)
         chosen = (at - step) % len(runs)
@@ -533,32 +560,40 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
 def _format_read_error(error: Exception) -> str:
     """Return why the log file cannot be shown."""
     if isinstance(error, FileNotFoundError):
-        return "the file is gone"
-    return (
-        "the file cannot be read"
-        f" ({(error.strerror if isinstance(error, OSError) else '') or 'no path'})".lower()
-    )
+        return tr("the file is gone")
+    return tr(
+        "the file cannot be read ({why})",
+        why=(error.strerror if isinstance(error, OSError) else "") or tr("no path"),
+    ).lower()
 
 
 def _format_position(page: LogPage) -> str:
     if page.following:
-        return "at the end, following"
-    return "at the end" if page.at_end else "wrapped" if page.wrapping else ""
+        return tr("at the end, following")
+    return tr("at the end") if page.at_end else tr("wrapped") if page.wrapping else ""
 
 
 def _format_tail(page: LogPage) -> str:
     """Return the right end of the rule below the log: matches, new lines, or the position."""
     if page.search_text:
         if page.progress < 100:
-            return f"{page.matches:,} so far, {page.progress}% searched"
+            return tr(
+                "{matches:,} so far, {progress}% searched",
+                matches=page.matches,
+                progress=page.progress,
+            )
         place = (
-            f"match {page.match:,} of {page.matches:,}"
+            tr("match {match:,} of {matches:,}", match=page.match, matches=page.matches)
             if page.match
-            else f"{page.matches:,} match{'' if page.matches == 1 else 'es'}"
+            else tr_n(page.matches, "{n:,} match", "{n:,} matches")
         )
-        return f"{place}, case ignored"
+        return tr("{place}, case ignored", place=place)
     if page.below:
-        return f"{page.below:,} new line{'' if page.below == 1 else 's'} below, f"
-    column = f"column {page.column + 1}" if page.column else ""
-    line = f"line {page.line:,} of {page.lines:,}" if page.line and page.lines else ""
+        return tr_n(page.below, "{n:,} new line below, f", "{n:,} new lines below, f")
+    column = tr("column {column}", column=page.column + 1) if page.column else ""
+    line = (
+        tr("line {line:,} of {lines:,}", line=page.line, lines=page.lines)
+        if page.line and page.lines
+        else ""
+    )
     return ", ".join(filter(None, (column, line)))

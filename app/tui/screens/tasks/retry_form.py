@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.core.board import EndedEntry, GroupEntry
 from app.core.task_groups import format_group
 from app.core.text import units
+from app.translation import tr
 from app.tui.actions.tasks import Request
 from app.tui.forms import retry_model
 from app.tui.forms.edit_model import EditField, EditSheet
@@ -23,7 +24,11 @@ class RetryScreen(EditScreen):
     """Form for the requests of ended tasks that run again."""
 
     def __init__(self, client_factory: Callable[[], Client], rows: Sequence[EndedEntry]) -> None:
-        called = f"#{rows[0].number} {rows[0].name}" if len(rows) == 1 else f"{len(rows)} tasks"
+        called = (
+            f"#{rows[0].number} {rows[0].name}"
+            if len(rows) == 1
+            else tr("{count} tasks", count=len(rows))
+        )
         source = EditSource(retry_model.RETRY, tuple(row.uuid for row in rows), called)
         super().__init__(client_factory, source)
         self.rows = rows
@@ -40,9 +45,9 @@ class RetryScreen(EditScreen):
         if not runs:
             return ""
         if name == "memory" and (peak := runs[-1].get("max_rss")):
-            return f"its last run used {units.format_memory(peak)}"
+            return tr("its last run used {memory}", memory=units.format_memory(peak))
         if name == "timeout" and (took := runs[-1].get("run_seconds")):
-            return f"its last run took {units.format_age(took)}"
+            return tr("its last run took {age}", age=units.format_age(took))
         return ""
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
@@ -63,7 +68,7 @@ class RetryGroupScreen(EditScreen):
 
     def __init__(self, client_factory: Callable[[], Client], group: GroupEntry) -> None:
         name = format_group(group.number)
-        called = f"{group.failed:,} failed of {name} {group.name}"
+        called = tr("{count:,} failed of {group}", count=group.failed, group=f"{name} {group.name}")
         super().__init__(client_factory, EditSource(retry_model.RETRY_GROUP, (name,), called))
         self.group = group
 

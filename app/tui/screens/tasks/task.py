@@ -9,6 +9,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.translation import tr, tr_noop
 from app.tui.actions import right_size
 from app.tui.actions.question import Answer, Question
 from app.tui.logviewer.pager import LogPage, format_size_and_lines
@@ -55,9 +56,12 @@ _ENDED_HINTS = [
     _COPY,
     KeyHint("D", "delete", "D", 5),
 ]
-_OPENS = {"cure": "do it", "task": "open", "attempt": "attempt", "template": "template"}
+_OPENS = {
+    "cure": tr_noop("do it"), "task": tr_noop("open"), "attempt": tr_noop("attempt"),
+    "template": tr_noop("template"),
+}  # fmt: skip
 MIN_LOG_LINES = 3
-_PAUSE = {"held": "release", "paused": "resume"}
+_PAUSE = {"held": tr_noop("release"), "paused": tr_noop("resume")}
 
 
 class TaskScreen(SingleTaskScreen):
@@ -115,7 +119,7 @@ class TaskScreen(SingleTaskScreen):
         if status in WAITING:
             return [
                 *self._make_open_hint(),
-                KeyHint("p", _PAUSE.get(status, "hold"), "p", 3),
+                KeyHint("p", _PAUSE.get(status, tr_noop("hold")), "p", 3),
                 *_WAITING_HINTS,
                 *fits,
                 _COPY,
@@ -123,7 +127,7 @@ class TaskScreen(SingleTaskScreen):
         if status in ACTIVE:
             return [
                 *self._make_open_hint(),
-                KeyHint("p", _PAUSE.get(status, "pause"), "p", 3),
+                KeyHint("p", _PAUSE.get(status, tr_noop("pause")), "p", 3),
                 *_RUNNING_HINTS,
                 *fits,
                 _COPY,
@@ -254,16 +258,25 @@ class TaskScreen(SingleTaskScreen):
 
     @on(LogView.Failed)
     def _handle_log_failure(self, message: LogView.Failed) -> None:
-        self.show_message(f"The log cannot be read: {message.why}", "broken", stays=False)
+        self.show_message(
+            tr("The log cannot be read: {why}", why=message.why), "broken", stays=False
+        )
 
     def _draw_log_title(self, page: LogPage) -> None:
         line = self.query_one("#log-rule", TextLine)
         tail = (
-            "following" if page.following else f"{page.below:,} new below, G" if page.below else ""
+            tr("following")
+            if page.following
+            else tr("{below:,} new below, G", below=page.below)
+            if page.below
+            else ""
         )
         focused = self.query_one(LogView).has_focus
         text = self.look.draw_rule(
-            line.size.width, [(2, f"Log  {format_size_and_lines(page)}")], tail, focused
+            line.size.width,
+            [(2, tr("Log  {size}", size=format_size_and_lines(page)))],
+            tail,
+            focused,
         )
         line.show([(text, "title" if focused else "dim")])
 
@@ -313,12 +326,12 @@ class TaskScreen(SingleTaskScreen):
             (suggestion for suggestion in offered if suggestion["name"] == name), None
         )
         if suggestion is None:
-            self.show_message("The suggestion is no longer available.", "warn")
+            self.show_message(tr("The suggestion is no longer available."), "warn")
         elif (
             self.ticks - self._cursor_set_at < RECENT
         ):  # such as a double enter that opened this screen
             self.show_message(
-                "This line came under the cursor just now. Look, and press again.", "warn"
+                tr("This line came under the cursor just now. Look, and press again."), "warn"
             )
         elif name == "start":
             self.deck.background.start_runtime()
@@ -356,7 +369,7 @@ class TaskScreen(SingleTaskScreen):
         known = self._snapshot
         if known is None or not known.task["template"]:
             self.show_message(
-                "M sets the defaults of a template; this task was made from none.", "warn"
+                tr("M sets the defaults of a template; this task was made from none."), "warn"
             )
         else:
             self.call("template.show", {"name": known.task["template"]}, self._ask_template)
@@ -389,9 +402,9 @@ def _make_suggestion_question(suggestion: Mapping[str, Any], look: Look) -> Ques
         [(look.sanitize(str(suggestion["text"])), "bold")],
         [(look.sanitize(str(suggestion["gain"])), "")],
         [],
-        [("The change applies to all tasks there; others may start too.", "")],
+        [(tr("The change applies to all tasks there; others may start too."), "")],
     ]
-    return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "no")], safe="n")
+    return Question(tr("Do it?"), body, [Answer("y", tr("do it")), Answer("n", tr("no"))], safe="n")
 
 
 def _summarize(facts: TaskContext) -> str:
@@ -399,9 +412,13 @@ def _summarize(facts: TaskContext) -> str:
     state, words = build_headline(facts)
     if facts.status in WAITING:
         reasons = [facts.look.sanitize(reason["text"]) for reason in facts.why.get("reasons") or ()]
-        return f"It waits: {reasons[0]}" if reasons else "It starts with the next dispatch round."
+        return (
+            tr("It waits: {reason}", reason=reasons[0])
+            if reasons
+            else tr("It starts with the next dispatch round.")
+        )
     return (
-        f"Running, attempt {facts.runs[0]['attempt']}."
+        tr("Running, attempt {attempt}.", attempt=facts.runs[0]["attempt"])
         if facts.status in ACTIVE
         else f"{state[0].strip()}: {words[0].strip()}"
     )

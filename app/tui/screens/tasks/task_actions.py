@@ -26,7 +26,7 @@ from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import truncate_middle
 from app.errors import NotFound
-from app.translation import tr
+from app.translation import tr, tr_noop
 from app.tui.actions import queues_pools
 from app.tui.actions import tasks as action_tasks
 from app.tui.actions.bulk import MAX_REVIEWED
@@ -48,14 +48,14 @@ from app.tui.widgets.banner import needs_room
 from app.tui.widgets.table import Table
 
 SIGNALS = (
-    ("t", "TERM", "ask it to end"),
-    ("k", "KILL", "end it at once; work is lost"),
-    ("i", "INT", "as ctrl+c would"),
-    ("h", "HUP", "usually: reload the configuration"),
-    ("1", "USR1", "whatever it means to the program"),
-    ("2", "USR2", "whatever it means to the program"),
-    ("s", "STOP", "pause it"),
-    ("c", "CONT", "continue it"),
+    ("t", "TERM", tr_noop("ask it to end")),
+    ("k", "KILL", tr_noop("end it at once; work is lost")),
+    ("i", "INT", tr_noop("as ctrl+c would")),
+    ("h", "HUP", tr_noop("usually: reload the configuration")),
+    ("1", "USR1", tr_noop("whatever it means to the program")),
+    ("2", "USR2", tr_noop("whatever it means to the program")),
+    ("s", "STOP", tr_noop("pause it")),
+    ("c", "CONT", tr_noop("continue it")),
 )
 
 SUBMITTED_DELAY = 1.0
@@ -115,8 +115,17 @@ class TaskActions(FilterActions, Screen[None]):
 
     def _report_unlisted(self, table: Table, uuid: str, number: int) -> None:
         if table.find_row(uuid) is None and self.app.screen is self:
-            where = "behind the filter" if table.keep_text else "not among the rows shown"
-            self.deck.show_message(f"Submitted #{number}. It is {where}: 5 lists all tasks.")
+            self.deck.show_message(
+                tr(
+                    "Submitted #{number}. It is behind the filter: 5 lists all tasks.",
+                    number=number,
+                )
+                if table.keep_text
+                else tr(
+                    "Submitted #{number}. It is not among the rows shown: 5 lists all tasks.",
+                    number=number,
+                )
+            )
 
     # Target rows
 
@@ -131,15 +140,18 @@ class TaskActions(FilterActions, Screen[None]):
         rows = table.list_selected()
         if not table.marks and now - table.jumped_at < RECENT:
             raise NotApplicableError(
-                "The row under the cursor went away just now. Look, and press again."
+                tr("The row under the cursor went away just now. Look, and press again.")
             )
         for row in rows:
             if state := self.changes.find_recent_change(row.key, now):
                 sign = STATES.get(state, UNKNOWN)
                 word = sign.word if state in STATES else state
                 raise NotApplicableError(
-                    f"{_format_short_name(row)} has changed just now ({word}). Look, and press"
-                    " again."
+                    tr(
+                        "{name} has changed just now ({word}). Look, and press again.",
+                        name=_format_short_name(row),
+                        word=word,
+                    )
                 )
         return rows
 
@@ -167,7 +179,7 @@ class TaskActions(FilterActions, Screen[None]):
         """
         if self.app.screen is not self:
             self.deck.show_message(
-                "The answer came late, so nothing was done. Press again.", "warn"
+                tr("The answer came late, so nothing was done. Press again."), "warn"
             )
             return
         if self.deck.refuse_changes():
@@ -214,7 +226,7 @@ class TaskActions(FilterActions, Screen[None]):
         line = self.table.item
         if not isinstance(line, AlertEntry):
             self.deck.show_message(
-                "s silences the alerts of a rule; there is no alert under the cursor.", "warn"
+                tr("s silences the alerts of a rule; there is no alert under the cursor."), "warn"
             )
             return
         self.read_then_open(
@@ -340,16 +352,24 @@ class TaskActions(FilterActions, Screen[None]):
             rows.extend(action_tasks.list_task_rows(self._get_rows()))
             action_tasks.signal_tasks(rows, int(signal.SIGTERM), "TERM")
             answers = [
-                *(Answer(key, f"{name:5} {does}") for key, name, does in SIGNALS),
-                Answer("n", "nothing"),
+                *(Answer(key, f"{name:5} {tr(does)}") for key, name, does in SIGNALS),
+                Answer("n", tr("nothing")),
             ]
             running = [row for row in rows if isinstance(row, RunningEntry)]
-            left = format_excluded(len(rows) - len(running), "not running")
+            left = format_excluded(len(rows) - len(running), tr("not running"))
             body = [
-                [(f"Send a signal to {_format_targets(running, self.deck.look.sanitize)}", "")],
+                [
+                    (
+                        tr(
+                            "Send a signal to {targets}?",
+                            targets=_format_targets(running, self.deck.look.sanitize),
+                        ),
+                        "",
+                    )
+                ],
                 *left,
             ]
-            return Question("Signal", body, answers, safe="n", column=True)
+            return Question(tr("Signal"), body, answers, safe="n", column=True)
 
         def act(key: str) -> None:
             name = next(name for letter, name, _ in SIGNALS if letter == key)
@@ -386,7 +406,7 @@ class TaskActions(FilterActions, Screen[None]):
             return
         if not rows:
             self.deck.show_message(
-                "R fills the form with a task; there is none under the cursor.", "warn"
+                tr("R fills the form with a task; there is none under the cursor."), "warn"
             )
             return
         self._fill_form(rows[0])
@@ -417,7 +437,11 @@ class TaskActions(FilterActions, Screen[None]):
 
         if len(rows) > MAX_REVIEWED:
             self.deck.show_message(
-                f"At most {MAX_REVIEWED} tasks can be retried in a form; {len(rows):,} are marked.",
+                tr(
+                    "At most {max_reviewed} tasks can be retried in a form; {count:,} are marked.",
+                    max_reviewed=MAX_REVIEWED,
+                    count=len(rows),
+                ),
                 "warn",
             )
             return
@@ -456,7 +480,7 @@ class TaskActions(FilterActions, Screen[None]):
             )
         else:
             self.deck.show_message(
-                "y copies from a task, queue or pool; there is none here.", "warn"
+                tr("y copies from a task, queue or pool; there is none here."), "warn"
             )
 
     # Navigation
@@ -494,7 +518,8 @@ class TaskActions(FilterActions, Screen[None]):
             self.deck.open_tasks(queues_pools.make_queue_filter(names))
         else:
             self.deck.show_message(
-                self.deck.look.sanitize(f"No queue draws from pool {pool.name}."), "warn"
+                self.deck.look.sanitize(tr("No queue draws from pool {name}.", name=pool.name)),
+                "warn",
             )
 
     def action_log(self) -> None:
@@ -502,14 +527,14 @@ class TaskActions(FilterActions, Screen[None]):
             self.open_alert(self.table.item, "l")
         elif groups := list_groups([self.table.item]):
             self.open_group_log(groups[0])
-        elif uuid := self._require_task_uuid("l shows the log"):
+        elif uuid := self._require_task_uuid(tr("l shows the log")):
             self.deck.open_log(uuid)
 
     def action_flow(self) -> None:
         """Show the tasks of a group, or those that wait for a task or it for them, as a tree."""
         if groups := list_groups([self.table.item]):
             self.deck.open_flow(format_group(groups[0].number))
-        elif uuid := self._require_task_uuid("C shows the tree"):
+        elif uuid := self._require_task_uuid(tr("C shows the tree")):
             self.deck.open_flow(uuid)
 
     def action_why(self) -> None:
@@ -519,7 +544,7 @@ class TaskActions(FilterActions, Screen[None]):
         """
         if self.deck.time_travel.is_active and self.SHOWS_PAST:
             self.deck.show_message(
-                "w explains the present; this is the past. 0 returns to live.", "warn"
+                tr("w explains the present; this is the past. 0 returns to live."), "warn"
             )
             return
         if _is_openable(self.table.item):
@@ -528,7 +553,7 @@ class TaskActions(FilterActions, Screen[None]):
             self._explain_place(places[0])
         elif isinstance(self.table.item, WaitingGroup):
             self.deck.open_why(self.table.item.first.uuid)
-        elif uuid := self._require_task_uuid("w explains the state"):
+        elif uuid := self._require_task_uuid(tr("w explains the state")):
             self.deck.open_why(uuid)
 
     def _explain_place(self, place: queues_pools.QueueOrPool) -> None:
@@ -577,7 +602,7 @@ class TaskActions(FilterActions, Screen[None]):
         """Return the task under the cursor for a user command; without one, say so."""
         if self.deck.ticks() - self.table.jumped_at < RECENT:
             self.deck.show_message(
-                "The row under the cursor went away just now. Look, and press again.", "warn"
+                tr("The row under the cursor went away just now. Look, and press again."), "warn"
             )
             return None
         rows = action_tasks.list_task_rows([self.table.item])
@@ -590,7 +615,9 @@ class TaskActions(FilterActions, Screen[None]):
         """Return the uuid of the row's task; without one, say what the key is for."""
         uuid = _find_task_uuid(self.table.item)
         if uuid is None:
-            self.deck.show_message(f"{what} of a task; there is none under the cursor.", "warn")
+            self.deck.show_message(
+                tr("{what} of a task; there is none under the cursor.", what=what), "warn"
+            )
         return uuid
 
     def action_new(self) -> None:
@@ -638,10 +665,10 @@ def _find_task_uuid(row: Any) -> str | None:
 
 def _format_short_name(row: Any) -> str:
     number = getattr(row, "number", None) or getattr(getattr(row, "running", None), "number", None)
-    return f"#{number}" if number else str(getattr(row, "name", "It"))
+    return f"#{number}" if number else str(getattr(row, "name", tr("It")))
 
 
 def _format_targets(rows: Sequence[TaskRow], clean: Callable[[str], str]) -> str:
     if len(rows) == 1:
-        return f"#{rows[0].number} {truncate_middle(clean(rows[0].name), action_tasks.NAME_CELLS)}?"
-    return f"{units.format_count(len(rows))} tasks?"
+        return f"#{rows[0].number} {truncate_middle(clean(rows[0].name), action_tasks.NAME_CELLS)}"
+    return tr("{count} tasks", count=units.format_count(len(rows)))

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from app.core import filter_query
 from app.core.text import units
+from app.translation import ENGLISH, get_language, tr, tr_n, tr_noop
 from app.tui.actions.bulk import list_commands
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError
@@ -39,7 +40,9 @@ MAX_ROWS = 800
 """Maximum number of rows held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
 FAILED = COUNTER_FILTERS["failed"]
-ALL_MARKED_NOTICE = "All matching tasks are marked: x p r t D act on them; esc unmarks them."
+ALL_MARKED_NOTICE = tr_noop(
+    "All matching tasks are marked: x p r t D act on them; esc unmarks them."
+)
 STATE_FILTERS = ("", "status:active", "status:waiting", FAILED)
 """Filters that `f` goes through."""
 
@@ -53,16 +56,16 @@ class TasksScreen(ListScreen, TaskActions):
     """All tasks; `words` is the initial filter."""
 
     PLACE = "5"
-    TITLE_TEXT = "5 Tasks"
+    TITLE_TEXT = tr_noop("5 Tasks")
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = (
-        ("i", "number", "number"),
-        ("a", "name", "name"),
-        ("s", "status", "state"),
-        ("u", "queue", "queue"),
-        ("t", "template", "template"),
-        ("p", "priority", "priority"),
-        ("b", "started", "when they began"),
-        ("e", "ended", "when they ended"),
+        ("i", "number", tr_noop("number")),
+        ("a", "name", tr_noop("name")),
+        ("s", "status", tr_noop("state")),
+        ("u", "queue", tr_noop("queue")),
+        ("t", "template", tr_noop("template")),
+        ("p", "priority", tr_noop("priority")),
+        ("b", "started", tr_noop("when they began")),
+        ("e", "ended", tr_noop("when they ended")),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New task", id="deck.new"),
@@ -339,19 +342,21 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _update_title(self, of: int) -> None:
         view = self.paged.views[0]
-        some = "more" if self.total is None else units.format_count(self.total)
+        some = tr("more") if self.total is None else units.format_count(self.total)
         self._total_tasks = of
         view.title = (
-            f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}"
+            tr("Tasks {of:,}", of=of)
+            if not self.words
+            else tr("Tasks {some} of {of:,}", some=some, of=of)
         ) + self._format_order_note()
         self.paged.keep_text = self.look.sanitize(self.words)
         view.tail = self._make_tail
         nothing = (
-            "No task was submitted yet; n makes one."
+            tr("No task was submitted yet; n makes one.")
             if not of
-            else "No task matches the filter; esc goes back."
+            else tr("No task matches the filter; esc goes back.")
             if self.words == self._closing_words
-            else "No task matches the filter; esc shows all."
+            else tr("No task matches the filter; esc shows all.")
         )
         view.empty = [[("  " + nothing, "dim")]]
 
@@ -359,14 +364,17 @@ class TasksScreen(ListScreen, TaskActions):
         """Return the number of rows that arrived above the view, and whether the search is done."""
         newer = self.paged.count_newer()
         return [
-            *([(self.look.adapt_text(f"↑ {newer:,} newer (g)"),)] if newer else []),
-            *([] if self._is_complete else [("search incomplete",)]),
+            *([(self.look.adapt_text(tr("↑ {count:,} newer (g)", count=newer)),)] if newer else []),
+            *([] if self._is_complete else [(tr("search incomplete"),)]),
         ]
 
     def _format_order_note(self) -> str:
         if self.order == "number" and self.down:
             return ""
-        return f" by {self.order} {self.look.adapt_text('↓' if self.down else '↑')}"
+        word = {name: words for _, name, words in self.ORDERS}.get(self.order, self.order)
+        order = self.order if get_language() == ENGLISH else tr(word)
+        sign = self.look.adapt_text("↓" if self.down else "↑")
+        return tr(" by {order} {sign}", order=order, sign=sign)
 
     # Actions
 
@@ -394,11 +402,11 @@ class TasksScreen(ListScreen, TaskActions):
         shown = self.chosen_columns
         tick = self.look.adapt_text("✓")
         answers = [
-            Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}")
+            Answer(choice.letter, f"{tick if name in shown else ' '} {tr(choice.words)}")
             for name, choice in row_tasks.COLUMNS.items()
         ]
-        answers += [Answer("n", "close"), Answer("0", "reset to default")]
-        question = Question("Columns", [], answers, safe="n", column=True, confirm_delay=0.0)
+        answers += [Answer("n", tr("close")), Answer("0", tr("reset to default"))]
+        question = Question(tr("Columns"), [], answers, safe="n", column=True, confirm_delay=0.0)
         self.app.push_screen(ChoiceScreen(question), self._apply_column_choice)
 
     def _apply_column_choice(self, letter: str | None) -> None:
@@ -428,29 +436,31 @@ class TasksScreen(ListScreen, TaskActions):
     def action_views(self) -> None:
         saved = saved_views.list_views(self.deck.memory)
         answers = [
-            Answer(letter, self.look.sanitize(f"{view.name}   {view.words or 'all'}"))
+            Answer(letter, self.look.sanitize(f"{tr(view.name)}   {view.words or tr('all')}"))
             for letter, view in saved_views.assign_letters(saved)
         ]
         answers += [
-            Answer("s", "save what is shown now under a name"),
-            Answer("D", "forget a saved view"),
-            Answer("n", "none"),
+            Answer("s", tr("save what is shown now under a name")),
+            Answer("D", tr("forget a saved view")),
+            Answer("n", tr("none")),
         ]
         self.app.push_screen(
-            ChoiceScreen(Question("Views", [], answers, safe="n", column=True, confirm_delay=0.0)),
+            ChoiceScreen(
+                Question(tr("Views"), [], answers, safe="n", column=True, confirm_delay=0.0)
+            ),
             self._apply_view_choice,
         )
 
     def _apply_view_choice(self, letter: str | None) -> None:
         if letter == "s":
-            prompt = "A name for this filter, order and columns; enter saves"
+            prompt = tr("A name for this filter, order and columns; enter saves")
             self.app.push_screen(
-                TextPromptScreen("Save this view", prompt, fault=saved_views.check_view_name),
+                TextPromptScreen(tr("Save this view"), prompt, fault=saved_views.check_view_name),
                 self._save_view,
             )
         elif letter == "D":
             self.app.push_screen(
-                TextPromptScreen("Forget a view", "The name of the view to forget"),
+                TextPromptScreen(tr("Forget a view"), tr("The name of the view to forget")),
                 self._forget_view,
             )
         elif letter is not None:
@@ -469,7 +479,8 @@ class TasksScreen(ListScreen, TaskActions):
     def _save_view(self, name: str | None) -> None:
         if name and len(saved_views.list_views(self.deck.memory)) >= len(saved_views.LETTERS):
             self.show_message(
-                "There is no letter left for another view: forget one first (V, then D).", "warn"
+                tr("There is no letter left for another view: forget one first (V, then D)."),
+                "warn",
             )
         elif name:
             saved_views.save_view(
@@ -478,14 +489,16 @@ class TasksScreen(ListScreen, TaskActions):
                     name, self.words, self.order, self.down, tuple(self.chosen_columns)
                 ),
             )
-            self.show_message(self.look.sanitize(f"Saved as {name}: V has it."))
+            self.show_message(self.look.sanitize(tr("Saved as {name}: V has it.", name=name)))
 
     def _forget_view(self, name: str | None) -> None:
         if name:
             was_deleted = saved_views.delete_view(self.deck.memory, name)
             self.show_message(
                 self.look.sanitize(
-                    f"Forgot {name}." if was_deleted else f"There is no view {name} of yours."
+                    tr("Forgot {name}.", name=name)
+                    if was_deleted
+                    else tr("There is no view {name} of yours.", name=name)
                 ),
                 "" if was_deleted else "warn",
             )
@@ -496,7 +509,7 @@ class TasksScreen(ListScreen, TaskActions):
         """Mark all matching tasks, read or not; again unmarks them."""
         if not self.words.strip():
             self.show_message(
-                "Filter first (/ or f): * marks all matching tasks, never simply every task.",
+                tr("Filter first (/ or f): * marks all matching tasks, never simply every task."),
                 "warn",
             )
             return
@@ -505,11 +518,11 @@ class TasksScreen(ListScreen, TaskActions):
             return
         self.all_marked = not self.all_marked
         if not self.all_marked:
-            self.show_message("The marks are cleared.", stays=False)
+            self.show_message(tr("The marks are cleared."), stays=False)
         else:
             self.paged.clear_marks()
             self.show_message(
-                "All matches marked. The next action asks first. Esc unmarks.", stays=False
+                tr("All matches marked. The next action asks first. Esc unmarks."), stays=False
             )
         self._refresh_title()
 
@@ -520,7 +533,7 @@ class TasksScreen(ListScreen, TaskActions):
         keys = [row.key for row in rows]
         last = next((key for key in reversed(table.marked) if key in keys), None)
         if last is None or table.cursor not in keys:
-            self.show_message("Mark one end with space first, go to the other, then v.", "warn")
+            self.show_message(tr("Mark one end with space first, go to the other, then v."), "warn")
             return
         low, high = sorted((keys.index(last), keys.index(table.cursor)))
         for row in rows[low : high + 1]:
@@ -540,7 +553,7 @@ class TasksScreen(ListScreen, TaskActions):
         elif isinstance(row, row_groups.GroupListRow):
             number = row.line.number
         else:
-            self.show_message("m shows the tasks of a group; there is none here.", "warn")
+            self.show_message(tr("m shows the tasks of a group; there is none here."), "warn")
             return
         if number in self._unfolded:
             del self._unfolded[number]
@@ -569,14 +582,20 @@ class TasksScreen(ListScreen, TaskActions):
         if self.words.strip() and (hidden := self.paged.list_hidden_marks(narrowed)):
             self.paged.unmark(hidden)
             self._refresh_title()
-            tasks = "a task" if len(hidden) == 1 else f"{len(hidden):,} tasks"
-            self.show_message(f"Unmarked {tasks} hidden by the filter.", "warn")
+            self.show_message(
+                tr_n(
+                    len(hidden),
+                    "Unmarked a task hidden by the filter.",
+                    "Unmarked {n:,} tasks hidden by the filter.",
+                ),
+                "warn",
+            )
 
     def action_clear(self) -> None:
         if self.all_marked:
             self.all_marked = False
             self._refresh_title()
-            self.show_message("The marks are cleared.", stays=False)
+            self.show_message(tr("The marks are cleared."), stays=False)
         elif self.words and self.words == self._closing_words and not self.table.list_marked():
             self.dismiss(None)
         else:
@@ -591,9 +610,11 @@ class TasksScreen(ListScreen, TaskActions):
         marked.
         """
         if self.all_marked:
-            raise NotApplicableError(ALL_MARKED_NOTICE)
+            raise NotApplicableError(tr(ALL_MARKED_NOTICE))
         if self._current_read is not None and self._current_read[0] in RESET_WAYS:
-            raise NotApplicableError("The matching tasks are being read. Look, and press again.")
+            raise NotApplicableError(
+                tr("The matching tasks are being read. Look, and press again.")
+            )
         return super()._get_rows()
 
     def action_copy(self) -> None:
@@ -604,7 +625,7 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _act_on_one_row(self, act: Callable[[], None]) -> None:
         if self.all_marked:
-            self.show_message(ALL_MARKED_NOTICE, "warn")
+            self.show_message(tr(ALL_MARKED_NOTICE), "warn")
         else:
             act()
 

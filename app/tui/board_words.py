@@ -1,0 +1,46 @@
+"""Words of the board in the user's language. The runtime stores and compares the English ones."""
+
+from __future__ import annotations
+
+from app.translation import tr, tr_noop
+
+TROUBLES = (
+    tr_noop("disk full"), tr_noop("disk nearly full"), tr_noop("disk read-only"),
+    tr_noop("disk quota used up"), tr_noop("disk trouble"), tr_noop("database damaged"),
+    tr_noop("database gone"), tr_noop("database held by another program"),
+    tr_noop("the keeper cannot start processes"), tr_noop("the runtime is draining"),
+)  # fmt: skip
+"""Why nothing starts, without details and time."""
+DATABASE_STATES = (tr_noop("disk full"), tr_noop("read-only"), tr_noop("DAMAGED"), tr_noop("GONE"))
+"""States of the database that prevent writes."""
+PLACE_STATES = (tr_noop("active"), tr_noop("paused"), tr_noop("draining"))
+"""States of queues and pools."""
+RESOURCES = (tr_noop("cpu"), tr_noop("memory"), tr_noop("capacity"), tr_noop("priority"))
+"""Amounts of queues and pools."""
+KINDS = (
+    tr_noop("task"), tr_noop("queue"), tr_noop("pool"), tr_noop("rule"), tr_noop("schedule"),
+    tr_noop("template"), tr_noop("group"), tr_noop("retry"),
+)  # fmt: skip
+"""Kinds of objects."""
+_OPENS = tr_noop("opens {time}")
+
+
+def translate_halt(text: str) -> str:
+    """Return a reason why nothing starts, such as `disk full (/srv: 0 bytes) since 10:31`."""
+    body, since, time = text.rpartition(" since ")
+    kind, bracket, more = (body or text).partition(" (")
+    return f"{tr(kind)}{bracket}{more}{tr(' since {time}', time=time) if since else ''}"
+
+
+def translate_duration(how: str) -> str:
+    """Return how long a run took, such as `in 44m` or `after 10m`, "" for another text."""
+    word, _, took = how.partition(" ")
+    if word == "in":
+        return tr("in {took}", took=took)
+    return tr("after {took}", took=took) if word == "after" else ""
+
+
+def translate_queue_word(word: str) -> str:
+    """Return the state of a queue, such as `full` or `opens 22:00`."""
+    opens = _OPENS.partition("{")[0]
+    return tr(_OPENS, time=word.removeprefix(opens)) if word.startswith(opens) else tr(word)
