@@ -161,7 +161,6 @@ class ClientStatus(BaseModel):
     cpu: float | None
     memory_mib: float | None
     running: int | None
-    timeout_seconds: Annotated[Seconds, Field(description="Longest time of a task.")]
     tasks: Annotated[int, Field(description="Most tasks that wait or run.")]
     tasks_now: int | None
 

@@ -58,19 +58,13 @@ def _make_spec(args: Submit, settings: AgentSettings) -> dict[str, Any]:
         )
     _require_within("cpu", spec.get("cpu", 1.0), settings.cpu, units.format_number)
     _require_within("memory", spec.get("memory", 0.0), settings.memory, units.format_memory)
-    if settings.timeout is not None:
-        spec.setdefault("timeout", settings.timeout)
-        form = units.format_duration_setting
-        _require_within("timeout", spec["timeout"], settings.timeout, form, "for a task")
     return spec
 
 
-def _require_within(
-    name: str, asked: float, most: float | None, form: Any, how: str = "in all"
-) -> None:
+def _require_within(name: str, asked: float, most: float | None, form: Any) -> None:
     if most is not None and asked > most:
         raise Conflict(
-            f"{name} {form(asked)} is more than the {form(most)} that this client may use {how}."
+            f"{name} {form(asked)} is more than the {form(most)} that this client may use in all."
             f" {NOT_SUBMITTED}",
             "Ask for less.",
         )

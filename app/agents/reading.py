@@ -188,7 +188,6 @@ def _read_client(call: ToolCall) -> ClientStatus:
         cpu=settings.cpu,
         memory_mib=settings.memory,
         running=settings.running,
-        timeout_seconds=settings.timeout,
         tasks=settings.tasks,
         tasks_now=call.call("browse", filter=words, limit=1)["total"],
     )

@@ -10,16 +10,15 @@ from app.help import read_topic
 
 
 def test_a_client_takes_what_it_leaves_open_from_the_defaults():
-    limits = {"cpu": 4, "memory": "8G", "running": 3, "timeout": "2h"}
     found, faults = parse_mcp(
         {
             "defaults": {"queue": "agents", "tasks": 20, "cpu": 2},
-            "clients": {"a": {**limits, "read_only": True}},
+            "clients": {"a": {"cpu": 4, "memory": "8G", "running": 3, "read_only": True}},
         }
     )
 
     assert faults == []
-    assert found.get_client("a") == AgentSettings("agents", 4.0, 8192.0, 3, 20, 7200.0, True)
+    assert found.get_client("a") == AgentSettings("agents", 4.0, 8192.0, 3, 20, True)
     assert found.get_client("b") == AgentSettings("agents", 2.0, tasks=20)
 
 
@@ -32,7 +31,7 @@ def test_a_fault_names_the_setting_and_the_nearest_one():
         'mcp: there is no setting "default". Nearest: defaults.',
         'mcp.clients.a: there is no setting "cpus". Nearest: cpu.',
         "mcp.clients.a.tasks: must be a whole number from 0 to 10,000.",
-        "mcp.clients.a.memory: must be an amount above 0, such as 4, 8G or 2h.",
+        "mcp.clients.a.memory: must be an amount above 0, such as 4 cores or 8G.",
         'mcp.clients: "b=c" is no name of a client: letters, digits and ._- only.',
         "mcp.clients.d: must be a table.",
     ]

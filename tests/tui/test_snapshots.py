@@ -25,6 +25,7 @@ from textual.widgets import Input
 
 from app.core.board import AlertEntry
 from app.core.text.sanitize import measure_width
+from app.translation import ENGLISH, SIMPLIFIED_CHINESE
 from app.tui.app import TaskdeckApp
 from app.tui.data.call_queue import CallQueue
 from app.tui.data.list_rows import RuleRow
@@ -32,6 +33,7 @@ from app.tui.logviewer.widget import LogView
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.dialogs.while_away import WhileAwayScreen
 from app.tui.style import Look
+from tests.languages import speak
 from tests.screenshots import fixed_environment
 from tests.tui import boards, fake_groups, fake_home
 from tests.tui.fake_runtime import UUID, FakeRuntime
@@ -221,7 +223,8 @@ def _open_edit_form(app: TaskdeckApp, pane: int) -> None:
 class SnapshotTour:
     """Screens of one fake home, in one style at some sizes.
 
-    `name` is the prefix of the snapshot files.
+    `name` is the prefix of the snapshot files. In another language than English, the names of the
+    files have the language, and only the usual size is drawn.
     """
 
     name: str
@@ -229,6 +232,14 @@ class SnapshotTour:
     screens: Sequence[str]
     sizes: Sequence[tuple[int, int]] = COMMON_SIZES
     look: Look = Look()
+    language: str = ENGLISH
+
+    def name_file(self, screen: str, size: tuple[int, int]) -> str:
+        """Return the name of the file of a screen at a size, without its ending."""
+        language = "" if self.language == ENGLISH else self.language.partition("_")[0]
+        return "-".join(
+            part for part in (self.name, screen, language, f"{size[0]}x{size[1]}") if part
+        )
 
 
 def _make_runtime_factory(board: Callable[[], Any]) -> Callable[[Path], FakeRuntime]:
@@ -279,6 +290,17 @@ TOURS = (
         Look(plain=True, ascii=True, colour=False),
     ),
     SnapshotTour("small", fake_home.make_busy_home, SMALL_SCREENS, SMALL_SIZES),
+    *(
+        SnapshotTour(name, house, screens, USUAL_SIZES, language=SIMPLIFIED_CHINESE)
+        for name, house, screens in (
+            ("", fake_home.make_busy_home, (*CORE_SCREENS, *OTHER_SCREENS, *ONE_SIZE_ONLY)),
+            ("rules", fake_home.make_rules_home, RULE_SCREENS),
+            ("groups", fake_groups.make_groups_home, GROUP_SCREENS),
+            ("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
+            ("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),
+            ("disk-full", _make_runtime_factory(boards.halted), ("deck",)),
+        )
+    ),
 )
 
 
@@ -415,6 +437,7 @@ async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str
     # The notice of a slow read depends on the stopped clock, so shorten its delay.
     with (
         fixed_environment(),
+        speak(tour.language),
         tempfile.TemporaryDirectory() as folder,
         patch("app.tui.screens.base_polling.LOADING_DELAY", 0.001),
     ):
@@ -422,8 +445,7 @@ async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str
             for screen in tour.screens:
                 for size in tour.sizes:
                     await show_screen(app, pilot, screen, size, first=size == tour.sizes[0])
-                    parts = [part for part in (tour.name, screen, f"{size[0]}x{size[1]}") if part]
-                    yield "-".join(parts), read_terminal_lines(app)
+                    yield tour.name_file(screen, size), read_terminal_lines(app)
 
 
 async def show_screen(
@@ -445,7 +467,9 @@ async def show_screen(
 
 
 @pytest.mark.parametrize(
-    "tour", TOURS, ids=lambda tour: tour.name or f"busy at {len(tour.sizes)} sizes"
+    "tour",
+    TOURS,
+    ids=lambda tour: f"{tour.language} {tour.name or f'busy at {len(tour.sizes)} sizes'}",
 )
 async def test_every_screen_matches_its_snapshot(tour: SnapshotTour):
     """Fail with a diff of each changed screen."""
@@ -477,10 +501,8 @@ def list_file_names() -> Iterator[str]:
     """Yield the names of all snapshot files."""
     for tour in TOURS:
         for screen in tour.screens:
-            for columns, rows in tour.sizes:
-                yield "-".join(
-                    part for part in (tour.name, screen, f"{columns}x{rows}.txt") if part
-                )
+            for size in tour.sizes:
+                yield f"{tour.name_file(screen, size)}.txt"
 
 
 def test_snapshots_have_their_stated_size_with_header_and_footer():

@@ -174,8 +174,6 @@ class Duties:
         """True if a failure to store alerts has been logged."""
         self._reader_passes: set[asyncio.Task[object]] = set()
         self._not_run = {duty.name for duty in self.list_duties() if duty.every <= CHECK_EVERY}
-        # counted from 0, so that monitoring sees the first error as an increase
-        dispatcher.counts.errors.update({duty.name: 0 for duty in self.list_duties()})
 
     def list_duties(self) -> tuple[Duty, ...]:
         """Return all duties."""
