@@ -159,7 +159,8 @@ def read_required_token(settings: HttpSettings) -> Token | None:
         return None
     raise Usage(
         "the HTTP address {address} can be reached from other machines, so a token is needed.",
-        "Name the file that holds the token: --http-token-file FILE. See: taskdeck help http",
+        "Name the file with the token: --http-token-file FILE, or token_file in config.toml."
+        " See: taskdeck help http",
         address=settings.listen,
     )
 
