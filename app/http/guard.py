@@ -149,9 +149,9 @@ def guard(application: Application, rules: AccessRules) -> Application:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await application(scope, receive, send_marked)
         except Exception as error:
-            if sent:
-                raise
-            await _make_failure(scope["path"], error)(scope, receive, send)
+            failure = _make_failure(scope["path"], error)
+            if not sent:  # else the connection is closed, as its answer has no end
+                await failure(scope, receive, send)
         return None
 
     return answer

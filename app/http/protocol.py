@@ -86,7 +86,8 @@ class BoundedProtocol(H11Protocol):
 
 def make_protocol_config(application: Any) -> Config:
     """Return the settings of the protocol for an ASGI application."""
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a client must not fill the log
+    # A client must not fill the log: `app.http.guard` logs the faults that are ours.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     config = Config(
         application,
         http=BoundedProtocol,

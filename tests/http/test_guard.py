@@ -153,6 +153,17 @@ async def test_answers_are_in_english_whatever_the_locale_of_the_runtime(
     assert seen == [translation.ENGLISH]
 
 
+async def test_a_failure_after_the_first_bytes_is_logged_and_sends_no_more(
+    caplog: pytest.LogCaptureFixture,
+):
+    async def fail(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        raise ValueError("too late")
+
+    assert await collect_answer(guard.guard(fail, OPEN), make_scope()) == (200, "")
+    assert "too late" in caplog.text
+
+
 async def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.01)
 
