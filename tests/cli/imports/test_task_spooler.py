@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -20,7 +21,8 @@ needs_tsp = pytest.mark.skipif(not shutil.which("tsp"), reason="task-spooler is 
 @pytest.fixture
 def tsp(tmp_path, monkeypatch):
     """Return a function that calls tsp; job 0 runs and keeps the others waiting."""
-    monkeypatch.setenv("TS_SOCKET", str(tmp_path / "gpu.sock"))
+    sockets = tempfile.TemporaryDirectory(prefix="td-")  # a path of at most 107 bytes
+    monkeypatch.setenv("TS_SOCKET", f"{sockets.name}/gpu.sock")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
@@ -34,6 +36,7 @@ def tsp(tmp_path, monkeypatch):
     yield call
     call("-k", "0")
     call("-K")
+    sockets.cleanup()
 
 
 def list_waiting(tsp) -> list[str]:

@@ -6,7 +6,9 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from app.cli.imports.gflow import Gflow
@@ -28,6 +30,8 @@ class PeerHome:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder, self.output = folder, folder / "output"
+        self.sockets = tempfile.TemporaryDirectory(prefix="td-")
+        """Folder with a short path, since those of sockets are limited to 107 bytes."""
 
     def make_peer(self) -> Peer:
         raise NotImplementedError
@@ -41,6 +45,7 @@ class PeerHome:
 
     def close(self) -> None:
         """End the peer."""
+        self.sockets.cleanup()
 
     def make_line(self, name: str) -> list[str]:
         """Return the command that appends a name."""
@@ -92,7 +97,7 @@ class SpoolerHome(PeerHome):
         super().__init__(folder)
         self.gate = folder / "gate"
         os.mkfifo(self.gate)
-        self.env = {**os.environ, "TS_SOCKET": str(folder / "socket"), "TMPDIR": str(folder)}
+        self.env = {**os.environ, "TS_SOCKET": f"{self.sockets.name}/socket", "TMPDIR": str(folder)}
         self.run("sh", "-c", f"read x < {self.gate}")
         first = self.run(*self.make_line("a")).strip()
         self.run("-D", first, *self.make_line("b"))
@@ -120,6 +125,7 @@ class SpoolerHome(PeerHome):
 
     def close(self) -> None:
         self.run("-K")
+        super().close()
 
 
 class GflowHome(PeerHome):
@@ -131,29 +137,39 @@ class GflowHome(PeerHome):
         super().__init__(folder)
         self.gate = folder / "gate"
         os.mkfifo(self.gate)
-        (folder / "tmux").mkdir()
         for name in (".bash_profile", ".bashrc"):  # /etc/profile sets another PATH
             (folder / name).write_text(f"export PATH={os.environ['PATH']}\n")
         config = folder / "gflow" / "gflow.toml"
         config.parent.mkdir()
-        with socket.socket() as line:
-            line.bind(("127.0.0.1", 0))
-            config.write_text(f"[daemon]\nport = {line.getsockname()[1]}\n")
         outer = ("TMUX", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
         self.env = {name: value for name, value in os.environ.items() if name not in outer}
-        self.env |= {"HOME": str(folder), "TMUX_TMPDIR": str(folder / "tmux")}
+        self.env |= {"HOME": str(folder), "TMUX_TMPDIR": self.sockets.name}
         self.env |= {"XDG_CONFIG_HOME": str(folder)}
-        self.daemon = subprocess.Popen(
-            ["gflowd"], env=self.env, cwd=folder, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_until(lambda: self.run("gqueue", check=False) is not None, "the daemon of gflow")
+        self.daemon = self._start(config)
         self.run("gctl", "quota", "set", "--default-user", "--max-running-jobs", "1")
         self.run("gbatch", "bash", "-c", f"read x < {self.gate}")
         wait_until(lambda: "Running" in self.list_states(), "the first job")
         self.run("gbatch", *self.make_line("a"))
         self.run("gbatch", "-d", "2", *self.make_line("b"))
         self.run("gbatch", "-n", "c", *self.make_line("c"))
+
+    def _start(self, config: Path) -> subprocess.Popen[bytes]:
+        """Start the daemon on a free port; on another one if that was taken meanwhile."""
+        while True:
+            with socket.socket() as line:
+                line.bind(("127.0.0.1", 0))
+                config.write_text(f"[daemon]\nport = {line.getsockname()[1]}\n")
+            daemon = subprocess.Popen(
+                ["gflowd"], env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            if wait_until(partial(self._find_outcome, daemon), "the daemon of gflow") == "up":
+                return daemon
+
+    def _find_outcome(self, daemon: subprocess.Popen[bytes]) -> str | None:
+        if daemon.poll() is not None:
+            return "ended"
+        return "up" if self.run("gqueue", check=False) is not None else None
 
     def run(self, *command: str, check: bool = True) -> str | None:
         done = subprocess.run(
@@ -184,6 +200,7 @@ class GflowHome(PeerHome):
         self.daemon.kill()
         self.daemon.wait()
         self.run("tmux", "kill-server", check=False)
+        super().close()
 
 
 def open_gate(gate: Path) -> None:
