@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,10 @@ from app.help import list_topics, read_topic
 CHINESE = "zh_CN"
 TOPICS = list_topics()
 CHINESE_TOPICS = list_topics(CHINESE)
-TRANSLATED = [name for name in TOPICS if read_topic(name) != read_topic(name, CHINESE)]
+ROOT = Path(__file__).parent.parent
+CHINESE_FOLDER = ROOT / "app/help/zh_CN"
+CHINESE_README = CHINESE_FOLDER / "README.md"
+TRANSLATE = "update app/help/zh_CN as well"
 MAX_SUMMARY = 51
 """Cells that the deck's list of topics has beside the longest name at 80x24."""
 MAX_CODE = 74
@@ -63,15 +67,62 @@ def test_every_topic_that_a_topic_names_exists(name):
     assert {a or b for a, b in named} <= TOPICS.keys()
 
 
-@pytest.mark.parametrize("name", TRANSLATED)
+def test_every_topic_is_translated():
+    assert {path.stem for path in CHINESE_FOLDER.glob("*.md")} == {*TOPICS, "README"}
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_a_chinese_topic_says_the_same_as_the_english_one(name):
+    english, chinese = read_topic(name), read_topic(name, CHINESE)
+
+    assert count_marks(chinese) == count_marks(english), TRANSLATE
+    assert list_commands(chinese) == list_commands(english), TRANSLATE
+    assert list_inline_code(chinese) == list_inline_code(english), TRANSLATE
+
+
+def test_the_chinese_readme_says_the_same_as_the_english_one():
+    english, chinese = (ROOT / "README.md").read_text("utf-8"), CHINESE_README.read_text("utf-8")
+
+    assert count_marks(chinese) == count_marks(english)
+    assert list_commands(chinese) == list_commands(english)
+    assert {*list_inline_code(english)} <= {*list_inline_code(chinese)}
+    (listed,) = re.findall(r"`taskdeck help TOPIC`：(.*?)。", chinese, re.DOTALL)
+    assert {name.strip() for name in listed.split("、")} == TOPICS.keys()
+
+
+def test_files_linked_by_the_chinese_readme_exist():
+    linked = re.findall(r"\]\(([^):]+)\)", CHINESE_README.read_text("utf-8"))
+
+    assert len(linked) > 10 and all((CHINESE_FOLDER / path).is_file() for path in linked)
+
+
+@pytest.mark.parametrize("name", TOPICS)
 def test_a_chinese_topic_has_a_short_summary(name):
     assert read_topic(name, CHINESE).splitlines()[2].endswith("。")
     assert measure_width(CHINESE_TOPICS[name]) <= MAX_SUMMARY
 
 
-@pytest.mark.parametrize("name", TRANSLATED)
-def test_chinese_sentences_have_full_width_marks_and_spaced_latin_words(name):
-    text = read_topic(name, CHINESE)
+@pytest.mark.parametrize("path", sorted(CHINESE_FOLDER.glob("*.md")), ids=lambda path: path.stem)
+def test_chinese_sentences_have_full_width_marks_and_spaced_latin_words(path):
+    text = re.sub(r"\]\([^)]*\)", "]", path.read_text("utf-8"))
     prose = re.sub(r"^```\w+\n.*?^```\n|`[^`]*`", "X", text, flags=re.M | re.S)
 
     assert not re.findall(r"[\u4e00-\u9fff][,;:!?()A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]", prose)
+    assert not re.findall(r"^ *[，。、；：！？）”]", prose, re.MULTILINE)
+
+
+def count_marks(text):
+    """Return the numbers of headings and items outside of code blocks."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return [len(re.findall(f"^{mark} ", prose, re.MULTILINE)) for mark in ("##", "-")]
+
+
+def list_commands(text):
+    """Return the kind and the lines of each code block, without comments."""
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(kind, re.sub(r" +# .*", "", body).splitlines()) for kind, body in blocks]
+
+
+def list_inline_code(text):
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return sorted(" ".join(code.split()) for code in re.findall("`([^`]+)`", prose))
