@@ -134,7 +134,7 @@ def _make_write_error(error: OSError) -> Exception:
         return error
     discard_output()
     return Problem(
-        "the output could not be written: {lower}.", lower=(error.strerror or "unknown").lower()
+        "the output could not be written: {reason}.", reason=(error.strerror or "unknown").lower()
     )
 
 

@@ -27,7 +27,7 @@ def read() -> bytes:
         )
     if done.returncode:
         raise NotFound(
-            "crontab -l: {describe}. {unchanged}", describe=_describe(done), unchanged=tr(UNCHANGED)
+            "crontab -l: {answer}. {unchanged}", answer=_describe(done), unchanged=tr(UNCHANGED)
         )
     return done.stdout
 
@@ -49,7 +49,7 @@ def replace(old: bytes, new: bytes, home: str, name: str) -> str:
         raise Conflict("the crontab has just been changed, so it stays. Repeat the command.")
     done = _run("-", new)
     if done.returncode:
-        raise Problem("crontab -: {describe}. The crontab stays.", describe=_describe(done))
+        raise Problem("crontab -: {answer}. The crontab stays.", answer=_describe(done))
     return path
 
 
@@ -80,8 +80,8 @@ def _run(argument: str, text: bytes | None = None) -> subprocess.CompletedProces
         return subprocess.CompletedProcess(command, _NOT_INSTALLED, b"", b"not installed")
     except OSError as error:
         raise Problem(
-            "crontab cannot be run: {strerror}. {unchanged}",
-            strerror=error.strerror,
+            "crontab cannot be run: {reason}. {unchanged}",
+            reason=error.strerror,
             unchanged=tr(UNCHANGED),
         ) from None
 

@@ -46,7 +46,7 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
             engine=_quote(engine),
         )
     if not isinstance(schema, Mapping):
-        raise Usage("schema: must be a table, such as {EXAMPLE}", EXAMPLE=ENGINES[engine].EXAMPLE)
+        raise Usage("schema: must be a table, such as {example}", example=ENGINES[engine].EXAMPLE)
     for key in schema:
         if key not in ENGINES[engine].FIELDS:
             near = find_nearest(str(key), ENGINES[engine].FIELDS)

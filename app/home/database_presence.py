@@ -70,10 +70,10 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
         found, where = find_newest_backup(home), find_backup_folder(home)
     except Usage as unknown:
         return DamagedDatabase(
-            "{problem} {problem2}",
+            "{problem} {reason}",
             "Fix it, then: taskdeck db restore --dry-run",
             problem=message,
-            problem2=unknown.message,
+            reason=unknown.message,
         )
     away = (
         [

@@ -58,10 +58,10 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
         found = find_newest_backup(home)
     except Usage as unknown:
         return DamagedDatabase(
-            "{problem} {problem2}",
+            "{problem} {reason}",
             "Fix it, then see: taskdeck db restore --dry-run",
             problem=damage.message,
-            problem2=unknown.message,
+            reason=unknown.message,
         )
     if found is None and (why := _find_unreachable(home)):
         return DamagedDatabase(

@@ -169,9 +169,9 @@ def _find_only_alert(c: Connection, name: str) -> alerts.AlertDetail:
         ids = ", ".join(str(row.id) for row in rows[:MAX_ENDED])
         more = ", …" if len(rows) > MAX_ENDED else ""
         raise NotFound(
-            "{shown} has {count_of_rows} open alerts: give an id of {ids}{more}.",
+            "{shown} has {n} open alerts: give an id of {ids}{more}.",
             shown=shown,
-            count_of_rows=len(rows),
+            n=len(rows),
             ids=ids,
             more=more,
         )

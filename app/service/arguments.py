@@ -33,7 +33,7 @@ def check_value(title: str, value: Any, hint: Any) -> None:
     """Raise Usage if a JSON value does not have this type."""
     if not _is_of_type(value, hint):
         raise Usage(
-            "{title} must be {describe}. Nothing was done.", title=title, describe=_describe(hint)
+            "{title} must be {answer}. Nothing was done.", title=title, answer=_describe(hint)
         )
 
 

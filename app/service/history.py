@@ -265,10 +265,10 @@ def _check_arguments(span: Any, metric: Any, by: Any, scope: Any) -> None:
             )
     if not isinstance(by, str) or by not in METRICS[metric]:
         raise Usage(
-            '{metric} cannot be grouped by "{by}", only by: {METRICS}',
+            '{metric} cannot be grouped by "{by}", only by: {known}',
             metric=metric,
             by=truncate(sanitize(str(by)), 40),
-            METRICS=", ".join(METRICS[metric]),
+            known=", ".join(METRICS[metric]),
         )
     inside = core.get_restrictions(metric)
     if (

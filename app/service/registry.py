@@ -241,10 +241,10 @@ def _parse_ids(ids: Any, optional: bool) -> list[str | int] | None:
             raise Usage("ids must be a list of numbers and names. Nothing was done.")
         if isinstance(ident, str) and len(ident) > MAX_ID_LENGTH:
             raise Usage(
-                "an id has {count_of_ident:,} characters, but no id or name has more than"
+                "an id has {n:,} characters, but no id or name has more than"
                 " {max_id_length:,}. Nothing was done.",
                 "Give ids as a list, one by one.",
-                count_of_ident=len(ident),
+                n=len(ident),
                 max_id_length=MAX_ID_LENGTH,
             )
     return found

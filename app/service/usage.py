@@ -70,7 +70,7 @@ def _parse_group(by: Any) -> tuple[str, str]:
         return by, ""
     shown = truncate(sanitize(str(by)), 40)
     raise Usage(
-        'usage is by {KINDS} or tag:KEY, not by "{shown}".', KINDS=", ".join(KINDS), shown=shown
+        'usage is by {kinds} or tag:KEY, not by "{shown}".', kinds=", ".join(KINDS), shown=shown
     )
 
 

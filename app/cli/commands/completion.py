@@ -32,9 +32,9 @@ def print_completion(context: CommandContext, args: Args) -> int:
     """Print the script for one shell."""
     if len(args.shell) != 1:
         raise Usage(
-            "completion for which shell? Choose one of {SHELLS}.",
+            "completion for which shell? Choose one of {shells}.",
             "See: taskdeck completion --help",
-            SHELLS=", ".join(SHELLS),
+            shells=", ".join(SHELLS),
         )
     (shell,) = args.shell
     if shell not in SHELLS:

@@ -63,9 +63,9 @@ def install(context: CommandContext, args: Args) -> int:
     if _is_foreign_unit(found, context.home):
         raise Conflict(
             "{path} runs another home. The unit was not changed.",
-            "To replace it: rm {path2}",
+            "To replace it: rm {word}",
             path=sanitize(path),
-            path2=shlex.quote(path),
+            word=shlex.quote(path),
         )
     if found == text:
         output.print_note(f"{sanitize(path)} is up to date.")
@@ -96,9 +96,9 @@ def _install_agent(context: CommandContext, args: Args) -> int:
     if found is not None and agent.SIGNATURE not in found:
         raise Conflict(
             "{path} is not an agent of Taskdeck. It was not changed.",
-            "To replace it: rm {path2}",
+            "To replace it: rm {word}",
             path=sanitize(path),
-            path2=shlex.quote(path),
+            word=shlex.quote(path),
         )
     if found == text and os.access(path, os.X_OK):
         output.print_note(f"{sanitize(path)} is up to date.")
@@ -156,7 +156,7 @@ def _remove_files(paths_to_remove: list[str], path: str, commands: list[str], ar
             continue
         except OSError as error:
             raise Problem(
-                "cannot remove {one}: {strerror}.", one=sanitize(one), strerror=error.strerror
+                "cannot remove {one}: {reason}.", one=sanitize(one), reason=error.strerror
             ) from None
     removed = bool(paths_to_remove)
     output.print_note(

@@ -100,9 +100,9 @@ def _read(source: BinaryIO, shown: str) -> bytes:
 
 def _make_read_error(error: OSError, shown: str) -> Usage:
     return Usage(
-        "{shown} cannot be read: {lower}. {not_submitted}",
+        "{shown} cannot be read: {reason}. {not_submitted}",
         shown=shown,
-        lower=(error.strerror or "unknown").lower(),
+        reason=(error.strerror or "unknown").lower(),
         not_submitted=tr(NOT_SUBMITTED),
     )
 

@@ -37,9 +37,9 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     ways = [option for name, option in WAYS.items() if getattr(args, name)]
     if len(ways) > 1:
         raise Usage(
-            "{ways} and {ways2} cannot be combined. {not_submitted}",
+            "{ways} and {other} cannot be combined. {not_submitted}",
             ways=ways[0],
-            ways2=ways[1],
+            other=ways[1],
             not_submitted=tr(NOT_SUBMITTED),
         )
     group = {key: task[key] for key in ("name", "argv", "script", "template") if key in task}
@@ -138,9 +138,9 @@ def _read_items(args: Args) -> list[Row]:
         )
     if len(items) > MAX_TASKS:
         raise Usage(
-            "--each read {count_of_items:,} items; at most {max_tasks:,} are possible.",
+            "--each read {n:,} items; at most {max_tasks:,} are possible.",
             "Use JSON lines instead: taskdeck submit --from FILE. {not_submitted}",
-            count_of_items=len(items),
+            n=len(items),
             max_tasks=MAX_TASKS,
             not_submitted=tr(NOT_SUBMITTED),
         )

@@ -47,7 +47,7 @@ def make_too_deep() -> Usage:
 def check_length(text: str) -> None:
     """Raise Usage if a text is too long to be parsed."""
     if len(text) > MAX_BYTES:
-        raise Usage("the file is larger than {MAX_SIZE}. Nothing was changed.", MAX_SIZE=_MAX_SIZE)
+        raise Usage("the file is larger than {limit}. Nothing was changed.", limit=_MAX_SIZE)
 
 
 def check_toml(text: str) -> None:
@@ -79,9 +79,7 @@ def check_values(document: Any) -> None:
         if count > MAX_NODES:
             raise make_too_many()
         if length > MAX_BYTES:
-            raise Usage(
-                "holds more than {MAX_SIZE} of text. Nothing was changed.", MAX_SIZE=_MAX_SIZE
-            )
+            raise Usage("holds more than {limit} of text. Nothing was changed.", limit=_MAX_SIZE)
         if depth > MAX_DEPTH:
             raise make_too_deep()
         if isinstance(node, str) and _HALF_CHARACTER.search(node):

@@ -211,10 +211,10 @@ def refuse_outer(pool: str, kind: str | None, unchanged: str = UNCHANGED) -> Non
     if kind is not None:
         raise Refused(
             "pool {pool} is of kind slurm: nothing is reserved here. {unchanged}",
-            "Use a reservation of Slurm: taskdeck pool set {pool2} --option=--reservation=NAME",
+            "Use a reservation of Slurm: taskdeck pool set {word} --option=--reservation=NAME",
             pool=sanitize(pool),
             unchanged=unchanged,
-            pool2=shlex.quote(sanitize(pool)),
+            word=shlex.quote(sanitize(pool)),
         )
 
 
@@ -236,10 +236,9 @@ def require_room(
         beside = [one for one in same if one["begins_at"] <= at < one["ends_at"]]
         if len(beside) >= MAX_OVERLAPPING:
             raise Refused(
-                "pool {pool} has {count_of_beside} reservations at a time already, the"
-                " maximum. {unchanged}",
+                "pool {pool} has {n} reservations at a time already, the maximum. {unchanged}",
                 pool=pool,
-                count_of_beside=len(beside),
+                n=len(beside),
                 unchanged=unchanged,
             )
         for name, need in _to_amounts(_parse_row(row)).items():

@@ -111,10 +111,10 @@ def _refuse_asked_for(c: Connection, name: str) -> tuple[int, int]:
     if asking := _describe_asking(c, name, 0, [*sorted(WAITING), TaskStatus.RUNNING]):
         raise Refused(
             "{asking} for {name}. It was not removed.",
-            "To give out no more of it: taskdeck resource set {name2} --total 0",
+            "To give out no more of it: taskdeck resource set {word} --total 0",
             asking=asking,
             name=sanitize(name),
-            name2=name,
+            word=name,
         )
     return _find_last_change(c)
 

@@ -290,9 +290,9 @@ async def create(
         if definitions.find_sla(c, name) is not None:
             raise Conflict(
                 "there is a rule {name} already. Nothing was changed.",
-                "Change it: taskdeck sla set {name2}",
+                "Change it: taskdeck sla set {word}",
                 name=sanitize(name),
-                name2=sanitize(shlex.quote(name)),
+                word=sanitize(shlex.quote(name)),
             )
         check_match(
             values["conditions"],

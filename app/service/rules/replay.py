@@ -91,10 +91,10 @@ def _get_general_form(c: Connection, row: SlaRow) -> dict[str, Any]:
         raise Refused(
             "rule {name} is about {metric}, which cannot be replayed: past values are not"
             " stored. The rule itself works.",
-            "See its present value: taskdeck sla show {name2}",
+            "See its present value: taskdeck sla show {word}",
             name=sanitize(row.name),
             metric=rule.metric,
-            name2=quote(row.name),
+            word=quote(row.name),
         )
     match: dict[str, Any] = {key: word for key, word in rule.match.items() if key != "tag"}
     match |= {"tags": rule.match["tag"]} if rule.match.get("tag") else {}

@@ -182,9 +182,9 @@ def _prepare(
     """Return each line with its columns. Raise Usage for a line that no client sends."""
     if len(lines) > MAX_LINES:
         raise Usage(
-            "{count_of_lines:,} lines exceed the limit of {max_lines:,}. {unchanged}",
+            "{n:,} lines exceed the limit of {max_lines:,}. {unchanged}",
             "Import parts of the file, one after the other.",
-            count_of_lines=len(lines),
+            n=len(lines),
             max_lines=MAX_LINES,
             unchanged=tr(UNCHANGED),
         )

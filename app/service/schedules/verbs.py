@@ -60,10 +60,9 @@ async def timeline(
     """
     if len(names) > views.MAX_TIMELINES or not 1 <= cells <= views.MAX_CELLS or step < 1:
         raise Usage(
-            "a timeline has at most {MAX_TIMELINES} schedules and {MAX_CELLS} cells of at"
-            " least 1s.",
-            MAX_TIMELINES=views.MAX_TIMELINES,
-            MAX_CELLS=views.MAX_CELLS,
+            "a timeline has at most {schedules} schedules and {cells} cells of at least 1s.",
+            schedules=views.MAX_TIMELINES,
+            cells=views.MAX_CELLS,
         )
     try:
         begin, width = datetime.fromtimestamp(since, UTC), timedelta(seconds=step)
@@ -101,10 +100,10 @@ async def create(
         if schedules.find(c, name) is not None:
             raise Conflict(
                 "there is a schedule {name} already. {unchanged}",
-                "Change it: taskdeck schedule set {name2}",
+                "Change it: taskdeck schedule set {word}",
                 name=sanitize(name),
                 unchanged=tr(UNCHANGED),
-                name2=sanitize(shlex.quote(name)),
+                word=sanitize(shlex.quote(name)),
             )
         calendars = schedules.map_calendars(c)
         changes.check_calendars(row.exclude, calendars)

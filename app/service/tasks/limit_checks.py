@@ -27,14 +27,14 @@ def require_within_limits(
         raise Refused(
             "needs {asked}{what}, but limit {name} gives at most {has} in all: it could"
             " never start. {undone}",
-            "Ask for less, or: taskdeck limit set {name2} {limit_option}",
+            "Ask for less, or: taskdeck limit set {word} {option}",
             asked=asked,
             what=what,
             name=sanitize(name),
             has=has,
             undone=undone,
-            limit_option=format_limit_option(key.resource, need),
-            name2=shlex.quote(sanitize(name)),
+            option=format_limit_option(key.resource, need),
+            word=shlex.quote(sanitize(name)),
         )
 
 

@@ -96,15 +96,15 @@ def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> No
         pool = sanitize(place.pool)
         raise Refused(
             "needs {told}, but pool {pool} has {has} in all: it could never start. {undone}",
-            "{suggest_name}Ask for less{beyond}, or: taskdeck pool set {pool2} {options}",
+            "{advice}Ask for less{beyond}, or: taskdeck pool set {word} {options}",
             told=told,
             pool=pool,
             has=has,
             undone=undone,
-            suggest_name=_suggest_name(place, lacking),
+            advice=_suggest_name(place, lacking),
             beyond=beyond,
             options=options,
-            pool2=shlex.quote(pool),
+            word=shlex.quote(pool),
         )
 
 
@@ -117,11 +117,11 @@ def _require_known_resources(place: Place, needs: Amounts, undone: str) -> None:
             "pool {pool} hands its tasks over to Slurm, which does not know the resource"
             " {names}. {undone}",
             "Only --cpu, --memory and --gpu are handed over. For all tasks of the pool:"
-            " taskdeck pool set {pool2} --option=--gres=…",
+            " taskdeck pool set {word} --option=--gres=…",
             pool=pool,
             names=names,
             undone=undone,
-            pool2=shlex.quote(pool),
+            word=shlex.quote(pool),
         )
 
 

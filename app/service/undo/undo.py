@@ -271,9 +271,7 @@ def _format_done(row: OperationRow, name: str | None) -> dict[str, Any]:
 def _make_refusal(c: Connection, row: OperationRow) -> Refused:
     """Return the refusal of an operation that can never be undone."""
     return Refused(
-        "{describe}: {explain_not_undoable}.",
-        describe=_describe(c, row),
-        explain_not_undoable=explain_not_undoable(row),
+        "{answer}: {reason}.", answer=_describe(c, row), reason=explain_not_undoable(row)
     )
 
 
@@ -357,12 +355,12 @@ def _require_few_alerts(c: Connection, sla_id: int, name: str, verb: str) -> Non
     """Raise Refused if the undo would change too many alerts for one transaction."""
     if alerts.has_many(c, sla_id):
         raise Refused(
-            "rule {name} has more than {CHANGED_AT_ONCE:,} alerts, too many for an undo.",
-            "Change the rule itself: taskdeck sla {verb} {name2}",
+            "rule {name} has more than {most:,} alerts, too many for an undo.",
+            "Change the rule itself: taskdeck sla {verb} {word}",
             name=sanitize(name),
-            CHANGED_AT_ONCE=alerts.CHANGED_AT_ONCE,
+            most=alerts.CHANGED_AT_ONCE,
             verb=verb,
-            name2=shlex.quote(sanitize(name)),
+            word=shlex.quote(sanitize(name)),
         )
 
 

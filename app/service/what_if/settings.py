@@ -67,8 +67,8 @@ def parse_settings(texts: Sequence[str]) -> Settings:
         one = _parse_setting(text)
         if one[:4] in known:
             raise Usage(
-                "{split} is given twice. {not_done}",
-                split=units.quote(_split(text)[0]),
+                "{setting} is given twice. {not_done}",
+                setting=units.quote(_split(text)[0]),
                 not_done=tr(NOT_DONE),
             )
         known.add(one[:4])

@@ -49,9 +49,9 @@ def parse_lines(text: str) -> list[tuple[int, TaskSpec]]:
         raise Usage("there is no task to submit: no line holds one.")
     if len(lines) > MAX_LINES:
         raise Usage(
-            "what-if takes at most {max_lines:,} new tasks, not {count_of_lines:,}.",
+            "what-if takes at most {max_lines:,} new tasks, not {n:,}.",
             max_lines=MAX_LINES,
-            count_of_lines=len(lines),
+            n=len(lines),
         )
     found = list[tuple[int, TaskSpec]]()
     for number, line in lines:

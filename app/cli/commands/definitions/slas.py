@@ -177,8 +177,8 @@ def create_sla(context: CommandContext, args: Args) -> int:
     if (args.below is None) != (args.metric is None):
         raise Usage(
             "--metric and --stays-below require each other. Nothing was created.",
-            "Metrics: {METRICS}",
-            METRICS=", ".join(metrics.METRICS),
+            "Metrics: {known}",
+            known=", ".join(metrics.METRICS),
         )
     answer = context.call("sla.create", name=name, **limit, **_collect_scope(args))
     text = f"rule {sanitize(name)} created: {sanitize(answer['words'])}"
@@ -216,7 +216,7 @@ def _parse_json(text: str) -> dict[str, Any]:
         found = load_json(text)
     except OSError as error:
         raise Usage(
-            "--conditions: {said}: {strerror}.", said=sanitize(text[1:]), strerror=error.strerror
+            "--conditions: {said}: {reason}.", said=sanitize(text[1:]), reason=error.strerror
         ) from None
     except RecursionError:
         raise Usage("--conditions is nested too deeply. Nothing was changed.") from None

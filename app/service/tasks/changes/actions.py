@@ -229,9 +229,9 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
     def may(row: AnyTask) -> None:
         if row.status in WAITING:
             raise Conflict(
-                "{number} has not started; to keep it from starting: taskdeck hold {number2}",
+                "{number} has not started; to keep it from starting: taskdeck hold {word}",
                 number=format_number(row),
-                number2=row.number,
+                word=row.number,
             )
         if row.status in ENDED:
             raise Conflict(describe_ended(row, "pause"))
@@ -353,10 +353,10 @@ async def rm(
         if row.status not in ENDED:
             raise Conflict(
                 "{number} is {status}: only a task that has ended can be removed.",
-                "To end it: taskdeck cancel {number2}",
+                "To end it: taskdeck cancel {word}",
                 number=format_number(row),
                 status=row.status,
-                number2=row.number,
+                word=row.number,
             )
         refuse_other_end(row, expected)
 

@@ -127,9 +127,9 @@ def _refuse_not_ended(row: AnyTask, failed: bool) -> None:
 def _refuse_succeeded(row: AnyTask) -> None:
     if row.status == TaskStatus.SUCCEEDED:
         raise Conflict(
-            "{number} succeeded. To run it again anyway: taskdeck retry --again {number2}",
+            "{number} succeeded. To run it again anyway: taskdeck retry --again {word}",
             number=format_number(row),
-            number2=row.number,
+            word=row.number,
         )
 
 
@@ -266,9 +266,9 @@ def _refuse_pending(row: AnyTask, pending: Set[str]) -> None:
     if row.uuid in pending:
         raise Conflict(
             "{number} has just ended, and its many dependents are still being updated.",
-            "In a few seconds: taskdeck retry {number2}",
+            "In a few seconds: taskdeck retry {word}",
             number=format_number(row),
-            number2=row.number,
+            word=row.number,
         )
 
 
@@ -339,10 +339,10 @@ def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
         has_ended = row.status in ENDED
         raise Conflict(
             "{number} stays {status}: its {unreadable_parts} cannot be read.",
-            "Submit it again{rest}. Readable parts: taskdeck show --json {number2}",
+            "Submit it again{rest}. Readable parts: taskdeck show --json {word}",
             number=format_number(row),
             status=row.status if has_ended else "held",
             unreadable_parts=" and ".join(unreadable_parts),
             rest="" if has_ended else f", then: taskdeck cancel {row.number}",
-            number2=row.number,
+            word=row.number,
         )

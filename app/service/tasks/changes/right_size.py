@@ -52,9 +52,9 @@ def _suggest(
     uuids, refused = lookup.resolve_uuids(c, ids, select, WAITING_STATES)
     if len(uuids) > MAX_TASKS:
         raise Refused(
-            "{count_of_uuids:,} tasks match, but at most {max_tasks:,} are sized at once.",
+            "{n:,} tasks match, but at most {max_tasks:,} are sized at once.",
             "Select fewer, for example by --tag.",
-            count_of_uuids=len(uuids),
+            n=len(uuids),
             max_tasks=MAX_TASKS,
         )
     similar, found, few = SimilarRuns(c), list[dict[str, Any]](), list[dict[str, Any]]()
@@ -93,8 +93,8 @@ async def set_sizes(call: Call, *, sizes: dict[str, Any]) -> dict[str, Any]:
     wanted = validate("sizes", _SIZES, sizes)
     if wrong := next((name for one in wanted.values() for name in one if name not in SIZES), ""):
         raise Refused(
-            "only {SIZES} are sized, not {wrong}. Nothing was changed.",
-            SIZES=" and ".join(SIZES),
+            "only {sizes} are sized, not {wrong}. Nothing was changed.",
+            sizes=" and ".join(SIZES),
             wrong=wrong,
         )
     places = await call.db.read(read_places)

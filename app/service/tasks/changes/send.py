@@ -47,8 +47,8 @@ async def send(
     data = text.encode("utf-8", "surrogateescape")
     if len(data) > MAX_TEXT:
         raise Refused(
-            "a text has {count_of_data:,} bytes, but at most {max_text:,} are sent at once.",
-            count_of_data=len(data),
+            "a text has {n:,} bytes, but at most {max_text:,} are sent at once.",
+            n=len(data),
             max_text=MAX_TEXT,
         )
     found = await _wait_for_start(call, id)

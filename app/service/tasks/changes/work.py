@@ -52,9 +52,9 @@ def refuse_fixed_work(row: AnyTask, values: Mapping[str, Any]) -> None:
     if row.status in ACTIVE:
         raise Conflict(
             "{number} has started, so what it runs cannot change.",
-            "To submit a changed copy: R in the deck. To end it: taskdeck cancel {number2}",
+            "To submit a changed copy: R in the deck. To end it: taskdeck cancel {word}",
             number=format_number(row),
-            number2=row.number,
+            word=row.number,
         )
     if "launch" in values and row.template is not None:
         raise Conflict(

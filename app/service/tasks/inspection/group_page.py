@@ -18,7 +18,7 @@ async def list_tasks(call: Call, *, id: str, limit: int = 500) -> dict[str, Any]
     parameters.
     """
     if not 1 <= limit <= pages.MAX_ROWS:
-        raise Usage("limit must be 1 to {MAX_ROWS:,}.", MAX_ROWS=pages.MAX_ROWS)
+        raise Usage("limit must be 1 to {most:,}.", most=pages.MAX_ROWS)
 
     def read(c: Connection) -> dict[str, Any]:
         group = group_views.read_group(c, id)

@@ -645,10 +645,10 @@ def build_logs(
     )
     if attempt not in (None, "all") and not chosen:
         raise Usage(
-            "#{number} has no attempt {attempt}; it made {count_of_runs}.",
+            "#{number} has no attempt {attempt}; it made {n}.",
             number=row.number,
             attempt=sanitize(str(attempt)),
-            count_of_runs=len(runs),
+            n=len(runs),
         )
     kept = reads.map_logs(c, row.uuid)
     reasons = (

@@ -863,9 +863,9 @@ async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
 
 def _make_too_many_problem(total: int) -> Usage:
     return Usage(
-        "{total:,} tasks are too many at once; at most {MAX_BATCH:,}. {not_submitted}",
+        "{total:,} tasks are too many at once; at most {most:,}. {not_submitted}",
         total=total,
-        MAX_BATCH=bulk.MAX_BATCH,
+        most=bulk.MAX_BATCH,
         not_submitted=tr(NOT_SUBMITTED),
     )
 
