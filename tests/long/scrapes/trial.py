@@ -1,13 +1,13 @@
-"""One trial: a runtime that works on tasks is scraped many times, and its memory is measured."""
+"""One trial: two runtimes work on tasks, one of them is scraped, and their memory is compared."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -17,15 +17,12 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import paths, runtime_launcher
-from tests.long.chaos.killer import pause
 from tests.runtime_process import RuntimeProcess
 
 WARM_UP = 1000
 """Scrapes before the first measurement: caches and threads of the server come with the first."""
-BLOCK = 500
-"""Scrapes between two rests."""
 MAX_GROWTH = 2.0
-"""MiB that the scrapes may add to what the tasks add."""
+"""MiB that the scrapes may add to what the same work adds without them."""
 MAX_LOCK_SECONDS = 0.0005
 """Seconds that a scrape may add to waits for the lock: on a busy machine the writer thread gets the
 processor late, which counts as a wait. A real wait takes 0.1 s or more."""
@@ -52,51 +49,63 @@ def open_http_runtime() -> Iterator[tuple[RuntimeProcess, str]]:
 class Measurement(NamedTuple):
     """Figures of the runtime at one moment, or their growth; `resident` is in MiB."""
 
-    resident: float = 0.0
-    lock_waits: float = 0.0
-    lock_seconds: float = 0.0
-    ended: float = 0.0
+    resident: float
+    lock_waits: float
+    lock_seconds: float
+    ended: float
 
-    def add_growth(self, before: Measurement, after: Measurement) -> Measurement:
-        """Return these figures with the growth between two measurements."""
-        return Measurement(*(one + b - a for one, a, b in zip(self, before, after, strict=True)))
+    def measure_growth(self, later: Measurement) -> Measurement:
+        """Return the growth until a later measurement."""
+        return Measurement(*(b - a for a, b in zip(self, later, strict=True)))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class TrialResult:
-    """Seconds of each scrape, and growth with scrapes and without them."""
+    """Seconds of each scrape, and growth of two runtimes with the same work at the same time."""
 
-    seconds: list[float] = field(default_factory=list[float])
-    scraped: Measurement = Measurement()
-    """Growth while the runtime was scraped."""
-    rested: Measurement = Measurement()
-    """Growth while the runtime only worked on tasks, for half as long."""
+    seconds: Sequence[float]
+    scraped: Measurement
+    unscraped: Measurement
 
     def list_verdicts(self) -> Iterator[tuple[str, str, bool]]:
         """Yield each verdict: its subject, the observed value, and true if the value is allowed."""
-        added = self.scraped.resident - 2 * self.rested.resident
+        added = self.scraped.resident - self.unscraped.resident
         yield (
             f"memory that {len(self.seconds):,} scrapes add",
             f"{added:+.2f} MiB (may be {MAX_GROWTH:+.0f}); {self.scraped.resident:+.2f} with"
-            f" scrapes, {self.rested.resident:+.2f} in half the time without",
+            f" scrapes, {self.unscraped.resident:+.2f} without",
             added <= MAX_GROWTH,
         )
         held = self.scraped.lock_seconds / len(self.seconds)
         yield (
             "waits for the write lock",
             f"{self.scraped.lock_waits:.0f}, {held * 1e3:.3f} ms a scrape; without scrapes"
-            f" {self.rested.lock_waits:.0f}",
+            f" {self.unscraped.lock_waits:.0f}",
             held <= MAX_LOCK_SECONDS,
         )
-        ended = self.scraped.ended
-        yield "runs that ended beside the scrapes", f"{ended:,.0f}", ended > 0
+        ended = min(self.scraped.ended, self.unscraped.ended)
+        yield "runs of each runtime that ended meanwhile", f"{ended:,.0f}", ended > 0
         middle, late = (sorted(self.seconds)[int(len(self.seconds) * q)] for q in (0.5, 0.99))
         yield "a scrape", f"{middle * 1e3:.1f} ms, 99 % below {late * 1e3:.1f} ms", True
 
 
 def run_trial(scrapes: int, queues: int, warm_up: int = WARM_UP) -> TrialResult:
-    """Scrape a runtime that works on tasks, with rests by turns."""
-    found, ending = TrialResult(), threading.Event()
+    """Let two runtimes work on tasks, and scrape one of them."""
+    with open_busy_runtime(queues) as scraper, open_busy_runtime(queues) as other:
+        for _ in range(warm_up):
+            scraper.scrape()
+            other.scrape()
+        before = scraper.measure(), other.measure()
+        seconds = [scraper.scrape() for _ in range(scrapes)]
+        after = scraper.measure(), other.measure()
+    growth = [a.measure_growth(b) for a, b in zip(before, after, strict=True)]
+    return TrialResult(seconds, *growth)
+
+
+@contextmanager
+def open_busy_runtime(queues: int) -> Iterator[Scraper]:
+    """Yield the scraper of a runtime that works on tasks."""
+    ending = threading.Event()
     with open_http_runtime() as (living, url):
         for number in range(queues):
             living.call("queue.create", name=f"q{number}")
@@ -105,23 +114,11 @@ def run_trial(scrapes: int, queues: int, warm_up: int = WARM_UP) -> TrialResult:
         worker.start()
         try:
             scraper = Scraper(url)
-            for _ in range(warm_up):
-                scraper.scrape()
-            while len(found.seconds) < scrapes:
-                _run_block(scraper, found, min(BLOCK, scrapes - len(found.seconds)))
+            yield scraper
+            scraper.close()
         finally:
             ending.set()
             worker.join()
-    return found
-
-
-def _run_block(scraper: Scraper, found: TrialResult, scrapes: int) -> None:
-    began, before = time.monotonic(), scraper.measure()
-    found.seconds += [scraper.scrape() for _ in range(scrapes)]
-    between = scraper.measure()
-    pause((time.monotonic() - began) / 2)
-    found.scraped = found.scraped.add_growth(before, between)
-    found.rested = found.rested.add_growth(between, scraper.measure())
 
 
 def keep_busy(living: RuntimeProcess, queues: int, ending: threading.Event) -> None:
@@ -151,7 +148,7 @@ class Scraper:
 
     def measure(self) -> Measurement:
         """Return the figures of the runtime, over a new connection: an idle one is closed."""
-        self._connection.close()
+        self.close()
         found: dict[str, float] = {}
         for metric in text_string_to_metric_families(self._request(ACCEPTED[0]).decode()):
             for sample in metric.samples:
@@ -162,6 +159,9 @@ class Scraper:
             found["taskdeck_writer_lock_wait_seconds_total"],
             found["taskdeck_runs_ended_total"],
         )
+
+    def close(self) -> None:
+        self._connection.close()
 
     def _request(self, accept: str) -> bytes:
         self._connection.request("GET", "/metrics", headers={"accept": accept})
