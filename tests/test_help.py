@@ -16,6 +16,14 @@ CHINESE_TOPICS = list_topics(CHINESE)
 ROOT = Path(__file__).parent.parent
 CHINESE_FOLDER = ROOT / "app/help/zh_CN"
 CHINESE_README = CHINESE_FOLDER / "README.md"
+CHINESE_OUTPUT = {
+    "not all": "不完整",
+    "no data": "无数据",
+    "opens 22:00": "22:00 开放",
+    "back up now": "立即备份",
+    "no backup!": "没有备份!",
+}
+"""Output that a topic quotes, as Taskdeck says it in Chinese."""
 TRANSLATE = "update app/help/zh_CN as well"
 MAX_SUMMARY = 51
 """Cells that the deck's list of topics has beside the longest name at 80x24."""
@@ -77,7 +85,8 @@ def test_a_chinese_topic_says_the_same_as_the_english_one(name):
 
     assert count_marks(chinese) == count_marks(english), TRANSLATE
     assert list_commands(chinese) == list_commands(english), TRANSLATE
-    assert list_inline_code(chinese) == list_inline_code(english), TRANSLATE
+    said = [CHINESE_OUTPUT.get(code, code) for code in list_inline_code(english)]
+    assert list_inline_code(chinese) == sorted(said), TRANSLATE
 
 
 def test_the_chinese_readme_says_the_same_as_the_english_one():
