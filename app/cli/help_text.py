@@ -19,7 +19,7 @@ GROUP_TOPICS = {
     "sla": "sla",
     "alert": "sla",
     "notify": "notifications",
-    "import": "crontab",
+    "import": "crontab from-pueue from-task-spooler from-gflow",
     "db": "backup restore data-model",
     "service": "service",
     "http": "http metrics",

@@ -52,9 +52,10 @@ class ImportJournal:
                 self._replay(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Usage(
-                f"{sanitize(self.path)} is damaged. Nothing was changed.",
-                "It names tasks of an unfinished import, which are held here. Look:"
+                "{file} is damaged. Nothing was changed.",
+                "The file names tasks of an unfinished import, which are held here. Look:"
                 " taskdeck ls --status held. Then move the file away.",
+                file=sanitize(self.path),
             ) from None
 
     def begin(self, source: str, entries: list[JournalEntry]) -> None:
@@ -143,6 +144,8 @@ def _sync_folder(path: str) -> None:
 def _make_problem(path: str, error: OSError) -> Problem:
     why = (error.strerror or "unknown").lower()
     return Problem(
-        f"{sanitize(path)} cannot be written: {why}. No task was taken over.",
+        "{file} cannot be written: {why}. No more tasks were taken over.",
         "Tasks that are held here already are found by the next import.",
+        file=sanitize(path),
+        why=why,
     )

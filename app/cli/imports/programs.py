@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Problem
+from app.translation import tr
 
 TIMEOUT = 60.0
 """Seconds until a program that hangs is ended."""
@@ -29,16 +30,22 @@ def run_program(
         )
     except FileNotFoundError:
         raise NotFound(
-            f"there is no program {sanitize(command[0])} here, of the package {package}."
+            "there is no program {program} here, of the package {package}.",
+            program=sanitize(command[0]),
+            package=package,
         ) from None
     except subprocess.TimeoutExpired:
-        raise Problem(f"{shown} has not answered for {TIMEOUT:.0f} s. Repeat the import.") from None
+        raise Problem(
+            "{command} has not answered for {seconds} s. Repeat the import.",
+            command=shown,
+            seconds=int(TIMEOUT),
+        ) from None
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise Problem(f"{shown} cannot be run: {why}.") from None
+        raise Problem("{command} cannot be run: {why}.", command=shown, why=why) from None
 
 
 def describe_failure(done: subprocess.CompletedProcess[bytes]) -> str:
     """Return what a program said on its error output, or its exit code."""
     said = os.fsdecode(done.stderr).strip().partition("\n")[0]
-    return truncate(sanitize(said), 200) or f"exit code {done.returncode}"
+    return truncate(sanitize(said), 200) or tr("exit code {code}", code=done.returncode)

@@ -6,6 +6,7 @@ left the file is never run by pueue.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -21,6 +22,7 @@ from app.core.json_types import is_dict
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Usage
 from app.paths import open_regular
+from app.translation import tr
 
 DAEMON = "pueued"
 _MAX_SETTINGS = 1024 * 1024
@@ -41,10 +43,11 @@ class Pueue:
     def prepare(self) -> None:
         if pid := find_daemon():
             raise Conflict(
-                f"the daemon of pueue runs (pid {pid}), and would run these tasks, too. Nothing was"
+                "the daemon of pueue runs (pid {pid}), and would run these tasks, too. Nothing was"
                 " changed.",
                 "Once its running tasks have ended, stop it: pueue shutdown. Then repeat the"
                 " import. To start nothing more there until then: pueue pause --wait --all",
+                pid=pid,
             )
 
     def recover(self) -> None:
@@ -79,7 +82,7 @@ class Pueue:
 
     def _leave_all(self, items: Sequence[PeerItem]) -> Iterator[tuple[PeerItem, str]]:
         for item in items:
-            item.obstacle = "the state of pueue has just changed: repeat the import"
+            item.obstacle = tr("the state of pueue has just changed: repeat the import")
             yield item, LEFT
 
     def _read_bytes(self) -> bytes:
@@ -89,37 +92,51 @@ class Pueue:
                 return file.read(pueue_state.MAX_BYTES + 1)
         except FileNotFoundError:
             raise NotFound(
-                f"{shown} does not exist. Nothing was changed.",
+                "{file} does not exist. Nothing was changed.",
                 "Name the state file of pueue: taskdeck import pueue FILE",
+                file=shown,
             ) from None
         except (OSError, ValueError) as error:
             raise Usage(
-                f"{shown} cannot be read: {_explain(error)}. Nothing was changed."
+                "{file} cannot be read: {why}. Nothing was changed.",
+                file=shown,
+                why=_explain(error),
             ) from None
 
     def _replace(self, old: bytes, new: bytes) -> None:
         """Replace the file if it still is `old`, which stays beside it as a backup."""
         moment = f"{datetime.now():%Y%m%dT%H%M%S.%f}"
+        part = f"{self.path}.taskdeck-{moment}"
         try:
             mode = os.stat(self.path).st_mode & 0o777
             _write(f"{self.path}.before-taskdeck-{moment}", old, mode)
-            _write(f"{self.path}.taskdeck-{moment}", new, mode)
-            self.prepare()
+            _write(part, new, mode)
+            _refuse_started_daemon()
             if self._read_bytes() != old:
-                raise Conflict("pueue has just changed its state, so it stays. Repeat the import.")
-            os.replace(f"{self.path}.taskdeck-{moment}", self.path)
+                raise Conflict("pueue has just changed its state, which stays. Repeat the import.")
+            os.replace(part, self.path)
             _sync_folder(os.path.dirname(self.path))
         except OSError as error:
-            why = (error.strerror or "unknown").lower()
             raise Problem(
-                f"{sanitize(self.path)} cannot be written: {why}. Its tasks are held here until"
-                " the import is repeated."
+                "{file} cannot be written: {why}. Its tasks are held here until the import is"
+                " repeated.",
+                file=sanitize(self.path),
+                why=(error.strerror or "unknown").lower(),
             ) from None
-        if pid := find_daemon():
-            raise Conflict(
-                f"the daemon of pueue has started meanwhile (pid {pid}), so nothing was released.",
-                "Stop it (pueue shutdown), then repeat the import.",
-            )
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+        _refuse_started_daemon()
+
+
+def _refuse_started_daemon() -> None:
+    """Raise Conflict if a daemon runs, since it may have read the file before it changed."""
+    if pid := find_daemon():
+        raise Conflict(
+            "the daemon of pueue has started meanwhile (pid {pid}), so nothing was released.",
+            "Stop it (pueue shutdown), then repeat the import.",
+            pid=pid,
+        )
 
 
 def find_daemon() -> int | None:
@@ -159,8 +176,9 @@ def _read_directory() -> str | None:
         return None
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         raise Usage(
-            f"{truncate(sanitize(path), 200)} cannot be read. Nothing was changed.",
+            "{file} cannot be read. Nothing was changed.",
             "Name the state file of pueue: taskdeck import pueue FILE",
+            file=truncate(sanitize(path), 200),
         ) from None
     shared = found.get("shared") if is_dict(found) else None
     folder = shared.get("pueue_directory") if is_dict(shared) else None
@@ -169,7 +187,7 @@ def _read_directory() -> str | None:
 
 def _explain(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
-        return "it is a link, or no regular file"
+        return tr("it is a link, or no regular file")
     return (getattr(error, "strerror", None) or "invalid file name").lower()
 
 

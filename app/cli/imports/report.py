@@ -14,6 +14,7 @@ from app.core.imports.items import PeerItem, PeerQueue
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
+from app.translation import tr, tr_n, tr_noop
 
 COLUMNS = [
     Column("ID", align=">"),
@@ -23,7 +24,7 @@ COLUMNS = [
     Column("OPTIONS", least=8),
     Column("COMMAND", least=8),
 ]
-OTHER_PROGRAM = (
+OTHER_PROGRAM = tr_noop(
     "a task reserves a core and waits until one is free (submit --cpu); its output is the log of"
     " the task"
 )
@@ -129,26 +130,31 @@ def _format_option(key: str, value: Any) -> list[str]:
 def _list_queues(report: Report) -> list[str]:
     used = {item.queue for item in report.chosen}
     queues = [queue for queue in report.state.queues if queue.name in used]
-    return ["queues:", *(_describe_queue(report, queue) for queue in queues)] if queues else []
+    return [tr("queues:"), *(_describe_queue(report, queue) for queue in queues)] if queues else []
 
 
 def _describe_queue(report: Report, queue: PeerQueue) -> str:
-    words = [] if queue.capacity is None else [f"capacity {queue.capacity}"]
-    words += ["paused"] if queue.is_paused else []
-    text = ", ".join(["new", *words])
+    words = [tr("new")]
+    words += [tr("capacity {n}", n=queue.capacity)] if queue.capacity is not None else []
+    words += [tr("paused")] if queue.is_paused else []
+    text = ", ".join(words)
     if (known := report.queues.get(queue.name)) is not None:
-        text = f"exists and stays as it is: capacity {known['capacity']}, {known['status']}"
+        text = tr(
+            "exists and stays as it is: capacity {n}, {status}",
+            n=known["capacity"],
+            status=known["status"],
+        )
     return f"  {sanitize(queue.name)}  {text} ({sanitize(queue.origin)})"
 
 
 def _list_staying(report: Report, peer: str) -> list[str]:
     staying = [item for item in report.state.items if report.outcomes[item.id] == "stays"]
-    lines = [f"stays in {peer}:"] if staying else []
+    lines = [tr("stays in {peer}:", peer=peer)] if staying else []
     for item in staying[:MOST_LINES]:
-        why = item.obstacle or f"is {item.status.lower()} there, and ends there"
+        why = item.obstacle or tr("runs there, and ends there")
         lines.append(f"  {item.id} {sanitize(why)}: {truncate(sanitize(item.command), 60)}")
     if len(staying) > MOST_LINES:
-        lines.append(f"  and {len(staying) - MOST_LINES:,} more: --json lists all")
+        lines.append(tr("  and {n} more: --json lists all", n=len(staying) - MOST_LINES))
     return lines
 
 
@@ -157,7 +163,7 @@ def _list_ended(report: Report) -> list[str]:
         item.status for item in report.state.items if report.outcomes[item.id] == "ended"
     )
     words = ", ".join(f"{n} {sanitize(word)}" for word, n in sorted(counts.items()))
-    return [f"ended there, left out: {words}"] if counts else []
+    return [tr("ended there, left out: {counts}", counts=words)] if counts else []
 
 
 def _list_losses(report: Report) -> list[str]:
@@ -168,11 +174,11 @@ def _list_losses(report: Report) -> list[str]:
     for item in report.chosen:
         for loss in item.losses:
             numbers.setdefault(loss, []).append(str(item.id))
-    lines = ["what differs:"]
+    lines = [tr("what differs:")]
     for loss, tasks in numbers.items():
         shown = ", ".join(tasks[:20]) + (", …" if len(tasks) > 20 else "")
         lines.append(f"  {shown}: {sanitize(loss)}")
-    return lines + [f"  {sanitize(loss)}" for loss in (*report.state.losses, OTHER_PROGRAM)]
+    return lines + [f"  {sanitize(loss)}" for loss in (*report.state.losses, tr(OTHER_PROGRAM))]
 
 
 def _list_unclear(report: Report, peer: str) -> list[str]:
@@ -180,9 +186,9 @@ def _list_unclear(report: Report, peer: str) -> list[str]:
         return []
     numbers = " ".join(map(str, report.unclear))
     return [
-        f"held, since {peer} has no record of them any more: {numbers}",
-        f"  if they have not run there: taskdeck release {numbers}",
-        f"  if they have: taskdeck cancel {numbers}",
+        tr("held, since {peer} has no record of them any more: {n}", peer=peer, n=numbers),
+        tr("  if they have not run there: taskdeck release {n}", n=numbers),
+        tr("  if they have: taskdeck cancel {n}", n=numbers),
     ]
 
 
@@ -190,10 +196,40 @@ def _print_end(report: Report, peer: str, command: str | None) -> None:
     """Say what was done, or what to type to do it."""
     if report.finished:
         numbers = " ".join(map(str, report.finished))
-        output.print_note(f"an import that was interrupted is finished: released {numbers}.")
-    tasks = f"{len(report.chosen)} task{'' if len(report.chosen) == 1 else 's'}"
-    if command is None:
-        output.print_note(f"{tasks} taken over, which {peer} does not run any more.")
+        output.print_note(
+            tr("an import that was interrupted is finished: released {n}.", n=numbers)
+        )
+    count = len(report.chosen)
+    if command is not None:
+        hint = " " + tr("To take them over: {command}", command=sanitize(command)) if count else ""
+        done = tr_n(
+            count,
+            "nothing was changed: {n} task would be created.",
+            "nothing was changed: {n} tasks would be created.",
+        )
+        output.print_note(done + hint)
         return
-    hint = f" To take them over: {sanitize(command)}" if report.chosen else ""
-    output.print_note(f"nothing was changed: {tasks} would be created.{hint}")
+    output.print_note(
+        tr_n(
+            count,
+            "{n} task taken over, which {peer} does not run any more.",
+            "{n} tasks taken over, which {peer} does not run any more.",
+            peer=peer,
+        )
+    )
+    _print_paused(report)
+
+
+def _print_paused(report: Report) -> None:
+    """Name the command that starts a queue which was created paused, as its group was."""
+    used = {item.queue for item in report.chosen}
+    for queue in report.state.queues:
+        if queue.is_paused and queue.name in used and queue.name not in report.queues:
+            name = sanitize(shlex.quote(queue.name))
+            output.print_note(
+                tr(
+                    "the queue {queue} is paused, as it was there. To start it:"
+                    " taskdeck queue resume {queue}",
+                    queue=name,
+                )
+            )

@@ -32,6 +32,7 @@ from app.core.imports.items import (
 )
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, NotFound, Problem
+from app.translation import tr
 from db.states import WAITING, TaskStatus
 
 _UNDONE = (" Nothing was submitted.", " Nothing was changed.")
@@ -112,8 +113,9 @@ def apply(context: CommandContext, peer: Peer) -> Report:
         state = _read_state(peer, journal)
         if journal.entries and journal.source != state.source:
             raise Conflict(
-                f"an import from {sanitize(journal.source)} is not finished. Nothing was changed.",
-                "Finish it first: repeat it with --apply.",
+                "an import from {source} is not finished. Nothing was changed.",
+                "Finish that import first: repeat it with --apply.",
+                source=sanitize(journal.source),
             )
         report = Report(state, [], queues=queues)
         _finish_previous(context, peer, journal, report)
@@ -193,7 +195,7 @@ def _take_over(context: CommandContext, peer: Peer, journal: ImportJournal, repo
         journal.mark(item.id, mark)
         if mark != TAKEN:
             began.add(item.id)
-            item.obstacle = "has begun there meanwhile" if mark == BEGAN else item.obstacle
+            item.obstacle = tr("has begun there meanwhile") if mark == BEGAN else item.obstacle
     report.chosen = [item for item in report.chosen if item.id not in began]
     report.set_outcomes("created")
     lost = [uuids[number] for number in began]
@@ -241,7 +243,7 @@ def _store_held(context: CommandContext, report: Report, uuids: dict[int, str]) 
         stored = _submit(context, item, task, uuid=uuids[item.id])
         report.numbers[item.id] = stored["number"]
         if stored["status"] == TaskStatus.CANCELLED:
-            item.obstacle = f"was cancelled here, as #{stored['number']}"
+            item.obstacle = tr("was cancelled here, as #{number}", number=stored["number"])
     keep_together(report.chosen)
     refused = [item for item in report.chosen if item.obstacle]
     report.chosen = [item for item in report.chosen if not item.obstacle]
@@ -293,7 +295,7 @@ def withdraw_each(
     for item in items:
         parent = next((one for one in item.parents if one in lost), None)
         if parent is not None:
-            item.obstacle = f"waits for {parent}, which has begun there meanwhile"
+            item.obstacle = tr("waits for {number}, which has begun there meanwhile", number=parent)
         mark = LEFT if parent is not None else withdraw(item)
         if mark != TAKEN:
             lost.add(item.id)

@@ -110,14 +110,15 @@ class TaskSpooler:
         try:
             found = os.stat(self.path)
             if stat.S_ISSOCK(found.st_mode) and found.st_uid != os.geteuid():
-                raise Usage(f"{shown} belongs to another user. Nothing was changed.")
+                raise Usage("{file} belongs to another user. Nothing was changed.", file=shown)
             with socket.socket(socket.AF_UNIX) as line:
                 line.connect(self.path)
         except (OSError, ValueError):
             raise NotFound(
-                f"no server of task-spooler answers at {shown}, so nothing waits there."
+                "no server of task-spooler answers at {file}, so nothing waits there."
                 " Nothing was changed.",
                 "For another server: TS_SOCKET=PATH taskdeck import task-spooler",
+                file=shown,
             ) from None
 
     def _list_numbers(self) -> list[int]:
@@ -133,7 +134,11 @@ class TaskSpooler:
     def _ask(self, *words: str) -> str:
         done = self._run(*words)
         if done.returncode:
-            raise Problem(f"tsp {' '.join(words)}: {describe_failure(done)}. Repeat the import.")
+            raise Problem(
+                "tsp {words}: {why}. Repeat the import.",
+                words=" ".join(words),
+                why=describe_failure(done),
+            )
         return os.fsdecode(done.stdout)
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -254,4 +259,4 @@ def _wait_until_stopped(client: SpoolerClient) -> None:
         except (OSError, IndexError):
             return
         time.sleep(0.001)
-    raise Problem(f"the client of task-spooler, process {client.pid}, does not stop.")
+    raise Problem("the client of task-spooler, process {pid}, does not stop.", pid=client.pid)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text.sanitize import find_name_error
+from app.translation import tr
 
 
 class PeerPhase(StrEnum):
@@ -131,7 +132,7 @@ def choose_items(items: Sequence[PeerItem], taken: Collection[int] = frozenset()
     known = {item.id for item in ordered}
     for item in waiting:
         if item.id not in known:
-            item.obstacle = item.obstacle or "its dependencies form a circle"
+            item.obstacle = item.obstacle or tr("its dependencies form a circle")
     keep_together(waiting)
     return [item for item in ordered if item.obstacle is None]
 
@@ -144,11 +145,11 @@ def _find_parent_obstacle(
             continue
         parent = by_id.get(number)
         if parent is None:
-            return f"waits for {number}, which is not there any more"
+            return tr("waits for {number}, which is not there any more", number=number)
         if parent.phase is PeerPhase.ACTIVE:
-            return f"waits for {number}, which runs there"
+            return tr("waits for {number}, which runs there", number=number)
         if parent.phase is PeerPhase.ENDED and not parent.is_done:
-            return f"waits for {number}, which has not succeeded"
+            return tr("waits for {number}, which has not succeeded", number=number)
     return None
 
 
@@ -162,8 +163,10 @@ def keep_together(waiting: Iterable[PeerItem]) -> None:
     todo = deque(item for item in by_id.values() if item.obstacle)
     while todo:
         item = todo.popleft()
-        near = [(child, f"waits for {item.id}, which stays") for child in children.get(item.id, ())]
-        near += [(one, f"{item.id} waits for it and stays") for one in item.parents]
+        below = tr("waits for {number}, which stays", number=item.id)
+        above = tr("{number} waits for it and stays", number=item.id)
+        near = [(child, below) for child in children.get(item.id, ())]
+        near += [(one, above) for one in item.parents]
         for number, why in near:
             other = by_id.get(number)
             if other is not None and other.obstacle is None:

@@ -26,11 +26,11 @@ from app.core.shell_context import leave_out_session
 from app.core.task_spec import MAX_PRIORITY
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
+from app.translation import tr
 
 MAX_BYTES = 64 * 1024 * 1024
 """Size of a state file; an environment of 5 KiB leaves room for 12,000 tasks."""
 DEFAULT_GROUP = "default"
-_UNREADABLE = "Nothing was changed."
 _PHASES = {
     "Queued": PeerPhase.WAITING, "Stashed": PeerPhase.WAITING, "Locked": PeerPhase.WAITING,
     "Running": PeerPhase.ACTIVE, "Paused": PeerPhase.ACTIVE, "Done": PeerPhase.ENDED,
@@ -67,13 +67,17 @@ def load_state(data: bytes, path: str) -> dict[str, Any]:
     """Return the JSON object of a state file. Raise Usage."""
     shown = truncate(sanitize(path), 200)
     if len(data) > MAX_BYTES:
-        raise Usage(f"{shown} is larger than 64 MiB: it is no state of pueue. {_UNREADABLE}")
+        raise Usage("{file} is larger than 64 MiB. Nothing was changed.", file=shown)
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        raise Usage(f"{shown} is not JSON, as a state of pueue is. {_UNREADABLE}") from None
+        raise Usage(
+            "{file} is not JSON, as a state of pueue is. Nothing was changed.", file=shown
+        ) from None
     if not is_dict(found) or "tasks" not in found:
-        raise Usage(f"{shown} has no tasks: it is no state of pueue. {_UNREADABLE}")
+        raise Usage(
+            "{file} has no tasks: it is no state of pueue. Nothing was changed.", file=shown
+        )
     return found
 
 
@@ -85,12 +89,18 @@ def parse_state(state: dict[str, Any], path: str) -> PeerState:
         first = error.errors(include_url=False, include_input=False)[0]
         where = truncate(sanitize(".".join(map(str, first["loc"]))), 80)
         raise Usage(
-            f"{truncate(sanitize(path), 200)}: {where} is not as pueue writes it:"
-            f" {sanitize(first['msg'])}. {_UNREADABLE}"
+            "{file}: {where} is not as pueue writes it: {why}. Nothing was changed.",
+            file=truncate(sanitize(path), 200),
+            where=where,
+            why=truncate(sanitize(first["msg"]), 200),
         ) from None
     if wrong := next((name for name, task in found.tasks.items() if name != str(task.id)), None):
         shown = truncate(sanitize(wrong), 30)
-        raise Usage(f"{truncate(sanitize(path), 200)}: task {shown} has another id. {_UNREADABLE}")
+        raise Usage(
+            "{file}: task {number} has another id. Nothing was changed.",
+            file=truncate(sanitize(path), 200),
+            number=shown,
+        )
     tasks = sorted(found.tasks.values(), key=lambda task: task.id)
     queues = _make_queues(found, tasks)
     return PeerState(
@@ -174,7 +184,7 @@ def _set_result(item: PeerItem, result: Any) -> None:
 def _set_start(item: PeerItem, word: str, enqueue_at: Any) -> None:
     """Set the start time, hold or obstacle of a waiting task."""
     if word == "Locked":
-        item.obstacle = "is being edited there"
+        item.obstacle = tr("is being edited there")
     if word != "Stashed":
         return
     at = _parse_time(enqueue_at)
@@ -189,10 +199,12 @@ def _make_task(task: _Task) -> tuple[dict[str, Any], list[str]]:
     losses: list[str] = []
     name = clean_name(task.label)
     if task.label and name != task.label:
-        losses.append("the label has characters that a name cannot have")
+        losses.append(tr("the label has characters that a name cannot have"))
     priority = max(-MAX_PRIORITY, min(MAX_PRIORITY, task.priority))
     if priority != task.priority:
-        losses.append(f"the priority {task.priority} is beyond {priority}")
+        losses.append(
+            tr("the priority {priority} becomes {limit}", priority=task.priority, limit=priority)
+        )
     found: dict[str, Any] = {
         "argv": ["sh", "-c", task.command],
         "name": name or make_name(task.command),

@@ -15,6 +15,7 @@ from datetime import datetime
 from app.core.imports.items import PeerItem, PeerPhase, clean_name
 from app.core.schedules.crontab_names import make_name
 from app.core.shell_context import leave_out_session
+from app.translation import tr, tr_noop
 
 OPTIONS = "+VhKgClnfmBEr:t:c:o:p:w:k:u:s:U:i:N:L:dS:D:"
 """Options of tsp 1.0, for getopt."""
@@ -27,9 +28,9 @@ _PHASES = {
     "running": PeerPhase.ACTIVE, "finished": PeerPhase.ENDED, "skipped": PeerPhase.ENDED,
 }  # fmt: skip
 _LOSSES = {
-    "g": "-g: the log is not compressed",
-    "m": "-m: the output is not mailed; for a message: submit --notify",
-    "n": "-n: the output is kept, as the log of the task",
+    "g": tr_noop("-g: the log is not compressed"),
+    "m": tr_noop("-m: the output is not mailed; for a message: submit --notify"),
+    "n": tr_noop("-n: the output is kept, as the log of the task"),
 }
 
 
@@ -147,10 +148,10 @@ def make_item(job: SpoolerJob, queue: str) -> PeerItem:
 def _set_task(item: PeerItem, job: SpoolerJob) -> None:
     client = job.client
     if client is None:
-        item.obstacle = "its client, which has the exact words, is not found"
+        item.obstacle = tr("its client, which has the exact words, is not found")
         return
     if client.find("f") is not None:
-        item.obstacle = "somebody waits for its end (-f)"
+        item.obstacle = tr("somebody waits for its end (-f)")
     item.cwd, item.umask, item.env = client.cwd, client.umask, leave_out_session(client.env)
     label = client.find("L")
     item.task = {"argv": client.argv, "name": clean_name(label) or make_name(client.text)}
@@ -158,9 +159,11 @@ def _set_task(item: PeerItem, job: SpoolerJob) -> None:
         item.task["split"] = True
     if job.slots > 1:
         item.task["cpu"] = job.slots
-        item.losses.append("-N: the slots become cores of the pool, not of the queue's capacity")
+        item.losses.append(
+            tr("-N: the slots become cores of the pool, not of the queue's capacity")
+        )
     if label and clean_name(label) != label:
-        item.losses.append("the label has characters that a name cannot have")
-    item.losses += [text for letter, text in _LOSSES.items() if client.find(letter) is not None]
+        item.losses.append(tr("the label has characters that a name cannot have"))
+    item.losses += [tr(text) for letter, text in _LOSSES.items() if client.find(letter) is not None]
     if client.env.get("TS_ONFINISH"):
-        item.losses.append("TS_ONFINISH is not called")
+        item.losses.append(tr("TS_ONFINISH is not called"))
