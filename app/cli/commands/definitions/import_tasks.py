@@ -39,6 +39,8 @@ def _import(context: CommandContext, args: Args, peer: Peer) -> int:
     from shlex import join
 
     from app.cli.imports import report, take_over
+    from app.cli.imports.journal import has_journal
+    from app.translation import tr
 
     files: list[str] = getattr(args, "files", [])
     command = None if args.apply else join(["taskdeck", "import", peer.name, *files, "--apply"])
@@ -48,6 +50,10 @@ def _import(context: CommandContext, args: Args, peer: Peer) -> int:
         output.print_json(shown["items"] if args.jsonl else shown, args.jsonl)
     else:
         report.print_report(found, peer.name, command, args.wide)
+    if command is not None and has_journal(context.home, peer.name):
+        output.print_note(
+            tr("an import from there was interrupted. To finish it: {command}", command=command)
+        )
     return 1 if found.unclear else 0
 
 

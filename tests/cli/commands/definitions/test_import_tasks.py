@@ -96,6 +96,20 @@ def test_two_files_are_refused(cli, state):
     assert "give one FILE" in cli("import", "pueue", str(state), str(state)).err
 
 
+def test_an_interrupted_import_is_named(cli, home, state):
+    (home / "import-pueue.journal").write_text("{}\n")
+
+    done = cli("--read-only", "import", "pueue", str(state))
+
+    assert f"interrupted. To finish it: taskdeck import pueue {state} --apply" in done.err
+
+
+def test_a_take_over_is_refused_in_read_only_mode(cli, state):
+    done = cli("--read-only", "import", "pueue", str(state), "--apply")
+
+    assert (done.code, "which --read-only forbids" in done.err) == (4, True)
+
+
 def test_each_peer_has_examples():
     for command in import_tasks.PEER_COMMANDS.values():
         assert "--apply" in command.examples
