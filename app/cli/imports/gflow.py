@@ -84,6 +84,7 @@ class Gflow:
                     number=item.id,
                     why=describe_failure(done),
                 )
+            return TAKEN if found.status == "Cancelled" else BEGAN
         return TAKEN if found.never_ran else BEGAN
 
     def _read_job(self, item: PeerItem) -> PeerItem:
