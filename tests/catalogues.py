@@ -40,8 +40,16 @@ SHOWN_ARGUMENTS: dict[str, tuple[int | str, ...]] = {
     "KeyGroup": (0,),
     "EditField": (1, "hint", "blank_label"),
     "SavedView": (0,),
+    "Command": (0,),
+    "Column": (0,),
+    "add_argument_group": (0,),
+    "add_row_options": (1,),
+    "add_task_ids": (1,),
+    "make_name_command": (2, 3),
+    "read_stdin": (0,),
+    "open_stdin": (0,),
 }
-"""Arguments of classes of the deck that it translates where it shows them."""
+"""Arguments of classes and functions that are translated where they are shown."""
 UNTRANSLATED = (
     "app/agents/",
     "app/keeper/",

@@ -15,7 +15,8 @@ from app.cli.parser import (
     require_one_name,
 )
 from app.cli.table_layout import Column, Line, Span, wrap_text
-from app.core.text.sanitize import sanitize, sanitize_lines
+from app.core.text.sanitize import pad, sanitize, sanitize_lines
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,35 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
     Row = dict[str, Any]
+
+
+_TEXTS = {
+    "queue": (
+        tr_noop("list queues"),
+        tr_noop("show one queue in detail"),
+        tr_noop("no queues yet"),
+    ),
+    "pool": (tr_noop("list pools"), tr_noop("show one pool in detail"), tr_noop("no pools yet")),
+    "resource": (tr_noop("list resources"), "", tr_noop("no resources yet")),
+    "limit": (
+        tr_noop("list limits"),
+        tr_noop("show one limit in detail"),
+        tr_noop("no limits yet"),
+    ),
+    "reserve": (tr_noop("list reservations"), "", tr_noop("no reservations yet")),
+    "template": (
+        tr_noop("list templates"),
+        tr_noop("show one template in detail"),
+        tr_noop("no templates yet"),
+    ),
+    "schedule": (
+        tr_noop("list schedules"),
+        tr_noop("show one schedule in detail"),
+        tr_noop("no schedules yet"),
+    ),
+    "sla": (tr_noop("list rules"), tr_noop("show one rule in detail"), tr_noop("no rules yet")),
+}
+"""Summaries of `ls` and `show` of each group, and the message for an empty list."""
 
 
 def make_list_command(
@@ -42,17 +72,18 @@ def make_list_command(
     `brief`, the verb can leave out what the table does not show. `below` makes lines below the
     table.
     """
+    summary, _, no_rows = _TEXTS[group]
 
     def ls(context: CommandContext, args: Args) -> int:
         is_table = brief and not (args.json or args.jsonl or args.rows)
         rows = context.call(f"{group}.ls", **({"brief": True} if is_table else {}))
         found = [mask(one_) for one_ in rows]
-        code = print_list(args, found, columns, row, fields, f"no {name_kind(group)}s yet")
+        code = print_list(args, found, columns, row, fields, tr(no_rows))
         if below and not (args.json or args.jsonl or args.rows) and (lines := below(found)):
             output.print_lines([[], *lines])
         return code
 
-    return Command(f"list {name_kind(group)}s", ls, _add_list_arguments)
+    return Command(summary, ls, _add_list_arguments)
 
 
 def _add_list_arguments(parser: Parser) -> None:
@@ -95,7 +126,7 @@ def make_show_command(
             output.print_lines(format_page(found["name"], facts(found)))
         return 0
 
-    return Command(f"show one {name_kind(group)} in detail", show, add_name)
+    return Command(_TEXTS[group][1], show, add_name)
 
 
 def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
@@ -106,7 +137,7 @@ def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
         for at, line in enumerate(sanitize_lines(text).split("\n") if text else ()):
             pieces = [line] if room is None else wrap_text(line, max(20, room - 15))
             page += [
-                [(f"  {label if not at + n else '':<12} ", "dim"), (piece, "")]
+                [(f"  {pad(tr(label) if not at + n else '', 12)} ", "dim"), (piece, "")]
                 for n, piece in enumerate(pieces)
             ]
     return page
@@ -115,7 +146,7 @@ def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
 def add_name(parser: Parser) -> None:
     """Add the NAME argument of a command such as `taskdeck queue set`."""
     kind = name_kind(parser.prog.split()[-2])
-    parser.add_option("names", nargs="*", metavar="NAME", help=f"name of the {kind}")
+    parser.add_option("names", nargs="*", metavar="NAME", help=tr("name of the {kind}", kind=kind))
     add_json_options(parser)
 
 
@@ -133,11 +164,23 @@ def _run_verb(context: CommandContext, args: Args, group: str, verb: str, partic
         from shlex import quote
 
         output.print_note(
-            f"a draining {group} starts nothing, as a paused one does; the word tells others that"
-            f" it is emptied on purpose. To end it: taskdeck {group} resume {sanitize(quote(name))}"
+            tr(
+                "a draining {kind} starts nothing, as a paused one does; the word tells others that"
+                " it is emptied on purpose. To end it: taskdeck {group} resume {name}",
+                kind=name_kind(group),
+                group=group,
+                name=sanitize(quote(name)),
+            )
         )
     return print_result(
-        args, answer, f"{name_kind(group)} {sanitize(name)} {_format_result(answer, participle)}"
+        args,
+        answer,
+        tr(
+            "{kind} {name} {result}",
+            kind=name_kind(group),
+            name=sanitize(name),
+            result=_format_result(answer, tr(participle)),
+        ),
     )
 
 
@@ -147,9 +190,13 @@ def _format_result(answer: Row, participle: str) -> str:
     if old_status is None or "active" in (old_status, now) and old_status != now:
         return participle
     return (
-        f"is {styles.format_pool_state(now)[0]} already"
+        tr("is {state} already", state=styles.format_pool_state(now)[0])
         if old_status == now
-        else f"{participle} (was {styles.format_pool_state(old_status)[0]})"
+        else tr(
+            "{participle} (was {state})",
+            participle=participle,
+            state=styles.format_pool_state(old_status)[0],
+        )
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from app.cli import registry
+from app.cli.parser import make_sentence
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,33 +28,40 @@ GROUP_TOPICS = {
 }
 """Help topics about a group of commands."""
 
+GLOBAL_OPTIONS = (
+    ("--home DIR", tr_noop("home directory (default: TASKDECK_HOME, or XDG data)")),
+    ("--read-only", tr_noop("change nothing, in the deck or by a command")),
+    ("--ascii", tr_noop("draw the deck with ASCII characters only")),
+    ("--plain", tr_noop("deck for screen readers: words instead of glyphs and bars")),
+    ("--in-process", tr_noop("run the runtime inside the deck")),
+)
+"""Options before the command."""
+
 
 def format_overview() -> str:
     """Return the help of the program: its options and commands."""
     found = [
-        "usage: taskdeck [OPTION …] [COMMAND …]",
+        f"{tr('usage: ')}taskdeck [OPTION …] [COMMAND …]",
         "",
-        "Without a command, open the deck. See COMMAND --help for details, and",
-        "taskdeck help TOPIC for explanations; taskdeck help lists the topics.",
+        tr(
+            "Without a command, open the deck. See COMMAND --help for details, and\n"
+            "taskdeck help TOPIC for explanations; taskdeck help lists the topics."
+        ),
         "",
-        "options, before the command:",
-        "  --home DIR    home directory (default: TASKDECK_HOME, or XDG data)",
-        "  --read-only   change nothing, in the deck or by a command",
-        "  --ascii       draw the deck with ASCII characters only",
-        "  --plain       deck for screen readers: words instead of glyphs and bars",
-        "  --in-process  run the runtime inside the deck",
+        tr("options, before the command:"),
+        *(f"  {option:<13} {tr(text)}" for option, text in GLOBAL_OPTIONS),
         "",
     ]
     for title, verbs in registry.SECTIONS:
         found += [
-            f"{title}:",
-            *(f"  {verb:<11} {registry.COMMAND_INDEX[verb][1]}" for verb in verbs.split()),
+            tr("{title}:", title=tr(title)),
+            *(f"  {verb:<11} {tr(registry.COMMAND_INDEX[verb][1])}" for verb in verbs.split()),
             "",
         ]
     return "\n".join(
         found
         + [
-            "first steps:",
+            tr("first steps:"),
             "  taskdeck submit -- gzip -k big.log",
             "  taskdeck logs -f 1",
             "  taskdeck demo",
@@ -67,7 +76,7 @@ def format_topic_list() -> str:
     found = list_topics()
     most = max(map(len, found))
     lines = [f"  {name:<{most}}  {_lower_first(summary)}" for name, summary in found.items()]
-    return "\n".join(["topics (taskdeck help TOPIC):", *lines])
+    return "\n".join([tr("topics (taskdeck help TOPIC):"), *lines])
 
 
 def format_help(words: list[str]) -> str:
@@ -85,11 +94,11 @@ def format_help(words: list[str]) -> str:
 
 def format_group_help(group: str, found: dict[str, Command]) -> str:
     """Return the help of a group: its commands."""
-    summary = registry.COMMAND_INDEX[group][1]
-    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{summary[:1].upper()}{summary[1:]}.", ""]
-    lines += [f"  {name:<8} {command.summary}" for name, command in found.items()]
+    summary = make_sentence(registry.COMMAND_INDEX[group][1])
+    lines = [f"{tr('usage: ')}taskdeck {group} COMMAND …", "", summary, ""]
+    lines += [f"  {name:<8} {tr(command.summary)}" for name, command in found.items()]
     topics = ", ".join(f"taskdeck help {topic}" for topic in GROUP_TOPICS[group].split())
-    return "\n".join([*lines, "", f"See also: {topics}"])
+    return "\n".join([*lines, "", tr("See also: {topics}", topics=topics)])
 
 
 def format_command_help(name: str, command: Command) -> str:

@@ -8,6 +8,7 @@ from app import cluster, paths, translation
 from app.cli import output, registry
 from app.cli.context import CommandContext, read_language
 from app.errors import Conflict, Problem, Usage, make_process_limit_error
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,11 +96,20 @@ def _format_internal_error(error: Exception) -> str:
     while at is not None and at.tb_next is not None:
         at = at.tb_next
     place = (
-        f" ({at.tb_frame.f_code.co_filename.rpartition('/app/')[2]}, line {at.tb_lineno})"
+        tr(
+            " ({file}, line {line})",
+            file=at.tb_frame.f_code.co_filename.rpartition("/app/")[2],
+            line=at.tb_lineno,
+        )
         if at
         else ""
     )
-    return f"internal error: {type(error).__name__}: {error}{place}. Please report it."
+    return tr(
+        "internal error: {kind}: {error}{place}. Please report it.",
+        kind=type(error).__name__,
+        error=error,
+        place=place,
+    )
 
 
 def _dispatch(
@@ -160,10 +170,9 @@ def _make_unknown_option_error(word: str) -> Usage:
     from app.core.text.sanitize import find_nearest, sanitize, truncate
 
     meant = find_nearest(word, _GLOBAL_OPTIONS)
-    return Usage(
-        f"unknown option {truncate(sanitize(word), 60)}.",
-        find_hint("", word) or (f"Nearest: {meant}" if meant else "See: taskdeck --help"),
-    )
+    nearest = tr("Nearest: {meant}", meant=meant) if meant else tr("See: taskdeck --help")
+    said = tr("unknown option {shown}.", shown=truncate(sanitize(word), 60))
+    return Usage(said, find_hint("", word) or nearest)
 
 
 def _run_without_command(context: CommandContext, options: dict[str, str]) -> int:
@@ -268,7 +277,7 @@ def _check_replica(context: CommandContext, name: str, command: Command, args: A
     is_answered = _get_verb(name, command, args) in READ_ONLY_VERBS - replica_reads.HOME_VERBS
     if not is_answered or getattr(args, "follow", False):
         raise replica_reads.make_home_needed_error(name, context.home)
-    output.print_note(f"{replica_reads.describe_age(context.home)}.")
+    output.print_note(tr("{summary}.", summary=replica_reads.describe_age(context.home)))
     return None
 
 

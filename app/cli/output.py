@@ -12,7 +12,7 @@ from app.cli import styles
 from app.core.text.sanitize import sanitize
 from app.core.text.wrap import wrap_words
 from app.errors import Problem
-from app.translation import ENGLISH, get_language
+from app.translation import ENGLISH, get_language, tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def has_colour() -> bool:
 def open_stdin(what: str) -> BinaryIO:
     """Return standard input. If that is a terminal, ask the person to type the input."""
     if is_stdin_terminal():
-        print_note(f"reading {what} from the terminal; end with Ctrl-D.")
+        print_note(tr("reading {what} from the terminal; end with Ctrl-D.", what=tr(what)))
     return sys.stdin.buffer
 
 
@@ -153,7 +153,7 @@ def redraw(lines: list[Line], drawn: list[str] | None) -> list[str]:
 
     wide, high = get_columns(), _get_rows() - 1
     if len(lines) > high:
-        lines = [*lines[: high - 1], [(f"… {len(lines) - high + 1} more lines", "dim")]]
+        lines = [*lines[: high - 1], [(tr("… {n} more lines", n=len(lines) - high + 1), "dim")]]
     now = paint_lines([truncate_line(line, wide) for line in lines])
     new = [
         f"\x1b[{at}H{text}\x1b[K"
@@ -271,13 +271,13 @@ _home = ""
 
 
 def ask_yes_no(question: str) -> bool:
-    """Ask the person at the terminal; anything but y means no."""
+    """Ask the person at the terminal; anything but y, yes or 是 means no."""
     shown = question.translate(styles.TO_ASCII) if is_ascii_only() else question
     sys.stderr.buffer.write(
         f"{wrap_words(f'{shown} [y/N]', get_columns(sys.stderr))} ".encode("utf-8", "replace")
     )
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
 
 
 def print_json(value: Any, by_line: bool = False, indented: bool = False) -> None:

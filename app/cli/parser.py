@@ -13,7 +13,7 @@ from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.wrap import wrap_words
 from app.errors import Usage
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return wrap_words(" ".join(text.split()), width).split("\n")
 
 
-def _make_sentence(summary: str) -> str:
+def make_sentence(summary: str) -> str:
+    """Return a summary in the current language as a sentence."""
     return tr("{summary}.", summary=tr(summary)[:1].upper() + tr(summary)[1:])
 
 
@@ -60,14 +61,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, summary: str = "", examples: str = "", **_: Any) -> None:
         super().__init__(
             prog=prog,
-            description=_make_sentence(summary) if summary else None,
+            description=make_sentence(summary) if summary else None,
             epilog=f"{tr('examples:')}\n{examples}" if examples else None,
             formatter_class=_HelpFormatter,
             add_help=False,
             allow_abbrev=False,
             exit_on_error=False,
         )
-        self._positionals.title = "arguments"
+        self._positionals.title = tr_noop("arguments")
         self.takes_command = False
 
     def add_option(self, *names: str, **how: Any) -> None:
@@ -107,10 +108,9 @@ class Parser(argparse.ArgumentParser):
             self.prog.partition(" ")[2],
         )
         if word[:1] != "-":
-            said = f'unexpected argument: "{shown}".'
-            if self.takes_command:
-                said += " A command comes after --."
-            return Usage(said, self._make_help_hint())
+            said = tr('unexpected argument: "{shown}".', shown=shown)
+            more = tr("A command comes after --.") if self.takes_command else ""
+            return Usage(f"{said} {more}".rstrip(), self._make_help_hint())
         from app.cli.foreign_options import find_hint
 
         name = word.partition("=")[0]
@@ -119,32 +119,33 @@ class Parser(argparse.ArgumentParser):
         near = find_nearest(
             name.lstrip("-"), [known[2:] for known in self._option_string_actions if known[2:]]
         )
-        nearest = f"--{near}" if near else ""
-        return Usage(
-            f"unknown option {shown} of {command}.",
-            hint or (f"Nearest: {nearest}" if nearest else self._make_help_hint()),
-        )
+        if not hint:
+            hint = tr("Nearest: {meant}", meant=f"--{near}") if near else self._make_help_hint()
+        said = tr("unknown option {shown} of {command}.", shown=shown, command=command)
+        return Usage(said, hint)
 
     def _describe_error(self, wrong: argparse.ArgumentError) -> str:
         name = _get_longest_name(wrong.argument_name or "")
         if wrong.message.startswith("expected"):
-            return f"{name} needs a value. Use: {name}=VALUE"
+            return tr("{name} needs a value. Use: {name}=VALUE", name=name)
         if wrong.message.startswith("ignored explicit argument"):
-            return f"{name} takes no value."
+            return tr("{name} takes no value.", name=name)
         if wrong.message.startswith("not allowed with argument"):
             other = _get_longest_name(wrong.message.removeprefix("not allowed with argument "))
-            return f"{name} and {other} cannot be combined."
-        return f"{name} {sanitize(wrong.message)}."
+            return tr("{name} and {other} cannot be combined.", name=name, other=other)
+        return tr("{name} {fault}.", name=name, fault=sanitize(wrong.message))
 
     def _explain_value(self, wrong: argparse.ArgumentError) -> str:
         """Return a hint for a letter that means something else in other tools, or ""."""
         from app.cli.foreign_options import find_hint
 
         name = _get_longest_name(wrong.argument_name or "")
-        return find_hint(self.prog.partition(" ")[2], name) if "must be" in wrong.message else ""
+        return (
+            find_hint(self.prog.partition(" ")[2], name) if tr("must be") in wrong.message else ""
+        )
 
     def _make_help_hint(self) -> str:
-        return f"See: {self.prog} --help"
+        return tr("See: {program} --help", program=self.prog)
 
 
 class Command:
@@ -218,15 +219,15 @@ class Command:
 
 def add_json_options(parser: Parser) -> None:
     """Add --json, --jsonl and -o."""
-    _add_output_options(parser, ("json", "jsonl"), "json or jsonl")
+    _add_output_options(parser, ("json", "jsonl"), tr_noop("json or jsonl"))
 
 
-def add_row_options(parser: Parser, named: str = "names only, one per line") -> None:
+def add_row_options(parser: Parser, named: str = tr_noop("names only, one per line")) -> None:
     """Add the output options of a list; `named` describes what `-o name` prints."""
     _add_output_options(
         parser,
         ("json", "jsonl", "tsv", "name"),
-        f"json, jsonl, tsv (a header and one row per line) or name ({named})",
+        tr("json, jsonl, tsv (a header and one row per line) or name ({named})", named=tr(named)),
     )
     parser.set_defaults(rows=None)
 
@@ -263,12 +264,16 @@ class OneOf:
         if text in self.words:
             return text
         nearest = find_nearest(text, self.words)
-        known = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
-        near = f". Nearest: {nearest}" if nearest else ""
-        raise argparse.ArgumentTypeError(f"must be {known}, not {units.quote(text)}{near}")
+        *others, last = self.words
+        known = tr("{words} or {last}", words=", ".join(others), last=last)
+        near = tr(". Nearest: {meant}", meant=nearest) if nearest else ""
+        said = tr("must be {known}, not {text}", known=known, text=units.quote(text))
+        raise argparse.ArgumentTypeError(f"{said}{near}")
 
 
-def add_task_ids(parser: Parser, what: str = "number, uuid or name of a task, or a group") -> None:
+def add_task_ids(
+    parser: Parser, what: str = tr_noop("number, uuid or name of a task, or a group")
+) -> None:
     """Add the task arguments."""
     parser.add_option("ids", nargs="*", metavar="ID", help=what)
 
@@ -310,7 +315,7 @@ def add_filters(
 
 def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
     """Add filters and --yes to a command that changes tasks; `usual` names the default states."""
-    help_text = f"instead of ID; without --status: {usual}"
+    help_text = tr("instead of ID; without --status: {usual}", usual=tr(usual))
     add_filters(parser, help_text, **names).add_argument(
         "--yes", action="store_true", help="do not ask"
     )
@@ -356,9 +361,9 @@ def explain_wildcards(chosen: dict[str, Any]) -> str:
         for part in re.split("([*?])", name)
         if part
     )
-    return (
-        "* and ? are literal in --name. To match a pattern: --filter "
-        f"{shlex.quote(f'name:{pattern}')}"
+    return tr(
+        "* and ? are literal in --name. To match a pattern: --filter {pattern}",
+        pattern=shlex.quote(f"name:{pattern}"),
     )
 
 
@@ -406,28 +411,30 @@ def _parse_status(word: str) -> str:
     if word in STATUSES:
         return word
     nearest = find_nearest(word, [*STATUSES, *STATUS_GROUPS])
-    near = (
-        f"Nearest: {nearest}"
-        if nearest
-        else f"States: {', '.join(STATUSES)}; or waiting, active, ended"
-    )
     if word == "paused":
-        near = "paused is the state of a run: --filter status:paused"
-    raise argparse.ArgumentTypeError(f"{units.quote(word)} is no state of a task. {near}")
+        near = tr("paused is the state of a run: --filter status:paused")
+    elif nearest:
+        near = tr("Nearest: {meant}", meant=nearest)
+    else:
+        near = tr("States: {states}; or waiting, active, ended", states=", ".join(STATUSES))
+    said = tr("{word} is no state of a task.", word=units.quote(word))
+    raise argparse.ArgumentTypeError(f"{said} {near}")
 
 
 def parse_pair(text: str) -> tuple[str, str]:
     """Parse KEY=VALUE."""
     key, sign, value = text.partition("=")
     if not key or not sign:
-        raise argparse.ArgumentTypeError(f"must be written NAME=VALUE, not {units.quote(text)}")
+        raise argparse.ArgumentTypeError(
+            tr("must be written NAME=VALUE, not {text}", text=units.quote(text))
+        )
     return key, value
 
 
 def require_text(text: str) -> str:
     """Return the text unchanged; reject an empty one, as from an unset variable."""
     if not text:
-        raise argparse.ArgumentTypeError("must not be empty")
+        raise argparse.ArgumentTypeError(tr("must not be empty"))
     return text
 
 
@@ -452,7 +459,20 @@ def require_new_name(args: Args, what: str) -> str:
 
 def name_kind(group: str) -> str:
     """Return the word for what a group of commands manages."""
-    return {"sla": "rule", "reserve": "reservation"}.get(group, group)
+    return tr(_KINDS.get(group, group))
+
+
+_KINDS = {
+    "queue": tr_noop("queue"),
+    "pool": tr_noop("pool"),
+    "resource": tr_noop("resource"),
+    "limit": tr_noop("limit"),
+    "reserve": tr_noop("reservation"),
+    "template": tr_noop("template"),
+    "schedule": tr_noop("schedule"),
+    "sla": tr_noop("rule"),
+    "silence": tr_noop("silence"),
+}
 
 
 def require_one_name(args: Args, what: str) -> str:
@@ -461,7 +481,7 @@ def require_one_name(args: Args, what: str) -> str:
         raise Usage(
             "which {kind}? {rest}. List: taskdeck {what} ls",
             kind=name_kind(what),
-            rest="Give one name" if args.names else "Give its name",
+            rest=tr("Give one name") if args.names else tr("Give its name"),
             what=what,
         )
     if not args.names[0]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.core.text.status_glyphs import ALERTS, FIRES, QUEUES, RUNTIME, STATES, UNKNOWN
+from app.translation import tr
 
 GLYPHS = {**FIRES, **RUNTIME, **STATES, **ALERTS}
 
@@ -46,7 +47,7 @@ def format_state(status: str, ascii: bool = False) -> tuple[str, str]:
     return (
         (
             f"{sign[1] if ascii else sign[0]}"
-            f" {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}"
+            f" {tr(sign[2]) if sign is not UNKNOWN else status.replace('_', ' ')}"
         ),
         sign[3],
     )
@@ -55,9 +56,9 @@ def format_state(status: str, ascii: bool = False) -> tuple[str, str]:
 def format_pool_state(status: str) -> tuple[str, str]:
     """Return the text of a pool's state and its style, matching the queue's."""
     shown = "open" if status == "active" else status
-    return shown, QUEUE_STYLES.get(shown, "")
+    return tr(shown), QUEUE_STYLES.get(shown, "")
 
 
 def format_status(status: str) -> str:
     """Return the text of a state, such as `timed out`."""
-    return GLYPHS[status][2] if status in GLYPHS else status.replace("_", " ")
+    return tr(GLYPHS[status][2]) if status in GLYPHS else status.replace("_", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.core.text.sanitize import measure_width, pad, truncate
+from app.translation import tr
 
 Span = tuple[str, str]
 """Sanitized text and the name of its style ("" for none)."""
@@ -30,7 +31,7 @@ def format_table(
     columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2
 ) -> list[Line]:
     """Return head and rows, at most `room` cells wide if possible, `gap` cells apart."""
-    heads: list[Span] = [(column.title, "dim") for column in columns]
+    heads: list[Span] = [(tr(column.title), "dim") for column in columns]
     everything, between = [heads, *rows], (" " * gap, "")
     cells = zip(
         *lay_out_columns(columns, [[text for text, _ in row] for row in everything], room, gap),
@@ -50,7 +51,7 @@ def format_plain_table(
     columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2
 ) -> str:
     """Return the table as plain text. Fast, for long lists."""
-    texts = [[column.title for column in columns], *([text for text, _ in row] for row in rows)]
+    texts = [[tr(column.title) for column in columns], *([text for text, _ in row] for row in rows)]
     between = " " * gap
     return "\n".join(
         [

@@ -10,6 +10,7 @@ import time
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.times import to_unix_or_none
+from app.translation import ENGLISH, get_language, tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,11 @@ def format_future(text: str, zone: str = "", seconds: bool = False) -> str:
     """Return a future time as `Sat 18:09 (in 23h)`, or an empty string for a past time."""
     left = (to_local(text) - get_local_now()).total_seconds()
     shown = format_clock(text, seconds, zone)
-    return f"{shown} (in {units.format_upper_bound(left)})" if left > 0 else ""
+    return (
+        tr("{time} (in {wait})", time=shown, wait=units.format_upper_bound(left))
+        if left > 0
+        else ""
+    )
 
 
 def format_moment(text: str, zone: str = "") -> str:
@@ -64,6 +69,14 @@ def format_moment(text: str, zone: str = "") -> str:
     except ValueError:
         return sanitize(text)
     at, offset = local.astimezone(place), units.format_other_offset(local, place)
+    if get_language() != ENGLISH:
+        day = "一二三四五六日"[at.weekday()]
+        same_year = at.year == get_local_now().year
+        return (
+            f"{at.month} 月 {at.day} 日 周{day} {at:%H:%M:%S}"
+            if same_year
+            else f"{at.year} 年 {at.month} 月 {at.day} 日 {at:%H:%M}"
+        ) + offset
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
         at.month - 1
     ]

@@ -7,6 +7,7 @@ from app.cli.parser import STATUSES, Args, Command, OneOf, Parser
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
 from app.help import list_topics
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def build_full_parser() -> Parser:
         if verb not in registry.GROUPS:
             _add_verb(verbs, verb, found[verb], verb)
             continue
-        group = verbs.add_parser(verb, help=summary, prog=f"taskdeck {verb}").add_subparsers(
+        group = verbs.add_parser(verb, help=tr(summary), prog=f"taskdeck {verb}").add_subparsers(
             metavar="COMMAND"
         )
         for name, command in found.items():
@@ -114,9 +115,10 @@ def build_full_parser() -> Parser:
 
 
 def _add_verb(verbs: Any, name: str, command: Command, full: str) -> None:
-    parser = verbs.add_parser(name, help=command.summary, prog=f"taskdeck {full}")
+    parser = verbs.add_parser(name, help=tr(command.summary), prog=f"taskdeck {full}")
     command.add_options(parser)
     for action in parser._actions:
+        action.help = tr((action.help or "").replace("%%", "%")).replace("%", "%%")
         _attach_completion(action, full)
 
 
