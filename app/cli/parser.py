@@ -69,6 +69,7 @@ class Parser(argparse.ArgumentParser):
             exit_on_error=False,
         )
         self._positionals.title = tr_noop("arguments")
+        self._optionals.title = tr_noop("options")
         self.takes_command = False
 
     def add_option(self, *names: str, **how: Any) -> None:
