@@ -146,6 +146,13 @@ class GflowHome(PeerHome):
         self.env |= {"HOME": str(folder), "TMUX_TMPDIR": self.sockets.name}
         self.env |= {"XDG_CONFIG_HOME": str(folder)}
         self.daemon = self._start(config)
+        try:
+            self._add_jobs()
+        except BaseException:
+            self.close()
+            raise
+
+    def _add_jobs(self) -> None:
         self.run("gctl", "quota", "set", "--default-user", "--max-running-jobs", "1")
         self.run("gbatch", "bash", "-c", f"read x < {self.gate}")
         wait_until(lambda: "Running" in self.list_states(), "the first job")

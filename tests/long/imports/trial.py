@@ -146,9 +146,11 @@ def run_trials(
 ) -> Iterator[tuple[int, bool, bool]]:
     """Disturb each step of an import, or some; yield the step and how. Raise ImportFaultError."""
     first = kind(folder / "undisturbed")
-    total = count_steps(runtime, first)
-    first.let_go()
-    first.close()
+    try:
+        total = count_steps(runtime, first)
+        first.let_go()
+    finally:
+        first.close()
     ways = [(True, False), (True, True), (False, False)][: 3 if kind.can_overtake else 2]
     for step in range(0, total, every):
         for way in ways if every == 1 else [ways[step // every % len(ways)]]:
