@@ -6,6 +6,7 @@ from app.cli import output, selection, styles
 from app.cli.parser import Args, collect_filters
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr, tr_n
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -47,15 +48,19 @@ def print_preview(context: CommandContext, args: Args) -> int:
 
 def _print_tasks(ending: Sequence[dict[str, Any]], dependents: Sequence[dict[str, Any]]) -> None:
     lines = [f"{_format_task(task)}: {styles.format_status(task['status'])}" for task in ending]
-    lines += [f"{_format_task(task)}: depends on them" for task in dependents]
+    lines += [tr("{task}: depends on them", task=_format_task(task)) for task in dependents]
     for line in lines[:MAX_LISTED]:
         output.print_line(line)
     if len(lines) > MAX_LISTED:
-        output.print_line(f"and {len(lines) - MAX_LISTED:,} more")
-    also = f" and {len(dependents):,} that depend on them" if dependents else ""
-    tasks = f"{len(ending):,} task{'' if len(ending) == 1 else 's'}"
+        output.print_line(tr("and {n:,} more", n=len(lines) - MAX_LISTED))
+    also = tr(" and {n:,} that depend on them", n=len(dependents)) if dependents else ""
+    tasks = tr_n(len(ending), "{n:,} task", "{n:,} tasks")
     output.print_message(
-        f"taskdeck: dry run: {tasks}{also} would be cancelled. Nothing was changed."
+        tr(
+            "taskdeck: dry run: {tasks}{also} would be cancelled. Nothing was changed.",
+            tasks=tasks,
+            also=also,
+        )
     )
 
 
@@ -67,12 +72,23 @@ def confirm_dependents(context: CommandContext, ids: Sequence[str]) -> None:
     if not (dependents := found["dependents"]):
         return
     names = ", ".join(map(_format_task, dependents[:MAX_NAMED]))
-    more = f" and {len(dependents) - MAX_NAMED:,} more" if dependents[MAX_NAMED:] else ""
-    depend = "1 task depends" if len(dependents) == 1 else f"{len(dependents):,} tasks depend"
-    them = "it" if len(ids) == 1 else "them"
-    whom = _format_task(found["tasks"][0]) if len(found["tasks"]) == 1 else f"{len(ids):,} tasks"
+    more = tr(" and {n:,} more", n=len(dependents) - MAX_NAMED) if dependents[MAX_NAMED:] else ""
+    depend = tr_n(len(dependents), "1 task depends", "{n:,} tasks depend")
+    them = tr_n(len(ids), "it", "them")
+    whom = (
+        _format_task(found["tasks"][0])
+        if len(found["tasks"]) == 1
+        else tr("{n:,} tasks", n=len(ids))
+    )
     if not output.ask_yes_no(
-        f"Cancel {whom}? {depend} on {them}, to be cancelled too: {names}{more}."
+        tr(
+            "Cancel {whom}? {depend} on {them}, to be cancelled too: {names}{more}.",
+            whom=whom,
+            depend=depend,
+            them=them,
+            names=names,
+            more=more,
+        )
     ):
         raise Usage("nothing was changed.")
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from app import client, cluster, paths
 from app.cli import output
 from app.errors import Problem
+from app.translation import tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +45,13 @@ def leave_host(home: str, resource: str, seconds: float, keep_runs: bool) -> Non
     from app.offline.run_ends import end_runs
 
     if stopped := end_runs(home, cluster.STOP_REASON, seconds * GRACE_SHARE):
-        count = "1 running task" if stopped == 1 else f"{stopped:,} running tasks"
-        output.print_note(f"{count} ended with this host; a task with retries runs again.")
+        output.print_note(
+            tr_n(
+                stopped,
+                "1 running task ended with this host; a task with retries runs again.",
+                "{n:,} running tasks ended with this host; a task with retries runs again.",
+            )
+        )
     with suppress(OSError):  # for a runtime that was killed; others write their own
         paths.write_stop_marker(home, cluster.STOPPED_BY, time.strftime("%H:%M"), resource)
 

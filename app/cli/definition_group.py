@@ -137,7 +137,7 @@ def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
         for at, line in enumerate(sanitize_lines(text).split("\n") if text else ()):
             pieces = [line] if room is None else wrap_text(line, max(20, room - 15))
             page += [
-                [(f"  {pad(tr(label) if not at + n else '', 12)} ", "dim"), (piece, "")]
+                [(f"  {pad('' if at + n else label, 12)} ", "dim"), (piece, "")]
                 for n, piece in enumerate(pieces)
             ]
     return page

@@ -5,7 +5,8 @@ from __future__ import annotations
 from app.cli import output, styles, time_format
 from app.cli.table_layout import Column, Line, Span
 from app.core.text import units
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import pad, sanitize
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ def format_progress(group: dict[str, Any]) -> str:
     """Return `37/100, 2 failed, 4 running, 12/min, 5m left`."""
     parts = [
         format_done(group),
-        f"{group['failed']:,} failed" if group["failed"] else "",
-        f"{group['running']:,} running" if group["running"] else "",
+        tr("{n:,} failed", n=group["failed"]) if group["failed"] else "",
+        tr("{n:,} running", n=group["running"]) if group["running"] else "",
         format_rate(group),
-        f"{format_left(group)} left" if group["eta"] is not None else "",
+        tr("{time} left", time=format_left(group)) if group["eta"] is not None else "",
     ]
     return ", ".join(filter(None, parts))
 
@@ -86,15 +87,22 @@ def format_page(group: dict[str, Any], now: float) -> list[Line]:
     heading: Line = [(f"{word} {sanitize(group['name'])}", "bold"), ("  ", "")]
     heading.append(styles.format_state(group["status"], output.is_ascii_only()))
     facts = [
-        ("done", f"{format_done(group)} {_format_percent(group)}".rstrip()),
-        ("tasks", _format_counts(group["counts"])),
-        ("rate", ", ".join(filter(None, (format_rate(group), _format_end(group))))),
-        ("at once", f"{group['max_running']:,}" if group["max_running"] else ""),
-        ("first failed", _format_failure(group["failure"], now)),
-        ("submitted", f"{_format_ago(group['created_at'], now)} by {group['submitted_by']}"),
+        (tr("done"), f"{format_done(group)} {_format_percent(group)}".rstrip()),
+        (tr("tasks"), _format_counts(group["counts"])),
+        (tr("rate"), ", ".join(filter(None, (format_rate(group), _format_end(group))))),
+        (tr("at once"), f"{group['max_running']:,}" if group["max_running"] else ""),
+        (tr("first failed"), _format_failure(group["failure"], now)),
+        (
+            tr("submitted"),
+            tr(
+                "{ago} by {person}",
+                ago=_format_ago(group["created_at"], now),
+                person=group["submitted_by"],
+            ),
+        ),
     ]
     lines: list[Line] = [
-        [(f"  {label:<13}", "dim"), (sanitize(text), "")] for label, text in facts if text
+        [(f"  {pad(label, 13)}", "dim"), (sanitize(text), "")] for label, text in facts if text
     ]
     return [heading, [], *lines, [], *([(line, "dim")] for line in _list_next_commands(group))]
 
@@ -108,7 +116,7 @@ def _format_counts(counts: dict[str, int]) -> str:
 
 
 def _format_end(group: dict[str, Any]) -> str:
-    return f"{format_left(group)} left" if group["eta"] is not None else ""
+    return tr("{time} left", time=format_left(group)) if group["eta"] is not None else ""
 
 
 def _format_failure(failure: dict[str, Any] | None, now: float) -> str:
@@ -122,7 +130,7 @@ def _format_failure(failure: dict[str, Any] | None, now: float) -> str:
 
 
 def _format_ago(at: str, now: float) -> str:
-    return f"{units.format_age(time_format.seconds_since(at, now))} ago"
+    return tr("{age} ago", age=units.format_age(time_format.seconds_since(at, now)))
 
 
 def _list_next_commands(group: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.verb_states import WAITING_STATES
 from app.errors import Conflict, Usage
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def _end_without_change(found: dict[str, Any]) -> None:
         problem.exit_code = codes.pop() if len(codes) == 1 else problem.exit_code
         raise problem
     output.print_note(
-        "the tasks have these sizes already." if found["tasks"] else "no waiting task matches."
+        tr("the tasks have these sizes already.")
+        if found["tasks"]
+        else tr("no waiting task matches.")
     )
 
 
@@ -96,5 +99,7 @@ def _confirm(count: int) -> None:
     """Raise Usage unless a person agrees."""
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         raise Usage("nothing was changed.", "Confirm: --yes")
-    if not output.ask_yes_no(f"Set the new sizes of {count:,} task{'' if count == 1 else 's'}?"):
+    if not output.ask_yes_no(
+        tr_n(count, "Set the new sizes of {n:,} task?", "Set the new sizes of {n:,} tasks?")
+    ):
         raise Usage("nothing was changed.")

@@ -6,6 +6,7 @@ from app.cli import output, styles
 from app.core.text.sanitize import sanitize, truncate
 from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Usage
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 
 MAX_NAMED = 3
 """Maximum number of tasks named in a question, and of refusals printed."""
+
+
+_VERBS = (
+    tr_noop("cancel"),
+    tr_noop("pause"),
+    tr_noop("resume"),
+    tr_noop("hold"),
+    tr_noop("release"),
+    tr_noop("retry"),
+    tr_noop("rm"),
+    tr_noop("set"),
+    tr_noop("front"),
+)
+"""Verbs in questions and messages."""
 
 
 def add_default_states(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
@@ -39,7 +54,7 @@ def format_default_states(verb: str) -> str:
 def _format_states(states: Iterable[str]) -> str:
     """Return `failed, timed out or lost`."""
     *others, last = map(styles.format_status, states)
-    return f"{', '.join(others)} or {last}" if others else last
+    return tr("{words} or {last}", words=", ".join(others), last=last) if others else last
 
 
 def confirm(
@@ -58,16 +73,21 @@ def confirm(
         raise Usage(
             "this would {what} {counts}. Nothing was changed.",
             "Confirm: --yes",
-            what=what,
+            what=tr(what),
             counts=_format_counts(counts),
         )
     if not counts:
         print_no_match(verb, chosen)
         return None
-    which = f"{what} {_format_counts(counts)}: {_format_tasks(first, sum(counts.values()))}"
+    which = tr(
+        "{what} {counts}: {tasks}",
+        what=tr(what),
+        counts=_format_counts(counts),
+        tasks=_format_tasks(first, sum(counts.values())),
+    )
     if verb == "cancel" and what == verb:
         which += _format_dependents(context, chosen)
-    if not output.ask_yes_no(f"{which[:1].upper()}{which[1:]}?"):
+    if not output.ask_yes_no(tr("{question}?", question=f"{which[:1].upper()}{which[1:]}")):
         raise Usage("nothing was changed.")
     return {**chosen, "as_of": as_of}, sum(counts.values())
 
@@ -78,19 +98,30 @@ def _format_dependents(context: CommandContext, chosen: dict[str, Any]) -> str:
     if not dependents:
         return ""
     count = len(dependents)
-    tasks = "1 task that depends on them is" if count == 1 else f"{count:,} that depend on them are"
-    return f"; {tasks} cancelled too: {_format_tasks(dependents, count)}"
+    return tr_n(
+        count,
+        "; 1 task that depends on them is cancelled too: {tasks}",
+        "; {n:,} that depend on them are cancelled too: {tasks}",
+        tasks=_format_tasks(dependents, count),
+    )
 
 
 def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
     """Print that no task matches, and which states were searched."""
     if "filter" in chosen:
         return output.print_note(
-            f"nothing to {verb}: no task matches {truncate(sanitize(chosen['filter']), 200)}"
+            tr(
+                "nothing to {verb}: no task matches {filter}",
+                verb=tr(verb),
+                filter=truncate(sanitize(chosen["filter"]), 200),
+            )
         )
     output.print_note(
-        f"nothing to {verb}: no matching task is {_format_states(chosen['status'])}. Others: "
-        "--status STATE"
+        tr(
+            "nothing to {verb}: no matching task is {states}. Others: --status STATE",
+            verb=tr(verb),
+            states=_format_states(chosen["status"]),
+        )
     )
 
 
@@ -123,13 +154,15 @@ def _query_matches(
 def _format_counts(counts: dict[str, int]) -> str:
     """Return `14 tasks (12 queued, 2 running)`, or `14 queued tasks` for one state."""
     total = sum(counts.values())
-    tasks = f"task{'' if total == 1 else 's'}"
     if len(counts) == 1:
-        return f"{total:,} {styles.format_status(next(iter(counts)))} {tasks}"
+        status = styles.format_status(next(iter(counts)))
+        return tr_n(total, "{n:,} {status} task", "{n:,} {status} tasks", status=status)
     counts_text = ", ".join(
         f"{count:,} {styles.format_status(state)}" for state, count in counts.items()
     )
-    return f"{total:,} {tasks} ({counts_text})" if counts_text else "no tasks"
+    if not counts_text:
+        return tr("no tasks")
+    return tr_n(total, "{n:,} task ({counts})", "{n:,} tasks ({counts})", counts=counts_text)
 
 
 def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
@@ -146,7 +179,9 @@ def print_summary(done: dict[str, Any], format_row: Callable[[dict[str, Any]], s
         result = format_row(row)
         counts[result] = counts.get(result, 0) + row.get("count", 1)
     for outcome, count in counts.items():
-        output.print_line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
+        output.print_line(
+            tr_n(count, "{n:,} task: {outcome}", "{n:,} tasks: {outcome}", outcome=outcome)
+        )
     _print_some(done.get("notes", ()))
     _print_some(refusal["message"] for refusal in done.get("refused", ()))
 
@@ -156,10 +191,13 @@ def print_skipped(done: dict[str, Any], confirmed_count: int) -> None:
     told = sum(row.get("count", 1) for row in done["done"])
     told += sum(len(done.get(key, ())) for key in ("refused", "notes"))
     if (left := confirmed_count - told) > 0:
-        has, it = ("has", "it") if left == 1 else ("have", "them")
         output.print_note(
-            f"{left:,} of the {confirmed_count:,} {has} changed since the question;"
-            f" nothing was done to {it}."
+            tr_n(
+                left,
+                "{n:,} of the {all:,} has changed since the question; nothing was done to it.",
+                "{n:,} of the {all:,} have changed since the question; nothing was done to them.",
+                all=confirmed_count,
+            )
         )
 
 
@@ -168,4 +206,4 @@ def _print_some(texts: Iterable[str]) -> None:
     for text in lines[:MAX_NAMED]:
         output.print_note(text)
     if len(lines) > MAX_NAMED:
-        output.print_note(f"and {len(lines) - MAX_NAMED:,} more.")
+        output.print_note(tr("and {n:,} more.", n=len(lines) - MAX_NAMED))

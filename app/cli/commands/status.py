@@ -9,9 +9,9 @@ from app.cli.table_layout import Column, Line, Span, format_table
 from app.core.slurm.pool_options import SLURM
 from app.core.text import units
 from app.core.text.replica_text import format_age_and_missed
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import pad, sanitize
 from app.errors import Usage
-from app.translation import tr
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,10 @@ def _has_trouble(status: dict[str, Any]) -> bool:
 def _format_page(status: dict[str, Any]) -> list[Line]:
     page = [_format_title(status), *_format_facts(status), [], _format_counts(status)]
     if storing := status.get("storing"):
-        said = f"  {storing:,} tasks of a bulk submission are being stored; none of them starts yet"
+        said = tr(
+            "  {n:,} tasks of a bulk submission are being stored; none of them starts yet",
+            n=storing,
+        )
         page.append([(said, "warn")])
     room = output.get_room()
     for heads, rows in (
@@ -145,18 +148,26 @@ def _format_alerts(found: list[dict[str, Any]]) -> tuple[list[Column], list[list
 def _format_title(status: dict[str, Any]) -> Line:
     return [
         ("Taskdeck", "bold"),
-        (f" on {sanitize(status['host'])}, home {sanitize(status['home'])}", ""),
+        (
+            tr(
+                " on {host}, home {home}",
+                host=sanitize(status["host"]),
+                home=sanitize(status["home"]),
+            ),
+            "",
+        ),
     ]
 
 
 def _format_facts(status: dict[str, Any]) -> list[Line]:
     return [
-        _format_fact("runtime", *_format_runtime(status["runtime"])),
+        _format_fact(tr("runtime"), *_format_runtime(status["runtime"])),
         _format_fact(
-            "keeper", *_format_keeper(status["keeper"], status["home"], count_local_runs(status))
+            tr("keeper"),
+            *_format_keeper(status["keeper"], status["home"], count_local_runs(status)),
         ),
         [
-            *_format_fact("database", *_format_database(status["database"])),
+            *_format_fact(tr("database"), *_format_database(status["database"])),
             _format_backup(status.get("backup")),
         ],
         *_format_replica(status.get("replica")),
@@ -167,7 +178,7 @@ def _format_facts(status: dict[str, Any]) -> list[Line]:
 def _format_fact(label: str, state: str, text: str) -> Line:
     sign = styles.GLYPHS[state]
     return [
-        (f"  {label:<10}", "dim"),
+        (f"  {pad(label, 10)}", "dim"),
         (f"{sign[1] if output.is_ascii_only() else sign[0]} ", sign[3]),
         (text, ""),
     ]
@@ -186,21 +197,38 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
     if state == "running":
         by = f" ({sanitize(runtime['by'])})" if runtime.get("by") else ""
         lag = (
-            f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind"
+            tr(", dispatch tick {lag:.0f} ms behind", lag=runtime["tick_lag"] * 1000)
             if runtime.get("tick_lag") is not None
             else ""
         )
-        halted = f". Nothing starts: {sanitize(runtime['halted'])}" if runtime.get("halted") else ""
-        return "paused" if halted else "running", f"pid {runtime['pid']}{by}, up {up}{lag}{halted}"
+        halted = (
+            tr(". Nothing starts: {reason}", reason=sanitize(runtime["halted"]))
+            if runtime.get("halted")
+            else ""
+        )
+        text = tr(
+            "pid {pid}{by}, up {age}{lag}{halted}",
+            pid=runtime["pid"],
+            by=by,
+            age=up,
+            lag=lag,
+            halted=halted,
+        )
+        return "paused" if halted else "running", text
     if state == "stopped":
-        by = f" by {sanitize(runtime['stopped_by'])}" if runtime.get("stopped_by") else ""
-        cure = sanitize(runtime.get("cure") or "Start it: taskdeck serve --detach")
-        return "stopped", f"stopped{by} {up} ago. {cure}"
+        person = sanitize(runtime.get("stopped_by") or "")
+        cure = sanitize(runtime.get("cure") or tr("Start it: taskdeck serve --detach"))
+        text = (
+            tr("stopped by {person} {age} ago. {cure}", person=person, age=up, cure=cure)
+            if person
+            else tr("stopped {age} ago. {cure}", age=up, cure=cure)
+        )
+        return "stopped", text
     if state == "copy":
-        return "none", f"none; this is a replica, {up} old"
+        return "none", tr("none; this is a replica, {age} old", age=up)
     if state == "none" and runtime.get("cure"):
-        return "none", f"none. {sanitize(runtime['cure'])}"
-    return "none", "none; the first submit starts one" if state == "none" else sanitize(state)
+        return "none", tr("none. {cure}", cure=sanitize(runtime["cure"]))
+    return "none", tr("none; the first submit starts one") if state == "none" else sanitize(state)
 
 
 def count_local_runs(status: dict[str, Any]) -> int:
@@ -212,17 +240,19 @@ def count_local_runs(status: dict[str, Any]) -> int:
 
 def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
     if not keeper.get("pid"):
-        goes = "continues" if running == 1 else "continue"
-        return (
-            ("running", f"running; {_format_jobs(running)} {goes} under it")
-            if _is_keeper_alive(home)
-            else ("none", "none")
+        text = tr_n(
+            running,
+            "running; {n:,} job continues under it",
+            "running; {n:,} jobs continue under it",
         )
+        return ("running", text) if _is_keeper_alive(home) else ("none", tr("none"))
     return (
         "running",
-        (
-            f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING},"
-            f" {_format_jobs(running)}"
+        tr(
+            "pid {pid}, guard {guard}, {jobs}",
+            pid=keeper["pid"],
+            guard=keeper["guard_pid"] or units.MISSING,
+            jobs=_format_jobs(running),
         ),
     )
 
@@ -260,14 +290,14 @@ def _is_locked(path: str) -> bool:
 
 
 def _format_jobs(running: int) -> str:
-    return f"{running:,} job{'' if running == 1 else 's'}"
+    return tr_n(running, "{n:,} job", "{n:,} jobs")
 
 
 def _format_database(database: dict[str, Any]) -> tuple[str, str]:
     state = database["state"]
     return (
         "running" if state == "ok" else "failed",
-        f"{units.format_bytes(database['size'])}, {sanitize(state)}",
+        f"{units.format_bytes(database['size'])}, {tr('ok') if state == 'ok' else sanitize(state)}",
     )
 
 
@@ -276,20 +306,20 @@ def _format_backup(backup: dict[str, Any] | None) -> Span:
     if backup is None:
         return "", ""
     if backup.get("gone"):
+        reason = sanitize(backup["gone"])
         return (
-            (
-                f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}:"
-                f" {sanitize(backup['gone'])}"
-            ),
+            tr("; backup none: {reason}", reason=reason)
+            if "folder" in backup["gone"]
+            else tr("; backup lost: {reason}", reason=reason),
             "warn",
         )
     if backup["at"] is None:
-        return "; no backups yet", ""
+        return tr("; no backups yet"), ""
     age = units.format_age(time_format.seconds_since(backup["at"]))
     return (
-        (f"; backup {age} ago, late", "warn")
+        (tr("; backup {age} ago, late", age=age), "warn")
         if backup["late"]
-        else (f"; backup {age} ago, verified", "")
+        else (tr("; backup {age} ago, verified", age=age), "")
     )
 
 
@@ -298,11 +328,11 @@ def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
     if replica is None or replica["target"] is None:
         return []
     age = format_age_and_missed(replica)
-    text = f"{sanitize(replica['target'])}, {age}{', late' if replica['late'] else ''}"
+    text = f"{sanitize(replica['target'])}, {age}{tr(', late') if replica['late'] else ''}"
     problem = f": {sanitize(replica['problem'])}" if replica["problem"] else ""
     return [
         [
-            *_format_fact("replica", "firing" if replica["late"] else "running", text),
+            *_format_fact(tr("replica"), "firing" if replica["late"] else "running", text),
             (problem, "warn"),
         ]
     ]
@@ -311,8 +341,11 @@ def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
 def _format_counts(status: dict[str, Any]) -> Line:
     counts, today = status["counts"], status["today"]
     shown = [word for word in _COUNTED_STATES if counts.get(word) or word in ("running", "queued")]
-    text = "  ".join(f"{word} {counts.get(word, 0):,}" for word in shown)
-    return [(f"  {text}   ", ""), (f"today {today['ok']:,} ok, {today['failed']:,} failed", "dim")]
+    text = "  ".join(f"{tr(word)} {counts.get(word, 0):,}" for word in shown)
+    return [
+        (f"  {text}   ", ""),
+        (tr("today {ok:,} ok, {failed:,} failed", ok=today["ok"], failed=today["failed"]), "dim"),
+    ]
 
 
 def _format_queue_row(queue: dict[str, Any]) -> list[Span]:
@@ -322,10 +355,10 @@ def _format_queue_row(queue: dict[str, Any]) -> list[Span]:
 
 def _format_queue_state(queue: dict[str, Any], word: str) -> str:
     if word == "no room":
-        return f"no room in pool {sanitize(queue['pool'])}"
+        return tr("no room in pool {pool}", pool=sanitize(queue["pool"]))
     by = queue.get("status_by")
     return (
-        f"{word} by {sanitize(by)}"
+        tr("{state} by {person}", state=word, person=sanitize(by))
         if by and queue["status"] != "active" and word == queue["status"]
         else word
     )

@@ -16,6 +16,7 @@ import time
 from app.cli import output
 from app.core.text import units
 from app.errors import Problem
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _format_trouble(poller: StatusPoller) -> str:
     if poller.problem is not None:
         return f"taskdeck: {poller.problem}"
     return (
-        f"taskdeck: the runtime has not answered for {units.format_age(silent)}."
+        tr("taskdeck: the runtime has not answered for {age}.", age=units.format_age(silent))
         if silent > SILENCE_LIMIT
         else ""
     )

@@ -7,6 +7,7 @@ from app.cli.parser import Args, Command, Parser, add_row_options
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _format_row(found: dict[str, Any]) -> list[Span]:
 
 
 def _print_with_plan(found: dict[str, Any]) -> None:
-    count = f"{found['count']} time{'' if found['count'] == 1 else 's'}"
+    count = tr_n(found["count"], "{n} time", "{n} times")
     by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
     output.print_line(
         f"{units.format_latency(found['worst'])} at worst, {count}{by}, last"

@@ -7,6 +7,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options
 from app.cli.table_layout import Column, Line, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
     An unused index is reported only after a `long` time of recording.
     """
     used = (
-        f"{found['used']} statement{'' if found['used'] == 1 else 's'}"
-        if found["used"]
-        else found["serves"]
+        tr_n(found["used"], "{n} statement", "{n} statements") if found["used"] else found["serves"]
     )
     return [
         (sanitize(found["name"]), ""),

@@ -11,6 +11,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
+from app.translation import tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -347,7 +348,7 @@ def _quote(path: str) -> str:
 
 
 def _count(number: int) -> str:
-    return f"{number} schedule{'' if number == 1 else 's'}"
+    return tr_n(number, "{n} schedule", "{n} schedules")
 
 
 def _add_crontab_arguments(parser: Parser) -> None:

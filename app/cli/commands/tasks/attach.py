@@ -13,6 +13,7 @@ from app.cli.parser import Args, Command, Parser, add_task_ids, make_type
 from app.client import Client
 from app.core.text import units
 from app.errors import Problem, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def attach(context: CommandContext, args: Args) -> int:
             Thread(target=_send_typed, args=(context, task, args.eof), daemon=True).start()
         follow(context, task, args.tail)
     except KeyboardInterrupt:
-        output.print_note(f"detached; the task continues. Again: taskdeck attach {task}")
+        output.print_note(
+            tr("detached; the task continues. Again: taskdeck attach {task}", task=task)
+        )
     return 0
 
 
@@ -52,7 +55,7 @@ def _has_input(context: CommandContext, task: str) -> bool:
             output.print_problem(problem)
             return False
     if output.is_stdin_terminal():
-        output.print_note("each line is sent. ^D closes the input, ^C detaches.")
+        output.print_note(tr("each line is sent. ^D closes the input, ^C detaches."))
     return True
 
 
@@ -68,7 +71,7 @@ def _send_typed(context: CommandContext, task: str, is_closing: bool) -> None:
             _repeat_until_started(partial(send_piece, call, task, data))
         if is_closing or output.is_stdin_terminal():
             _repeat_until_started(partial(call, "send", id=task, eof=True))
-            output.print_note(f"the input of {task} is closed. ^C detaches.")
+            output.print_note(tr("the input of {task} is closed. ^C detaches.", task=task))
     except (Problem, OSError) as error:
         output.print_note(str(error))
     finally:

@@ -11,6 +11,7 @@ from app.core.dependency_kinds import describe_waits
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr
 from db.states import ENDED, SKIPPED, is_skipped
 
 TYPE_CHECKING = False
@@ -45,7 +46,7 @@ def show_flow(context: CommandContext, args: Args) -> int:
     ]
     output.print_table(columns, [_format_row(task) for task in found["tasks"]], args.wide)
     if not found["is_complete"]:
-        output.print_note(f"only the first {len(found['tasks']):,} tasks are shown.")
+        output.print_note(tr("only the first {n:,} tasks are shown.", n=len(found["tasks"])))
     return 0
 
 
@@ -59,8 +60,13 @@ def _format_heading(found: dict[str, Any]) -> str:
 
 def _format_critical_path(found: dict[str, Any]) -> str:
     left = found["left_seconds"]
-    more = f", at least {units.format_duration(left)} left" if left else ""
-    return f"critical path ({CRITICAL}): {units.format_duration(found['critical_seconds'])}{more}"
+    more = tr(", at least {time} left", time=units.format_duration(left)) if left else ""
+    return tr(
+        "critical path ({sign}): {time}{more}",
+        sign=CRITICAL,
+        time=units.format_duration(found["critical_seconds"]),
+        more=more,
+    )
 
 
 def _format_row(task: dict[str, Any]) -> list[Span]:
@@ -88,7 +94,7 @@ def _format_time(task: dict[str, Any]) -> str:
     if task["status"] != "running":
         return usual or units.MISSING
     ran = units.format_duration(time_format.seconds_since(task["started_at"], time.time()))
-    return f"{ran} of {usual}" if usual else ran
+    return tr("{share} of {limit}", share=ran, limit=usual) if usual else ran
 
 
 def _add_arguments(parser: Parser) -> None:

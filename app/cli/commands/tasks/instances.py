@@ -11,6 +11,7 @@ from app.core.scheduling.devices import format_devices
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def list_runs(context: CommandContext, args: Args) -> int:
         ]
         output.print_table(columns, rows, args.wide)
     else:
-        output.print_message("no runs yet")
+        output.print_message(tr("no runs yet"))
     if args.limit and len(found) == args.limit:
-        output.print_message(f"{args.limit:,} runs (newest first). More: --limit 0")
+        output.print_message(tr("{n:,} runs (newest first). More: --limit 0", n=args.limit))
     return 0
 
 
@@ -104,8 +105,8 @@ def format_result(run: dict[str, Any]) -> str:
     if run.get("reason"):
         return run["reason"]
     if run.get("signal") is not None:
-        return f"signal {run['signal']}"
-    return f"exit {run['exit_code']}" if run.get("exit_code") else units.MISSING
+        return tr("signal {signal}", signal=run["signal"])
+    return tr("exit {code}", code=run["exit_code"]) if run.get("exit_code") else units.MISSING
 
 
 def _add_arguments(parser: Parser) -> None:

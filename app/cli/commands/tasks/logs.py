@@ -17,6 +17,7 @@ from app.core.text import log_rows, units
 from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
 from app.errors import Refused, Usage
 from app.log_parts import LogPart, find_known_end, list_pieces, read_index
+from app.translation import tr
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -72,7 +73,9 @@ def _show_several(context: CommandContext, args: Args) -> int:
         print_logs(context, args.ids, args.follow, args.tail)
     except KeyboardInterrupt:
         words = " ".join(args.ids)
-        output.print_note(f"the tasks continue. To follow again: taskdeck logs -f {words}")
+        output.print_note(
+            tr("the tasks continue. To follow again: taskdeck logs -f {words}", words=words)
+        )
         raise
     return 0
 
@@ -134,7 +137,9 @@ def _follow_until_interrupt(
     try:
         follow(context, ident, last, part)
     except KeyboardInterrupt:
-        output.print_note(f"the task continues. To follow again: taskdeck logs -f {ident}")
+        output.print_note(
+            tr("the task continues. To follow again: taskdeck logs -f {words}", words=ident)
+        )
         raise
     return 0
 
@@ -145,18 +150,29 @@ def _print_runs(reply: dict[str, Any], last: int | None) -> None:
     for run in reply["runs"]:
         if len(reply["runs"]) > 1:
             output.print_message(
-                f"attempt {run['attempt']}: {sanitize(run['status'].replace('_', ' '))}"
+                tr(
+                    "attempt {attempt}: {status}",
+                    attempt=run["attempt"],
+                    status=_name_status(run["status"]),
+                )
             )
         _print_log(run, last)
         if run.get("log_bytes") == 0 and run["status"] in ENDED and run["status"] != "succeeded":
             output.print_message(
-                f"taskdeck: #{reply['number']} {sanitize(reply['name'])} wrote nothing:"
-                f" {_format_end(run)}"
+                tr(
+                    "taskdeck: {task} wrote nothing: {end}",
+                    task=f"#{reply['number']} {sanitize(reply['name'])}",
+                    end=_format_end(run),
+                )
             )
 
 
+def _name_status(status: str) -> str:
+    return tr(sanitize(status.replace("_", " ")))
+
+
 def _format_end(run: dict[str, Any]) -> str:
-    word = sanitize(run["status"].replace("_", " "))
+    word = _name_status(run["status"])
     return (
         f"{word}, {output.add_home_option(sanitize(run['reason']))}" if run.get("reason") else word
     )
@@ -165,9 +181,9 @@ def _format_end(run: dict[str, Any]) -> str:
 def _explain_no_output(reply: dict[str, Any]) -> str:
     shown = f"#{reply['number']} {sanitize(reply['name'])}"
     if reply["status"] in ENDED:
-        return f"{shown} never ran ({reply['status'].replace('_', ' ')})."
+        return tr("{task} never ran ({status}).", task=shown, status=_name_status(reply["status"]))
     why = f": {sanitize(reply['why'])}" if reply.get("why") else ""
-    return f"{shown} has not started{why}"
+    return tr("{task} has not started{why}", task=shown, why=why)
 
 
 def _print_log(run: dict[str, Any], last: int | None) -> None:
@@ -230,8 +246,11 @@ def _read_stored(run: dict[str, Any]) -> bytes:
     )
     if written > len(stored):
         output.print_message(
-            f"taskdeck: the log file is gone; the last {units.format_bytes(len(stored))} of "
-            f"{units.format_bytes(written)} were kept."
+            tr(
+                "taskdeck: the log file is gone; the last {kept} of {all} were kept.",
+                kept=units.format_bytes(len(stored)),
+                all=units.format_bytes(written),
+            )
         )
     return stored
 

@@ -30,6 +30,7 @@ from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import IN_SLURM
 from app.errors import Usage
 from app.paths import is_replica
+from app.translation import tr, tr_n
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -117,7 +118,7 @@ def _list_groups(context: CommandContext, args: Args) -> int:
         rows = [group_format.format_row(group, now) for group in found]
         output.print_table(group_format.COLUMNS, rows, args.wide)
     else:
-        output.print_message("no groups. Submit one: taskdeck submit --array 1-10 -- COMMAND")
+        output.print_message(tr("no groups. Submit one: taskdeck submit --array 1-10 -- COMMAND"))
     return 0
 
 
@@ -132,8 +133,10 @@ def _warn_stale(context: CommandContext, states: set[str]) -> None:
         return
     if not context.client.is_runtime_up():
         output.print_note(
-            "no runtime is running; states of unfinished tasks may be stale."
-            f" {advise_start(context.home)}"
+            tr(
+                "no runtime is running; states of unfinished tasks may be stale. {advice}",
+                advice=advise_start(context.home),
+            )
         )
 
 
@@ -259,7 +262,7 @@ def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
     chosen, total = collect_filters(args), reply["total"]
     more = bool(reply.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
-        order = "newest first" if _has_whole_tasks(args) else "running first"
+        order = tr("newest first") if _has_whole_tasks(args) else ""
         text = format_count(shown, total, reply["of"], chosen, order)
         output.print_message(output.add_home_option(text))
 
@@ -267,38 +270,46 @@ def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
 def _count_folded(shown: int, reply: dict[str, Any]) -> str:
     """Return `5 tasks and 2 groups of 1,300 tasks. Tasks of a group: taskdeck ls g12. …`."""
     groups = reply["groups"]
-    tasks = f"{shown:,} task{'' if shown == 1 else 's'} and " if shown else ""
-    many = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}"
+    tasks = tr_n(shown, "{n:,} task and ", "{n:,} tasks and ") if shown else ""
+    many = tr_n(len(groups), "{n:,} group", "{n:,} groups")
     in_groups = sum(group["total"] for group in groups)
     left = reply["total"] - shown - in_groups
-    more = f", and {left:,} more" if left > 0 else ""
-    return (
-        f"{tasks}{many} of {in_groups:,} task{'' if in_groups == 1 else 's'}{more}. Tasks of a"
-        f" group: taskdeck ls {groups[0]['group']}. All: --tasks"
+    more = tr(", and {n:,} more", n=left) if left > 0 else ""
+    return tr_n(
+        in_groups,
+        "{tasks}{groups} of {n:,} task{more}. Tasks of a group: taskdeck ls {group}. All: --tasks",
+        "{tasks}{groups} of {n:,} tasks{more}. Tasks of a group: taskdeck ls {group}. All: --tasks",
+        tasks=tasks,
+        groups=many,
+        more=more,
+        group=groups[0]["group"],
     )
 
 
 def format_count(
-    shown: int,
-    total: int | None,
-    all_: int,
-    chosen: Collection[str] = (),
-    order: str = "running first",
+    shown: int, total: int | None, all_: int, chosen: Collection[str] = (), order: str = ""
 ) -> str:
     """Return `11 of 1,204 tasks (running first). More: …`.
 
     `total` is the number of matches, None if unknown; `chosen` are the filters in use.
     """
     if not all_:
-        return "no tasks yet. Submit one: taskdeck submit -- COMMAND"
+        return tr("no tasks yet. Submit one: taskdeck submit -- COMMAND")
     if not shown:
-        return f"no match among {all_:,} tasks. All: taskdeck ls --limit 0"
+        return tr("no match among {n:,} tasks. All: taskdeck ls --limit 0", n=all_)
     if shown == all_:
-        return f"{all_:,} task{'' if all_ == 1 else 's'}"
-    matching = f", {total:,} match" if total and shown < total < all_ else ""
+        return tr_n(all_, "{n:,} task", "{n:,} tasks")
+    matching = tr(", {n:,} match", n=total) if total and shown < total < all_ else ""
     others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
     hints = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
-    return f"{shown:,} of {all_:,} tasks ({order}{matching}). More: {', '.join(hints)}"
+    return tr(
+        "{n:,} of {all:,} tasks ({order}{matching}). More: {hints}",
+        n=shown,
+        all=all_,
+        order=order or tr("running first"),
+        matching=matching,
+        hints=", ".join(hints),
+    )
 
 
 BRIEF_COLUMNS = (
@@ -355,7 +366,7 @@ class TaskRowFormatter:
             if note[0] == IN_SLURM:
                 took = _MISSING
             if note[4]:
-                took = (f"in {units.format_estimate_range(*note[4])}", "")
+                took = (tr("in {wait}", wait=units.format_estimate_range(*note[4])), "")
             line = [
                 (f"{number}", ""),
                 states[note[0] or status],
@@ -381,7 +392,7 @@ class TaskRowFormatter:
         if run in ("paused", IN_SLURM) and run_reason:
             return run_reason.removeprefix("paused ")
         if run == IN_SLURM:
-            return "waits in Slurm"
+            return tr("waits in Slurm")
         return None if status == "running" else short or reason or units.MISSING
 
     def _format_progress(self, started: str | None, limit: float | None) -> str:
@@ -390,8 +401,12 @@ class TaskRowFormatter:
         if elapsed is None:
             return units.MISSING
         if not limit:
-            return "no limit"
-        return f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}"
+            return tr("no limit")
+        return tr(
+            "{share} of {limit}",
+            share=units.format_percent(elapsed, limit),
+            limit=units.format_duration_setting(limit),
+        )
 
 
 _MISSING = (units.MISSING, "")

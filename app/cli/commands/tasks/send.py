@@ -9,6 +9,7 @@ from app.cli.commands.tasks import task_actions
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.task_groups import parse_group
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +50,13 @@ def send(context: CommandContext, args: Args) -> int:
 
 
 def _format_answer(answer: dict[str, Any]) -> str:
-    closed = ", input closed" if answer["closed"] else ""
-    return f"#{answer['number']}: sent {answer['taken']:,} bytes{closed}"
+    closed = tr(", input closed") if answer["closed"] else ""
+    return tr(
+        "#{number}: sent {n:,} bytes{closed}",
+        number=answer["number"],
+        n=answer["taken"],
+        closed=closed,
+    )
 
 
 def _send_text(context: CommandContext, args: Args, task: str, text: str) -> dict[str, Any]:
@@ -86,7 +92,11 @@ def send_piece(call: Callable[..., dict[str, Any]], task: str, data: bytes) -> d
             return answer
         if not was_noted and time.monotonic() - began > NOTE_DELAY:
             output.print_note(
-                f"#{answer['number']} does not read: {_format_unread(answer)} wait. Still trying."
+                tr(
+                    "#{number} does not read: {size} wait. Still trying.",
+                    number=answer["number"],
+                    size=_format_unread(answer),
+                )
             )
             was_noted = True
         time.sleep(POLL_INTERVAL)

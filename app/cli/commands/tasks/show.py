@@ -23,6 +23,7 @@ from app.core.text.sanitize import (
 )
 from app.core.text.status_glyphs import get_run_status
 from app.errors import NotFound, Problem, Usage
+from app.translation import tr, tr_n
 from db.states import ENDED, SKIPPED
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def show_task(context: CommandContext, args: Args) -> int:
         try:
             return _show_group(context, args)
         except Problem as problem:
-            if problem.exit_code != NotFound.exit_code or "no group" not in problem.message:
+            if problem.exit_code != NotFound.exit_code:
                 raise  # else a task may have this name
     task = context.call("show", id=args.ids[0])
     if args.json or args.jsonl:
@@ -92,7 +93,18 @@ def _format_page(task: dict[str, Any], last: list[str], room: int | None) -> lis
     if task["instances"]:
         page += [[], *_format_attempts(task["instances"], now, room)]
     if last:
-        page += [[], [(f"  last lines of attempt {task['instances'][-1]['attempt']}", "dim")]]
+        page += [
+            [],
+            [
+                (
+                    tr(
+                        "  last lines of attempt {attempt}",
+                        attempt=task["instances"][-1]["attempt"],
+                    ),
+                    "dim",
+                )
+            ],
+        ]
         page += [
             [(f"    {line if room is None else truncate(line, room - 4)}", "")] for line in last
         ]
@@ -128,61 +140,68 @@ def _get_status(task: dict[str, Any]) -> str:
 def _format_outcome(task: dict[str, Any], now: float) -> str:
     """Return `, exit 1, 2m ago`. "Scheduled for 2m" would read as a start time."""
     if task["status"] == "scheduled":
-        return (
-            ", submitted"
-            f" {units.format_age(time_format.seconds_since(task['created_at'], now))} ago"
-        )
+        age = units.format_age(time_format.seconds_since(task["created_at"], now))
+        return tr(", submitted {age} ago", age=age)
     if task["status"] not in ENDED:
         since = time_format.seconds_since(
             task.get("started_at") if task["status"] == "running" else task["created_at"], now
         )
-        return f" for {units.format_age(since)}"
+        return tr(" for {age}", age=units.format_age(since))
     reason = f", {sanitize(task['reason'])}" if task.get("reason") else ""
     ended = task.get("ended_at") or task["updated_at"]
-    return f"{reason}, {units.format_age(time_format.seconds_since(ended, now))} ago"
+    age = units.format_age(time_format.seconds_since(ended, now))
+    return tr("{reason}, {age} ago", reason=reason, age=age)
 
 
 def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Line]:
     found = [
         *_format_command(task),
-        ("in", sanitize(task["cwd"])),
-        ("output", sanitize(task.get("output") or "")),
-        ("error", sanitize(task.get("error") or "")),
-        ("input", f"taskdeck send {task['number']} TEXT" if task.get("stdin") else ""),
-        ("template", _format_template(task)),
+        (tr("in"), sanitize(task["cwd"])),
+        (tr("output"), sanitize(task.get("output") or "")),
+        (tr("error"), sanitize(task.get("error") or "")),
+        (tr("input"), f"taskdeck send {task['number']} TEXT" if task.get("stdin") else ""),
+        (tr("template"), _format_template(task)),
         (
-            "queue",
-            (
-                f"{sanitize(task['queue'])}{_format_pool(task)}     priority {task['priority']}    "
-                f" by {sanitize(task['submitted_by'])}"
+            tr("queue"),
+            tr(
+                "{queue}{pool}     priority {priority}     by {person}",
+                queue=sanitize(task["queue"]),
+                pool=_format_pool(task),
+                priority=task["priority"],
+                person=sanitize(task["submitted_by"]),
             ),
         ),
-        ("requests", _format_request(task)),
-        ("tells", describe_recipient(task.get("notify"))),
-        ("uses", _format_usage(task.get("use"))),
-        ("submitted", _format_submitted(task, now)),
+        (tr("requests"), _format_request(task)),
+        (tr("tells"), describe_recipient(task.get("notify"))),
+        (tr("uses"), _format_usage(task.get("use"))),
+        (tr("submitted"), _format_submitted(task, now)),
         (
-            "waits for",
+            tr("waits for"),
             ", ".join(
                 _format_other_task(p)
                 for p in task.get("parents") or ()
                 if p["status"] not in (*ENDED, SKIPPED)
             ),
         ),
-        ("before", ", ".join(_format_other_task(c) for c in task.get("children") or ())),
-        ("group", f"{task['group']}, index {task['group_index']}" if task.get("group") else ""),
+        (tr("before"), ", ".join(_format_other_task(c) for c in task.get("children") or ())),
         (
-            "sweep",
+            "group",
+            tr("{group}, index {index}", group=task["group"], index=task["group_index"])
+            if task.get("group")
+            else "",
+        ),
+        (
+            tr("sweep"),
             " ".join(f"{k}={_format_parameter(v)}" for k, v in (task.get("sweep") or {}).items()),
         ),
         (
-            "tags",
+            tr("tags"),
             " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items()),
         ),
-        ("pinned", "excluded from cleanup" if task.get("pinned") else ""),
-        ("starts", task.get("starts", "")),
-        ("why", _format_reasons(task)),
-        *(("left", text) for text in describe_left(task.get("left") or ())),
+        ("pinned", tr("excluded from cleanup") if task.get("pinned") else ""),
+        (tr("starts"), task.get(tr("starts"), "")),
+        (tr("why"), _format_reasons(task)),
+        *((tr("left"), text) for text in describe_left(task.get("left") or ())),
     ]
     return [line for label, text in found if text for line in _format_fact(label, text, room)]
 
@@ -190,7 +209,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
 def _format_fact(label: str, text: str, room: int | None) -> list[Line]:
     pieces = [text] if room is None else wrap_text(text, max(20, room - 13))
     return [
-        [(f"  {label if not at else '':<11}", "dim"), (piece, "")]
+        [(f"  {pad('' if at else label, 11)}", "dim"), (piece, "")]
         for at, piece in enumerate(pieces)
     ]
 
@@ -200,14 +219,14 @@ def _format_command(task: dict[str, Any]) -> list[tuple[str, str]]:
     if "argv" in launch:
         from shlex import join
 
-        return _format_lines("command", join(launch["argv"]))
-    return _format_lines("script", launch["script"])
+        return _format_lines(tr("command"), join(launch["argv"]))
+    return _format_lines(tr("script"), launch["script"])
 
 
 def _format_lines(label: str, text: str) -> list[tuple[str, str]]:
     lines = sanitize_lines(text).split("\n")
     more = (
-        [f"and {len(lines) - MAX_COMMAND_LINES:,} more lines"]
+        [tr("and {n:,} more lines", n=len(lines) - MAX_COMMAND_LINES)]
         if len(lines) > MAX_COMMAND_LINES
         else []
     )
@@ -226,7 +245,7 @@ def _format_template(task: dict[str, Any]) -> str:
 
 
 def _format_pool(task: dict[str, Any]) -> str:
-    return f" (pool {sanitize(task['pool'])})" if task.get("pool") else ""
+    return tr(" (pool {pool})", pool=sanitize(task["pool"])) if task.get("pool") else ""
 
 
 def _format_parameter(value: Any) -> str:
@@ -238,33 +257,46 @@ def _format_parameter(value: Any) -> str:
 
 
 def _format_request(task: dict[str, Any]) -> str:
-    memory = units.format_memory(task["memory"]) if task.get("memory") else "none"
+    memory = units.format_memory(task["memory"]) if task.get("memory") else tr("none")
     if task.get("oom_memory"):
-        memory += f" (ran out of {units.format_memory(task['oom_memory'])})"
-    limit = units.format_duration_setting(task["timeout"]) if task.get("timeout") else "none"
+        memory += tr(" (ran out of {memory})", memory=units.format_memory(task["oom_memory"]))
+    limit = units.format_duration_setting(task["timeout"]) if task.get("timeout") else tr("none")
     limit += f" ({task['early_signal']})" if task.get("early_signal") else ""
     tries = (
-        f"retries {task['retries']} every {units.format_duration_setting(task['retry_delay'])}"
+        tr(
+            "retries {n} every {delay}",
+            n=task["retries"],
+            delay=units.format_duration_setting(task["retry_delay"]),
+        )
         if task["retries"]
-        else "retries 0"
+        else tr("retries 0")
     )
-    tries += f"   on oom {task['retry_on_oom']}" if task.get("retry_on_oom") else ""
+    tries += (
+        tr("   on oom {growth}", growth=task["retry_on_oom"]) if task.get("retry_on_oom") else ""
+    )
     named = "".join(f"{part}   " for part in list_named(task.get("resources")))
-    cpu = f"cpu {units.format_number(task['cpu'])}"
-    return f"{cpu}   memory {memory}   {named}timeout {limit}   {tries}"
+    return tr(
+        "cpu {cpu}   memory {memory}   {named}timeout {limit}   {tries}",
+        cpu=units.format_number(task["cpu"]),
+        memory=memory,
+        named=named,
+        limit=limit,
+        tries=tries,
+    )
 
 
 def _format_usage(use: dict[str, Any] | None) -> str:
     """Return the latest measured usage and its peak."""
     if not use:
         return ""
-    most = (
-        f"at most {units.format_cpu(use['most_cpu'])} and {units.format_memory(use['most_memory'])}"
-    )
-    several = f"   {use['processes']:,} processes" if use["processes"] > 1 else ""
-    return (
-        f"cpu {units.format_cpu(use['cpu'])}   memory {units.format_memory(use['memory'])},"
-        f" {most}{several}"
+    many = use["processes"]
+    return tr(
+        "cpu {cpu}   memory {memory}, at most {most_cpu} and {most_memory}{several}",
+        cpu=units.format_cpu(use["cpu"]),
+        memory=units.format_memory(use["memory"]),
+        most_cpu=units.format_cpu(use["most_cpu"]),
+        most_memory=units.format_memory(use["most_memory"]),
+        several=tr("   {n:,} processes", n=many) if many > 1 else "",
     )
 
 
@@ -280,9 +312,13 @@ def _format_submitted(task: dict[str, Any], now: float) -> str:
         time_format.seconds_between(run.get("start_time"), run.get("end_time"), now) or 0.0
         for run in runs
     )
-    return (
-        f"{text}, waited {waited}, ran"
-        f" {units.format_duration(ran)}{' in all' if len(runs) > 1 else ''}"
+    return tr_n(
+        len(runs),
+        "{time}, waited {waited}, ran {ran}",
+        "{time}, waited {waited}, ran {ran} in all",
+        time=text,
+        waited=waited,
+        ran=units.format_duration(ran),
     )
 
 
@@ -292,11 +328,14 @@ def _format_other_task(task: dict[str, Any]) -> str:
 
 def _format_reasons(task: dict[str, Any]) -> str:
     place, reasons = task.get("place"), list(task["why"])
-    position = (
-        f"{units.format_ordinal(place['position'] + 1)} of {place['total']:,}" if place else ""
-    )
-    if position and not any(position in reason for reason in reasons):
-        reasons.append(f"{position} in its queue")
+    if place:
+        position = tr(
+            "{ordinal} of {total:,}",
+            ordinal=units.format_ordinal(place["position"] + 1),
+            total=place["total"],
+        )
+        if not any(position in reason for reason in reasons):
+            reasons.append(tr("{position} in its queue", position=position))
     return "; ".join(output.add_home_option(sanitize(reason)) for reason in reasons)
 
 
@@ -333,7 +372,7 @@ def _format_job(run: dict[str, Any]) -> list[Span]:
 
 def _format_exit(run: dict[str, Any]) -> str:
     if run.get("signal") is not None:
-        return f"signal {run['signal']}"
+        return tr("signal {signal}", signal=run["signal"])
     return units.MISSING if run.get("exit_code") is None else str(run["exit_code"])
 
 

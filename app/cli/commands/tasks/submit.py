@@ -16,7 +16,7 @@ from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Storage, Usage
-from app.translation import tr
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _improve_error(args: Args, problem: Problem) -> Problem:
     if (
         words
         and problem.exit_code == NotFound.exit_code
-        and problem.message.startswith("no template")
+        and truncate(sanitize(words[0]), 60) in problem.message
     ):
         return (
             _make_program_error(words)
@@ -155,8 +155,12 @@ def _make_script_error(words: list[str]) -> Problem | None:
             line=line,
         )
     if "/" in word or word.endswith((".sh", ".bash", ".sbatch", ".slurm")):
-        hint = f"A name without / is a template: taskdeck template ls. {NOT_SUBMITTED}"
-        return NotFound(f'the script "{shown}" does not exist.', hint)
+        return NotFound(
+            'the script "{shown}" does not exist.',
+            "A name without / is a template: taskdeck template ls. {not_submitted}",
+            shown=shown,
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     return None
 
 
@@ -225,7 +229,10 @@ def _parse_work(args: Args) -> dict[str, Any]:
         from app.cli.foreign_options import explain_numbers
 
         raise Usage(
-            f"give only one of a command after --, -c, and a template. {tr(NOT_SUBMITTED)}",
+            tr(
+                "give only one of a command after --, -c, and a template. {not_submitted}",
+                not_submitted=tr(NOT_SUBMITTED),
+            ),
             explain_numbers(args.script, args.words, args.after is not None),
         )
     if args.script is not None:
@@ -249,7 +256,7 @@ def _read_script(args: Args) -> str:
 
     text = os.fsdecode(output.read_stdin("a script"))
     if batch_script.has_header(text):
-        output.print_note("-c leaves out #SBATCH lines. To read them: taskdeck submit - < FILE")
+        output.print_note(tr("-c leaves out #SBATCH lines. To read them: taskdeck submit - < FILE"))
     return text
 
 
@@ -258,7 +265,7 @@ def check_argv(
 ) -> list[str]:
     """Return the words after `--`. Raise Usage if they are no command."""
     if not command or not command[0]:
-        raise Usage("missing command after --. {unchanged}", unchanged=unchanged)
+        raise Usage("missing command after --. {unchanged}", unchanged=tr(unchanged))
     word, *more = command
     if not more and _is_shell_text(word):
         raise _make_shell_text_error(word, unchanged, verb)
@@ -271,8 +278,14 @@ def _make_shell_text_error(
     from shlex import quote
 
     shown = truncate(word, 120)
-    hint = f"As a shell script: taskdeck {verb} -c {quote(shown)}. {unchanged}"
-    return Usage(f'"{shown}" is a single word with shell characters.', hint)
+    return Usage(
+        '"{shown}" is a single word with shell characters.',
+        "As a shell script: taskdeck {verb} -c {script}. {unchanged}",
+        shown=shown,
+        verb=verb,
+        script=quote(shown),
+        unchanged=tr(unchanged),
+    )
 
 
 def _is_shell_text(word: str) -> bool:
@@ -340,11 +353,18 @@ def _submit_lines(context: CommandContext, args: Args) -> int:
                 "submit.lines", uuid=first, **lines, **collect_context(args), **more
             )
         except Problem as problem:
-            if problem.message.startswith("line ") and source:
+            if problem.message.startswith(tr("line ")) and source:
                 problem.message = f"{source} {problem.message}"
             raise
     for line in stored["refused"]:
-        output.print_note(f"{source} line {line['line']}: {line['message']}".lstrip())
+        output.print_note(
+            tr(
+                "{file} line {line}: {problem}",
+                file=source,
+                line=line["line"],
+                problem=line["message"],
+            ).lstrip()
+        )
     if args.dry_run:
         return _print_checked(args, stored)
     spans = _get_spans(stored)
@@ -377,9 +397,15 @@ def _print_checked(args: Args, checked: dict[str, Any]) -> int:
     if args.json or args.jsonl:
         output.print_json({"valid": valid, "refused": checked["refused"]}, args.jsonl)
     else:
-        lines = "1 line is" if valid == 1 else f"{valid:,} lines are"
-        bad = f", {refused:,} {'is' if refused == 1 else 'are'} not" if refused else ""
-        output.print_message(f"taskdeck: dry run: {lines} valid{bad}. {NOT_SUBMITTED}")
+        lines = tr_n(valid, "1 line is valid", "{n:,} lines are valid")
+        bad = tr_n(refused, ", {n:,} is not", ", {n:,} are not") if refused else ""
+        output.print_message(
+            tr(
+                "taskdeck: dry run: {lines}. {not_submitted}",
+                lines=f"{lines}{bad}",
+                not_submitted=tr(NOT_SUBMITTED),
+            )
+        )
     return 1 if refused else 0
 
 
@@ -459,7 +485,7 @@ def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
         output.write_bytes("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()
     if "group" in stored[0]:
-        tasks = "1 task" if len(stored) == 1 else f"{len(stored):,} tasks"
+        tasks = tr_n(len(stored), "{n:,} task", "{n:,} tasks")
         output.print_message(f"{stored[0]['group']}: {tasks}")
     when = ""
     if args.at is not None and output.is_stderr_terminal():
@@ -469,7 +495,7 @@ def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
     if _wants_position(stored) and "queue" in stored[0]:
         output.print_message(_format_position(stored[0], when))
     elif when:
-        output.print_note(f"starts no earlier than {when}.")
+        output.print_note(tr("starts no earlier than {time}.", time=when))
 
 
 def _wants_position(tasks: list[dict[str, Any]]) -> bool:
@@ -484,25 +510,28 @@ def _format_position(row: dict[str, Any], when: str) -> str:
     """Return the state and position of a new task, and its expected start."""
     from app.core.text.units import format_ordinal
 
-    position_text = (
-        f"#{row['number']} {sanitize(row['name'])} is {row['status'].replace('_', ' ')} in"
-        f" {sanitize(row['queue'])}"
+    position_text = tr(
+        "{task} is {status} in {queue}",
+        task=f"#{row['number']} {sanitize(row['name'])}",
+        status=tr(row["status"].replace("_", " ")),
+        queue=sanitize(row["queue"]),
     )
     short = sanitize(row.get("short") or "")
     if (
         row.get("position") is not None
         and (row.get("total") or 0) > 1
-        and f" of {row['total']:,}" not in short
+        and tr(" of {total:,}", total=row["total"]) not in short
     ):
-        position_text += f", {format_ordinal(row['position'] + 1)} of {row['total']:,}"
+        ordinal = format_ordinal(row["position"] + 1)
+        position_text += tr(", {ordinal} of {total:,}", ordinal=ordinal, total=row["total"])
     if when and row["status"] == "scheduled":
-        return f"{position_text}: at {when}"
+        return tr("{task}: at {time}", task=position_text, time=when)
     return "; ".join(
         filter(
             None,
             [
                 f"{position_text}: {short}" if short else position_text,
-                when and f"not before {when}",
+                when and tr("not before {time}", time=when),
             ],
         )
     )
@@ -519,10 +548,16 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
         settings = "".join(f"{wish}  " for wish in _format_settings(args, task))
         output.print_line(
-            f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {settings}in"
-            f" {sanitize(task['cwd'])}  {sanitize(line)}"
+            tr(
+                "{name}  queue {queue}  {settings}in {folder}  {line}",
+                name=sanitize(task["name"]),
+                queue=sanitize(task["queue"]),
+                settings=settings,
+                folder=sanitize(task["cwd"]),
+                line=sanitize(line),
+            )
         )
-    output.print_message(f"taskdeck: dry run. {NOT_SUBMITTED}")
+    output.print_message(tr("taskdeck: dry run. {not_submitted}", not_submitted=tr(NOT_SUBMITTED)))
     return 0
 
 
@@ -561,7 +596,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     }
     return (
         [f"{word} {wish}" for word, wish in settings.items() if wish]
-        + (["held"] if task.get("hold") else [])
+        + ([tr("held")] if task.get("hold") else [])
         + [name for name in ("stdin", "split") if task.get(name)]
     )
 

@@ -38,6 +38,7 @@ from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 20
 
 
-_RESULTS = {"set": "changed", "front": "moved to the front"}
+_RESULTS = {"set": tr_noop("changed"), "front": tr_noop("moved to the front")}
 """Results of verbs that leave the state unchanged."""
 
 
@@ -92,7 +93,7 @@ def has_groups(idents: list[str]) -> bool:
 
 def _summarize(verb: str, row: dict[str, Any]) -> str:
     """Return the result that tasks of a selection share; "" if it is described for each."""
-    return "" if row.get("changes", {}).keys() == {"pinned"} else _RESULTS.get(verb, "")
+    return "" if row.get("changes", {}).keys() == {"pinned"} else tr(_RESULTS.get(verb, ""))
 
 
 def report_results(
@@ -112,7 +113,7 @@ def _format_state(row: dict[str, Any]) -> str:
 
 def _format_cancel_result(row: dict[str, Any]) -> str:
     grace = (
-        f" (TERM sent, KILL after {units.format_duration_setting(row['grace'])})"
+        tr(" (TERM sent, KILL after {grace})", grace=units.format_duration_setting(row["grace"]))
         if row.get("run") == "stopping"
         else ""
     )
@@ -134,7 +135,11 @@ def _choose_tasks(
         return {"ids": args.ids}, None
     if not chosen:
         queue = "--in-queue" if verb == "set" else "--queue"  # `set` uses --queue for the new queue
-        filters = f", or filters such as {queue} or --status" if hasattr(args, "yes") else ""
+        filters = (
+            tr(", or filters such as {queue} or --status", queue=queue)
+            if hasattr(args, "yes")
+            else ""
+        )
         raise Usage(
             "{verb} which task? Give a number{filters}.",
             "List: taskdeck ls",
@@ -154,9 +159,9 @@ def _print_results(done: dict[str, Any], format_row: Callable[[dict[str, Any]], 
     for row in rows[:MAX_LISTED]:
         output.print_line(format_row(row))
     if len(rows) > MAX_LISTED:
-        output.print_line(f"and {len(rows) - MAX_LISTED:,} more")
+        output.print_line(tr("and {n:,} more", n=len(rows) - MAX_LISTED))
     if not (rows or done.get("notes") or done.get("refused")):
-        output.print_note("nothing to do.")
+        output.print_note(tr("nothing to do."))
     for note in done.get("notes", ()):
         output.print_note(note)
     for refusal in done.get("refused", ()):
@@ -185,7 +190,7 @@ def cancel(context: CommandContext, args: Args) -> int:
         from app.cli import cancel_preview
 
         cancel_preview.confirm_dependents(context, args.ids)
-    what = "" if number is None else f"send signal {args.signal} to"
+    what = "" if number is None else tr("send signal {signal} to", signal=args.signal)
     return _run_task_verb(
         context, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what
     )
@@ -206,9 +211,14 @@ def parse_signal(text: str | None) -> int | None:
 
     meant = find_nearest(word, Signals.__members__)
     near = (
-        f"Nearest: {meant.removeprefix('SIG')}" if meant else "Examples: TERM, INT, HUP, KILL, USR1"
+        tr("Nearest: {meant}", meant=meant.removeprefix("SIG"))
+        if meant
+        else tr("Examples: TERM, INT, HUP, KILL, USR1")
     )
-    raise Usage(f'there is no signal "{truncate(sanitize(text), 40)}". Nothing was sent.', near)
+    said = tr(
+        'there is no signal "{signal}". Nothing was sent.', signal=truncate(sanitize(text), 40)
+    )
+    raise Usage(said, near)
 
 
 def set_fields(context: CommandContext, args: Args) -> int:
@@ -228,7 +238,12 @@ def set_fields(context: CommandContext, args: Args) -> int:
         f"{key.replace('_', '-')} {_format_value(key, value)}" for key, value in fields.items()
     )
     return _run_task_verb(
-        context, args, "set", lambda _: {"fields": fields}, f"set {what} on", _format_changes
+        context,
+        args,
+        "set",
+        lambda _: {"fields": fields},
+        tr("set {what} on", what=what),
+        _format_changes,
     )
 
 
@@ -245,8 +260,9 @@ def _set_groups(context: CommandContext, args: Args, fields: dict[str, Any], mos
         output.print_json(found, args.jsonl)
         return 0
     for group in found:
-        was, now = (group[key] or "any" for key in ("was", "max_running"))
-        output.print_line(f"{group['group']} {sanitize(group['name'])}: at once {was} → {now}")
+        was, now = (group[key] or tr("any") for key in ("was", "max_running"))
+        name = f"{group['group']} {sanitize(group['name'])}"
+        output.print_line(tr("{group}: at once {was} → {now}", group=name, was=was, now=now))
     return 0
 
 
@@ -269,7 +285,7 @@ def _set_right_sizes(context: CommandContext, args: Args) -> int:
 
 def _collect_work(args: Args) -> dict[str, Any]:
     """Return what the tasks are to run: command, directory and variables. Raise Usage."""
-    unchanged = "Nothing was changed."
+    unchanged = tr("Nothing was changed.")
     if args.command is not None and args.script is not None:
         raise Usage("give only one of -- COMMAND and -c. {unchanged}", unchanged=unchanged)
     found: dict[str, Any] = {}
@@ -296,19 +312,21 @@ def _format_changes(row: dict[str, Any]) -> str:
         for name, pair in changes.items()
         if name not in ("status", "run", "retry_at")
     ]
-    return ", ".join(texts) or "unchanged"
+    return ", ".join(texts) or tr("unchanged")
 
 
 def _format_change(name: str, before: Any, after: Any) -> str:
     if name == "pinned":
-        return "pinned" if after else "no longer pinned"
+        return tr("pinned") if after else tr("no longer pinned")
     if name == "not_before":
         from app.cli import time_format
 
-        return f"not before {time_format.format_future(after)}" if after else "no start time"
+        if not after:
+            return tr("no start time")
+        return tr("not before {time}", time=time_format.format_future(after))
     if name == "env":
         names = " ".join(sanitize(word) for word in {**(before or {}), **(after or {})})
-        return f"variables {names}"
+        return tr("variables {names}", names=names)
     if name == "launch":
         from app.core.text import diff
 
@@ -316,13 +334,17 @@ def _format_change(name: str, before: Any, after: Any) -> str:
     if name == "early_signal":
         name = "signal"
     if name == "notify":
-        return f"tells {notices.format_notice(before)} → {notices.format_notice(after)}"
+        return tr(
+            "tells {before} → {after}",
+            before=notices.format_notice(before),
+            after=notices.format_notice(after),
+        )
     old, new = (_format_value(name, value) for value in (before, after))
     return f"{name.replace('_', '-')} {old} → {new}"
 
 
 _REMOVABLE = ("to_timeout", "to_signal", "to_retry_on_oom")
-NOW = "now"
+NOW = tr_noop("now")
 """Value of --at that removes the start time."""
 NONE = "none"
 """Value that removes a timeout, or the signal before it."""
@@ -353,11 +375,11 @@ def _format_start(when: str) -> str:
 
 def _format_value(key: str, value: Any) -> str:
     if value is None:
-        return "none"
+        return tr("none")
     if key == "pinned":
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if key == "at":
-        return _format_start(value) or NOW
+        return _format_start(value) or tr(NOW)
     if key == "argv":
         import shlex
 
@@ -369,9 +391,9 @@ def _format_value(key: str, value: Any) -> str:
     if key == "resources":
         import json
 
-        return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
+        return format_named(json.loads(value) if isinstance(value, str) else value) or tr("none")
     if key == "memory":
-        return units.format_memory(value) if value else "none"
+        return units.format_memory(value) if value else tr("none")
     return sanitize(str(value))
 
 
@@ -511,7 +533,7 @@ def _add_new_requests(add: Callable[..., Any]) -> None:
             dest="right_size",
             action="store_const",
             const=name,
-            help=f"the same for {name} alone",
+            help=tr("the same for {name} alone", name=name),
         )
     add(
         "--retry-on-oom",
@@ -601,7 +623,7 @@ COMMANDS = {
     ),
     "front": Command(
         "move tasks to the front of their queue",
-        partial(_run_task_verb, verb="front", describe=lambda row: _RESULTS["front"]),
+        partial(_run_task_verb, verb="front", describe=lambda row: tr(_RESULTS["front"])),
         _add_ids_or_filters,
     ),
 }

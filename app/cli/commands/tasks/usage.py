@@ -7,6 +7,7 @@ from app.cli.parser import AGE, Args, Command, Parser, add_row_options, require_
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,10 +44,13 @@ def show_usage(context: CommandContext, args: Args) -> int:
             columns, [_format_row(row, is_named) for row in [*rows, *total]], args.wide
         )
     else:
-        output.print_message("no runs in this time")
+        output.print_message(tr("no runs in this time"))
     if since := found["complete_since"]:
         output.print_note(
-            f"complete since {time_format.format_clock(since)}: cleanup removed older runs."
+            tr(
+                "complete since {time}: cleanup removed older runs.",
+                time=time_format.format_clock(since),
+            )
         )
     return 0
 

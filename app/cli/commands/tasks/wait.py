@@ -9,6 +9,7 @@ from app.cli.parser import DURATION, Args, Command, Parser, add_json_options, ad
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Stopped, TimedOut, Usage
+from app.translation import tr, tr_n
 from db.states import SKIPPED, is_skipped
 
 TYPE_CHECKING = False
@@ -41,10 +42,14 @@ def wait_for_tasks(context: CommandContext, numbers: list[int]) -> int:
 
 def print_continues(numbers: list[int]) -> None:
     """Print that only the wait was interrupted."""
-    which = (
-        f"#{numbers[0]} continues" if len(numbers) == 1 else f"the {len(numbers):,} tasks continue"
+    output.print_note(
+        tr_n(
+            len(numbers),
+            "#{first} continues. See: taskdeck show {first}",
+            "the {n:,} tasks continue. See: taskdeck show {first}",
+            first=numbers[0],
+        )
     )
-    output.print_note(f"{which}. See: taskdeck show {numbers[0]}")
 
 
 def _wait_and_print(
@@ -73,7 +78,11 @@ def _wait_until_ended(
         except Stopped as stopped:
             if not was_noted:
                 output.print_note(
-                    f"{stopped.message} Running tasks continue; still waiting. {stopped.hint}"
+                    tr(
+                        "{problem} Running tasks continue; still waiting. {hint}",
+                        problem=stopped.message,
+                        hint=stopped.hint,
+                    )
                 )
             was_noted = True
         if timeout is not None:
@@ -98,7 +107,8 @@ def _count_ends(ends: list[dict[str, Any]]) -> str:
         state = SKIPPED if is_skipped(end["status"], end.get("reason")) else end["status"]
         counts[state] = counts.get(state, 0) + 1
     (first, many), *others = counts.items()
-    said = [f"{many:,} {'task' if many == 1 else 'tasks'} {styles.format_status(first)}"]
+    status = styles.format_status(first)
+    said = [tr_n(many, "{n:,} task {status}", "{n:,} tasks {status}", status=status)]
     said += [f"{count:,} {styles.format_status(status)}" for status, count in others]
     return ", ".join(said)
 

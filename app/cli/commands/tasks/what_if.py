@@ -9,6 +9,7 @@ from app.cli.table_layout import Column, Line, Span, format_table
 from app.core.scheduling.forecasts import what_if_words as words
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Problem, Usage
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _print_forecast(args: Args, found: dict[str, Any]) -> None:
         page += [*format_table(COLUMNS, [format_row(row) for row in rows], room), []]
     output.print_lines(page + format_page("", words.list_facts(found))[2:])
     if left := len(found["tasks"]) - len(rows):
-        output.print_note(f"{left:,} more tasks; all: --limit 0")
+        output.print_note(tr("{n:,} more tasks; all: --limit 0", n=left))
     for note in words.list_notes(found):
         output.print_note(note)
 
@@ -88,7 +89,7 @@ def _print_forecast(args: Args, found: dict[str, Any]) -> None:
 def format_row(row: dict[str, Any]) -> list[Span]:
     """Return the line of one task: start and end, before and after."""
     cells = [
-        f"#{row['number']}" if row["number"] is not None else "new",
+        f"#{row['number']}" if row["number"] is not None else tr("new"),
         words.format_name(row),
         sanitize(row["queue"]),
         *words.format_task_times(row),
@@ -107,12 +108,12 @@ def _apply(context: CommandContext, args: Args, steps: list[dict[str, Any]]) -> 
             for refusal in answer.get("refused") or ():
                 raise Problem(refusal["message"], refusal.get("hint") or "")
             done.append(shown)
-            output.print_message(f"applied: {shown}")
+            output.print_message(tr("applied: {change}", change=shown))
         if args.submit is not None:
             _submit(context, args, done)
     except Problem as problem:
         if done:
-            problem.message += f" Applied before: {'; '.join(done)}."
+            problem.message += tr(" Applied before: {changes}.", changes="; ".join(done))
         raise
     return 0
 
@@ -121,7 +122,8 @@ def _describe_step(step: dict[str, Any]) -> str:
     from shlex import join
 
     if not step["command"]:  # reservations are changed as by a definitions file
-        return sanitize(f"reservation {', '.join(step['args']['tables']['reservations'])}")
+        names = ", ".join(step["args"]["tables"]["reservations"])
+        return sanitize(tr("reservation {names}", names=names))
     return sanitize(join(step["command"][1:]))
 
 
@@ -136,8 +138,8 @@ def _submit(context: CommandContext, args: Args, done: list[str]) -> None:
         stored = context.call("submit.lines", uuid=first, **lines, **collect_context(Args(**where)))
     count = sum(n for _, _, n in stored["spans"]) if "spans" in stored else len(stored["numbers"])
     done.append(f"submit --from {sanitize(args.submit)}")
-    many = "1 task" if count == 1 else f"{count:,} tasks"
-    output.print_message(f"applied: {done[-1]} ({many})")
+    many = tr_n(count, "{n:,} task", "{n:,} tasks")
+    output.print_message(tr("applied: {change} ({tasks})", change=done[-1], tasks=many))
 
 
 def _add_arguments(parser: Parser) -> None:

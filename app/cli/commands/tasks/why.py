@@ -12,6 +12,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Line, wrap_text
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
+from app.translation import ENGLISH, get_language, tr, tr_n
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ def explain_tasks(context: CommandContext, args: Args) -> int:
 
 def _format_groups(reply: dict[str, Any]) -> list[Line]:
     if not reply["groups"]:
-        return [[("no waiting tasks", "")]]
+        return [[(tr("no waiting tasks"), "")]]
     most = max(len(units.format_count(group["count"])) for group in reply["groups"])
     return [
         [
@@ -58,6 +59,8 @@ def _conjugate(count: int, text: str) -> str:
 
     Examples: `1 waits for queue media`, `2 are held`, `3 wait: no runtime is running`.
     """
+    if get_language() != ENGLISH:
+        return text
     verb, _, rest = text.partition(" ")
     if verb not in _SINGULAR:
         return f"{'waits' if count == 1 else 'wait'}: {text}"
@@ -81,14 +84,24 @@ def _format_outlook(task: dict[str, Any]) -> list[Line]:
     if not outlook:
         return []
     before, starts = outlook["before"], outlook.get("starts", 0)
-    are = "1 task is" if before == 1 else f"{units.format_count(before)} tasks are"
-    text = f"Too far back to estimate: {are} before it in queue {sanitize(task['queue'])}"
+    text = tr_n(
+        before,
+        "Too far back to estimate: 1 task is before it in queue {queue}",
+        "Too far back to estimate: {tasks} tasks are before it in queue {queue}",
+        tasks=units.format_count(before),
+        queue=sanitize(task["queue"]),
+    )
     if starts >= MIN_STARTS:
         seconds = outlook["seconds"]
-        rate = f"which started {units.format_count(starts)} in the last {units.format_age(seconds)}"
-        wait = units.format_estimate(before / starts * seconds)
-        text += f", {rate}. At that rate its turn comes in {wait}"
-    return [[], *_wrap_dim(f"{text}.", 2)]
+        text = tr(
+            "{position}, which started {starts} in the last {age}."
+            " At that rate its turn comes in {wait}",
+            position=text,
+            starts=units.format_count(starts),
+            age=units.format_age(seconds),
+            wait=units.format_estimate(before / starts * seconds),
+        )
+    return [[], *_wrap_dim(tr("{summary}.", summary=text), 2)]
 
 
 MIN_STARTS = 20
@@ -115,12 +128,14 @@ def _format_suggestions(task: dict[str, Any]) -> list[Line]:
         return [
             [],
             *_wrap_dim(
-                "No change here would start the task sooner: "
-                f"{'; '.join(suggestion['gain'] for suggestion in offered)}.",
+                tr(
+                    "No change here would start the task sooner: {reasons}.",
+                    reasons="; ".join(suggestion["gain"] for suggestion in offered),
+                ),
                 2,
             ),
         ]
-    page: list[Line] = [[], [("  Suggestions:", "")]] if reply else []
+    page: list[Line] = [[], [(tr("  Suggestions:"), "")]] if reply else []
     for suggestion in reply:
         page.append(
             [
@@ -155,17 +170,28 @@ def _format_heading(task: dict[str, Any]) -> Line:
             if task["reasons"]
             else styles.format_status(task["status"])
         )
-        return [(shown, "bold"), (f": {heading}.", "")]
-    start = f" Expected start {format_start(task)}." if task.get("expected_start") else ""
+        return [(shown, "bold"), (tr(": {heading}.", heading=heading), "")]
+    start = (
+        tr(" Expected start {start}.", start=format_start(task))
+        if task.get("expected_start")
+        else ""
+    )
     waits = units.format_age(task.get("waits"))
     # "Scheduled for 2m" would read as a start time.
-    since = f", submitted {waits} ago" if task["status"] == "scheduled" else f" for {waits}"
+    since = (
+        tr(", submitted {age} ago", age=waits)
+        if task["status"] == "scheduled"
+        else tr(" for {age}", age=waits)
+    )
     return [
         (shown, "bold"),
         (
-            (
-                f" is {styles.format_status(task['status'])} in"
-                f" {sanitize(task['queue'])}{since}.{start}"
+            tr(
+                " is {status} in {queue}{since}.{start}",
+                status=styles.format_status(task["status"]),
+                queue=sanitize(task["queue"]),
+                since=since,
+                start=start,
             ),
             "",
         ),
@@ -174,7 +200,8 @@ def _format_heading(task: dict[str, Any]) -> Line:
 
 def format_start(task: dict[str, Any]) -> str:
     """Return the expected start: `10:43–10:55 (in 4–16m)`."""
-    wait = f" ({units.format_wait_range(*task['expected_in'])})" if task.get("expected_in") else ""
+    expected_in = task.get("expected_in")
+    wait = f" ({units.format_wait_range(*expected_in)})" if expected_in else ""
     return f"{sanitize(task['expected_start'])}{wait}"
 
 
