@@ -217,7 +217,7 @@ class HookRunner:
         )
 
     async def _record(self, worker: _Worker) -> None:
-        """Store what was handled, until the database takes it."""
+        """Store what was handled, as soon as the database takes it; at the end, try once."""
         hook = self._hooks.get(worker.name)
         alerts = [event.id for event in worker.done if event.kind == ALERT]
         argv = hook.argv if hook else ("",)
@@ -228,6 +228,8 @@ class HookRunner:
                 break
             except Problem as problem:  # repeated only after a crash, however long this lasts
                 log.error("hook %s: %s", worker.name, problem)
+                if self._is_closing:  # a full disk must not keep the runtime from ending
+                    return
                 await asyncio.sleep(RETRY_DELAY)
         worker.done, worker.failures = [], []
         worker.stored, worker.recorded_at = worker.after, time.monotonic()

@@ -232,6 +232,20 @@ async def test_a_hook_that_hangs_delays_no_other_hook(
     assert (await call.db.read(hooks.map_cursors))["hang"] == 0
 
 
+async def test_a_database_that_takes_no_writes_does_not_delay_the_end(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(hook_runner, "CLOSE_TIMEOUT", 0.0)
+    script = 'until [ -e "$out.go" ]; do sleep 0.01; done; ' + KEEP_EVENT
+    async with asyncio.timeout(60), run_hooks(call, write_hook(tmp_path, script)):
+        await end_tasks(call)
+        await call.db.write(lambda c: c.exec_driver_sql("PRAGMA query_only=ON"))
+        (tmp_path / "out.go").touch()
+        await poll(lambda: "hook tell: " in caplog.text)
+    assert len(read_events(tmp_path)) == 1
+    assert (await call.db.read(hooks.map_cursors))["tell"] == 0
+
+
 async def test_what_a_killed_runtime_did_not_store_runs_again_with_its_key(tmp_path: Path):
     config = write_hook(tmp_path, f'{KEEP_EVENT}; [ -e "$out.go" ] || kill -KILL $PPID')
     async with open_call(tmp_path / "home") as call:
