@@ -243,6 +243,11 @@ class LoadedConfig(NamedTuple):
 
         return parse_http(self.settings.http)[0]
 
+    @property
+    def http_fault(self) -> str:
+        """Summary of faults that may hide the token of the HTTP server."""
+        return _summarize([one for one in self.faults if one.where[:1] in ((), ("http",))])
+
 
 def _concerns_retention(fault: SettingFault) -> bool:
     """Return True if the fault may concern retention. Unknown names may."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from app import paths
-from app.config import read
+from app.config import LoadedConfig, read
 from app.core.http_settings import HttpSettings
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
@@ -66,7 +66,7 @@ class HttpServer:
         try:
             self.open()
         except Exception as error:  # no fault of HTTP may stop the runtime
-            self._fail(str(error))
+            self.fail(str(error))
 
     async def start(self, call: Call) -> None:
         """Answer requests from now on."""
@@ -78,7 +78,7 @@ class HttpServer:
         except Exception as error:
             log.exception("HTTP is not served")
             await self.close()
-            self._fail(f"internal error ({type(error).__name__}).")
+            self.fail(f"internal error ({type(error).__name__}).")
 
     async def _start(self, call: Call, sock: socket.socket) -> None:
         from uvicorn.server import ServerState
@@ -97,7 +97,8 @@ class HttpServer:
             lambda: protocol.make_protocol(config, state), sock=sock
         )
 
-    def _fail(self, why: str) -> None:
+    def fail(self, why: str) -> None:
+        """Report why nothing is served."""
         log.warning("HTTP is not served: %s", why)
         self.url, self.problem = "", why
 
@@ -127,12 +128,16 @@ def make_server(demanded: HttpSettings | None, demo: bool = False) -> HttpServer
 
     Raise Problem if a demanded one cannot listen; otherwise the server reports its problem.
     """
-    configured = HttpSettings() if demo else read(paths.get_config_path()).http
+    found = LoadedConfig("") if demo else read(paths.get_config_path())
     if demanded is not None and demanded.listen is not None:
-        server = HttpServer(merge_settings(demanded, configured))
+        server = HttpServer(merge_settings(demanded, found))
         server.open()
         return server
-    server = HttpServer(configured)
+    if found.settings.http and found.http_fault:
+        server = HttpServer()
+        server.fail(found.http_fault)
+        return server
+    server = HttpServer(found.http)
     server.open_or_report()
     return server
 
@@ -140,13 +145,22 @@ def make_server(demanded: HttpSettings | None, demo: bool = False) -> HttpServer
 def check_settings(demanded: HttpSettings) -> None:
     """Raise Problem if a server with these settings could not start, whoever has the address."""
     refuse_missing_packages()
-    read_required_token(merge_settings(demanded, read(paths.get_config_path()).http))
+    read_required_token(merge_settings(demanded, read(paths.get_config_path())))
 
 
-def merge_settings(demanded: HttpSettings, configured: HttpSettings) -> HttpSettings:
-    """Return the settings of the command line, completed by those of config.toml."""
+def merge_settings(demanded: HttpSettings, found: LoadedConfig) -> HttpSettings:
+    """Return the settings of the command line, completed by those of config.toml.
+
+    Raise Usage if a mistake in the file may hide the token.
+    """
+    if demanded.token_file is None and found.http_fault:
+        raise Usage(
+            "{fault} HTTP may need the token of that file, so it is not served.",
+            "Fix the file, or name the file with the token: --http-token-file FILE",
+            fault=found.http_fault,
+        )
     return HttpSettings(
-        demanded.listen, demanded.token_file or configured.token_file, configured.hosts
+        demanded.listen, demanded.token_file or found.http.token_file, found.http.hosts
     )
 
 

@@ -9,10 +9,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.config import LoadedConfig, read
 from app.core.http_settings import HttpSettings, parse_address
 from app.errors import Conflict, Usage
 from app.http import server as http_server
-from app.http.server import HttpServer, make_server, merge_settings, refuse_missing_packages
+from app.http.server import (
+    HttpServer,
+    check_settings,
+    make_server,
+    merge_settings,
+    refuse_missing_packages,
+)
 from app.service.context import Call
 
 
@@ -99,13 +106,36 @@ def test_an_address_for_other_machines_needs_a_token(tmp_path: Path):
     assert "--http-token-file" in told.value.hint
 
 
-def test_the_command_line_goes_before_config_toml():
-    configured = HttpSettings(parse_address("127.0.0.1:2"), "/b", ("deck.example",))
+def test_the_command_line_goes_before_config_toml(tmp_path: Path):
+    text = '[http]\nlisten = "127.0.0.1:2"\ntoken_file = "/b"\nhosts = ["deck.example"]\n'
+    found = read_config(tmp_path, text)
 
-    merged = merge_settings(make_settings("127.0.0.1:1"), configured)
+    merged = merge_settings(make_settings("127.0.0.1:1"), found)
 
     assert merged == HttpSettings(parse_address("127.0.0.1:1"), "/b", ("deck.example",))
-    assert merge_settings(make_settings("127.0.0.1:1", "/a"), configured).token_file == "/a"
+    assert merge_settings(make_settings("127.0.0.1:1", "/a"), found).token_file == "/a"
+
+
+def read_config(folder: Path, text: str) -> LoadedConfig:
+    write_config(folder, text)
+    return read(os.fspath(folder / "taskdeck" / "config.toml"))
+
+
+@pytest.mark.parametrize("line", ['token_file = "relative"', 'tokenfile = "/b"', "token_file ="])
+def test_nothing_is_served_while_a_mistake_may_hide_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
+    write_config(tmp_path, f'[http]\nlisten = "127.0.0.1:0"\n{line}\n')
+
+    server = make_server(None)
+
+    assert server.url == "" and ("token" in server.problem or line.endswith("="))
+    with pytest.raises(Usage, match="may need the token") as told:
+        make_server(make_settings("127.0.0.1:0"))
+    assert "--http-token-file" in told.value.hint
+    with pytest.raises(Usage, match="may need the token"):
+        check_settings(make_settings("127.0.0.1:0"))
 
 
 def test_a_missing_package_is_told_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch):
