@@ -84,11 +84,14 @@ def _serve_agent(home: str, **options: Any) -> int:
     try:
         from app.agents.server import serve_agent
     except ImportError as error:
-        from app.errors import Problem
+        from app.errors import Conflict
+        from app.extras import make_install_command
 
-        raise Problem(
-            f"taskdeck mcp needs packages that a plain install leaves out ({error.name}).",
-            "Install them: pip install 'taskdeck[mcp]'",
+        raise Conflict(
+            "taskdeck mcp needs packages that are not installed: {names}.",
+            "Install: {command}",
+            names=(error.name or "mcp").partition("_")[0],
+            command=make_install_command("mcp"),
         ) from None
     from app.agents.session import AgentSession
 

@@ -14,6 +14,7 @@ from app.config import LoadedConfig, read
 from app.core.http_settings import HttpSettings
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
+from app.extras import make_install_command
 from app.http import listener
 from app.http.health import HealthCheck
 from app.http.tokens import Token, read_token
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACKAGES = ("starlette", "uvicorn", "prometheus_client")
-INSTALL_COMMAND = "pip install 'taskdeck[http]'"
 CLOSE_SECONDS = 1.0
 """Maximum seconds for answers that are under way at the end."""
 
@@ -187,5 +187,5 @@ def refuse_missing_packages() -> None:
             "HTTP needs packages that are not installed: {names}.",
             "Install: {command}",
             names=", ".join(missing),
-            command=INSTALL_COMMAND,
+            command=make_install_command("http"),
         )

@@ -353,7 +353,10 @@ def test_a_missing_sqlite3_rsync_is_reported_with_an_install_command(
 
     with pytest.raises(Conflict) as refused:
         set_target(unstarted_home, tmp_path / "second")
-    assert refused.value.hint == "Install it: '/srv/my tools/bin/python3' -m pip install apsw"
+    assert (
+        refused.value.hint
+        == "Install: '/srv/my tools/bin/python3' -m pip install 'taskdeck[replica]'"
+    )
 
 
 def test_a_remote_replica_is_copied_over_ssh(replica_source: AcceptanceHome, tmp_path: Path):

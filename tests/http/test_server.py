@@ -12,6 +12,7 @@ import pytest
 from app.config import LoadedConfig, read
 from app.core.http_settings import HttpSettings, parse_address
 from app.errors import Conflict, Usage
+from app.extras import make_install_command
 from app.http import server as http_server
 from app.http.server import (
     HttpServer,
@@ -144,4 +145,4 @@ def test_a_missing_package_is_told_with_the_command_to_install_it(monkeypatch: p
     with pytest.raises(Conflict, match="not installed: no-such-package") as told:
         refuse_missing_packages()
 
-    assert told.value.hint == "Install: pip install 'taskdeck[http]'"
+    assert told.value.hint == f"Install: {make_install_command('http')}"

@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ from weakref import WeakKeyDictionary
 from app import paths
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Conflict
+from app.extras import make_install_command
 from app.service.database.backup_files import require_parent
 from app.service.database.replica import split_target
 from db import timestamps
@@ -162,8 +162,8 @@ class Replicator:
         if find_rsync_tool() is None:
             raise Conflict(
                 "there is no sqlite3_rsync on this machine.",
-                "Install it: {executable} -m pip install apsw",
-                executable=shlex.quote(sys.executable),
+                "Install: {command}",
+                command=make_install_command("replica"),
             )
         host, folder = split_target(target)
         identity = await self._read_identity(None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.main import run
+from app.extras import make_install_command
 
 
 @pytest.mark.parametrize(
@@ -62,5 +63,6 @@ def test_a_missing_sdk_is_told_with_the_command_to_install_it(home: Path):
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, input=""
     )
 
-    assert done.returncode == 1
-    assert "Install them: pip install 'taskdeck[mcp]'" in done.stderr
+    assert done.returncode == 4
+    assert "not installed: mcp." in done.stderr
+    assert make_install_command("mcp") in done.stderr
