@@ -25,9 +25,10 @@ from app.cli.parser import DURATION, Args, Command, Parser, make_type
 from app.client import Client
 from app.core.ids import make_uuid7
 from app.core.text import units
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import pad, sanitize
 from app.errors import Problem, Usage
 from app.paths import DEMO_ENDS
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,8 +87,10 @@ def _temporary_home() -> Iterator[str]:
         end_all(home)
         shutil.rmtree(root, ignore_errors=True)
         output.print_note(
-            f"the demo is over: its jobs were ended, its runtime stopped and {sanitize(root)}"
-            " removed."
+            tr(
+                "the demo is over: its jobs were ended, its runtime stopped and {root} removed.",
+                root=sanitize(root),
+            )
         )
 
 
@@ -193,11 +196,24 @@ def _print_summary(client: Client, seed: int, seconds: float) -> None:
     counts = client.call("status")["counts"]
     starts = len(client.call("instances", {"limit": 1_000_000}))
     alerts = len(client.call("alert.ls", {"all": True}))
-    output.print_line(f"{units.format_duration(seconds)} on 2 cores and 512M, seed {seed}")
+    output.print_line(
+        tr(
+            "{time} on 2 cores and 512M, seed {seed}",
+            time=units.format_duration(seconds),
+            seed=seed,
+        )
+    )
     for status, number in sorted(counts.items(), key=lambda item: -item[1]):
-        output.print_line(f"  {styles.format_status(status):<10} {number:>6,}")
-    output.print_line(f"  {'starts':<10} {starts:>6,}, {starts / seconds:.1f} a second")
-    output.print_line(f"  {'alerts':<10} {alerts:>6,}")
+        output.print_line(f"  {pad(styles.format_status(status), 10)} {number:>6,}")
+    output.print_line(
+        tr(
+            "  {label} {n:>6,}, {rate:.1f} a second",
+            label=pad(tr("starts"), 10),
+            n=starts,
+            rate=starts / seconds,
+        )
+    )
+    output.print_line(f"  {pad(tr('alerts'), 10)} {alerts:>6,}")
 
 
 def _add_arguments(parser: Parser) -> None:

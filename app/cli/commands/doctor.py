@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from app.cli import output
 from app.cli.parser import Args, Command, add_json_options
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import pad, sanitize
 from app.errors import Problem
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +68,13 @@ def _format_finding(finding: Finding) -> list[Line]:
         finding.state
     ]
     lines: list[Line] = [
-        [(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (sanitize(finding.text), "")]
+        [(f"{sign} ", style), (pad(tr(finding.check), 10), "dim"), (sanitize(finding.text), "")]
     ]
-    return [*lines, [(f"  {'':<10}Fix: {sanitize(finding.cure)}", "")]] if finding.cure else lines
+    return (
+        [*lines, [(tr("{indent}Fix: {cure}", indent=" " * 12, cure=sanitize(finding.cure)), "")]]
+        if finding.cure
+        else lines
+    )
 
 
 COMMANDS = {"doctor": Command("check this machine for problems", run_doctor, add_json_options)}

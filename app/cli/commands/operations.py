@@ -19,6 +19,7 @@ from app.cli.table_layout import Column, Span
 from app.core.text import diff_summary, units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def list_operations(context: CommandContext, args: Args) -> int:
         if getattr(args, key) is not None
     }
     words = {"words": args.words} if args.words else {}
-    empty_message = "no matching operations" if wanted or words else "no operations yet"
+    empty_message = tr("no matching operations") if wanted or words else tr("no operations yet")
     found = context.call("operations", limit=args.limit, **wanted, **words)
     return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, empty_message)
 
@@ -89,7 +90,7 @@ def undo_operations(context: CommandContext, args: Args) -> int:
     return report_results(
         args,
         found | {"refused": [*found["refused"], *refused]},
-        lambda row: f"undone: {_format_undo(row)}",
+        lambda row: tr("undone: {operation}", operation=_format_undo(row)),
     )
 
 
@@ -104,10 +105,14 @@ def _find_last(context: CommandContext, args: Args) -> tuple[list[int], list[dic
         [sanitize(refusal["message"]) for refusal in found["refused"]],
     )
     if not texts:
-        raise Conflict("; ".join(refused) or "nothing to undo.")
-    many = f"{len(texts):,} operations, " if len(texts) > 1 else ""
+        raise Conflict("; ".join(refused) or tr("nothing to undo."))
+    many = tr("{n:,} operations, ", n=len(texts)) if len(texts) > 1 else ""
     shown = many + _join_some(texts, "; ")
-    but = f" {len(refused):,} cannot be undone: {_join_some(refused, ' ')}" if refused else ""
+    but = (
+        tr(" {n:,} cannot be undone: {reasons}", n=len(refused), reasons=_join_some(refused, " "))
+        if refused
+        else ""
+    )
     if not args.yes:
         if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
             raise Usage(
@@ -116,7 +121,8 @@ def _find_last(context: CommandContext, args: Args) -> tuple[list[int], list[dic
                 shown=shown,
                 but=but,
             )
-        if not output.ask_yes_no(f"{but.strip()} Undo {shown}?".strip()):
+        question = tr("{but} Undo {operations}?", but=but.strip(), operations=shown).strip()
+        if not output.ask_yes_no(question):
             raise Usage("nothing was changed.")
     return [row["id"] for row in found["done"]], found["refused"]
 

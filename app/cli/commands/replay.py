@@ -19,6 +19,7 @@ from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NotFound, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _read_lines(source: IO[bytes]) -> Iterator[str]:
             while line := source.readline(MAX_LINE):
                 number += 1
                 if number % _STEPS == 0:
-                    show(f"reading line {number:,}")
+                    show(tr("reading line {number:,}", number=number))
                 yield line.decode("utf-8", "replace")
         except (EOFError, damaged) as error:
             why = "is cut off" if isinstance(error, EOFError) else "is damaged"
@@ -136,7 +137,7 @@ def _run_with_progress(replay: replays.TraceReplay) -> None:
     with _show_progress() as show:
         for number, _ in enumerate(replay):
             if number % _STEPS == 0:
-                show(f"replayed {replay.done:,} of {total:,} jobs")
+                show(tr("replayed {done:,} of {total:,} jobs", done=replay.done, total=total))
 
 
 @contextmanager
@@ -186,22 +187,32 @@ def _make_answer(shown: str, trace: job_trace.Trace, replay: replays.TraceReplay
 
 def _list_facts(answer: dict[str, Any], trace: job_trace.Trace) -> list[tuple[str, str]]:
     used = (
-        f"{100 * share:.1f} % of {_name_resource(name)}"
+        tr("{share:.1f} % of {resource}", share=100 * share, resource=_name_resource(name))
         for name, share in answer["utilisation"].items()
     )
     return [
-        ("jobs", f"{answer['jobs']:,} in {units.format_duration(answer['makespan'])}"),
-        ("machine", _describe_machine(answer["machine"])),
-        ("policy", _describe_policy(answer)),
-        ("mean wait", units.format_duration(answer["mean_wait"])),
-        ("p95 wait", units.format_duration(answer["p95_wait"])),
         (
-            "longest wait",
-            f"{units.format_duration(answer['longest_wait'])}, job {answer['longest_wait_job']}",
+            "jobs",
+            tr("{n:,} in {time}", n=answer["jobs"], time=units.format_duration(answer["makespan"])),
         ),
-        ("slowdown", f"{answer['mean_bounded_slowdown']:,.2f} (mean of bounded slowdowns)"),
-        ("utilisation", ", ".join(used)),
-        ("skipped", "\n".join(_describe_skipped(trace)) or "nothing"),
+        (tr("machine"), _describe_machine(answer["machine"])),
+        (tr("policy"), _describe_policy(answer)),
+        (tr("mean wait"), units.format_duration(answer["mean_wait"])),
+        (tr("p95 wait"), units.format_duration(answer["p95_wait"])),
+        (
+            tr("longest wait"),
+            tr(
+                "{wait}, job {job}",
+                wait=units.format_duration(answer["longest_wait"]),
+                job=answer["longest_wait_job"],
+            ),
+        ),
+        (
+            "slowdown",
+            tr("{mean:,.2f} (mean of bounded slowdowns)", mean=answer["mean_bounded_slowdown"]),
+        ),
+        (tr("utilisation"), ", ".join(used)),
+        (tr("skipped"), "\n".join(_describe_skipped(trace)) or tr("nothing")),
     ]
 
 
@@ -212,30 +223,35 @@ def _describe_machine(totals: Amounts) -> str:
 
 
 def _name_resource(name: str) -> str:
-    return "cores" if name == CPU else sanitize(name)
+    return tr("cores") if name == CPU else sanitize(name)
 
 
 def _describe_policy(answer: dict[str, Any]) -> str:
     estimates = (
-        "perfect estimates" if answer["estimates"] == replays.PERFECT else "users' estimates"
+        tr("perfect estimates")
+        if answer["estimates"] == replays.PERFECT
+        else tr("users' estimates")
     )
     lines = [f"{answer['policy']}, {estimates}"]
     if not answer["backfill"]:
-        lines[0] += ", no backfill"
+        lines[0] += tr(", no backfill")
     if answer["ageing"]:
-        lines[0] += f", ageing {units.format_duration_setting(answer['ageing'])}"
+        lines[0] += tr(", ageing {time}", time=units.format_duration_setting(answer["ageing"]))
     if answer["policy"] == PRIORITY and not answer["has_priorities"]:
-        lines.append("the trace has no priorities, so tasks start in order of submission")
+        lines.append(tr("the trace has no priorities, so tasks start in order of submission"))
     if answer["estimates"] == replays.USER and answer["without_estimate"]:
         lines.append(
-            f"{answer['without_estimate']:,} jobs have no estimate; their run time counts as one"
+            tr(
+                "{n:,} jobs have no estimate; their run time counts as one",
+                n=answer["without_estimate"],
+            )
         )
     return "\n".join(lines)
 
 
 def _describe_skipped(trace: job_trace.Trace) -> list[str]:
     return [
-        f"{one.count:,} {reason}, first in line {one.first_line}"
+        tr("{n:,} {reason}, first in line {line}", n=one.count, reason=reason, line=one.first_line)
         for reason, one in trace.skipped.items()
     ]
 

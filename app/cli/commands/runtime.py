@@ -11,6 +11,7 @@ from app.core.slurm.pool_options import SLURM
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
+from app.translation import tr, tr_n
 from app.version import VERSION
 
 TYPE_CHECKING = False
@@ -47,7 +48,7 @@ def serve(context: CommandContext, args: Args) -> int:
         )
     else:
         context.client.start(resume=True)
-    output.print_note("the runtime is running. Open the deck: taskdeck")
+    output.print_note(tr("the runtime is running. Open the deck: taskdeck"))
     return 0
 
 
@@ -108,14 +109,14 @@ def stop_runtime(context: CommandContext, args: Args) -> int:
             _report_drain(context)
         runtime_launcher.wait_for_end(context.home, pid, process, in_deck)
     except KeyboardInterrupt:
-        output.print_note("still draining. To resume: taskdeck serve --detach")
+        output.print_note(tr("still draining. To resume: taskdeck serve --detach"))
         raise
     if args.drain:
         _check_drained(context)
     if args.json or args.jsonl:
         output.print_json(answer, args.jsonl)
     else:
-        output.print_note("the runtime was stopped. Start it: taskdeck serve --detach")
+        output.print_note(tr("the runtime was stopped. Start it: taskdeck serve --detach"))
     return 0
 
 
@@ -162,9 +163,9 @@ def _format_drain(tasks: Sequence[Mapping[str, Any]]) -> str:
     named = ", ".join(
         f"#{task['number']} {sanitize(task['name'])}" for task in tasks[:SHOWN_RUNNING]
     )
-    more = f" and {len(tasks) - SHOWN_RUNNING:,} more" if len(tasks) > SHOWN_RUNNING else ""
-    count = "1 running task" if len(tasks) == 1 else f"{len(tasks):,} running tasks"
-    return f"the drain waits for {count}: {named}{more}."
+    more = tr(" and {n:,} more", n=len(tasks) - SHOWN_RUNNING) if len(tasks) > SHOWN_RUNNING else ""
+    count = tr_n(len(tasks), "{n:,} running task", "{n:,} running tasks")
+    return tr("the drain waits for {tasks}: {named}{more}.", tasks=count, named=named, more=more)
 
 
 def _check_drained(context: CommandContext) -> None:
@@ -174,7 +175,7 @@ def _check_drained(context: CommandContext) -> None:
     found = context.call("status")
     running = count_local_runs(found)
     if running or found["runtime"]["state"] == "running":
-        jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
+        jobs = tr_n(running, "{n:,} task still runs", "{n:,} tasks still run")
         raise Problem(
             "the runtime ended before the drain was complete, and {jobs}.",
             "See: taskdeck status",

@@ -11,6 +11,7 @@ from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def install(context: CommandContext, args: Args) -> int:
             word=shlex.quote(path),
         )
     if found == text:
-        output.print_note(f"{sanitize(path)} is up to date.")
+        output.print_note(tr("{path} is up to date.", path=sanitize(path)))
     else:
         _write_file(path, text, "To install for your user only: taskdeck service install --user")
-        output.print_note(f"wrote {sanitize(path)}.")
+        output.print_note(tr("wrote {path}.", path=sanitize(path)))
     if args.json or args.jsonl:
         output.print_json({"path": path, "unit": text}, args.jsonl)
         return 0
@@ -101,14 +102,14 @@ def _install_agent(context: CommandContext, args: Args) -> int:
             word=shlex.quote(path),
         )
     if found == text and os.access(path, os.X_OK):
-        output.print_note(f"{sanitize(path)} is up to date.")
+        output.print_note(tr("{path} is up to date.", path=sanitize(path)))
     else:
         command = f"{shlex.quote(_find_program())} --home {shlex.quote(context.home)}"
         if root := os.environ.get("OCF_ROOT"):
             command = f"env {shlex.quote(f'OCF_ROOT={root}')} {command}"
-        hint = f"As root: sudo {command} service install --pacemaker"
+        hint = tr("As root: sudo {command} service install --pacemaker", command=command)
         _write_file(path, text, hint, agent.MODE)
-        output.print_note(f"wrote {sanitize(path)}. Do so on the other host, too.")
+        output.print_note(tr("wrote {path}. Do so on the other host, too.", path=sanitize(path)))
     lines = agent.list_pcs_lines(context.home)
     if args.json or args.jsonl:
         output.print_json({"path": path, "agent": text, "commands": lines}, args.jsonl)
@@ -160,7 +161,9 @@ def _remove_files(paths_to_remove: list[str], path: str, commands: list[str], ar
             ) from None
     removed = bool(paths_to_remove)
     output.print_note(
-        f"removed {sanitize(path)}." if removed else f"{sanitize(path)} is not there."
+        tr("removed {path}.", path=sanitize(path))
+        if removed
+        else tr("{path} is not there.", path=sanitize(path))
     )
     if args.json or args.jsonl:
         output.print_json({"path": path, "removed": removed}, args.jsonl)

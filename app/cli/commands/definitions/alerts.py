@@ -13,6 +13,7 @@ from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem, Usage
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,14 +56,14 @@ SILENCE_FIELDS = ("id", "words", "until", "by", "reason", "alerts")
 MAX_SNAPSHOT_ROWS = 10
 """Queues, pools and processes that `alert show` prints of a snapshot."""
 MATCHER_OPTIONS = {
-    "rule": "alerts of these rules: a name or a glob such as gpu-*; repeatable",
-    "severity": "of this severity: critical, warning or info",
-    "task": "about tasks of this name",
-    "template": "about tasks of this template",
-    "schedule": "about this schedule and its tasks",
-    "queue": "about this queue and its tasks",
-    "pool": "about this pool, its queues and their tasks",
-    "tag": "about tasks with this tag, such as env=dev or env=*",
+    "rule": tr_noop("alerts of these rules: a name or a glob such as gpu-*; repeatable"),
+    "severity": tr_noop("of this severity: critical, warning or info"),
+    "task": tr_noop("about tasks of this name"),
+    "template": tr_noop("about tasks of this template"),
+    "schedule": tr_noop("about this schedule and its tasks"),
+    "queue": tr_noop("about this queue and its tasks"),
+    "pool": tr_noop("about this pool, its queues and their tasks"),
+    "tag": tr_noop("about tasks with this tag, such as env=dev or env=*"),
 }
 
 
@@ -107,7 +108,7 @@ def list_alerts(context: CommandContext, args: Args) -> int:
         COLUMNS,
         format_alert_row,
         FIELDS,
-        "no alerts" if args.all else "no firing alerts",
+        tr("no alerts") if args.all else tr("no firing alerts"),
     )
 
 
@@ -119,7 +120,9 @@ def show_alert(context: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     else:
-        title = f"alert {found['id']} {found['sla']}: {found['object']}"
+        title = tr(
+            "alert {id} {rule}: {object}", id=found["id"], rule=found["sla"], object=found["object"]
+        )
         output.print_lines(definition_group.format_page(title, format_alert_facts(found)))
     return 0
 
@@ -130,19 +133,20 @@ def format_alert_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     note = f": {found['note']}" if found.get("note") else ""
     silence = f": {found['silence_reason']}" if found.get("silence_reason") else ""
     return [
-        ("why", found["text"]),
-        ("rule", str(rule.get("words") or "")),
-        ("names", ", ".join(f"{key} {name}" for key, name in (found.get("labels") or {}).items()
-                            if key not in ("rule", "severity"))),
-        ("severity", found["severity"]),
-        ("state", styles.format_status(found["status"])),
-        ("since", time_format.format_clock(found["since"])),
-        ("acknowledged", _format_moment(found["acknowledged_at"], found["acknowledged_by"], note)),
-        ("silenced", _format_moment(found["silenced_until"], found["silenced_by"], silence,
-                                    "until ")),
-        ("resolved", _format_moment(found["resolved_at"])),
-        ("sent", "\n".join(map(describe_delivery, found.get("deliveries", ())))),
-        ("snapshot", "\n".join(_list_snapshot_lines(found.get("deliveries", ())))),
+        (tr("why"), found["text"]),
+        (tr("rule"), str(rule.get("words") or "")),
+        (tr("names"), ", ".join(f"{key} {name}" for key, name in (found.get("labels") or {}).items()
+                            if key not in (tr("rule"), "severity"))),
+        (tr("severity"), found["severity"]),
+        (tr("state"), styles.format_status(found["status"])),
+        (tr("since"), time_format.format_clock(found["since"])),
+        (tr("acknowledged"),
+         _format_moment(found["acknowledged_at"], found["acknowledged_by"], note)),
+        (tr("silenced"), _format_moment(found["silenced_until"], found["silenced_by"], silence,
+                                        tr("until "))),
+        (tr("resolved"), _format_moment(found["resolved_at"])),
+        (tr("sent"), "\n".join(map(describe_delivery, found.get("deliveries", ())))),
+        (tr("snapshot"), "\n".join(_list_snapshot_lines(found.get("deliveries", ())))),
     ]  # fmt: skip
 
 
@@ -170,7 +174,8 @@ def _format_moment(at: str | None, by: str | None = None, more: str = "", first:
     """Return a time with a person and a text; "" without a time."""
     if not at:
         return ""
-    return f"{first}{time_format.format_clock(at)}{f', by {by}' if by else ''}{more}"
+    person = tr(", by {person}", person=by) if by else ""
+    return f"{first}{time_format.format_clock(at)}{person}{more}"
 
 
 def acknowledge(context: CommandContext, args: Args) -> int:
@@ -250,7 +255,7 @@ def list_silences(context: CommandContext, args: Args) -> int:
         SILENCE_COLUMNS,
         _format_silence_row,
         SILENCE_FIELDS,
-        "no silences",
+        tr("no silences"),
     )
 
 
@@ -280,17 +285,28 @@ def unsilence(context: CommandContext, args: Args) -> int:
 def _format_silence_result(row: dict[str, Any]) -> str:
     until = row.get("until")
     when = time_format.format_future(until) or time_format.format_clock(until) if until else ""
-    state = f"silenced until {when}" if when else "not silenced"
+    state = tr("silenced until {when}", when=when) if when else tr("not silenced")
     if row.get("sla"):
-        return f"rule {sanitize(str(row['sla']))}: {state}"
+        return tr("rule {sla}: {state}", sla=sanitize(str(row["sla"])), state=state)
     many = row.get("alerts", 0)
-    found = f", {many:,} alert{'' if many == 1 else 's'} now" if until else ""
-    return f"silence {row['id']}, {sanitize(str(row['words']))}: {state}{found}"
+    found = tr_n(many, ", {n:,} alert now", ", {n:,} alerts now") if until else ""
+    return tr(
+        "silence {id}, {words}: {state}{found}",
+        id=row["id"],
+        words=sanitize(str(row["words"])),
+        state=state,
+        found=found,
+    )
 
 
 def _format_alert_result(alert: dict[str, Any]) -> str:
     name = sanitize(str(alert.get("sla") or alert.get("name") or ""))
-    return f"alert {alert.get('id', '')} {name}: {styles.format_status(alert['status'])}"
+    return tr(
+        "alert {id} {name}: {status}",
+        id=alert.get("id", ""),
+        name=name,
+        status=styles.format_status(alert["status"]),
+    )
 
 
 def _add_ls_arguments(parser: Parser) -> None:

@@ -7,6 +7,7 @@ from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, name_
 from app.core.shell_context import read_context
 from app.core.text.sanitize import sanitize, sanitize_lines, truncate
 from app.errors import NotFound, Usage
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,14 +78,21 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
     changed = [change for change in changes if change["change"] != "same"]
     for change in changed:
         output.print_line(
-            f"{change['change']} {name_kind(change['kind'])}"
-            f" {sanitize(change['name'])}{_format_fields(change)}"
+            tr(
+                "{change} {kind} {name}{fields}",
+                change=tr(change["change"]),
+                kind=name_kind(change["kind"]),
+                name=sanitize(change["name"]),
+                fields=_format_fields(change),
+            )
         )
     same = len(changes) - len(changed)
     if dry:
-        output.print_message(f"dry run: {len(changed)} would change, {same} unchanged")
+        output.print_message(
+            tr("dry run: {n} would change, {same} unchanged", n=len(changed), same=same)
+        )
     elif not changed:
-        output.print_message(f"no changes: all {same} definitions match the file")
+        output.print_message(tr("no changes: all {same} definitions match the file", same=same))
 
 
 def _note_resets(changes: list[dict[str, Any]], tables: dict[str, Any]) -> None:
@@ -99,9 +107,17 @@ def _note_resets(changes: list[dict[str, Any]], tables: dict[str, Any]) -> None:
         ]
         if left:
             output.print_note(
-                f"{kind} {sanitize(name)}: the file leaves out {sanitize(', '.join(left))}, which"
-                f" {'gets its' if len(left) == 1 else 'get their'} default. To change single"
-                f" settings: taskdeck {kind} set"
+                tr_n(
+                    len(left),
+                    "{kind} {name}: the file leaves out {settings}, which gets its default."
+                    " To change single settings: taskdeck {command} set",
+                    "{kind} {name}: the file leaves out {settings}, which get their default."
+                    " To change single settings: taskdeck {command} set",
+                    kind=tr(kind),
+                    name=sanitize(name),
+                    settings=sanitize(", ".join(left)),
+                    command=kind,
+                )
             )
 
 

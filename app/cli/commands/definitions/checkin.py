@@ -6,6 +6,7 @@ from app.cli import definition_group
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def check_in(context: CommandContext, args: Args) -> int:
     note = {} if args.note is None else {"note": args.note}
     answer = context.call("checkin", name=name, **note)
     rules = ", ".join(map(sanitize, answer.get("rules", ())))
-    text = f"{sanitize(name)} checked in" + (f", for {rules}" if rules else "")
+    text = tr("{name} checked in", name=sanitize(name)) + (
+        tr(", for {rules}", rules=rules) if rules else ""
+    )
     return definition_group.print_result(args, answer, text)
 
 

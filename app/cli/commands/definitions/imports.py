@@ -11,7 +11,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
-from app.translation import tr_n
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ def _find_obstacle(entry: CrontabEntry, account: Account, is_system: bool) -> st
     from app.core.schedules.crontab import find_obstacle
 
     if is_system and entry.user != account.name:
-        return f"runs as {entry.user}, not as {account.name}"
+        return tr("runs as {user}, not as {name}", user=entry.user, name=account.name)
     if not is_system and _has_user_column(entry, account):
         user = entry.command.split()[0]
-        return f"begins with the user {user}, as in a system crontab: use --system"
+        return tr("begins with the user {user}, as in a system crontab: use --system", user=user)
     return find_obstacle(entry, account)
 
 
@@ -165,16 +165,19 @@ def _list_missing_programs(entry: CrontabEntry, account: Account) -> list[str]:
     import shutil
 
     if (shell := entry.env.get("SHELL", "/bin/sh")) and shutil.which(shell) is None:
-        return [f"SHELL={shell} is no program here"]
+        return [tr("SHELL={shell} is no program here", shell=shell)]
     first = entry.command.split()[0]
     if not first.replace("-", "").replace("_", "").isalnum():
         return []
     if _is_runnable(first, entry, account):
         return []
     return [
-        f"the PATH of this line has no program {first}; if that names a user, give --system"
+        tr(
+            "the PATH of this line has no program {first}; if that names a user, give --system",
+            first=first,
+        )
         if entry.user is None
-        else f"the PATH of this line has no program {first}"
+        else tr("the PATH of this line has no program {first}", first=first)
     ]
 
 
@@ -226,14 +229,16 @@ def _print_report(found: dict[str, Any], args: Args) -> None:
         output.print_table(COLUMNS, [_format_entry(entry) for entry in entries], args.wide)
     refused = [*(e for e in found["entries"] if e["outcome"] == "refused"), *found["malformed"]]
     if refused:
-        output.print_line("\nnot imported:" if entries else "not imported:")
+        output.print_line(f"\n{tr('not imported:')}" if entries else tr("not imported:"))
     for line in sorted(refused, key=lambda line: line["line"]):
         text = line.get("text") or f"{line['schedule']} {line['command']}"
-        output.print_line(f"  line {line['line']} {sanitize(line['reason'])}:")
+        output.print_line(
+            tr("  line {line} {reason}:", line=line["line"], reason=sanitize(line["reason"]))
+        )
         output.print_line(f"    {truncate(sanitize(text), 100)}")
     notes = _collect_notes(entries)
     if notes:
-        output.print_line("\nwhat differs:")
+        output.print_line(f"\n{tr('what differs:')}")
     for text, lines in notes:
         output.print_line(f"  {sanitize(text)}{lines}")
     _print_mail([entry for entry in entries if entry["outcome"] != "exists"], args.apply)
@@ -245,7 +250,7 @@ def _format_entry(entry: dict[str, Any]) -> list[Span]:
     return [
         (str(entry["line"]), ""),
         (sanitize(entry["name"]), ""),
-        (entry["outcome"], "dim" if entry["outcome"] == "exists" else ""),
+        (tr(entry["outcome"]), "dim" if entry["outcome"] == "exists" else ""),
         (sanitize(entry["words"]), ""),
         (time_format.format_clock(following, zone=entry["zone"] or ""), ""),
         (truncate(sanitize(entry["command"]), 200), ""),
@@ -259,10 +264,13 @@ def _collect_notes(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
         for note in entry["notes"]:
             lines.setdefault(note, []).append(str(entry["line"]))
     notes = [
-        (note, "" if len(numbers) == len(entries) else f" (line {', '.join(numbers)})")
+        (
+            note,
+            "" if len(numbers) == len(entries) else tr(" (line {lines})", lines=", ".join(numbers)),
+        )
         for note, numbers in lines.items()
     ]
-    return [*notes, (OTHER_PROGRAM, "")] if entries else notes
+    return [*notes, (tr(OTHER_PROGRAM), "")] if entries else notes
 
 
 def _print_mail(entries: list[dict[str, Any]], is_applied: bool) -> None:
@@ -273,24 +281,27 @@ def _print_mail(entries: list[dict[str, Any]], is_applied: bool) -> None:
             lines.setdefault((entry["mailto"], entry["channel"]), []).append(entry)
     if not lines:
         return
-    output.print_line("\nmail:")
+    output.print_line(f"\n{tr('mail:')}")
     for (mailto, channel), found in lines.items():
         numbers = ", ".join(str(entry["line"]) for entry in found)
         what = _describe_mail(mailto, channel, found[0]["kinds"])
-        output.print_line(f"  {sanitize(what)} (line {numbers})")
+        output.print_line(f"  {sanitize(what)}{tr(' (line {lines})', lines=numbers)}")
     if missing := [mailto for mailto, channel in lines if mailto and channel is None]:
         _print_missing_channels(missing, is_applied)
 
 
 def _describe_mail(mailto: str | None, channel: str | None, kinds: list[str]) -> str:
     if mailto == "":
-        return 'MAILTO="" → no notification'
-    shown = f"MAILTO={mailto}" if mailto else "no MAILTO"
+        return tr('MAILTO="" → no notification')
+    shown = f"MAILTO={mailto}" if mailto else tr("no MAILTO")
     if channel is None:
-        return f"{shown} → no channel yet, so nobody hears of failures"
-    return (
-        f"{shown} → channel {channel} ({', '.join(kinds)}), notify on failed (cron mails output;"
-        " Taskdeck keeps it as the log of the task)"
+        return tr("{shown} → no channel yet, so nobody hears of failures", shown=shown)
+    return tr(
+        "{shown} → channel {channel} ({kinds}), notify on failed (cron mails output;"
+        " Taskdeck keeps it as the log of the task)",
+        shown=shown,
+        channel=channel,
+        kinds=", ".join(kinds),
     )
 
 
@@ -303,9 +314,12 @@ def _print_missing_channels(addresses: list[str], is_applied: bool) -> None:
 
     path = paths.get_config_path()
     taken = set(config.read(path).notifications.channels)
-    then = "repeat the import, which then names the commands" if is_applied else "import then"
-    output.print_line(f"\nadd this to {sanitize(path)} and {then};")
-    output.print_line("until then the mail is not kept:")
+    then = (
+        tr("repeat the import, which then names the commands") if is_applied else tr("import then")
+    )
+    output.print_line("")
+    output.print_line(tr("add this to {path} and {then};", path=sanitize(path), then=then))
+    output.print_line(tr("until then the mail is not kept:"))
     for mailto in addresses:
         name, lines = make_channel(mailto, taken, socket.gethostname())
         taken.add(name)
@@ -321,22 +335,40 @@ def _print_end(found: dict[str, Any], entries: list[dict[str, Any]], args: Args)
         source = f" {_quote(args.files[0])}" if args.files else ""
         more = " --system" if args.system else ""
         more += f" --mail-channel {_quote(args.mail_channel)}" if args.mail_channel else ""
-        hint = f" To create them: taskdeck import crontab{source}{more} --apply" if new else ""
-        output.print_note(f"nothing was changed: {_count(new)} would be created.{hint}")
+        words = f"{source}{more}"
+        output.print_note(
+            tr(
+                "nothing was changed: {schedules} would be created."
+                " To create them: taskdeck import crontab{words} --apply",
+                schedules=_count(new),
+                words=words,
+            )
+            if new
+            else tr("nothing was changed: {schedules} would be created.", schedules=_count(new))
+        )
         return
     exist = len(entries) - created
     output.print_note(
-        f"{_count(created)} created" + (f", {exist} existed already." if exist else ".")
+        tr("{schedules} created, {n} existed already.", schedules=_count(created), n=exist)
+        if exist
+        else tr("{schedules} created.", schedules=_count(created))
     )
     if found["original"]:
         output.print_note(
-            f"commented out {len(found['disabled'])} lines of your crontab. The original is"
-            f" {sanitize(found['original'])}; to restore it: crontab {_quote(found['original'])}"
+            tr(
+                "commented out {n} lines of your crontab. The original is"
+                " {original}; to restore it: crontab {file}",
+                n=len(found["disabled"]),
+                original=sanitize(found["original"]),
+                file=_quote(found["original"]),
+            )
         )
     elif entries and not args.files:
         output.print_note(
-            "cron still runs these lines, too. To comment them out: taskdeck import crontab"
-            " --apply --disable-original"
+            tr(
+                "cron still runs these lines, too. To comment them out: taskdeck import crontab"
+                " --apply --disable-original"
+            )
         )
 
 

@@ -9,6 +9,7 @@ from app.cli.table_layout import Column, Span
 from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _format_use(limit: dict[str, Any], name: str) -> str:
         return ""
     most = _format_amount(name, total)
     if "=" not in limit["name"]:
-        return f"{most} each"
+        return tr("{most} each", most=most)
     used = limit["used"].get(limit["name"])
     return f"{_format_amount(name, _get_amount(used, name) or 0 if used else 0)}/{most}"
 
@@ -62,13 +63,16 @@ def _format_amount(name: str, amount: float) -> str:
 def format_limit_facts(limit: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `limit show`, with what the running tasks of each tag take."""
     return [
-        ("description", limit.get("description") or ""),
-        ("at most", _format_amounts(limit)),
+        (tr("description"), limit.get("description") or ""),
+        (tr("at most"), _format_amounts(limit)),
         *((tag, _format_amounts(used)) for tag, used in sorted(limit["used"].items())),
         (
-            "created",
-            f"{time_format.format_clock(limit['created_at'])}, changed"
-            f" {time_format.format_clock(limit['updated_at'])}",
+            tr("created"),
+            tr(
+                "{created}, changed {changed}",
+                created=time_format.format_clock(limit["created_at"]),
+                changed=time_format.format_clock(limit["updated_at"]),
+            ),
         ),
     ]
 
@@ -76,7 +80,7 @@ def format_limit_facts(limit: dict[str, Any]) -> list[tuple[str, str]]:
 def _format_amounts(limit: dict[str, Any]) -> str:
     """Format amounts: `4 running, cpu 16, gpu 2`."""
     running = limit["running"]
-    found = [] if running is None else [f"{units.format_count(running)} running"]
+    found = [] if running is None else [tr("{n} running", n=units.format_count(running))]
     found += [
         f"{name} {_format_amount(name, limit[name])}"
         for name in ("cpu", "memory")
@@ -90,9 +94,15 @@ def set_limit(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "limit")
     given = definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
     answer = context.call("limit.set", name=name, **given)
-    each = "" if "=" in name else f", for each value of {sanitize(name)}"
-    done = "created" if answer.get("created") else "changed"
-    text = f"limit {sanitize(name)} {done}: at most {_format_amounts(answer)}{each}"
+    each = "" if "=" in name else tr(", for each value of {name}", name=sanitize(name))
+    done = tr("created") if answer.get("created") else tr("changed")
+    text = tr(
+        "limit {name} {done}: at most {amounts}{each}",
+        name=sanitize(name),
+        done=done,
+        amounts=_format_amounts(answer),
+        each=each,
+    )
     return definition_group.print_result(args, answer, text)
 
 

@@ -7,6 +7,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, add_row_opti
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ DELIVERY_COLUMNS = [
 STATUSES = {
     "pending": ("waits", ""),
     "sent": ("sent", ""),
-    "given_up": ("given up", "broken"),
-    "skipped": ("not needed", "dim"),
-    "dry_run": ("dry run", "dim"),
+    "given_up": (tr_noop("given up"), "broken"),
+    "skipped": (tr_noop("not needed"), "dim"),
+    "dry_run": (tr_noop("dry run"), "dim"),
 }
 FIELDS = ("name", "kinds", "urls", "default", "problems", "faulty")
 
@@ -52,19 +53,23 @@ def _explain_none() -> str:
     from app.paths import get_config_path
 
     if any(not fault.where for fault in read(get_config_path()).faults):
-        return "no channels: config.toml cannot be read"
-    return "no channels yet; how to make one: taskdeck help notifications"
+        return tr("no channels: config.toml cannot be read")
+    return tr("no channels yet; how to make one: taskdeck help notifications")
 
 
 def describe_delivery(row: dict[str, Any]) -> str:
     """Return a delivery as one line of a `show` command, unsanitized."""
-    word = STATUSES.get(row["status"], (row["status"], ""))[0]
+    word = tr(STATUSES.get(row["status"], (row["status"], ""))[0])
     attempts = row["attempts"]
     if row["status"] == "pending" and attempts:
-        later = f", next {time_format.format_clock(row['next_at'])}" if row["next_at"] else ""
-        word = f"failing, attempt {attempts}{later}"
+        later = (
+            tr(", next {time}", time=time_format.format_clock(row["next_at"]))
+            if row["next_at"]
+            else ""
+        )
+        word = tr("failing, attempt {attempts}{later}", attempts=attempts, later=later)
     elif attempts > 1:
-        word += f" after {attempts} attempts"
+        word += tr(" after {attempts} attempts", attempts=attempts)
     why = f": {row['last_error']}" if row["last_error"] and row["status"] != "sent" else ""
     when = time_format.format_clock(row["created_at"])
     return f"{when} {row['event']}: {row['target']} {word}{why}"
@@ -74,7 +79,7 @@ def _format_delivery(row: dict[str, Any]) -> list[Span]:
     """Return one line about a delivery."""
     status, style = STATUSES.get(row["status"], (row["status"], ""))
     if row["status"] == "pending" and row["attempts"]:
-        status, style = f"failing, attempt {row['attempts']}", "broken"
+        status, style = tr("failing, attempt {attempts}", attempts=row["attempts"]), "broken"
     return [
         (time_format.format_clock(row["created_at"]), "dim"),
         (sanitize(row["target"]), ""),
@@ -89,14 +94,14 @@ def _explain_wait(row: dict[str, Any]) -> str:
     if row["status"] != "pending" or not row["next_at"]:
         return ""
     when = time_format.format_future(row["next_at"])
-    return f"until {when}" if when else ""
+    return tr("until {when}", when=when) if when else ""
 
 
 def _format_row(channel: dict[str, Any]) -> list[Span]:
-    uses = {"default": "default for tasks", "problems": "problems of Taskdeck"}
+    uses = {"default": tr("default for tasks"), "problems": tr("problems of Taskdeck")}
     note: Span = (", ".join(words for use, words in uses.items() if channel.get(use)), "")
     if channel["faulty"]:
-        note = ("a mistake in config.toml; see: taskdeck doctor", "broken")
+        note = (tr("a mistake in config.toml; see: taskdeck doctor"), "broken")
     sends = ", ".join(channel["urls"])
     return [(sanitize(channel["name"]), ""), (sanitize(sends), ""), note]
 
@@ -107,7 +112,7 @@ def send_test(context: CommandContext, args: Args) -> int:
         raise Usage("test which channel? Give one name.", "List: taskdeck notify ls")
     (name,) = args.channels
     answer = context.call("notify.test", channel=name)
-    return definition_group.print_result(args, answer, f"{sanitize(name)}: sent")
+    return definition_group.print_result(args, answer, tr("{name}: sent", name=sanitize(name)))
 
 
 def _add_list_arguments(parser: Parser) -> None:

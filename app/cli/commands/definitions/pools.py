@@ -38,6 +38,7 @@ from app.core.slurm.pool_options import KINDS, SLURM, WORDS
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,10 +85,24 @@ def format_pool_row(pool: dict[str, Any]) -> list[Span]:
 def format_outer_use(pool: dict[str, Any]) -> str:
     """Format what a Slurm pool has handed over: `slurm 12 run 29 wait, 3/4 nodes`."""
     use = pool.get("outer") or {}
-    counts = f"{SLURM} {use.get('running', 0)} run {use.get('waiting', 0)} wait"
+    counts = tr(
+        "{kind} {running} run {waiting} wait",
+        kind=SLURM,
+        running=use.get("running", 0),
+        waiting=use.get("waiting", 0),
+    )
     if use.get("trouble"):
-        return f"{counts}, no Slurm"
-    return f"{counts}, {use['usable']}/{use['nodes']} nodes" if use.get("nodes") else counts
+        return tr("{counts}, no Slurm", counts=counts)
+    return (
+        tr(
+            "{counts}, {usable}/{nodes} nodes",
+            counts=counts,
+            usable=use["usable"],
+            nodes=use["nodes"],
+        )
+        if use.get("nodes")
+        else counts
+    )
 
 
 def format_named_use(pool: dict[str, Any]) -> str:
@@ -106,20 +121,23 @@ def _list_named_use(pool: dict[str, Any]) -> list[tuple[str, str]]:
 def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `pool show`."""
     return [
-        ("description", pool.get("description") or ""),
-        ("state", styles.format_pool_state(pool["status"])[0]),
+        (tr("description"), pool.get("description") or ""),
+        (tr("state"), styles.format_pool_state(pool["status"])[0]),
         *(_list_slurm_facts(pool) if pool.get("kind") == SLURM else _list_amounts(pool)),
-        *(("reservation", format_kept(one)) for one in pool.get("reservations") or ()),
-        ("order", describe_policy(pool.get("policy") or PRIORITY)),
-        ("ageing", _describe_ageing(pool)),
-        *(("enforced", text) for text in [_describe_enforced(pool)] if text),
-        *(("device", _format_device(device)) for device in pool.get("devices") or ()),
-        ("sla", pool.get("sla") or ""),
+        *((tr("reservation"), format_kept(one)) for one in pool.get("reservations") or ()),
+        (tr("order"), describe_policy(pool.get("policy") or PRIORITY)),
+        (tr("ageing"), _describe_ageing(pool)),
+        *((tr("enforced"), text) for text in [_describe_enforced(pool)] if text),
+        *((tr("device"), _format_device(device)) for device in pool.get("devices") or ()),
+        (tr("sla"), pool.get("sla") or ""),
         (
-            "created",
+            tr("created"),
             (
-                f"{time_format.format_clock(pool['created_at'])}, changed"
-                f" {time_format.format_clock(pool['updated_at'])}"
+                tr(
+                    "{created}, changed {changed}",
+                    created=time_format.format_clock(pool["created_at"]),
+                    changed=time_format.format_clock(pool["updated_at"]),
+                )
             ),
         ),
     ]
@@ -130,33 +148,47 @@ def _list_amounts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     cpu = units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"])
     memory = units.format_memory_pair(pool["used_memory"], pool["total_memory"])
     found = [("cpu", cpu), ("memory", memory), *_list_named_use(pool)]
-    return [(name, f"{amounts} reserved") for name, amounts in found]
+    return [(name, tr("{amounts} reserved", amounts=amounts)) for name, amounts in found]
 
 
 def _list_slurm_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where the jobs of a Slurm pool go."""
     words = [(name, sanitize(pool[name])) for name in WORDS if pool.get(name)]
-    options = [("option", sanitize(one)) for one in pool.get("options") or ()]
-    kind = ("kind", "slurm: Slurm admits its jobs, nothing is reserved here")
+    options = [(tr("option"), sanitize(one)) for one in pool.get("options") or ()]
+    kind = ("kind", tr("slurm: Slurm admits its jobs, nothing is reserved here"))
     return [kind, *words, *options, *_list_cluster_facts(pool)]
 
 
 def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what is handed over, and what the cluster said last."""
     use, cluster = pool.get("outer") or {}, pool.get("cluster") or {}
-    found = [("jobs", f"{use.get('running', 0)} running, {use.get('waiting', 0)} waiting in Slurm")]
+    found = [
+        (
+            "jobs",
+            tr(
+                "{running} running, {waiting} waiting in Slurm",
+                running=use.get("running", 0),
+                waiting=use.get("waiting", 0),
+            ),
+        )
+    ]
     if trouble := use.get("trouble"):
         found.append(("trouble", sanitize(trouble)))
     if cluster:
         states = ", ".join(f"{n} {sanitize(state)}" for state, n in cluster["states"].items())
-        nodes = f"{cluster['usable']} of {cluster['nodes']} in the cluster take jobs ({states})"
+        nodes = tr(
+            "{usable} of {nodes} in the cluster take jobs ({states})",
+            usable=cluster["usable"],
+            nodes=cluster["nodes"],
+            states=states,
+        )
         found.append(("nodes", nodes))
         seconds = cluster["answer_seconds"] or 0.0
         age = max(0.0, time.time() - cluster["answered_at"])
-        answer = f"{units.format_age(age)} ago, in {seconds * 1000:.0f} ms"
+        answer = tr("{age} ago, in {time:.0f} ms", age=units.format_age(age), time=seconds * 1000)
         found.append(("answer", answer))
     for one in cluster.get("drained", ()):
-        cure = f". Cure: {one['cure']}" if one["cure"] else ""
+        cure = tr(". Cure: {cure}", cure=one["cure"]) if one["cure"] else ""
         found.append(("drained", sanitize(f"{one['text']}{cure}")))
     return found
 
@@ -164,14 +196,23 @@ def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
 def format_kept(one: dict[str, Any]) -> str:
     """Return `4 gpu kept for team=a until Fri 18:00`, or `from Mon 09:00`."""
     coming = time_format.format_future(one["begins_at"])
-    when = f"from {coming}" if coming else f"until {time_format.format_clock(one['ends_at'])}"
-    return f"{format_amounts(one['needs'])} kept for {sanitize(one['tag'])} {when}"
+    when = (
+        tr("from {time}", time=coming)
+        if coming
+        else tr("until {time}", time=time_format.format_clock(one["ends_at"]))
+    )
+    return tr(
+        "{amounts} kept for {tag} {when}",
+        amounts=format_amounts(one["needs"]),
+        tag=sanitize(one["tag"]),
+        when=when,
+    )
 
 
 def list_kept(found: list[dict[str, Any]]) -> list[Line]:
     """Return the reservations of pools: `pool gpu: 4 gpu kept for team=a until Fri 18:00`."""
     return [
-        [(f"pool {sanitize(pool['name'])}: {format_kept(one)}", "")]
+        [(tr("pool {name}: {kept}", name=sanitize(pool["name"]), kept=format_kept(one)), "")]
         for pool in found
         for one in pool.get("reservations") or ()
     ]
@@ -180,13 +221,25 @@ def list_kept(found: list[dict[str, Any]]) -> list[Line]:
 def _describe_enforced(pool: dict[str, Any]) -> str:
     """Return what the kernel enforces, and why it cannot now; "" if it enforces nothing."""
     enforced, trouble = pool.get("enforce") or [], pool.get("trouble")
-    text = f"{' and '.join(enforced)} of each run, by the kernel" if enforced else ""
-    return f"{text}; nothing starts: {sanitize(trouble)}" if text and trouble else text
+    text = (
+        tr("{enforced} of each run, by the kernel", enforced=tr(" and ").join(enforced))
+        if enforced
+        else ""
+    )
+    return (
+        tr("{enforced}; nothing starts: {trouble}", enforced=text, trouble=sanitize(trouble))
+        if text and trouble
+        else text
+    )
 
 
 def _describe_ageing(pool: dict[str, Any]) -> str:
     ageing = format_ageing(pool.get("ageing"))
-    return ageing if ageing == NEVER else f"the oldest task goes first after {ageing}"
+    return (
+        ageing
+        if ageing == NEVER
+        else tr("the oldest task goes first after {ageing}", ageing=ageing)
+    )
 
 
 def _format_device(device: dict[str, Any]) -> str:
@@ -222,14 +275,20 @@ def create_pool(context: CommandContext, args: Args) -> int:
     kind = {"kind": args.kind} if args.kind else {}
     answer = context.call("pool.create", name=name, **_collect(args), **kind)
     has = _describe_amounts(answer) if is_local else _describe_jobs(answer)
-    code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
+    code = definition_group.print_result(
+        args, answer, tr("pool {name} created: {has}", name=sanitize(name), has=has)
+    )
     _warn_empty(args, answer)
     return code
 
 
 def _describe_amounts(pool: dict[str, Any]) -> str:
     cpu, memory = pool["total_cpu"], pool["total_memory"]
-    has = f"cpu {units.format_number(cpu)}, memory {units.format_memory(memory)}"
+    has = tr(
+        "cpu {cpu}, memory {memory}",
+        cpu=units.format_number(cpu),
+        memory=units.format_memory(memory),
+    )
     named = format_named(pool.get("resources"))
     return f"{has}, {named}" if named else has
 
@@ -237,7 +296,7 @@ def _describe_amounts(pool: dict[str, Any]) -> str:
 def _describe_jobs(pool: dict[str, Any]) -> str:
     """Return how a Slurm pool submits jobs: `jobs of Slurm, partition long`."""
     words = [f"{name} {sanitize(pool[name])}" for name in WORDS if pool.get(name)]
-    return ", ".join(["jobs of Slurm", *words, *map(sanitize, pool.get("options") or ())])
+    return ", ".join([tr("jobs of Slurm"), *words, *map(sanitize, pool.get("options") or ())])
 
 
 def set_pool(context: CommandContext, args: Args) -> int:
@@ -245,7 +304,13 @@ def set_pool(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "pool")
     answer = context.call("pool.set", name=name, **_collect(args))
     code = definition_group.print_result(
-        args, answer, f"pool {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}"
+        args,
+        answer,
+        tr(
+            "pool {name} changed: {changes}",
+            name=sanitize(name),
+            changes=", ".join(_format_changes(args, answer)),
+        ),
     )
     _warn_empty(args, answer)
     return code
@@ -253,16 +318,22 @@ def set_pool(context: CommandContext, args: Args) -> int:
 
 def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
     found = {
-        "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
-        "memory": f"memory {units.format_memory(pool['total_memory'])}",
-        "resources": f"resources {format_named(pool.get('resources')) or 'none'}",
-        "policy": f"order {describe_policy(pool.get('policy') or PRIORITY)}",
-        "ageing": f"ageing {format_ageing(pool.get('ageing'))}",
-        "enforce": f"enforced limits {format_enforce(pool.get('enforce'))}",
-        "sla": f"rule {sanitize(pool.get('sla') or 'none')}",
-        "description": f'description "{sanitize(pool.get("description") or "")}"',
-        **{name: f"{name} {sanitize(pool.get(name) or 'none')}" for name in WORDS},
-        "options": f"options {sanitize(' '.join(pool.get('options') or ()) or 'none')}",
+        "cpu": tr("cpu {cpu}", cpu=units.format_number(pool["total_cpu"])),
+        "memory": tr("memory {memory}", memory=units.format_memory(pool["total_memory"])),
+        "resources": tr(
+            "resources {resources}", resources=format_named(pool.get("resources")) or tr("none")
+        ),
+        "policy": tr("order {policy}", policy=describe_policy(pool.get("policy") or PRIORITY)),
+        "ageing": tr("ageing {ageing}", ageing=format_ageing(pool.get("ageing"))),
+        "enforce": tr("enforced limits {enforce}", enforce=format_enforce(pool.get("enforce"))),
+        "sla": tr("rule {rule}", rule=sanitize(pool.get("sla") or tr("none"))),
+        "description": tr(
+            'description "{description}"', description=sanitize(pool.get("description") or "")
+        ),
+        **{name: f"{name} {sanitize(pool.get(name) or tr('none'))}" for name in WORDS},
+        "options": tr(
+            "options {options}", options=sanitize(" ".join(pool.get("options") or ()) or tr("none"))
+        ),
     }
     return [found[name] for name in _collect(args)]
 
@@ -279,10 +350,13 @@ def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
     name = sanitize(pool["name"])
     if args.cpu == 0:
         output.print_note(
-            f"tasks that request CPU cannot start in pool {name}; only --cpu 0 requests none."
+            tr(
+                "tasks that request CPU cannot start in pool {name}; only --cpu 0 requests none.",
+                name=name,
+            )
         )
     if args.memory == 0:
-        output.print_note(f"tasks that request memory cannot start in pool {name}.")
+        output.print_note(tr("tasks that request memory cannot start in pool {name}.", name=name))
 
 
 def _add_arguments(parser: Parser) -> None:

@@ -18,6 +18,7 @@ from app.cli.parser import (
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,26 +51,39 @@ def format_queue_row(queue: dict[str, Any]) -> list[Span]:
         (units.format_count(queue["waiting"]), ""),
         (units.format_age(time_format.seconds_since(queue.get("oldest_at"))), ""),
         (str(queue["priority"]), ""),
-        (sanitize(word), styles.QUEUE_STYLES.get(word, "")),
+        (sanitize(_name_state(word)), styles.QUEUE_STYLES.get(word, "")),
         (sanitize(queue["pool"]), ""),
     ]
+
+
+def _name_state(word: str) -> str:
+    """Return the word of a state; that of a closed queue ends with a time: `opens 22:00`."""
+    if word.startswith("opens "):
+        return tr("opens {time}", time=word.removeprefix("opens "))
+    return tr(word)
 
 
 def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `queue show`."""
     return [
-        ("description", queue.get("description") or ""),
-        ("state", queue.get("word") or queue["status"]),
-        ("running", f"{queue['current_load']} of {queue['capacity']}"),
-        ("waiting", _format_waiting(queue)),
-        ("priority", str(queue["priority"])),
-        ("open", queue.get("open") or ""),
-        ("pool", queue["pool"]),
+        (tr("description"), queue.get("description") or ""),
+        (tr("state"), _name_state(queue.get("word") or queue["status"])),
         (
-            "created",
+            "running",
+            tr("{load} of {capacity}", load=queue["current_load"], capacity=queue["capacity"]),
+        ),
+        (tr("waiting"), _format_waiting(queue)),
+        (tr("priority"), str(queue["priority"])),
+        (tr("open"), queue.get("open") or ""),
+        (tr("pool"), queue["pool"]),
+        (
+            tr("created"),
             (
-                f"{time_format.format_clock(queue['created_at'])}, changed"
-                f" {time_format.format_clock(queue['updated_at'])}"
+                tr(
+                    "{created}, changed {changed}",
+                    created=time_format.format_clock(queue["created_at"]),
+                    changed=time_format.format_clock(queue["updated_at"]),
+                )
             ),
         ),
     ]
@@ -78,7 +92,7 @@ def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
 def _format_waiting(queue: dict[str, Any]) -> str:
     oldest = time_format.seconds_since(queue.get("oldest_at"))
     return units.format_count(queue["waiting"]) + (
-        "" if oldest is None else f", the oldest for {units.format_age(oldest)}"
+        "" if oldest is None else tr(", the oldest for {age}", age=units.format_age(oldest))
     )
 
 
@@ -91,8 +105,12 @@ def create_queue(context: CommandContext, args: Args) -> int:
     code = definition_group.print_result(
         args,
         answer,
-        f"queue {sanitize(name)} created: {answer['capacity']} at once, pool"
-        f" {sanitize(answer['pool'])}",
+        tr(
+            "queue {name} created: {capacity} at once, pool {pool}",
+            name=sanitize(name),
+            capacity=answer["capacity"],
+            pool=sanitize(answer["pool"]),
+        ),
     )
     _warn_closed(args, answer)
     return code
@@ -105,7 +123,13 @@ def set_queue(context: CommandContext, args: Args) -> int:
         "queue.set", name=name, **definition_group.collect_options(args, *_OPTIONS)
     )
     code = definition_group.print_result(
-        args, answer, f"queue {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}"
+        args,
+        answer,
+        tr(
+            "queue {name} changed: {changes}",
+            name=sanitize(name),
+            changes=", ".join(_format_changes(args, answer)),
+        ),
     )
     _warn_closed(args, answer)
     return code
@@ -113,11 +137,13 @@ def set_queue(context: CommandContext, args: Args) -> int:
 
 def _format_changes(args: Args, queue: dict[str, Any]) -> list[str]:
     found = {
-        "capacity": f"{queue['capacity']} at once",
-        "pool": f"pool {sanitize(queue['pool'])}",
-        "priority": f"priority {queue['priority']}",
-        "open": f"open {queue.get('open') or 'always'}",
-        "description": f'description "{sanitize(queue.get("description") or "")}"',
+        "capacity": tr("{capacity} at once", capacity=queue["capacity"]),
+        "pool": tr("pool {pool}", pool=sanitize(queue["pool"])),
+        "priority": tr("priority {priority}", priority=queue["priority"]),
+        "open": tr("open {times}", times=queue.get("open") or tr("always")),
+        "description": tr(
+            'description "{description}"', description=sanitize(queue.get("description") or "")
+        ),
     }
     return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
 
@@ -127,8 +153,12 @@ def _warn_closed(args: Args, queue: dict[str, Any]) -> None:
     if args.capacity == 0:
         name = sanitize(shlex.quote(queue["name"]))
         output.print_note(
-            f"tasks in queue {sanitize(queue['name'])} cannot start. To allow one at a time: "
-            f"taskdeck queue set {name} --capacity 1"
+            tr(
+                "tasks in queue {name} cannot start. To allow one at a time: taskdeck queue set"
+                " {word} --capacity 1",
+                name=sanitize(queue["name"]),
+                word=name,
+            )
         )
 
 

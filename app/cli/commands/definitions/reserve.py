@@ -10,6 +10,7 @@ from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ def format_row(row: dict[str, Any]) -> list[Span]:
 
 def _format_amounts(row: dict[str, Any]) -> str:
     """Format amounts: `cpu 8, memory 16.0G, gpu 4`."""
-    found = [f"cpu {units.format_number(row['cpu'])}"] if row["cpu"] else []
-    found += [f"memory {units.format_memory(row['memory'])}"] if row["memory"] else []
+    found = [tr("cpu {cpu}", cpu=units.format_number(row["cpu"]))] if row["cpu"] else []
+    found += (
+        [tr("memory {memory}", memory=units.format_memory(row["memory"]))] if row["memory"] else []
+    )
     return ", ".join(found + list_named(row["resources"]))
 
 
@@ -65,11 +68,14 @@ def add_reservation(context: CommandContext, args: Args) -> int:
     given = definition_group.collect_options(args, *_OPTIONS) | collect_resources(args)
     given["tag"] = args.tag[0]
     row = context.call("reserve.create", begin=args.begin, end=args.end, **given)
-    text = (
-        f"reserved as {sanitize(row['name'])}: {_format_amounts(row)} of pool"
-        f" {sanitize(row['pool'])} for {sanitize(row['tag'])}, from"
-        f" {time_format.format_clock(row['begins_at'])} to"
-        f" {time_format.format_clock(row['ends_at'])}"
+    text = tr(
+        "reserved as {name}: {amounts} of pool {pool} for {tag}, from {begin} to {end}",
+        name=sanitize(row["name"]),
+        amounts=_format_amounts(row),
+        pool=sanitize(row["pool"]),
+        tag=sanitize(row["tag"]),
+        begin=time_format.format_clock(row["begins_at"]),
+        end=time_format.format_clock(row["ends_at"]),
     )
     return definition_group.print_result(args, row, text)
 

@@ -37,7 +37,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
 from app.errors import Problem, Usage
-from app.translation import tr
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
     end = _format_pause_end(schedule, schedule["paused_until"]) if state == "paused" else ""
     return [
         (sanitize(schedule["name"]), ""),
-        (f"{state}{end}", STATE_STYLES.get(state, "")),
+        (f"{tr(state)}{end}", STATE_STYLES.get(state, "")),
         (_format_next(schedule), ""),
         (sanitize(schedule["words"]), ""),
         (_format_strip(schedule["fires"]), ""),
@@ -118,24 +118,27 @@ def format_work(task: dict[str, Any]) -> str:
         return truncate(shlex.join(task["argv"]), 200)
     if "script" in task:
         return truncate(task["script"], 200)
-    return f"template {task['template']}"
+    return tr("template {template}", template=task["template"])
 
 
 def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `schedule show`."""
     task = schedule["task"]
     return [
-        ("description", schedule["description"] or ""),
-        ("state", _format_state(schedule)),
-        ("fires", f"{schedule['words']}, {schedule['zone']}"),
-        ("next", _format_future(schedule)),
-        ("runs", format_work(task)),
-        ("parameters", _format_parameters(task)),
-        ("task", ", ".join(list_settings(task))),
-        ("directory", schedule["cwd"] or ""),
-        ("rules", _format_rules(schedule)),
-        ("usual run", units.format_duration(schedule["run_seconds"])),
-        ("latest", "\n".join(_format_fire(fire, schedule["zone"]) for fire in schedule["fires"])),
+        (tr("description"), schedule["description"] or ""),
+        (tr("state"), _format_state(schedule)),
+        ("fires", tr("{words}, {zone}", words=schedule["words"], zone=schedule["zone"])),
+        (tr("next"), _format_future(schedule)),
+        (tr("runs"), format_work(task)),
+        (tr("parameters"), _format_parameters(task)),
+        (tr("task"), ", ".join(list_settings(task))),
+        (tr("directory"), schedule["cwd"] or ""),
+        (tr("rules"), _format_rules(schedule)),
+        (tr("usual run"), units.format_duration(schedule["run_seconds"])),
+        (
+            tr("latest"),
+            "\n".join(_format_fire(fire, schedule["zone"]) for fire in schedule["fires"]),
+        ),
     ]
 
 
@@ -148,9 +151,9 @@ def _format_future(schedule: dict[str, Any]) -> str:
 
 def _format_state(schedule: dict[str, Any]) -> str:
     if schedule["state"] != "paused":
-        return schedule["state"]
-    by = f" by {schedule['status_by']}" if schedule["status_by"] else ""
-    return f"paused{by}{_format_pause_end(schedule, schedule['paused_until'])}"
+        return tr(schedule["state"])
+    by = tr(" by {person}", person=schedule["status_by"]) if schedule["status_by"] else ""
+    return tr("paused{by}{end}", by=by, end=_format_pause_end(schedule, schedule["paused_until"]))
 
 
 def _format_parameters(task: dict[str, Any]) -> str:
@@ -162,14 +165,20 @@ def _format_rules(schedule: dict[str, Any]) -> str:
     within, jitter = schedule["missed_within"], schedule["jitter"]
     end = time_format.format_clock(schedule["until"], zone=schedule["zone"])
     rules = [
-        f"overlap {schedule['overlap']}",
-        f"missed {schedule['missed']}"
-        + (f" within {units.format_duration_setting(within)}" if within else ""),
-        f"jitter {units.format_duration_setting(jitter)}{_format_delay(schedule)}"
+        tr("overlap {overlap}", overlap=schedule["overlap"]),
+        tr("missed {missed}", missed=schedule["missed"])
+        + (tr(" within {time}", time=units.format_duration_setting(within)) if within else ""),
+        tr(
+            "jitter {time}{delay}",
+            time=units.format_duration_setting(jitter),
+            delay=_format_delay(schedule),
+        )
         if jitter
         else "",
-        f"until {end}" if schedule["until"] else "",
-        f"not on {', '.join(schedule['exclude'])}" if schedule["exclude"] else "",
+        tr("until {end}", end=end) if schedule["until"] else "",
+        tr("not on {exclude}", exclude=", ".join(schedule["exclude"]))
+        if schedule["exclude"]
+        else "",
     ]
     return ", ".join(filter(None, rules))
 
@@ -179,7 +188,7 @@ def _format_delay(schedule: dict[str, Any]) -> str:
     if not schedule["next_fire"]:
         return ""
     delay = time_format.seconds_between(schedule["next_fire"], schedule["due_at"])
-    return f" (here {units.format_duration_setting(delay)})"
+    return tr(" (here {time})", time=units.format_duration_setting(delay))
 
 
 def _format_fire(fire: dict[str, Any], zone: str) -> str:
@@ -187,10 +196,20 @@ def _format_fire(fire: dict[str, Any], zone: str) -> str:
     if fire["outcome"] != "submitted":
         return f"{at}  {fire['outcome']}: {fire['reason'] or ''}".rstrip(": ")
     if fire["number"] is None:
-        return f"{at}  submitted; the task is gone"
+        return tr("{at}  submitted; the task is gone", at=at)
     took = time_format.seconds_between(fire["started_at"], fire["ended_at"])
-    ran = f" in {units.format_duration(took)}" if fire["ended_at"] and took is not None else ""
-    return f"{at}  #{fire['number']} {styles.format_status(fire['status'])}{ran}"
+    ran = (
+        tr(" in {took}", took=units.format_duration(took))
+        if fire["ended_at"] and took is not None
+        else ""
+    )
+    return tr(
+        "{at}  #{number} {status}{ran}",
+        at=at,
+        number=fire["number"],
+        status=styles.format_status(fire["status"]),
+        ran=ran,
+    )
 
 
 def _suggest_quotes(words: list[str], usage: Usage) -> Usage:
@@ -227,7 +246,7 @@ def create_schedule(context: CommandContext, args: Args) -> int:
     answer = _call(
         context, "schedule.create", name=name, **collect_context(args, UNCHANGED), **values
     )
-    return _print_change(args, answer, "created")
+    return _print_change(args, answer, tr("created"))
 
 
 def _call(context: CommandContext, verb: str, **values: Any) -> Any:
@@ -252,12 +271,12 @@ def remove(context: CommandContext, args: Args) -> int:
     if len(args.names) < 2:
         name = require_one_name(args, "schedule")
         answer = context.call("schedule.rm", name=name)
-        text = f"schedule {sanitize(name)} removed"
+        text = tr("schedule {name} removed", name=sanitize(name))
         return definition_group.print_result(args, answer, text)
     return report_results(
         args,
         context.call("schedule.rm", names=args.names),
-        lambda row: f"schedule {sanitize(row['name'])} removed",
+        lambda row: tr("schedule {name} removed", name=sanitize(row["name"])),
     )
 
 
@@ -266,7 +285,7 @@ def set_schedule(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "schedule")
     values = _collect_keys(args) | collect_context_changes(args, UNCHANGED)
     answer = _call(context, "schedule.set", name=name, **values)
-    return _print_change(args, answer, "changed")
+    return _print_change(args, answer, tr("changed"))
 
 
 def _print_change(args: Args, answer: dict[str, Any], participle: str) -> int:
@@ -274,8 +293,14 @@ def _print_change(args: Args, answer: dict[str, Any], participle: str) -> int:
     return definition_group.print_result(
         args,
         answer,
-        f"schedule {sanitize(answer['name'])} {participle}: {sanitize(answer['words'])}"
-        f" ({sanitize(answer['zone'])})" + (f"; next {following}" if following else ""),
+        tr(
+            "schedule {name} {participle}: {words} ({zone}){next}",
+            name=sanitize(answer["name"]),
+            participle=participle,
+            words=sanitize(answer["words"]),
+            zone=sanitize(answer["zone"]),
+            next=tr("; next {time}", time=following) if following else "",
+        ),
     )
 
 
@@ -315,7 +340,7 @@ def pause_schedule(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "schedule")
     more = {"until": args.until} if args.until is not None else {}
     answer = context.call("schedule.pause", name=name, **more)
-    text = f"schedule {sanitize(name)} {_describe_new_pause(answer)}"
+    text = tr("schedule {name} {result}", name=sanitize(name), result=_describe_new_pause(answer))
     return definition_group.print_result(args, answer, text)
 
 
@@ -324,15 +349,23 @@ def _describe_new_pause(answer: dict[str, Any]) -> str:
     before = answer.get("before") or {}
     end = _format_pause_end(answer, answer["paused_until"])
     if before.get("status") != "paused":
-        return f"paused{end}"
+        return tr("paused{end}", end=end)
     was = _format_pause_end(answer, before.get("paused_until"))
     if was == end:
-        return f"is paused already{end}"
-    return f"is paused, now{end or ' without an end'} (was:{was or ' without an end'})"
+        return tr("is paused already{end}", end=end)
+    return tr(
+        "is paused, now{now} (was:{before})",
+        now=end or tr(" without an end"),
+        before=was or tr(" without an end"),
+    )
 
 
 def _format_pause_end(schedule: dict[str, Any], until: str | None) -> str:
-    return f" until {time_format.format_clock(until, zone=schedule['zone'])}" if until else ""
+    return (
+        tr(" until {time}", time=time_format.format_clock(until, zone=schedule["zone"]))
+        if until
+        else ""
+    )
 
 
 def resume_schedule(context: CommandContext, args: Args) -> int:
@@ -340,7 +373,7 @@ def resume_schedule(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "schedule")
     answer = context.call("schedule.resume", name=name)
     was_active = answer["before"]["status"] == "active"
-    return _print_change(args, answer, "is active already" if was_active else "resumed")
+    return _print_change(args, answer, tr("is active already") if was_active else tr("resumed"))
 
 
 def run_schedule(context: CommandContext, args: Args) -> int:
@@ -354,7 +387,7 @@ def skip_next(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "schedule")
     answer = context.call("schedule.skip_next", name=name)
     skipped = time_format.format_clock(answer["skipped"], zone=answer["zone"])
-    return _print_change(args, answer, f"skips {skipped}")
+    return _print_change(args, answer, tr("skips {skipped}", skipped=skipped))
 
 
 def backfill(context: CommandContext, args: Args) -> int:
@@ -377,9 +410,9 @@ def backfill(context: CommandContext, args: Args) -> int:
         output.print_note(_describe_span(answer["times"], answer["zone"]))
     if not answer["times"]:
         output.print_message(
-            "taskdeck: every fire time of this range was submitted already."
+            tr("taskdeck: every fire time of this range was submitted already.")
             if answer["submitted"]
-            else "taskdeck: there is no fire time in this range. Nothing was submitted."
+            else tr("taskdeck: there is no fire time in this range. Nothing was submitted.")
         )
     return 0
 
@@ -387,7 +420,9 @@ def backfill(context: CommandContext, args: Args) -> int:
 def _describe_span(times: list[str], zone: str) -> str:
     first, last = (time_format.format_moment(at, zone) for at in (times[0], times[-1]))
     count = len(times)
-    return f"1 fire time: {first}" if count == 1 else f"{count:,} fire times: {first} to {last}"
+    return tr_n(
+        count, "1 fire time: {first}", "{n:,} fire times: {first} to {last}", first=first, last=last
+    )
 
 
 def preview(context: CommandContext, args: Args) -> int:

@@ -7,6 +7,7 @@ from app.cli.parser import LIMIT, Args, Command, Parser, require_one_name
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ def set_resource(context: CommandContext, args: Args) -> int:
     name = require_one_name(args, "resource")
     given = definition_group.collect_options(args, "total", "description")
     answer = context.call("resource.set", name=name, **given)
-    done = "created" if answer["created"] else "changed"
-    text = f"resource {sanitize(name)} {done}: {answer['total']:,} in all, for all pools"
+    done = tr("created") if answer["created"] else tr("changed")
+    text = tr(
+        "resource {name} {done}: {total:,} in all, for all pools",
+        name=sanitize(name),
+        done=done,
+        total=answer["total"],
+    )
     return definition_group.print_result(args, answer, text)
 
 

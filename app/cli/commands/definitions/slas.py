@@ -22,6 +22,7 @@ from app.core import metrics
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,21 +72,24 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `sla show`."""
     condition, scope = _format_words(sla)
     return [
-        ("condition", condition),
-        ("now" if sla.get("metric") else "of", scope),
-        ("now", "\n".join(sanitize(level["text"]) for level in sla.get("levels") or ())),
-        ("left out", sanitize(sla.get("left_out") or "")),
-        ("due", _format_due(sla)),
-        ("severity", _get_severity(sla)),
-        ("state", _format_state(sla)[0]),
-        ("silence", _format_silence(sla["silence"])),
-        ("does", "\n".join(sla.get("does", ()))),
-        ("sent", "\n".join(map(describe_delivery, sla.get("deliveries", ())))),
+        (tr("condition"), condition),
+        (tr("now") if sla.get("metric") else tr("of"), scope),
+        (tr("now"), "\n".join(sanitize(level["text"]) for level in sla.get("levels") or ())),
+        (tr("left out"), sanitize(sla.get("left_out") or "")),
+        (tr("due"), _format_due(sla)),
+        (tr("severity"), _get_severity(sla)),
+        (tr("state"), _format_state(sla)[0]),
+        (tr("silence"), _format_silence(sla["silence"])),
+        (tr("does"), "\n".join(sla.get("does", ()))),
+        (tr("sent"), "\n".join(map(describe_delivery, sla.get("deliveries", ())))),
         (
-            "created",
+            tr("created"),
             (
-                f"{time_format.format_clock(sla['created_at'])}, changed"
-                f" {time_format.format_clock(sla['updated_at'])}"
+                tr(
+                    "{created}, changed {changed}",
+                    created=time_format.format_clock(sla["created_at"]),
+                    changed=time_format.format_clock(sla["updated_at"]),
+                )
             ),
         ),
     ]
@@ -101,7 +105,8 @@ def _format_due(sla: dict[str, Any]) -> str:
         return ""
     when = time_format.format_future(due["at"]) or time_format.format_clock(due["at"])
     about = f": {due['object']}" if due["object"] else ""
-    return f"next {when}{about}" + (f", then {due['more']} more" if due["more"] else "")
+    more = tr(", then {n} more", n=due["more"]) if due["more"] else ""
+    return tr("next {time}{about}{more}", time=when, about=about, more=more)
 
 
 def _format_silence(silence: dict[str, Any] | None) -> str:
@@ -109,18 +114,24 @@ def _format_silence(silence: dict[str, Any] | None) -> str:
         return ""
     why = f": {silence['reason']}" if silence["reason"] else ""
     until = time_format.format_clock(silence["until"])
-    return f"until {until}, by {silence['by']}{why}"
+    return tr("until {time}, by {person}{why}", time=until, person=silence["by"], why=why)
 
 
 def _format_state(sla: dict[str, Any]) -> Span:
     """Return the open alerts: `2 firing, 1 pending`."""
     if not sla["enabled"]:
-        return "off", "warn"
-    alerts = [f"{count:,} {sanitize(status)}" for status, count in sla["open"].items() if count]
+        return tr("off"), "warn"
+    alerts = [
+        f"{count:,} {sanitize(styles.format_status(status))}"
+        for status, count in sla["open"].items()
+        if count
+    ]
     if sla["silence"]:
-        alerts.append(f"silenced until {time_format.format_clock(sla['silence']['until'])}")
-    more = ", not all" if sla.get("left_out") else ""
-    return (", ".join(alerts) or sla["state"]) + more, (
+        alerts.append(
+            tr("silenced until {time}", time=time_format.format_clock(sla["silence"]["until"]))
+        )
+    more = tr(", not all") if sla.get("left_out") else ""
+    return (", ".join(alerts) or tr(sla["state"])) + more, (
         "broken" if sla["open"].get("firing") else "warn" if alerts or more else ""
     )
 
@@ -181,7 +192,7 @@ def create_sla(context: CommandContext, args: Args) -> int:
             known=", ".join(metrics.METRICS),
         )
     answer = context.call("sla.create", name=name, **limit, **_collect_scope(args))
-    text = f"rule {sanitize(name)} created: {sanitize(answer['words'])}"
+    text = tr("rule {name} created: {words}", name=sanitize(name), words=sanitize(answer["words"]))
     return definition_group.print_result(args, answer, text)
 
 
@@ -243,13 +254,19 @@ def test_sla(context: CommandContext, args: Args) -> int:
     for one in found["alerts"]:
         begin = time_format.format_moment(one["fired_at"])
         over = one["resolved_at"]
-        end = f"until {time_format.format_moment(over)}" if over else "still"
+        end = tr("until {time}", time=time_format.format_moment(over)) if over else tr("still")
         output.print_line(f"{begin}  {end}  {sanitize(one['object'])}: {sanitize(one['text'])}")
     since = time_format.format_clock(found["since"])
-    times = f"{found['count']:,} times" if found["count"] != 1 else "once"
-    output.print_line(f"It would have fired {times} since {since}.")
+    output.print_line(
+        tr_n(
+            found["count"],
+            "It would have fired once since {time}.",
+            "It would have fired {n:,} times since {time}.",
+            time=since,
+        )
+    )
     if not found["is_complete"]:
-        output.print_message("Only a part was replayed: the history is too large.")
+        output.print_message(tr("Only a part was replayed: the history is too large."))
     return 0
 
 
@@ -269,7 +286,7 @@ def list_presets(context: CommandContext, args: Args) -> int:
         for name, one in presets.PRESETS.items()
     ]
     return definition_group.print_list(
-        args, rows, PRESET_COLUMNS, _format_preset, tuple(rows[0]), "no presets"
+        args, rows, PRESET_COLUMNS, _format_preset, tuple(rows[0]), tr("no presets")
     )
 
 
@@ -294,7 +311,7 @@ def list_checkins(context: CommandContext, args: Args) -> int:
     """List the latest check-in of each name, or forget one."""
     if args.forget is not None:
         answer = context.call("sla.forget_checkin", name=args.forget)
-        text = f"check-in of {sanitize(args.forget)} forgotten"
+        text = tr("check-in of {forget} forgotten", forget=sanitize(args.forget))
         return definition_group.print_result(args, answer, text)
     return definition_group.print_list(
         args,
@@ -302,16 +319,16 @@ def list_checkins(context: CommandContext, args: Args) -> int:
         CHECKIN_COLUMNS,
         _format_checkin,
         CHECKIN_FIELDS,
-        "no check-ins",
+        tr("no check-ins"),
     )
 
 
 def _format_checkin(row: dict[str, Any]) -> list[Span]:
     return [
         (sanitize(row["name"]), ""),
-        (f"{units.format_age(time_format.seconds_since(row['at']))} ago", ""),
+        (tr("{age} ago", age=units.format_age(time_format.seconds_since(row["at"]))), ""),
         (sanitize(row["by"]), ""),
-        (sanitize(", ".join(row["rules"])) or "no rule", "" if row["rules"] else "warn"),
+        (sanitize(", ".join(row["rules"])) or tr("no rule"), "" if row["rules"] else "warn"),
         (sanitize(row["note"] or ""), ""),
     ]
 
@@ -358,7 +375,11 @@ def set_sla(context: CommandContext, args: Args) -> int:
             "See: taskdeck sla set --help",
         )
     answer = context.call("sla.set", name=name, **changes)
-    text = f"rule {sanitize(name)} changed: {sanitize(_describe_changes(changes, answer))}"
+    text = tr(
+        "rule {name} changed: {changes}",
+        name=sanitize(name),
+        changes=sanitize(_describe_changes(changes, answer)),
+    )
     return definition_group.print_result(args, answer, text)
 
 
@@ -366,12 +387,12 @@ def _describe_changes(changes: dict[str, Any], answer: dict[str, Any]) -> str:
     """Return what was changed: `off, severity critical, nobody is notified`, or the condition."""
     said: list[str] = []
     if "enabled" in changes:
-        said.append("on" if changes["enabled"] else "off")
+        said.append(tr("on") if changes["enabled"] else tr("off"))
     if "severity" in changes:
-        said.append(f"severity {changes['severity']}")
+        said.append(tr("severity {severity}", severity=changes["severity"]))
     if "notify" in changes:
         told = [one for one in changes["notify"] if one]
-        said.append(f"notify {', '.join(told)}" if told else "nobody is notified")
+        said.append(tr("notify {told}", told=", ".join(told)) if told else tr("nobody is notified"))
     if changes.keys() - {"enabled", "severity", "notify"}:
         said.append(str(answer["words"]))
     return ", ".join(said)
@@ -398,38 +419,41 @@ def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) ->
 def _add_limits(parser: Parser) -> None:
     """Add the limits of tasks, and that of a metric."""
     add = parser.add_option
-    for verb, dest in (("finish", "finishes"), ("start", "starts")):
-        what = f"deadline for {verb}ing, counted from submission"
+    for dest, what in (
+        ("finishes", tr_noop("deadline for finishing, counted from submission")),
+        ("starts", tr_noop("deadline for starting, counted from submission")),
+    ):
         add(f"--{dest}-within", dest=dest, type=TIMEOUT, metavar="TIME", help=what)
-    known = f"metric of Taskdeck: {', '.join(metrics.METRICS)}"
+    known = tr("metric of Taskdeck: {metrics}", metrics=", ".join(metrics.METRICS))
     add("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=known)
-    limit = "upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size"
+    limit = tr_noop("upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size")
     add("--stays-below", dest="below", metavar="LIMIT", help=limit)
 
 
 def _add_scope(parser: Parser, kind: Callable[[str], str]) -> None:
     """Add what a rule covers."""
     for name, metavar, what in SCOPE_OPTIONS:
-        parser.add_option(name, type=kind, metavar=metavar, help=f"only {what}")
-    what = "only tasks with this tag; repeatable"
+        parser.add_option(name, type=kind, metavar=metavar, help=tr("only {what}", what=tr(what)))
+    what = tr_noop("only tasks with this tag; repeatable")
     parser.add_option("--tag", action="append", type=parse_pair, metavar="K=V", help=what)
 
 
 SCOPE_OPTIONS = (
-    ("--template", "TEMPLATE", "tasks of this template"),
-    ("--queue", "QUEUE", "tasks of this queue"),
-    ("--task", "NAME", "tasks with this name"),
-    ("--schedule", "NAME", "this schedule; with --preset"),
-    ("--pool", "POOL", "this pool; with --preset"),
+    ("--template", "TEMPLATE", tr_noop("tasks of this template")),
+    ("--queue", "QUEUE", tr_noop("tasks of this queue")),
+    ("--task", "NAME", tr_noop("tasks with this name")),
+    ("--schedule", "NAME", tr_noop("this schedule; with --preset")),
+    ("--pool", "POOL", tr_noop("this pool; with --preset")),
 )
 GENERAL_OPTIONS = (
-    ("--preset", "PRESET", "a common rule; list: taskdeck sla presets"),
+    ("--preset", "PRESET", tr_noop("a common rule; list: taskdeck sla presets")),
     ("--value", "LIMIT",
-     "limit of the preset: 30m, 100, 90%, 06:00, 06:00 mon-fri Europe/Berlin"),
-    ("--for", "TIME", "how long the preset's limit must be broken"),
-    ("--tz", "ZONE", "time zone of the preset's time of day (default: that of this machine)"),
+     tr_noop("limit of the preset: 30m, 100, 90%, 06:00, 06:00 mon-fri Europe/Berlin")),
+    ("--for", "TIME", tr_noop("how long the preset's limit must be broken")),
+    ("--tz", "ZONE",
+     tr_noop("time zone of the preset's time of day (default: that of this machine)")),
     ("--conditions", "JSON",
-     "conditions of the general form; @FILE or - reads them; see: taskdeck sla schema"),
+     tr_noop("conditions of the general form; @FILE or - reads them; see: taskdeck sla schema")),
 )  # fmt: skip
 DESTINATIONS = {"--for": "wait"}
 

@@ -26,6 +26,7 @@ from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,34 +76,37 @@ def format_template_row(template: dict[str, Any]) -> list[Span]:
 def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `template show`."""
     return [
-        ("description", template.get("description") or ""),
-        ("engine", template["engine"]),
+        (tr("description"), template.get("description") or ""),
+        (tr("engine"), template["engine"]),
         *((key, _format_schema_value(value)) for key, value in (template["schema"] or {}).items()),
-        ("queue", template.get("queue") or ""),
+        (tr("queue"), template.get("queue") or ""),
         (
-            "timeout",
+            tr("timeout"),
             (
                 ""
                 if template.get("timeout") is None
                 else units.format_duration_setting(template["timeout"])
             ),
         ),
-        ("cpu", "" if template.get("cpu") is None else units.format_number(template["cpu"])),
+        (tr("cpu"), "" if template.get("cpu") is None else units.format_number(template["cpu"])),
         (
-            "memory",
+            tr("memory"),
             "" if template.get("memory") is None else units.format_memory(template["memory"]),
         ),
-        ("resources", format_named(template.get("resources"))),
-        ("retries", "" if template.get("retries") is None else str(template["retries"])),
-        ("signal", template.get("signal") or ""),
-        ("retry on oom", template.get("retry_on_oom") or ""),
-        ("tells", describe_default_notice(template.get("notify"), template.get("notify_on"))),
-        ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
+        (tr("resources"), format_named(template.get("resources"))),
+        (tr("retries"), "" if template.get("retries") is None else str(template["retries"])),
+        (tr("signal"), template.get("signal") or ""),
+        (tr("retry on oom"), template.get("retry_on_oom") or ""),
+        (tr("tells"), describe_default_notice(template.get("notify"), template.get("notify_on"))),
+        (tr("parameters"), "\n".join(_format_parameters(template.get("parameters") or {}))),
         (
-            "created",
+            tr("created"),
             (
-                f"{time_format.format_clock(template['created_at'])}, changed"
-                f" {time_format.format_clock(template['updated_at'])}"
+                tr(
+                    "{created}, changed {changed}",
+                    created=time_format.format_clock(template["created_at"]),
+                    changed=time_format.format_clock(template["updated_at"]),
+                )
             ),
         ),
     ]
@@ -130,12 +134,17 @@ def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
 
     shown = mask_record(schema, is_secret_property(name, schema))
     default = (
-        f", default {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}"
+        tr(
+            ", default {value}",
+            value=truncate(json.dumps(shown["default"], ensure_ascii=False), 60),
+        )
         if "default" in schema
         else ""
     )
     what = f": {schema['description']}" if schema.get("description") else ""
-    return f"{name} ({schema.get('type', 'any')}{', required' if needed else ''}{default}){what}"
+    return (
+        f"{name} ({schema.get('type', 'any')}{tr(', required') if needed else ''}{default}){what}"
+    )
 
 
 def create_template(context: CommandContext, args: Args) -> int:
@@ -154,7 +163,11 @@ def create_template(context: CommandContext, args: Args) -> int:
     return definition_group.print_result(
         args,
         answer,
-        f"template {sanitize(name)} created: {output.get_program()} submit {sanitize(name)}",
+        tr(
+            "template {name} created: {program} submit {name}",
+            name=sanitize(name),
+            program=output.get_program(),
+        ),
     )
 
 
