@@ -11,7 +11,7 @@ from app.cli.parser import Args, Command, Parser, add_json_options, require_text
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
-from app.translation import tr, tr_n
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SHELL_WORDS = frozenset({
     "test", "time", "trap", "true", "type", "ulimit", "umask", "unset", "until", "wait", "while",
 })  # fmt: skip
 """Words that every shell knows."""
-OTHER_PROGRAM = (
+OTHER_PROGRAM = tr_noop(
     "unlike cron, a schedule skips a fire time while its last run has not ended (--overlap queue:"
     " waits); missed fire times are not made up for (--missed run-once: one is);"
     " a task waits until a core is free (--cpu)"
