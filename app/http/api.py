@@ -19,15 +19,15 @@ from app.http.responses import make_error_response, make_json_response, make_res
 from app.service.context import Call
 from app.service.registry import call_verb
 
-MAX_AT_ONCE = 4
+MAX_CALLS = 4
 """Maximum number of verbs that run at once, so that deck and commands keep their share."""
 MAX_ITEMS = 5_000
-"""Maximum entries of a list in an answer: encoding more would hold up the runtime."""
+"""Maximum entries of a list in an answer: encoding more would delay the runtime."""
 STATUS_BY_EXIT_CODE = {
     Usage.exit_code: 400, NotFound.exit_code: 404, Conflict.exit_code: 409, Storage.exit_code: 503,
 }  # fmt: skip
 
-Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Api:
@@ -35,23 +35,23 @@ class Api:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._seats = asyncio.Semaphore(MAX_AT_ONCE)
+        self._semaphore = asyncio.Semaphore(MAX_CALLS)
 
-    def make_answer(self, endpoint: Endpoint) -> Answer:
+    def make_handler(self, endpoint: Endpoint) -> Handler:
         """Return the function that answers requests to an endpoint."""
 
-        async def answer(request: Request) -> Response:
+        async def handle(request: Request) -> Response:
             try:
-                return await self._answer(endpoint, request)
+                return await self._handle(endpoint, request)
             except Problem as problem:
                 return make_problem_response(problem)
 
-        return answer
+        return handle
 
-    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+    async def _handle(self, endpoint: Endpoint, request: Request) -> Response:
         query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
         values = parse_parameters(endpoint.parameters, request.path_params, query)
-        async with self._seats:
+        async with self._semaphore:
             result = await call_verb(self._call, endpoint.verb, endpoint.make_arguments(values))
         if endpoint.verb == "log":
             return await _make_log_response(result, values)

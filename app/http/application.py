@@ -1,4 +1,4 @@
-"""ASGI application of the HTTP server: the paths and who answers each."""
+"""ASGI application of the HTTP server: its paths, each with a handler."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.http.api import Api
+from app.http.access import AccessRules, restrict_access
+from app.http.api import Api, Handler
 from app.http.endpoints import API, ENDPOINTS
-from app.http.guard import AccessRules, Application, Receive, Scope, Send, guard
 from app.http.health import HealthCheck
 from app.http.metrics import MetricsExporter
 from app.http.openapi import make_document
@@ -18,45 +19,45 @@ from app.http.responses import make_error_response, make_json_response, make_res
 from app.service.context import Call
 
 
-def make_application(call: Call, rules: AccessRules, health: HealthCheck) -> Application:
+def make_application(call: Call, rules: AccessRules, health: HealthCheck) -> ASGIApp:
     """Return the application of a runtime; `call` names the user that reads."""
     routes = list_routes(call, health)
-    router = Router(routes, redirect_slashes=False, default=_answer_unknown_path)
-    return guard(router, rules)
+    router = Router(routes, redirect_slashes=False, default=_handle_unknown_path)
+    return restrict_access(router, rules)
 
 
 def list_routes(call: Call, health: HealthCheck) -> Sequence[Route]:
     """Return the paths of the server."""
     api = Api(call)
     return [
-        *(Route(f"{API}{one.path}", api.make_answer(one)) for one in ENDPOINTS),
-        Route(f"{API}/openapi.json", _answer_document),
-        Route("/healthz", _make_health_endpoint(health)),
-        Route("/metrics", _make_metrics_endpoint(MetricsExporter(call))),
+        *(Route(f"{API}{one.path}", api.make_handler(one)) for one in ENDPOINTS),
+        Route(f"{API}/openapi.json", _handle_document_request),
+        Route("/healthz", _make_health_handler(health)),
+        Route("/metrics", _make_metrics_handler(MetricsExporter(call))),
     ]
 
 
-def _make_health_endpoint(health: HealthCheck):
-    async def answer(request: Request) -> Response:
+def _make_health_handler(health: HealthCheck) -> Handler:
+    async def handle(request: Request) -> Response:
         reasons = await health.list_reasons()
         value = {"healthy": not reasons, "reasons": reasons}
         return make_json_response(value, 503 if reasons else 200)
 
-    return answer
+    return handle
 
 
-def _make_metrics_endpoint(exporter: MetricsExporter):
-    async def answer(request: Request) -> Response:
+def _make_metrics_handler(exporter: MetricsExporter) -> Handler:
+    async def handle(request: Request) -> Response:
         text, content_type = await exporter.scrape(request.headers.get("accept", ""))
         return make_response(text, content_type)
 
-    return answer
+    return handle
 
 
-async def _answer_document(request: Request) -> Response:
+async def _handle_document_request(request: Request) -> Response:
     return make_json_response(make_document())
 
 
-async def _answer_unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+async def _handle_unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
     response = make_error_response(404, "there is no such path.", "See: /api/v1/openapi.json")
     await response(scope, receive, send)

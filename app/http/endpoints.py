@@ -38,9 +38,10 @@ def _take_answer(answer: Any, values: Values) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One path. `make_arguments` makes those of the verb; `shape` makes the answer of its result.
+    """One path of the API.
 
-    `schema` names the schema of the answer.
+    `make_arguments` makes the arguments of the verb, `shape` the answer from its result. `schema`
+    names the schema of the answer.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Endpoint:
 # --- parameters
 
 NUMBER = Parameter("number", "Number of the task.", make_integer(1, MAX_NUMBER), in_path=True)
-LIMIT = Parameter("limit", "Most entries.", make_integer(1, MAX_PAGE, DEFAULT_PAGE))
+LIMIT = Parameter("limit", "Maximum number of entries.", make_integer(1, MAX_PAGE, DEFAULT_PAGE))
 SINCE = make_text(100)
 ORDERS = (
     "number", "name", "queue", "status", "priority", "created", "template", "started", "ended",
@@ -86,7 +87,7 @@ LOG_PARAMETERS = (
         "First byte; a negative number counts from the end.",
         make_integer(-MAX_NUMBER, MAX_NUMBER, 0),
     ),
-    Parameter("limit", "Most bytes.", make_integer(1, MAX_BYTES, DEFAULT_BYTES)),
+    Parameter("limit", "Maximum number of bytes.", make_integer(1, MAX_BYTES, DEFAULT_BYTES)),
     Parameter("format", "The bytes as they are (text), or JSON.", make_choice("text", "json")),
 )
 
@@ -126,12 +127,12 @@ def _join_filter(values: Values) -> str:
 def shape_task_page(answer: Any, values: Values) -> dict[str, Any]:
     """Return a page of tasks, each as `taskdeck ls --filter … --json` prints it."""
     tasks = [_name_group(dict(zip(answer["columns"], row, strict=True))) for row in answer["rows"]]
-    place = answer["stopped"]
-    if place is None and answer["more_after"] and tasks:
-        place = [tasks[-1]["at"], tasks[-1]["number"]]
+    position = answer["stopped"]
+    if position is None and answer["more_after"] and tasks:
+        position = [tasks[-1]["at"], tasks[-1]["number"]]
     return {
         "tasks": tasks,
-        "next": None if place is None else format_cursor(place),
+        "next": None if position is None else format_cursor(position),
         "total": answer["total"],
         "of": answer["of"],
     }
@@ -142,13 +143,13 @@ def _name_group(task: dict[str, Any]) -> dict[str, Any]:
     return task | {"group": None if number is None else format_group(number)}
 
 
-def format_cursor(place: Any) -> str:
-    """Return the place of a row, [value, number], as text for a query."""
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+def format_cursor(position: Any) -> str:
+    """Return the position of a row, [value, number], as text for a query."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
 def parse_cursor(text: str) -> list[Any]:
-    """Return the place in a cursor. Raise Usage."""
+    """Return the position in a cursor. Raise Usage."""
     try:
         found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (binascii.Error, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Health of a runtime, as `/healthz` reports: can tasks start now."""
+"""Health of a runtime, as `/healthz` reports: tasks can start, or the reasons against."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HealthCheck:
         self._probe: asyncio.Task[None] | None = None
 
     async def list_reasons(self) -> list[str]:
-        """Return why nothing can start now, in words; an empty list of a healthy runtime."""
+        """Return the reasons why nothing can start now; none for a healthy runtime."""
         found = [self._find_halt(), self._find_lost_keeper(), self._find_lag()]
         return [reason for reason in (*found, await self._find_blocked_write()) if reason]
 

@@ -20,14 +20,14 @@ from app.core.text.sanitize import sanitize
 MAX_VALUES = 200
 """Values of a label; all others share `OTHERS`. 200 queues make 10,000 lines."""
 OTHERS = "(other)"
-"""Label of the names that are too many, or look the same as another one."""
+"""Label value of the names above `MAX_VALUES`, and of names that look like another name."""
 PREFIX = "taskdeck_"
 
 Row = tuple[Sequence[str], float]
 """Label values and a value."""
 
 
-class LabelNames:
+class LabelValues:
     """Label values of names, in the order in which the names are given."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -56,7 +56,7 @@ def make_gauge(
     return family
 
 
-def make_value(name: str, text: str, value: float | None) -> Metric:
+def make_plain_gauge(name: str, text: str, value: float | None) -> Metric:
     """Return a gauge without labels; None leaves it without a sample."""
     return make_gauge(name, text, (), () if value is None else [((), value)])
 

@@ -42,7 +42,7 @@ def render(snapshot: MonitoringSnapshot, accept: str) -> tuple[bytes, str]:
 
 
 def accepts_openmetrics(accept: str) -> bool:
-    """Return whether an Accept header takes version 1.0.0 of OpenMetrics.
+    """Return True if an Accept header takes version 1.0.0 of OpenMetrics.
 
     The library decides the same, but fails on a version that is no number.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from app.http.access import METHODS
 from app.http.endpoints import API, ENDPOINTS, Endpoint
-from app.http.guard import METHODS
 from app.http.schemas import make_schemas, refer_to
 from app.version import VERSION
 
@@ -63,7 +63,7 @@ def _describe_endpoint(endpoint: Endpoint) -> dict[str, Any]:
 def _describe_health() -> dict[str, Any]:
     return {
         "operationId": "check_health",
-        "summary": "Can tasks start now; needs no token",
+        "summary": "Health: can tasks start? Needs no token",
         "tags": ["health"],
         "security": [{}],
         "responses": {

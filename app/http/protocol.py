@@ -22,7 +22,7 @@ KEEP_ALIVE_SECONDS = 5
 
 
 def _format_raw_response(status: bytes, code: str, message: str) -> bytes:
-    """Return an error for a connection that is then closed, without the help of the framework."""
+    """Return an error as bytes, for a connection that has no ASGI request and is then closed."""
     body = json.dumps({"error": {"code": code, "message": message, "hint": ""}}).encode()
     return (
         b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n"
@@ -41,7 +41,6 @@ class BoundedProtocol(H11Protocol):
     """One connection. Its timer aborts it when a client sends or reads too slowly."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _started = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -86,7 +85,7 @@ class BoundedProtocol(H11Protocol):
 
 def make_protocol_config(application: Any) -> Config:
     """Return the settings of the protocol for an ASGI application."""
-    # A client must not fill the log: `app.http.guard` logs the faults that are ours.
+    # A client must not fill the log: `app.http.access` logs faults of the server.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     config = Config(
         application,

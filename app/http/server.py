@@ -83,11 +83,11 @@ class HttpServer:
     async def _start(self, call: Call, sock: socket.socket) -> None:
         from uvicorn.server import ServerState
 
-        from app.http import application, guard, protocol
+        from app.http import access, application, protocol
 
         assert self._settings.listen is not None
         caller = Actor(paths.get_user_name(os.geteuid()), "http")
-        rules = guard.make_access_rules(self._settings.listen, self._settings, self._token)
+        rules = access.make_access_rules(self._settings.listen, self._settings, self._token)
         self._health = HealthCheck(call)
         app = application.make_application(replace(call, by=caller), rules, self._health)
         config, state = protocol.make_protocol_config(app), ServerState()

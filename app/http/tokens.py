@@ -35,10 +35,10 @@ class Token:
 def read_token(path: str) -> Token:
     """Read the token of a file. Raise Conflict unless only its owner, this user, can read it."""
     try:
-        _refuse_open_file(path)
+        _check_permissions(path)
         content = read_regular_file(path)
     except OSError as error:
-        raise _make_error(path, (error.strerror or "unknown").lower(), _advise_making()) from None
+        raise _make_error(path, (error.strerror or "unknown").lower(), _make_advice()) from None
     if len(content) > MAX_LENGTH:
         raise _make_error(path, tr("it has more than {limit} bytes", limit=f"{MAX_LENGTH:,}"))
     secret = content.decode("ascii", "replace").strip()
@@ -46,11 +46,11 @@ def read_token(path: str) -> Token:
         why = tr(
             "it needs at least {limit} printable ASCII characters without spaces", limit=MIN_LENGTH
         )
-        raise _make_error(path, why, _advise_making())
+        raise _make_error(path, why, _make_advice())
     return Token(secret)
 
 
-def _refuse_open_file(path: str) -> None:
+def _check_permissions(path: str) -> None:
     found = os.stat(path)
     if found.st_uid != os.geteuid():
         raise _make_error(path, tr("another user owns the file"))
@@ -58,7 +58,7 @@ def _refuse_open_file(path: str) -> None:
         raise _make_error(path, tr("other users can read or write the file"), f"chmod 600 {path}")
 
 
-def _advise_making() -> str:
+def _make_advice() -> str:
     return tr("Make one: {command}", command=MAKE_COMMAND)
 
 

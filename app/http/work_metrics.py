@@ -9,12 +9,12 @@ from prometheus_client.core import Metric
 from app.core.board import DeviceEntry, PoolEntry
 from app.core.runtime_counts import OTHER, QueueCounts
 from app.http.metric_rows import (
-    LabelNames,
+    LabelValues,
     Row,
     make_counter,
     make_gauge,
     make_histogram,
-    make_value,
+    make_plain_gauge,
 )
 from app.service.monitoring import RULE_STATES, MonitoringSnapshot, RuleUse
 from db.states import RUN_ENDED, WAITING, TaskStatus, list_states
@@ -26,23 +26,27 @@ OUTCOMES = list_states(RUN_ENDED)
 ALERT_STATES = ("firing", "acknowledged", "silenced", "pending")
 
 
-def list_families(s: MonitoringSnapshot) -> Iterator[Metric]:
+def list_families(snapshot: MonitoringSnapshot) -> Iterator[Metric]:
     """Yield the families about work."""
-    queues = LabelNames([*(name for name in s.counts.queues if name != OTHER),
-                         *(row.name for row in s.queues)])  # fmt: skip
-    yield from _list_queue_families(s, queues)
-    yield from _list_run_families(s.counts.queues, queues)
-    yield from _list_pool_families(s.pools, LabelNames(pool.name for pool in s.pools))
-    yield from _list_named_resources(s)
-    yield from _list_device_families(s.devices)
-    yield from _list_rule_families(s.rules, LabelNames(rule.name for rule in s.rules))
+    queues = LabelValues([*(name for name in snapshot.counts.queues if name != OTHER),
+                         *(row.name for row in snapshot.queues)])  # fmt: skip
+    yield from _list_queue_families(snapshot, queues)
+    yield from _list_run_families(snapshot.counts.queues, queues)
+    yield from _list_pool_families(
+        snapshot.pools, LabelValues(pool.name for pool in snapshot.pools)
+    )
+    yield from _list_named_resources(snapshot)
+    yield from _list_device_families(snapshot.devices)
+    yield from _list_rule_families(
+        snapshot.rules, LabelValues(rule.name for rule in snapshot.rules)
+    )
 
 
-def _list_queue_families(s: MonitoringSnapshot, names: LabelNames) -> Iterator[Metric]:
-    labels = {row.name: names.get(row.name) for row in s.queues}
+def _list_queue_families(snapshot: MonitoringSnapshot, names: LabelValues) -> Iterator[Metric]:
+    labels = {row.name: names.get(row.name) for row in snapshot.queues}
     depth = (
-        ((labels[row.name], state), s.tasks.get((row.name, state), 0))
-        for row in s.queues
+        ((labels[row.name], state), snapshot.tasks.get((row.name, state), 0))
+        for row in snapshot.queues
         for state in DEPTH_STATES
     )
     yield make_gauge(
@@ -53,20 +57,20 @@ def _list_queue_families(s: MonitoringSnapshot, names: LabelNames) -> Iterator[M
         "queue_oldest_wait_seconds",
         "Longest wait of a queued task since it could have started; 0 if none is queued.",
         ("queue",),
-        (((labels[row.name],), s.waits.get(row.name, 0.0)) for row in s.queues),
+        (((labels[row.name],), snapshot.waits.get(row.name, 0.0)) for row in snapshot.queues),
         max,
     )
     yield make_gauge(
         "queue_capacity", "Tasks that a queue runs at most at the same time.", ("queue",),
-        (((labels[row.name],), row.capacity) for row in s.queues),
+        (((labels[row.name],), row.capacity) for row in snapshot.queues),
     )  # fmt: skip
     yield make_gauge(
         "queue_active", "1 if a queue starts tasks, 0 if it is paused or draining.", ("queue",),
-        (((labels[row.name],), row.status == "active") for row in s.queues), min,
+        (((labels[row.name],), row.status == "active") for row in snapshot.queues), min,
     )  # fmt: skip
 
 
-def _list_run_families(counts: Mapping[str, QueueCounts], names: LabelNames) -> Iterator[Metric]:
+def _list_run_families(counts: Mapping[str, QueueCounts], names: LabelValues) -> Iterator[Metric]:
     labelled: dict[tuple[str], QueueCounts] = {}
     for name, counted in counts.items():  # several names may share a label
         labelled.setdefault((names.get(name),), QueueCounts()).merge(counted)
@@ -93,7 +97,7 @@ def _list_run_families(counts: Mapping[str, QueueCounts], names: LabelNames) -> 
     )  # fmt: skip
 
 
-def _list_pool_families(pools: Iterable[PoolEntry], names: LabelNames) -> Iterator[Metric]:
+def _list_pool_families(pools: Iterable[PoolEntry], names: LabelValues) -> Iterator[Metric]:
     local = [(names.get(pool.name), pool) for pool in pools if pool.outer is None]
     slurm = [(names.get(pool.name), pool, pool.outer) for pool in pools if pool.outer]
     every = [(names.get(pool.name), pool) for pool in pools]
@@ -131,10 +135,10 @@ def _drop_none(
     return ((words, value * factor) for words, value in rows if value is not None)
 
 
-def _list_named_resources(s: MonitoringSnapshot) -> Iterator[Metric]:
-    pools = LabelNames(pool.name for pool in s.pools)
-    named = [(pools.get(pool.name), one) for pool in s.pools for one in pool.resources]
-    names = LabelNames([*(one.name for one in s.shared), *(one.name for _, one in named)])
+def _list_named_resources(snapshot: MonitoringSnapshot) -> Iterator[Metric]:
+    pools = LabelValues(pool.name for pool in snapshot.pools)
+    named = [(pools.get(pool.name), one) for pool in snapshot.pools for one in pool.resources]
+    names = LabelValues([*(one.name for one in snapshot.shared), *(one.name for _, one in named)])
     for word, column in (("capacity", "total"), ("reserved", "used")):
         yield make_gauge(
             f"pool_resource_{word}", f"Named resource of a pool: {word} amount.",
@@ -143,12 +147,13 @@ def _list_named_resources(s: MonitoringSnapshot) -> Iterator[Metric]:
         )  # fmt: skip
         yield make_gauge(
             f"shared_resource_{word}", f"Named resource that all pools share: {word} amount.",
-            ("resource",), (((names.get(one.name),), getattr(one, column)) for one in s.shared),
+            ("resource",),
+            (((names.get(one.name),), getattr(one, column)) for one in snapshot.shared),
         )  # fmt: skip
 
 
 def _list_device_families(devices: Iterable[DeviceEntry]) -> Iterator[Metric]:
-    names = LabelNames(str(device.number) for device in devices)
+    names = LabelValues(str(device.number) for device in devices)
     rows = [((names.get(str(device.number)),), device) for device in devices]
     for name, text, column, factor in (
         ("load_ratio", "Share of time in which a GPU was in use, from 0 to 1.", "use", 1),
@@ -168,7 +173,7 @@ def _list_device_families(devices: Iterable[DeviceEntry]) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def _list_rule_families(rules: Iterable[RuleUse], names: LabelNames) -> Iterator[Metric]:
+def _list_rule_families(rules: Iterable[RuleUse], names: LabelValues) -> Iterator[Metric]:
     rows = [((names.get(rule.name), rule.severity), rule) for rule in rules]
     yield make_gauge(
         "sla_rule_state", "1 for the state of an SLA rule, 0 for its other states.",
@@ -180,6 +185,6 @@ def _list_rule_families(rules: Iterable[RuleUse], names: LabelNames) -> Iterator
         (((*words, state), rule.alerts.get(state, 0))
          for words, rule in rows for state in ALERT_STATES),
     )  # fmt: skip
-    yield make_value(
+    yield make_plain_gauge(
         "sla_rules", "SLA rules that are on.", sum(rule.state != "off" for _, rule in rows)
     )

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from app.core.runtime_counts import TASK_SECONDS, RuntimeCounts
-from app.http.metric_rows import MAX_VALUES, OTHERS, LabelNames
+from app.http.metric_rows import MAX_VALUES, OTHERS, LabelValues
 from app.http.metrics import (
     OPENMETRICS_TYPE,
     TEXT_TYPE,
@@ -210,14 +210,14 @@ async def test_a_label_has_a_bounded_number_of_values(snapshot: MonitoringSnapsh
 
 
 def test_a_name_like_the_label_of_the_others_joins_them():
-    names = LabelNames([OTHERS, "a"])
+    names = LabelValues([OTHERS, "a"])
 
     assert (names.get(OTHERS), names.get("a"), names.get("unknown")) == (OTHERS, "a", OTHERS)
 
 
 def test_a_queue_keeps_its_label_while_others_come():
-    before = LabelNames(f"q{number}" for number in range(MAX_VALUES))
-    after = LabelNames(f"q{number}" for number in range(2 * MAX_VALUES))
+    before = LabelValues(f"q{number}" for number in range(MAX_VALUES))
+    after = LabelValues(f"q{number}" for number in range(2 * MAX_VALUES))
 
     assert all(before.get(f"q{n}") == after.get(f"q{n}") for n in range(MAX_VALUES))
 

@@ -19,7 +19,6 @@ from app.http.parameters import (
 PARAMETERS = (
     Parameter("number", "", make_integer(1, 99), in_path=True),
     Parameter("limit", "", make_integer(1, 10, 5)),
-    Parameter("all", "", {"type": "boolean"}),
     Parameter("order", "", make_choice("up", "down")),
     Parameter("tag", "", make_list(make_text(9, pattern="^[a-z]+="), 2)),
 )
@@ -30,11 +29,10 @@ def parse(*query: tuple[str, str], number: str = "7") -> dict[str, Any]:
 
 
 def test_values_have_their_types_and_defaults():
-    assert parse(("all", "true"), ("tag", "a=1"), ("tag", "b=")) == {
+    assert parse(("tag", "a=1"), ("tag", "b=")) == {
         "number": 7,
         "limit": 5,
         "order": "up",
-        "all": True,
         "tag": ["a=1", "b="],
     }
 
@@ -48,7 +46,6 @@ def test_values_have_their_types_and_defaults():
         ([("limit", "٣")], "limit must be a whole number."),
         ([("limit", "9" * 30)], "limit must be a whole number."),
         ([("limit", "1"), ("limit", "2")], "limit must be given once."),
-        ([("all", "yes")], "all must be true or false."),
         ([("order", "sideways")], "order must be one of up, down."),
         ([("tag", "")], "tag must not be empty."),
         ([("tag", "a=3456789x")], "tag must have at most 9 characters."),
@@ -70,7 +67,7 @@ def test_an_unknown_name_is_told_with_those_that_exist():
         parse(("x\x1b[31m", "1"))
 
     assert "\x1b" not in told.value.message
-    assert told.value.hint == "There are: limit, all, order, tag."
+    assert told.value.hint == "There are: limit, order, tag."
     with pytest.raises(Usage) as told:
         parse_parameters((), {}, [("x", "1")])
     assert told.value.hint == "The path takes none."

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp
 
 from app import translation
 from app.core.http_settings import HttpSettings, parse_address
-from app.http import guard
-from app.http.guard import AccessRules, make_access_rules, parse_host
+from app.http import access
+from app.http.access import AccessRules, make_access_rules, parse_host, restrict_access
 from app.http.tokens import Token
 
 OPEN = AccessRules(None, None)
@@ -114,7 +115,7 @@ def test_the_name_of_a_host_header_has_no_port():
     ]
 
 
-async def collect_answer(application: guard.Application, scope: dict[str, Any]) -> tuple[int, str]:
+async def collect_answer(application: ASGIApp, scope: dict[str, Any]) -> tuple[int, str]:
     """Return status and body of the answer to a request."""
     sent: list[Any] = []
 
@@ -132,7 +133,7 @@ async def test_a_failure_is_told_without_its_text(caplog: pytest.LogCaptureFixtu
     async def fail(*_: Any) -> None:
         raise ValueError("a secret of the program")
 
-    status, body = await collect_answer(guard.guard(fail, OPEN), make_scope())
+    status, body = await collect_answer(restrict_access(fail, OPEN), make_scope())
 
     assert status == 500 and '"code":"internal"' in body
     assert "secret" not in body and "Traceback" not in body
@@ -148,7 +149,7 @@ async def test_answers_are_in_english_whatever_the_locale_of_the_runtime(
     async def look(*_: Any) -> None:
         seen.append(translation.get_language())
 
-    await asyncio.create_task(guard.guard(look, OPEN)(make_scope(), None, None))  # type: ignore[arg-type]
+    await asyncio.create_task(restrict_access(look, OPEN)(make_scope(), None, None))  # type: ignore[arg-type]
 
     assert seen == [translation.ENGLISH]
 
@@ -160,16 +161,16 @@ async def test_a_failure_after_the_first_bytes_is_logged_and_sends_no_more(
         await send({"type": "http.response.start", "status": 200})
         raise ValueError("too late")
 
-    assert await collect_answer(guard.guard(fail, OPEN), make_scope()) == (200, "")
+    assert await collect_answer(restrict_access(fail, OPEN), make_scope()) == (200, "")
     assert "too late" in caplog.text
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(access, "ANSWER_SECONDS", 0.01)
 
     async def hang(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    status, body = await collect_answer(guard.guard(hang, OPEN), make_scope())
+    status, body = await collect_answer(restrict_access(hang, OPEN), make_scope())
 
     assert status == 503 and "no answer was ready" in body

@@ -1,6 +1,6 @@
 """Checks before a request reaches its endpoint: method, body, Host header and token.
 
-A page in a browser could reach a loopback address by DNS rebinding; its Host header betrays it.
+A web page could reach a loopback address by DNS rebinding. The Host header then has its name.
 """
 
 from __future__ import annotations
@@ -8,36 +8,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.http_settings import HttpSettings, ListenAddress
 from app.http.responses import make_error_response
 from app.http.tokens import Token
 from app.translation import ENGLISH, use_caller_language
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 log = logging.getLogger(__name__)
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?(?::[0-9]*)?")
 METHODS = ("GET", "HEAD")
 OPEN_PATHS = frozenset({"/healthz"})
-"""Paths that need no token: they tell nothing but health."""
+"""Paths that need no token, since they show the health only."""
 ANSWER_SECONDS = 30.0
 """Maximum seconds until an answer is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """Rules of one server: allowed hosts, and the token unless None. A unix socket has no hosts.
+    """Rules of one server: allowed hosts and the token. None allows any host, or no token.
 
     A server on all addresses of the machine also allows any IP address: a page that uses DNS
     rebinding always sends a name.
@@ -130,17 +125,17 @@ def _refuse_body(headers: Iterable[tuple[bytes, bytes]]) -> Response | None:
     return make_error_response(413, "no request takes a body.", headers={"connection": "close"})
 
 
-def guard(application: Application, rules: AccessRules) -> Application:
-    """Return the application behind the rules, with a time limit and without tracebacks."""
+def restrict_access(application: ASGIApp, rules: AccessRules) -> ASGIApp:
+    """Return a middleware around the application: rules, a time limit, and no tracebacks."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         use_caller_language(ENGLISH)  # the runtime may have begun in the locale of a user
         refusal = rules.find_refusal(scope)
         if refusal is not None:
             return await refusal(scope, receive, send)
         sent = False
 
-        async def send_marked(message: MutableMapping[str, Any]) -> None:
+        async def send_marked(message: Message) -> None:
             nonlocal sent
             sent = True
             await send(message)
@@ -150,11 +145,11 @@ def guard(application: Application, rules: AccessRules) -> Application:
                 await application(scope, receive, send_marked)
         except Exception as error:
             failure = _make_failure(scope["path"], error)
-            if not sent:  # else the connection is closed, as its answer has no end
+            if not sent:  # else uvicorn closes the connection, whose answer is incomplete
                 await failure(scope, receive, send)
         return None
 
-    return answer
+    return handle
 
 
 def _make_failure(path: str, error: Exception) -> Response:
