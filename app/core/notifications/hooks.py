@@ -9,6 +9,7 @@ from app.core.json_types import is_array, is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
+from app.translation import tr
 
 START, END, ALERT = "start", "end", "alert"
 KINDS = (START, END, ALERT)
@@ -42,6 +43,10 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
         hook = _parse_hook(str(name), table, faults)
         if hook and len(faults) == before:
             hooks[hook.name] = hook
+        else:
+            first = faults[before]
+            text = tr("{fault} The hook does not run.", fault=first.message)
+            faults[before] = first._replace(message=text)
     for name in list(hooks)[MAX_HOOKS:]:
         _add_fault(faults, ("hooks", name), f"there are more than {MAX_HOOKS} hooks.")
         del hooks[name]

@@ -247,7 +247,7 @@ class HookRunner:
     async def _update_problems(self) -> None:
         states = await self._db.read(hooks.list_states)
         texts: list[str] = []
-        for state in states:
+        for state in (one for one in states if one.name in self._hooks):
             name = sanitize(state.name)
             if state.failing >= FAILING_AFTER:
                 texts.append(

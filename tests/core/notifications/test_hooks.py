@@ -41,6 +41,7 @@ def test_a_faulty_hook_is_named_and_left_out(value: Any, said: str):
     found, faults = parse_hooks(value | {"ok": GOOD} if isinstance(value, dict) else value)
 
     assert said in faults[0].message
+    assert faults[0].message.endswith(" The hook does not run.") == isinstance(value, dict)
     assert list(found) == (["ok"] if isinstance(value, dict) else [])
 
 

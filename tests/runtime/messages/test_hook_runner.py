@@ -208,6 +208,19 @@ async def test_a_missing_program_is_a_failure_and_success_ends_the_problem(
         await poll(lambda: runner.problems == {})
 
 
+async def test_a_hook_that_was_removed_is_no_problem_despite_another_mistake(
+    call: Call, tmp_path: Path
+):
+    config = tmp_path / "config.toml"
+    config.write_text('[hooks.tell]\non = ["end"]\nargv = ["/no/such/program"]\n')
+    async with run_hooks(call, config) as runner:
+        await end_tasks(call, 3)
+        await poll(lambda: "hooks" in runner.problems)
+        config.write_text('[keys.commands.K]\nargv = ["less", "{no}"]\n')
+        await end_tasks(call)
+        await poll(lambda: runner.problems == {})
+
+
 async def test_a_flood_of_ends_is_told_in_order(call: Call, tmp_path: Path):
     script = 'IFS= read -r line; echo "$line" >> "$out"'
     async with run_hooks(call, write_hook(tmp_path, script)):
