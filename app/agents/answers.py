@@ -137,7 +137,7 @@ class Refusal(BaseModel):
     message: str
 
 
-class Changed(BaseModel):
+class ChangedTask(BaseModel):
     """A task that was changed."""
 
     number: int
@@ -147,7 +147,7 @@ class Changed(BaseModel):
 class ChangeAnswer(BaseModel):
     """Tasks that were changed, and those that were not."""
 
-    done: list[Changed]
+    done: list[ChangedTask]
     refused: list[Refusal]
     notes: Notes
 

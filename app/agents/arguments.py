@@ -16,7 +16,7 @@ MAX_WAIT = 300
 MAX_TASKS = 20
 MAX_ROWS = 100
 MAX_KIB = 64
-LEAST_CPU = 0.1
+MIN_CPU = 0.1
 """Fewest cores of a task: with none, tasks would pass the limit of cores."""
 
 
@@ -53,7 +53,7 @@ Argv = Annotated[
     AfterValidator(_check_command),
 ]
 Cores = Annotated[
-    float, Field(ge=LEAST_CPU, le=100_000, description="Cores to reserve; 1 if left out.")
+    float, Field(ge=MIN_CPU, le=100_000, description="Cores to reserve; 1 if left out.")
 ]
 Size = Annotated[
     str,
@@ -102,7 +102,7 @@ class NewTask(Arguments):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class Submit(NewTask):
+class SubmitArguments(NewTask):
     """Arguments of `submit`."""
 
     cwd: Annotated[
@@ -118,7 +118,7 @@ class Submit(NewTask):
     dry_run: Annotated[bool, Field(description="Check and forecast only; submit nothing.")] = False
 
 
-class ListTasks(Arguments):
+class ListArguments(Arguments):
     """Arguments of `list`."""
 
     status: Annotated[
@@ -130,13 +130,13 @@ class ListTasks(Arguments):
     limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 20
 
 
-class OneTask(Arguments):
+class TaskArguments(Arguments):
     """Arguments of `show` and `why`."""
 
     number: Number
 
 
-class Logs(OneTask):
+class LogsArguments(TaskArguments):
     """Arguments of `logs`."""
 
     attempt: Annotated[
@@ -145,7 +145,7 @@ class Logs(OneTask):
     kib: Annotated[int, Field(ge=1, le=MAX_KIB, description="Most KiB of output.")] = 16
 
 
-class Wait(Arguments):
+class WaitArguments(Arguments):
     """Arguments of `wait`."""
 
     numbers: Numbers
@@ -154,23 +154,23 @@ class Wait(Arguments):
     ] = 30
 
 
-class ManyTasks(Arguments):
+class CancelArguments(Arguments):
     """Arguments of `cancel`."""
 
     numbers: Numbers
 
 
-class Retry(ManyTasks):
+class RetryArguments(CancelArguments):
     """Arguments of `retry`."""
 
     again: Annotated[bool, Field(description="Also tasks that succeeded.")] = False
 
 
-class NoArguments(Arguments):
+class StatusArguments(Arguments):
     """Arguments of `status`."""
 
 
-class WhatIf(Arguments):
+class WhatIfArguments(Arguments):
     """Arguments of `what_if`."""
 
     submit: Annotated[list[NewTask], Field(max_length=MAX_TASKS)] = []

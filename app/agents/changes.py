@@ -6,16 +6,16 @@ import json
 import os
 from typing import Any
 
-from app.agents.answers import ChangeAnswer, Changed, Refusal, SubmittedTask
-from app.agents.arguments import ManyTasks, Retry, Submit
-from app.agents.reading import LOCAL, list_obstacles, list_places
+from app.agents.answers import ChangeAnswer, ChangedTask, Refusal, SubmittedTask
+from app.agents.arguments import CancelArguments, RetryArguments, SubmitArguments
+from app.agents.reading import LOCAL, list_obstacles, map_pool_kinds
 from app.agents.session import ToolCall, clean
 from app.core.agent_clients import CLIENT_TAG, AgentSettings
 from app.core.text import units
 from app.errors import NOT_SUBMITTED, Conflict, Usage
 
 
-def submit(call: ToolCall, args: Submit) -> SubmittedTask:
+def submit_task(call: ToolCall, args: SubmitArguments) -> SubmittedTask:
     """Queue a command within the limits of the client, or only check it."""
     bounds = call.read_bounds()
     spec = _make_spec(args, call.session.load_settings())
@@ -23,7 +23,7 @@ def submit(call: ToolCall, args: Submit) -> SubmittedTask:
     if args.dry_run:
         (row,) = call.call("submit", tasks=[spec], dry_run=True, client=bounds, **context)
         return _forecast(call, spec | {"tags": row["tags"]}, row)
-    spec |= {"split": True} if list_places(call).get(spec.get("queue")) == LOCAL else {}
+    spec |= {"split": True} if map_pool_kinds(call).get(spec.get("queue")) == LOCAL else {}
     (place,) = call.call("submit", tasks=[spec], client=bounds, **context)
     (why,) = call.call("why", ids=[place["number"]])
     is_waiting = why["reasons"] and why["reasons"][0]["code"] not in ("running", "ended")
@@ -38,7 +38,7 @@ def submit(call: ToolCall, args: Submit) -> SubmittedTask:
     )
 
 
-def _make_spec(args: Submit, settings: AgentSettings) -> dict[str, Any]:
+def _make_spec(args: SubmitArguments, settings: AgentSettings) -> dict[str, Any]:
     """Return the task as the runtime takes it. Raise Problem for what the client may not ask."""
     if CLIENT_TAG in (args.tags or {}):
         raise Usage(f"the tag {CLIENT_TAG} is set by Taskdeck. {NOT_SUBMITTED}")
@@ -70,7 +70,7 @@ def _require_within(name: str, asked: float, most: float | None, form: Any) -> N
         )
 
 
-def _make_context(call: ToolCall, args: Submit) -> dict[str, Any]:
+def _make_context(call: ToolCall, args: SubmitArguments) -> dict[str, Any]:
     """Return directory, umask and environment of a task. Raise Usage."""
     context = dict(call.session.context)
     if args.cwd is None:
@@ -105,12 +105,12 @@ def _forecast(call: ToolCall, spec: dict[str, Any], row: dict[str, Any]) -> Subm
     )
 
 
-def cancel(call: ToolCall, args: ManyTasks) -> ChangeAnswer:
+def cancel_tasks(call: ToolCall, args: CancelArguments) -> ChangeAnswer:
     """Cancel tasks of the client."""
     return _make_answer(call, call.call("cancel", ids=args.numbers, client=call.read_bounds()))
 
 
-def retry(call: ToolCall, args: Retry) -> ChangeAnswer:
+def retry_tasks(call: ToolCall, args: RetryArguments) -> ChangeAnswer:
     """Run ended tasks of the client again."""
     bounds = call.read_bounds()
     found = call.call("retry", ids=args.numbers, again=args.again, client=bounds)
@@ -119,7 +119,8 @@ def retry(call: ToolCall, args: Retry) -> ChangeAnswer:
 
 def _make_answer(call: ToolCall, report: dict[str, Any]) -> ChangeAnswer:
     done = [
-        Changed(number=row["number"], status=row["run"] or row["status"]) for row in report["done"]
+        ChangedTask(number=row["number"], status=row["run"] or row["status"])
+        for row in report["done"]
     ]
     refused = [
         Refusal(number=row["number"], message=clean(row["message"])) for row in report["refused"]

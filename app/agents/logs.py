@@ -9,7 +9,7 @@ from typing import Any
 
 from app import paths
 from app.agents.answers import LogAnswer, UntrustedOutput
-from app.agents.arguments import Logs
+from app.agents.arguments import LogsArguments
 from app.agents.reading import read_task
 from app.agents.session import ToolCall
 from app.core.text import log_rows
@@ -18,7 +18,7 @@ from app.errors import Conflict
 from app.log_parts import LogPart, list_pieces, read_index
 from db.states import ENDED
 
-SEARCHED = 2 << 20
+MAX_SEARCHED = 2 << 20
 """Bytes at the end of a log that are read."""
 MAX_LINE = 2000
 """Most bytes of a line that are shown."""
@@ -31,10 +31,10 @@ _ERROR = re.compile(
 _NO_ERROR = re.compile(rb"(?i)\b(?:0|no) (?:errors?|failed|failures?)\b")
 
 
-def logs(call: ToolCall, args: Logs) -> LogAnswer:
+def read_log(call: ToolCall, args: LogsArguments) -> LogAnswer:
     """Return errors and end of the output of a task, as data."""
     task = read_task(call, args.number)
-    if not call.owns(task["tags"]) and not call.session.load_settings().all_logs:
+    if not call.is_own(task["tags"]) and not call.session.load_settings().all_logs:
         raise Conflict(
             f"#{args.number} is no task of client {call.session.name}: its output is not shown.",
             "A user may allow it: all_logs = true in config.toml, see taskdeck help agents",
@@ -76,10 +76,10 @@ def _make_answer(
 def _read_end(run: dict[str, Any]) -> tuple[int, bytes]:
     """Return the size of a log and its end; what the database keeps if the file is gone."""
     try:
-        return paths.read_log_end(run["path"], SEARCHED)
+        return paths.read_log_end(run["path"], MAX_SEARCHED)
     except OSError:
         kept = (run["logs"] or "").encode("utf-8", "surrogateescape")
-        return run["log_bytes"] or len(kept), kept[-SEARCHED:]
+        return run["log_bytes"] or len(kept), kept[-MAX_SEARCHED:]
 
 
 def _split_streams(run: dict[str, Any], data: bytes, size: int) -> tuple[bytes, bytes]:

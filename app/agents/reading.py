@@ -20,7 +20,7 @@ from app.agents.answers import (
     Times,
     WaitReasons,
 )
-from app.agents.arguments import ListTasks, NoArguments, OneTask, WhatIf
+from app.agents.arguments import ListArguments, StatusArguments, TaskArguments, WhatIfArguments
 from app.agents.session import ToolCall, clean
 from app.core.agent_clients import CLIENT_TAG
 from app.core.scheduling.forecasts.what_if_words import list_notes
@@ -37,7 +37,7 @@ MAX_ARGV = 4096
 UNENDED = list_states(WAITING | {TaskStatus.RUNNING})
 
 
-def list_tasks(call: ToolCall, args: ListTasks) -> TaskList:
+def list_tasks(call: ToolCall, args: ListArguments) -> TaskList:
     """List tasks of the client, or of everyone."""
     words = [] if args.everyone else [f"tag:{CLIENT_TAG}={call.session.name}"]
     words += [f"status:{','.join(args.status)}"] if args.status else []
@@ -69,10 +69,10 @@ def read_task(call: ToolCall, number: int) -> dict[str, Any]:
     return call.call("show", id=number)
 
 
-def show(call: ToolCall, args: OneTask) -> ShownTask:
+def show_task(call: ToolCall, args: TaskArguments) -> ShownTask:
     """Show a task; of a task of others, only how far it is."""
     row = read_task(call, args.number)
-    is_own = call.owns(row["tags"])
+    is_own = call.is_own(row["tags"])
     parents = [one["number"] for one in row["parents"][:MAX_SHOWN]]
     return ShownTask(
         **_make_listed(row).model_dump(),
@@ -111,7 +111,7 @@ def _make_run(run: Mapping[str, Any]) -> ShownRun:
     )
 
 
-def why(call: ToolCall, args: OneTask) -> WaitReasons:
+def explain_wait(call: ToolCall, args: TaskArguments) -> WaitReasons:
     """Explain why a task waits and when it may start."""
     (found,) = call.call("why", ids=[args.number])
     return WaitReasons(
@@ -123,7 +123,7 @@ def why(call: ToolCall, args: OneTask) -> WaitReasons:
     )
 
 
-def list_places(call: ToolCall) -> dict[str | None, str]:
+def map_pool_kinds(call: ToolCall) -> dict[str | None, str]:
     """Return the kind of the pool of each queue; None means the default queue."""
     kinds = {pool["name"]: pool["kind"] for pool in call.call("pool.ls")}
     found: dict[str | None, str] = {
@@ -145,7 +145,7 @@ def list_obstacles(call: ToolCall, queue: str) -> list[str]:
     ] + (["queue has capacity 0"] if place["capacity"] == 0 else [])
 
 
-def status(call: ToolCall, args: NoArguments) -> StatusAnswer:
+def show_status(call: ToolCall, args: StatusArguments) -> StatusAnswer:
     """Show runtime, queues and pools, and the limits of the client."""
     found = call.call("status")
     return StatusAnswer(
@@ -193,7 +193,7 @@ def _read_client(call: ToolCall) -> ClientStatus:
     )
 
 
-def what_if(call: ToolCall, args: WhatIf) -> ForecastAnswer:
+def forecast_changes(call: ToolCall, args: WhatIfArguments) -> ForecastAnswer:
     """Forecast waits and ends as if something were changed; nothing is."""
     tag = {CLIENT_TAG: call.session.name}
     lines = "\n".join(json.dumps(task.to_spec() | {"tags": tag}) for task in args.submit)

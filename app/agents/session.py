@@ -89,7 +89,7 @@ class ToolCall:
         given = {name: amount for name, amount in amounts.items() if amount is not None}
         return {"name": self.session.name, **given}
 
-    def owns(self, tags: Mapping[str, str]) -> bool:
+    def is_own(self, tags: Mapping[str, str]) -> bool:
         """Return True if a task with these tags is one of this client."""
         return tags.get(CLIENT_TAG) == self.session.name
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from app.agents.answers import TaskOutcome, WaitAnswer
-from app.agents.arguments import Wait
+from app.agents.arguments import WaitArguments
 from app.agents.session import ToolCall, clean
 from app.errors import Problem
 from db.states import ENDED
@@ -15,7 +15,7 @@ STEP = 5.0
 """Seconds between two reports of progress."""
 
 
-def wait(call: ToolCall, args: Wait) -> WaitAnswer:
+def wait_for_tasks(call: ToolCall, args: WaitArguments) -> WaitAnswer:
     """Wait until tasks have ended, or the time is up; tell how far each is."""
     end = time.monotonic() + args.seconds
     while not call.is_cancelled:
