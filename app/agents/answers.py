@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 Seconds = float | None
-Notes = Annotated[list[str], Field(description="Remarks of Taskdeck.")]
+Notes = Annotated[list[str], Field(description="Notes of Taskdeck.")]
 
 
 class SubmittedTask(BaseModel):
@@ -153,7 +153,7 @@ class ChangeAnswer(BaseModel):
 
 
 class ClientStatus(BaseModel):
-    """Limits of this client, and what it has of them."""
+    """Limits of this client, and the number of its tasks."""
 
     name: str
     read_only: bool
@@ -161,7 +161,7 @@ class ClientStatus(BaseModel):
     cpu: float | None
     memory_mib: float | None
     running: int | None
-    tasks: Annotated[int, Field(description="Most tasks that wait or run.")]
+    tasks: Annotated[int, Field(description="Maximum number of tasks that wait or run.")]
     tasks_now: int | None
 
 

@@ -11,13 +11,13 @@ from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
 
 MAX_COMMAND = 64 * 1024
-"""Most characters of a command with its arguments."""
+"""Maximum number of characters of a command with its arguments."""
 MAX_WAIT = 300
 MAX_TASKS = 20
 MAX_ROWS = 100
 MAX_KIB = 64
 MIN_CPU = 0.1
-"""Fewest cores of a task: with none, tasks would pass the limit of cores."""
+"""Minimum cores of a task: a task without cores would pass any limit of cores."""
 
 
 def _check_command(argv: list[str]) -> list[str]:
@@ -74,7 +74,7 @@ Status = Literal[
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool. An unknown one is an error: it may be a misspelt limit."""
+    """Arguments of a tool. An unknown name is an error, since a limit may be misspelt."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -142,7 +142,7 @@ class LogsArguments(TaskArguments):
     attempt: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="The latest if left out.")
     ] = None
-    kib: Annotated[int, Field(ge=1, le=MAX_KIB, description="Most KiB of output.")] = 16
+    kib: Annotated[int, Field(ge=1, le=MAX_KIB, description="Maximum KiB of output.")] = 16
 
 
 class WaitArguments(Arguments):

@@ -1,9 +1,10 @@
-"""Tools that change something: submit, cancel, retry. The runtime checks whose tasks they are."""
+"""Tools that change tasks: submit, cancel, retry. The runtime checks who owns each task."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from app.agents.answers import ChangeAnswer, ChangedTask, Refusal, SubmittedTask
@@ -24,13 +25,13 @@ def submit_task(call: ToolCall, args: SubmitArguments) -> SubmittedTask:
         (row,) = call.call("submit", tasks=[spec], dry_run=True, client=bounds, **context)
         return _forecast(call, spec | {"tags": row["tags"]}, row)
     spec |= {"split": True} if map_pool_kinds(call).get(spec.get("queue")) == LOCAL else {}
-    (place,) = call.call("submit", tasks=[spec], client=bounds, **context)
-    (why,) = call.call("why", ids=[place["number"]])
+    (stored,) = call.call("submit", tasks=[spec], client=bounds, **context)
+    (why,) = call.call("why", ids=[stored["number"]])
     is_waiting = why["reasons"] and why["reasons"][0]["code"] not in ("running", "ended")
     return SubmittedTask(
-        number=place["number"],
-        name=clean(place["name"]),
-        queue=place["queue"],
+        number=stored["number"],
+        name=clean(stored["name"]),
+        queue=stored["queue"],
         status=why["status"],
         starts_in_seconds=why["expected_in"],
         waits_for=[clean(one["text"]) for one in why["reasons"]] if is_waiting else [],
@@ -50,9 +51,9 @@ def _make_spec(args: SubmitArguments, settings: AgentSettings) -> dict[str, Any]
             raise Conflict(f"the only queue of this client is {settings.queue}. {NOT_SUBMITTED}")
         spec["queue"] = settings.queue
     if settings.memory is not None and not spec.get("memory"):
-        most = units.format_memory(settings.memory)
+        limit = units.format_memory(settings.memory)
         raise Usage(
-            f"this client may use {most} of memory in all, so each task must tell its own."
+            f"this client may use {limit} of memory in all, so each task must ask for some."
             f" {NOT_SUBMITTED}",
             "Give memory, such as 2G.",
         )
@@ -61,11 +62,13 @@ def _make_spec(args: SubmitArguments, settings: AgentSettings) -> dict[str, Any]
     return spec
 
 
-def _require_within(name: str, asked: float, most: float | None, form: Any) -> None:
-    if most is not None and asked > most:
+def _require_within(
+    name: str, asked: float, limit: float | None, format_amount: Callable[[float], str]
+) -> None:
+    if limit is not None and asked > limit:
         raise Conflict(
-            f"{name} {form(asked)} is more than the {form(most)} that this client may use in all."
-            f" {NOT_SUBMITTED}",
+            f"{name} {format_amount(asked)} is more than the {format_amount(limit)} that this"
+            f" client may use in all. {NOT_SUBMITTED}",
             "Ask for less.",
         )
 
@@ -85,7 +88,7 @@ def _make_context(call: ToolCall, args: SubmitArguments) -> dict[str, Any]:
 
 
 def _forecast(call: ToolCall, spec: dict[str, Any], row: dict[str, Any]) -> SubmittedTask:
-    """Return when a task would start, which is not submitted."""
+    """Return when a task would start, without a submission."""
     found = call.call("forecast", lines=json.dumps(spec))
     (new,) = [one for one in found["tasks"] if one["number"] is None]
     start = (new["after"] or {}).get("start")
@@ -93,7 +96,7 @@ def _forecast(call: ToolCall, spec: dict[str, Any], row: dict[str, Any]) -> Subm
     if found["halted"]:
         waits = [clean(f"nothing starts: {found['halted']}")]
     elif not waits and (start is None or start >= 1):
-        waits = ["tasks that run or are ahead of it"]
+        waits = ["tasks that run or are ahead in the queue"]
     return SubmittedTask(
         number=None,
         name=clean(row["name"]),

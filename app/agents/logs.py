@@ -21,7 +21,7 @@ from db.states import ENDED
 MAX_SEARCHED = 2 << 20
 """Bytes at the end of a log that are read."""
 MAX_LINE = 2000
-"""Most bytes of a line that are shown."""
+"""Bytes of a line that are shown."""
 MAX_ERRORS = 40
 _ERROR = re.compile(
     rb"(?i)\b(error|errors|fatal|failed|failure|exception|traceback|panic(?:ked)?|abort(?:ed)?"
@@ -43,12 +43,12 @@ def read_log(call: ToolCall, args: LogsArguments) -> LogAnswer:
     if not reply["runs"]:
         if reply["why"]:
             call.add_note(f"the task has not started: {reply['why']}")
-        return _make_answer(reply, {}, 0, b"", _read_output([], [], None, 0), call)
+        return _make_answer(reply, {}, 0, b"", _make_output([], [], None, 0), call)
     run = reply["runs"][-1]
     size, data = _read_end(run)
     error, output = _split_streams(run, data, size) if reply["split"] else (None, data)
     chosen = _choose_errors([error, output] if error is not None else [output])
-    found = _read_output(chosen, _split_lines(output), error, args.kib * 1024)
+    found = _make_output(chosen, _split_lines(output), error, args.kib * 1024)
     return _make_answer(reply, run, size, data, found, call)
 
 
@@ -74,7 +74,7 @@ def _make_answer(
 
 
 def _read_end(run: dict[str, Any]) -> tuple[int, bytes]:
-    """Return the size of a log and its end; what the database keeps if the file is gone."""
+    """Return the size of a log and its end, from the database if the file is gone."""
     try:
         return paths.read_log_end(run["path"], MAX_SEARCHED)
     except OSError:
@@ -113,7 +113,7 @@ def _choose_errors(streams: Iterable[bytes]) -> list[bytes]:
     return found
 
 
-def _read_output(
+def _make_output(
     errors: list[bytes], output: list[bytes], error: bytes | None, room: int
 ) -> UntrustedOutput:
     """Return the parts of the answer, each within its share: errors, error output, output."""

@@ -31,9 +31,9 @@ LOCAL = "local"
 """Kind of a pool that runs its tasks on this machine."""
 DEFAULT_QUEUE = "default"
 MAX_SHOWN = 50
-"""Most rows of queues, pools, runs and forecasts in an answer."""
+"""Maximum number of rows of queues, pools, runs and forecasts in an answer."""
 MAX_ARGV = 4096
-"""Most characters of the command of a task in an answer."""
+"""Maximum number of characters of the command of a task in an answer."""
 UNENDED = list_states(WAITING | {TaskStatus.RUNNING})
 
 
@@ -70,7 +70,7 @@ def read_task(call: ToolCall, number: int) -> dict[str, Any]:
 
 
 def show_task(call: ToolCall, args: TaskArguments) -> ShownTask:
-    """Show a task; of a task of others, only how far it is."""
+    """Show a task; without command, directory and tags if another client owns it."""
     row = read_task(call, args.number)
     is_own = call.is_own(row["tags"])
     parents = [one["number"] for one in row["parents"][:MAX_SHOWN]]
@@ -124,7 +124,7 @@ def explain_wait(call: ToolCall, args: TaskArguments) -> WaitReasons:
 
 
 def map_pool_kinds(call: ToolCall) -> dict[str | None, str]:
-    """Return the kind of the pool of each queue; None means the default queue."""
+    """Return {queue: kind of its pool}; the key None means the default queue."""
     kinds = {pool["name"]: pool["kind"] for pool in call.call("pool.ls")}
     found: dict[str | None, str] = {
         queue["name"]: kinds.get(queue["pool"], LOCAL) for queue in call.call("queue.ls")
@@ -133,16 +133,16 @@ def map_pool_kinds(call: ToolCall) -> dict[str | None, str]:
 
 
 def list_obstacles(call: ToolCall, queue: str) -> list[str]:
-    """Return why a queue starts nothing at all, if its state or that of its pool tells."""
-    places = {row["name"]: row for row in call.call("queue.ls")}
+    """Return the reasons of a queue and its pool for which nothing starts at all."""
+    queues = {row["name"]: row for row in call.call("queue.ls")}
     pools = {row["name"]: row for row in call.call("pool.ls")}
-    place = places[queue]
-    found = [("queue", place), ("pool", pools[place["pool"]])]
+    row = queues[queue]
+    found = [("queue", row), ("pool", pools[row["pool"]])]
     return [
-        clean(f"{kind} {row['name']} is {row['status']}")
-        for kind, row in found
-        if row["status"] != "active"
-    ] + (["queue has capacity 0"] if place["capacity"] == 0 else [])
+        clean(f"{kind} {one['name']} is {one['status']}")
+        for kind, one in found
+        if one["status"] != "active"
+    ] + (["queue has capacity 0"] if row["capacity"] == 0 else [])
 
 
 def show_status(call: ToolCall, args: StatusArguments) -> StatusAnswer:
@@ -194,7 +194,7 @@ def _read_client(call: ToolCall) -> ClientStatus:
 
 
 def forecast_changes(call: ToolCall, args: WhatIfArguments) -> ForecastAnswer:
-    """Forecast waits and ends as if something were changed; nothing is."""
+    """Forecast waits and ends after supposed changes, which are not made."""
     tag = {CLIENT_TAG: call.session.name}
     lines = "\n".join(json.dumps(task.to_spec() | {"tags": tag}) for task in args.submit)
     given = {"lines": lines} if lines else {}

@@ -1,4 +1,4 @@
-"""Server of the Model Context Protocol on standard input and output. Only here is the SDK used."""
+"""Server of the Model Context Protocol on standard input and output, by the SDK `mcp`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from app.translation import ENGLISH, use_language
 from app.version import VERSION
 
 MAX_CALLS = 16
-"""Calls of tools that run at once; more wait."""
+"""Calls of tools that run at once; further calls wait."""
 UNTRUSTED = "taskdeck/untrusted"
 """Mark of an answer, with the fields that hold text of programs."""
 
 
 def serve_agent(session: AgentSession) -> int:
     """Answer the calls of one client until it closes the input, or goes."""
-    use_language(ENGLISH)  # of the tools, so that an agent reads one language
-    # The SDK logs tracebacks; the answers tell what failed.
+    use_language(ENGLISH)  # descriptions of tools are English, so answers are, too
+    # Without a handler the SDK would log tracebacks to stderr. Answers name the failure.
     logging.getLogger().addHandler(logging.NullHandler())
     # The thread that reads the input cannot be interrupted, and there is nothing to clean up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -57,7 +57,7 @@ def make_server(session: AgentSession) -> Server[Any]:
     async def list_all(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[_describe(tool) for tool in tools.values()])
+        return types.ListToolsResult(tools=[_describe_tool(tool) for tool in tools.values()])
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -77,7 +77,7 @@ def make_server(session: AgentSession) -> Server[Any]:
     )
 
 
-def _describe(tool: ToolKind) -> types.Tool:
+def _describe_tool(tool: ToolKind) -> types.Tool:
     return types.Tool(
         name=tool.name,
         title=tool.title,
@@ -114,9 +114,9 @@ async def _run_tool(
     context: ServerRequestContext[Any],
     limiter: anyio.CapacityLimiter,
 ) -> types.CallToolResult:
-    """Run a tool in a thread. A problem becomes an answer that tells it."""
+    """Run a tool in a thread. A problem becomes an answer with the error."""
     call = ToolCall(
-        session, lambda *done: anyio.from_thread.run(context.session.report_progress, *done)
+        session, lambda *progress: anyio.from_thread.run(context.session.report_progress, *progress)
     )
     try:
         found = await anyio.to_thread.run_sync(
@@ -138,10 +138,10 @@ async def _run_tool(
 def _make_error(problem: dict[str, Any]) -> types.CallToolResult:
     hint = problem["hint"]
     label = "Hint for a user: " if "taskdeck " in hint else ""  # not for the agent to run
-    said = f"{problem['message']} {label}{hint}" if hint else problem["message"]
-    told = {name: problem[name] for name in ("code", "message", "hint")}
+    text = f"{problem['message']} {label}{hint}" if hint else problem["message"]
+    error = {name: problem[name] for name in ("code", "message", "hint")}
     return types.CallToolResult(
-        content=[types.TextContent(text=said)], structured_content={"error": told}, is_error=True
+        content=[types.TextContent(text=text)], structured_content={"error": error}, is_error=True
     )
 
 

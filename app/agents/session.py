@@ -34,7 +34,7 @@ class AgentSession:
     def load_settings(self) -> AgentSettings:
         """Return the limits of the client, as config.toml has them now.
 
-        Raise Usage while a mistake in the file may lift one.
+        Raise Usage while a mistake in the file may lift a limit.
         """
         found = config.read(paths.get_config_path())
         if found.mcp_fault:
@@ -57,7 +57,7 @@ class ToolCall:
     ) -> None:
         self.session = session
         self.report = report or (lambda done, total, text: None)
-        """Tells the caller how far the call is; it may do nothing."""
+        """Tells the caller the progress, if the caller asked for progress."""
         self.notes: list[str] = []
         self.is_cancelled = False
         self._client = Client(
@@ -90,7 +90,7 @@ class ToolCall:
         return {"name": self.session.name, **given}
 
     def is_own(self, tags: Mapping[str, str]) -> bool:
-        """Return True if a task with these tags is one of this client."""
+        """Return True if a task with these tags belongs to this client."""
         return tags.get(CLIENT_TAG) == self.session.name
 
     def close(self) -> None:

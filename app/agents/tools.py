@@ -42,7 +42,7 @@ TOOLS = (
     ToolKind(
         "submit",
         "Queue a command",
-        "Queue a command, to be run as soon as its cores and memory are free. Returns at once with"
+        "Queue a command, to be run as soon as its cores and memory are free. Return at once with"
         " the number of the task, when it starts and what it waits for. Ask for the cores that the"
         " command really uses.",
         arguments.SubmitArguments,
@@ -54,8 +54,8 @@ TOOLS = (
     ToolKind(
         "wait",
         "Wait for tasks",
-        "Wait until all of these tasks have ended, at most the given seconds, and tell how far"
-        " each is. Call it again if some have not ended.",
+        "Wait until all of these tasks have ended, at most the given seconds, and return the"
+        " status of each. Call again if some have not ended.",
         arguments.WaitArguments,
         answers.WaitAnswer,
         waiting.wait_for_tasks,

@@ -11,7 +11,7 @@ from app.agents.session import ToolCall, clean
 from app.errors import Problem
 from db.states import ENDED
 
-STEP = 5.0
+REPORT_SECONDS = 5.0
 """Seconds between two reports of progress."""
 
 
@@ -21,14 +21,16 @@ def wait_for_tasks(call: ToolCall, args: WaitArguments) -> WaitAnswer:
     while not call.is_cancelled:
         left = max(0.0, end - time.monotonic())
         try:
-            rows = call.call("wait", ids=args.numbers, timeout=min(left, STEP) if left else 0.0)
+            rows = call.call(
+                "wait", ids=args.numbers, timeout=min(left, REPORT_SECONDS) if left else 0.0
+            )
             return WaitAnswer(
                 all_ended=True, tasks=list(map(_make_outcome, rows)), notes=call.notes
             )
         except Problem as problem:
             if problem.code != "wait-timeout":
                 raise
-        if left <= STEP:
+        if left <= REPORT_SECONDS:
             break
         call.report(args.seconds - left, args.seconds, "waiting")
     found = [_read_outcome(call, number) for number in args.numbers]
