@@ -54,10 +54,11 @@ UNTRANSLATED = (
     "app/agents/",
     "app/keeper/",
     "db/migrations/",
+    "db/schema.py",
     "app/outer/job_program",
     "db/backup/restore_tool",
 )
-"""Programs of their own, which write for logs or agents only."""
+"""Programs that write for logs or agents only, and names of columns."""
 
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
 Text = str | tuple[str, str]
