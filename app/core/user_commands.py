@@ -23,8 +23,8 @@ _SETTINGS = ("name", "argv", "mode", "confirm")
 _WORD = re.compile(r"\{\{[a-z]+\}\}|\{([a-z]+)\}")
 """A placeholder, or a word in double braces, which means the word in single braces."""
 _CODE_OPTIONS = (
-    (re.compile(r"(.*/)?((ba|da|z|k|fi)?sh|su|python[0-9.]*)"), re.compile(r"-[a-z]*c")),
-    (re.compile(r"(.*/)?(perl|ruby|node)"), re.compile(r"-[a-z]*e")),
+    (re.compile(r"(.*/)?((r?ba|da|t?c|m?k|z|fi|a)?sh|su|python[0-9.]*)"), re.compile(r"-[a-zA-Z]*c")),
+    (re.compile(r"(.*/)?(perl|ruby|node)"), re.compile(r"-[a-zA-Z]*e|--eval")),
 )
 """Interpreters, and their options before the text of a program."""
 _ARGV_EXAMPLE = 'Example: argv = ["less", "{log}"]'
@@ -125,11 +125,16 @@ def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) 
 
 
 def _names_values_in_code(words: Sequence[str]) -> bool:
-    """Return True if the text of a shell or another interpreter has a placeholder."""
-    options = next((flag for name, flag in _CODE_OPTIONS if name.fullmatch(words[0])), None)
-    return options is not None and any(
-        options.fullmatch(before) and any(found[1] for found in _WORD.finditer(word))
-        for before, word in pairwise(words)
+    """Return True if the text of a shell or another interpreter has a placeholder.
+
+    The interpreter may stand behind a program that starts it, such as sudo, env or timeout.
+    """
+    return any(
+        option.fullmatch(before) and any(found[1] for found in _WORD.finditer(word))
+        for at, program in enumerate(words)
+        for name, option in _CODE_OPTIONS
+        if name.fullmatch(program)
+        for before, word in pairwise(words[at:])
     )
 
 

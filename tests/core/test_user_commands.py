@@ -68,6 +68,8 @@ def test_a_name_never_becomes_an_option_unnoticed(argv: tuple[str, ...], name: s
         ({"L": {"name": "x", "argv": ["a\0"]}}, "argv: must not contain NUL."),
         ({"L": {"name": "x", "argv": ["/bin/bash", "-xc", "wc {name}"]}}, "a value must not stand"),
         ({"L": {"name": "x", "argv": ["python3", "-c", "p('{name}')"]}}, "a value must not stand"),
+        ({"L": {"name": "x", "argv": ["sudo", "sh", "-c", "{name}"]}}, "a value must not stand"),
+        ({"L": {"name": "x", "argv": ["node", "--eval", "{name}"]}}, "a value must not stand"),
     ],
 )
 def test_a_faulty_command_is_named_and_left_out(value: Any, said: str):
