@@ -23,8 +23,8 @@ _SETTINGS = ("name", "argv", "mode", "confirm")
 _WORD = re.compile(r"\{\{[a-z]+\}\}|\{([a-z]+)\}")
 """A placeholder, or a word in double braces, which means the word in single braces."""
 _CODE_OPTIONS = (
-    (re.compile(r"(.*/)?((r?ba|da|t?c|m?k|z|fi|a)?sh|su|python[0-9.]*)"), re.compile(r"-[a-zA-Z]*c")),
-    (re.compile(r"(.*/)?(perl|ruby|node)"), re.compile(r"-[a-zA-Z]*e|--eval")),
+    (re.compile(r"(.*/)?((r?ba|da|t?c|k|z|fi)?sh|su|python[0-9.]*)"), re.compile("-[a-zA-Z]*c")),
+    (re.compile(r"(.*/)?(perl|ruby|node)"), re.compile("-[a-zA-Z]*e|--eval")),
 )
 """Interpreters, and their options before the text of a program."""
 _ARGV_EXAMPLE = 'Example: argv = ["less", "{log}"]'
