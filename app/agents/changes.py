@@ -13,7 +13,7 @@ from app.agents.reading import LOCAL, list_obstacles, map_pool_kinds
 from app.agents.session import ToolCall, clean
 from app.core.agent_clients import CLIENT_TAG, AgentSettings
 from app.core.text import units
-from app.errors import NOT_SUBMITTED, Conflict, Usage
+from app.errors import NOT_SUBMITTED, Conflict, Problem, Usage
 
 
 def submit_task(call: ToolCall, args: SubmitArguments) -> SubmittedTask:
@@ -26,7 +26,7 @@ def submit_task(call: ToolCall, args: SubmitArguments) -> SubmittedTask:
         return _forecast(call, spec | {"tags": row["tags"]}, row)
     spec |= {"split": True} if map_pool_kinds(call).get(spec.get("queue")) == LOCAL else {}
     (stored,) = call.call("submit", tasks=[spec], client=bounds, **context)
-    (why,) = call.call("why", ids=[stored["number"]])
+    why = _explain_wait(call, stored["number"])
     is_waiting = why["reasons"] and why["reasons"][0]["code"] not in ("running", "ended")
     return SubmittedTask(
         number=stored["number"],
@@ -37,6 +37,15 @@ def submit_task(call: ToolCall, args: SubmitArguments) -> SubmittedTask:
         waits_for=[clean(one["text"]) for one in why["reasons"]] if is_waiting else [],
         notes=call.notes,
     )
+
+
+def _explain_wait(call: ToolCall, number: int) -> dict[str, Any]:
+    """Return why a new task waits. An error would let the agent submit the task again."""
+    try:
+        return call.call("why", ids=[number])[0]
+    except Problem as problem:
+        call.add_note(f"submitted, but: {problem}")
+        return {"status": "submitted", "reasons": [], "expected_in": None}
 
 
 def _make_spec(args: SubmitArguments, settings: AgentSettings) -> dict[str, Any]:

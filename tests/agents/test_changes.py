@@ -6,8 +6,13 @@ import asyncio
 import os
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+from app.agents.arguments import SubmitArguments
+from app.agents.changes import submit_task
+from app.agents.session import AgentSession, ToolCall
 from app.client import Client
+from app.errors import Problem
 from tests.agents.conftest import Connect
 from tests.runtime_process import RuntimeProcess
 
@@ -21,6 +26,20 @@ async def test_a_submission_tells_number_start_and_wait(connect: Connect, runtim
     shown = runtime.show(str(found["number"]))
     assert shown["tags"] == {"team": "x", "client": "a"}
     assert (shown["timeout"], shown["split"]) == (60.0, True)
+
+
+def test_a_stored_task_is_told_although_its_reasons_are_lost(runtime: RuntimeProcess):
+    class LateCall(ToolCall):
+        def call(self, verb: str, /, **args: Any) -> Any:
+            if verb == "why":
+                raise Problem("the runtime ended.")
+            return super().call(verb, **args)
+
+    with closing(LateCall(AgentSession(os.fspath(runtime.home), "a"))) as call:
+        found = submit_task(call, SubmitArguments(argv=["true"]))
+
+    assert (found.number, found.status) == (1, "submitted")
+    assert "submitted, but: the runtime ended." in found.notes
 
 
 async def test_a_dry_run_submits_nothing(connect: Connect, runtime: RuntimeProcess):
