@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.translation import tr_noop
+from app.core.text.joining import join_clauses, join_or
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ KIND_WORDS = {
 def describe_wait(kind: str, parent: str) -> str:
     """Return the condition of a start in words: `after #4 name`."""
     if kind == "failure":
-        return f"only if {parent} fails"
+        return tr("only if {parent} fails", parent=parent)
     if kind == FAILURES:
-        return f"only if {parent} or another fails"
-    return f"waits for {parent} to start" if kind == "start" else f"after {parent}"
+        return tr("only if {parent} or another fails", parent=parent)
+    if kind == "start":
+        return tr("waits for {parent} to start", parent=parent)
+    return tr("after {parent}", parent=parent)
 
 
 def describe_waits(parents: Iterable[Mapping[str, Any]]) -> str:
@@ -45,13 +48,15 @@ def describe_waits(parents: Iterable[Mapping[str, Any]]) -> str:
     for one in parents:
         kind = "" if one["kind"] in ("success", "any") else one["kind"]
         of_kind.setdefault(kind, []).append(f"#{one['number']}")
-    return "; ".join(_describe_kind(kind, numbers) for kind, numbers in of_kind.items())
+    return join_clauses(_describe_kind(kind, numbers) for kind, numbers in of_kind.items())
 
 
 def _describe_kind(kind: str, numbers: list[str]) -> str:
     together, many = ", ".join(numbers), len(numbers)
     if kind == "failure":
-        return f"if {together} fails" if many == 1 else f"if {together if many == 2 else many} fail"
+        which = together if many <= 2 else str(many)
+        return tr_n(many, "if {which} fails", "if {which} fail", which=which)
     if kind == FAILURES:
-        return f"if {' or '.join(numbers) if many <= 2 else f'1 of {many}'} fails"
-    return f"start of {together}" if kind == "start" else together
+        which = join_or(numbers) if many <= 2 else tr("1 of {many}", many=many)
+        return tr_n(1, "if {which} fails", "if {which} fail", which=which)
+    return tr("start of {tasks}", tasks=together) if kind == "start" else together

@@ -55,6 +55,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.resources import format_amounts
 from app.core.text import units
+from app.core.text.joining import join_clauses
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
@@ -67,6 +68,7 @@ from app.service.scheduling import dispatch_view
 from app.service.scheduling.limit_view import list_booked
 from app.service.tasks.inspection.views import get_halt_reason
 from app.service.tasks.submission import bulk
+from app.translation import get_language, tr
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
@@ -147,7 +149,8 @@ class BoardCache:
 
     async def read(self, call: Call, seen: float | None) -> Board:
         """Return the current board, rereading only changed data."""
-        state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.maintenance)
+        state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.maintenance,
+                 get_language())  # fmt: skip
         known, last = self._of.get(call.db, (None, None))
         now = timestamps.utcnow()
         if (
@@ -515,7 +518,9 @@ def _describe_state(run: ActiveRunRow) -> str:
         return ""
     if waiting := outer.describe_wait(run):
         return waiting
-    return f"stopping: {run.stop_reason}" if run.status == "stopping" else run.reason or run.status
+    if run.status == "stopping":
+        return tr("stopping: {why}", why=run.stop_reason)
+    return run.reason or tr(run.status)
 
 
 _OUTPUT_CACHE: dict[str, tuple[int, str]] = {}
@@ -612,7 +617,7 @@ def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
     )
     return NextEntry(
         task.uuid, task.number, task.name, task.queue, task.status,
-        timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
+        timestamps.to_unix(task.created_at), join_clauses(r.text for r in why.reasons[:2]),
         first.short, task.priority, task.front, why.starts_in, at, why.expected_in,
         **board_groups.get_place(task),
     )  # fmt: skip
@@ -654,24 +659,24 @@ def build_ended_line(row: TaskRow | TaskLineRow, run: Any) -> EndedEntry:
 
 def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
     """Describe the end of a task: `failed, exit 1 after 3s: No such file`."""
-    took = (
-        f" after {units.format_duration(run.run_seconds)}"
-        if run is not None and run.run_seconds is not None
-        else ""
-    )
+    has_time = run is not None and run.run_seconds is not None
+    took = units.format_duration(run.run_seconds) if has_time else ""
     if row.status == TaskStatus.SUCCEEDED:
-        return f"succeeded in {took.removeprefix(' after ')}" if took else "succeeded"
+        return tr("succeeded in {duration}", duration=took) if took else tr("succeeded")
     if row.status == TaskStatus.CANCELLED:
-        return row.reason or "cancelled"
+        return row.reason or tr("cancelled")
     if row.status == TaskStatus.TIMED_OUT:
-        return f"timed out{took}"
+        return tr("timed out after {duration}", duration=took) if took else tr("timed out")
     reason = sanitize(row.reason or "")
     said = (
         _extract_last_line(run.logs or "")
         if run is not None and row.status == TaskStatus.FAILED and ":" not in reason
         else ""
     )
-    return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
+    end = f"{tr(row.status.replace('_', ' '))}, {reason}"
+    if took:
+        end = tr("{end} after {duration}", end=end, duration=took)
+    return end + (f": {said}" if said else "")
 
 
 def _build_alert_lines(

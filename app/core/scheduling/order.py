@@ -8,6 +8,7 @@ all of these. The ageing is a long time, so that priorities win and still nothin
 from __future__ import annotations
 
 from app.core.text.units import format_duration_setting, parse_duration, quote
+from app.translation import tr, tr_noop
 
 FIFO, PRIORITY, SHORTEST = POLICIES = ("fifo", "priority", "shortest")
 
@@ -25,12 +26,16 @@ DEFAULT_AGEING = 7 * 86400.0
 NEVER = "never"
 """Word for no ageing, which is stored as 0."""
 
-_WORDS = {FIFO: "first come, first served", PRIORITY: "by priority", SHORTEST: "shortest first"}
+_WORDS = {
+    FIFO: tr_noop("first come, first served"),
+    PRIORITY: tr_noop("by priority"),
+    SHORTEST: tr_noop("shortest first"),
+}
 
 
 def describe_policy(policy: str) -> str:
     """Return the policy in words: `shortest first`."""
-    return _WORDS.get(policy, policy)
+    return tr(_WORDS.get(policy, policy))
 
 
 def check_policy(value: object) -> str | None:

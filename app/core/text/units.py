@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from app.core.text.sanitize import sanitize, truncate
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False  # importing typing costs a command 2 ms
 if TYPE_CHECKING:
@@ -31,16 +32,16 @@ _DAY_NAMES = frozenset(
     for name in (day, day[:3])
 )
 _ORDINALS = (
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
+    tr_noop("first"),
+    tr_noop("second"),
+    tr_noop("third"),
+    tr_noop("fourth"),
+    tr_noop("fifth"),
+    tr_noop("sixth"),
+    tr_noop("seventh"),
+    tr_noop("eighth"),
+    tr_noop("ninth"),
+    tr_noop("tenth"),
 )
 
 
@@ -272,7 +273,9 @@ def format_estimate_range(first: float, last: float) -> str:
 def format_wait_range(first: float, last: float) -> str:
     """Format the range of a wait: `in ~6m`, `in 4–9m`, or `within 9m` without a start."""
     text = format_estimate_range(first, last)
-    return f"within {text[1:]}" if text[0] == "<" else f"in {text}"
+    if text[0] == "<":
+        return tr("within {time}", time=text[1:])
+    return tr("in {time}", time=text)
 
 
 def format_upper_bound(seconds: float) -> str:
@@ -394,12 +397,16 @@ def format_percent(part: float | None, whole: float | None) -> str:
 
 def format_ordinal(number: int) -> str:
     """Format an ordinal: `first` `second` … `tenth`, `11th`, `22nd`."""
-    if 1 <= number <= 10:
-        return _ORDINALS[number - 1]
-    ending = (
-        "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    )
-    return f"{number:,}{ending}"
+    return tr(_ORDINALS[number - 1]) if 1 <= number <= 10 else format_short_ordinal(number)
+
+
+def format_short_ordinal(number: int) -> str:
+    """Format an ordinal: `1st` `2nd` … `11th`."""
+    last = 0 if number % 100 in (11, 12, 13) else number % 10
+    return tr(_ENDINGS.get(last, tr_noop("{number}th")), number=f"{number:,}")
+
+
+_ENDINGS = {1: tr_noop("{number}st"), 2: tr_noop("{number}nd"), 3: tr_noop("{number}rd")}
 
 
 def _is_unknown(number: float | None) -> bool:

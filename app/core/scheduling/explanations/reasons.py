@@ -30,26 +30,28 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
+from app.core.text.joining import join_clauses
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
     format_age,
     format_clock_time,
     format_count,
     format_estimate,
-    format_ordinal,
+    format_short_ordinal,
     format_wait_range,
 )
+from app.translation import tr, tr_n, tr_noop
 
 SHORT_WIDTH = 44
 MAX_PARENTS = 5
 RESTORE_HOLDER = "restore"
 """Holder of tasks that may have run after the backup that was restored."""
 PARENT_ENDINGS = {
-    "succeeded": "has succeeded",
-    "failed": "has failed",
-    "timed_out": "has timed out",
-    "cancelled": "was cancelled",
-    "lost": "is lost",
+    "succeeded": tr_noop("has succeeded"),
+    "failed": tr_noop("has failed"),
+    "timed_out": tr_noop("has timed out"),
+    "cancelled": tr_noop("was cancelled"),
+    "lost": tr_noop("is lost"),
 }
 
 
@@ -116,13 +118,15 @@ class LimitNeed(ResourceNeed):
     @property
     def unit(self) -> str:
         """Word behind an amount."""
-        return " running" if self.name == RUNNING else f" {sanitize(self.name)}"
+        return f" {tr('running')}" if self.name == RUNNING else f" {sanitize(self.name)}"
 
     @property
     def title(self) -> str:
         """Name of the limit: `limit team=a`, or `group g12`."""
         shown = sanitize(format_subject(self.subject))
-        return f"{'limit' if shown == self.subject else 'group'} {shown}"
+        if shown == self.subject:
+            return tr("limit {limit}", limit=shown)
+        return tr("group {group}", group=shown)
 
     def get_amount(self, run: ActiveRun) -> float:
         """Return the amount that a run holds."""
@@ -142,29 +146,28 @@ def _explain_halt(case: WaitingTask) -> Iterator[WaitReason]:
         # The short form omits the text in brackets: the location and the free space.
         yield _make_reason(
             "halted",
-            f"nothing starts: {halted}",
-            f"nothing starts: {what}{rest.rpartition(')')[2]}",
+            tr("nothing starts: {why}", why=halted),
+            tr("nothing starts: {why}", why=what + rest.rpartition(")")[2]),
         )
 
 
 def _explain_hold(case: WaitingTask) -> Iterator[WaitReason]:
     by = case.subject.held_by
     if by is not None or case.subject.status == "held":
-        text = f"held by {sanitize(by)}" if by else "held"
-        yield _make_reason(
-            "held", f"{text}: it may have run already" if by == RESTORE_HOLDER else text, text
-        )
+        text = tr("held by {holder}", holder=sanitize(by)) if by else tr("held")
+        doubt = tr("{held}: it may have run already", held=text)
+        yield _make_reason("held", doubt if by == RESTORE_HOLDER else text, text)
 
 
 def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
     wait = case.subject.not_before_in
     if wait is not None and wait > 0:
-        at = case.subject.not_before_text or f"in {format_estimate(wait)}"
-        text = f"not before {sanitize(at)}"
+        at = case.subject.not_before_text or tr("in {time}", time=format_estimate(wait))
+        text = tr("not before {time}", time=sanitize(at))
         yield WaitReason("not-before", text, _fit_parts(text, _describe_closed(case)))
 
 
-_TROUBLED = {True: "hands nothing over", False: "starts nothing"}
+_TROUBLED = {True: tr_noop("hands nothing over"), False: tr_noop("starts nothing")}
 """Verbs of a pool with trouble; True is an outer pool."""
 
 
@@ -174,15 +177,13 @@ def _describe_closed(case: WaitingTask) -> str | None:
     The start time alone would look like a promise.
     """
     queue, pool = case.queue.status, case.budget.pool.status
-    return (
-        f"queue {sanitize(queue)}"
-        if queue != ACTIVE
-        else f"pool {sanitize(pool)}"
-        if pool != ACTIVE
-        else f"pool {_TROUBLED[case.budget.pool.is_outer]}"
-        if case.budget.pool.trouble
-        else None
-    )
+    if queue != ACTIVE:
+        return tr("queue {state}", state=tr(sanitize(queue)))
+    if pool != ACTIVE:
+        return tr("pool {state}", state=tr(sanitize(pool)))
+    if case.budget.pool.trouble:
+        return tr("pool {state}", state=tr(_TROUBLED[case.budget.pool.is_outer]))
+    return None
 
 
 def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
@@ -191,24 +192,38 @@ def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
     for parent in unmet[:MAX_PARENTS]:
         name = f"#{parent.number} {sanitize(parent.name)}"
         if parent.kind == FAILURES and failed is not None:
-            ended = PARENT_ENDINGS[failed.status]
-            text = f"#{failed.number} {ended}; waits for the end of {name}, which is"
-            yield _make_reason(
-                "dependency",
-                f"{text} {sanitize(parent.status)}",
-                f"#{failed.number} {ended}; waits for {name}",
-            )
+            yield _explain_failures(failed, parent, name)
             continue
-        wait = describe_wait(parent.kind, name)
-        text = (
-            f"{wait}{'; it' if parent.kind in (*ON_FAILURE, 'start') else ', which'}"
-            f" {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
-        )
-        yield _make_reason(
-            "dependency", text + (", however it ends" if parent.kind == "any" else ""), wait
-        )
+        wait, state = describe_wait(parent.kind, name), _describe_state(parent)
+        if parent.kind in (*ON_FAILURE, "start"):
+            text = tr("{wait}; it {state}", wait=wait, state=state)
+        elif parent.kind == "any":
+            text = tr("{wait}, which {state}, however it ends", wait=wait, state=state)
+        else:
+            text = tr("{wait}, which {state}", wait=wait, state=state)
+        yield _make_reason("dependency", text, wait)
     if len(unmet) > MAX_PARENTS:
-        yield _make_reason("dependency", f"after {format_count(len(unmet) - MAX_PARENTS)} more")
+        more = format_count(len(unmet) - MAX_PARENTS)
+        yield _make_reason("dependency", tr("after {more} more", more=more))
+
+
+def _explain_failures(failed: ParentTask, parent: ParentTask, name: str) -> WaitReason:
+    """Explain a task that runs since a parent failed, but only after the end of another."""
+    values = {"number": failed.number, "ended": tr(PARENT_ENDINGS[failed.status]), "parent": name}
+    return _make_reason(
+        "dependency",
+        tr(
+            "#{number} {ended}; waits for the end of {parent}, which is {state}",
+            **values,
+            state=tr(sanitize(parent.status)),
+        ),
+        tr("#{number} {ended}; waits for {parent}", **values),
+    )
+
+
+def _describe_state(parent: ParentTask) -> str:
+    ending = PARENT_ENDINGS.get(parent.status)
+    return tr(ending) if ending else tr("is {state}", state=tr(sanitize(parent.status)))
 
 
 def _find_failed(parents: Sequence[ParentTask]) -> ParentTask | None:
@@ -226,13 +241,19 @@ def _find_failed(parents: Sequence[ParentTask]) -> ParentTask | None:
 def _explain_retry(case: WaitingTask) -> Iterator[WaitReason]:
     subject = case.subject
     if subject.status == "retrying" and subject.retry_in is not None:
-        attempt = f"attempt {subject.attempt + 1} of {subject.last_attempt}"
-        wait = format_estimate(subject.retry_in)
+        values = {
+            "attempt": subject.attempt + 1,
+            "last": subject.last_attempt,
+            "wait": format_estimate(subject.retry_in),
+        }
         yield _make_reason(
             "retry",
-            f"{attempt} may start in {wait}; "
-            + (subject.oom_note or "the last one did not succeed"),
-            f"{attempt} in {wait}",
+            tr(
+                "attempt {attempt} of {last} may start in {wait}; {why}",
+                **values,
+                why=subject.oom_note or tr("the last one did not succeed"),
+            ),
+            tr("attempt {attempt} of {last} in {wait}", **values),
         )
 
 
@@ -241,26 +262,45 @@ def _explain_closed_queue(case: WaitingTask) -> Iterator[WaitReason]:
     if queue.status == "draining":
         yield _make_reason(
             "queue-draining",
-            f"queue {name} is draining: it starts nothing new",
-            f"queue {name} is draining",
+            tr("queue {queue} is draining: it starts nothing new", queue=name),
+            tr("queue {queue} is draining", queue=name),
         )
     elif queue.status != ACTIVE:
-        by = f" by {sanitize(queue.paused_by)}" if queue.paused_by else ""
-        yield _make_reason("queue-paused", f"queue {name} is paused{by}{_format_since(case)}")
+        yield _make_reason("queue-paused", _describe_pause(case, name))
+
+
+def _describe_pause(case: WaitingTask, name: str) -> str:
+    by, since = case.queue.paused_by, _format_since(case)
+    values = {"queue": name, "user": sanitize(by or ""), "since": since}
+    if by and since:
+        return tr("queue {queue} is paused by {user} since {since}", **values)
+    if by:
+        return tr("queue {queue} is paused by {user}", **values)
+    if since:
+        return tr("queue {queue} is paused since {since}", **values)
+    return tr("queue {queue} is paused", **values)
 
 
 def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
     pool = case.budget.pool
     if pool.status != ACTIVE:
-        state = f"pool {sanitize(pool.name)} is {sanitize(pool.status)}"
-        yield _make_reason("pool-paused", f"{state}: it starts nothing new", state)
+        state = tr(
+            "pool {pool} is {state}", pool=sanitize(pool.name), state=tr(sanitize(pool.status))
+        )
+        text = tr("{state}: it starts nothing new", state=state)
+        yield _make_reason("pool-paused", text, state)
     elif pool.trouble is not None:
         what, _, _ = pool.trouble.partition(": ")
         name = sanitize(pool.name)
         yield _make_reason(
             "pool-trouble",
-            f"pool {name} {_TROUBLED[pool.is_outer]}: {sanitize(pool.trouble)}",
-            f"pool {name}: {sanitize(what)}",
+            tr(
+                "pool {pool} {state}: {why}",
+                pool=name,
+                state=tr(_TROUBLED[pool.is_outer]),
+                why=sanitize(pool.trouble),
+            ),
+            tr("pool {pool}: {why}", pool=name, why=sanitize(what)),
         )
 
 
@@ -268,15 +308,26 @@ def _explain_window(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task of a queue that opens at a later time."""
     if case.is_open and not is_inside(case.queue.windows):
         when = _format_moment(case, find_opening(case.queue.windows) or 0.0)
-        text = f"opens {when}" if when.startswith("in ") else f"opens at {when}"
-        yield _make_reason("queue-window", f"queue {sanitize(case.queue.name)} {text}")
+        values = {"queue": sanitize(case.queue.name), "time": when}
+        if case.context.view.now is None:
+            text = tr("queue {queue} opens {time}", **values)
+        else:
+            text = tr("queue {queue} opens at {time}", **values)
+        yield _make_reason("queue-window", text)
 
 
 def _explain_storing(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task that belongs to an incomplete bulk submission, or is behind its first task."""
     if case.queue.storing and case.index is None:
-        text = f"bulk submission of {format_count(case.queue.storing)} is being stored"
-        yield _make_reason("storing", f"a {text}: nothing of it starts before", text)
+        many = format_count(case.queue.storing)
+        yield _make_reason(
+            "storing",
+            tr(
+                "a bulk submission of {count} is being stored: nothing of it starts before",
+                count=many,
+            ),
+            tr("bulk submission of {count} is being stored", count=many),
+        )
 
 
 def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
@@ -287,16 +338,21 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
         for run in case.holders
         if run.queue == case.queue.name and get_known_end(run.ends_in) < inf
     ]
-    follows = f"#{ends[0]} ends next" if ends and case.position == 0 else None
-    load, capacity = case.load, case.queue.capacity
-    name = sanitize(case.queue.name)
-    full, short = f"queue {name} is full ({load} of {capacity})", f"queue full {load}/{capacity}"
-    if capacity == 0:
-        full = short = f"queue {name} has capacity 0"
+    is_next = ends and case.position == 0
+    follows = tr("#{number} ends next", number=ends[0]) if is_next else None
+    values = {
+        "queue": sanitize(case.queue.name),
+        "load": case.load,
+        "capacity": case.queue.capacity,
+    }
+    full = tr("queue {queue} is full ({load} of {capacity})", **values)
+    short = tr("queue full {load}/{capacity}", **values)
+    if case.queue.capacity == 0:
+        full = short = tr("queue {queue} has capacity 0", **values)
     # The position comes first: a list cuts its rows, and they differ in the position.
     text = _join_parts(case.format_position(), full, follows)
     yield WaitReason(
-        "queue-full", text, _fit_parts(case.format_position(_format_nth), short, follows)
+        "queue-full", text, _fit_parts(case.format_position(format_short_ordinal), short, follows)
     )
 
 
@@ -352,31 +408,52 @@ def _explain_amounts(case: WaitingTask) -> Iterator[WaitReason]:
 
 def _list_limits(case: WaitingTask) -> Iterator[_LastingReason]:
     for need in find_limit_stops(case):
-        needs, total, unit = (*map(need.format_amount, (need.needs, need.total)), need.unit)
-        use = f"{need.format_amount(need.total - need.free)} of {total}{unit}"
+        values = {
+            "limit": need.title,
+            "needs": need.format_amount(need.needs),
+            "unit": need.unit,
+            "total": need.format_amount(need.total),
+            "number": need.first,
+        }
+        used = need.format_amount(need.total - need.free)
+        values["use"] = tr("{used} of {total}{unit}", used=used, **values)
         runs, seconds = _find_sufficient_ends(need)
         if not can_fit(need.needs, need.total):
-            said = f"{need.title}: needs {needs}{unit}, at most {total}: it can never start"
-            reason = _make_reason(need.code, said, f"{need.title}: needs {needs}, at most {total}")
+            said = tr("{limit}: needs {needs}{unit}, at most {total}: it can never start", **values)
+            short = tr("{limit}: needs {needs}, at most {total}", **values)
+            reason = _make_reason(need.code, said, short)
         elif can_fit(need.needs, need.free) and need.first is not None:
             seconds = BEHIND
-            reason = _make_reason(need.code, f"{need.title}: {use}; #{need.first} goes first",
-                                  f"{need.title}: #{need.first} goes first")  # fmt: skip
-        else:
-            asked = "" if need.name == RUNNING else f"needs {needs}, "
-            ends = f"#{runs[-1].number} ends {_format_end(runs)}" if runs else None
-            if len(runs) > 1:
-                many = format_count(len(runs))
-                ends = f"{many} must end, #{runs[-1].number} the last {_format_end(runs)}"
-            reason = WaitReason(
+            reason = _make_reason(
                 need.code,
-                _join_parts(f"{need.title}: {asked}{use}", ends or _NO_END),
-                _fit_parts(f"{need.title}: {use}", ends),
+                tr("{limit}: {use}; #{number} goes first", **values),
+                tr("{limit}: #{number} goes first", **values),
+            )
+        else:
+            ends, short = _format_ends(runs), tr("{limit}: {use}", **values)
+            said = short if need.name == RUNNING else tr("{limit}: needs {needs}, {use}", **values)
+            reason = WaitReason(
+                need.code, _join_parts(said, ends or tr(_NO_END)), _fit_parts(short, ends)
             )
         yield _LastingReason(seconds, reason)
 
 
-_NO_END = "no running task has a known end that frees enough"
+def _format_ends(runs: Sequence[ActiveRun]) -> str | None:
+    """Format the ends of runs that free enough of a limit, None for no runs."""
+    if not runs:
+        return None
+    number, when = runs[-1].number, _format_end(runs)
+    if len(runs) == 1:
+        return tr("#{number} ends {when}", number=number, when=when)
+    return tr(
+        "{count} must end, #{number} the last {when}",
+        count=format_count(len(runs)),
+        number=number,
+        when=when,
+    )
+
+
+_NO_END = tr_noop("no running task has a known end that frees enough")
 
 
 def _list_bookings(case: WaitingTask) -> Iterator[_LastingReason]:
@@ -389,29 +466,33 @@ def _list_bookings(case: WaitingTask) -> Iterator[_LastingReason]:
         name, tags = bound.key.resource, sanitize(", ".join(sorted(bound.tags)))
         amount = format_amount(name, sum(one.needs[name] for one in booked))
         what, hint = f"{amount} {sanitize(name)}", None
-        when = f"until {_format_moment(case, bound.ends_in)}"
+        when = tr("until {time}", time=_format_moment(case, bound.ends_in))
         if bound.begins_in > 0:
-            when = f"from {_format_moment(case, bound.begins_in)}"
+            when = tr("from {time}", time=_format_moment(case, bound.begins_in))
             limit = find_early_limit(case, bound) if bound.begins_in == soonest else None
             if limit is not None and not case.is_full and can_start_within(case, limit):
-                hint = f"a timeout below {format_age(bound.begins_in)} would let it start now"
+                hint = tr(
+                    "a timeout below {time} would let it start now",
+                    time=format_age(bound.begins_in),
+                )
         first = find_first(case, bound.key)
-        behind = f"#{first.number} goes first" if first else None
+        behind = tr("#{number} goes first", number=first.number) if first else None
+        values = {"amount": what, "tags": tags, "when": when}
         reason = _make_reason(
             "booked",
-            _join_parts(f"{what} are reserved for {tags} {when}", behind or hint),
-            f"{what} reserved for {tags} {when}",
+            _join_parts(tr("{amount} are reserved for {tags} {when}", **values), behind or hint),
+            tr("{amount} reserved for {tags} {when}", **values),
         )
         yield _LastingReason(BEHIND if seconds is None else last, reason)
     if len(stops) > MAX_STOPS:
-        yield _LastingReason(BEHIND, _make_reason("booked", "later reservations stop it, too"))
+        yield _LastingReason(BEHIND, _make_reason("booked", tr("later reservations stop it, too")))
 
 
 def _format_moment(case: WaitingTask, seconds: float) -> str:
     """Format a time in seconds from now: `Mon 09:00`."""
     now = case.context.view.now
     if now is None:
-        return f"in {format_estimate(seconds)}"
+        return tr("in {time}", time=format_estimate(seconds))
     at, today = (datetime.fromtimestamp(unix, UTC) for unix in (now + seconds, now))
     return format_clock_time(at, today)
 
@@ -467,19 +548,24 @@ def _withhold(view: DispatchView, need: ResourceNeed) -> ResourceNeed:
 
 
 def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
-    needs, unit, word = need.format_amount(need.needs), need.unit, need.short_unit
-    who = "all pools together have" if need.is_shared else f"pool {sanitize(case.queue.pool)} has"
     if not can_fit(need.needs, need.total):
-        total = need.format_amount(need.total)
-        text = f"needs {needs}{unit}, but {who} {total} in all: it can never start"
-        whom = "there are" if need.is_shared else "the pool has"
-        return _make_reason(need.code, text, f"needs {needs}{word}, {whom} {total} in all")
+        return _explain_impossible(need, case)
+    values = {
+        "needs": need.format_amount(need.needs),
+        "unit": need.unit,
+        "short_unit": need.short_unit,
+        "free": need.format_amount(need.free),
+        "pool": sanitize(case.queue.pool),
+    }
+    needs = (
+        tr("needs {needs}{unit}, {free} free", **values)
+        if need.is_shared
+        else tr("needs {needs}{unit} of pool {pool}, {free} free", **values)
+    )
     runs, _ = _find_sufficient_ends(need)
-    free = f"{need.format_amount(need.free)} free"
-    pool = "" if need.is_shared else f" of pool {sanitize(case.queue.pool)}"
     text = _join_parts(
         case.format_position(),
-        f"needs {needs}{unit}{pool}, {free}",
+        needs,
         *(sanitize(text) for text in need.withheld[:MAX_PARENTS]),
         _format_releases(need, runs),
         _format_overdue(need, runs),
@@ -488,11 +574,34 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
         need.code,
         text,
         _fit_parts(
-            case.format_position(_format_nth),
-            f"needs {needs}{word}, {free}",
+            case.format_position(format_short_ordinal),
+            tr("needs {needs}{short_unit}, {free} free", **values),
             sanitize(need.withheld[0]) if need.withheld else _format_releases_short(need, runs),
         ),
     )
+
+
+def _explain_impossible(need: ResourceNeed, case: WaitingTask) -> WaitReason:
+    """Explain a need above the total of the pool, or of all pools together."""
+    values = {
+        "needs": need.format_amount(need.needs),
+        "unit": need.unit,
+        "short_unit": need.short_unit,
+        "total": need.format_amount(need.total),
+        "pool": sanitize(case.queue.pool),
+    }
+    if need.is_shared:
+        text = tr(
+            "needs {needs}{unit}, but all pools together have {total} in all: it can never start",
+            **values,
+        )
+        short = tr("needs {needs}{short_unit}, there are {total} in all", **values)
+    else:
+        text = tr(
+            "needs {needs}{unit}, but pool {pool} has {total} in all: it can never start", **values
+        )
+        short = tr("needs {needs}{short_unit}, the pool has {total} in all", **values)
+    return _make_reason(need.code, text, short)
 
 
 def _find_sufficient_ends(need: ResourceNeed) -> tuple[list[ActiveRun], float]:
@@ -513,32 +622,33 @@ def _find_sufficient_ends(need: ResourceNeed) -> tuple[list[ActiveRun], float]:
 def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str:
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
-        return _NO_END
-    first = (
-        f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
-        f" {_format_end(runs[:1])}"
-    )
+        return tr(_NO_END)
+    first = _format_release(need, runs[0], _format_end(runs[:1]))
     more = len(runs) - 1
-    return (
-        first
-        if not more
-        else (
-            f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'}"
-            f" {_format_end(runs)}"
-        )
+    if not more:
+        return first
+    values = {"first": first, "more": format_count(more), "when": _format_end(runs)}
+    return tr_n(
+        more, "{first}, {more} more ends {when}", "{first}, {more} more end {when}", **values
     )
+
+
+def _format_release(need: ResourceNeed, run: ActiveRun, when: str) -> str:
+    amount = need.format_amount(need.get_amount(run))
+    return tr("#{number} frees {amount} {when}", number=run.number, amount=amount, when=when)
 
 
 def _format_overdue(need: ResourceNeed, enough: Sequence[ActiveRun]) -> str | None:
     """Name the first overdue run with the resource, if no known end frees enough."""
     late = [run for run in need.holders if run.ends_in is not None and run.ends_in <= 0]
-    return f"#{late[0].number} is overdue" if late and not enough else None
+    return tr("#{number} is overdue", number=late[0].number) if late and not enough else None
 
 
 def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str | None:
     if len(runs) == 1:
-        return f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
-    return f"enough {_format_end(runs)}" if runs else None
+        amount = need.format_amount(need.get_amount(runs[0]))
+        return tr("#{number} frees {amount}", number=runs[0].number, amount=amount)
+    return tr("enough {when}", when=_format_end(runs)) if runs else None
 
 
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
@@ -589,8 +699,8 @@ def _fits_beside(case: WaitingTask, backfill: BackfillBudget) -> bool:
 def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
     if not any(need.is_lacking for need in find_needs(case)):
         yield _explain_behind_start(_find_start_before(case))
-    text = "it has a reservation: smaller tasks start first only if they do not delay it"
-    yield _make_reason("reservation", text, "it has a reservation")
+    text = tr("it has a reservation: smaller tasks start first only if they do not delay it")
+    yield _make_reason("reservation", text, tr("it has a reservation"))
 
 
 def _find_start_before(case: WaitingTask) -> QueuedTask:
@@ -615,12 +725,17 @@ def _explain_delay(case: WaitingTask, backfill: BackfillBudget, shared: bool = F
     wait = case.context.get_forecast(case.queue.pool).may_start.get(head)
     when = f" ({format_wait_range(*wait)})" if wait else ""
     common = case.context.view.shared.keys() & backfill.task.needs.keys()
-    what = ", ".join(sorted(common)) if shared else f"pool {case.budget.pool.name}"
-    text = f"waits behind #{head}, which has reserved {sanitize(what)}{when}"
+    what = ", ".join(sorted(common)) if shared else tr("pool {pool}", pool=case.budget.pool.name)
+    text = tr(
+        "waits behind #{number}, which has reserved {what}{when}",
+        number=head,
+        what=sanitize(what),
+        when=when,
+    )
     return _make_reason(
         "reserved",
         _join_parts(text, _describe_unknown_end(case, backfill)),
-        f"behind #{head}, which is next{when}",
+        tr("behind #{number}, which is next{when}", number=head, when=when),
     )
 
 
@@ -634,33 +749,50 @@ def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | 
     runs = find_unknown_ends(case)
     if backfill.starts_in < inf or not runs:
         return None
-    others = f" and {format_count(len(runs) - 1)} more" if len(runs) > 1 else ""
-    whom = "them" if others else "it"
-    if case.index is not None and case.queue.waiting[case.index].expected is None:
-        whom += " and this task"
-    return f"the end of #{runs[0].number}{others} is not known: give {whom} a timeout"
+    values = {"number": runs[0].number, "more": format_count(len(runs) - 1)}
+    has_more, is_unknown = (
+        len(runs) > 1,
+        (case.index is not None and case.queue.waiting[case.index].expected is None),
+    )
+    if has_more and is_unknown:
+        return tr(
+            "the end of #{number} and {more} more is not known: give them and this task a timeout",
+            **values,
+        )
+    if has_more:
+        return tr(
+            "the end of #{number} and {more} more is not known: give them a timeout", **values
+        )
+    if is_unknown:
+        return tr("the end of #{number} is not known: give it and this task a timeout", **values)
+    return tr("the end of #{number} is not known: give it a timeout", **values)
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
     # The first reason names the position already if the task needs more than is free.
     is_named = any(need.is_lacking for need in find_needs(case))
-    position = None if is_named else case.format_position()
-    place = f"{position} in queue {sanitize(case.queue.name)}" if position else None
-    behind = f"behind #{head.number}, which has reserved pool {sanitize(case.budget.pool.name)}"
+    place = None if is_named else _format_place(case)
+    values = {"number": head.number, "pool": sanitize(case.budget.pool.name)}
+    behind = tr("behind #{number}, which has reserved pool {pool}", **values)
+    short = tr("behind #{number}", **values)
     return WaitReason(
         "behind",
         _join_parts(place, behind),
-        _fit_parts(case.format_position(_format_nth), f"behind #{head.number}"),
+        _fit_parts(case.format_position(format_short_ordinal), short),
     )
 
 
+def _format_place(case: WaitingTask) -> str | None:
+    """Format the position with its queue, None if there is no position."""
+    position = case.format_position()
+    queue = sanitize(case.queue.name)
+    return tr("{position} in queue {queue}", position=position, queue=queue) if position else None
+
+
 def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
-    if case.index is None and case.format_position():
-        yield _make_reason(
-            "behind",
-            f"{case.format_position()} in queue {sanitize(case.queue.name)}",
-            f"{case.format_position(_format_nth)} in line",
-        )
+    if case.index is None and (place := _format_place(case)):
+        position = case.format_position(format_short_ordinal)
+        yield _make_reason("behind", place, tr("{position} in line", position=position))
 
 
 def _explain_order(case: WaitingTask) -> Iterator[WaitReason]:
@@ -674,13 +806,19 @@ def _explain_order(case: WaitingTask) -> Iterator[WaitReason]:
     name, order = sanitize(pool.name), describe_policy(pool.policy)
     if first is not None and first.uuid == case.subject.uuid:
         wait = _format_age(case, first)
-        text = f"it waits for {wait}, so it goes first in pool {name}"
-        yield _make_reason("ageing", text, f"first: waits for {wait}")
+        text = tr("it waits for {wait}, so it goes first in pool {pool}", wait=wait, pool=name)
+        yield _make_reason("ageing", text, tr("first: waits for {wait}", wait=wait))
     elif first is not None:
-        text = f"#{first.number} goes first: it waits for {_format_age(case, first)}"
-        yield _make_reason("order", f"order of pool {name}: {order}, but {text}", text)
+        wait = _format_age(case, first)
+        text = tr("#{number} goes first: it waits for {wait}", number=first.number, wait=wait)
+        yield _make_reason(
+            "order",
+            tr("order of pool {pool}: {order}, but {why}", pool=name, order=order, why=text),
+            text,
+        )
     elif pool.policy != PRIORITY and case.position:
-        yield _make_reason("order", f"order of pool {name}: {order}", f"order: {order}")
+        text = tr("order of pool {pool}: {order}", pool=name, order=order)
+        yield _make_reason("order", text, tr("order: {order}", order=order))
 
 
 def _find_aged(case: WaitingTask) -> QueuedTask | None:
@@ -695,7 +833,7 @@ def _format_age(case: WaitingTask, task: QueuedTask) -> str:
 
 
 def _explain_behind_start(first: QueuedTask) -> WaitReason:
-    return _make_reason("behind", f"behind #{first.number}, which starts now")
+    return _make_reason("behind", tr("behind #{number}, which starts now", number=first.number))
 
 
 def _format_end(runs: Sequence[ActiveRun]) -> str:
@@ -714,22 +852,12 @@ def _format_since(case: WaitingTask) -> str:
         return ""
     at = datetime.fromtimestamp(case.queue.paused_since, UTC)
     now = case.context.view.now
-    return (
-        f" since {format_clock_time(at, at if now is None else datetime.fromtimestamp(now, UTC))}"
-    )
-
-
-def _format_nth(number: int) -> str:
-    """Format a short ordinal: `1st`."""
-    return (
-        f"{number}{('st', 'nd', 'rd')[number - 1] if number < 4 else 'th'}"
-        if number <= 10
-        else format_ordinal(number)
-    )
+    return format_clock_time(at, at if now is None else datetime.fromtimestamp(now, UTC))
 
 
 def _explain_soon() -> WaitReason:
-    return _make_reason("starting-soon", "starts with the next dispatch round", "starts now")
+    text = tr("starts with the next dispatch round")
+    return _make_reason("starting-soon", text, tr("starts now"))
 
 
 def _make_reason(code: str, text: str, short: str | None = None) -> WaitReason:
@@ -737,7 +865,7 @@ def _make_reason(code: str, text: str, short: str | None = None) -> WaitReason:
 
 
 def _join_parts(*parts: str | None) -> str:
-    return "; ".join(filter(None, parts))
+    return join_clauses(filter(None, parts))
 
 
 def _fit_parts(*parts: str | None) -> str:
@@ -745,9 +873,10 @@ def _fit_parts(*parts: str | None) -> str:
     first, *more = filter(None, parts)
     text = truncate(first, SHORT_WIDTH)
     for part in more:
-        if measure_width(f"{text}; {part}") > SHORT_WIDTH:
+        longer = join_clauses([text, part])
+        if measure_width(longer) > SHORT_WIDTH:
             break
-        text = f"{text}; {part}"
+        text = longer
     return text
 
 

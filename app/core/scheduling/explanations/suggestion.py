@@ -18,7 +18,9 @@ from app.core.scheduling.explanations.waiting_task import (
 )
 from app.core.scheduling.forecasts.run_stats import RunStats, format_exact_memory
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
+from app.core.text.joining import join_commas
 from app.core.text.units import format_exact_duration, format_number, format_wait_range
+from app.translation import tr, tr_noop
 
 SOONER_RATIO = 0.9
 """Maximum ratio of new to old waiting time that counts as sooner."""
@@ -99,16 +101,20 @@ def predict_gain(
     after = explain(placed, subject, None, forecaster)
     first, before = after.reasons[0], facts.why.reasons[0]
     if first.code == "starting-soon":
-        return 0, "it starts at once"
+        return 0, tr("it starts at once")
     old, new = _estimate_wait(facts.why), _estimate_wait(after)
     if after.expected_in and new < old * SOONER_RATIO:
         sooner = format_wait_range(*after.expected_in)
         later = format_wait_range(*facts.why.expected_in) if facts.why.expected_in else sooner
-        instead = f" instead of {later.removeprefix('in ')}" if later != sooner else ""
-        return 1, f"starts {sooner}{instead}"
+        if later == sooner:
+            return 1, tr("starts {sooner}", sooner=sooner)
+        later = later.removeprefix("in ")  # as English has it; others keep their words
+        return 1, tr("starts {sooner} instead of {later}", sooner=sooner, later=later)
     if before.code in {reason.code for reason in after.reasons}:
-        return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
-    return 2, "then its turn comes" if is_late else f"then {first.short}"
+        if new == inf:
+            return 3, tr("not soon: {why}", why=first.short)
+        return 3, tr("no sooner: {why}", why=first.short)
+    return 2, tr("then its turn comes") if is_late else tr("then {why}", why=first.short)
 
 
 def _is_position_unknown(view: DispatchView, task: QueuedTask) -> bool:
@@ -193,8 +199,8 @@ def add_field_change(
     report, undo_report = (
         _make_sentence(parts)
         for parts in (
-            [f"{n} {was[n]} → {now[n]}" for n in new],
-            [f"{n} {was[n]} again" for n in old],
+            [f"{tr(n)} {was[n]} → {now[n]}" for n in new],
+            [tr("{field} {old} again", field=tr(n), old=was[n]) for n in old],
         )
     )
     back = SuggestionUndo("set", {**make_ids_args(facts), "fields": dict(old)}, undo_report)
@@ -209,8 +215,19 @@ def add_field_change(
 
 
 def _make_sentence(parts: Sequence[str]) -> str:
-    said = ", ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}:"
+    said = join_commas(parts)
+    return tr("{done}:", done=f"{said[:1].upper()}{said[1:]}")
+
+
+FIELD_WORDS = (
+    tr_noop("memory"),
+    tr_noop("cpu"),
+    tr_noop("timeout"),
+    tr_noop("priority"),
+    tr_noop("queue"),
+    tr_noop("running"),
+)
+"""Fields that suggestions change."""
 
 
 _OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {

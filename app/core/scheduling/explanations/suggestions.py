@@ -55,6 +55,7 @@ from app.core.scheduling.plan import (
     QueueView,
 )
 from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
+from app.core.text.joining import join_and, join_clauses, join_commas
 from app.core.text.sanitize import sanitize
 from app.core.text.units import (
     format_age,
@@ -63,6 +64,7 @@ from app.core.text.units import (
     format_number,
     parse_duration,
 )
+from app.translation import tr, tr_n, tr_noop
 
 MAX_SUGGESTIONS = 6
 """Maximum number of suggestions."""
@@ -87,7 +89,10 @@ def find_suggestions(facts: Facts) -> tuple[Suggestion, ...]:
         found.insert(
             0,
             Suggestion(
-                "none", "nothing here would start it sooner", facts.why.reasons[0].short, worth=4
+                "none",
+                tr("nothing here would start it sooner"),
+                facts.why.reasons[0].short,
+                worth=4,
             ),
         )
     return tuple(
@@ -115,10 +120,10 @@ def _suggest_release(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterat
         )
         status = waits or "queued"
         worth, gain = predict_gain(facts, facts.view, facts.task, status=status, held_by=None)
-        yield add_task_command(facts, Suggestion("release", "release it", gain, "release", {},
-        said="Released", worth=worth),
+        yield add_task_command(facts, Suggestion("release", tr("release it"), gain, "release", {},
+        said=tr("Released"), worth=worth),
                        "release", (), SuggestionUndo("hold", make_ids_args(facts),
-                       "Held again:"))  # fmt: skip
+                       tr("Held again:")))  # fmt: skip
     for parent in facts.subject.unmet[:MAX_TRIALS]:
         if parent.status == "held":
             yield _suggest_parent_release(parent)
@@ -126,10 +131,17 @@ def _suggest_release(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterat
 
 def _suggest_parent_release(parent: ParentTask) -> Suggestion:
     args = {"ids": [parent.number]}
-    return Suggestion(f"release-{parent.number}", f"release #{parent.number}",
-    f"it waits for {sanitize(parent.name)}, which is held",
-                "release", args, ("taskdeck", "release", str(parent.number)), "Released",
-                (SuggestionUndo("hold", args, "Held again:"),), worth=2)  # fmt: skip
+    return Suggestion(
+        f"release-{parent.number}",
+        tr("release #{number}", number=parent.number),
+        tr("it waits for {task}, which is held", task=sanitize(parent.name)),
+        "release",
+        args,
+        ("taskdeck", "release", str(parent.number)),
+        tr("Released"),
+        (SuggestionUndo("hold", args, tr("Held again:")),),
+        worth=2,
+    )
 
 
 def _suggest_resume(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -145,15 +157,16 @@ def _suggest_resume(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterato
         back = SuggestionUndo(
             f"{kind}.{'drain' if status == 'draining' else 'pause'}",
             {"name": name},
-            f"{_UNDO_WORDS[status]} again:",
+            tr(_UNDO_WORDS[status]),
         )
-        yield Suggestion(f"resume-{kind}", f"resume {kind} {sanitize(name)}", gain,
-        f"{kind}.resume", {"name": name},
-                   ("taskdeck", kind, "resume", name), "Resumed", (back,), f"{kind} {name}",
+        text = tr(_RESUME_WORDS[kind], name=sanitize(name))
+        yield Suggestion(f"resume-{kind}", text, gain, f"{kind}.resume", {"name": name},
+                   ("taskdeck", kind, "resume", name), tr("Resumed"), (back,), f"{kind} {name}",
                    worth=min(worth, 2))  # fmt: skip
 
 
-_UNDO_WORDS = {"paused": "Paused", "draining": "Draining"}
+_UNDO_WORDS = {"paused": tr_noop("Paused again:"), "draining": tr_noop("Draining again:")}
+_RESUME_WORDS = {"queue": tr_noop("resume queue {name}"), "pool": tr_noop("resume pool {name}")}
 
 
 def _suggest_smaller_request(
@@ -171,13 +184,17 @@ def _suggest_smaller_request(
     if fields:
         smaller = replace(facts.task, needs={**facts.task.needs, **fields})
         worth, gain = predict_gain(facts, facts.view, smaller)
-        used = " and ".join(_format_used(past, name) for name in fields)
-        requested = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
-        text = (
-            f"{format_count(past.n)} past runs used at most {used}; {requested}"
-            f" {'is' if len(fields) == 1 else 'are'} p95 + 20%; {gain}"
+        text = tr_n(
+            len(fields),
+            "{runs} past runs used at most {used}; {requested} is p95 + 20%; {gain}",
+            "{runs} past runs used at most {used}; {requested} are p95 + 20%; {gain}",
+            runs=format_count(past.n),
+            used=join_and(_format_used(past, name) for name in fields),
+            requested=join_and(_format_requested(name, n) for name, n in fields.items()),
+            gain=gain,
         )
-        suggestion = Suggestion("less", f"ask for less {' and '.join(fields)}", text, worth=worth)
+        title = tr("ask for less {what}", what=join_and(map(tr, fields)))
+        suggestion = Suggestion("less", title, text, worth=worth)
         yield add_field_change(
             facts, suggestion, {name: facts.task.needs[name] for name in fields}, fields
         )
@@ -198,7 +215,8 @@ def _format_requested(name: str, wanted: float) -> str:
 
 
 def _format_cores(many: float) -> str:
-    return f"{format_number(many)} {'core' if many == 1 else 'cores'}"
+    count = format_number(many)
+    return tr_n(1 if many == 1 else 2, "{count} core", "{count} cores", count=count)
 
 
 def _suggest_timeout(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -221,11 +239,14 @@ def _suggest_timeout(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterat
         return
     worth, gain = predict_gain(facts, facts.view, replace(facts.task, expected=limit))
     if worth < 2:
-        text = (
-            f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)};"
-            f" longer runs are stopped; {gain}"
+        text = tr(
+            "{runs} past runs, p95 {duration}; longer runs are stopped; {gain}",
+            runs=format_count(past.n),
+            duration=format_age(past.usual.p95),
+            gain=gain,
         )
-        suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
+        title = tr("limit it to {duration}", duration=format_age(limit))
+        suggestion = Suggestion("timeout", title, text, worth=worth)
         yield add_field_change(facts, suggestion, {"timeout": facts.task.limit}, {"timeout": limit})
 
 
@@ -246,13 +267,15 @@ def _suggest_run_timeout(facts: Facts, case: WaitingTask, codes: set[str]) -> It
         if worth < 2:
             args = {"ids": [run.number]}
             yield Suggestion(
-                f"timeout-{run.number}", f"limit #{run.number} to {hours}h",
-                f"#{run.number} is stopped if it runs longer; {gain}", "set",
+                f"timeout-{run.number}",
+                tr("limit #{number} to {hours}h", number=run.number, hours=hours),
+                tr("#{number} is stopped if it runs longer; {gain}", number=run.number, gain=gain),
+                "set",
                 {**args, "fields": {"timeout": hours * 3600.0}},
                 ("taskdeck", "set", str(run.number), "--timeout", f"{hours}h"),
-                f"Timeout none → {hours}h:",
+                tr("Timeout none → {hours}h:", hours=hours),
                 (SuggestionUndo("set", {**args, "fields": {"timeout": None}},
-                "Timeout none again:"),), worth=worth,
+                tr("Timeout none again:")),), worth=worth,
             )  # fmt: skip
             return
 
@@ -262,23 +285,31 @@ def _suggest_front(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator
     if facts.subject.status != "queued" or not case.is_open:
         return
     if case.position == 0:
-        yield Suggestion("front", "to the front (t)", "it is first already", worth=4)
+        yield Suggestion("front", tr("to the front (t)"), tr("it is first already"), worth=4)
         return
     top = 1 + max((task.front for queue in facts.view.queues for task in queue.waiting), default=0)
     at_front = worth, gain = predict_gain(facts, facts.view, replace(facts.task, front=top))
     unknown = facts.why.expected_in is None
     if worth < 2 or unknown:
-        worth, gain = min(worth, 2), "its start cannot be estimated" if worth > 1 else gain
-        suggestion = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front",
-        {"value": None},
-                    said="To the front of its queue:", worth=worth)  # fmt: skip
+        worth, gain = min(worth, 2), tr("its start cannot be estimated") if worth > 1 else gain
+        suggestion = Suggestion(
+            "front",
+            tr("to the front (t)"),
+            _format_ahead(case, gain),
+            "front",
+            {"value": None},
+            said=tr("To the front of its queue:"),
+            worth=worth,
+        )
         yield add_task_command(
             facts,
             suggestion,
             "front",
             (),
             SuggestionUndo(
-                "front", {**make_ids_args(facts), "value": facts.task.front}, "Back in its place:"
+                "front",
+                {**make_ids_args(facts), "value": facts.task.front},
+                tr("Back in its place:"),
             ),
         )
         yield from _suggest_priority(facts, case, at_front)
@@ -298,10 +329,10 @@ def _suggest_priority(
     else:
         worth, gain = predict_gain(facts, facts.view, replace(facts.task, priority=new_priority))
     if worth > 1 and facts.why.expected_in is None:
-        worth, gain = 2, "its start cannot be estimated"
+        worth, gain = 2, tr("its start cannot be estimated")
     suggestion = Suggestion(
         "priority",
-        f"priority {facts.task.priority} → {new_priority} (+)",
+        tr("priority {old} → {new} (+)", old=facts.task.priority, new=new_priority),
         _format_ahead(case, gain),
         worth=worth,
     )
@@ -312,10 +343,14 @@ def _suggest_priority(
 
 def _format_ahead(case: WaitingTask, gain: str) -> str:
     others = case.position or 0
-    return (
-        f"ahead of {format_count(others)} {'others' if others > 1 else 'other'}; {gain}"
-        if others
-        else gain
+    if not others:
+        return gain
+    return tr_n(
+        others,
+        "ahead of {count} other; {gain}",
+        "ahead of {count} others; {gain}",
+        count=format_count(others),
+        gain=gain,
     )
 
 
@@ -333,15 +368,16 @@ def _suggest_other_queue(facts: Facts, case: WaitingTask, codes: set[str]) -> It
               if worth < 2]  # fmt: skip
     if better:
         is_other, worth, gain, queue = min(better, key=lambda found: found[:2])
-        text = f"move it to queue {sanitize(queue.name)}"
+        text = tr("move it to queue {queue}", queue=sanitize(queue.name))
         if is_other:
-            gain = f"it would run in another pool, {sanitize(queue.pool)}; {gain}"
+            pool = sanitize(queue.pool)
+            gain = tr("it would run in another pool, {pool}; {gain}", pool=pool, gain=gain)
         suggestion = Suggestion("queue", text, gain, other_pool=is_other, worth=worth)
         yield add_field_change(
             facts, suggestion, {"queue": facts.task.queue}, {"queue": queue.name}
         )
     elif (nearest := _describe_nearest_queue(facts, case)) is not None:
-        yield Suggestion("queue", "another queue", nearest, worth=4)
+        yield Suggestion("queue", tr("another queue"), nearest, worth=4)
 
 
 def _move_task(facts: Facts, queue: QueueView) -> QueuedTask:
@@ -380,14 +416,17 @@ def _describe_nearest_queue(facts: Facts, case: WaitingTask) -> str | None:
         free.items(), key=lambda item: (len(list_lacking(item[1])), -item[1].free.get(MEMORY))
     )
     lacks = [_format_lack(one, facts.task.needs[one], budget) for one in list_lacking(budget)]
-    return f"{sanitize(name)} has {' and '.join(lacks)}" if lacks else None
+    if not lacks:
+        return None
+    return tr("{queue} has {lacks}", queue=sanitize(name), lacks=join_and(lacks))
 
 
 def _format_lack(name: str, need: float, budget: PoolBudget) -> str:
     """Format what a pool lacks: `1 cpu free, needs 4`."""
     unit = "" if name == MEMORY else f" {sanitize(name)}"
     free = format_amount(name, max(0.0, budget.free.get(name)))
-    return f"{free}{unit} free, needs {format_amount(name, need)}"
+    needs = format_amount(name, need)
+    return tr("{free}{unit} free, needs {needs}", free=free, unit=unit, needs=needs)
 
 
 def _suggest_capacity(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -400,12 +439,12 @@ def _suggest_capacity(facts: Facts, case: WaitingTask, codes: set[str]) -> Itera
     )
     if worth <= 2:
         name = case.queue.name
-        yield Suggestion("capacity", f"capacity of {sanitize(name)} {old} → {new}", gain,
-        "queue.set", {"name": name, "capacity": new},
+        text = tr("capacity of {queue} {old} → {new}", queue=sanitize(name), old=old, new=new)
+        yield Suggestion("capacity", text, gain, "queue.set", {"name": name, "capacity": new},
                    ("taskdeck", "queue", "set", name, "--capacity", str(new)),
-                   f"Capacity {old} → {new}:",
+                   tr("Capacity {old} → {new}:", old=old, new=new),
                    (SuggestionUndo("queue.set", {"name": name, "capacity": old},
-                   f"Capacity {old} again:"),), f"queue {name}",
+                   tr("Capacity {old} again:", old=old)),), f"queue {name}",
                    worth=worth)  # fmt: skip
 
 
@@ -419,8 +458,9 @@ def _suggest_early_end(facts: Facts, case: WaitingTask, codes: set[str]) -> Iter
     shorter = replace(facts.task, limit=limit, expected=min(facts.task.expected or inf, limit))
     worth, gain = predict_gain(facts, facts.view, shorter)
     if worth < 2:
-        text = f"longer runs are stopped before the reservation begins; {gain}"
-        suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
+        text = tr("longer runs are stopped before the reservation begins; {gain}", gain=gain)
+        title = tr("limit it to {duration}", duration=format_age(limit))
+        suggestion = Suggestion("timeout", title, text, worth=worth)
         yield add_field_change(facts, suggestion, {"timeout": facts.task.limit}, {"timeout": limit})
 
 
@@ -431,11 +471,13 @@ def _suggest_opening(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterat
         opened = replace_queue(facts.view, name, windows=None, open=None)
         worth, gain = predict_gain(facts, opened, facts.task)
         yield Suggestion(
-            "open", f"open queue {sanitize(name)} now", f"at all times, until you set it; {gain}",
+            "open",
+            tr("open queue {queue} now", queue=sanitize(name)),
+            tr("at all times, until you set it; {gain}", gain=gain),
             "queue.set", {"name": name, "open": ALWAYS},
-            ("taskdeck", "queue", "set", name, "--open", ALWAYS), "Opened",
+            ("taskdeck", "queue", "set", name, "--open", ALWAYS), tr("Opened"),
             (SuggestionUndo("queue.set", {"name": name, "open": case.queue.open},
-                            "Open as before:"),),
+                            tr("Open as before:")),),
             f"queue {name}", worth=min(worth, 2),
         )  # fmt: skip
 
@@ -463,15 +505,17 @@ def _suggest_limit(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator
             command = ("set", shown, "--max-running", now)
         yield Suggestion(
             "limit",
-            f"{kind} {sanitize(shown)}: {need.name} {was} → {now}",
+            f"{tr(kind)} {sanitize(shown)}: {tr(need.name)} {was} → {now}",
             gain,
             verb,
             make_args(shown, need.name, new),
             ("taskdeck", *command),
-            f"{need.name.capitalize()} {was} → {now}:",
+            f"{tr(need.name).capitalize()} {was} → {now}:",
             (
                 SuggestionUndo(
-                    verb, make_args(shown, need.name, old), f"{need.name.capitalize()} {was} again:"
+                    verb,
+                    make_args(shown, need.name, old),
+                    tr("{field} {old} again:", field=tr(need.name).capitalize(), old=was),
                 ),
             ),
             f"{kind} {shown}",
@@ -506,29 +550,33 @@ def _suggest_larger_pool(facts: Facts, case: WaitingTask, codes: set[str]) -> It
     larger = replace_pool(facts.view, pool.name, totals={**pool.totals, **wanted})
     worth, gain = predict_gain(facts, larger, facts.task)
     if worth <= 2:
-        change = ", ".join(
-            f"{name} {format_option(name, old[name])} → {format_option(name, n)}"
+        change = join_commas(
+            f"{tr(name)} {format_option(name, old[name])} → {format_option(name, n)}"
             for name, n in wanted.items()
         )
         limits = [
-            f"the machine has {name} {format_option(name, n)}"
+            tr(
+                "the machine has {resource} {amount}",
+                resource=tr(name),
+                amount=format_option(name, n),
+            )
             for name in beyond
             if (n := machine[name]) is not None
         ]
         options = [word for name, n in wanted.items() for word in _make_option(name, n)]
         yield Suggestion(
             "pool",
-            f"pool {sanitize(pool.name)}: {change}",
-            "; ".join([gain, *limits]),
+            tr("pool {pool}: {change}", pool=sanitize(pool.name), change=change),
+            join_clauses([gain, *limits]),
             "pool.set",
             _make_pool_args(pool.name, wanted),
             ("taskdeck", "pool", "set", pool.name, *options),
-            f"{change[:1].upper()}{change[1:]}:",
+            tr("{done}:", done=f"{change[:1].upper()}{change[1:]}"),
             (
                 SuggestionUndo(
                     "pool.set",
                     _make_pool_args(pool.name, {name: old[name] for name in wanted}),
-                    "As it was:",
+                    tr("As it was:"),
                 ),
             ),
             f"pool {pool.name}",
@@ -547,18 +595,26 @@ def _explain_machine_limit(
         format_amount = _AMOUNT_FORMATTERS[name]
         if has[name] >= most:
             reasons.append(
-                f"pool {sanitize(pool.name)} has all {format_amount(most)} of the machine"
+                tr(
+                    "pool {pool} has all {amount} of the machine",
+                    pool=sanitize(pool.name),
+                    amount=format_amount(most),
+                )
             )
         else:
             reasons.append(
-                f"{format_amount(wanted)} would be enough, the machine has {format_amount(most)}"
+                tr(
+                    "{wanted} would be enough, the machine has {most}",
+                    wanted=format_amount(wanted),
+                    most=format_amount(most),
+                )
             )
     if reasons:
-        yield Suggestion("pool", "a larger pool", "; ".join(reasons), worth=4)
+        yield Suggestion("pool", tr("a larger pool"), join_clauses(reasons), worth=4)
 
 
 _AMOUNT_FORMATTERS: dict[str, Callable[[float], str]] = {
-    "memory": lambda mib: f"{format_memory(mib)} memory",
+    "memory": lambda mib: tr("{amount} memory", amount=format_memory(mib)),
     "cpu": _format_cores,
 }
 
@@ -608,12 +664,21 @@ def _suggest_cancel(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterato
         worth, gain = predict_gain(facts, replace(facts.view, active=rest), facts.task)
         if worth < 2:
             elapsed = _get_elapsed(facts, run)
-            cost = f" ({format_age(elapsed)} of work lost)" if elapsed >= 1 else ""
-            yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
-            f"{_format_freed(run, case)}{cost}; {gain}",
-                       "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)),
-                       "Cancelled",
-                       asks=run.number, worth=worth)  # fmt: skip
+            freed = _format_freed(run, case)
+            if elapsed >= 1:
+                lost = format_age(elapsed)
+                freed = tr("{freed} ({lost} of work lost)", freed=freed, lost=lost)
+            yield Suggestion(
+                f"cancel-{run.number}",
+                tr("cancel #{number} {task}", number=run.number, task=sanitize(run.name)),
+                join_clauses([freed, gain]),
+                "cancel",
+                {"ids": [run.number]},
+                ("taskdeck", "cancel", str(run.number)),
+                tr("Cancelled"),
+                asks=run.number,
+                worth=worth,
+            )
             return
 
 
@@ -631,7 +696,7 @@ def _format_freed(run: ActiveRun, case: WaitingTask) -> str:
         for need in find_needs(case)
         if need.is_lacking
     ]
-    return f"frees {' and '.join(freed) or 'a slot'} now"
+    return tr("frees {what} now", what=join_and(freed)) if freed else tr("frees a slot now")
 
 
 def _get_elapsed(facts: Facts, run: ActiveRun) -> float:

@@ -17,6 +17,7 @@ from app.core.scheduling.plan import (
     split_view,
 )
 from app.core.text.units import format_count, format_ordinal
+from app.translation import tr
 from db.states import SATISFYING, SKIPPED
 
 _UNPAUSED = {"paused": "running"}
@@ -203,4 +204,5 @@ class WaitingTask:
         if self.position is None:
             return None
         total = max(self.queue.waiting_total, self.position + 1)
-        return f"{word(self.position + 1)} of {format_count(total)}" if total > 1 else None
+        nth = word(self.position + 1)
+        return tr("{nth} of {total}", nth=nth, total=format_count(total)) if total > 1 else None
