@@ -11,6 +11,7 @@ from app.core.json_types import is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
+from app.translation import tr
 
 CLIENT_TAG = "client"
 """Key of the tag that each task of a client has; its value is the name of the client."""
@@ -61,20 +62,23 @@ def parse_mcp(values: Any) -> tuple[McpSettings, list[SettingFault]]:
     """Parse the section; leave out invalid settings, and return all faults."""
     faults: list[SettingFault] = []
     if not is_object(values):
-        return McpSettings(), [SettingFault(("mcp",), "mcp: must be a table.")]
+        return McpSettings(), [SettingFault(("mcp",), tr("mcp: must be a table."))]
     for name in values.keys() - {"defaults", "clients"}:
         unknown = format_unknown_setting(name, ("defaults", "clients"))
         faults.append(SettingFault(("mcp", name), f"mcp: {unknown}"))
     usual = dict(_parse_client(("mcp", "defaults"), values.get("defaults", {}), faults))
     clients = values.get("clients", {})
     if not is_object(clients):
-        faults.append(SettingFault(("mcp", "clients"), "mcp.clients: must be a table."))
+        faults.append(SettingFault(("mcp", "clients"), tr("mcp.clients: must be a table.")))
         return McpSettings(AgentSettings(**usual)), faults
     found: dict[str, AgentSettings] = {}
     for name, table in clients.items():
         where = ("mcp", "clients", str(name))
         if not is_client_name(str(name)):
-            told = f'"{sanitize(str(name))}" is no name of a client: letters, digits and ._- only.'
+            told = tr(
+                '"{name}" is no name of a client: letters, digits and ._- only.',
+                name=sanitize(str(name)),
+            )
             faults.append(SettingFault(where, f"mcp.clients: {told}"))
             continue
         own = dict(_parse_client(where, table, faults))
@@ -88,7 +92,7 @@ def _parse_client(
     """Yield the valid settings of a table."""
     path = ".".join(where)
     if not is_object(values):
-        faults.append(SettingFault(where, f"{path}: must be a table."))
+        faults.append(SettingFault(where, tr("{path}: must be a table.", path=path)))
         return
     for name, value in values.items():
         parse = _PARSERS.get(name)
@@ -104,7 +108,7 @@ def _parse_client(
 
 def _parse_queue(value: Any) -> str:
     if not isinstance(value, str) or find_name_error(value):
-        raise ValueError("must be the name of a queue in quotes")
+        raise ValueError(tr("must be the name of a queue in quotes"))
     return value
 
 
@@ -112,7 +116,7 @@ def _parse_amount(parse: Callable[[str], float]) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         found = parse(str(value)) if _is_text_or_number(value) else 0.0
         if found <= 0:
-            raise ValueError("must be an amount above 0, such as 4 cores or 8G")
+            raise ValueError(tr("must be an amount above 0, such as 4 cores or 8G"))
         return found
 
     return read
@@ -125,7 +129,9 @@ def _is_text_or_number(value: Any) -> bool:
 def _parse_count(low: int, high: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a whole number from {low:,} to {high:,}")
+            raise ValueError(
+                tr("must be a whole number from {low:,} to {high:,}", low=low, high=high)
+            )
         return value
 
     return read
@@ -133,7 +139,7 @@ def _parse_count(low: int, high: int) -> Callable[[Any], int]:
 
 def _parse_switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")
+        raise ValueError(tr("must be true or false"))
     return value
 
 

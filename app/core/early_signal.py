@@ -8,6 +8,7 @@ from typing import NamedTuple
 from app.core.text import units
 from app.core.text.exit_text import get_signal_name
 from app.core.text.sanitize import find_nearest
+from app.translation import tr
 
 DEFAULT_LEAD = 60.0
 """Seconds before the timeout if a text names none, as in Slurm."""
@@ -41,10 +42,16 @@ def _parse_signal(text: str) -> int:
         number = int(Signals[word]) if word in Signals.__members__ else 0
     if not number:
         near = find_nearest(word, Signals.__members__)
-        hint = f". Nearest: {near.removeprefix('SIG')}" if near else ", such as USR1@5m"
-        raise ValueError(f"must be SIGNAL@TIME, not {units.quote(text)}{hint}")
+        hint = (
+            tr(". Nearest: {signal}", signal=near.removeprefix("SIG"))
+            if near
+            else tr(", such as USR1@5m")
+        )
+        raise ValueError(
+            tr("must be SIGNAL@TIME, not {said}{advice}", said=units.quote(text), advice=hint)
+        )
     if word.removeprefix("SIG") in _UNUSABLE:
-        raise ValueError(f"must be a signal that a program can handle, not {text}")
+        raise ValueError(tr("must be a signal that a program can handle, not {said}", said=text))
     return number
 
 
@@ -58,8 +65,14 @@ def find_conflict(signal: str | None, timeout: float | None) -> str:
     if signal is None:
         return ""
     if timeout is None:
-        return f"signal {signal} comes before the timeout, and there is no timeout."
+        return tr(
+            "signal {signal} comes before the timeout, and there is no timeout.", signal=signal
+        )
     if parse_early_signal(signal).lead >= timeout:
         limit = units.format_duration_setting(timeout)
-        return f"signal {signal} would come before the start: the timeout is {limit}."
+        return tr(
+            "signal {signal} would come before the start: the timeout is {limit}.",
+            signal=signal,
+            limit=limit,
+        )
     return ""

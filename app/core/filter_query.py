@@ -21,6 +21,7 @@ from typing import NamedTuple
 from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.translation import tr
 from db import states
 from db.states import list_states
 
@@ -178,10 +179,22 @@ class _Char(NamedTuple):
 def parse_query(text: str, now: datetime) -> Query:
     """Parse a query relative to an aware time. Raise QueryError."""
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}.")
+        raise QueryError(
+            tr(
+                "a filter has at most {max_length:,} characters, not {n:,}.",
+                max_length=MAX_LENGTH,
+                n=len(text),
+            )
+        )
     words = _split_words(text)
     if len(words) > MAX_WORDS:
-        raise QueryError(f"a filter has at most {MAX_WORDS} words, not {len(words)}.")
+        raise QueryError(
+            tr(
+                "a filter has at most {max_words} words, not {n}.",
+                max_words=MAX_WORDS,
+                n=len(words),
+            )
+        )
     return Query(tuple(_parse_term(word, now) for word in words))
 
 
@@ -214,7 +227,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     no = _has_prefix(word, "!")
     rest = word[1:] if no else word
     if len(rest) == 1 and rest[0].plain and rest[0].c in "!#":
-        raise QueryError(f'{rest[0].c} needs a word after it. As text: "{rest[0].c}" in quotes.')
+        raise QueryError(tr('{c} needs a word after it. As text: "{c}" in quotes.', c=rest[0].c))
     if _has_prefix(rest, "#"):
         low, high = _parse_range(rest[1:], "#")
         return QueryTerm("number", no, low=low, high=high)
@@ -222,7 +235,9 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     if name is None:
         return QueryTerm("word", no, fold_case(_join_chars(rest)))
     if not value or name in _LIST_QUALIFIERS and not _split_list(value):
-        raise QueryError(f"{name}: needs a value. Example: {_EXAMPLES[name]}")
+        raise QueryError(
+            tr("{name}: needs a value. Example: {examples}", name=name, examples=_EXAMPLES[name])
+        )
     return QUALIFIERS[name](no, value, now)
 
 
@@ -241,8 +256,12 @@ def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]
         near = find_nearest(name, QUALIFIERS)
         shown = truncate(sanitize(_join_chars(word)), 40)
         raise QueryError(
-            f'there is no "{truncate(sanitize(name), 40)}:".'
-            + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.')
+            tr('there is no "{name}:".', name=truncate(sanitize(name), 40))
+            + (
+                tr(" Nearest: {near}:", near=near)
+                if near
+                else tr(' As text: "{shown}" in quotes.', shown=shown)
+            )
         )
     return name, word[at + 1 :]
 
@@ -265,7 +284,7 @@ def _parse_status(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
         if word not in STATE_GROUPS and word not in STATES:
             near = find_nearest(word, (*STATES, *STATE_GROUPS))
             raise QueryError(
-                f"there is no state {units.quote(_join_chars(part))}."
+                tr("there is no state {word}.", word=units.quote(_join_chars(part)))
                 + (f" Nearest: {near.replace('_', '-')}." if near else "")
             )
         states += STATE_GROUPS.get(word, (word,))
@@ -314,7 +333,9 @@ def _parse_group_term(no: bool, value: Sequence[_Char], now: datetime) -> QueryT
     found = {word: parse_group(f"g{word.removeprefix('g')}") for word in words}
     for word, number in found.items():
         if number is None:
-            raise QueryError(f"group: takes a group such as g12, not {units.quote(word)}.")
+            raise QueryError(
+                tr("group: takes a group such as g12, not {word}.", word=units.quote(word))
+            )
     return QueryTerm("group", no, numbers=tuple(n for n in found.values() if n is not None))
 
 
@@ -350,7 +371,11 @@ def _parse_number(text: str, title: str, word: str) -> int:
         return units.parse_int(text, -_MAX_NUMBER, _MAX_NUMBER)
     except ValueError:
         raise QueryError(
-            f"{title} takes a whole number, 5-9, or >5, not {units.quote(word)}."
+            tr(
+                "{title} takes a whole number, 5-9, or >5, not {word}.",
+                title=title,
+                word=units.quote(word),
+            )
         ) from None
 
 
@@ -376,7 +401,11 @@ def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
         begin, end = units.parse_past_period(text, now)
     except ValueError:
         raise QueryError(
-            f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quote(text)}."
+            tr(
+                "{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {said}.",
+                title=title,
+                said=units.quote(text),
+            )
         ) from None
     return begin.timestamp(), end.timestamp()
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from app.core.json_types import is_array, is_object
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize
+from app.translation import tr
 
 DAY = 86400.0
 MAX_RUNS = 10**9
@@ -126,9 +127,9 @@ def format_unknown_setting(name: str, known: Iterable[str]) -> str:
     names = tuple(known)
     near = find_nearest(name, names)
     return (
-        f'there is no setting "{sanitize(name)}".'
+        tr('there is no setting "{name}".', name=sanitize(name))
         + (f" Nearest: {near}." if near else "")
-        + f" There are: {', '.join(names)}."
+        + tr(" There are: {names}.", names=", ".join(names))
     )
 
 
@@ -199,7 +200,7 @@ def _require_table(
 ) -> Mapping[str, Any]:
     if is_object(value):
         return value
-    faults.append(SettingFault(where, f"{_format_path(where)}: must be a table."))
+    faults.append(SettingFault(where, tr("{path}: must be a table.", path=_format_path(where))))
     return {}
 
 
@@ -208,12 +209,12 @@ def _format_path(where: tuple[str, ...]) -> str:
 
 
 def _parse_time(value: Any) -> float:
-    return units.parse_duration(_require_text(value, "a duration such as 30s, 5m or 1h30m"))
+    return units.parse_duration(_require_text(value, tr("a duration such as 30s, 5m or 1h30m")))
 
 
 def _parse_positive_time(value: Any) -> float:
     if not (seconds := _parse_time(value)):
-        raise ValueError("must be more than 0")
+        raise ValueError(tr("must be more than 0"))
     return seconds
 
 
@@ -222,31 +223,31 @@ def _parse_span(value: Any) -> float:
 
     A bare number, meaning seconds, is rejected.
     """
-    text = _require_text(value, "a duration such as 30d or 12h")
+    text = _require_text(value, tr("a duration such as 30d or 12h"))
     if text.strip()[-1:].isdigit():
-        raise ValueError(f"needs a unit, such as 30d or 12h, not {units.quote(text)}")
+        raise ValueError(tr("needs a unit, such as 30d or 12h, not {said}", said=units.quote(text)))
     return _parse_positive_time(text)
 
 
 def _parse_size(value: Any) -> float:
-    return units.parse_size(_require_text(value, "a size such as 512M or 1.5G"))
+    return units.parse_size(_require_text(value, tr("a size such as 512M or 1.5G")))
 
 
 def _require_text(value: Any, what: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"must be {what}")
+        raise ValueError(tr("must be {what}", what=what))
     return str(value)
 
 
 def _parse_count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_RUNS:
-        raise ValueError(f"must be a whole number from 1 to {MAX_RUNS:,}")
+        raise ValueError(tr("must be a whole number from 1 to {max_runs:,}", max_runs=MAX_RUNS))
     return value
 
 
 def _parse_folder(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-        raise ValueError("must be an absolute path")
+        raise ValueError(tr("must be an absolute path"))
     return value
 
 
@@ -257,14 +258,14 @@ def _parse_argv(value: Any) -> tuple[str, ...]:
         or not all(isinstance(word, str) and word and "\0" not in word for word in value)
     ):
         raise ValueError(
-            'must be a program with its arguments, such as ["rsync", "-a", "--delete"]'
+            tr('must be a program with its arguments, such as ["rsync", "-a", "--delete"]')
         )
     return tuple(value)
 
 
 def _parse_switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")
+        raise ValueError(tr("must be true or false"))
     return value
 
 

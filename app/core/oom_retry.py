@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from app.core.text import units
+from app.translation import tr, tr_noop
 
 NEAR = 0.8
 """Share of its reservation from which a killed run is taken as out of memory."""
@@ -12,7 +13,7 @@ KILLED_CODES = frozenset({137})
 """Exit codes of a shell whose program was killed."""
 KILL = 9
 _RETRIED = "retried with "
-_FORM = "must be FACTOR or FACTOR,max=SIZE, such as 1.5,max=64G"
+_FORM = tr_noop("must be FACTOR or FACTOR,max=SIZE, such as 1.5,max=64G")
 
 
 class OomRetry(NamedTuple):
@@ -39,11 +40,13 @@ def parse_oom_retry(text: str) -> OomRetry:
     try:
         found = float(factor)
     except ValueError:
-        raise ValueError(f"{_FORM}, not {units.quote(text)}") from None
+        raise ValueError(tr("{form}, not {said}", form=tr(_FORM), said=units.quote(text))) from None
     if comma and (name.strip() != "max" or not sign):
-        raise ValueError(f"{_FORM}, not {units.quote(text)}")
+        raise ValueError(tr("{form}, not {said}", form=tr(_FORM), said=units.quote(text)))
     if not 1 < found <= 100:
-        raise ValueError(f"must have a factor above 1 and up to 100, not {units.quote(factor)}")
+        raise ValueError(
+            tr("must have a factor above 1 and up to 100, not {factor}", factor=units.quote(factor))
+        )
     return OomRetry(round(found, 2), units.parse_size(size) if sign else None)
 
 
@@ -53,7 +56,7 @@ def find_conflict(text: str | None, memory: float) -> str:
     if most is None or most > memory:
         return ""
     limit, has = units.format_memory(most), units.format_memory(memory)
-    return f"retry_on_oom allows at most {limit}, and the task has {has}."
+    return tr("retry_on_oom allows at most {limit}, and the task has {has}.", limit=limit, has=has)
 
 
 def widen(text: str, memory: float) -> str:
@@ -68,11 +71,11 @@ def normalize(value: Any) -> str | None:
         return None
     if isinstance(value, dict):
         if not {"factor"} <= value.keys() <= {"factor", "max"}:
-            raise ValueError("must have the keys factor and maybe max")
+            raise ValueError(tr("must have the keys factor and maybe max"))
         limit = f",max={value['max']}" if "max" in value else ""
         return str(parse_oom_retry(f"{value['factor']}{limit}"))
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{_FORM}, not {units.quote(str(value))}")
+        raise ValueError(tr("{form}, not {value}", form=tr(_FORM), value=units.quote(str(value))))
     return str(parse_oom_retry(str(value)))
 
 

@@ -7,6 +7,7 @@ import re
 
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
+from app.translation import tr
 
 PLACEHOLDERS = ("number", "name", "attempt", "first")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -15,15 +16,17 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 def check_pattern(pattern: str) -> str:
     """Return a pattern such as `train-{number}.log`. Raise ValueError with a part of a sentence."""
     if not pattern or pattern.endswith("/"):
-        raise ValueError(f"must name a file, not {quote(pattern)}")
+        raise ValueError(tr("must name a file, not {pattern}", pattern=quote(pattern)))
     try:
         pattern.encode()
     except UnicodeEncodeError:
-        raise ValueError("must be UTF-8") from None
+        raise ValueError(tr("must be UTF-8")) from None
     for word in _PLACEHOLDER.findall(pattern):
         if word not in PLACEHOLDERS:
             near = find_nearest(word, PLACEHOLDERS) or "number"
-            raise ValueError(f"has no placeholder {quote(word)}. Nearest: {{{near}}}")
+            raise ValueError(
+                tr("has no placeholder {word}. Nearest: {{{near}}}", word=quote(word), near=near)
+            )
     return pattern
 
 

@@ -19,6 +19,7 @@ from app.core import metrics
 from app.core.json_types import is_object
 from app.core.text.sanitize import find_name_error, find_nearest
 from app.core.text.units import format_age, format_duration_setting, parse_positive_duration, quote
+from app.translation import tr
 
 STAYS_BELOW = "stays-below"
 PRESETS = ("finishes-within", "starts-within", STAYS_BELOW)
@@ -98,17 +99,25 @@ def parse_conditions(conditions: Any) -> SlaRule:
     """
     if not is_object(conditions):
         raise ValueError(
-            'conditions must be a table, such as { preset = "finishes-within", value = "45m" }'
+            tr('conditions must be a table, such as { preset = "finishes-within", value = "45m" }')
         )
     for key in conditions:
         if key not in CONDITION_KEYS:
             raise ValueError(
-                f"conditions: unknown key {quote(str(key))}{_suggest_nearest(key, CONDITION_KEYS)}"
+                tr(
+                    "conditions: unknown key {key}{advice}",
+                    key=quote(str(key)),
+                    advice=_suggest_nearest(key, CONDITION_KEYS),
+                )
             )
     preset = conditions.get("preset")
     if preset not in PRESETS:
         raise ValueError(
-            f"conditions: preset must be {' or '.join(PRESETS)}, not {quote(str(preset))}"
+            tr(
+                "conditions: preset must be {presets}, not {preset}",
+                presets=" or ".join(PRESETS),
+                preset=quote(str(preset)),
+            )
         )
     metric, match = (
         _parse_metric(preset, conditions.get("metric")),
@@ -116,8 +125,12 @@ def parse_conditions(conditions: Any) -> SlaRule:
     )
     if metric and match:
         raise ValueError(
-            f"conditions: match: {metric} is one value for the whole home, so it takes no"
-            f" {' or '.join(match)}"
+            tr(
+                "conditions: match: {metric} is one value for the whole home, so it takes no"
+                " {match}",
+                metric=metric,
+                match=" or ".join(match),
+            )
         )
     return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)
 
@@ -269,15 +282,28 @@ def _parse_metric(preset: str, metric: Any) -> str:
     if preset != STAYS_BELOW:
         if metric is not None:
             raise ValueError(
-                f"conditions: metric goes with preset {STAYS_BELOW}, not with {preset}"
+                tr(
+                    "conditions: metric goes with preset {stays_below}, not with {preset}",
+                    stays_below=STAYS_BELOW,
+                    preset=preset,
+                )
             )
         return ""
     if metric is None:
-        raise ValueError(f"conditions: {STAYS_BELOW} needs a metric: {', '.join(metrics.METRICS)}")
+        raise ValueError(
+            tr(
+                "conditions: {stays_below} needs a metric: {metrics}",
+                stays_below=STAYS_BELOW,
+                metrics=", ".join(metrics.METRICS),
+            )
+        )
     if not isinstance(metric, str) or metric not in metrics.METRICS:
         raise ValueError(
-            "conditions: unknown metric"
-            f" {quote(str(metric))}{_suggest_nearest(metric, tuple(metrics.METRICS))}"
+            tr(
+                "conditions: unknown metric {metric}{advice}",
+                metric=quote(str(metric)),
+                advice=_suggest_nearest(metric, tuple(metrics.METRICS)),
+            )
         )
     return metric
 
@@ -285,8 +311,12 @@ def _parse_metric(preset: str, metric: Any) -> str:
 def _parse_value(value: Any, metric: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(
-            "conditions: value must be"
-            f" {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}"
+            tr(
+                "conditions: value must be {value_examples}",
+                value_examples=_VALUE_EXAMPLES[
+                    metrics.get_unit(metric) if metric else metrics.SECONDS
+                ],
+            )
         )
     try:
         return (
@@ -295,7 +325,7 @@ def _parse_value(value: Any, metric: str) -> float:
             else parse_positive_duration(str(value))
         )
     except ValueError as error:
-        raise ValueError(f"conditions: value {error}") from None
+        raise ValueError(tr("conditions: value {error}", error=error)) from None
 
 
 _VALUE_EXAMPLES = {
@@ -307,15 +337,24 @@ _VALUE_EXAMPLES = {
 
 def _parse_match(match: Any) -> dict[str, Any]:
     if not is_object(match):
-        raise ValueError('conditions: match must be a table, such as { template = "encode" }')
+        raise ValueError(tr('conditions: match must be a table, such as { template = "encode" }'))
     for key, word in match.items():
         if key not in MATCH_KEYS:
             raise ValueError(
-                "conditions: match: unknown key"
-                f" {quote(str(key))}{_suggest_nearest(key, MATCH_KEYS)}"
+                tr(
+                    "conditions: match: unknown key {key}{advice}",
+                    key=quote(str(key)),
+                    advice=_suggest_nearest(key, MATCH_KEYS),
+                )
             )
         if key != "tag" and (not isinstance(word, str) or find_name_error(word)):
-            raise ValueError(f"conditions: match: {key} must be a name, not {quote(str(word))}")
+            raise ValueError(
+                tr(
+                    "conditions: match: {key} must be a name, not {word}",
+                    key=key,
+                    word=quote(str(word)),
+                )
+            )
     return {key: _parse_tag(word) if key == "tag" else word for key, word in match.items()}
 
 
@@ -325,7 +364,7 @@ def _parse_tag(tag: Any) -> dict[str, str]:
     if not is_object(pairs) or not all(
         isinstance(k, str) and isinstance(v, str) for k, v in pairs.items()
     ):
-        raise ValueError("conditions: match: tag must be KEY=VALUE")
+        raise ValueError(tr("conditions: match: tag must be KEY=VALUE"))
     return dict(pairs)
 
 

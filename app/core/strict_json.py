@@ -6,6 +6,7 @@ The parser of Python keeps the last value, so one of the two would be ignored wi
 from __future__ import annotations
 
 from app.core.text.units import quote
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,6 @@ def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         left = set(found)
         for key, _ in pairs:
             if key not in left:
-                raise DuplicateKeyError(f"{quote(key)} appears twice in one object.")
+                raise DuplicateKeyError(tr("{key} appears twice in one object.", key=quote(key)))
             left.remove(key)
     return found

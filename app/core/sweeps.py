@@ -10,6 +10,7 @@ from math import prod
 
 from app.core.task_groups import MAX_TASKS
 from app.core.text.sanitize import sanitize, truncate
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,15 +47,19 @@ def parse_sweep(text: str) -> tuple[str, list[str]]:
     """Return name and values of `lr=0.1,0.01`; values are quoted as CSV. Raise ValueError."""
     name, equals, values = text.partition("=")
     if not equals:
-        raise ValueError(f"must be NAME=VALUE,VALUE, not {_quote(text)}")
+        raise ValueError(tr("must be NAME=VALUE,VALUE, not {said}", said=_quote(text)))
     _check_name(name)
     try:
         rows = list(csv.reader([values], skipinitialspace=True, strict=True))
     except csv.Error:
-        raise ValueError(f"{_quote(name)} has a quote that does not end") from None
+        raise ValueError(tr("{name} has a quote that does not end", name=_quote(name))) from None
     found = rows[0] if rows else []
     if not found or "" in found:
-        raise ValueError(f"{_quote(name)} has {'an empty value' if any(found) else 'no values'}")
+        raise ValueError(
+            tr("{name} has an empty value", name=_quote(name))
+            if any(found)
+            else tr("{name} has no values", name=_quote(name))
+        )
     for value in found:
         _check_value(name, value)
     return name, found
@@ -66,7 +71,13 @@ def expand_product(sweeps: Sequence[tuple[str, Sequence[str]]]) -> list[Row]:
     _check_unique(names)
     total = prod(len(values) for _, values in sweeps)
     if total > MAX_TASKS:
-        raise ValueError(f"has {total:,} combinations; at most {MAX_TASKS:,} are possible")
+        raise ValueError(
+            tr(
+                "has {total:,} combinations; at most {max_tasks:,} are possible",
+                total=total,
+                max_tasks=MAX_TASKS,
+            )
+        )
     return [dict(zip(names, row, strict=True)) for row in product(*(each for _, each in sweeps))]
 
 
@@ -77,7 +88,7 @@ def parse_grid(data: bytes) -> list[Row]:
     tabs if the header has no comma. Raise ValueError with a part of a sentence.
     """
     if b"\0" in data:
-        raise ValueError("contains a NUL byte")
+        raise ValueError(tr("contains a NUL byte"))
     text = data.decode("utf-8-sig", "surrogateescape")
     head = text.lstrip("\r\n").split("\n", 1)[0]
     reader = csv.reader(
@@ -87,29 +98,38 @@ def parse_grid(data: bytes) -> list[Row]:
     try:
         return _read_rows((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from None
+        raise ValueError(
+            tr("line {line_num}: {error}", line_num=reader.line_num, error=error)
+        ) from None
 
 
 def _read_rows(lines: Iterator[tuple[int, list[str]]]) -> list[Row]:
     _, header = next(lines, (0, list[str]()))
     names = [name.strip() for name in header]
     if not names:
-        raise ValueError("is empty; its first line must name the parameters")
+        raise ValueError(tr("is empty; its first line must name the parameters"))
     for name in names:
         _check_name(name)
     _check_unique(names)
     found: list[Row] = []
     for line, row in lines:
         if len(row) != len(names):
-            columns = f"{len(row)} column{'' if len(row) == 1 else 's'}"
-            raise ValueError(f"line {line} has {columns}, the header has {len(names)}")
+            columns = tr_n(len(row), "{n} column", "{n} columns")
+            raise ValueError(
+                tr(
+                    "line {line} has {columns}, the header has {n}",
+                    line=line,
+                    columns=columns,
+                    n=len(names),
+                )
+            )
         if len(found) == MAX_TASKS:
-            raise ValueError(f"has more than {MAX_TASKS:,} rows")
+            raise ValueError(tr("has more than {max_tasks:,} rows", max_tasks=MAX_TASKS))
         for name, value in zip(names, row, strict=True):
             _check_value(name, value)
         found.append(dict(zip(names, row, strict=True)))
     if not found:
-        raise ValueError("has no row below its header")
+        raise ValueError(tr("has no row below its header"))
     return found
 
 
@@ -122,7 +142,10 @@ def split_columns(item: str) -> Row:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise ValueError(
-            f"names a parameter {_quote(name)}; a name has letters, digits and _, no digit first"
+            tr(
+                "names a parameter {name}; a name has letters, digits and _, no digit first",
+                name=_quote(name),
+            )
         )
 
 
@@ -130,13 +153,15 @@ def _check_unique(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"names {_quote(name)} twice")
+            raise ValueError(tr("names {name} twice", name=_quote(name)))
         seen.add(name)
 
 
 def _check_value(name: str, value: str) -> None:
     if len(value.encode("utf-8", "surrogateescape")) > MAX_VALUE or "\0" in value:
-        raise ValueError(f"has a value of {_quote(name)} that is too long or contains a NUL byte")
+        raise ValueError(
+            tr("has a value of {name} that is too long or contains a NUL byte", name=_quote(name))
+        )
 
 
 def _quote(text: str) -> str:

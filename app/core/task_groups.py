@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from app.translation import tr
 from db.states import ENDED, FAILED, SKIPPED, WAITING, TaskStatus
 
 TYPE_CHECKING = False
@@ -62,26 +63,34 @@ def parse_array(text: str) -> tuple[list[int], int | None]:
     """
     listed, percent, most = text.partition("%")
     if percent and not (most.isascii() and most.isdigit() and 0 < int(most[:9]) == int(most)):
-        raise ValueError(f'must have the tasks that run at once after %, not "{most[:40]}"')
+        raise ValueError(
+            tr('must have the tasks that run at once after %, not "{most}"', most=most[:40])
+        )
     found: set[int] = set()
     for part in listed.split(","):
         indexes = _parse_part(part.strip())
         if len(indexes) <= MAX_TASKS:
             found.update(indexes)
         if max(len(found), len(indexes)) > MAX_TASKS:
-            raise ValueError(f"has more than {MAX_TASKS:,} indexes")
+            raise ValueError(tr("has more than {max_tasks:,} indexes", max_tasks=MAX_TASKS))
     return sorted(found), int(most) if percent else None
 
 
 def _parse_part(part: str) -> range:
     match = _RANGE.fullmatch(part)
     if match is None:
-        raise ValueError(f'must be such as 1-100, 1,3,7 or 0-10:2, not "{part[:40]}"')
+        raise ValueError(tr('must be such as 1-100, 1,3,7 or 0-10:2, not "{part}"', part=part[:40]))
     low, high = int(match[1]), int(match[2] or match[1])
     step = int(match[3] or 1)
     if high < low or step < 1 or high > MAX_INDEX:
-        wrong = "ends before it begins" if high < low else "has a step of 0"
-        raise ValueError(f'{wrong if high <= MAX_INDEX else "is too large"}: "{part[:40]}"')
+        wrong = tr("ends before it begins") if high < low else tr("has a step of 0")
+        raise ValueError(
+            tr(
+                '{wrong}: "{part}"',
+                wrong=wrong if high <= MAX_INDEX else tr("is too large"),
+                part=part[:40],
+            )
+        )
     return range(low, high + 1, step)
 
 

@@ -29,6 +29,7 @@ from app.core.scheduling.resources import GPU, MAX_AMOUNT, check_named
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.translation import tr, tr_noop
 
 MAX_ARGUMENT = 128 * 1024 - 1
 """Linux MAX_ARG_STRLEN, without the NUL."""
@@ -47,11 +48,11 @@ def _check_os_text(value: Any) -> str:
     Pydantic's own str rejects undecodable bytes.
     """
     if not isinstance(value, str):
-        raise ValueError("must be text")  # the value may be secret: a variable or a parameter
+        raise ValueError(tr("must be text"))  # the value may be secret: a variable or a parameter
     if "\0" in value:
-        raise ValueError("must not contain a NUL byte")
+        raise ValueError(tr("must not contain a NUL byte"))
     if len(value) > MAX_ARGUMENT:
-        raise ValueError(f"must be shorter than 128 KiB, not {len(value):,} characters")
+        raise ValueError(tr("must be shorter than 128 KiB, not {n:,} characters", n=len(value)))
     return value
 
 
@@ -62,7 +63,9 @@ def _make_amount_validator(parse: Any) -> BeforeValidator:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise ValueError(f"must be a number or an amount, not {format_value(value)}")
+            raise ValueError(
+                tr("must be a number or an amount, not {value}", value=format_value(value))
+            )
         return parse(value if isinstance(value, str) else repr(value))
 
     return BeforeValidator(check)
@@ -71,9 +74,16 @@ def _make_amount_validator(parse: Any) -> BeforeValidator:
 def _make_integer_validator(low: int, high: int) -> BeforeValidator:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise ValueError(f"must be a whole number, not {format_value(value)}")
+            raise ValueError(tr("must be a whole number, not {value}", value=format_value(value)))
         if isinstance(value, int) and not low <= value <= high:
-            raise ValueError(f"must be {low:,} to {high:,}, not {truncate(str(value), 30)}")
+            raise ValueError(
+                tr(
+                    "must be {low:,} to {high:,}, not {value}",
+                    low=low,
+                    high=high,
+                    value=truncate(str(value), 30),
+                )
+            )
         return units.parse_int(str(value), low, high)
 
     return BeforeValidator(check)
@@ -88,7 +98,7 @@ def _check_name(value: str) -> str:
 
 def _check_not_empty(value: str) -> str:
     if not value:
-        raise ValueError("must not be empty")
+        raise ValueError(tr("must not be empty"))
     return value
 
 
@@ -119,7 +129,7 @@ def _check_early_signal(value: Any) -> str | None:
     if value is None or value == "none":
         return None
     if not isinstance(value, (int, str)) or isinstance(value, bool):
-        raise ValueError(f"must be SIGNAL@TIME, not {format_value(value)}")
+        raise ValueError(tr("must be SIGNAL@TIME, not {value}", value=format_value(value)))
     return early_signal.normalize(str(value))
 
 
@@ -131,7 +141,14 @@ OomRetryText = Annotated[str | None, BeforeValidator(oom_retry.normalize)]
 
 def _check_outcome(value: str) -> str:
     if value not in (*OUTCOMES, NEVER):
-        raise ValueError(f"must be {', '.join(OUTCOMES)} or {NEVER}, not {units.quote(value)}")
+        raise ValueError(
+            tr(
+                "must be {outcomes} or {never}, not {value}",
+                outcomes=", ".join(OUTCOMES),
+                never=NEVER,
+                value=units.quote(value),
+            )
+        )
     return value
 
 
@@ -198,12 +215,12 @@ class TaskSpec(BaseModel):
         self._check_kind()
         if self.gpu is not None:
             if self.resources and GPU in self.resources:
-                raise ValueError("gpu and resources.gpu are the same: leave out one")
+                raise ValueError(tr("gpu and resources.gpu are the same: leave out one"))
             object.__setattr__(self, "resources", {**(self.resources or {}), GPU: self.gpu})
         if self.env or self.tags:
             self._check_keys()
         if self.notify is not None and self.notify_on == NEVER:
-            raise ValueError(f"notify_on {NEVER} goes without a channel (notify)")
+            raise ValueError(tr("notify_on {never} goes without a channel (notify)", never=NEVER))
         return self
 
     def _check_kind(self) -> None:
@@ -212,29 +229,33 @@ class TaskSpec(BaseModel):
         kinds += ["template"] if self.template is not None else []
         if len(kinds) != 1:
             raise ValueError(
-                "needs one of argv, script and template"
-                + (f", not {' and '.join(kinds)}" if kinds else "")
+                tr("needs one of argv, script and template")
+                + (tr(", not {kinds}", kinds=" and ".join(kinds)) if kinds else "")
             )
         if self.argv is not None and not (self.argv and self.argv[0]):
-            raise ValueError("argv must name a program: it is empty")
+            raise ValueError(tr("argv must name a program: it is empty"))
         if self.script is not None and not self.script.strip():
-            raise ValueError("script is empty")
+            raise ValueError(tr("script is empty"))
         if sum(map(len, self.argv or ())) > MAX_COMMAND:
-            raise ValueError("argv is longer than a command line may be (1.5M)")
+            raise ValueError(tr("argv is longer than a command line may be (1.5M)"))
         if kinds != ["template"] and (self.parameters or self.parameter_texts):
-            raise ValueError("parameters go with a template")
+            raise ValueError(tr("parameters go with a template"))
         if any(len(pair) != 2 for pair in self.parameter_texts or ()):
-            raise ValueError("parameter_texts must be pairs of a name and a text")
+            raise ValueError(tr("parameter_texts must be pairs of a name and a text"))
 
     def _check_keys(self) -> None:
         for name in self.env:
             if not name or "=" in name:
                 shown = truncate(sanitize(name.partition("=")[0]), 40)
                 value = "=…" if "=" in name else ""
-                raise ValueError(f'env: "{shown}{value}" is not a variable name')
+                raise ValueError(
+                    tr('env: "{shown}{value}" is not a variable name', shown=shown, value=value)
+                )
         for key in self.tags:
             if not key or find_name_error(key.replace("/", "_")):
-                raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is not a tag name')
+                raise ValueError(
+                    tr('tags: "{key}" is not a tag name', key=truncate(sanitize(key), 40))
+                )
 
 
 def describe_error(error: ValidationError) -> str:
@@ -248,19 +269,30 @@ def describe_error(error: ValidationError) -> str:
     kind = first["type"]
     if kind == "extra_forbidden":
         nearest = find_nearest(str(first["loc"][-1]), TaskSpec.model_fields)
-        return f'there is no option "{truncate(where, 60)}"' + (
-            f". Nearest: {nearest}" if nearest else ""
+        return tr('there is no option "{where}"', where=truncate(where, 60)) + (
+            tr(". Nearest: {near}", near=nearest) if nearest else ""
         )
     if kind == "value_error":
         message = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
         return f"{where} {message}" if where else message
     if kind == "json_invalid":
-        return f"is not valid JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
+        return tr(
+            "is not valid JSON: {error}",
+            error=first["ctx"]["error"] if "ctx" in first else first["msg"],
+        )
     if kind in ("model_type", "model_attributes_type"):
-        return 'must be one JSON object, such as {"argv": ["true"]}'
-    must = f"{where} {_TYPE_ERRORS.get(kind, first['msg'][:1].lower() + first['msg'][1:])}"
+        return tr('must be one JSON object, such as {"argv": ["true"]}')
+    must = f"{where} {tr(_TYPE_ERRORS.get(kind, first['msg'][:1].lower() + first['msg'][1:]))}"
     secret = any(_SECRET_FIELDS.is_secret(str(part)) for part in first["loc"])
-    return must if secret else f"{must}, not {format_value(secrets.mask_value(first['input']))}"
+    return (
+        must
+        if secret
+        else tr(
+            "{must}, not {mask_value}",
+            must=must,
+            mask_value=format_value(secrets.mask_value(first["input"])),
+        )
+    )
 
 
 _SECRET_FIELDS = secrets.DeclaredNames({"env", "parameters", "parameter_texts"})
@@ -268,7 +300,7 @@ _SECRET_FIELDS = secrets.DeclaredNames({"env", "parameters", "parameter_texts"})
 
 
 _TYPE_ERRORS = {
-    "string_type": "must be text", "list_type": "must be a list", "dict_type": "must be an object",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number", "float_type": "must be a number",
+    "string_type": tr_noop("must be text"), "list_type": tr_noop("must be a list"), "dict_type": tr_noop("must be an object"),
+    "bool_type": tr_noop("must be true or false"),
+    "int_type": tr_noop("must be a whole number"), "float_type": tr_noop("must be a number"),
 }  # fmt: skip

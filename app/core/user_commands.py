@@ -72,7 +72,7 @@ def parse_user_commands(value: Any) -> tuple[tuple[UserCommand, ...], list[Setti
     where = ("keys", "commands")
     faults: list[SettingFault] = []
     if not is_object(value):
-        _add_fault(faults, where, "must be tables, such as [keys.commands.L].")
+        _add_fault(faults, where, tr("must be tables, such as [keys.commands.L]."))
         return (), faults
     commands: list[UserCommand] = []
     for key, table in value.items():
@@ -86,7 +86,7 @@ def parse_user_commands(value: Any) -> tuple[tuple[UserCommand, ...], list[Setti
 def _parse_command(key: str, table: Any, faults: list[SettingFault]) -> UserCommand | None:
     where = ("keys", "commands", key)
     if not is_object(table):
-        _add_fault(faults, where, "must be a table with name and argv.", _ARGV_EXAMPLE)
+        _add_fault(faults, where, tr("must be a table with name and argv."), _ARGV_EXAMPLE)
         return None
     for name in table:
         if name not in _SETTINGS:
@@ -96,12 +96,12 @@ def _parse_command(key: str, table: Any, faults: list[SettingFault]) -> UserComm
         for setting, default in (("name", ""), ("mode", MODES[0]), ("confirm", False))
     )
     if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME or has_hidden(name):
-        message = f"must be a text of 1 to {MAX_NAME} visible characters."
+        message = tr("must be a text of 1 to {max_name} visible characters.", max_name=MAX_NAME)
         _add_fault(faults, (*where, "name"), message, 'Example: name = "view log"')
     if mode not in MODES:
-        _add_fault(faults, (*where, "mode"), f"must be {' or '.join(MODES)}.")
+        _add_fault(faults, (*where, "mode"), tr("must be {modes}.", modes=" or ".join(MODES)))
     if not isinstance(confirm, bool):
-        _add_fault(faults, (*where, "confirm"), "must be true or false.")
+        _add_fault(faults, (*where, "confirm"), tr("must be true or false."))
     argv = _parse_argv(table.get("argv"), (*where, "argv"), faults)
     return UserCommand(key, str(name).strip(), argv, mode == "background", confirm is True)
 
@@ -109,14 +109,16 @@ def _parse_command(key: str, table: Any, faults: list[SettingFault]) -> UserComm
 def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) -> tuple[str, ...]:
     words = [word for word in value if isinstance(word, str)] if is_array(value) else []
     if not is_array(value) or not words or len(words) < len(value) or not words[0]:
-        _add_fault(faults, where, "must be a program with its arguments.", _ARGV_EXAMPLE)
+        _add_fault(faults, where, tr("must be a program with its arguments."), _ARGV_EXAMPLE)
         return ()
     if any("\0" in word for word in words):
-        _add_fault(faults, where, "must not contain NUL.")
+        _add_fault(faults, where, tr("must not contain NUL."))
     if _WORD.search(words[0]):
-        _add_fault(faults, where, "must begin with the name of a program.", _ARGV_EXAMPLE)
+        _add_fault(faults, where, tr("must begin with the name of a program."), _ARGV_EXAMPLE)
     if _names_values_in_code(words):
-        message = "a value must not stand in the text of a program; pass it as an argument behind."
+        message = tr(
+            "a value must not stand in the text of a program; pass it as an argument behind."
+        )
         _add_fault(faults, where, message, 'Example: ["sh", "-c", \'wc -l "$1"\', "sh", "{log}"]')
     for name in (found[1] for word in words for found in _WORD.finditer(word)):
         if name and name not in PLACEHOLDERS:
@@ -140,7 +142,11 @@ def _names_values_in_code(words: Sequence[str]) -> bool:
 
 def _describe_unknown(name: str) -> str:
     known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-    return f"there is no {{{name}}}. There are: {known}. For the word itself: {{{{{name}}}}}"
+    return tr(
+        "there is no {{{name}}}. There are: {known}. For the word itself: {{{{{name}}}}}",
+        name=name,
+        known=known,
+    )
 
 
 def _add_fault(

@@ -96,14 +96,15 @@ class _Reader:
 
     def _get_table(self, path: Sequence[str], value: Any) -> Mapping[str, Any]:
         if not is_object(value):
-            raise self.make_fault(path, "must be a table")
+            raise self.make_fault(path, tr("must be a table"))
         return value
 
     def _check_name(self, name: str) -> None:
         wrong = find_name_error(name)
         if wrong or _STORED.fullmatch(name):
             raise self.make_fault(
-                ("tasks", name), f"name {wrong}" if wrong else "must not be named by a number"
+                ("tasks", name),
+                tr("name {wrong}", wrong=wrong) if wrong else tr("must not be named by a number"),
             )
 
     def _check_keys(
@@ -118,7 +119,7 @@ class _Reader:
     ) -> dict[str, str]:
         for name in table:
             if not _PARAMETER.fullmatch(name):
-                raise self.make_fault(("parameters", name), "is no name: letters, digits and _")
+                raise self.make_fault(("parameters", name), tr("is no name: letters, digits and _"))
         for name in given:
             if name not in table:
                 raise Usage(
@@ -130,7 +131,9 @@ class _Reader:
         values = {name: _format_scalar(value) for name, value in {**table, **given}.items()}
         for name, value in values.items():
             if not isinstance(value, str):
-                raise self.make_fault(("parameters", name), "must be text, a number, true or false")
+                raise self.make_fault(
+                    ("parameters", name), tr("must be text, a number, true or false")
+                )
         return values
 
     def _read_needs(self, name: str, given: Any, tasks: Mapping[str, Any]) -> Iterator[Need]:
@@ -139,15 +142,19 @@ class _Reader:
             kind = entry.get("on", "success") if is_object(entry) else None
             if not is_object(entry) or "task" not in entry or entry.keys() - {"task", "on"}:
                 raise self._make_need_fault(
-                    name, 'takes names or { task = "NAME", on = "failure" }'
+                    name, tr('takes names or { task = "NAME", on = "failure" }')
                 )
             if kind not in _KINDS:
-                raise self._make_need_fault(name, f"on must be one of {', '.join(_KINDS)}")
+                raise self._make_need_fault(
+                    name, tr("on must be one of {kinds}", kinds=", ".join(_KINDS))
+                )
             task = str(entry["task"])
             if task not in tasks and not _STORED.fullmatch(task):
                 known = find_nearest(task, tasks)
                 near = f". Nearest: {sanitize(known)}" if known else ""
-                raise self._make_need_fault(name, f"there is no task {_quote(task)}{near}")
+                raise self._make_need_fault(
+                    name, tr("there is no task {task}{near}", task=_quote(task), near=near)
+                )
             yield Need(task, kind)
 
     def _make_need_fault(self, name: str, message: str) -> Usage:
@@ -171,7 +178,7 @@ class _Reader:
         command = merged.pop("command", None)
         spec = {key: _fill(value, values) for key, value in merged.items() if key != "needs"}
         if (command is None) == ("template" not in spec):
-            raise self.make_fault(("tasks", name), "needs either a command or a template")
+            raise self.make_fault(("tasks", name), tr("needs either a command or a template"))
         if isinstance(command, str):
             spec["script"] = self._fill_script(name, command, values)
         elif command is not None:
@@ -188,7 +195,8 @@ class _Reader:
             wrong = {"argv": "command", "script": "command"}.get(key, key)
             wrong = "gpu" if key == "resources" and "gpu" in {**defaults, **body} else wrong
             raise self.make_fault(
-                ("tasks", name, wrong), said.replace(key, wrong, 1).replace("an object", "a table")
+                ("tasks", name, wrong),
+                said.replace(key, wrong, 1).replace(tr("an object"), tr("a table")),
             ) from None
         return spec
 
@@ -199,8 +207,11 @@ class _Reader:
             if quoted.get(word, word) != values.get(word, word) and not is_unquoted(text, at):
                 raise self.make_fault(
                     ("tasks", name, "command"),
-                    f"{{{word}}} must stand without quotes, and in no here-document: its value is"
-                    " quoted already",
+                    tr(
+                        "{{{word}}} must stand without quotes, and in no here-document: its"
+                        " value is quoted already",
+                        word=word,
+                    ),
                 )
         return fill_placeholders(text, quoted)
 
@@ -221,7 +232,7 @@ class _Reader:
     ) -> Usage:
         """Return the fault of the value at a path, with its line."""
         line = _find_line(self.text, path)
-        place = f"line {line}: " if line else ""
+        place = tr("line {line}: ", line=line) if line else ""
         where = ".".join(sanitize(part) for part in (named or path))
         return Usage(
             "{place}{where}: {problem}. {not_submitted}",
@@ -264,7 +275,12 @@ def _find_typos(specs: Mapping[str, Any], values: Mapping[str, str]) -> list[str
         for word in sorted({word for text in texts for word in find_placeholders(text)}):
             if word and word not in values and (near := find_nearest(word, values)):
                 notes.append(
-                    f"{sanitize(name)}: {{{word}}} is no parameter and stays. Nearest: {near}"
+                    tr(
+                        "{name}: {{{word}}} is no parameter and stays. Nearest: {near}",
+                        name=sanitize(name),
+                        word=word,
+                        near=near,
+                    )
                 )
     return notes
 
@@ -272,7 +288,9 @@ def _find_typos(specs: Mapping[str, Any], values: Mapping[str, str]) -> list[str
 def _describe_unknown(kind: str, name: str, known: Any) -> str:
     near = _FOREIGN_KEYS.get(name) if kind == "key" else None
     near = near if near in known else find_nearest(name, known)
-    return f"unknown {kind} {_quote(name)}" + (f". Nearest: {sanitize(near)}" if near else "")
+    return tr("unknown {kind} {name}", kind=kind, name=_quote(name)) + (
+        tr(". Nearest: {near}", near=sanitize(near)) if near else ""
+    )
 
 
 def _quote(text: str) -> str:

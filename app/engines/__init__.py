@@ -20,6 +20,7 @@ from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
 from app.engines import exec_engine, python_engine, shell_engine
 from app.engines.launch import Launch, Values
 from app.errors import Usage
+from app.translation import tr
 
 __all__ = [
     "ENGINES",
@@ -118,7 +119,7 @@ def build_environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dic
 
 def _join_or(words: Iterable[str]) -> str:
     *first, last = words
-    return f"{', '.join(first)} or {last}"
+    return tr("{first} or {last}", first=", ".join(first), last=last)
 
 
 def _quote(word: Any) -> str:

@@ -45,7 +45,7 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
             hint = (
                 f" Nearest: {sanitize(near)}."
                 if near
-                else " Declare it under parameters, properties."
+                else tr(" Declare it under parameters, properties.")
             )
             raise Usage(
                 'schema: argv names "{name}", which is not a parameter.{advice}',

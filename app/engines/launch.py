@@ -12,6 +12,7 @@ from typing import Any
 from app.core.schema import parameters
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Refused, Usage
+from app.translation import tr
 
 PREFIX = "PARAM_"
 MAX_TOTAL = 1536 * 1024
@@ -88,7 +89,10 @@ class Launch:
 def _read_secret(name: str, reference: Mapping[str, str], base: Mapping[str, str]) -> str:
     if "env" in reference:
         if reference["env"] not in base:
-            where = f"no variable {_format_text(reference['env'])} in the submitter's environment"
+            where = tr(
+                "no variable {env} in the submitter's environment",
+                env=_format_text(reference["env"]),
+            )
             raise Refused(
                 "{where}, for the secret {secret_name}",
                 where=where,
@@ -102,7 +106,7 @@ def _read_secret_file(name: str, path: str) -> str:
     try:
         with open(Path(path).expanduser(), "rb", opener=_open_nonblocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("not a regular file")
+                raise ValueError(tr("not a regular file"))
             data = file.read(parameters.MAX_VALUE)
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)

@@ -44,9 +44,11 @@ from app.core.task_spec import (
     Size,
     Timeout,
 )
+from app.core.text.joining import join_and, join_clauses
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.units import parse_time, quote
 from app.errors import Problem, Usage
+from app.translation import tr, tr_noop
 
 MAX_FAULTS = 10
 MAX_DESCRIBED = 200
@@ -67,7 +69,13 @@ def _check_parameter_schema(value: Any) -> Any:
 
 def _parse_severity(value: Any) -> int:
     if not isinstance(value, str) or value not in sla.SEVERITIES:
-        raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quote(str(value))}")
+        raise ValueError(
+            tr(
+                "must be {severities}, not {value}",
+                severities=", ".join(sla.SEVERITIES),
+                value=quote(str(value)),
+            )
+        )
     return sla.SEVERITIES[value]
 
 
@@ -78,14 +86,18 @@ def _omit_default(value: Any) -> Any:
 def _parse_moment(value: Any) -> datetime:
     """Return the moment of a time with its date, which is the same at each reading of a file."""
     if not isinstance(value, str) or value.strip()[4:5] != "-":
-        needed = "a time with its date, such as 2026-01-31T08:00"
-        raise ValueError(f"must be {needed}, not {quote(f'{value}')}")
+        needed = tr("a time with its date, such as 2026-01-31T08:00")
+        raise ValueError(
+            tr("must be {needed}, not {value}", needed=needed, value=quote(f"{value}"))
+        )
     return parse_time(value, _ANY_MOMENT)
 
 
 def _check_tag(value: Any) -> Any:
     if not isinstance(value, str) or not is_booked_tag(value):
-        raise ValueError(f"must be KEY=VALUE, such as team=a, not {quote(f'{value}')}")
+        raise ValueError(
+            tr("must be KEY=VALUE, such as team=a, not {value}", value=quote(f"{value}"))
+        )
     return value
 
 
@@ -126,7 +138,7 @@ class PoolDefinition(Definition):
         if misfit := pool_options.find_misfit(self.kind, given):
             raise ValueError(misfit)
         if self.kind is None and missing:
-            raise ValueError(f"needs {' and '.join(missing)}")
+            raise ValueError(tr("needs {missing}", missing=join_and(missing)))
         return self
 
 
@@ -149,7 +161,7 @@ class LimitDefinition(Definition):
     @model_validator(mode="after")
     def _check_amounts(self) -> LimitDefinition:
         if self.running is self.cpu is self.memory is None and not self.resources:
-            raise ValueError("a limit needs running, cpu, memory or resources")
+            raise ValueError(tr("a limit needs running, cpu, memory or resources"))
         return self
 
 
@@ -168,9 +180,9 @@ class BookingDefinition(Definition):
     @model_validator(mode="after")
     def _check_whole(self) -> BookingDefinition:
         if self.end <= self.begin:
-            raise ValueError("to must be later than from")
+            raise ValueError(tr("to must be later than from"))
         if not (self.cpu or self.memory or self.resources):
-            raise ValueError("a reservation needs cpu, memory or resources")
+            raise ValueError(tr("a reservation needs cpu, memory or resources"))
         return self
 
 
@@ -210,7 +222,7 @@ class TemplateDefinition(Definition):
     @model_validator(mode="after")
     def _check_notice(self) -> TemplateDefinition:
         if self.notify is not None and self.notify_on == NEVER:
-            raise ValueError(f"notify_on {NEVER} goes without a channel (notify)")
+            raise ValueError(tr("notify_on {never} goes without a channel (notify)", never=NEVER))
         return self
 
 
@@ -273,8 +285,14 @@ def validate_tables(tables: Any) -> Definitions:
     size_limits.check_values(tables)
     found, faults = find_definitions(tables)
     if faults:
-        more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
-        raise Usage("; ".join([*faults[:MAX_FAULTS], *more]) + ".", "Nothing was changed.")
+        more = (
+            [tr("and {more} more", more=len(faults) - MAX_FAULTS)]
+            if len(faults) > MAX_FAULTS
+            else []
+        )
+        raise Usage(
+            "{faults}.", "Nothing was changed.", faults=join_clauses([*faults[:MAX_FAULTS], *more])
+        )
     return found
 
 
@@ -327,13 +345,13 @@ def validate_definition(definition: type[BaseModel], values: Mapping[str, Any]) 
 def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[str, Any]]:
     if kind not in KINDS:
         near = _suggest_nearest(kind, KINDS) if len(faults) < MAX_DESCRIBED else ""
-        faults.append(f"unknown table {quote(str(kind))}{near}")
+        faults.append(tr("unknown table {kind}{near}", kind=quote(str(kind)), near=near))
     elif not is_object(tables):
-        faults.append(f"{kind} must be tables, such as [{kind}.NAME]")
+        faults.append(tr("{kind} must be tables, such as [{kind}.NAME]", kind=kind))
     else:
         for name, body in tables.items():
             if fault := find_name_error(name):
-                faults.append(f"{kind}: a name {fault}")
+                faults.append(tr("{kind}: a name {fault}", kind=kind, fault=fault))
                 continue
             try:
                 yield name, KINDS[kind].model_validate(body)
@@ -342,7 +360,7 @@ def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[s
                 room = max(0, MAX_DESCRIBED - len(faults))
                 described = islice(_format_errors(error, KINDS[kind]), room)
                 faults.extend(f"{about}: {words}" for words in described)
-                faults.extend([f"{about}: is wrong"] * (error.error_count() - room))
+                faults.extend([tr("{about}: is wrong", about=about)] * (error.error_count() - room))
 
 
 def _format_errors(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
@@ -355,23 +373,28 @@ def _format_errors(error: ValidationError, model: type[BaseModel]) -> Iterator[s
 def _format_error(where: str, fault: Any, known: list[str]) -> str:
     kind = fault["type"]
     if kind == "extra_forbidden":
-        return f"unknown key {quote(where)}{_suggest_nearest(where, known)}"
+        return tr(
+            "unknown key {where}{advice}", where=quote(where), advice=_suggest_nearest(where, known)
+        )
     if kind == "missing":
-        return f"needs {where}"
+        return tr("needs {where}", where=where)
     if kind == "model_type":
-        return "must be a table"
+        return tr("must be a table")
     if kind == "value_error":
         message = str(fault["ctx"]["error"])
         return message if message.startswith((where, "schema:")) else f"{where} {message}"
-    return (
-        f"{where} {_TYPE_ERRORS.get(kind, 'has the wrong type')}, not {quote(str(fault['input']))}"
+    return tr(
+        "{where} {fault}, not {input}",
+        where=where,
+        fault=tr(_TYPE_ERRORS.get(kind, tr_noop("has the wrong type"))),
+        input=quote(str(fault["input"])),
     )
 
 
 _TYPE_ERRORS = {
-    "string_type": "must be text",
-    "dict_type": "must be a table",
-    "bool_type": "must be true or false",
+    "string_type": tr_noop("must be text"),
+    "dict_type": tr_noop("must be a table"),
+    "bool_type": tr_noop("must be true or false"),
 }
 
 

@@ -20,6 +20,7 @@ from app.core.definitions.document import (
 )
 from app.core.text.sanitize import sanitize
 from app.errors import Problem
+from app.translation import tr
 
 MAX_LENGTH = 256 * 1024
 """Maximum number of characters of a definition."""
@@ -36,7 +37,9 @@ def read_text(
     `name` is None for a new definition.
     """
     if len(text) > MAX_LENGTH:
-        return {}, [make_fault(f"is longer than {MAX_LENGTH // 1024} KiB")]
+        return {}, [
+            make_fault(tr("is longer than {max_length} KiB", max_length=MAX_LENGTH // 1024))
+        ]
     try:
         tables = read_tables(text, format)
         _, faults = read_definition(kind, name, tables)
@@ -59,7 +62,7 @@ def make_fault(
     message: str, text: str = "", position: fault_location.TextPosition | None = None
 ) -> Fault:
     """Return a fault at the given position, else at the one that the message refers to."""
-    message = message.replace(" Nothing was changed.", "").rstrip(".")
+    message = message.replace(tr(" Nothing was changed."), "").rstrip(".")
     line, column = position or fault_location.locate_fault(text, message) or (None, None)
     return {"line": line, "column": column, "message": message}
 
@@ -74,7 +77,7 @@ def _find_extra(definitions: Definitions, kind: str, name: str | None) -> list[s
     found = [(table, each) for table in KINDS for each in definitions[table]]
     head = f"[{kind}.{_quote_name(name) if name is not None else 'NAME'}]"
     if not found:
-        return [f"nothing is defined yet: begin with {head}"]
+        return [tr("nothing is defined yet: begin with {head}", head=head)]
     others = [
         (table, each)
         for table, each in found
@@ -82,7 +85,14 @@ def _find_extra(definitions: Definitions, kind: str, name: str | None) -> list[s
     ]
     if others or len(found) > 1:
         table, each = (others or found[1:])[0]
-        return [f"{table}.{sanitize(each)}: does not belong here; only {head} is edited"]
+        return [
+            tr(
+                "{table}.{each}: does not belong here; only {head} is edited",
+                table=table,
+                each=sanitize(each),
+                head=head,
+            )
+        ]
     return []
 
 

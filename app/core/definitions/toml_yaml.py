@@ -21,6 +21,7 @@ from app.core.json_types import is_array, is_object
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Refused, Usage
+from app.translation import tr
 
 FORMATS = ("toml", "yaml")
 
@@ -118,13 +119,13 @@ class _Loader(_SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None,
                     None,
-                    f"the key {key.value} is not text: write '{key.value}'",
+                    tr("the key {value} is not text: write '{value}'", value=key.value),
                     key.start_mark,
                 )
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name is not None:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} appears twice", key.start_mark
+                    None, None, tr("{value!r} appears twice", value=key.value), key.start_mark
                 )
             seen.add(name)
         return _base.construct_mapping(self, node, deep)
@@ -139,7 +140,7 @@ def _load_yaml(text: str) -> Any:
     try:
         _check_events(text, _SafeLoader)
     except yaml.YAMLError as error:
-        if "nesting depth" in (getattr(error, "problem", None) or ""):
+        if tr("nesting depth") in (getattr(error, "problem", None) or ""):
             raise size_limits.make_too_deep() from None
         if len(text) <= MAX_REPARSED:
             _check_events(text, yaml.SafeLoader)
@@ -169,7 +170,10 @@ def _check_events(text: str, loader: Any) -> None:
 def _check_number(event: Any) -> None:
     """Raise YAMLError for a text without quotes that begins as a very long number."""
     if event.implicit[0] and _LONG_NUMBER.match(event.value):
-        message = f"a number has more than {MAX_NUMBER_LENGTH:,} characters"
+        message = tr(
+            "a number has more than {max_number_length:,} characters",
+            max_number_length=MAX_NUMBER_LENGTH,
+        )
         raise yaml.MarkedYAMLError(None, None, message, event.start_mark)
 
 
@@ -181,14 +185,14 @@ def _format_parse_error(error: Exception) -> str:
     """Format a parser error with its line: `line 3: …`."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        message = getattr(error, "problem", None) or "cannot be read as YAML"
-        return f"line {mark.line + 1}: {truncate(sanitize(message), 120)}"
+        message = getattr(error, "problem", None) or tr("cannot be read as YAML")
+        return tr("line {line}: {said}", line=mark.line + 1, said=truncate(sanitize(message), 120))
     what, _, at = str(error).rpartition(" (at ")
-    line = at.split(",")[0] if at.startswith("line") else "at the end"
+    line = at.split(",")[0] if at.startswith("line") else tr("at the end")
     hint = (
-        " (names and texts take no control characters)"
+        tr(" (names and texts take no control characters)")
         if what.startswith("Illegal character")
-        else " (this table was closed by { … }: write all of it there, or each key as a line)"
+        else tr(" (this table was closed by { … }: write all of it there, or each key as a line)")
         if what.startswith("Cannot mutate immutable namespace")
         else ""
     )

@@ -16,6 +16,7 @@ from app.core.json_types import is_array, is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
 from app.core.notifications.notices import OUTCOMES, RESERVED
 from app.core.text.sanitize import MASK, find_name_error, find_nearest, sanitize, truncate
+from app.translation import tr, tr_noop
 
 MAX_NAMED = 8
 """Channels that a refusal names."""
@@ -26,7 +27,7 @@ _LIKE_REFERENCE = re.compile(r"\{[^{}]*(?::[^{}]*\}|$)")
 """Text that looks like a reference; only a right one matches `_REFERENCE` too."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://.)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_URL_EXAMPLE = 'a URL such as "mailto://user:{env:MAIL_PASSWORD}@example.com"'
+_URL_EXAMPLE = tr_noop('a URL such as "mailto://user:{env:MAIL_PASSWORD}@example.com"')
 _REFERENCE_ADVICE = "Secrets: {env:NAME} or {file:/path}"
 
 
@@ -116,7 +117,7 @@ def _get_known(
     _add_fault(
         faults,
         ("notifications", setting),
-        f'there is no channel "{sanitize(name)}".{known}',
+        tr('there is no channel "{name}".{known}', name=sanitize(name), known=known),
         "Example: [channels.ops]",
     )
     return ""
@@ -126,12 +127,12 @@ def explain_missing(settings: NotificationSettings, name: str) -> str:
     """Return why there is no such channel, as a sentence."""
     shown = truncate(sanitize(name), 60)
     if name in settings.faulty:
-        return f'the channel "{shown}" has a mistake in config.toml.'
+        return tr('the channel "{shown}" has a mistake in config.toml.', shown=shown)
     names = [*settings.channels]
     known = ", ".join([*names[:MAX_NAMED], *["…"] * (len(names) > MAX_NAMED)])
     near = find_nearest(name, settings.channels)
     advice = f" Nearest: {near}." if near else f" Channels: {known}." if known else ""
-    return f'there is no channel "{shown}" in config.toml.{advice}'
+    return tr('there is no channel "{shown}" in config.toml.{advice}', shown=shown, advice=advice)
 
 
 def resolve_references(
@@ -174,13 +175,13 @@ def find_reference_error(text: str) -> str | None:
     for found in _LIKE_REFERENCE.finditer(text):
         kind, _, name = found[0].strip("{}").partition(":")
         if not found[0].endswith("}"):
-            return "has a { without its }"
+            return tr("has a { without its }")
         if kind not in ("env", "file"):
-            return f"has an unknown reference {{{truncate(sanitize(kind), 20)}:…}}"
+            return tr("has an unknown reference {{{kind}:…}}", kind=truncate(sanitize(kind), 20))
         if kind == "env" and not _VARIABLE.fullmatch(name):
-            return "must name a variable in {env:NAME}"
+            return tr("must name a variable in {env:NAME}")
         if kind == "file" and not name.startswith("/"):
-            return "must give an absolute path in {file:/path}"
+            return tr("must give an absolute path in {file:/path}")
     return None
 
 
@@ -194,22 +195,27 @@ def _read_secret(
         value = read_variable(name)
         if not value:
             raise ValueError(
-                f"the variable {sanitize(name)} is not set where the runtime was started"
+                tr(
+                    "the variable {name} is not set where the runtime was started",
+                    name=sanitize(name),
+                )
             )
         return value
     try:
         value = read_file(name).strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ValueError(f"{sanitize(name)} cannot be read: {why.lower()}") from None
+        why = getattr(error, "strerror", None) or tr("not UTF-8 text")
+        raise ValueError(
+            tr("{name} cannot be read: {reason}", name=sanitize(name), reason=why.lower())
+        ) from None
     if not value:
-        raise ValueError(f"{sanitize(name)} is empty")
+        raise ValueError(tr("{name} is empty", name=sanitize(name)))
     return value
 
 
 def _parse_channels(value: Any, faults: list[SettingFault]) -> dict[str, Channel]:
     if not is_object(value):
-        _add_fault(faults, ("channels",), "must be tables, such as [channels.ops].")
+        _add_fault(faults, ("channels",), tr("must be tables, such as [channels.ops]."))
         return {}
     found: dict[str, Channel] = {}
     for name, table in value.items():
@@ -223,25 +229,34 @@ def _parse_channels(value: Any, faults: list[SettingFault]) -> dict[str, Channel
 def _parse_channel(name: str, table: Any, faults: list[SettingFault]) -> Channel:
     where = ("channels", name)
     if wrong := find_name_error(name):
-        _add_fault(faults, where, f"the name {wrong}.")
+        _add_fault(faults, where, tr("the name {wrong}.", wrong=wrong))
     if name in RESERVED:
-        _add_fault(faults, where, f'the name "{name}" has a meaning of its own in --notify.')
+        _add_fault(
+            faults, where, tr('the name "{name}" has a meaning of its own in --notify.', name=name)
+        )
     if not is_object(table):
-        _add_fault(faults, where, "must be a table.", 'Example: url = "ntfy://example"')
+        _add_fault(faults, where, tr("must be a table."), 'Example: url = "ntfy://example"')
         return Channel(name)
     for key in table:
         if key not in _CHANNEL_KEYS:
             _add_fault(faults, (*where, key), format_unknown_setting(str(key), _CHANNEL_KEYS))
     targets = [key for key in ("url", "urls", "webhook") if key in table]
     if len(targets) != 1:
-        _add_fault(faults, where, "needs one of url, urls and webhook.", f"Example: {_URL_EXAMPLE}")
+        _add_fault(
+            faults,
+            where,
+            tr("needs one of url, urls and webhook."),
+            tr("Example: {url_example}", url_example=tr(_URL_EXAMPLE)),
+        )
     if "secret" in table and "webhook" not in table:
-        _add_fault(faults, (*where, "secret"), "goes with webhook; it signs what is sent there.")
+        _add_fault(
+            faults, (*where, "secret"), tr("goes with webhook; it signs what is sent there.")
+        )
     urls = _list_urls(table, where, faults)
     for key in {"webhook", "secret"} & table.keys():
         _check_text(table[key], (*where, key), faults, is_url=key == "webhook")
     if "webhook" in table and _is_other_scheme(table["webhook"]):
-        _add_fault(faults, (*where, "webhook"), "must begin with https:// or http://.")
+        _add_fault(faults, (*where, "webhook"), tr("must begin with https:// or http://."))
     texts = {key: str(table.get(key, "")) for key in ("webhook", "secret")}
     return Channel(name, tuple(urls), **texts)
 
@@ -263,7 +278,7 @@ def _list_urls(
     several = table.get("urls", ())
     if "urls" in table and (not is_array(several) or not several):
         _add_fault(
-            faults, (*where, "urls"), "must be a list of URLs.", 'Example: ["ntfy://example"]'
+            faults, (*where, "urls"), tr("must be a list of URLs."), 'Example: ["ntfy://example"]'
         )
         return
     for url in several:
@@ -276,14 +291,14 @@ def _check_text(
 ) -> None:
     """Add the faults of a text that may be secret, without showing it."""
     if not isinstance(value, str) or not value.strip():
-        what = _URL_EXAMPLE if is_url else 'text, such as "{env:HOOK_SECRET}"'
-        _add_fault(faults, where, f"must be {what}.")
+        what = tr(_URL_EXAMPLE) if is_url else tr('text, such as "{env:HOOK_SECRET}"')
+        _add_fault(faults, where, tr("must be {what}.", what=what))
     elif wrong := find_reference_error(value):
         _add_fault(faults, where, f"{wrong}.", _REFERENCE_ADVICE)
     elif not value.isprintable():
-        _add_fault(faults, where, "must not contain control or invisible characters.")
+        _add_fault(faults, where, tr("must not contain control or invisible characters."))
     elif is_url and not _REFERENCE.match(value) and not _SCHEME.match(value):
-        _add_fault(faults, where, f"must be {_URL_EXAMPLE}.")
+        _add_fault(faults, where, tr("must be {url_example}.", url_example=tr(_URL_EXAMPLE)))
 
 
 def _find_scheme(url: str) -> str:
@@ -299,7 +314,7 @@ def _parse_table(
     faults: list[SettingFault],
 ) -> dict[str, Any]:
     if not is_object(value):
-        _add_fault(faults, (section,), "must be a table.")
+        _add_fault(faults, (section,), tr("must be a table."))
         return {}
     found: dict[str, Any] = {}
     for name, one in value.items():
@@ -315,32 +330,32 @@ def _parse_table(
 
 def _parse_default(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError('must be the name of a channel, such as "ops"')
+        raise ValueError(tr('must be the name of a channel, such as "ops"'))
     return value
 
 
 def _parse_outcome(value: Any) -> str:
     if value not in OUTCOMES:
-        raise ValueError(f"must be {' or '.join(OUTCOMES)}")
+        raise ValueError(tr("must be {outcomes}", outcomes=" or ".join(OUTCOMES)))
     return value
 
 
 def _parse_switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")
+        raise ValueError(tr("must be true or false"))
     return value
 
 
 def _parse_networks(value: Any) -> tuple[Network, ...]:
-    example = 'such as ["10.1.0.0/16", "127.0.0.1"]'
+    example = tr('such as ["10.1.0.0/16", "127.0.0.1"]')
     if not is_array(value):
-        raise ValueError(f"must be a list of networks, {example}")
+        raise ValueError(tr("must be a list of networks, {example}", example=example))
     found: list[Network] = []
     for one in value:
         try:
             found.append(ip_network(one if isinstance(one, str) else "", strict=False))
         except ValueError:
-            raise ValueError(f"must be a list of networks, {example}") from None
+            raise ValueError(tr("must be a list of networks, {example}", example=example)) from None
     return tuple(found)
 
 

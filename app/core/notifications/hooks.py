@@ -35,7 +35,7 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
     """Parse the section; return the valid hooks by name, and the faults of the others."""
     faults: list[SettingFault] = []
     if not is_object(value):
-        _add_fault(faults, ("hooks",), "must be tables, such as [hooks.tell].")
+        _add_fault(faults, ("hooks",), tr("must be tables, such as [hooks.tell]."))
         return {}, faults
     hooks: dict[str, Hook] = {}
     for name, table in value.items():
@@ -48,7 +48,11 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
             text = tr("{fault} The hook does not run.", fault=first.message)
             faults[before] = first._replace(message=text)
     for name in list(hooks)[MAX_HOOKS:]:
-        _add_fault(faults, ("hooks", name), f"there are more than {MAX_HOOKS} hooks.")
+        _add_fault(
+            faults,
+            ("hooks", name),
+            tr("there are more than {max_hooks} hooks.", max_hooks=MAX_HOOKS),
+        )
         del hooks[name]
     return hooks, faults
 
@@ -56,18 +60,23 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
 def _parse_hook(name: str, table: Any, faults: list[SettingFault]) -> Hook | None:
     where = ("hooks", name)
     if wrong := find_name_error(name):
-        _add_fault(faults, where, f"the name {wrong}.")
+        _add_fault(faults, where, tr("the name {wrong}.", wrong=wrong))
     if not is_object(table):
-        _add_fault(faults, where, "must be a table, such as [hooks.tell].", _EXAMPLE)
+        _add_fault(faults, where, tr("must be a table, such as [hooks.tell]."), _EXAMPLE)
         return None
     for key in table:
         if key not in _SETTINGS:
             _add_fault(faults, (*where, str(key)), format_unknown_setting(str(key), _SETTINGS))
     on, argv = table.get("on"), table.get("argv")
     if not is_array(on) or not on or any(kind not in KINDS for kind in on):
-        _add_fault(faults, (*where, "on"), f"must be a list of {', '.join(KINDS)}.", _EXAMPLE)
+        _add_fault(
+            faults,
+            (*where, "on"),
+            tr("must be a list of {kinds}.", kinds=", ".join(KINDS)),
+            _EXAMPLE,
+        )
     if not _is_argv(argv):
-        _add_fault(faults, (*where, "argv"), "must be a program with its arguments.", _EXAMPLE)
+        _add_fault(faults, (*where, "argv"), tr("must be a program with its arguments."), _EXAMPLE)
     timeout = DEFAULT_TIMEOUT
     try:
         timeout = _parse_timeout(table.get("timeout", f"{DEFAULT_TIMEOUT:.0f}s"))
@@ -87,10 +96,12 @@ def _is_argv(value: Any) -> bool:
 
 def _parse_timeout(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("must be a duration such as 10s")
+        raise ValueError(tr("must be a duration such as 10s"))
     seconds = units.parse_duration(str(value))
     if not 0 < seconds <= MAX_TIMEOUT:
-        raise ValueError(f"must be more than 0 and at most {MAX_TIMEOUT / 60:.0f}m")
+        raise ValueError(
+            tr("must be more than 0 and at most {max_timeout:.0f}m", max_timeout=MAX_TIMEOUT / 60)
+        )
     return seconds
 
 

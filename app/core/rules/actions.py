@@ -15,8 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from app.core.json_types import is_array, is_object
 from app.core.notifications.channels import find_reference_error
 from app.core.task_spec import NameStr, Priority, TaskSpec, describe_error
+from app.core.text.joining import join_and
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.core.text.units import format_duration_setting, parse_positive_duration, quote
+from app.translation import tr
 
 EVENTS = ("firing", "resolved", "acknowledged", "escalated")
 KINDS = (
@@ -33,26 +35,28 @@ _URL = re.compile(r"https?://[^\s/?#]+\S*")
 
 def _parse_seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError("must be a duration such as 10m")
+        raise ValueError(tr("must be a duration such as 10m"))
     return parse_positive_duration(str(value))
 
 
 def _parse_repeat(value: Any) -> float:
     seconds = _parse_seconds(value)
     if seconds < MIN_REPEAT:
-        raise ValueError(f"must be at least {format_duration_setting(MIN_REPEAT)}")
+        raise ValueError(
+            tr("must be at least {duration}", duration=format_duration_setting(MIN_REPEAT))
+        )
     return seconds
 
 
 def _check_url(value: Any) -> str:
     if not isinstance(value, str) or not _URL.fullmatch(value):
-        raise ValueError("must be a URL that begins with https:// or http://")
+        raise ValueError(tr("must be a URL that begins with https:// or http://"))
     return value
 
 
 def _check_secret(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("{") or not value.endswith("}"):
-        raise ValueError("must be a reference, {env:NAME} or {file:/path}")
+        raise ValueError(tr("must be a reference, {env:NAME} or {file:/path}"))
     if wrong := find_reference_error(value):
         raise ValueError(wrong)
     return value
@@ -64,18 +68,22 @@ def _check_argv(value: Any) -> list[str]:
         or not value
         or not all(isinstance(one, str) and one and "\0" not in one for one in value)
     ):
-        raise ValueError('must be a program with its arguments, such as ["logger", "-t", "deck"]')
+        raise ValueError(
+            tr('must be a program with its arguments, such as ["logger", "-t", "deck"]')
+        )
     return list(value)
 
 
 def _check_submit(value: Any) -> dict[str, Any]:
     if not is_object(value) or not ("template" in value) ^ ("argv" in value):
-        raise ValueError('must be a table with template or argv, such as { template = "repair" }')
+        raise ValueError(
+            tr('must be a table with template or argv, such as { template = "repair" }')
+        )
     task = {str(key): one for key, one in value.items()}
     try:
         TaskSpec.model_validate(task)
     except ValidationError as error:
-        raise ValueError(f"is no task: {describe_error(error)}") from None
+        raise ValueError(tr("is no task: {error}", error=describe_error(error))) from None
     return task
 
 
@@ -106,12 +114,12 @@ class Action(BaseModel):
         """Raise ValueError unless the keys go together."""
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            found = f", not {' and '.join(given)}" if given else ""
-            raise ValueError(f"needs one of {', '.join(KINDS)}{found}")
+            found = tr(", not {given}", given=join_and(given)) if given else ""
+            raise ValueError(tr("needs one of {kinds}{found}", kinds=", ".join(KINDS), found=found))
         if self.secret is not None and self.webhook is None:
-            raise ValueError("secret goes with webhook")
+            raise ValueError(tr("secret goes with webhook"))
         if self.repeat_every is not None and self.on != "firing":
-            raise ValueError('repeat_every goes with on = "firing"')
+            raise ValueError(tr('repeat_every goes with on = "firing"'))
         return self
 
 
@@ -120,9 +128,15 @@ def normalize_actions(value: Any) -> list[dict[str, Any]] | dict[str, Any]:
     if is_object(value) and not value:
         return {}
     if not is_array(value):
-        raise ValueError('actions must be a list, such as [{ on = "firing", notify = "ops" }]')
+        raise ValueError(tr('actions must be a list, such as [{ on = "firing", notify = "ops" }]'))
     if len(value) > MAX_ACTIONS:
-        raise ValueError(f"actions must be at most {MAX_ACTIONS}, not {len(value)}")
+        raise ValueError(
+            tr(
+                "actions must be at most {max_actions}, not {n}",
+                max_actions=MAX_ACTIONS,
+                n=len(value),
+            )
+        )
     found = [_parse_action(one, at) for at, one in enumerate(value)]
     return [_store(action) for action in found] or {}
 
@@ -179,27 +193,46 @@ def describe_action(action: Mapping[str, Any]) -> str:
         words += f" {value.get('template') or value['argv'][0]}"
     elif value is not True:
         words += f" {value}"
-    words += f", after {format_duration_setting(action['after'])}" if "after" in action else ""
+    words += (
+        tr(", after {duration}", duration=format_duration_setting(action["after"]))
+        if "after" in action
+        else ""
+    )
     if "repeat_every" in action:
-        words += f", every {format_duration_setting(action['repeat_every'])}"
-    words += f", at most {action['max']} times" if "max" in action else ""
-    return sanitize(words) + (", dry run" if action.get("dry_run") else "")
+        words += tr(", every {duration}", duration=format_duration_setting(action["repeat_every"]))
+    words += tr(", at most {max} times", max=action["max"]) if "max" in action else ""
+    return sanitize(words) + (tr(", dry run") if action.get("dry_run") else "")
 
 
 def _parse_action(value: Any, at: int) -> Action:
     where = f"actions[{at + 1}]"
     if not is_object(value):
-        raise ValueError(f'{where} must be a table, such as {{ on = "firing", notify = "ops" }}')
+        raise ValueError(
+            tr('{where} must be a table, such as {{ on = "firing", notify = "ops" }}', where=where)
+        )
     for key in value:
         if key not in Action.model_fields:
             near = find_nearest(str(key), Action.model_fields)
             hint = f"Nearest: {near}" if near else f"Known: {', '.join(Action.model_fields)}"
-            raise ValueError(f"{where}: unknown key {quote(str(key))}. {hint}")
+            raise ValueError(
+                tr(
+                    "{where}: unknown key {key}. {advice}",
+                    where=where,
+                    key=quote(str(key)),
+                    advice=hint,
+                )
+            )
     if "on" in value and value["on"] not in EVENTS:
         near = find_nearest(str(value["on"]), EVENTS)
         hint = f". Nearest: {near}" if near else ""
         raise ValueError(
-            f"{where}.on must be {', '.join(EVENTS)}, not {quote(str(value['on']))}{hint}"
+            tr(
+                "{where}.on must be {events}, not {on}{advice}",
+                where=where,
+                events=", ".join(EVENTS),
+                on=quote(str(value["on"])),
+                advice=hint,
+            )
         )
     try:
         return Action.model_validate(dict(value))
@@ -212,8 +245,13 @@ def _format_error(where: str, fault: Any) -> str:
     if fault["type"] == "value_error":
         return f"{path} {fault['ctx']['error']}"
     if fault["type"] == "literal_error":
-        return f"{path} must be true"
+        return tr("{path} must be true", path=path)
     if fault["type"] in ("bool_type", "string_type"):
-        wanted = "true or false" if fault["type"] == "bool_type" else "text"
-        return f"{path} must be {wanted}, not {quote(truncate(str(fault['input']), 60))}"
-    return f"{path} is wrong: {sanitize(fault['msg']).lower()}"
+        wanted = tr("true or false") if fault["type"] == "bool_type" else tr("text")
+        return tr(
+            "{path} must be {wanted}, not {input}",
+            path=path,
+            wanted=wanted,
+            input=quote(truncate(str(fault["input"]), 60)),
+        )
+    return tr("{path} is wrong: {reason}", path=path, reason=sanitize(fault["msg"]).lower())

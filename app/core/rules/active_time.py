@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from app.core.schedules.zones import resolve_wall_time
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
+from app.translation import tr
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _GROUPS = {"workdays": range(5), "weekdays": range(5), "weekend": range(5, 7), "daily": range(7)}
@@ -44,7 +45,7 @@ def parse_days(value: object) -> frozenset[int]:
         given = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     words = [str(one).lower().replace(",", " ").split() for one in given]
     if not words or not all(words):
-        raise ValueError('must be days such as "mon-fri" or ["sat", "sun"]')
+        raise ValueError(tr('must be days such as "mon-fri" or ["sat", "sun"]'))
     return frozenset(day for some in words for word in some for day in _parse_word(word))
 
 
@@ -62,7 +63,7 @@ def _find_day(word: str) -> int:
             if word[:3] == day:
                 return number
     near = find_nearest(word, (*DAYS, *_GROUPS))
-    raise ValueError(f"must be days such as mon-fri, not {quote(word)}" + _hint(near))
+    raise ValueError(tr("must be days such as mon-fri, not {word}", word=quote(word)) + _hint(near))
 
 
 def _hint(near: str | None) -> str:
@@ -72,16 +73,16 @@ def _hint(near: str | None) -> str:
 def parse_clock(value: object) -> int:
     """Return the seconds since midnight of `HH:MM` or `HH:MM:SS`; `24:00` is the end of a day."""
     if not isinstance(value, str):  # YAML reads 18:00 without quotes as a number
-        raise ValueError('must be a time of day in quotes, such as "06:00"')
+        raise ValueError(tr('must be a time of day in quotes, such as "06:00"'))
     parts = value.strip().split(":")
     if len(parts) not in (2, 3) or not all(
         part.isascii() and part.isdigit() and len(part) <= 2 for part in parts
     ):
-        raise ValueError(f"must be a time of day such as 06:00, not {quote(value)}")
+        raise ValueError(tr("must be a time of day such as 06:00, not {value}", value=quote(value)))
     hours, minutes, seconds = [*map(int, parts), 0][:3]
     total = hours * 3600 + minutes * 60 + seconds
     if minutes > 59 or seconds > 59 or total > 86400:
-        raise ValueError(f"must be a time of day such as 06:00, not {quote(value)}")
+        raise ValueError(tr("must be a time of day such as 06:00, not {value}", value=quote(value)))
     return total
 
 

@@ -9,14 +9,15 @@ from typing import Any
 from app.core.rules import catalog
 from app.core.text import units
 from app.core.text.units import quote
+from app.translation import tr, tr_noop
 
 _EXAMPLES = {
-    catalog.SECONDS: "a duration such as 30m",
-    catalog.MIB: "a size such as 512M",
-    catalog.RATIO: "a ratio such as 0.9 or 90%",
-    catalog.COUNT: "a number such as 100",
-    catalog.HOURS: "hours, or a duration such as 24h",
-    catalog.RATE: "a number per minute such as 0.5",
+    catalog.SECONDS: tr_noop("a duration such as 30m"),
+    catalog.MIB: tr_noop("a size such as 512M"),
+    catalog.RATIO: tr_noop("a ratio such as 0.9 or 90%"),
+    catalog.COUNT: tr_noop("a number such as 100"),
+    catalog.HOURS: tr_noop("hours, or a duration such as 24h"),
+    catalog.RATE: tr_noop("a number per minute such as 0.5"),
 }
 _PLAIN = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
 _DURATION = (
@@ -48,17 +49,19 @@ def parse_amount(unit: str, value: object) -> float:
     Raise ValueError with the rest of a sentence.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"must be {_EXAMPLES[unit]}")
+        raise ValueError(tr("must be {examples}", examples=tr(_EXAMPLES[unit])))
     if not isinstance(value, str):
         if not -MAX_VALUE <= value <= MAX_VALUE:  # neither is a value that is no number
-            raise ValueError(f"must be {_EXAMPLES[unit]}")
+            raise ValueError(tr("must be {examples}", examples=tr(_EXAMPLES[unit])))
         return float(value)
     try:
         if not re.fullmatch(_FORMS[unit], value.strip()):
             raise ValueError(value)
         return _parse_text(unit, value.strip())
     except ValueError:
-        raise ValueError(f"must be {_EXAMPLES[unit]}, not {quote(value)}") from None
+        raise ValueError(
+            tr("must be {examples}, not {value}", examples=tr(_EXAMPLES[unit]), value=quote(value))
+        ) from None
 
 
 def _parse_text(unit: str, word: str) -> float:
@@ -81,15 +84,19 @@ def parse_seconds(value: object) -> float:
     Raise ValueError with the rest of a sentence.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError("must be a duration such as 10m")
+        raise ValueError(tr("must be a duration such as 10m"))
     if not isinstance(value, str):
         if not -MAX_SECONDS <= value <= MAX_SECONDS:  # neither is a value that is no number
-            raise ValueError(f"must be a duration of at most 10 years, not {quote(str(value))}")
+            raise ValueError(
+                tr("must be a duration of at most 10 years, not {value}", value=quote(str(value)))
+            )
         return float(value)
     word = value.strip()
     # The units of a duration are small letters: 64M would be read as minutes.
     if not re.fullmatch(rf"-?(?:{_DURATION})", word):
-        raise ValueError(f"must be a duration such as 30s, 10m or 1h30m, not {quote(value)}")
+        raise ValueError(
+            tr("must be a duration such as 30s, 10m or 1h30m, not {value}", value=quote(value))
+        )
     return -_parse_weeks(word[1:]) if word[:1] == "-" else _parse_weeks(word)
 
 
@@ -100,7 +107,7 @@ def _parse_weeks(word: str) -> float:
         return units.parse_duration(word)
     seconds = float(weeks) * WEEK + (units.parse_duration(rest) if rest else 0.0)
     if seconds > MAX_SECONDS:
-        raise ValueError(f"must be a duration of at most 10 years, not {quote(word)}")
+        raise ValueError(tr("must be a duration of at most 10 years, not {word}", word=quote(word)))
     return seconds
 
 

@@ -27,6 +27,7 @@ from app.core.rules import active_time, amounts, catalog
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize
 from app.core.text.units import quote
+from app.translation import tr, tr_noop
 
 OPERATORS = (">", ">=", "<", "<=", "==", "!=")
 STATS = ("mean", "min", "max", "median", "count", "sum", "p50", "p90", "p95", "p99")
@@ -44,14 +45,14 @@ MAX_NODES, MAX_DEPTH = 50, 8
 def _parse_duration(value: object) -> float:
     seconds = amounts.parse_seconds(value)
     if seconds < 0:
-        raise ValueError(f"must not be negative, not {quote(str(value))}")
+        raise ValueError(tr("must not be negative, not {value}", value=quote(str(value))))
     return seconds
 
 
 def _parse_window(value: object) -> float:
     seconds = amounts.parse_seconds(value)
     if not 1 <= seconds <= MAX_WINDOW:
-        raise ValueError(f"must be 1s to 31d, not {quote(str(value))}")
+        raise ValueError(tr("must be 1s to 31d, not {value}", value=quote(str(value))))
     return seconds
 
 
@@ -70,10 +71,10 @@ def _to_list(value: object) -> object:
 def _parse_globs(value: object) -> object:
     names = _to_list(value)
     if not is_array(names) or not names or not all(isinstance(one, str) and one for one in names):
-        raise ValueError('must be a name, or a list of names such as ["nightly-*"]')
+        raise ValueError(tr('must be a name, or a list of names such as ["nightly-*"]'))
     for name in names:
         if not str(name).isprintable():
-            raise ValueError(f"must be visible text, not {quote(str(name))}")
+            raise ValueError(tr("must be visible text, not {name}", name=quote(str(name))))
     return names
 
 
@@ -84,7 +85,13 @@ def _parse_count(value: object) -> object:
 def _parse_stat(value: object) -> str:
     word = STAT_ALIASES.get(str(value), str(value))
     if word not in STATS:
-        raise ValueError(f"must be {_list_words(STATS)}{_name_nearest(value, STATS)}")
+        raise ValueError(
+            tr(
+                "must be {words}{nearest}",
+                words=_list_words(STATS),
+                nearest=_name_nearest(value, STATS),
+            )
+        )
     return word
 
 
@@ -100,10 +107,10 @@ def _parse_tags(value: object) -> dict[str, str]:
         elif is_object(pair) and all(isinstance(word, str) for word in [*pair, *pair.values()]):
             found |= pair
         else:
-            raise ValueError('must be tags such as { team = "db" }')
+            raise ValueError(tr('must be tags such as { team = "db" }'))
     for key, word in found.items():
         if not (key + word).isprintable():
-            raise ValueError(f"must be visible text, not {quote(f'{key}={word}')}")
+            raise ValueError(tr("must be visible text, not {value}", value=quote(f"{key}={word}")))
     return found
 
 
@@ -266,13 +273,23 @@ class MetricNode(Form):
         metric = values.get("metric")
         if not isinstance(metric, str) or metric not in catalog.METRICS:
             raise ValueError(
-                f".metric: unknown metric {quote(str(metric))}{_name_nearest_metric(metric)}"
+                tr(
+                    ".metric: unknown metric {metric}{nearest}",
+                    metric=quote(str(metric)),
+                    nearest=_name_nearest_metric(metric),
+                )
             )
         if "op" not in values:
-            raise ValueError(f": needs op: {_list_words(OPERATORS)}")
+            raise ValueError(tr(": needs op: {words}", words=_list_words(OPERATORS)))
         op = _OPERATOR_ALIASES.get(str(values.get("op")), values.get("op"))
         if op not in OPERATORS:
-            raise ValueError(f".op: must be {_list_words(OPERATORS)}, not {quote(str(op))}")
+            raise ValueError(
+                tr(
+                    ".op: must be {words}, not {op}",
+                    words=_list_words(OPERATORS),
+                    op=quote(str(op)),
+                )
+            )
         values["op"] = op
         if values.get("value") is not None:
             try:
@@ -284,30 +301,41 @@ class MetricNode(Form):
     @model_validator(mode="after")
     def _check(self) -> MetricNode:
         if (self.value is None) is (self.baseline is None):
-            raise ValueError(": needs either value or baseline")
+            raise ValueError(tr(": needs either value or baseline"))
         if self.rate_over is not None and (self.stat or self.window):
-            raise ValueError(".rate_over: goes with neither stat nor window")
+            raise ValueError(tr(".rate_over: goes with neither stat nor window"))
         if self.stat is not None and self.window is None:
-            raise ValueError('.stat: needs a window, such as window = "10m"')
+            raise ValueError(tr('.stat: needs a window, such as window = "10m"'))
         always = self.metric in catalog.WINDOW_METRICS
         if self.window is not None and self.stat is None and not always:
-            raise ValueError('.window: needs a stat, such as stat = "p95"')
+            raise ValueError(tr('.window: needs a stat, such as stat = "p95"'))
         if self.rate_over is not None and catalog.get_family(self.metric) in ("task", "schedule"):
-            raise ValueError(f".rate_over: does not apply to {self.metric}")
+            raise ValueError(tr(".rate_over: does not apply to {metric}", metric=self.metric))
         if self.rate_over is not None and not catalog.has_rate(self.metric):
             raise ValueError(
-                ".rate_over: of instance metrics, only instance.attempt (restarts) has one; use"
-                " stat and window"
+                tr(
+                    ".rate_over: of instance metrics, only instance.attempt (restarts) has one;"
+                    " use stat and window"
+                )
             )
         stats = list_stats(self.metric)
         if self.stat is not None and self.stat not in stats:
-            others = f", only {_list_words(stats)}" if len(stats) > 1 else ""
-            others = others or (f", only {stats[0]}" if stats else "")
-            raise ValueError(f".stat: {self.stat} does not apply to {self.metric}{others}")
+            others = tr(", only {words}", words=_list_words(stats)) if len(stats) > 1 else ""
+            others = others or (tr(", only {stats}", stats=stats[0]) if stats else "")
+            raise ValueError(
+                tr(
+                    ".stat: {stat} does not apply to {metric}{others}",
+                    stat=self.stat,
+                    metric=self.metric,
+                    others=others,
+                )
+            )
         if self.baseline is not None and self.metric not in BASELINE_METRICS:
             raise ValueError(
-                ".baseline: only for instance.run_seconds, instance.queued_seconds and"
-                " instance.rss_mib"
+                tr(
+                    ".baseline: only for instance.run_seconds, instance.queued_seconds and"
+                    " instance.rss_mib"
+                )
             )
         return self
 
@@ -324,11 +352,15 @@ def _unfold_metric(values: Mapping[Any, Any], table: Mapping[Any, Any]) -> dict[
     for key in table:
         if key != "name" and key not in _TABLE_KEYS:
             raise ValueError(
-                f".metric: unknown key {quote(str(key))}{_name_nearest(key, _TABLE_KEYS)}"
+                tr(
+                    ".metric: unknown key {key}{nearest}",
+                    key=quote(str(key)),
+                    nearest=_name_nearest(key, _TABLE_KEYS),
+                )
             )
     for key in _TABLE_KEYS:
         if key in values:
-            raise ValueError(f".{key}: goes into the table of the metric")
+            raise ValueError(tr(".{key}: goes into the table of the metric", key=key))
     inner = {key: word for key, word in table.items() if key != "name"}
     return {**values, "metric": table.get("name"), **inner}
 
@@ -339,7 +371,9 @@ def _parse_value(metric: str, values: Mapping[Any, Any]) -> float:
     value = amounts.parse_amount(unit, values["value"])
     if catalog.is_share(metric) and values.get("stat") not in ("count", "sum") and abs(value) > 1:
         typed = str(values["value"])
-        raise ValueError(f"must be a ratio of at most 1, such as 0.9 or 90%, not {quote(typed)}")
+        raise ValueError(
+            tr("must be a ratio of at most 1, such as 0.9 or 90%, not {typed}", typed=quote(typed))
+        )
     return value
 
 
@@ -367,8 +401,12 @@ class Deadline(Form):
         reference = given.get("reference")
         if reference not in REFERENCES:
             raise ValueError(
-                f".reference: must be {_list_words(REFERENCES)}, or a table such as"
-                f' {{ fixed = "06:00", days = "mon-fri" }}{_name_nearest(reference, REFERENCES)}'
+                tr(
+                    '.reference: must be {words}, or a table such as {{ fixed = "06:00", days ='
+                    ' "mon-fri" }}{nearest}',
+                    words=_list_words(REFERENCES),
+                    nearest=_name_nearest(reference, REFERENCES),
+                )
             )
         return cast(Any, given)
 
@@ -461,8 +499,11 @@ def _read_active_time(value: object) -> object:
         days = [word for word in words if ":" not in word]
         if not words or len(hours) > 1:
             raise ValueError(
-                f'must be days and hours such as "mon-fri 08:00-18:00", not {quote(value)}; list'
-                " several in []"
+                tr(
+                    'must be days and hours such as "mon-fri 08:00-18:00", not {value}; list'
+                    " several in []",
+                    value=quote(value),
+                )
             )
         begin, _, end = hours[0].partition("-") if hours else ("00:00", "", "24:00")
         return [{"from": begin, "to": end} | ({"days": days} if days else {})]
@@ -527,10 +568,10 @@ class Conditions(Form):
     def _check(self) -> Conditions:
         nodes = [*walk(self.when)]
         if len(nodes) > MAX_NODES:
-            raise ValueError(f".when: has more than {MAX_NODES} parts")
+            raise ValueError(tr(".when: has more than {max_nodes} parts", max_nodes=MAX_NODES))
         for name in self.inhibited_by:
             if wrong := find_name_error(name):
-                raise ValueError(f".inhibited_by: a name {wrong}")
+                raise ValueError(tr(".inhibited_by: a name {wrong}", wrong=wrong))
         return self
 
 
@@ -554,9 +595,11 @@ def walk(node: AnyNodeType) -> list[AnyNodeType]:
 def parse_conditions(conditions: object) -> Conditions:
     """Return the model. Raise ValueError with one sentence that names the path."""
     if not is_object(conditions):
-        raise ValueError("conditions must be a table with scope and when")
+        raise ValueError(tr("conditions must be a table with scope and when"))
     if _measure_depth(conditions) > 4 * MAX_DEPTH:
-        raise ValueError(f"conditions.when: is nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(
+            tr("conditions.when: is nested deeper than {max_depth} levels", max_depth=MAX_DEPTH)
+        )
     try:
         return Conditions.model_validate(conditions)
     except ValidationError as error:
@@ -599,38 +642,59 @@ def _format_fault(fault: ErrorDetails) -> str:
     kind, given = fault["type"], fault["input"]
     if kind == "missing":
         parent, _, key = where.rpartition(".")
-        return f"{parent or 'conditions'}: needs {key}"
+        return tr("{value}: needs {key}", value=parent or "conditions", key=key)
     if kind == "extra_forbidden":
         parent, _, key = where.rpartition(".")
         if parent == "conditions" and key in _RULE_KEYS:
-            return f"{parent}: {key} is a key of the rule, beside conditions"
+            return tr(
+                "{parent}: {key} is a key of the rule, beside conditions", parent=parent, key=key
+            )
         if key in _KINDS and parent.rpartition(".")[2].partition("[")[0] in (
             "when",
             "all",
             "any",
             "not",
         ):
-            return f"{parent}: {key} goes with no other condition; join several by all or any"
-        return f"{parent}: unknown key {quote(key)}{_name_nearest(key, _list_keys(parent))}"
+            return tr(
+                "{parent}: {key} goes with no other condition; join several by all or any",
+                parent=parent,
+                key=key,
+            )
+        return tr(
+            "{parent}: unknown key {key}{nearest}",
+            parent=parent,
+            key=quote(key),
+            nearest=_name_nearest(key, _list_keys(parent)),
+        )
     if kind in _TYPE_FAULTS:
-        return f"{where}: must be {_TYPE_FAULTS[kind]}"
+        return tr("{where}: must be {wanted}", where=where, wanted=tr(_TYPE_FAULTS[kind]))
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        return f"{where}: needs one of {_list_words(_KINDS)}{_name_nearest_kind(given)}"
+        return tr(
+            "{where}: needs one of {words}{nearest}",
+            where=where,
+            words=_list_words(_KINDS),
+            nearest=_name_nearest_kind(given),
+        )
     if kind == "value_error":
         message = str(fault.get("ctx", {}).get("error", fault["msg"]))
         return f"{where}{message}" if message[:1] in (".", ":") else f"{where}: {message}"
     if kind == "literal_error":
         expected = str(fault.get("ctx", {}).get("expected", "")).replace("'", "")
         words = expected.replace(" or ", ", ").split(", ")
-        return f"{where}: must be {expected}{_name_nearest(given, words)}"
+        return tr(
+            "{where}: must be {expected}{nearest}",
+            where=where,
+            expected=expected,
+            nearest=_name_nearest(given, words),
+        )
     return f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 _RULE_KEYS = ("severity", "actions", "enabled")
 _TYPE_FAULTS = {
-    "model_type": "a table", "model_attributes_type": "a table", "dict_type": "a table",
-    "list_type": "a list", "string_type": "text", "float_type": "a number",
-    "int_type": "a whole number",
+    "model_type": tr_noop("a table"), "model_attributes_type": tr_noop("a table"), "dict_type": tr_noop("a table"),
+    "list_type": tr_noop("a list"), "string_type": tr_noop("text"), "float_type": tr_noop("a number"),
+    "int_type": tr_noop("a whole number"),
 }  # fmt: skip
 
 
@@ -664,7 +728,7 @@ def _list_keys(parent: str) -> list[str]:
 
 
 def _list_words(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return tr("{words} or {last}", words=", ".join(words[:-1]), last=words[-1])
 
 
 def _name_nearest(word: object, known: Sequence[str]) -> str:
@@ -688,4 +752,8 @@ def _name_nearest_metric(word: object) -> str:
     if near:
         return f". Nearest: {tails[near]}"
     ratio = f"{text}_ratio"
-    return f". Nearest: {ratio}" if ratio in catalog.METRICS else ". See: taskdeck help sla"
+    return (
+        tr(". Nearest: {ratio}", ratio=ratio)
+        if ratio in catalog.METRICS
+        else tr(". See: taskdeck help sla")
+    )

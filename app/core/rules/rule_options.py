@@ -13,6 +13,7 @@ from app.core.json_types import is_array, is_object
 from app.core.rules import presets
 from app.core.rules.rule_plan import normalize_conditions
 from app.core.text.units import quote
+from app.translation import tr
 
 _OPTIONS = {"when": "--value", "for": "--for", "match": "", "scope": "--preset"}
 _SHAPE = ("metric", "op", "stat", "window", "rate_over")
@@ -89,12 +90,21 @@ def _check_limit(when: Mapping[str, Any], value: str) -> None:
     if "baseline" in when:
         if op in (">", ">=") and not when["baseline"]["factor"] > 1:
             raise ValueError(
-                f"--value must be a multiple above 1, such as 1.5x, not {quote(value)}"
+                tr(
+                    "--value must be a multiple above 1, such as 1.5x, not {value}",
+                    value=quote(value),
+                )
             )
     elif metric in _WHOLE and op in (">", ">=") and _NUMBER.fullmatch(value.strip()):
         least = 0 if op == ">" else 1
         if float(value) % 1 or float(value) < least:
-            raise ValueError(f"--value must be a whole number from {least}, not {quote(value)}")
+            raise ValueError(
+                tr(
+                    "--value must be a whole number from {least}, not {value}",
+                    least=least,
+                    value=quote(value),
+                )
+            )
 
 
 def _keep_when(old: Mapping[str, Any], made: dict[str, Any], value: str | None) -> Any:
@@ -153,7 +163,9 @@ def _find_due(when: Mapping[Any, Any]) -> str | None:
 def _replace_zone(when: Mapping[str, Any], zone: str) -> dict[str, Any]:
     due = _find_due(when)
     if due is None:
-        raise ValueError("--tz goes with a time of day, as in --preset succeeds-by --value 06:00")
+        raise ValueError(
+            tr("--tz goes with a time of day, as in --preset succeeds-by --value 06:00")
+        )
     reference = {key: one for key, one in when[due]["reference"].items() if key != "tz"}
     tz = {"tz": zone} if zone else {}
     return {**when, due: {**when[due], "reference": {**reference, **tz}}}
@@ -175,6 +187,6 @@ def _name_option(message: str) -> str:
     key = "tag" if path.startswith("tags") else path.partition(".")[0]
     option = f"--{key}" if part == "match" else _OPTIONS[part]
     if path.endswith(".tz"):
-        option = "the zone"
+        option = tr("the zone")
     rest = message[found.end() :]
     return f"{option} {rest}" if rest.startswith("must") else f"{option}: {rest}"

@@ -27,6 +27,7 @@ from app.core.rules.conditions import (
 )
 from app.core.rules.evaluate import MetricRef, make_baseline_ref, make_ref
 from app.core.rules.levels import Comparison, list_comparisons
+from app.translation import tr
 
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "instance": ("task", "template", "schedule", "queue", "pool", "tags"),
@@ -114,7 +115,10 @@ def make_plan(conditions: object) -> RulePlan:
     base = _find_base(form, nodes, metrics)
     if base not in ("instance", "task", "schedule") and any(node.baseline for node in metrics):
         raise ValueError(
-            f"conditions.when: a {base} has no baseline; use scope instance, task or schedule"
+            tr(
+                "conditions.when: a {base} has no baseline; use scope instance, task or schedule",
+                base=base,
+            )
         )
     _check_match(form, base)
     group = _find_group(form, base)
@@ -156,7 +160,10 @@ def _find_base(
     if scope == "instance" and any(node.stat for node in metrics):
         if any(catalog.get_family(node.metric) == "instance" for node in bare):
             raise ValueError(
-                "conditions.when: a stat covers many runs and goes with no metric of one instance"
+                tr(
+                    "conditions.when: a stat covers many runs and goes with no metric of one"
+                    " instance"
+                )
             )
         scope = "task"
     if scope == "instance" and form.for_each != "instance" and _is_about_names(nodes, bare):
@@ -178,14 +185,25 @@ def _find_base(
         family = catalog.get_family(node.metric)
         if family != "instance" and family not in _AVAILABLE[base]:
             raise ValueError(
-                f"conditions.when: {node.metric} has no value for a {base}; use scope {family}"
+                tr(
+                    "conditions.when: {metric} has no value for a {base}; use scope {family}",
+                    metric=node.metric,
+                    base=base,
+                    family=family,
+                )
             )
     if (
         form.scope in ("host", "taskdeck")
         and base not in ("host", "taskdeck")
         and (form.for_each is None)
     ):
-        raise ValueError(f"conditions.scope: {form.scope} has no {base} metrics; use scope {base}")
+        raise ValueError(
+            tr(
+                "conditions.scope: {scope} has no {base} metrics; use scope {base}",
+                scope=form.scope,
+                base=base,
+            )
+        )
     return base
 
 
@@ -206,8 +224,8 @@ def _check_match(form: Conditions, base: str) -> None:
     for key in form.match.model_fields_set:
         if getattr(form.match, key) and key not in _LABELS[base]:
             known = " or ".join(_LABELS[base])
-            rest = f"only by {known}" if known else "by name"
-            verb = "can be selected" if known else "cannot be selected"
+            rest = tr("only by {known}", known=known) if known else tr("by name")
+            verb = tr("can be selected") if known else tr("cannot be selected")
             raise ValueError(f"conditions.match.{key}: {_PLURALS[base]} {verb} {rest}")
 
 
@@ -218,7 +236,7 @@ def _find_group(form: Conditions, base: str) -> str:
     if group in ("host", "taskdeck"):
         return "rule"
     if group == "instance" or group not in _LABELS[base]:
-        raise ValueError(f"conditions.for_each: a {base} has no {group}")
+        raise ValueError(tr("conditions.for_each: a {base} has no {group}", base=base, group=group))
     return group
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from app.core.json_types import is_array, is_object
 from app.core.text.sanitize import find_nearest, sanitize
 from app.core.text.units import quote
+from app.translation import tr
 
 KEYS = ("rule", "severity", "task", "template", "schedule", "queue", "pool", "tag")
 """Names, and tags, that matchers compare, in the order of commands and forms."""
@@ -25,38 +26,49 @@ MAX_LENGTH = 200
 def normalize_matchers(given: object) -> dict[str, list[str]]:
     """Return matchers in stored form. Raise ValueError with a sentence."""
     if not is_object(given):
-        raise ValueError('match must be a table, such as { rule = "gpu-*" }.')
+        raise ValueError(tr('match must be a table, such as { rule = "gpu-*" }.'))
     for key in given:
         if key not in KEYS:
             near = find_nearest(str(key), KEYS)
             hint = f"Nearest: {near}." if near else f"Known: {', '.join(KEYS)}."
-            raise ValueError(f"match has no {quote(str(key))}. {hint}")
+            raise ValueError(tr("match has no {key}. {advice}", key=quote(str(key)), advice=hint))
     found = {key: _normalize_globs(key, given[key]) for key in KEYS if key in given}
     if not any(found.values()):
-        raise ValueError(f"a silence needs at least one of {', '.join(KEYS)}.")
+        raise ValueError(tr("a silence needs at least one of {keys}.", keys=", ".join(KEYS)))
     return {key: globs for key, globs in found.items() if globs}
 
 
 def _normalize_globs(key: str, given: object) -> list[str]:
     globs = list(given) if is_array(given) else [given]
     if len(globs) > MAX_GLOBS:
-        raise ValueError(f"{key} takes at most {MAX_GLOBS} names.")
+        raise ValueError(tr("{key} takes at most {max_globs} names.", key=key, max_globs=MAX_GLOBS))
     found: dict[str, None] = {}
     for glob in globs:
         if not isinstance(glob, str) or len(glob) > MAX_LENGTH or not glob.strip():
             form = (
-                "NAME=VALUE, such as env=dev" if key == "tag" else "a name, or a glob such as gpu-*"
+                tr("NAME=VALUE, such as env=dev")
+                if key == "tag"
+                else tr("a name, or a glob such as gpu-*")
             )
-            raise ValueError(f"{key} must be {form}.")
+            raise ValueError(tr("{key} must be {form}.", key=key, form=form))
         word = glob.strip()
         if key == "tag" and "=" not in word[1:]:
-            raise ValueError(f"tag must be NAME=VALUE, such as env=dev, not {quote(word)}.")
+            raise ValueError(
+                tr("tag must be NAME=VALUE, such as env=dev, not {word}.", word=quote(word))
+            )
         if key == "severity":
             word = _SHORT.get(word.lower(), word.lower())
         if key == "severity" and word not in SEVERITIES:
             near = find_nearest(word, SEVERITIES)
             hint = f" Nearest: {near}." if near else ""
-            raise ValueError(f"severity must be {', '.join(SEVERITIES)}, not {quote(word)}.{hint}")
+            raise ValueError(
+                tr(
+                    "severity must be {severities}, not {word}.{advice}",
+                    severities=", ".join(SEVERITIES),
+                    word=quote(word),
+                    advice=hint,
+                )
+            )
         found[word] = None
     return list(found)
 

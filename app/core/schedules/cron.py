@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from app.core.text.units import quote
+from app.translation import tr, tr_noop
 
 MACROS = {
     "@hourly": "0 * * * *",
@@ -22,9 +23,9 @@ MACROS = {
 _FIELDS = (
     ("minute", "0 to 59"),
     ("hour", "0 to 23"),
-    ("day of the month", "1 to 31, L or LW"),
-    ("month", "1 to 12 or JAN to DEC"),
-    ("day of the week", "0 to 7 or SUN to SAT"),
+    (tr_noop("day of the month"), tr_noop("1 to 31, L or LW")),
+    ("month", tr_noop("1 to 12 or JAN to DEC")),
+    (tr_noop("day of the week"), tr_noop("0 to 7 or SUN to SAT")),
 )
 _CRONSIM_FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 MAX_LENGTH = 1000
@@ -43,14 +44,25 @@ def normalize_cron(text: str) -> str:
     words = text.split()
     shown = quote(text)
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"has {len(text):,} characters, but at most {MAX_LENGTH:,} are allowed")
+        raise ValueError(
+            tr(
+                "has {n:,} characters, but at most {max_length:,} are allowed",
+                n=len(text),
+                max_length=MAX_LENGTH,
+            )
+        )
     if len(words) == 1 and words[0].startswith("@"):
         return _expand_macro(words[0])
     if len(words) != len(_FIELDS):
-        note = "; seconds cannot be given" if len(words) == 6 else ""
+        note = tr("; seconds cannot be given") if len(words) == 6 else ""
         raise ValueError(
-            "must have 5 fields (minute, hour, day of the month, month, day of the week), but"
-            f" {shown} has {len(words)}{note}"
+            tr(
+                "must have 5 fields (minute, hour, day of the month, month, day of the week),"
+                " but {shown} has {n}{note}",
+                shown=shown,
+                n=len(words),
+                note=note,
+            )
         )
     expression = " ".join(words)
     try:
@@ -61,7 +73,7 @@ def normalize_cron(text: str) -> str:
     except CronSimError as error:
         raise ValueError(_describe_fault(str(error), words)) from None
     if not _has_date(expression):
-        raise ValueError(f"never fires: no date matches {shown}")
+        raise ValueError(tr("never fires: no date matches {shown}", shown=shown))
     return expression
 
 
@@ -74,19 +86,26 @@ def _has_date(expression: str) -> bool:
 
 def _expand_macro(word: str) -> str:
     if word.lower() == "@reboot":
-        raise ValueError("@reboot is no time; use --at-boot")
+        raise ValueError(tr("@reboot is no time; use --at-boot"))
     try:
         return MACROS[word.lower()]
     except KeyError:
-        raise ValueError(f"must be one of {', '.join(MACROS)}, not {quote(word)}") from None
+        raise ValueError(
+            tr("must be one of {macros}, not {word}", macros=", ".join(MACROS), word=quote(word))
+        ) from None
 
 
 def _describe_fault(message: str, words: list[str]) -> str:
     at = _CRONSIM_FIELDS.index(message.removeprefix("Bad "))
     name, allowed = _FIELDS[at]
     if _has_falling_range(at, words[at]):
-        allowed += ", and no range goes down"
-    return f"has a wrong {name}: {quote(words[at])} (allowed: {allowed})"
+        allowed += tr(", and no range goes down")
+    return tr(
+        "has a wrong {name}: {words} (allowed: {allowed})",
+        name=name,
+        words=quote(words[at]),
+        allowed=allowed,
+    )
 
 
 def _has_falling_range(at: int, field: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from app.core.schedules import cron
 from app.core.text.sanitize import sanitize
 from app.core.text.units import quote
+from app.translation import tr, tr_noop
 
 DEFAULT_SHELL, DEFAULT_PATH = "/bin/sh", "/usr/bin:/bin"
 UMASK = 0o022
@@ -111,32 +112,36 @@ def _parse_assignment(line: str) -> tuple[str, str] | None:
 def _parse_entry(line: str, is_system: bool) -> tuple[str, str | None, str]:
     """Return schedule, user and command of a line. Raise ValueError."""
     if "\0" in line:
-        raise ValueError("contains a NUL byte")
+        raise ValueError(tr("contains a NUL byte"))
     if "\r" in line:
-        raise ValueError("contains a carriage return: end each line with a line feed")
+        raise ValueError(tr("contains a carriage return: end each line with a line feed"))
     count = 1 if line.startswith("@") else 5
     words = re.split(r"[ \t]+", line, maxsplit=count + is_system)
     schedule = " ".join(words[:count])
     if _HALF_QUOTED.match(line):
-        raise ValueError("is no valid variable: quotes must enclose the whole value")
+        raise ValueError(tr("is no valid variable: quotes must enclose the whole value"))
     if len(words) < count:
-        raise ValueError(f"is no NAME=VALUE, and has only {len(words)} of 5 time fields")
+        raise ValueError(tr("is no NAME=VALUE, and has only {n} of 5 time fields", n=len(words)))
     if schedule.lower() == BOOT:
         schedule = BOOT
     else:
         cron.normalize_cron(schedule)
     rest = [word for word in words[count:] if word]
     if is_system and not rest:
-        raise ValueError("has no user and no command")
+        raise ValueError(tr("has no user and no command"))
     if len(rest) < 1 + is_system:
-        raise ValueError(f"has no command after the user {quote(rest[0])}" if rest else _NO_COMMAND)
+        raise ValueError(
+            tr("has no command after the user {user}", user=quote(rest[0]))
+            if rest
+            else tr(_NO_COMMAND)
+        )
     # There may be other blanks, such as a pasted no-break space.
     if not split_input(rest[-1])[0].strip():
         raise ValueError(_NO_COMMAND)
     return schedule, rest[0] if is_system else None, rest[-1].rstrip(_BLANKS)
 
 
-_NO_COMMAND = "has no command"
+_NO_COMMAND = tr_noop("has no command")
 
 
 def split_input(command: str) -> tuple[str, str | None]:
@@ -169,9 +174,11 @@ def find_obstacle(entry: CrontabEntry, account: Account) -> str | None:
     """Return why cron could not run an entry, or None."""
     env = make_environment(entry, account)
     if not env["SHELL"]:
-        return "has no shell: SHELL is empty"
+        return tr("has no shell: SHELL is empty")
     if not env["HOME"].startswith("/"):
-        return f"has no directory: HOME must be a whole path, not {quote(env['HOME'])}"
+        return tr(
+            "has no directory: HOME must be a whole path, not {home}", home=quote(env["HOME"])
+        )
     return None
 
 
@@ -209,17 +216,24 @@ def list_notes(entry: CrontabEntry, account: Account) -> list[str]:
     env, notes = entry.env, list[str]()
     if "CRON_TZ" in env:
         notes.append(
-            f"CRON_TZ={env['CRON_TZ']} is only a variable of the command, as in Debian's cron; to"
-            " fire by that zone: taskdeck schedule set NAME --tz ZONE"
+            tr(
+                "CRON_TZ={cron_tz} is only a variable of the command, as in Debian's cron; to"
+                " fire by that zone: taskdeck schedule set NAME --tz ZONE",
+                cron_tz=env["CRON_TZ"],
+            )
         )
     if "TZ" in env:
-        notes.append(f"TZ={env['TZ']} applies to the command, not to the fire times, as in cron")
+        notes.append(
+            tr("TZ={tz} applies to the command, not to the fire times, as in cron", tz=env["TZ"])
+        )
     if env.get("LOGNAME", account.name) != account.name:
-        notes.append(f"LOGNAME stays {account.name}: cron ignores this variable, too")
+        notes.append(tr("LOGNAME stays {name}: cron ignores this variable, too", name=account.name))
     if entry.schedule == BOOT:
         notes.append(
-            "fires when the runtime first starts after a boot; to start it then: taskdeck service"
-            " install"
+            tr(
+                "fires when the runtime first starts after a boot; to start it then: taskdeck"
+                " service install"
+            )
         )
     return notes
 

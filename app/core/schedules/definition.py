@@ -25,7 +25,9 @@ from app.core.schedules.recurrence import Recurrence, parse_recurrence
 from app.core.schedules.recurrence_rule import check_rule
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.task_spec import Duration, NameStr, TaskSpec, Timeout, describe_error
+from app.core.text.joining import join_and
 from app.core.text.units import format_exact_duration, parse_time, quote
+from app.translation import tr
 
 KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot": "boot"}
 """Kinds of recurrence by the key of the file."""
@@ -54,19 +56,30 @@ def _check_date(value: Any) -> str:
             value if isinstance(value, str) else value.isoformat()
         ).isoformat()
     except (ValueError, AttributeError):
-        raise ValueError(f"must be dates such as 2026-12-25, not {quote(str(value))}") from None
+        raise ValueError(
+            tr("must be dates such as 2026-12-25, not {value}", value=quote(str(value)))
+        ) from None
 
 
 def _check_directory(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError(f"must be a whole path such as /srv/media, not {quote(value)}")
+        raise ValueError(
+            tr("must be a whole path such as /srv/media, not {value}", value=quote(value))
+        )
     return value
 
 
 def _check_choice(*words: str) -> AfterValidator:
     def check(value: str) -> str:
         if value not in words:
-            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}, not {quote(value)}")
+            raise ValueError(
+                tr(
+                    "must be {words} or {last}, not {value}",
+                    words=", ".join(words[:-1]),
+                    last=words[-1],
+                    value=quote(value),
+                )
+            )
         return value
 
     return AfterValidator(check)
@@ -80,7 +93,7 @@ def _to_text(value: Any) -> Any:
 def check_names(values: Any) -> None:
     """Raise ValueError unless the value is a list of texts."""
     if not is_array(values) or not all(isinstance(name, str) for name in values):
-        raise ValueError("must be a list of names")
+        raise ValueError(tr("must be a list of names"))
 
 
 def check_stored_dates(values: Any) -> None:
@@ -93,7 +106,9 @@ def check_stored_dates(values: Any) -> None:
 def _check_dates(values: Any) -> list[str]:
     """Return the sorted dates of a calendar. Raise ValueError."""
     if not is_array(values) or not values or len(values) > MAX_DATES:
-        raise ValueError(f"must be a list of 1 to {MAX_DATES:,} dates such as 2026-12-25")
+        raise ValueError(
+            tr("must be a list of 1 to {max_dates:,} dates such as 2026-12-25", max_dates=MAX_DATES)
+        )
     return sorted({_check_date(value) for value in values})
 
 
@@ -157,10 +172,10 @@ class ScheduleDefinition(BaseModel):
     def _check(self) -> ScheduleDefinition:
         named = [key for key in KEYS if getattr(self, key)]
         if len(named) != 1:
-            given = f", not {' and '.join(named)}" if named else ""
-            raise ValueError(f"needs one of {', '.join(KEYS)}{given}")
+            given = tr(", not {named}", named=join_and(named)) if named else ""
+            raise ValueError(tr("needs one of {keys}{given}", keys=", ".join(KEYS), given=given))
         if self.missed_within is not None and self.missed_within < MIN_MISSED_WITHIN:
-            raise ValueError("missed_within must be at least 1m: before that no time is missed")
+            raise ValueError(tr("missed_within must be at least 1m: before that no time is missed"))
         if self.rrule is None:
             self.make_recurrence(_ANY_TIME)
         else:  # whether it fires depends on its first day
@@ -199,7 +214,7 @@ class ScheduleDefinition(BaseModel):
         try:
             return parse_time(self.until, now, get_zone(self.get_zone_name()))
         except ValueError as error:
-            raise ValueError(f"until {error}") from None
+            raise ValueError(tr("until {error}", error=error)) from None
 
 
 class FiledSchedule(ScheduleDefinition):
@@ -209,8 +224,11 @@ class FiledSchedule(ScheduleDefinition):
     def _check_until(self) -> FiledSchedule:
         if self.until is not None and self.get_until(_ANY_TIME) != self.get_until(_OTHER_TIME):
             raise ValueError(
-                "until must be a date in a file, such as 2026-12-31T18:00, not"
-                f" {quote(self.until)}, which each apply would count from its own time"
+                tr(
+                    "until must be a date in a file, such as 2026-12-31T18:00, not {until},"
+                    " which each apply would count from its own time",
+                    until=quote(self.until),
+                )
             )
         return self
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from app.core.schedules import cron, recurrence_rule
 from app.core.schedules.zones import get_zone
 from app.core.text.units import format_exact_duration, parse_duration, parse_time, quote
+from app.translation import tr
 
 KINDS = ("cron", "every", "at", "rrule", "boot")
 MIN_INTERVAL = 1.0
@@ -58,9 +59,9 @@ def _normalize(kind: str, text: str, zone: str, start: datetime) -> str:
 def _parse_every(text: str) -> str:
     seconds = parse_duration(text)
     if seconds < MIN_INTERVAL:
-        raise ValueError(f"must be at least 1s, not {quote(text)}")
+        raise ValueError(tr("must be at least 1s, not {said}", said=quote(text)))
     if seconds % 1:
-        raise ValueError(f"must be whole seconds, not {quote(text)}")
+        raise ValueError(tr("must be whole seconds, not {said}", said=quote(text)))
     return str(int(seconds))
 
 
@@ -98,7 +99,11 @@ def describe_recurrence(recurrence: Recurrence) -> str:
     if kind == "cron":
         return cron.describe_cron(expression)
     if kind == "every":
-        return f"every {format_exact_duration(float(expression))}"
+        return tr("every {duration}", duration=format_exact_duration(float(expression)))
     if kind == "at":
-        return f"once, at {expression[:16].replace('T', ' ')}"
-    return f"by the rule {expression}" if kind == "rrule" else "at each boot of this machine"
+        return tr("once, at {replace}", replace=expression[:16].replace("T", " "))
+    return (
+        tr("by the rule {expression}", expression=expression)
+        if kind == "rrule"
+        else tr("at each boot of this machine")
+    )

@@ -19,6 +19,7 @@ from dateutil import rrule
 from app.core.schedules.zones import resolve_wall_time
 from app.core.text.sanitize import sanitize
 from app.core.text.units import quote
+from app.translation import tr
 
 MAX_LENGTH = 1000
 """Characters of a rule."""
@@ -48,7 +49,7 @@ def normalize_rule(text: str, start: date) -> str:
     first = next(_iterate(_split(rule), start, before), None)
     # The zone is not known here: a day more cannot be told from a rule that fires once.
     if first is None or _is_over(_split(rule), first - timedelta(days=1), UTC):
-        raise ValueError(f"never fires: no date matches {quote(text)}")
+        raise ValueError(tr("never fires: no date matches {said}", said=quote(text)))
     return rule
 
 
@@ -63,30 +64,45 @@ def check_rule(text: str, label: str = "") -> str:
 def _check_rule(text: str) -> str:
     rule = "".join(text.upper().split()).removeprefix("RRULE:")
     if len(rule) > MAX_LENGTH:
-        raise ValueError(f"has {len(rule):,} characters, but at most {MAX_LENGTH:,} are allowed")
+        raise ValueError(
+            tr(
+                "has {n:,} characters, but at most {max_length:,} are allowed",
+                n=len(rule),
+                max_length=MAX_LENGTH,
+            )
+        )
     parts = _split(rule)
     if parts.get("FREQ") not in _FREQUENCIES:
         raise ValueError(
-            f"must have FREQ={', '.join(_FREQUENCIES[:-1])} or {_FREQUENCIES[-1]}, not"
-            f" {quote(text)}; for shorter intervals use --every or --cron"
+            tr(
+                "must have FREQ={frequencies} or {last}, not {said}; for shorter"
+                " intervals use --every or --cron",
+                frequencies=", ".join(_FREQUENCIES[:-1]),
+                last=_FREQUENCIES[-1],
+                said=quote(text),
+            )
         )
     if "UNTIL" in parts:
         _parse_until(parts["UNTIL"])
         if "COUNT" in parts:
-            raise ValueError("has either COUNT or UNTIL, not both")
+            raise ValueError(tr("has either COUNT or UNTIL, not both"))
     if unknown := parts.keys() - _KNOWN_PARTS:
-        raise ValueError(f"has an unknown part {quote(min(unknown))}")
+        raise ValueError(tr("has an unknown part {part}", part=quote(min(unknown))))
     _check_number(parts, "INTERVAL", 10_000)
     _check_number(parts, "COUNT", MAX_COUNT)
     per_day = prod(parts.get(name, "").count(",") + 1 for name in _TIME_PARTS)
     if per_day > MAX_PER_DAY:
         raise ValueError(
-            f"fires {per_day:,} times a day, but at most {MAX_PER_DAY} are allowed; use --cron"
+            tr(
+                "fires {per_day:,} times a day, but at most {max_per_day} are allowed; use --cron",
+                per_day=per_day,
+                max_per_day=MAX_PER_DAY,
+            )
         )
     try:
         _build(parts, datetime(2000, 1, 1))
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"is wrong: {sanitize(str(error))}") from None
+        raise ValueError(tr("is wrong: {error}", error=sanitize(str(error)))) from None
     return rule
 
 
@@ -109,7 +125,10 @@ def _parse_until(text: str) -> datetime:
             found = datetime.strptime(text, form)
             return found.replace(tzinfo=UTC) if form.endswith("Z") else found
     raise ValueError(
-        f"must have UNTIL=20271231, 20271231T180000 or 20271231T170000Z, not {quote(text)}"
+        tr(
+            "must have UNTIL=20271231, 20271231T180000 or 20271231T170000Z, not {said}",
+            said=quote(text),
+        )
     )
 
 
@@ -125,17 +144,26 @@ def _split(rule: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in rule.split(";") if part]
     for name, sign, value in pairs:
         if not (name and sign and value):
-            raise ValueError(f"must be NAME=VALUE pairs with semicolons, not {quote(rule)}")
+            raise ValueError(
+                tr("must be NAME=VALUE pairs with semicolons, not {rule}", rule=quote(rule))
+            )
     parts = {name: value for name, _, value in pairs}
     if len(parts) < len(pairs):
-        raise ValueError(f"names a part twice: {quote(rule)}")
+        raise ValueError(tr("names a part twice: {rule}", rule=quote(rule)))
     return parts
 
 
 def _check_number(parts: dict[str, str], name: str, most: int) -> None:
     value = parts.get(name, "1")
     if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= most):
-        raise ValueError(f"must have {name}=1 to {most}, not {quote(value)}")
+        raise ValueError(
+            tr(
+                "must have {name}=1 to {most}, not {value}",
+                name=name,
+                most=most,
+                value=quote(value),
+            )
+        )
 
 
 def _build(parts: dict[str, str], start: datetime) -> Iterator[datetime]:

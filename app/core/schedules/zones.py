@@ -9,6 +9,7 @@ from tzlocal import get_localzone_name
 
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
+from app.translation import tr
 
 
 def get_local_zone_name() -> str:
@@ -27,7 +28,11 @@ def get_zone(name: str) -> ZoneInfo:
         near = find_nearest_zone(name)
         hint = f" (nearest: {near})" if near else ""
         raise ValueError(
-            f"must be a time zone such as Europe/Berlin, not {quote(name)}{hint}"
+            tr(
+                "must be a time zone such as Europe/Berlin, not {name}{advice}",
+                name=quote(name),
+                advice=hint,
+            )
         ) from None
 
 

@@ -9,6 +9,8 @@ import re
 from itertools import count
 from typing import NamedTuple
 
+from app.translation import tr
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -46,10 +48,17 @@ class Device(NamedTuple):
     def describe_trouble(self) -> str | None:
         """Return why no run gets the device, or None."""
         if self.failure:
-            return f"GPU {self.number} is drained: {self.failure}"
+            return tr(
+                "GPU {number} is drained: {failure}", number=self.number, failure=self.failure
+            )
         if self.user:
             pid, program = self.user
-            return f"GPU {self.number} is used by {program} (pid {pid}), which is no task"
+            return tr(
+                "GPU {number} is used by {program} (pid {pid}), which is no task",
+                number=self.number,
+                program=program,
+                pid=pid,
+            )
         return None
 
 
@@ -123,7 +132,7 @@ def parse_devices(text: str) -> tuple[str, ...]:
     if len(names) > MAX_DEVICES or not all(
         _INDEX.fullmatch(n) or _UUID.fullmatch(n) for n in names
     ):
-        raise ValueError("no list of devices")
+        raise ValueError(tr("no list of devices"))
     return tuple(dict.fromkeys(names))
 
 

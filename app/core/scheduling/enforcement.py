@@ -10,6 +10,7 @@ from typing import NamedTuple
 from app.core.json_types import is_array
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.units import quote
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ NONE = "none"
 """Word for no limit, which is stored as null."""
 LEAST_CORES = 0.01
 """Cores that count for a run that asked for none."""
-_FORM = "must be memory, cpu or both, such as memory,cpu, or none"
+_FORM = tr_noop("must be memory, cpu or both, such as memory,cpu, or none")
 
 
 class Lack(NamedTuple):
@@ -39,7 +40,7 @@ def normalize_enforce(value: object) -> str | None:
         raise ValueError(_FORM)
     for word in words:
         if word not in ENFORCEABLE:
-            raise ValueError(f"{_FORM}, not {quote(str(word))}")
+            raise ValueError(tr("{form}, not {word}", form=tr(_FORM), word=quote(str(word))))
     return ",".join(name for name in ENFORCEABLE if name in words) or None
 
 

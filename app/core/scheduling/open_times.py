@@ -8,6 +8,7 @@ from functools import lru_cache
 from app.core.rules.active_time import DAYS, ActivePeriod, list_spans, parse_clock, parse_days
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.text.units import quote
+from app.translation import tr
 
 ALWAYS = "always"
 WHOLE_DAY = 86400
@@ -20,7 +21,7 @@ Windows = tuple[tuple[float, float], ...]
 def normalize_open(text: object) -> str | None:
     """Return the periods in their stored form, None for `always`, or raise ValueError."""
     if not isinstance(text, str) or not text.strip():
-        raise ValueError('must be hours such as 22:00-06:00, or "always"')
+        raise ValueError(tr('must be hours such as 22:00-06:00, or "always"'))
     if text.strip().lower() == ALWAYS:
         return None
     found = [_parse_period(part) for part in text.split(",")]
@@ -35,17 +36,24 @@ def _parse_period(text: str) -> tuple[frozenset[int], int, int]:
     days = [word for word in words if ":" not in word]
     if not words or len(hours) > 1:
         raise ValueError(
-            f"must be days and hours such as mon-fri 18:00-08:00, not {quote(text.strip())}; a"
-            " comma separates several"
+            tr(
+                "must be days and hours such as mon-fri 18:00-08:00, not {strip}; a comma"
+                " separates several",
+                strip=quote(text.strip()),
+            )
         )
     if not hours:
         return parse_days(days), 0, WHOLE_DAY
     begin, dash, end = hours[0].partition("-")
     if not dash:
-        raise ValueError(f"must be hours such as 22:00-06:00, not {quote(hours[0])}")
+        raise ValueError(
+            tr("must be hours such as 22:00-06:00, not {hours}", hours=quote(hours[0]))
+        )
     start, stop = parse_clock(begin), parse_clock(end)
     if start in (stop, WHOLE_DAY):
-        raise ValueError(f"{hours[0]} has no length; write 00:00-24:00 for the whole day")
+        raise ValueError(
+            tr("{hours} has no length; write 00:00-24:00 for the whole day", hours=hours[0])
+        )
     return parse_days(days) if days else _ALL_DAYS, start, stop
 
 

@@ -44,7 +44,7 @@ def check_policy(value: object) -> str | None:
         return None
     if isinstance(value, str) and value in POLICIES:
         return value
-    raise ValueError(f"must be priority, fifo or shortest, not {quote(str(value))}")
+    raise ValueError(tr("must be priority, fifo or shortest, not {value}", value=quote(str(value))))
 
 
 def get_ageing(stored: float | None) -> float:
@@ -57,7 +57,7 @@ def check_ageing(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"must be a duration such as 3d, or {NEVER}")
+        raise ValueError(tr("must be a duration such as 3d, or {never}", never=NEVER))
     seconds = parse_ageing(value if isinstance(value, str) else repr(value))
     return None if seconds == DEFAULT_AGEING else seconds
 

@@ -10,6 +10,7 @@ import re
 from app.core.json_types import is_object
 from app.core.text.sanitize import sanitize
 from app.core.text.units import format_memory, format_number
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def get_named(amounts: Amounts) -> dict[str, int]:
 def check_named(amounts: Any) -> dict[str, int]:
     """Return {named resource: amount}, or raise ValueError."""
     if not is_object(amounts):
-        raise ValueError("must be a table of names and amounts, such as { gpu = 2 }")
+        raise ValueError(tr("must be a table of names and amounts, such as { gpu = 2 }"))
     found = {check_name(name): _check_amount(name, amount) for name, amount in amounts.items()}
     return dict(sorted(found.items()))
 
@@ -46,11 +47,20 @@ def check_name(name: Any) -> str:
     """Return the name of a named resource, or raise ValueError."""
     text = str(name)
     if text.lower() in (CPU, MEMORY):
-        raise ValueError(f"{text} is no named resource: give {text.lower()} by itself")
+        raise ValueError(
+            tr(
+                "{said} is no named resource: give {reason} by itself",
+                said=text,
+                reason=text.lower(),
+            )
+        )
     if len(text) > MAX_NAME or not _NAME.fullmatch(text):
         raise ValueError(
-            f'"{sanitize(text[:MAX_NAME])}" is no name of a resource: use letters, digits, "-", "_"'
-            ' and ".", such as license.matlab'
+            tr(
+                '"{said}" is no name of a resource: use letters, digits, "-", "_" and ".", such'
+                " as license.matlab",
+                said=sanitize(text[:MAX_NAME]),
+            )
         )
     return text
 
@@ -58,7 +68,13 @@ def check_name(name: Any) -> str:
 def _check_amount(name: Any, amount: Any) -> int:
     is_whole = isinstance(amount, int | float) and not isinstance(amount, bool)
     if not (is_whole and 0 <= amount <= MAX_AMOUNT and amount == int(amount)):
-        raise ValueError(f"{sanitize(str(name))} must be a whole number from 0 to {MAX_AMOUNT:,}")
+        raise ValueError(
+            tr(
+                "{name} must be a whole number from 0 to {max_amount:,}",
+                name=sanitize(str(name)),
+                max_amount=MAX_AMOUNT,
+            )
+        )
     return int(amount)
 
 
@@ -68,7 +84,9 @@ def parse_named(text: str) -> tuple[str, int]:
     if not is_given:
         return check_name(name), 1
     if not amount.isascii() or not amount.isdigit():
-        raise ValueError(f'"{sanitize(text)}" is no amount of a resource: write NAME=2')
+        raise ValueError(
+            tr('"{said}" is no amount of a resource: write NAME=2', said=sanitize(text))
+        )
     return check_name(name), _check_amount(name, int(amount))
 
 

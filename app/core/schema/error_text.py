@@ -17,8 +17,10 @@ from app.core.schema.secrets import (
     is_secret_property,
     mask_value,
 )
+from app.core.text.joining import join_or
 from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
 from app.errors import Usage
+from app.translation import tr, tr_noop
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -27,28 +29,28 @@ MAX_FAULTS = 20
 """Maximum faults in one message; the rest are counted."""
 
 _TYPE_WORDS = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
+    "string": tr_noop("text"),
+    "integer": tr_noop("a whole number"),
+    "number": tr_noop("a number"),
+    "boolean": tr_noop("true or false"),
     "null": "null",
-    "array": "a list (as JSON)",
-    "object": "an object (as JSON)",
+    "array": tr_noop("a list (as JSON)"),
+    "object": tr_noop("an object (as JSON)"),
 }
 _BOUND_WORDS = {
-    "minimum": "at least",
-    "maximum": "at most",
-    "exclusiveMinimum": "more than",
-    "exclusiveMaximum": "less than",
+    "minimum": tr_noop("at least"),
+    "maximum": tr_noop("at most"),
+    "exclusiveMinimum": tr_noop("more than"),
+    "exclusiveMaximum": tr_noop("less than"),
 }
 _DEPENDENCY_RULES = ("dependentRequired", "dependencies")
 _FORMAT_WORDS = {
-    "email": "an e-mail address",
-    "date": "a date such as 2026-01-31",
-    "ipv4": "an IPv4 address",
-    "ipv6": "an IPv6 address",
-    "uuid": "a UUID",
-    "regex": "a regular expression",
+    "email": tr_noop("an e-mail address"),
+    "date": tr_noop("a date such as 2026-01-31"),
+    "ipv4": tr_noop("an IPv4 address"),
+    "ipv6": tr_noop("an IPv6 address"),
+    "uuid": tr_noop("a UUID"),
+    "regex": tr_noop("a regular expression"),
 }
 _PATH_WORDS = ("file", "path", "dir", "input", "output", "folder")
 
@@ -98,7 +100,8 @@ class FaultCollector:
         text = f"{name} {describe_violation(error, names)}".lstrip()
         self.add(
             ParameterFault(
-                str(path[0]) if path else "", f"{text} (parameter {name})" if name else text
+                str(path[0]) if path else "",
+                tr("{said} (parameter {name})", said=text, name=name) if name else text,
             )
         )
 
@@ -109,15 +112,20 @@ class FaultCollector:
         """Raise Usage if there are faults."""
         if not self._found and not self._missing:
             return
-        needs = f"needs {', '.join(_describe_parameter(*item) for item in self._missing.items())}"
+        needs = tr(
+            "needs {items}",
+            items=", ".join(_describe_parameter(*item) for item in self._missing.items()),
+        )
         add = "Add: " + " ".join(
-            f"-p {format_label(name)}={_make_sample(name, inner)}"
+            tr("-p {name}={sample}", name=format_label(name), sample=_make_sample(name, inner))
             for name, inner in self._missing.items()
         )
         if not self._found:
             raise Usage(f"{self.template} {needs}.".lstrip(), add)
         lines = [fault.text for fault in self._found.values()] + ([needs] if self._missing else [])
-        more = f"; and {len(lines) - MAX_FAULTS} more" if len(lines) > MAX_FAULTS else ""
+        more = (
+            tr("; and {more} more", more=len(lines) - MAX_FAULTS) if len(lines) > MAX_FAULTS else ""
+        )
         start = f"{self.template}: " if self.template else ""
         raise Usage(
             "{start}{lines}{more}.",
@@ -141,29 +149,33 @@ def describe_violation(error: ValidationError, names: DeclaredNames = UNDECLARED
     """
     schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
     if isinstance(schema.get("errorMessage"), str):
-        return f"is refused: {truncate(sanitize(schema['errorMessage']), 160)}"
+        return tr("is refused: {said}", said=truncate(sanitize(schema["errorMessage"]), 160))
     say = _DESCRIBERS.get(str(error.validator), _describe_other)
     secret = is_declared_secret(schema) or any(
         isinstance(step, str) and names.is_secret(step) for step in error.absolute_path
     )
     if secret and error.validator not in _VALUE_FREE_RULES:
         return (
-            "is not an allowed value"
+            tr("is not an allowed value")
             if error.validator in ("enum", "const")
-            else "is refused by its schema"
+            else tr("is refused by its schema")
         )
     shown_value = MASK if secret else mask_value(error.instance, names)
     if error.validator in ("anyOf", "oneOf"):
         text = _describe_alternatives(error, names)
     else:
         text = (
-            "is refused by its schema"
+            tr("is refused by its schema")
             if say is _describe_other and shown_value != error.instance
             else say(error, schema)
         )
     shows_value = error.validator in _RULES_WITH_VALUE and not _may_hide_secret(error)
     if shows_value:
-        text = f"{text}, not {shown_value if secret else _format_value(shown_value)}"
+        text = tr(
+            "{said}, not {value}",
+            said=text,
+            value=shown_value if secret else _format_value(shown_value),
+        )
     return truncate(text, 400)
 
 
@@ -202,7 +214,7 @@ def describe_missing(error: ValidationError, name: str) -> str:
     if error.validator in _DEPENDENCY_RULES:
         wanted: Any = error.validator_value
         trigger = next(cause for cause in _find_causes(error) if name in wanted[cause])
-        return f"needed with {format_label(trigger)}"
+        return tr("needed with {trigger}", trigger=format_label(trigger))
     schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
     properties: Any = schema.get("properties")
     inner: Any = properties.get(name) if properties else None
@@ -258,18 +270,19 @@ def _describe_kinds(errors: Iterable[ValidationError]) -> str:
     kind_lists = [
         e.validator_value if is_array(e.validator_value) else [e.validator_value] for e in errors
     ]
-    return "must be " + " or ".join(
-        dict.fromkeys(
-            _TYPE_WORDS.get(str(kind), str(kind)) for kinds in kind_lists for kind in kinds
-        )
-    )
+    kinds = dict.fromkeys(str(kind) for kinds in kind_lists for kind in kinds)
+    return tr("must be {what}", what=join_or(tr(_TYPE_WORDS.get(kind, kind)) for kind in kinds))
 
 
 def _describe_range(error: ValidationError, schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None and error.validator in ("minimum", "maximum"):
-        return f"must be {low} to {high}"
-    return f"must be {_BOUND_WORDS[str(error.validator)]} {error.validator_value}"
+        return tr("must be {low} to {high}", low=low, high=high)
+    return tr(
+        "must be {bound} {value}",
+        bound=tr(_BOUND_WORDS[str(error.validator)]),
+        value=error.validator_value,
+    )
 
 
 def _describe_choices(error: ValidationError, schema: Mapping[str, Any]) -> str:
@@ -284,23 +297,32 @@ def _describe_choices(error: ValidationError, schema: Mapping[str, Any]) -> str:
         else None
     )
     rest = (
-        f" and {len(words) - 8} more{f' (nearest: {near})' if near else ''}"
+        tr(
+            " and {more} more{nearest}",
+            more=len(words) - 8,
+            nearest=tr(" (nearest: {near})", near=near) if near else "",
+        )
         if len(words) > 8
         else ""
     )
-    return f"must be {'one of ' if len(words) > 1 else ''}{', '.join(words[:8])}{rest}"
+    words_and_more = ", ".join(words[:8]) + rest
+    if len(words) > 1:
+        return tr("must be one of {words}", words=words_and_more)
+    return tr("must be {what}", what=words_and_more)
 
 
 def _describe_length(error: ValidationError, schema: Mapping[str, Any]) -> str:
     unit = {"Len": "characters", "Ite": "items", "Pro": "entries"}[str(error.validator)[3:6]]
-    return (
-        f"must have {'at least' if str(error.validator)[:3] == 'min' else 'at most'}"
-        f" {error.validator_value} {unit}"
+    return tr(
+        "must have {bound} {value} {unit}",
+        bound=tr("at least") if str(error.validator)[:3] == "min" else tr("at most"),
+        value=error.validator_value,
+        unit=unit,
     )
 
 
 def _describe_pattern(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    return f"must match {truncate(sanitize(str(error.validator_value)), 80)}"
+    return tr("must match {value}", value=truncate(sanitize(str(error.validator_value)), 80))
 
 
 def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
@@ -312,7 +334,11 @@ def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
     ]
     near = find_nearest(extra[0], known) if extra else None
     nearest = f" (nearest: {sanitize(near)})" if near else ""
-    return f"must not have {', '.join(format_label(name) for name in extra[:8])}{nearest}"
+    return tr(
+        "must not have {extra}{nearest}",
+        extra=", ".join(format_label(name) for name in extra[:8]),
+        nearest=nearest,
+    )
 
 
 def _describe_alternatives(error: ValidationError, names: DeclaredNames) -> str:
@@ -322,27 +348,37 @@ def _describe_alternatives(error: ValidationError, names: DeclaredNames) -> str:
         return _describe_kinds(inner)
     best = max(inner, key=lambda e: len(e.path), default=None)
     if best is None:
-        return "must fit exactly one of its forms"
-    place = f"at {format_label(*best.absolute_path)} " if best.path else ""
-    return f"{place}{describe_violation(best, names)} (or another of its forms)"
+        return tr("must fit exactly one of its forms")
+    place = tr("at {name} ", name=format_label(*best.absolute_path)) if best.path else ""
+    return tr(
+        "{place}{violation} (or another of its forms)",
+        place=place,
+        violation=describe_violation(best, names),
+    )
 
 
 def _describe_format(error: ValidationError, schema: Mapping[str, Any]) -> str:
     format_name = truncate(sanitize(str(error.validator_value)), 40)
-    return f"must be {_FORMAT_WORDS.get(format_name, f'of the format {format_name}')}"
+    return (
+        tr("must be {what}", what=tr(_FORMAT_WORDS[format_name]))
+        if format_name in _FORMAT_WORDS
+        else tr("must be of the format {format}", format=format_name)
+    )
 
 
 def _describe_other(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    return f"is refused: {truncate(sanitize(error.message), 160)}"
+    return tr("is refused: {said}", said=truncate(sanitize(error.message), 160))
 
 
 def _describe_missing(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    return f"needs {', '.join(format_label(name) for name in find_missing(error))}"
+    return tr(
+        "needs {missing}", missing=", ".join(format_label(name) for name in find_missing(error))
+    )
 
 
 def _describe_multiple(error: ValidationError, schema: Mapping[str, Any]) -> str:
     wanted: Any = error.validator_value
-    return f"must be a multiple of {wanted}"
+    return tr("must be a multiple of {wanted}", wanted=wanted)
 
 
 _DESCRIBERS: dict[str, Callable[[ValidationError, Mapping[str, Any]], str]] = {
@@ -359,9 +395,9 @@ _DESCRIBERS: dict[str, Callable[[ValidationError, Mapping[str, Any]], str]] = {
     **dict.fromkeys(("required", *_DEPENDENCY_RULES), _describe_missing),
     **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), _describe_extra),
     "format": _describe_format,
-    "uniqueItems": lambda error, schema: "has an item twice",
+    "uniqueItems": lambda error, schema: tr("has an item twice"),
     "multipleOf": _describe_multiple,
-    "not": lambda error, schema: "is not allowed",
+    "not": lambda error, schema: tr("is not allowed"),
 }
 _RULES_WITH_VALUE = frozenset(
     (

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.core.schema import json_schema, regex
 from app.core.schema.json_schema import format_path
+from app.translation import tr
 
 _Part = tuple[Any, Any]
 """A schema, and the resolver of its references."""
@@ -37,19 +38,23 @@ def find_contradiction(
     parts = list(finder.iterate_certain(evaluator.schema, evaluator.resolver))
     required = list(dict.fromkeys(name for part, _ in parts for name in part.get("required", ())))
     for name in required:
-        fault = "" if is_known(name) else "properties does not describe it: it cannot be given"
+        fault = "" if is_known(name) else tr("properties does not describe it: it cannot be given")
         if fault := fault or finder.find_fault(name, parts):
-            return f"{format_path([name])} is required, but {fault}"
+            return tr("{name} is required, but {fault}", name=format_path([name]), fault=fault)
     if any(_forbids_all(part) for part, _ in parts):
-        return "not: {} forbids every value"
+        return tr("not: {} forbids every value")
     least = max((part.get("minProperties", 0) for part, _ in parts), default=0)
     if least > count:
-        return f"at least {least} parameters are needed, but there are {count}"
+        return tr("at least {least} parameters are needed, but there are {n}", least=least, n=count)
     most = min(
         (part["maxProperties"] for part, _ in parts if "maxProperties" in part), default=None
     )
     if most is not None and most < len(required):
-        return f"at most {most} parameters are allowed, but {len(required)} are required"
+        return tr(
+            "at most {most} parameters are allowed, but {n} are required",
+            most=most,
+            n=len(required),
+        )
     return ""
 
 
@@ -71,13 +76,13 @@ class _Finder:
     def find_fault(self, name: str, parts: Sequence[_Part]) -> str:
         """Return why a parameter cannot be given, or ""."""
         if not all(_is_allowed(name, part) for part, _ in parts):
-            return "additionalProperties: false forbids it"
+            return tr("additionalProperties: false forbids it")
         schemas = [
             (part["properties"][name], resolver)
             for part, resolver in parts
             if name in part.get("properties", {})
         ]
-        return "" if self._has_value(schemas) else "its schema allows no value"
+        return "" if self._has_value(schemas) else tr("its schema allows no value")
 
     def _has_value(self, schemas: Sequence[_Part]) -> bool:
         nodes = [

@@ -23,6 +23,7 @@ from app.core.json_types import is_array, is_dict, is_list_or_tuple, is_object
 from app.core.schema import regex
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.units import quote
+from app.translation import tr
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -87,12 +88,14 @@ def limit_steps(limit: int | None = None) -> Generator[None]:
         yield
     except regex.PatternTimeoutError:
         if given < limit:
-            limit, what = MAX_FILE_STEPS, " for all schemas of one file (split it)"
+            limit, what = MAX_FILE_STEPS, tr(" for all schemas of one file (split it)")
         else:
             what = ""
-        raise LimitExceededError(f"takes too long to check: over {limit:,} steps{what}") from None
+        raise LimitExceededError(
+            tr("takes too long to check: over {limit:,} steps{what}", limit=limit, what=what)
+        ) from None
     except RecursionError:
-        raise LimitExceededError("is nested too deeply to check") from None
+        raise LimitExceededError(tr("is nested too deeply to check")) from None
     except Unresolvable as error:
         raise _make_unresolved_error("$ref", str(error.ref)) from None
     finally:
@@ -156,10 +159,15 @@ def make_evaluator(text: str) -> Evaluator:
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Raise InvalidSchemaError for an invalid or oversized schema, or external references."""
     if measure_depth(schema) > MAX_DEPTH:
-        raise InvalidSchemaError(f"is nested more than {MAX_DEPTH} levels deep")
+        raise InvalidSchemaError(
+            tr("is nested more than {max_depth} levels deep", max_depth=MAX_DEPTH)
+        )
     if len(_to_json(schema)) > MAX_BYTES:
         raise InvalidSchemaError(
-            f"is larger than {MAX_BYTES // 1024}K: remove parts that the parameters do not need"
+            tr(
+                "is larger than {max_bytes}K: remove parts that the parameters do not need",
+                max_bytes=MAX_BYTES // 1024,
+            )
         )
     with limit_steps():
         _check_meta_schema(schema, _find_draft(schema))
@@ -265,7 +273,7 @@ def _to_json(schema: Mapping[str, Any]) -> str:
         return json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise InvalidSchemaError(
-            "holds something that JSON cannot write (a date, infinity)"
+            tr("holds something that JSON cannot write (a date, infinity)")
         ) from None
 
 
@@ -277,7 +285,7 @@ def _check_meta_schema(schema: Any, draft: Any, reference: str = "") -> None:
     try:
         error = best_match(_make_meta_validator(draft).iter_errors(schema))
     except RecursionError:
-        raise InvalidSchemaError("is nested too deeply") from None
+        raise InvalidSchemaError(tr("is nested too deeply")) from None
     if error is not None:
         where = quote(reference) if reference else format_path(error.absolute_path)
         what = truncate(sanitize(error.message), 160)
@@ -323,7 +331,12 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any], is_unt
             and (fault := _find_pattern_fault(pattern, names and is_untimed))
         ):
             raise InvalidSchemaError(
-                f"{format_path(path) or 'schema'}: the pattern {quote(pattern)} {fault}"
+                tr(
+                    "{value}: the pattern {pattern} {fault}",
+                    value=format_path(path) or "schema",
+                    pattern=quote(pattern),
+                    fault=fault,
+                )
             )
 
 
@@ -345,7 +358,7 @@ def _find_pattern_fault(pattern: str, is_untimed: bool) -> str:
     plain = len(groups) <= MAX_OPTIONAL_GROUPS and len(others) <= MAX_NAME_REPEATS
     if plain and not any(repeat.startswith(")") for repeat in others):
         return ""
-    return "repeats a group or too often beside unevaluatedProperties: simplify one of them"
+    return tr("repeats a group or too often beside unevaluatedProperties: simplify one of them")
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
@@ -384,7 +397,10 @@ def _check_references(schema: Mapping[str, Any]) -> None:
         words = [node.get("$ref", node.get("$dynamicRef")) for node in found]
         word = next((quote(word) for word in words if isinstance(word, str)), "a reference")
         raise InvalidSchemaError(
-            f"{word} leads back to itself without end: refer to it from a property or an item"
+            tr(
+                "{word} leads back to itself without end: refer to it from a property or an item",
+                word=word,
+            )
         ) from None
 
 
@@ -394,7 +410,7 @@ def _look_up_references(node: Mapping[str, Any], resolver: Any) -> list[tuple[st
 
     found: list[tuple[str, Any]] = []
     if "$ref" in node and not isinstance(node["$ref"], str):  # draft 4 does not say so
-        raise InvalidSchemaError("$ref must be text")
+        raise InvalidSchemaError(tr("$ref must be text"))
     for word in ("$ref", "$dynamicRef", "$recursiveRef"):
         if isinstance(node.get(word), str):
             try:
@@ -414,10 +430,20 @@ def _list_same_value(node: Mapping[str, Any], resolver: Any, is_legacy: bool) ->
 
 def _make_unresolved_error(keyword: str, reference: str) -> InvalidSchemaError:
     if reference.startswith("#"):
-        return InvalidSchemaError(f"{keyword} {quote(reference)} leads nowhere: correct its path")
+        return InvalidSchemaError(
+            tr(
+                "{keyword} {reference} leads nowhere: correct its path",
+                keyword=keyword,
+                reference=quote(reference),
+            )
+        )
     return InvalidSchemaError(
-        f"{keyword} {quote(reference)} is outside of the schema, where nothing is read: copy the"
-        " definition into $defs and refer to #/$defs/NAME"
+        tr(
+            "{keyword} {reference} is outside of the schema, where nothing is read: copy the"
+            " definition into $defs and refer to #/$defs/NAME",
+            keyword=keyword,
+            reference=quote(reference),
+        )
     )
 
 
@@ -460,8 +486,11 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
     found = drafts.get(name) or drafts.get(name.replace("http:", "https:", 1))
     if found is None:
         raise InvalidSchemaError(
-            f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12): name one"
-            " of them, or remove the line"
+            tr(
+                "$schema: {said} is not a supported draft (4, 6, 7, 2019-09, 2020-12): name one"
+                " of them, or remove the line",
+                said=quote(said),
+            )
         )
     return found
 
@@ -569,7 +598,7 @@ def _validate_pattern(
     from jsonschema.exceptions import ValidationError
 
     if validator.is_type(value, "string") and not _is_match(pattern, value):
-        yield ValidationError(f"does not match {pattern}")
+        yield ValidationError(tr("does not match {pattern}", pattern=pattern))
 
 
 def _validate_pattern_properties(
@@ -614,7 +643,7 @@ def _validate_unique(
     if wanted and validator.is_type(value, "array"):
         seen = [json.dumps(_normalize(item), sort_keys=True) for item in value]
         if len(set(seen)) < len(seen):
-            yield ValidationError("has an item twice")
+            yield ValidationError(tr("has an item twice"))
 
 
 def _normalize(value: Any) -> Any:

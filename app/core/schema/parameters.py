@@ -22,6 +22,7 @@ from app.core.schema.defaults import fill_defaults
 from app.core.schema.secrets import UNDECLARED, DeclaredNames, get_secret_reference
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
+from app.translation import tr
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -312,7 +313,12 @@ def _find_unusable(values: Mapping[str, Any]) -> Iterator[error_text.ParameterFa
     """Yield a fault for each value that cannot be passed to a process."""
     if len(values) > MAX_PARAMETERS:
         yield error_text.ParameterFault(
-            "", f"at most {MAX_PARAMETERS:,} parameters, not {len(values):,}"
+            "",
+            tr(
+                "at most {max_parameters:,} parameters, not {n:,}",
+                max_parameters=MAX_PARAMETERS,
+                n=len(values),
+            ),
         )
     for name, value in values.items():
         if fault := _find_value_fault(value):
@@ -321,21 +327,23 @@ def _find_unusable(values: Mapping[str, Any]) -> Iterator[error_text.ParameterFa
 
 def _find_value_fault(value: Any) -> str:
     if json_schema.measure_depth(value) > json_schema.MAX_DEPTH:
-        return f"is nested more than {json_schema.MAX_DEPTH} levels deep"
+        return tr("is nested more than {max_depth} levels deep", max_depth=json_schema.MAX_DEPTH)
     try:
         text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        return "must be a value that JSON can write, without NaN and infinity"
+        return tr("must be a value that JSON can write, without NaN and infinity")
     if "\0" in text or (text is not value and "\\u0000" in text.replace("\\\\", "")):
-        return "holds a NUL character, which no process can be given"
+        return tr("holds a NUL character, which no process can be given")
     try:
         return (
             ""
             if can_be_argument(text)
-            else f"is over {MAX_VALUE // 1024}K, which no process can be given"
+            else tr(
+                "is over {max_value}K, which no process can be given", max_value=MAX_VALUE // 1024
+            )
         )
     except UnicodeEncodeError:
-        return "holds half a character (a lone surrogate)"
+        return tr("holds half a character (a lone surrogate)")
 
 
 def _find_unknown(
@@ -346,7 +354,8 @@ def _find_unknown(
             near = find_nearest(name, shape.properties)
             said = f" (nearest: {sanitize(near)})" if near else ""
             yield error_text.ParameterFault(
-                name, f'no parameter "{truncate(sanitize(name), 40)}"{said}'
+                name,
+                tr('no parameter "{name}"{said}', name=truncate(sanitize(name), 40), said=said),
             )
 
 
@@ -381,7 +390,11 @@ def _make_findings(error: ValidationError, names: DeclaredNames) -> Iterator[Par
     for name in missing:
         yield ParameterFinding(
             (*path, name),
-            f"{error_text.format_label(*path, name)} is {error_text.describe_missing(error, name)}",
+            tr(
+                "{value} is {missing}",
+                value=error_text.format_label(*path, name),
+                missing=error_text.describe_missing(error, name),
+            ),
             missing=True,
         )
     if not missing:

@@ -11,6 +11,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from app.translation import tr
+
 if TYPE_CHECKING:
     import regex
 
@@ -80,17 +82,19 @@ def compile_pattern(pattern: str) -> regex.Pattern[str]:
     try:
         return regex.compile(_translate(pattern), regex.VERSION1, cache_pattern=False)
     except regex.error as error:
-        raise PatternError(f"cannot be read: {str(error).partition(' at position')[0]}") from None
+        raise PatternError(
+            tr("cannot be read: {partition}", partition=str(error).partition(" at position")[0])
+        ) from None
 
 
 def _translate(pattern: str) -> str:
     if len(pattern) > MAX_LENGTH:
-        raise PatternError(f"is longer than {MAX_LENGTH} characters")
+        raise PatternError(tr("is longer than {max_length} characters", max_length=MAX_LENGTH))
     size, at, parts = _PatternSize(), 0, list[str]()
     while at < len(pattern):
         token = _TOKEN.match(pattern, at)
         if token is None:
-            raise PatternError(f"has a {pattern[at]} that cannot be read")
+            raise PatternError(tr("has a {pattern} that cannot be read", pattern=pattern[at]))
         size.add(token)
         parts.append(_translate_token(token.lastgroup or "", token[0]))
         at = token.end()
@@ -112,16 +116,16 @@ class _PatternSize:
         """Add a token. Raise PatternError."""
         kind = token.lastgroup
         if kind == "count" and not self.last:
-            raise PatternError(f"has a {token[0]} with nothing to repeat")
+            raise PatternError(tr("has a {token} with nothing to repeat", token=token[0]))
         if kind == "close" and len(self.groups) == 1:
-            raise PatternError("has a ) without its (")
+            raise PatternError(tr("has a ) without its ("))
         if kind == "open":
             self.groups.append(0)
         grown = self._measure_growth(kind, token["least"])
         self.last = grown if kind in ("close", "set", "atom") else 0
         self.groups[-1] += grown
         if self.groups[-1] > MAX_SIZE or len(self.groups) > MAX_DEPTH:
-            raise PatternError("is too large or nested too deeply")
+            raise PatternError(tr("is too large or nested too deeply"))
 
     def _measure_growth(self, kind: str | None, least: str | None) -> int:
         if kind == "count":
@@ -168,5 +172,7 @@ def _translate_character(text: str) -> str:
     if kind in "xuc":
         return re.escape(chr(ord(rest) % 32 if kind == "c" else int(rest, 16)))
     if kind.isalnum():
-        raise PatternError(f"has {text}, which is a back-reference or no escape of ECMA-262")
+        raise PatternError(
+            tr("has {said}, which is a back-reference or no escape of ECMA-262", said=text)
+        )
     return re.escape(kind)

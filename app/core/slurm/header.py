@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.translation import tr
 
 _SHORT = {
     "A": "account", "a": "array", "b": "begin", "C": "constraint", "c": "cpus-per-task",
@@ -81,17 +82,17 @@ def _read_line(number: int, text: str) -> Iterator[Directive]:
     try:
         words = shlex.split(text, comments=True)
     except ValueError:
-        raise ValueError("has a quote that does not end") from None
+        raise ValueError(tr("has a quote that does not end")) from None
     while words:
         word = words.pop(0)
         name, value = _split_word(word)
         if value is None and name not in FLAGS and name not in OPTIONAL:
             if not words:
-                raise ValueError(f"--{name} has no value")
+                raise ValueError(tr("--{name} has no value", name=name))
             value = words.pop(0)
             word = f"{word} {value}"
         elif value is not None and name in FLAGS:
-            raise ValueError(f"--{name} takes no value")
+            raise ValueError(tr("--{name} takes no value", name=name))
         yield Directive(number, _SAME.get(name, name), value or "", truncate(sanitize(word), 60))
 
 
@@ -103,7 +104,7 @@ def _split_word(word: str) -> tuple[str, str | None]:
     if word.startswith("-") and word[1:2] in _SHORT:
         name, value = _SHORT[word[1]], word[2:].removeprefix("=")
         return name, (value or None)
-    raise ValueError(f'"{truncate(sanitize(word), 40)}" is no option of sbatch')
+    raise ValueError(tr('"{word}" is no option of sbatch', word=truncate(sanitize(word), 40)))
 
 
 def _complete(name: str) -> str:
@@ -114,4 +115,10 @@ def _complete(name: str) -> str:
         return meant[0]
     near = find_nearest(name, NAMES)
     hint = f". Nearest: --{near}" if near else ""
-    raise ValueError(f"--{truncate(sanitize(name), 40)} is no option of sbatch{hint}")
+    raise ValueError(
+        tr(
+            "--{name} is no option of sbatch{advice}",
+            name=truncate(sanitize(name), 40),
+            advice=hint,
+        )
+    )

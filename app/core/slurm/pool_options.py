@@ -14,6 +14,7 @@ from typing import Any
 
 from app.core.json_types import is_array
 from app.core.text.units import quote
+from app.translation import tr, tr_n, tr_noop
 
 LOCAL, SLURM = "local", "slurm"
 KINDS = (LOCAL, SLURM)
@@ -27,11 +28,11 @@ _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(=[^\x00-\x1f\x7f]*)?")
 MAX_OPTIONS = 32
 _OWN = {
     "--partition": ("partition",), "--account": ("account",), "--qos": ("qos",),
-    "--cpu of the task": ("cpus-per-task", "cpus-per-gpu", "ntasks", "ntasks-per-node"),
-    "--memory of the task": ("mem", "mem-per-cpu", "mem-per-gpu"),
-    "--gpu of the task": ("gpus", "gpus-per-task", "gpus-per-node"),
-    "--timeout of the task": ("time", "time-min", "signal"),
-    "--after of the task": ("dependency", "kill-on-invalid-dep"),
+    tr_noop("--cpu of the task"): ("cpus-per-task", "cpus-per-gpu", "ntasks", "ntasks-per-node"),
+    tr_noop("--memory of the task"): ("mem", "mem-per-cpu", "mem-per-gpu"),
+    tr_noop("--gpu of the task"): ("gpus", "gpus-per-task", "gpus-per-node"),
+    tr_noop("--timeout of the task"): ("time", "time-min", "signal"),
+    tr_noop("--after of the task"): ("dependency", "kill-on-invalid-dep"),
 }  # fmt: skip
 """Options of sbatch that Taskdeck sets, by what sets them."""
 _REFUSED = (
@@ -48,7 +49,7 @@ def check_word(value: Any) -> str:
     if value == "":
         return value
     if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise ValueError("must be a name of letters, digits and _ . , : + @ = / -")
+        raise ValueError(tr("must be a name of letters, digits and _ . , : + @ = / -"))
     return value
 
 
@@ -58,22 +59,24 @@ def check_options(value: Any) -> list[str]:
     sbatch accepts shortened names, so the beginning of a refused name is refused, too.
     """
     if not is_array(value) or len(value) > MAX_OPTIONS:
-        raise ValueError(f"must be a list of at most {MAX_OPTIONS} options")
+        raise ValueError(
+            tr("must be a list of at most {max_options} options", max_options=MAX_OPTIONS)
+        )
     return [_check_option(one) for one in value]
 
 
 def _check_option(value: Any) -> str:
     match = _OPTION.fullmatch(value) if isinstance(value, str) and len(value) <= 1000 else None
     if match is None:
-        raise ValueError("must be long options of sbatch, such as --constraint=a100")
+        raise ValueError(tr("must be long options of sbatch, such as --constraint=a100"))
     name = match[1]
     for by, names in _OWN.items():
         if any(one.startswith(name) for one in names):
-            raise ValueError(f"cannot have --{name}: use {by}")
+            raise ValueError(tr("cannot have --{name}: use {by}", name=name, by=tr(by)))
     if any(one.startswith(name) for one in _REFUSED):
-        raise ValueError(f"cannot have --{name}: Taskdeck sets it for each job")
+        raise ValueError(tr("cannot have --{name}: Taskdeck sets it for each job", name=name))
     if _lacks_value(value):  # sbatch would take its next option as the value
-        raise ValueError(f"lacks the value of --{name}, as in --constraint=a100")
+        raise ValueError(tr("lacks the value of --{name}, as in --constraint=a100", name=name))
     return value
 
 
@@ -81,30 +84,38 @@ def _lacks_value(option: str) -> bool:
     from app.core.slurm.header import read_header
 
     found = read_header(f"#SBATCH {shlex.quote(option)}")
-    return any(fault.endswith("has no value") for _, fault in found.faults)
+    return bool(found.faults) and not found.directives
 
 
 def check_kind(value: Any) -> str | None:
     """Return the kind of a pool as stored: None for local. Raise ValueError."""
     if value is not None and value not in KINDS:
-        raise ValueError(f"must be {' or '.join(KINDS)}, not {quote(f'{value}')}")
+        raise ValueError(
+            tr("must be {kinds}, not {value}", kinds=" or ".join(KINDS), value=quote(f"{value}"))
+        )
     return None if value == LOCAL else value
 
 
 def find_misfit(kind: str | None, given: Collection[str]) -> str | None:
     """Return why a pool of this kind cannot have one of the given settings, or None."""
     if kind == SLURM and "enforce" in given:
-        return "a pool of kind slurm takes no enforce: Slurm enforces the limits of its jobs"
+        return tr("a pool of kind slurm takes no enforce: Slurm enforces the limits of its jobs")
     wrong = [name for name in (AMOUNTS if kind == SLURM else NAMES) if name in given]
     if not wrong:
         return None
     named = " and ".join(wrong)
     if kind == SLURM:
-        return (
-            f"a pool of kind slurm takes no {named}: Slurm admits its jobs, and nothing is"
-            " reserved here"
+        return tr(
+            "a pool of kind slurm takes no {named}: Slurm admits its jobs, and nothing is"
+            " reserved here",
+            named=named,
         )
-    return f"{named} {'is' if len(wrong) == 1 else 'are'} for pools of kind slurm"
+    return tr_n(
+        len(wrong),
+        "{named} is for pools of kind slurm",
+        "{named} are for pools of kind slurm",
+        named=named,
+    )
 
 
 def format_options(values: Mapping[str, Any]) -> str | None:

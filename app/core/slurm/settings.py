@@ -9,6 +9,7 @@ from typing import Any
 from app.core.json_types import is_object
 from app.core.maintenance_settings import SettingFault, format_unknown_setting
 from app.core.text import units
+from app.translation import tr
 
 LEAST_POLL = 0.5
 """Least seconds between two questions to Slurm."""
@@ -32,7 +33,7 @@ class SlurmSettings:
 def parse_slurm(values: Any) -> tuple[SlurmSettings, list[SettingFault]]:
     """Parse the section; return defaults for invalid settings, and all faults."""
     if not is_object(values):
-        return SlurmSettings(), [SettingFault(("slurm",), "slurm: must be a table.")]
+        return SlurmSettings(), [SettingFault(("slurm",), tr("slurm: must be a table."))]
     faults: list[SettingFault] = []
     found: dict[str, Any] = {}
     for name, value in values.items():
@@ -49,16 +50,16 @@ def parse_slurm(values: Any) -> tuple[SlurmSettings, list[SettingFault]]:
 
 def _parse_path(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-        raise ValueError("must be an absolute path in quotes")
+        raise ValueError(tr("must be an absolute path in quotes"))
     return value.rstrip("/") or "/"
 
 
 def _parse_poll(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("must be a duration such as 2s")
+        raise ValueError(tr("must be a duration such as 2s"))
     seconds = units.parse_duration(str(value))
     if not LEAST_POLL <= seconds <= 3600:
-        raise ValueError(f"must be between {LEAST_POLL}s and 1h")
+        raise ValueError(tr("must be between {least_poll}s and 1h", least_poll=LEAST_POLL))
     return seconds
 
 

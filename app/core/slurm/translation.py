@@ -9,30 +9,33 @@ from typing import Any
 from app.core.scheduling.resources import GPU, format_named_option
 from app.core.slurm import values
 from app.core.slurm.header import Directive, ScriptHeader
+from app.translation import tr, tr_noop
 
-_ONE_MACHINE = "a task runs on one machine"
-_ONE_TASK = "a task is one program; for its cores: --cpus-per-task, or --cpu when you submit"
-_BY_POOL = "pools and resources choose: taskdeck help resources"
+_ONE_MACHINE = tr_noop("a task runs on one machine")
+_ONE_TASK = tr_noop(
+    "a task is one program; for its cores: --cpus-per-task, or --cpu when you submit"
+)
+_BY_POOL = tr_noop("pools and resources choose: taskdeck help resources")
 _REFUSED = {
-    "exclusive": "nothing reserves a machine; for its cores: --cpu N when you submit",
+    "exclusive": tr_noop("nothing reserves a machine; for its cores: --cpu N when you submit"),
     "constraint": _BY_POOL, "prefer": _BY_POOL, "nodelist": _ONE_MACHINE, "exclude": _ONE_MACHINE,
     "nodefile": _ONE_MACHINE, "clusters": _ONE_MACHINE, "cluster-constraint": _ONE_MACHINE,
-    "reservation": "submit to a queue for it: -q QUEUE", "extra-node-info": _ONE_MACHINE,
-    "gpus-per-socket": "use --gpus", "deadline": "use --time and --begin",
-    "container": "start the container in the script", "bb": "there is no burst buffer",
-    "bbf": "there is no burst buffer", "uid": "tasks run as you", "gid": "tasks run as you",
-    "input": "redirect it in the script: program < FILE", "export-file": "use --export",
-    "reboot": _ONE_MACHINE, "wrap": "submit the command itself: taskdeck submit -- COMMAND",
+    "reservation": tr_noop("submit to a queue for it: -q QUEUE"), "extra-node-info": _ONE_MACHINE,
+    "gpus-per-socket": tr_noop("use --gpus"), "deadline": tr_noop("use --time and --begin"),
+    "container": tr_noop("start the container in the script"), "bb": tr_noop("there is no burst buffer"),
+    "bbf": tr_noop("there is no burst buffer"), "uid": tr_noop("tasks run as you"), "gid": tr_noop("tasks run as you"),
+    "input": tr_noop("redirect it in the script: program < FILE"), "export-file": tr_noop("use --export"),
+    "reboot": _ONE_MACHINE, "wrap": tr_noop("submit the command itself: taskdeck submit -- COMMAND"),
 }  # fmt: skip
-_NO_EFFECT = "has no effect here"
+_NO_EFFECT = tr_noop("has no effect here")
 _LEFT_OUT = {
-    "requeue": "nothing is requeued here; --retries runs failures again",
-    "no-requeue": "nothing is requeued here",
-    "mail-user": "channels are in config.toml: taskdeck help notifications",
-    "kill-on-invalid-dep": "a task whose parent failed is cancelled",
-    "get-user-env": "the environment of this shell is kept", "tmp": "disks are not reserved",
-    "time-min": "the limit is --time", "open-mode": "the output of a run replaces the file",
-    "parsable": "stdout has only numbers", "oversubscribe": "pools are shared",
+    "requeue": tr_noop("nothing is requeued here; --retries runs failures again"),
+    "no-requeue": tr_noop("nothing is requeued here"),
+    "mail-user": tr_noop("channels are in config.toml: taskdeck help notifications"),
+    "kill-on-invalid-dep": tr_noop("a task whose parent failed is cancelled"),
+    "get-user-env": tr_noop("the environment of this shell is kept"), "tmp": tr_noop("disks are not reserved"),
+    "time-min": tr_noop("the limit is --time"), "open-mode": tr_noop("the output of a run replaces the file"),
+    "parsable": tr_noop("stdout has only numbers"), "oversubscribe": tr_noop("pools are shared"),
 }  # fmt: skip
 _TAGS = ("account", "qos", "comment", "wckey")
 _COUNTS = {"nodes": _ONE_MACHINE} | dict.fromkeys(
@@ -87,19 +90,19 @@ class _Translator:
         name = one.name
         fields = _FIELDS.get(name, ())
         if any(option in self.given for option in fields):
-            return "(the command line decides)"
+            return tr("(the command line decides)")
         if name in _COUNTS:
             if values.parse_count(one.value) == 1 or (name != "nodes" and "cpu" in self.given):
-                return f"({_NO_EFFECT})"
-            raise ValueError(f"is refused: {_COUNTS[name]}")
+                return f"({tr(_NO_EFFECT)})"
+            raise ValueError(tr("is refused: {counts}", counts=tr(_COUNTS[name])))
         if name in _REFUSED:
-            raise ValueError(f"is refused: {_REFUSED[name]}")
+            raise ValueError(tr("is refused: {refused}", refused=tr(_REFUSED[name])))
         if name in _TAGS:
             self.result.tags[name] = one.value
             return f"→ --tag {name}={one.value}"
         if name in _TRANSLATORS:
             return _TRANSLATORS[name](self, one.value)
-        return f"({_LEFT_OUT.get(name, _NO_EFFECT)})"
+        return f"({tr(_LEFT_OUT.get(name, _NO_EFFECT))})"
 
     def set(self, option: str, value: Any, shown: Any = None) -> str:
         self.result.settings[option] = value
@@ -130,7 +133,9 @@ class _Translator:
 
     def set_time(self, text: str) -> str:
         seconds = values.parse_time(text)
-        return "(no limit)" if seconds is None else self.set("timeout", seconds, f"{seconds:g}s")
+        return (
+            tr("(no limit)") if seconds is None else self.set("timeout", seconds, f"{seconds:g}s")
+        )
 
     def set_dependency(self, text: str) -> str:
         found = values.parse_dependency(text)
@@ -138,24 +143,24 @@ class _Translator:
 
     def set_begin(self, text: str) -> str:
         at = values.parse_begin(text)
-        return self.set("at", at, f'"{at}"') if at else "(now)"
+        return self.set("at", at, f'"{at}"') if at else tr("(now)")
 
     def set_error(self, text: str) -> str:
         output = self.options.get("output")
         if output is not None and output.value == text:
-            return "(--output has both streams)"
+            return tr("(--output has both streams)")
         return self.set("error", values.translate_pattern(text, self.user))
 
     def set_mail(self, text: str) -> str:
         types = values.parse_mail_types(text)
-        return "(no message at the start)" if types is None else self.set("notify_on", types)
+        return tr("(no message at the start)") if types is None else self.set("notify_on", types)
 
     def set_export(self, text: str) -> str:
         keep, pairs = values.parse_export(text)
         self.result.env.extend(pairs)
         shown = [f"--env {name}=…" for name, _ in pairs]
         if keep is None:
-            return f"→ {' '.join(shown)}" if shown else "(all variables are kept)"
+            return f"→ {' '.join(shown)}" if shown else tr("(all variables are kept)")
         return " ".join([self.set("keep_env", keep), *shown])
 
     def set_nice(self, text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from math import ceil
 
 from app.core.text.units import quote
+from app.translation import tr
 
 _UNLIMITED = ("infinite", "unlimited", "-1", "0")
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
@@ -36,7 +37,9 @@ def parse_time(text: str) -> float | None:
         or len(parts) > 3
         or (sign and not days)
     ):
-        raise ValueError(f"must be a time such as 90, 1:30:00 or 2-12, not {quote(text)}")
+        raise ValueError(
+            tr("must be a time such as 90, 1:30:00 or 2-12, not {said}", said=quote(text))
+        )
     numbers = [int(part) for part in parts]
     if days or len(numbers) == 3:
         hours, minutes, seconds = (*numbers, 0, 0)[:3]
@@ -49,9 +52,9 @@ def parse_mib(text: str) -> int:
     """Return an amount of memory in MiB; a bare number is in MiB."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise ValueError(f"must be memory such as 4000 or 4G, not {quote(text)}")
+        raise ValueError(tr("must be memory such as 4000 or 4G, not {said}", said=quote(text)))
     if not int(match[1]):
-        raise ValueError("asks for all memory of a node: give an amount")
+        raise ValueError(tr("asks for all memory of a node: give an amount"))
     return ceil(int(match[1]) * _MIB[match[2].upper()])
 
 
@@ -59,14 +62,14 @@ def parse_count(text: str) -> int:
     """Return a whole number above 0; that of a range is its begin."""
     first = text.split("-")[0]
     if not _COUNT.fullmatch(first) or not int(first):
-        raise ValueError(f"must be a whole number above 0, not {quote(text)}")
+        raise ValueError(tr("must be a whole number above 0, not {said}", said=quote(text)))
     return int(first)
 
 
 def parse_integer(text: str) -> int:
     """Return a whole number, maybe below 0."""
     if not re.fullmatch("[+-]?[0-9]{1,9}", text):
-        raise ValueError(f"must be a whole number, not {quote(text)}")
+        raise ValueError(tr("must be a whole number, not {said}", said=quote(text)))
     return int(text)
 
 
@@ -75,7 +78,9 @@ def parse_gpus(text: str) -> int:
     kind, sign, number = text.rpartition(":")
     amount = number if sign or _COUNT.fullmatch(text) else "1"
     if not _COUNT.fullmatch(amount) or (sign and not kind):
-        raise ValueError(f"must be a number of GPUs such as 2 or a100:2, not {quote(text)}")
+        raise ValueError(
+            tr("must be a number of GPUs such as 2 or a100:2, not {said}", said=quote(text))
+        )
     return int(amount)
 
 
@@ -87,7 +92,7 @@ def parse_gres(text: str) -> dict[str, int]:
         if not _COUNT.fullmatch(amount):
             kind, amount = [*kind, amount], "1"
         if not name or len(kind) > 1:
-            raise ValueError(f"must be resources such as gpu:2, not {quote(text)}")
+            raise ValueError(tr("must be resources such as gpu:2, not {said}", said=quote(text)))
         found[name] = found.get(name, 0) + int(amount)
     return found
 
@@ -99,7 +104,7 @@ def parse_licenses(text: str) -> dict[str, int]:
         name, _, amount = part.partition(":")
         name = name.partition("@")[0]
         if not name or (amount and not _COUNT.fullmatch(amount)):
-            raise ValueError(f"must be licences such as matlab:2, not {quote(text)}")
+            raise ValueError(tr("must be licences such as matlab:2, not {said}", said=quote(text)))
         found[f"license.{name}"] = int(amount or 1)
     return found
 
@@ -107,14 +112,24 @@ def parse_licenses(text: str) -> dict[str, int]:
 def parse_dependency(text: str) -> dict[str, list[str]]:
     """Return {field: numbers and groups} of `afterok:12:g7,afterany:14`."""
     if "?" in text:
-        raise ValueError("waits for one of several with ?, which is not possible: all must be met")
+        raise ValueError(
+            tr("waits for one of several with ?, which is not possible: all must be met")
+        )
     found: dict[str, list[str]] = {}
     for part in text.split(","):
         kind, *named = part.split(":")
         if kind not in _KINDS:
-            raise ValueError(f"has no counterpart for {quote(kind)}. Known: {', '.join(_KINDS)}")
+            raise ValueError(
+                tr(
+                    "has no counterpart for {kind}. Known: {kinds}",
+                    kind=quote(kind),
+                    kinds=", ".join(_KINDS),
+                )
+            )
         if not named or not all(map(_TASK_OR_GROUP.fullmatch, named)):
-            raise ValueError(f"must name tasks by number or group, such as {kind}:12:g7")
+            raise ValueError(
+                tr("must name tasks by number or group, such as {kind}:12:g7", kind=kind)
+            )
         found.setdefault(_KINDS[kind], []).extend(named)
     return found
 
@@ -134,10 +149,10 @@ def parse_signal(text: str) -> str:
     """Return `USR1@300s` for `B:USR1@300`; the time is in seconds."""
     flag, sign, rest = text.rpartition(":")
     if sign and flag != "B":
-        raise ValueError(f"must be such as USR1@300, not {quote(text)}")
+        raise ValueError(tr("must be such as USR1@300, not {said}", said=quote(text)))
     name, sign, seconds = rest.partition("@")
     if sign and not _COUNT.fullmatch(seconds):
-        raise ValueError(f"must be such as USR1@300, not {quote(text)}")
+        raise ValueError(tr("must be such as USR1@300, not {said}", said=quote(text)))
     return f"{name}@{seconds}s" if sign else name
 
 
@@ -150,7 +165,7 @@ def translate_pattern(text: str, user: str) -> str:
 
     def replace(found: re.Match[str]) -> str:
         if found[2] not in known:
-            raise ValueError(f"has no counterpart for {quote(found[0])}")
+            raise ValueError(tr("has no counterpart for {found}", found=quote(found[0])))
         return known[found[2]]
 
     return _PATTERN.sub(replace, text.replace("\\\\", ""))

@@ -8,6 +8,7 @@ from app.core.json_types import is_list_or_tuple, is_object
 from app.core.text import diff, units
 from app.core.text.diff import ChangedField
 from app.core.text.sanitize import sanitize, truncate
+from app.translation import tr
 
 MAX_ITEMS = 3
 """Maximum number of properties shown for a created or deleted object."""
@@ -76,7 +77,11 @@ def _format_items(obj: str, found: Any) -> str:
     return ", ".join(
         [
             *summary[:MAX_ITEMS],
-            *([f"{len(summary) - MAX_ITEMS:,} more"] if len(summary) > MAX_ITEMS else []),
+            *(
+                [tr("{more:,} more", more=len(summary) - MAX_ITEMS)]
+                if len(summary) > MAX_ITEMS
+                else []
+            ),
         ]
     )
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from app.translation import tr
+
 TYPE_CHECKING = False  # importing typing costs a command 1 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,18 +128,18 @@ def find_name_error(name: str) -> str | None:
     A name has 1 to 200 printable characters, no `/` and no leading dot.
     """
     if not name.strip():
-        return "must not be empty"
+        return tr("must not be empty")
     if len(name) > 200:
-        return f"must have at most 200 characters, not {len(name):,}"
+        return tr("must have at most 200 characters, not {n:,}", n=len(name))
     if has_hidden(name):
-        return (
-            f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}"'
-            " does"
+        return tr(
+            'must not contain control or invisible characters, as "{name}" does',
+            name=truncate(sanitize(name), 40),
         )
     if "/" in name:
-        return f'must not contain "/", as "{truncate(sanitize(name), 40)}" does'
+        return tr('must not contain "/", as "{name}" does', name=truncate(sanitize(name), 40))
     return (
-        f'must not begin with a dot, as "{truncate(sanitize(name), 40)}" does'
+        tr('must not begin with a dot, as "{name}" does', name=truncate(sanitize(name), 40))
         if name[0] == "."
         else None
     )

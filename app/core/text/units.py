@@ -58,7 +58,9 @@ def parse_duration(text: str) -> float:
     word = text.strip().lower()
     seconds = _parse_clock_duration(word) if ":" in word else _parse_units(word)
     if seconds is None or math.isnan(seconds):
-        raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quote(text)}")
+        raise ValueError(
+            tr("must be a duration such as 30s, 5m or 1h30m, not {said}", said=quote(text))
+        )
     return _check_range(seconds, _MAX_DURATION, "10 years", text)
 
 
@@ -69,7 +71,7 @@ def parse_positive_duration(text: str) -> float:
     """
     seconds = parse_duration(text)
     if seconds <= 0:
-        raise ValueError(f"must be above 0, not {quote(text)}")
+        raise ValueError(tr("must be above 0, not {said}", said=quote(text)))
     return seconds
 
 
@@ -95,7 +97,7 @@ def parse_size(text: str) -> float:
     unit = _MIB.get(word[-1:])
     mib = _parse_number(word[:-1] if unit else word)
     if mib is None or math.isnan(mib):
-        raise ValueError(f"must be a size such as 512M or 1.5G, not {quote(text)}")
+        raise ValueError(tr("must be a size such as 512M or 1.5G, not {said}", said=quote(text)))
     return _check_range(mib * (unit or 1.0), 1e9, "1000000G", text)
 
 
@@ -103,10 +105,12 @@ def parse_cpu(text: str) -> float:
     """Parse a number of cores, 0 to 100,000 with at most 3 decimals."""
     cores = _parse_number(text.strip())
     if cores is None or math.isnan(cores):
-        raise ValueError(f"must be a number of cores such as 2 or 0.5, not {quote(text)}")
+        raise ValueError(
+            tr("must be a number of cores such as 2 or 0.5, not {said}", said=quote(text))
+        )
     _check_range(cores, 100_000, "100,000", text)
     if abs(cores * 1000 - round(cores * 1000)) > 1e-6:
-        raise ValueError(f"must have at most 3 decimals, not {quote(text)}")
+        raise ValueError(tr("must have at most 3 decimals, not {said}", said=quote(text)))
     return cores
 
 
@@ -115,9 +119,11 @@ def parse_int(text: str, low: int, high: int) -> int:
     word = text.strip()
     digits = word[1:] if word[:1] in ("-", "+") else word
     if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"must be a whole number, not {quote(text)}")
+        raise ValueError(tr("must be a whole number, not {said}", said=quote(text)))
     if len(digits) > 30 or not low <= int(word) <= high:
-        raise ValueError(f"must be {low:,} to {high:,}, not {quote(text)}")
+        raise ValueError(
+            tr("must be {low:,} to {high:,}, not {said}", low=low, high=high, said=quote(text))
+        )
     return int(word)
 
 
@@ -143,8 +149,11 @@ def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
         return found
     except (ValueError, OverflowError):
         raise ValueError(
-            'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00", "mon 09:00"'
-            f" or 2h (from now), not {quote(text)}"
+            tr(
+                'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00", "mon 09:00"'
+                " or 2h (from now), not {said}",
+                said=quote(text),
+            )
         ) from None
 
 
@@ -169,8 +178,11 @@ def parse_past_period(text: str, now: datetime) -> tuple[datetime, datetime]:
             raise ValueError(at.year)
     except (ValueError, OverflowError):
         raise ValueError(
-            'must be a time such as 2h (ago), 10:00, yesterday, "yesterday 10:00" or'
-            f" 2026-01-31T08:00, not {quote(text)}"
+            tr(
+                'must be a time such as 2h (ago), 10:00, yesterday, "yesterday 10:00" or'
+                " 2026-01-31T08:00, not {said}",
+                said=quote(text),
+            )
         ) from None
     return at, at
 
@@ -179,7 +191,7 @@ def parse_age(text: str, now: datetime) -> float:
     """Parse a past time and return the seconds since its start."""
     age = (now - parse_past_period(text, now)[0]).total_seconds()
     if age < 0:
-        raise ValueError(f"must be in the past, not {quote(text)}")
+        raise ValueError(tr("must be in the past, not {said}", said=quote(text)))
     return age
 
 
@@ -430,9 +442,9 @@ def _parse_number(word: str) -> float | None:
 
 def _check_range(value: float, high: float, shown: str, text: str) -> float:
     if value < 0 or math.copysign(1.0, value) < 0:
-        raise ValueError(f"must be 0 or more, not {quote(text)}")
+        raise ValueError(tr("must be 0 or more, not {said}", said=quote(text)))
     if value > high:
-        raise ValueError(f"must be at most {shown}, not {quote(text)}")
+        raise ValueError(tr("must be at most {shown}, not {said}", shown=shown, said=quote(text)))
     return value
 
 
