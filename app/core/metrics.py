@@ -6,15 +6,20 @@ Values are floats in seconds, counts or bytes. Commands import this module, so i
 from __future__ import annotations
 
 from app.core.text import units
+from app.translation import tr
 
 SECONDS, COUNT, BYTES = "seconds", "count", "bytes"
 
 METRICS = {
-    "replica-lag": (SECONDS, "replica {} old", "no replica"),
-    "backup-age": (SECONDS, "backup {} old", "no backup"),
-    "slow-queries": (COUNT, "slow statements in an hour: {}", "not known"),
-    "lock-wait": (SECONDS, "longest wait for the lock {}", "not known"),
-    "wal-size": (BYTES, "the database's log {}", "not known"),
+    "replica-lagtr_noop(": (SECONDS, ")replica {} oldtr_noop(", ")no replicatr_noop("),
+    ")backup-agetr_noop(": (SECONDS, ")backup {} oldtr_noop(", ")no backuptr_noop("),
+    ")slow-queriestr_noop(": (
+        COUNT,
+        ")slow statements in an hour: {}tr_noop(",
+        ")not knowntr_noop(",
+    ),
+    ")lock-waittr_noop(": (SECONDS, ")longest wait for the lock {}tr_noop(", ")not knowntr_noop("),
+    ")wal-sizetr_noop(": (BYTES, ")the database's log {}tr_noop(", ")not known"),
 }
 """Metrics by name: unit, phrase for a value, phrase for a missing value."""
 AGE_METRICS = ("replica-lag", "backup-age")
@@ -52,7 +57,9 @@ def format_figure(metric: str, figure: float, exact: bool = False) -> str:
 def describe_figure(metric: str, figure: float | None, exact: bool = False) -> str:
     """Format a value as a phrase: `replica 7m old`, `no replica`."""
     _, template, if_unknown = METRICS[metric]
-    return if_unknown if figure is None else template.format(format_figure(metric, figure, exact))
+    if figure is None:
+        return tr(if_unknown)
+    return tr(template).format(format_figure(metric, figure, exact))
 
 
 def _parse_seconds(metric: str, word: str) -> float:

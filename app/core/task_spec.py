@@ -300,7 +300,10 @@ _SECRET_FIELDS = secrets.DeclaredNames({"env", "parameters", "parameter_texts"})
 
 
 _TYPE_ERRORS = {
-    "string_type": tr_noop("must be text"), "list_type": tr_noop("must be a list"), "dict_type": tr_noop("must be an object"),
+    "string_type": tr_noop("must be text"),
+    "list_type": tr_noop("must be a list"),
+    "dict_type": tr_noop("must be an object"),
     "bool_type": tr_noop("must be true or false"),
-    "int_type": tr_noop("must be a whole number"), "float_type": tr_noop("must be a number"),
-}  # fmt: skip
+    "int_type": tr_noop("must be a whole number"),
+    "float_type": tr_noop("must be a number"),
+}

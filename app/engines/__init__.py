@@ -42,8 +42,8 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
     """Raise Usage for an invalid template, with the name of the faulty key."""
     if engine not in ENGINES:
         raise Usage(
-            "engine must be {join_or}, not {engine}",
-            join_or=_join_or(ENGINES),
+            "engine must be {engines}, not {engine}",
+            engines=_join_or(ENGINES),
             engine=_quote(engine),
         )
     if not isinstance(schema, Mapping):
@@ -52,10 +52,10 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
         if key not in ENGINES[engine].FIELDS:
             near = find_nearest(str(key), ENGINES[engine].FIELDS)
             raise Usage(
-                "schema: engine {engine} has no {key}{rest}",
+                "schema: engine {engine} has no {key}{advice}",
                 engine=engine,
                 key=_quote(key),
-                rest=f". Nearest: {near}" if near else "",
+                advice=tr(". Nearest: {near}", near=near) if near else "",
             )
     ENGINES[engine].check(schema, parameters.read_shape(parameter_schema))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from app.core.text.sanitize import sanitize
+from app.translation import tr, tr_noop
 
 ENDED, FAILED, NEVER = "ended", "failed", "never"
 OUTCOMES = (FAILED, ENDED)
@@ -17,7 +18,7 @@ OUTCOMES = (FAILED, ENDED)
 NOBODY, DEFAULT = "none", "default"
 """Words typed in place of a channel: tell nobody, or as in `[notifications]`."""
 RESERVED = (NOBODY, DEFAULT)
-_WHEN = {ENDED: "when it ends", FAILED: "if it fails"}
+_WHEN = {ENDED: tr_noop("{channel} when it ends"), FAILED: tr_noop("{channel} if it fails")}
 
 
 class Notice(NamedTuple):
@@ -61,9 +62,13 @@ def describe_recipient(recipient: Mapping[str, Any] | None) -> str:
     if not recipient:
         return ""
     if recipient["on"] == NEVER:
-        return "nobody"
-    words = f"{sanitize(recipient['channel'])} {_WHEN.get(recipient['on'], '')}"
-    return f"{words}, by default" if recipient["default"] else words
+        return tr("nobody")
+    words = _describe(sanitize(recipient["channel"]), recipient["on"])
+    return tr("{notice}, by default", notice=words) if recipient["default"] else words
+
+
+def _describe(channel: str, on: str) -> str:
+    return tr(_WHEN.get(on, "{channel}"), channel=channel)
 
 
 def describe_default_notice(channel: str | None, on: str | None) -> str:
@@ -78,5 +83,5 @@ def format_notice(stored: str | None) -> str:
     if notice is None:
         return DEFAULT
     if notice.on == NEVER:
-        return "nobody"
-    return f"{sanitize(notice.channel) or 'default channel'} {_WHEN.get(notice.on, '')}".strip()
+        return tr("nobody")
+    return _describe(sanitize(notice.channel) or tr("default channel"), notice.on)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from app.translation import tr, tr_noop
+
 SECONDS, RATIO, MIB, COUNT, HOURS, RATE = "seconds", "ratio", "mib", "count", "hours", "rate"
 
 SCOPES = ("instance", "task", "schedule", "queue", "pool", "host", "taskdeck")
@@ -45,43 +47,43 @@ class MetricTable(dict[str, Metric]):
     def __missing__(self, name: str) -> Metric:
         if (resource := find_resource(name)) is None:
             raise KeyError(name)
-        return Metric(RATIO, f"{resource} reserved")
+        return Metric(RATIO, tr("{resource} reserved", resource=resource))
 
 
 METRICS = MetricTable({
-    "instance.run_seconds": Metric(SECONDS, "running", True),
-    "instance.queued_seconds": Metric(SECONDS, "queued", True),
-    "instance.lateness_seconds": Metric(SECONDS, "late by", True),
-    "instance.rss_mib": Metric(MIB, "memory"),
-    "instance.cpu_ratio": Metric(RATIO, "CPU use"),
-    "instance.output_idle_seconds": Metric(SECONDS, "no output for", True),
-    "instance.log_mib": Metric(MIB, "log"),
-    "instance.attempt": Metric(COUNT, "attempt"),
-    "instance.exit_code": Metric(COUNT, "exit code"),
-    "task.seconds_since_success": Metric(SECONDS, "no success for", True),
+    "instance.run_seconds": Metric(SECONDS, tr_noop("running"), True),
+    "instance.queued_seconds": Metric(SECONDS, tr_noop("queued"), True),
+    "instance.lateness_seconds": Metric(SECONDS, tr_noop("late by"), True),
+    "instance.rss_mib": Metric(MIB, tr_noop("memory")),
+    "instance.cpu_ratio": Metric(RATIO, tr_noop("CPU use")),
+    "instance.output_idle_seconds": Metric(SECONDS, tr_noop("no output for"), True),
+    "instance.log_mib": Metric(MIB, tr_noop("log")),
+    "instance.attempt": Metric(COUNT, tr_noop("attempt")),
+    "instance.exit_code": Metric(COUNT, tr_noop("exit code")),
+    "task.seconds_since_success": Metric(SECONDS, tr_noop("no success for"), True),
     "task.consecutive_failures": Metric(
-        COUNT, "failures in a row", sentence="failed {} times in a row"
+        COUNT, tr_noop("failures in a row"), sentence=tr_noop("failed {} times in a row")
     ),
-    "task.success_ratio": Metric(RATIO, "successes"),
-    "schedule.seconds_since_success": Metric(SECONDS, "no success for", True),
-    "schedule.missed": Metric(COUNT, "missed fire times"),
-    "queue.depth": Metric(COUNT, "queued tasks"),
-    "queue.oldest_wait_seconds": Metric(SECONDS, "longest wait", True),
-    "queue.load_ratio": Metric(RATIO, "slots in use"),
-    "queue.paused_seconds": Metric(SECONDS, "paused", True),
-    "queue.drain_rate": Metric(RATE, "starts per minute"),
-    "pool.cpu_ratio": Metric(RATIO, "CPU reserved"),
-    "pool.memory_ratio": Metric(RATIO, "memory reserved"),
-    "host.cpu_ratio": Metric(RATIO, "CPU of the host"),
-    "host.memory_ratio": Metric(RATIO, "memory of the host"),
-    "host.disk_free_ratio": Metric(RATIO, "disk free"),
-    "host.disk_full_in_hours": Metric(HOURS, "disk full in"),
-    "taskdeck.tick_lag_seconds": Metric(SECONDS, "lag of the runtime"),
-    "taskdeck.lock_wait_seconds": Metric(SECONDS, "wait for the database"),
-    "taskdeck.db_size_mib": Metric(MIB, "database"),
-    "taskdeck.slow_queries": Metric(COUNT, "slow statements in an hour"),
-    "taskdeck.backup_age_seconds": Metric(SECONDS, "backup age", True),
-    "taskdeck.replica_lag_seconds": Metric(SECONDS, "replica age", True),
+    "task.success_ratio": Metric(RATIO, tr_noop("successes")),
+    "schedule.seconds_since_success": Metric(SECONDS, tr_noop("no success for"), True),
+    "schedule.missed": Metric(COUNT, tr_noop("missed fire times")),
+    "queue.depth": Metric(COUNT, tr_noop("queued tasks")),
+    "queue.oldest_wait_seconds": Metric(SECONDS, tr_noop("longest wait"), True),
+    "queue.load_ratio": Metric(RATIO, tr_noop("slots in use")),
+    "queue.paused_seconds": Metric(SECONDS, tr_noop("paused"), True),
+    "queue.drain_rate": Metric(RATE, tr_noop("starts per minute")),
+    "pool.cpu_ratio": Metric(RATIO, tr_noop("CPU reserved")),
+    "pool.memory_ratio": Metric(RATIO, tr_noop("memory reserved")),
+    "host.cpu_ratio": Metric(RATIO, tr_noop("CPU of the host")),
+    "host.memory_ratio": Metric(RATIO, tr_noop("memory of the host")),
+    "host.disk_free_ratio": Metric(RATIO, tr_noop("disk free")),
+    "host.disk_full_in_hours": Metric(HOURS, tr_noop("disk full in")),
+    "taskdeck.tick_lag_seconds": Metric(SECONDS, tr_noop("lag of the runtime")),
+    "taskdeck.lock_wait_seconds": Metric(SECONDS, tr_noop("wait for the database")),
+    "taskdeck.db_size_mib": Metric(MIB, tr_noop("database")),
+    "taskdeck.slow_queries": Metric(COUNT, tr_noop("slow statements in an hour")),
+    "taskdeck.backup_age_seconds": Metric(SECONDS, tr_noop("backup age"), True),
+    "taskdeck.replica_lag_seconds": Metric(SECONDS, tr_noop("replica age"), True),
 })  # fmt: skip
 """All metrics by name."""
 

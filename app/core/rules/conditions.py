@@ -692,10 +692,14 @@ def _format_fault(fault: ErrorDetails) -> str:
 
 _RULE_KEYS = ("severity", "actions", "enabled")
 _TYPE_FAULTS = {
-    "model_type": tr_noop("a table"), "model_attributes_type": tr_noop("a table"), "dict_type": tr_noop("a table"),
-    "list_type": tr_noop("a list"), "string_type": tr_noop("text"), "float_type": tr_noop("a number"),
+    "model_type": tr_noop("a table"),
+    "model_attributes_type": tr_noop("a table"),
+    "dict_type": tr_noop("a table"),
+    "list_type": tr_noop("a list"),
+    "string_type": tr_noop("text"),
+    "float_type": tr_noop("a number"),
     "int_type": tr_noop("a whole number"),
-}  # fmt: skip
+}
 
 
 def _format_path(steps: Sequence[int | str]) -> str:

@@ -24,6 +24,7 @@ from app.core.rules.conditions import (
 )
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.scheduling.forecasts.expected_end import ExpectedEnd
+from app.translation import tr
 
 STRICTLY_LATER = 0.001
 """Seconds after which a growing value is above a limit that it has reached."""
@@ -413,18 +414,20 @@ def format_date(at: float) -> str:
 
 def describe_ref(ref: MetricRef) -> str:
     """Return a metric in words: `p95 of running in 10m`."""
-    words = catalog.METRICS[ref.metric].words
+    words = tr(catalog.METRICS[ref.metric].words)
     if ref.runs or not ref.is_windowed:
         return words
     span = amounts.format_seconds(ref.window or ref.rate_over)
     if ref.metric in catalog.WINDOW_METRICS:
-        return f"{words} in {span}"
+        return tr("{metric} in {span}", metric=words, span=span)
     is_run_metric = ref.metric.startswith("instance.")
     if ref.rate_over:
-        return f"{'restarts' if is_run_metric else f'change of {words}'} in {span}"
+        if is_run_metric:
+            return tr("restarts in {span}", span=span)
+        return tr("change of {metric} in {span}", metric=words, span=span)
     if ref.stat == "count" and is_run_metric:
-        return f"ended runs in {span}"
-    return f"{ref.stat} of {words} in {span}"
+        return tr("ended runs in {span}", span=span)
+    return tr("{stat} of {metric} in {span}", stat=ref.stat, metric=words, span=span)
 
 
 def format_ref(ref: MetricRef, value: float) -> str:
@@ -437,7 +440,7 @@ def say_ref(ref: MetricRef, value: str) -> str:
     sentence = catalog.METRICS[ref.metric].sentence
     if not sentence or ref.is_windowed:
         return f"{describe_ref(ref)} {value}"
-    return sentence.format(value).replace(" 1 times ", " 1 time ")
+    return tr(sentence).format(value).replace(" 1 times ", " 1 time ")
 
 
 def _format(ref: MetricRef, value: float) -> str:

@@ -9,12 +9,15 @@ from app.core.rules.active_time import DAYS, parse_days
 from app.core.schedules.zones import find_nearest_zone, is_zone
 from app.core.text.sanitize import find_nearest
 from app.core.text.units import quote
+from app.translation import tr, tr_noop
 
 Builder = Callable[[str], dict[str, Any]]
 """Function from a limit, as typed, to conditions."""
 
 
-_WRONG_TIME = "--value must be a time such as 06:00 or 06:00 mon-fri Europe/Berlin, not "
+_WRONG_TIME = tr_noop(
+    "--value must be a time such as 06:00 or 06:00 mon-fri Europe/Berlin, not {value}"
+)
 
 
 class Preset(NamedTuple):
@@ -49,7 +52,7 @@ def parse_time(value: str) -> dict[str, str]:
     for word in value.split():
         parts[_find_part(word)].append(word)
     if len(parts["fixed"]) != 1 or len(parts["tz"]) > 1:
-        raise ValueError(_WRONG_TIME + quote(value))
+        raise ValueError(tr(_WRONG_TIME, value=quote(value)))
     return {key: " ".join(words) for key, words in parts.items() if words}
 
 
@@ -65,7 +68,7 @@ def _find_part(word: str) -> str:
     except ValueError:
         near = find_nearest(word, DAYS) or find_nearest_zone(word)
         hint = f". Nearest: {near}" if near else ""
-        raise ValueError(_WRONG_TIME + quote(word) + hint) from None
+        raise ValueError(tr(_WRONG_TIME, value=quote(word)) + hint) from None
     return "days"
 
 
@@ -80,7 +83,9 @@ def parse_factor(value: str) -> float:
     try:
         return float(value.rstrip("x×"))
     except ValueError:
-        raise ValueError(f"--value must be a multiple such as 1.5x, not {quote(value)}") from None
+        raise ValueError(
+            tr("--value must be a multiple such as 1.5x, not {value}", value=quote(value))
+        ) from None
 
 
 def build_stuck(value: str) -> dict[str, Any]:
@@ -104,47 +109,156 @@ def _build_forecast(value: str) -> dict[str, Any]:
 
 
 _ROWS = (  # name, limit, duration, conditions, sentence
-    ("queue-wait", "60s", "", _compare("queue.oldest_wait_seconds", ">"),
-     "a task waits in a queue for too long"),
-    ("queue-length", "100", "1m", _compare("queue.depth", ">"), "a queue is too long"),
-    ("queue-stuck", "30m", "", _build_stuck, "a queue does not drain"),
-    ("queue-full", "90%", "10m", _compare("queue.load_ratio", ">="),
-     "most slots of a queue are in use"),
-    ("queue-paused", "1h", "", _compare("queue.paused_seconds", ">"), "a queue stays paused"),
-    ("runs-too-long", "1h", "", _compare("instance.run_seconds", ">"), "a run takes too long"),
-    ("slower-than-usual", "1.5x", "", _build_slow, "a run takes a multiple of its usual time"),
-    ("slow-runs", "30s", "",
-     _compare("instance.run_seconds", ">", scope="task", stat="p95", window="10m"),
-     "the 95th percentile of run times is too long"),
-    ("not-started", "5m", "", _compare("instance.queued_seconds", ">"),
-     "a task does not start in time"),
-    ("no-output", "10m", "", _compare("instance.output_idle_seconds", ">"), "a run writes nothing"),
-    ("restarts", "1", "", _compare("instance.attempt", ">", scope="task", rate_over="5m"),
-     "a task is restarted too often"),
-    ("fails-in-a-row", "3", "", _compare("task.consecutive_failures", ">="),
-     "a task fails several times in a row"),
-    ("not-succeeded", "25h", "", _compare("task.seconds_since_success", ">"),
-     "a task, or a check-in, has not succeeded for too long"),
-    ("succeeds-by", "06:00", "", _build_deadline,
-     "a task has not succeeded by a time, such as `06:00 mon-fri Europe/Berlin`"),
-    ("will-be-late", "06:00", "", _build_forecast, "a task will probably not succeed by a time"),
-    ("schedule-late", "25h", "", _compare("schedule.seconds_since_success", ">"),
-     "a schedule has not succeeded for too long"),
-    ("schedule-missed", "0", "", _compare("schedule.missed", ">"),
-     "a schedule missed fire times in the last day"),
-    ("pool-full", "90%", "10m", _compare("pool.cpu_ratio", ">="),
-     "most cores of a pool are reserved"),
-    ("memory-full", "90%", "1m", _compare("host.memory_ratio", ">"),
-     "the host is short of memory"),
-    ("disk-low", "10%", "1m", _compare("host.disk_free_ratio", "<"),
-     "the disk of the home is nearly full"),
-    ("disk-fills", "24h", "", _compare("host.disk_full_in_hours", "<"),
-     "the disk of the home will be full soon"),
-    ("backup-old", "48h", "", _compare("taskdeck.backup_age_seconds", ">"),
-     "the newest backup is too old"),
-    ("replica-old", "5m", "", _compare("taskdeck.replica_lag_seconds", ">"),
-     "the replica is too old"),
-)  # fmt: skip
+    (
+        "queue-wait",
+        "60s",
+        "",
+        _compare("queue.oldest_wait_seconds", ">"),
+        tr_noop("a task waits in a queue for too long"),
+    ),
+    ("queue-length", "100", "1m", _compare("queue.depth", ">"), tr_noop("a queue is too long")),
+    ("queue-stuck", "30m", "", _build_stuck, tr_noop("a queue does not drain")),
+    (
+        "queue-full",
+        "90%",
+        "10m",
+        _compare("queue.load_ratio", ">="),
+        tr_noop("most slots of a queue are in use"),
+    ),
+    (
+        "queue-paused",
+        "1h",
+        "",
+        _compare("queue.paused_seconds", ">"),
+        tr_noop("a queue stays paused"),
+    ),
+    (
+        "runs-too-long",
+        "1h",
+        "",
+        _compare("instance.run_seconds", ">"),
+        tr_noop("a run takes too long"),
+    ),
+    (
+        "slower-than-usual",
+        "1.5x",
+        "",
+        _build_slow,
+        tr_noop("a run takes a multiple of its usual time"),
+    ),
+    (
+        "slow-runs",
+        "30s",
+        "",
+        _compare("instance.run_seconds", ">", scope="task", stat="p95", window="10m"),
+        tr_noop("the 95th percentile of run times is too long"),
+    ),
+    (
+        "not-started",
+        "5m",
+        "",
+        _compare("instance.queued_seconds", ">"),
+        tr_noop("a task does not start in time"),
+    ),
+    (
+        "no-output",
+        "10m",
+        "",
+        _compare("instance.output_idle_seconds", ">"),
+        tr_noop("a run writes nothing"),
+    ),
+    (
+        "restarts",
+        "1",
+        "",
+        _compare("instance.attempt", ">", scope="task", rate_over="5m"),
+        tr_noop("a task is restarted too often"),
+    ),
+    (
+        "fails-in-a-row",
+        "3",
+        "",
+        _compare("task.consecutive_failures", ">="),
+        tr_noop("a task fails several times in a row"),
+    ),
+    (
+        "not-succeeded",
+        "25h",
+        "",
+        _compare("task.seconds_since_success", ">"),
+        tr_noop("a task, or a check-in, has not succeeded for too long"),
+    ),
+    (
+        "succeeds-by",
+        "06:00",
+        "",
+        _build_deadline,
+        tr_noop("a task has not succeeded by a time, such as `06:00 mon-fri Europe/Berlin`"),
+    ),
+    (
+        "will-be-late",
+        "06:00",
+        "",
+        _build_forecast,
+        tr_noop("a task will probably not succeed by a time"),
+    ),
+    (
+        "schedule-late",
+        "25h",
+        "",
+        _compare("schedule.seconds_since_success", ">"),
+        tr_noop("a schedule has not succeeded for too long"),
+    ),
+    (
+        "schedule-missed",
+        "0",
+        "",
+        _compare("schedule.missed", ">"),
+        tr_noop("a schedule missed fire times in the last day"),
+    ),
+    (
+        "pool-full",
+        "90%",
+        "10m",
+        _compare("pool.cpu_ratio", ">="),
+        tr_noop("most cores of a pool are reserved"),
+    ),
+    (
+        "memory-full",
+        "90%",
+        "1m",
+        _compare("host.memory_ratio", ">"),
+        tr_noop("the host is short of memory"),
+    ),
+    (
+        "disk-low",
+        "10%",
+        "1m",
+        _compare("host.disk_free_ratio", "<"),
+        tr_noop("the disk of the home is nearly full"),
+    ),
+    (
+        "disk-fills",
+        "24h",
+        "",
+        _compare("host.disk_full_in_hours", "<"),
+        tr_noop("the disk of the home will be full soon"),
+    ),
+    (
+        "backup-old",
+        "48h",
+        "",
+        _compare("taskdeck.backup_age_seconds", ">"),
+        tr_noop("the newest backup is too old"),
+    ),
+    (
+        "replica-old",
+        "5m",
+        "",
+        _compare("taskdeck.replica_lag_seconds", ">"),
+        tr_noop("the replica is too old"),
+    ),
+)
 PRESETS: Mapping[str, Preset] = {
     name: Preset(words, value, wait, build) for name, value, wait, build, words in _ROWS
 }

@@ -13,7 +13,7 @@ from app.core.json_types import is_array, is_object
 from app.core.rules import presets
 from app.core.rules.rule_plan import normalize_conditions
 from app.core.text.units import quote
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 _OPTIONS = {"when": "--value", "for": "--for", "match": "", "scope": "--preset"}
 _SHAPE = ("metric", "op", "stat", "window", "rate_over")
@@ -24,12 +24,14 @@ _WHOLE = frozenset(
 """Metrics that count."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _PATH = re.compile(r"conditions\.(when|for|scope|match)\.?([^:]*): ?")
-_NO_SINGLE_LIMIT = (
+_NO_SINGLE_LIMIT = tr_noop(
     "the conditions have no single limit that --value could change; give them as a whole with"
     " --conditions JSON"
 )
 
-_NO_PRESET = "a new rule needs --preset, one of `taskdeck sla presets`, or --conditions JSON"
+_NO_PRESET = tr_noop(
+    "a new rule needs --preset, one of `taskdeck sla presets`, or --conditions JSON"
+)
 
 
 class RuleOptions(NamedTuple):
@@ -69,7 +71,7 @@ def _merge(old: Mapping[str, Any], options: RuleOptions) -> dict[str, Any]:
         found |= {"scope": made["scope"], "when": _keep_when(found, made["when"], value)}
         found = found if "when" in old else found | made
     elif "when" not in found:
-        raise ValueError(_NO_PRESET)
+        raise ValueError(tr(_NO_PRESET))
     elif value is not None:
         found["when"] = replace_limit(found["when"], value)
     if value is not None:
@@ -143,7 +145,7 @@ def replace_limit(when: Mapping[str, Any], value: str) -> dict[str, Any]:
         return {**when, kind: {**when[kind], "offset": value}}
     if _find_stuck(when) is not None:
         return presets.build_stuck(value)
-    raise ValueError(_NO_SINGLE_LIMIT)
+    raise ValueError(tr(_NO_SINGLE_LIMIT))
 
 
 def _find_stuck(when: Mapping[Any, Any]) -> str | None:

@@ -27,7 +27,8 @@ from app.core.rules.conditions import (
 )
 from app.core.rules.evaluate import MetricRef, make_baseline_ref, make_ref
 from app.core.rules.levels import Comparison, list_comparisons
-from app.translation import tr
+from app.core.text.joining import join_or
+from app.translation import tr, tr_noop
 
 _LABELS: Mapping[str, tuple[str, ...]] = {
     "instance": ("task", "template", "schedule", "queue", "pool", "tags"),
@@ -50,9 +51,14 @@ _AVAILABLE: Mapping[str, tuple[str, ...]] = {
 }
 """Kinds of metrics that a subject of each kind can refer to, the finest first."""
 _PLURALS = {
-    "instance": "runs", "task": "tasks", "schedule": "schedules", "queue": "queues",
-    "pool": "pools", "host": "the host", "taskdeck": "Taskdeck itself",
-}  # fmt: skip
+    "instance": tr_noop("runs"),
+    "task": tr_noop("tasks"),
+    "schedule": tr_noop("schedules"),
+    "queue": tr_noop("queues"),
+    "pool": tr_noop("pools"),
+    "host": tr_noop("the host"),
+    "taskdeck": tr_noop("Taskdeck itself"),
+}
 _GLOB = frozenset("*?[")
 
 
@@ -223,10 +229,18 @@ def _get_reference(node: DeadlineNode | ForecastNode) -> FixedReference | str:
 def _check_match(form: Conditions, base: str) -> None:
     for key in form.match.model_fields_set:
         if getattr(form.match, key) and key not in _LABELS[base]:
-            known = " or ".join(_LABELS[base])
-            rest = tr("only by {known}", known=known) if known else tr("by name")
-            verb = tr("can be selected") if known else tr("cannot be selected")
-            raise ValueError(f"conditions.match.{key}: {_PLURALS[base]} {verb} {rest}")
+            values = {"key": key, "what": tr(_PLURALS[base])}
+            if not _LABELS[base]:
+                raise ValueError(
+                    tr("conditions.match.{key}: {what} cannot be selected by name", **values)
+                )
+            raise ValueError(
+                tr(
+                    "conditions.match.{key}: {what} can be selected only by {known}",
+                    **values,
+                    known=join_or(_LABELS[base]),
+                )
+            )
 
 
 def _find_group(form: Conditions, base: str) -> str:

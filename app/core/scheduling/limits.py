@@ -14,6 +14,7 @@ from typing import NamedTuple
 from app.core.scheduling.amounts import Amounts, can_fit
 from app.core.scheduling.booked_waits import BookedPlaces, BookedWait
 from app.core.scheduling.bookings import BookingBound, BookingKey
+from app.translation import tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from app.core.scheduling.explanations.waiting_task import TaskState
     from app.core.scheduling.plan import QueuedTask
 
-RUNNING = "running tasks"
+RUNNING = tr_noop("running tasks")
 """The amount of which each task takes one. No resource has a space in its name."""
 
 Limits = Mapping[str, Amounts]

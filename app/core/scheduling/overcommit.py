@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.core.text import units
+from app.core.text.joining import join_and
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 PoolRecord = Mapping[str, Any]
 """A pool: name, total_cpu (cores), total_memory (MiB)."""
@@ -40,13 +42,24 @@ def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> I
         if (excess := _find_excess({what: pool[f"total_{what}"] for what in machine}, machine))
     ]
     for pool, excess in oversized:
-        said = _format_warning(f"pool {sanitize(pool['name'])} gives", excess, machine)
+        gives, has = _format_amounts(excess, machine)
+        said = tr(
+            "pool {pool} gives out {gives}, but this machine has {has}",
+            pool=sanitize(pool["name"]),
+            gives=gives,
+            has=has,
+        )
         yield Overcommit(said, pool["name"], {what: machine[what] for what in excess}, True)
     sums = {what: sum(pool[f"total_{what}"] for pool in pools) for what in machine}
     for what, total in () if oversized else _find_excess(sums, machine).items():
         size, name = max((pool[f"total_{what}"], pool["name"]) for pool in pools)
+        gives, has = _format_amounts({what: total}, machine)
         yield Overcommit(
-            _format_warning("the pools together give", {what: total}, machine),
+            tr(
+                "the pools together give out {gives}, but this machine has {has}",
+                gives=gives,
+                has=has,
+            ),
             name,
             {what: max(1.0, size - total + machine[what])},
             False,
@@ -69,7 +82,6 @@ def _find_excess(totals: Mapping[str, float], machine: Mapping[str, float]) -> d
     return {what: amount for what, amount in totals.items() if amount > machine[what] * _TOLERANCE}
 
 
-def _format_warning(who: str, excess: Mapping[str, float], machine: Mapping[str, float]) -> str:
-    gives = " and ".join(f"{_FORMATTERS[what](amount)} {what}" for what, amount in excess.items())
-    has = " and ".join(_FORMATTERS[what](machine[what]) for what in excess)
-    return f"{who} out {gives}, but this machine has {has}"
+def _format_amounts(excess: Mapping[str, float], machine: Mapping[str, float]) -> tuple[str, str]:
+    gives = join_and(f"{_FORMATTERS[what](amount)} {tr(what)}" for what, amount in excess.items())
+    return gives, join_and(_FORMATTERS[what](machine[what]) for what in excess)

@@ -18,25 +18,40 @@ _ONE_TASK = tr_noop(
 _BY_POOL = tr_noop("pools and resources choose: taskdeck help resources")
 _REFUSED = {
     "exclusive": tr_noop("nothing reserves a machine; for its cores: --cpu N when you submit"),
-    "constraint": _BY_POOL, "prefer": _BY_POOL, "nodelist": _ONE_MACHINE, "exclude": _ONE_MACHINE,
-    "nodefile": _ONE_MACHINE, "clusters": _ONE_MACHINE, "cluster-constraint": _ONE_MACHINE,
-    "reservation": tr_noop("submit to a queue for it: -q QUEUE"), "extra-node-info": _ONE_MACHINE,
-    "gpus-per-socket": tr_noop("use --gpus"), "deadline": tr_noop("use --time and --begin"),
-    "container": tr_noop("start the container in the script"), "bb": tr_noop("there is no burst buffer"),
-    "bbf": tr_noop("there is no burst buffer"), "uid": tr_noop("tasks run as you"), "gid": tr_noop("tasks run as you"),
-    "input": tr_noop("redirect it in the script: program < FILE"), "export-file": tr_noop("use --export"),
-    "reboot": _ONE_MACHINE, "wrap": tr_noop("submit the command itself: taskdeck submit -- COMMAND"),
-}  # fmt: skip
+    "constraint": _BY_POOL,
+    "prefer": _BY_POOL,
+    "nodelist": _ONE_MACHINE,
+    "exclude": _ONE_MACHINE,
+    "nodefile": _ONE_MACHINE,
+    "clusters": _ONE_MACHINE,
+    "cluster-constraint": _ONE_MACHINE,
+    "reservation": tr_noop("submit to a queue for it: -q QUEUE"),
+    "extra-node-info": _ONE_MACHINE,
+    "gpus-per-socket": tr_noop("use --gpus"),
+    "deadline": tr_noop("use --time and --begin"),
+    "container": tr_noop("start the container in the script"),
+    "bb": tr_noop("there is no burst buffer"),
+    "bbf": tr_noop("there is no burst buffer"),
+    "uid": tr_noop("tasks run as you"),
+    "gid": tr_noop("tasks run as you"),
+    "input": tr_noop("redirect it in the script: program < FILE"),
+    "export-file": tr_noop("use --export"),
+    "reboot": _ONE_MACHINE,
+    "wrap": tr_noop("submit the command itself: taskdeck submit -- COMMAND"),
+}
 _NO_EFFECT = tr_noop("has no effect here")
 _LEFT_OUT = {
     "requeue": tr_noop("nothing is requeued here; --retries runs failures again"),
     "no-requeue": tr_noop("nothing is requeued here"),
     "mail-user": tr_noop("channels are in config.toml: taskdeck help notifications"),
     "kill-on-invalid-dep": tr_noop("a task whose parent failed is cancelled"),
-    "get-user-env": tr_noop("the environment of this shell is kept"), "tmp": tr_noop("disks are not reserved"),
-    "time-min": tr_noop("the limit is --time"), "open-mode": tr_noop("the output of a run replaces the file"),
-    "parsable": tr_noop("stdout has only numbers"), "oversubscribe": tr_noop("pools are shared"),
-}  # fmt: skip
+    "get-user-env": tr_noop("the environment of this shell is kept"),
+    "tmp": tr_noop("disks are not reserved"),
+    "time-min": tr_noop("the limit is --time"),
+    "open-mode": tr_noop("the output of a run replaces the file"),
+    "parsable": tr_noop("stdout has only numbers"),
+    "oversubscribe": tr_noop("pools are shared"),
+}
 _TAGS = ("account", "qos", "comment", "wckey")
 _COUNTS = {"nodes": _ONE_MACHINE} | dict.fromkeys(
     ("ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu"),

@@ -14,6 +14,7 @@ from app.core.scheduling.order import PRIORITY, format_ageing
 from app.core.scheduling.resources import format_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
+from app.translation import tr, tr_noop
 
 MAX_VALUE_WIDTH = 40
 """Maximum cells of a value in a sentence."""
@@ -23,11 +24,18 @@ CONTEXT_LINES = 2
 _SIZE_COLUMNS = frozenset({"memory", "total_memory", "log_limit"})
 _DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay", "jitter", "missed_within"})
 _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
-_COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
-"sla_id": "rule", "not_before": "not before",
-          "retry_at": "next attempt", "env": "variables", "cwd": "directory",
-          "early_signal": "signal"}  # fmt: skip
-_MISSING_VALUES = {"timeout": "no limit", "policy": PRIORITY}
+_COLUMN_NAMES = {
+    "total_memory": tr_noop("memory"),
+    "total_cpu": tr_noop("cpu"),
+    "retry_delay": tr_noop("retry delay"),
+    "sla_id": tr_noop("rule"),
+    "not_before": tr_noop("not before"),
+    "retry_at": tr_noop("next attempt"),
+    "env": tr_noop("variables"),
+    "cwd": tr_noop("directory"),
+    "early_signal": tr_noop("signal"),
+}
+_MISSING_VALUES = {"timeout": tr_noop("no limit"), "policy": PRIORITY}
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until", "skipped"})
 """Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}
@@ -98,7 +106,8 @@ def format_object(obj: str, title: str | None = None) -> str:
 def format_operation(verb: str, obj: str, title: str | None, before: Any, after: Any) -> str:
     """Format an operation, sanitized: `hold of #12 encode: status queued → held`."""
     changed = ", ".join(format_change(field) for field in find_relevant_changes(before, after))
-    return f"{sanitize(verb)} of {format_object(obj, title)}" + (f": {changed}" if changed else "")
+    text = tr("{verb} of {object}", verb=sanitize(verb), object=format_object(obj, title))
+    return tr("{operation}: {changes}", operation=text, changes=changed) if changed else text
 
 
 def _normalize(value: Any) -> str:
@@ -113,7 +122,7 @@ def format_change(field: ChangedField) -> str:
     if field.name == "launch":
         field = ChangedField("command", format_command(field.before), format_command(field.after))
     if isinstance(field.before, (dict, list)) or isinstance(field.after, (dict, list)):
-        return f"{format_column(field.name)} changed"
+        return tr("{field} changed", field=format_column(field.name))
     return (
         f"{format_column(field.name)} {format_value(field.name, field.before)} →"
         f" {format_value(field.name, field.after)}"
@@ -128,7 +137,7 @@ def format_command(launch: Any) -> str:
 
 def format_column(key: str) -> str:
     """Return the display name of a column."""
-    return _COLUMN_NAMES.get(key) or sanitize(key).replace("_", " ")
+    return tr(_COLUMN_NAMES.get(key) or sanitize(key).replace("_", " "))
 
 
 def format_value(key: str, value: Any) -> str:
@@ -140,21 +149,21 @@ def _format_full_value(key: str, value: Any) -> str:
     if key == "notify" and (value is None or isinstance(value, str)):
         return format_notice(value)
     if key == "resources":
-        return format_named(json.loads(value) if isinstance(value, str) else value) or "none"
+        return format_named(json.loads(value) if isinstance(value, str) else value) or tr("none")
     if key == "ageing" and (value is None or isinstance(value, int | float)):
         return format_ageing(value)
     if value is None:
-        return _MISSING_VALUES.get(key, "none")
+        return tr(_MISSING_VALUES.get(key, tr_noop("none")))
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if isinstance(value, (int, float)) and (write := _find_formatter(key)):
         return write(float(value))
     if isinstance(value, str) and key in TIMESTAMP_COLUMNS:
         return format_timestamp(value)
     if isinstance(value, str):
-        return sanitize(
-            STATE_NAMES.get(value, value.replace("_", " ")) if key == "status" else value
-        )
+        if key != "status":
+            return sanitize(value)
+        return tr(sanitize(STATE_NAMES.get(value, value.replace("_", " "))))
     return sanitize(json.dumps(value))
 
 

@@ -42,9 +42,10 @@ def summarize_change(obj: str, before: Any, after: Any) -> str:
     if numbers := format_created_tasks(after):
         return numbers
     if before is None or after is None:
-        found, was = (after, "") if before is None else (before, "was ")
-        summary = _format_items(obj, found)
-        return f"{was}{summary}" if summary else ""
+        summary = _format_items(obj, after if before is None else before)
+        if before is None or not summary:
+            return summary
+        return tr("was {summary}", summary=summary)
     return ", ".join(
         _format_field(obj, field) for field in diff.find_relevant_changes(before, after)
     )
@@ -55,7 +56,9 @@ def format_created_tasks(after: Any) -> str:
     if not is_object(after) or set(after) != {"first", "last"}:
         return ""
     first, last = after["first"], after["last"]
-    return sanitize(f"task #{first}" if first == last else f"tasks #{first}–#{last}")
+    if first == last:
+        return sanitize(tr("task #{number}", number=first))
+    return sanitize(tr("tasks #{first}–#{last}", first=first, last=last))
 
 
 def _format_field(obj: str, field: ChangedField) -> str:
@@ -109,22 +112,22 @@ def _format_rule(conditions: Any) -> str:
 def _format_label(obj: str, key: str) -> str:
     if key in _STATUS_COLUMNS or key == "bytes":
         return ""
-    return "severity " if _is_severity(obj, key) else f"{diff.format_column(key)} "
+    return f"{tr('severity') if _is_severity(obj, key) else diff.format_column(key)} "
 
 
 def _format_value(obj: str, key: str, value: Any) -> str:
     if key == "bytes" and type(value) is int:
         return units.format_bytes(value)
     if key in _STATUS_COLUMNS and isinstance(value, str):
-        return sanitize(diff.STATE_NAMES.get(value, value.replace("_", " ")))
+        return tr(sanitize(diff.STATE_NAMES.get(value, value.replace("_", " "))))
     if key in _TIME_COLUMNS and isinstance(value, str):
         return diff.format_timestamp(value)
     if _is_severity(obj, key) and type(value) is int:
         from app.core import sla
 
-        return sla.get_severity(value)
+        return tr(sla.get_severity(value))
     if key == "enabled" and isinstance(value, bool):
-        return "on" if value else "off"
+        return tr("on") if value else tr("off")
     return diff.format_value(key, value)
 
 

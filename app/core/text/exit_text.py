@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from signal import Signals
 
+from app.translation import tr
+
 
 def format_exit(code: int | None, signal: int | None, reason: str | None = None) -> str:
     """Format an exit: `exit 1`, `signal 9 (KILL)`, `exit 127: no program "ffmpg" …`."""
     if signal is not None:
-        return f"signal {signal} ({get_signal_name(signal)})"
-    return f"exit {code}: {reason}" if reason else f"exit {code}"
+        return tr("signal {number} ({name})", number=signal, name=get_signal_name(signal))
+    if reason:
+        return tr("exit {code}: {why}", code=code, why=reason)
+    return tr("exit {code}", code=code)
 
 
 def get_signal_name(number: int) -> str:

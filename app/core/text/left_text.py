@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.core.text.sanitize import sanitize
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,20 +22,26 @@ def describe_left(left: Sequence[Mapping[str, Any]]) -> list[str]:
     own = [one for one in left if one["certain"]]
     others = [one for one in left if not one["certain"]]
     return [
-        *_describe(own, "1 process of this task keeps", "{} processes of this task keep"),
-        *_describe(
-            others,
-            "1 process, which may be of this task, keeps",
-            "{} processes, which may be of this task, keep",
-        ),
-    ]
+        tr_n(
+            len(own),
+            "1 process of this task keeps running: pid {processes}. To end: kill {pids}",
+            "{n:,} processes of this task keep running: pid {processes}. To end: kill {pids}",
+            **_list_processes(own),
+        )
+    ] * bool(own) + [
+        tr_n(
+            len(others),
+            "1 process, which may be of this task, keeps running: pid {processes}."
+            " To end: kill {pids}",
+            "{n:,} processes, which may be of this task, keep running: pid {processes}."
+            " To end: kill {pids}",
+            **_list_processes(others),
+        )
+    ] * bool(others)
 
 
-def _describe(left: Sequence[Mapping[str, Any]], singular: str, plural: str) -> list[str]:
-    if not left:
-        return []
-    what = singular if len(left) == 1 else plural.format(f"{len(left):,}")
+def _list_processes(left: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     named = ", ".join(f"{item['pid']} ({sanitize(item['name'])})" for item in left[:MAX_NAMED])
-    rest = f" and {len(left) - MAX_NAMED:,} more" if len(left) > MAX_NAMED else ""
-    pids = " ".join(str(item["pid"]) for item in left[:MAX_NAMED])
-    return [f"{what} running: pid {named}{rest}. To end: kill {pids}"]
+    if len(left) > MAX_NAMED:
+        named = tr("{named} and {more:,} more", named=named, more=len(left) - MAX_NAMED)
+    return {"processes": named, "pids": " ".join(str(item["pid"]) for item in left[:MAX_NAMED])}

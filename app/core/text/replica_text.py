@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from app.core.text import units
+from app.core.text.joining import join_and
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,21 +15,23 @@ if TYPE_CHECKING:
 def format_age_and_missed(replica: Mapping[str, Any]) -> str:
     """Return `28s old, misses 23 new tasks and 5 ends`, from the status of a replica."""
     if replica["lag"] is None:
-        return "not copied yet"
+        return tr("not copied yet")
+    age = tr("{age} old", age=units.format_age(replica["lag"]))
     missed = replica.get("missed")
-    return f"{units.format_age(replica['lag'])} old" + (
-        f", misses {_format_missed(missed)}" if missed is not None else ""
-    )
+    if missed is None:
+        return age
+    return tr("{age}, misses {missed}", age=age, missed=_format_missed(missed))
 
 
 def _format_missed(missed: Mapping[str, Any]) -> str:
-    parts = [
-        f"{_format_count(missed[name], missed['most'])} {one if missed[name] == 1 else many}"
-        for name, one, many in (("tasks", "new task", "new tasks"), ("ends", "end", "ends"))
-        if missed[name]
-    ]
-    return " and ".join(parts) or "nothing"
+    most, parts = missed["most"], list[str]()
+    if tasks := missed["tasks"]:
+        count = _format_count(tasks, most)
+        parts.append(tr_n(tasks, "{count} new task", "{count} new tasks", count=count))
+    if ends := missed["ends"]:
+        parts.append(tr_n(ends, "{count} end", "{count} ends", count=_format_count(ends, most)))
+    return join_and(parts) if parts else tr("nothing")
 
 
 def _format_count(count: int, most: int) -> str:
-    return f"more than {most:,}" if count > most else f"{count:,}"
+    return tr("more than {most:,}", most=most) if count > most else f"{count:,}"

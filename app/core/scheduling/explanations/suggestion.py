@@ -225,7 +225,6 @@ FIELD_WORDS = (
     tr_noop("timeout"),
     tr_noop("priority"),
     tr_noop("queue"),
-    tr_noop("running"),
 )
 """Fields that suggestions change."""
 

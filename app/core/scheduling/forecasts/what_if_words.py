@@ -9,6 +9,7 @@ from typing import Any
 from app.core.task_groups import format_member
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr, tr_n
 
 ARROW = "→"
 
@@ -21,7 +22,7 @@ def format_time(times: Mapping[str, Any] | None, which: str) -> str:
     if seconds is None:
         return units.MISSING
     if seconds < 1:
-        return "now"
+        return tr("now")
     if times[f"{which}_at_most"]:
         return f"<{units.format_upper_bound(seconds)}"
     return units.format_age(seconds)
@@ -35,7 +36,7 @@ def format_name(row: Mapping[str, Any]) -> str:
 def format_task_times(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Return start before, start after with its arrow, end before, and end after."""
     before, after = row["before"], row["after"]
-    start = "running" if row["is_running"] else format_time(before, "start")
+    start = tr("running") if row["is_running"] else format_time(before, "start")
     new_start, new_end = (
         f"{ARROW} {format_time(after, which)}" if after else "" for which in ("start", "end")
     )
@@ -59,20 +60,31 @@ def list_facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         return f"{old} {ARROW} {new}"
 
     facts = [
-        ("mean wait", compare(units.format_age, "mean_wait")),
-        ("longest wait", compare(units.format_age, "longest_wait")),
-        ("all done in", compare(units.format_age, "drained_in")),
+        (tr("mean wait"), compare(units.format_age, "mean_wait")),
+        (tr("longest wait"), compare(units.format_age, "longest_wait")),
+        (tr("all done in"), compare(units.format_age, "drained_in")),
     ]
     resources = list(dict.fromkeys([*before["hours"], *after["hours"]]))
     facts += [
-        (f"{sanitize(name)} hours", compare(lambda hours: f"{hours:,.1f}", "hours", name))
+        (
+            tr("{resource} hours", resource=sanitize(name)),
+            compare(lambda hours: f"{hours:,.1f}", "hours", name),
+        )
         for name in resources
         if name != "memory" and (before["hours"].get(name) or after["hours"].get(name))
     ]
     missed = Counter[str](one["rule"] for one in before["missed"])
     will_miss = Counter[str](one["rule"] for one in after["missed"])
     facts += [
-        ("missed", f"{sanitize(rule)}: {missed[rule]} {ARROW} {will_miss[rule]} tasks")
+        (
+            tr("missed"),
+            tr(
+                "{rule}: {before} → {after} tasks",
+                rule=sanitize(rule),
+                before=missed[rule],
+                after=will_miss[rule],
+            ),
+        )
         for rule in sorted(missed | will_miss)
     ]
     for pool, ratios in after["use"].items():
@@ -82,7 +94,8 @@ def list_facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             if ratio or before["use"].get(pool, {}).get(name)
         ]
         if used:
-            facts.append(("in use", f"pool {sanitize(pool)}: {', '.join(used)}"))
+            text = tr("pool {pool}: {use}", pool=sanitize(pool), use=", ".join(used))
+            facts.append((tr("in use"), text))
     return facts
 
 
@@ -105,17 +118,31 @@ def list_notes(found: Mapping[str, Any]) -> list[str]:
     notes: list[str] = []
     if found["simulated"] < found["waiting"]:
         notes.append(
-            f"simulated the first {found['simulated']:,} of {found['waiting']:,} waiting tasks."
+            tr(
+                "simulated the first {simulated:,} of {waiting:,} waiting tasks.",
+                simulated=found["simulated"],
+                waiting=found["waiting"],
+            )
         )
     if unknown := found["after"]["unknown"]:
-        few = "1 task has" if unknown == 1 else f"{unknown:,} tasks have"
         notes.append(
-            f"{few} no expected start after the changes: {units.MISSING}. Similar runs or a"
-            " --timeout would tell it."
+            tr_n(
+                unknown,
+                "{n:,} task has no expected start after the changes: –. Similar runs or a"
+                " --timeout would tell it.",
+                "{n:,} tasks have no expected start after the changes: –. Similar runs or a"
+                " --timeout would tell it.",
+            )
         )
     if held := found["held"]:
-        few = "1 new task waits" if held == 1 else f"{held:,} new tasks wait"
-        notes.append(f"{few} for a release or a failure, and is left out.")
+        notes.append(
+            tr_n(
+                held,
+                "{n:,} new task waits for a release or a failure, and is left out.",
+                "{n:,} new tasks wait for a release or a failure, and is left out.",
+            )
+        )
     if found["halted"]:
-        notes.append(f"nothing starts: {sanitize(found['halted'])}. The forecast is as if it did.")
+        why = sanitize(found["halted"])
+        notes.append(tr("nothing starts: {why}. The forecast is as if it did.", why=why))
     return notes

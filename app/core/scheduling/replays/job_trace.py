@@ -16,7 +16,7 @@ from app.core.scheduling.amounts import Amounts, can_fit
 from app.core.scheduling.replays.replay import TraceJob
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.units import parse_duration, parse_size, quote
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 SWF_COLUMNS = 18
 XDMOD_COLUMNS = (
@@ -28,11 +28,11 @@ XDMOD_COLUMNS = (
 NEEDED_COLUMNS = "JobID,Submit,Start,End,NCPUS,ReqMem,AllocTRES,Timelimit"
 UNKNOWN = frozenset({"", "unknown", "none", "unlimited", "partition_limit", "invalid", "n/a"})
 
-NEVER_RAN = "never ran"
-NO_CORES = "named no number of processors"
-NOT_ENDED = "had not ended"
-JOB_STEP = "ran as a step of a job"
-TOO_LARGE = "needed more than the machine has"
+NEVER_RAN = tr_noop("never ran")
+NO_CORES = tr_noop("named no number of processors")
+NOT_ENDED = tr_noop("had not ended")
+JOB_STEP = tr_noop("ran as a step of a job")
+TOO_LARGE = tr_noop("needed more than the machine has")
 
 _PER_CPU = 0x80000000
 """Flag in `ReqMem` that Slurm prints as part of the number: `2147486648Mn` is 3000 MiB per CPU."""
