@@ -236,7 +236,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
         return QueryTerm("word", no, fold_case(_join_chars(rest)))
     if not value or name in _LIST_QUALIFIERS and not _split_list(value):
         raise QueryError(
-            tr("{name}: needs a value. Example: {examples}", name=name, examples=_EXAMPLES[name])
+            tr("{name}: needs a value. Example: {example}", name=name, example=_EXAMPLES[name])
         )
     return QUALIFIERS[name](no, value, now)
 

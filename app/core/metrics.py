@@ -6,20 +6,16 @@ Values are floats in seconds, counts or bytes. Commands import this module, so i
 from __future__ import annotations
 
 from app.core.text import units
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 SECONDS, COUNT, BYTES = "seconds", "count", "bytes"
 
 METRICS = {
-    "replica-lagtr_noop(": (SECONDS, ")replica {} oldtr_noop(", ")no replicatr_noop("),
-    ")backup-agetr_noop(": (SECONDS, ")backup {} oldtr_noop(", ")no backuptr_noop("),
-    ")slow-queriestr_noop(": (
-        COUNT,
-        ")slow statements in an hour: {}tr_noop(",
-        ")not knowntr_noop(",
-    ),
-    ")lock-waittr_noop(": (SECONDS, ")longest wait for the lock {}tr_noop(", ")not knowntr_noop("),
-    ")wal-sizetr_noop(": (BYTES, ")the database's log {}tr_noop(", ")not known"),
+    "replica-lag": (SECONDS, tr_noop("replica {} old"), tr_noop("no replica")),
+    "backup-age": (SECONDS, tr_noop("backup {} old"), tr_noop("no backup")),
+    "slow-queries": (COUNT, tr_noop("slow statements in an hour: {}"), tr_noop("not known")),
+    "lock-wait": (SECONDS, tr_noop("longest wait for the lock {}"), tr_noop("not known")),
+    "wal-size": (BYTES, tr_noop("the database's log {}"), tr_noop("not known")),
 }
 """Metrics by name: unit, phrase for a value, phrase for a missing value."""
 AGE_METRICS = ("replica-lag", "backup-age")

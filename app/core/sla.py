@@ -312,10 +312,8 @@ def _parse_value(value: Any, metric: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(
             tr(
-                "conditions: value must be {value_examples}",
-                value_examples=_VALUE_EXAMPLES[
-                    metrics.get_unit(metric) if metric else metrics.SECONDS
-                ],
+                "conditions: value must be {example}",
+                example=_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS],
             )
         )
     try:

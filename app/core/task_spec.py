@@ -288,9 +288,7 @@ def describe_error(error: ValidationError) -> str:
         must
         if secret
         else tr(
-            "{must}, not {mask_value}",
-            must=must,
-            mask_value=format_value(secrets.mask_value(first["input"])),
+            "{must}, not {value}", must=must, value=format_value(secrets.mask_value(first["input"]))
         )
     )
 

@@ -60,7 +60,9 @@ def parse_workflow(text: str, given: Mapping[str, Any]) -> Workflow:
     try:
         document = read_document(text, "toml")
     except Usage as problem:
-        raise Usage(problem.message.replace("Nothing was changed.", NOT_SUBMITTED)) from None
+        raise Usage(
+            problem.message.replace(tr("Nothing was changed."), tr(NOT_SUBMITTED))
+        ) from None
     return _Reader(text, document).read(given)
 
 

@@ -51,8 +51,8 @@ class Launch:
         words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
         if not all(parameters.can_be_argument(word) for word in words):
             raise Usage(
-                "an argument exceeds {value}K, the limit of a process",
-                value=parameters.MAX_VALUE // 1024,
+                "an argument exceeds {size}K, the limit of a process",
+                size=parameters.MAX_VALUE // 1024,
             )
         if sum(map(len, words)) > MAX_TOTAL:
             raise Usage("the parameters exceed 1.5M in total, the limit of a process")

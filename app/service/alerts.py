@@ -13,6 +13,7 @@ import glob
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.core import sla
@@ -27,6 +28,7 @@ from app.service.definitions import slas
 from app.service.rules.evaluation.alert_texts import keep_reason
 from app.service.rules.evaluation.levels import SHORT, WHILE_DOWN, AlertText
 from app.service.tasks import lookup
+from app.translation import tr, tr_n
 from db import timestamps
 from db.engine import Connection
 from db.queries import definitions
@@ -184,7 +186,7 @@ def _find_only_alert(c: Connection, name: str) -> alerts.AlertDetail:
 
 
 def _describe_quiet(name: str) -> str:
-    return f"no alert of rule {truncate(sanitize(name), 60)} is open."
+    return tr("no alert of rule {name} is open.", name=truncate(sanitize(name), 60))
 
 
 def _find_about(c: Connection, row: AlertRow) -> dict[str, str | None]:
@@ -301,14 +303,25 @@ def _describe_ended(rows: Sequence[DeliveryRow]) -> list[str]:
     if not rows:
         return []
     now = timestamps.utcnow()
-    shown = [
-        f"{'notify ' if 'notify' in row.action else ''}{truncate(sanitize(row.target), 60)}"
-        f" in {format_upper_bound((timestamps.parse_time(row.due_at) - now).total_seconds())}"
-        for row in rows[:MAX_ENDED]
+    listed = ", ".join(_describe_later(row, now) for row in rows[:MAX_ENDED])
+    if len(rows) > MAX_ENDED:
+        listed = tr("{named} and {more:,} more", named=listed, more=len(rows) - MAX_ENDED)
+    return [
+        tr_n(
+            len(rows),
+            "{n:,} later action will not run: {actions}.",
+            "{n:,} later actions will not run: {actions}.",
+            actions=listed,
+        )
     ]
-    more = f" and {len(rows) - MAX_ENDED:,} more" if len(rows) > MAX_ENDED else ""
-    what = "later action" if len(rows) == 1 else "later actions"
-    return [f"{len(rows):,} {what} will not run: {', '.join(shown)}{more}."]
+
+
+def _describe_later(row: DeliveryRow, now: datetime) -> str:
+    target = truncate(sanitize(row.target), 60)
+    wait = format_upper_bound((timestamps.parse_time(row.due_at) - now).total_seconds())
+    if "notify" in row.action:
+        return tr("notify {target} in {wait}", target=target, wait=wait)
+    return tr("{target} in {wait}", target=target, wait=wait)
 
 
 def _unacknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]:
@@ -317,7 +330,7 @@ def _unacknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]
     alerts.unacknowledge(c, [row.id for row in acknowledged])
     _record_operations(c, by, "unack", acknowledged, "firing")
     notes = [
-        f"alert {row.id} ({sanitize(row.name)}) is not acknowledged."
+        tr("alert {id} ({name}) is not acknowledged.", id=row.id, name=sanitize(row.name))
         for row in rows
         if row.status != "acknowledged"
     ]
@@ -391,8 +404,12 @@ def _format_done(row: AlertRow, status: str) -> dict[str, Any]:
 
 def _format_note(row: AlertRow) -> str:
     by = sanitize(row.acknowledged_by or "")
-    said = f"was acknowledged by {by} already" if row.status == "acknowledged" else "has resolved"
-    return f"alert {row.id} ({sanitize(row.name)}) {said}."
+    said = (
+        tr("was acknowledged by {by} already", by=by)
+        if row.status == "acknowledged"
+        else tr("has resolved")
+    )
+    return tr("alert {id} ({name}) {said}.", id=row.id, name=sanitize(row.name), said=said)
 
 
 # --- silence ----------------------------------------------------------------------------
@@ -440,7 +457,10 @@ def _add_later_hint(refusal: dict[str, Any]) -> dict[str, Any]:
     word = str(refusal["id"])
     if _ALERT_ID.fullmatch(word) or "Nearest:" in refusal["message"]:
         return refusal
-    later = f"Later ones too: taskdeck alert silence --rule {sanitize(shlex.quote(word))} --for 2h"
+    later = tr(
+        "Later ones too: taskdeck alert silence --rule {word} --for 2h",
+        word=sanitize(shlex.quote(word)),
+    )
     return refusal | {key: f"{refusal[key]}. {later}" for key in ("message", "hint")}
 
 
@@ -536,12 +556,14 @@ def _explain_other_silence(c: Connection, name: str, rule: int | None = None) ->
     if rule is not None and (covering := db_silences.map_covering(c).get(rule)):
         others.append(covering)
     if not others:
-        return f"{sanitize(name)} is not silenced."
+        return tr("{name} is not silenced.", name=sanitize(name))
     ident = silences.format_id(others[0].id)
     words = silences.describe(others[0], {})
-    return (
-        f"{sanitize(name)} is silenced by {ident} ({words}); to end that:"
-        f" taskdeck alert unsilence {ident}"
+    return tr(
+        "{name} is silenced by {ident} ({words}); to end that: taskdeck alert unsilence {ident}",
+        name=sanitize(name),
+        ident=ident,
+        words=words,
     )
 
 

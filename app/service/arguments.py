@@ -12,14 +12,21 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from app.core.text import units
+from app.core.text.joining import join_or
 from app.errors import Usage
+from app.translation import tr, tr_noop
 from db import timestamps
 
 _MAX_INT = 2**63 - 1
 """Largest integer that SQLite stores."""
 _MAX_SECONDS = 6e10
 """Largest number of seconds. A time that far from now is before the year 9999."""
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_NAMES = {
+    str: tr_noop("text"),
+    int: tr_noop("a whole number"),
+    float: tr_noop("a number"),
+    bool: tr_noop("true or false"),
+}
 
 
 def check_arguments(verb: str, run: Callable[..., Any], args: Mapping[str, Any]) -> None:
@@ -32,9 +39,7 @@ def check_arguments(verb: str, run: Callable[..., Any], args: Mapping[str, Any])
 def check_value(title: str, value: Any, hint: Any) -> None:
     """Raise Usage if a JSON value does not have this type."""
     if not _is_of_type(value, hint):
-        raise Usage(
-            "{title} must be {answer}. Nothing was done.", title=title, answer=_describe(hint)
-        )
+        raise Usage("{title} must be {type}. Nothing was done.", title=title, type=_describe(hint))
 
 
 @functools.cache
@@ -84,9 +89,11 @@ def _describe(hint: Any) -> str:
     """Return a type in words: `a list of text or a whole number`."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(_describe(one) for one in inner if one is not NoneType)
+        return join_or(_describe(one) for one in inner if one is not NoneType)
     if origin is Sequence:
-        return "a list" if inner[0] is Any else f"a list of {_describe(inner[0])}"
+        if inner[0] is Any:
+            return tr("a list")
+        return tr("a list of {type}", type=_describe(inner[0]))
     if origin is dict:
-        return "an object"
-    return _NAMES.get(hint, "an object")
+        return tr("an object")
+    return tr(_NAMES.get(hint, "an object"))

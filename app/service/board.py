@@ -68,7 +68,7 @@ from app.service.scheduling import dispatch_view
 from app.service.scheduling.limit_view import list_booked
 from app.service.tasks.inspection.views import get_halt_reason
 from app.service.tasks.submission import bulk
-from app.translation import get_language, tr
+from app.translation import get_language, tr, tr_noop
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
@@ -700,17 +700,34 @@ def _build_alert_line(found: Any) -> AlertEntry:
 
 
 _PAST_TENSE = {
-    "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed",
-    "hold": "held", "release": "released",
-    "retry": "retried", "rm": "removed", "front": "moved to the front", "create": "created",
-    "drain": "drained", "set": "changed",
-    "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "unsilenced",
-    "unack": "unacknowledged", "undo": "undid a change of", "timeout": "timed out",
-    "log": "stopped for its log",
-    "stop": "stopped the", "backup": "took", "cleanup": "cleaned up the", "repair": "repaired the",
-    "reconcile": "reconciled the",
-    "retire": "retired", "restore": "restored",
-}  # fmt: skip
+    "submit": tr_noop("submitted {object}"),
+    "cancel": tr_noop("cancelled {object}"),
+    "pause": tr_noop("paused {object}"),
+    "resume": tr_noop("resumed {object}"),
+    "hold": tr_noop("held {object}"),
+    "release": tr_noop("released {object}"),
+    "retry": tr_noop("retried {object}"),
+    "rm": tr_noop("removed {object}"),
+    "front": tr_noop("moved to the front {object}"),
+    "create": tr_noop("created {object}"),
+    "drain": tr_noop("drained {object}"),
+    "set": tr_noop("changed {object}"),
+    "ack": tr_noop("acknowledged {object}"),
+    "apply": tr_noop("applied {object}"),
+    "silence": tr_noop("silenced {object}"),
+    "unsilence": tr_noop("unsilenced {object}"),
+    "unack": tr_noop("unacknowledged {object}"),
+    "undo": tr_noop("undid a change of {object}"),
+    "timeout": tr_noop("timed out {object}"),
+    "log": tr_noop("stopped for its log {object}"),
+    "stop": tr_noop("stopped the {object}"),
+    "backup": tr_noop("took {object}"),
+    "cleanup": tr_noop("cleaned up the {object}"),
+    "repair": tr_noop("repaired the {object}"),
+    "reconcile": tr_noop("reconciled the {object}"),
+    "retire": tr_noop("retired {object}"),
+    "restore": tr_noop("restored {object}"),
+}
 
 
 def _read_news(c: Connection) -> LatestAction | None:
@@ -719,11 +736,12 @@ def _read_news(c: Connection) -> LatestAction | None:
     if not rows:
         return None
     words = rows[0].verb.split()  # Examples: "pause", "queue pause", "set priority cpu".
-    done = next((_PAST_TENSE[word] for word in words if word in _PAST_TENSE), rows[0].verb)
+    verb = next((_PAST_TENSE[word] for word in words if word in _PAST_TENSE), None)
+    shown = _format_object(c, rows[0].object)
     return LatestAction(
         timestamps.to_unix(rows[0].created_at),
         rows[0].by,
-        f"{done} {_format_object(c, rows[0].object)}",
+        tr(verb, object=shown) if verb else f"{rows[0].verb} {shown}",
         rows[0].origin or "",
     )
 

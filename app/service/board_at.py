@@ -37,6 +37,7 @@ from app.service.board import (
     build_ended_line,
 )
 from app.service.context import Call
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
@@ -75,7 +76,7 @@ def _build_answer(c: Connection, call: Call, at: datetime | None) -> dict[str, A
     bounds = state_at.find_bounds(c)
     if bounds is None:
         return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {
-            "notes": ["There is no history yet."]
+            "notes": [tr("There is no history yet.")]
         }
     first, last = bounds
     minute = min(max(timestamps.format_time(at)[:16] + ":00.000000Z", first), last) if at else last
@@ -106,7 +107,7 @@ class PastState:
             default=timestamps.format_time(begin + timedelta(minutes=1)),
         )
         self.now, self.at = timestamps.parse_time(sampled_at), sampled_at
-        self.notes: list[str] = [] if self.up else ["Nothing was recorded for this minute."]
+        self.notes: list[str] = [] if self.up else [tr("Nothing was recorded for this minute.")]
         self.trend = Trend(self.now, self.samples)
         self.queues, self.pools = self._restore_settings()
 
@@ -116,7 +117,7 @@ class PastState:
                  "pool": {row.name: row._asdict() for row in reads.list_pools(self.c)}}  # fmt: skip
         changes = state_at.list_definition_changes(self.c, self.at)
         if changes is None:
-            self.notes.append("Capacities and paused states are as of now.")
+            self.notes.append(tr("Capacities and paused states are as of now."))
         for change in changes or ():
             kind, _, name = change.object.partition(" ")
             revert_operation(
@@ -186,8 +187,10 @@ class PastState:
     def _note_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
             self.notes.append(
-                f"{load - found} more ran: they have been deleted since, or there are too many to"
-                " list."
+                tr(
+                    "{more} more ran: they have been deleted since, or there are too many to list.",
+                    more=load - found,
+                )
             )
 
     # -- rows
@@ -280,9 +283,13 @@ class PastState:
             timestamps.to_unix(row.became) if row.became else None,
         )
         why = (
-            "still waits today"
+            tr("still waits today")
             if then is None
-            else f"{row.fate} {units.format_age(then - self.now.timestamp())} later"
+            else tr(
+                "{fate} {age} later",
+                fate=tr(row.fate),
+                age=units.format_age(then - self.now.timestamp()),
+            )
         )
         starts = then - self.now.timestamp() if then is not None and row.fate == "started" else None
         at = timestamps.to_unix(row.not_before) if state == "scheduled" and row.not_before else None

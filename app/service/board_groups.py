@@ -12,6 +12,7 @@ from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView
 from app.core.schema.secrets import mask_value
 from app.core.task_groups import format_group, format_member
 from app.service.tasks.inspection import group_views
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries.tasks import groups
@@ -72,7 +73,7 @@ def _map_behind(c: Connection, queue: QueueView) -> dict[str, int]:
 
 def build_behind_line(task: TaskLineRow, group: int) -> NextEntry:
     """Return the row of a task behind a group; counting its place would take long."""
-    why = f"behind the tasks of {format_group(group)}"
+    why = tr("behind the tasks of {group}", group=format_group(group))
     return NextEntry(
         task.uuid, task.number, task.name, task.queue, task.status,
         timestamps.to_unix(task.created_at), why, why, task.priority, task.front,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.scheduling.enforcement import CPU_LIMIT, Lack, list_enforced
+from app.translation import tr
 
 RETRY = 30.0
 """Seconds for which nothing more is tried in a cgroup in which a run could not start."""
@@ -43,8 +44,10 @@ def find_lack(names: Sequence[str]) -> Lack | None:
         return None
     missing = [name for name in names if name not in _cgroups.get("controllers", ())]
     if missing:
-        lacking = f"{_cgroups.get('root')} has no controller {missing[0]}"
-        return Lack(_cgroups.get("why", "the keeper is of an earlier version") or lacking, CURE)
+        lacking = tr(
+            "{state} has no controller {missing}", state=_cgroups.get("root"), missing=missing[0]
+        )
+        return Lack(_cgroups.get("why", tr("the keeper is of an earlier version")) or lacking, CURE)
     if _failure is not None and time.monotonic() < _failure[1] + RETRY:
         return Lack(_failure[0], CURE)
     return None
@@ -53,4 +56,6 @@ def find_lack(names: Sequence[str]) -> Lack | None:
 def find_trouble(stored: str | None) -> str | None:
     """Return why runs may not start in a pool with these limits, with the cure, or None."""
     lack = find_lack(list_enforced(stored))
-    return lack and f"the kernel cannot enforce its limits: {lack.why} ({lack.cure})"
+    return lack and tr(
+        "the kernel cannot enforce its limits: {why} ({cure})", why=lack.why, cure=lack.cure
+    )

@@ -14,6 +14,7 @@ from app.core import sla
 from app.core.rules import catalog, rule_plan
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.translation import tr
 from db.engine import Connection
 from db.queries import definitions, reads, schedules
 from db.queries.rules import alerts, checkins
@@ -54,7 +55,7 @@ def _describe_resources(c: Connection, conditions: Mapping[str, Any]) -> list[st
     for pool in reads.list_pools(c):
         known.update(resources.parse_named(pool.resources))
     return [
-        f"no pool has {truncate(sanitize(name), MAX_SHOWN)} so far."
+        tr("no pool has {name} so far.", name=truncate(sanitize(name), MAX_SHOWN))
         + _format_nearest(name, [*sorted(known), CPU, MEMORY])
         for name in sorted(named - known)
     ]
@@ -85,12 +86,21 @@ def _describe(
     if kind == "task":
         if known_names.has_task_name(c, name):
             return None
-        text, known = f"no task has had the name {shown} so far.", _list_task_names(c, planned)
+        text, known = (
+            tr("no task has had the name {shown} so far.", shown=shown),
+            _list_task_names(c, planned),
+        )
     elif kind == "tag":
-        text, known = f"no recent task has the tag {shown}.", known_names.list_recent_tags(c)
+        text, known = (
+            tr("no recent task has the tag {shown}.", shown=shown),
+            known_names.list_recent_tags(c),
+        )
     elif kind in _LISTED:
         word = "rule or open alert" if kind == "rule" else kind
-        text, known = f"there is no {word} {shown} so far.", [*_LISTED[kind](c)]
+        text, known = (
+            tr("there is no {word} {shown} so far.", word=word, shown=shown),
+            [*_LISTED[kind](c)],
+        )
         known += planned if kind == "schedule" else ()
     else:
         return None
@@ -130,8 +140,12 @@ def describe_program_hint(row: ScheduleRow) -> str | None:
     if is_program(argv[0], cwd, env.get("PATH")):
         return None
     shown = truncate(sanitize(argv[0]), MAX_SHOWN)
-    where = f" from {sanitize(cwd)}" if "/" in argv[0] and not os.path.isabs(argv[0]) else ""
-    return f"there is no program {shown}{where} so far."
+    where = (
+        tr(" from {cwd}", cwd=sanitize(cwd))
+        if "/" in argv[0] and not os.path.isabs(argv[0])
+        else ""
+    )
+    return tr("there is no program {shown}{where} so far.", shown=shown, where=where)
 
 
 def is_program(word: str, cwd: str, path: str | None = None) -> bool:

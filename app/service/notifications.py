@@ -13,6 +13,7 @@ from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.name_hints import is_program
+from app.translation import tr
 from db.queries.rules import deliveries
 from db.rows import DeliveryRow
 
@@ -81,7 +82,7 @@ def describe_delivery(row: DeliveryRow) -> dict[str, Any]:
         count, about = len(row.payload["ids"]), f"{alerts[0]['name']}: {alerts[0]['object']}"
     else:  # quarantined
         count, about = 0, ""
-    about += f" and {count - 1:,} more" if count > 1 else ""
+    about += tr(" and {more:,} more", more=count - 1) if count > 1 else ""
     return {
         "id": row.id, "key": row.key, "event": row.event, "target": row.target, "about": about,
         "status": row.status, "attempts": row.attempts, "next_at": row.next_at,
@@ -106,7 +107,7 @@ async def test(call: Call, *, channel: str) -> dict[str, Any]:
 def require_channels(call: Call, names: Sequence[str], what: str) -> None:
     """Raise NotFound for a channel that config.toml lacks; `what` says what was not done."""
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise Usage("notify must be a list of channels. {what}", what=what)
+        raise Usage("notify must be a list of channels. {what}", what=tr(what))
     for name in names:
         require_channel(call, name, what)
 
@@ -124,7 +125,7 @@ def require_usable(call: Call, given: Any, what: str) -> None:
             raise NotFound(
                 'there is no program "{argv}" for the action command. {what}',
                 argv=truncate(sanitize(argv[0]), 60),
-                what=what,
+                what=tr(what),
             )
 
 
@@ -134,8 +135,11 @@ def note_commands_off(call: Call, rules: Mapping[str, Any]) -> None:
     if acting and not get_settings(call).allow_command:
         for rule in acting:
             call.note(
-                f"slas.{sanitize(rule)}: commands are off; to allow them: [actions] command = true"
-                " in config.toml."
+                tr(
+                    "slas.{rule}: commands are off; to allow them: [actions] command = true in"
+                    " config.toml.",
+                    rule=sanitize(rule),
+                )
             )
 
 
@@ -164,7 +168,7 @@ def check_notice(
         raise Usage(
             "--notify-on needs a channel. {what}",
             "Add --notify CHANNEL, or [notifications] default in config.toml.",
-            what=what,
+            what=tr(what),
         )
 
 

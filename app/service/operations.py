@@ -8,11 +8,13 @@ from typing import Any
 from app.core.json_types import is_object
 from app.core.schema import secrets
 from app.core.text import diff, units
+from app.core.text.joining import join_and
 from app.core.text.sanitize import sanitize
 from app.errors import Refused
 from app.service.arguments import parse_since
 from app.service.context import Call
 from app.service.tasks.changes import work
+from app.translation import tr, tr_n, tr_noop
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
@@ -87,38 +89,42 @@ def _mask_values(values: Any) -> Any:
 # --- undoable operations ----------------------------------------------------------------
 
 _NEVER = {
-    "submit": "cancel the task instead",
-    "retry": "cancel the task instead",
-    "rm": "deleted tasks cannot be restored",
-    "signal": "a signal has been delivered",
-    "timeout": "a run that was stopped does not come back: retry the task",
-    "log": "a run that was stopped does not come back: retry the task",
-    "reconcile": "corrected counters stay corrected",
-    "stop": "start the runtime instead: taskdeck serve",
-    "db": "changes to the database are final",
-    "alert note": "give another note instead: taskdeck alert ack ID --note TEXT",
-    "checkin": "to forget the name: taskdeck sla checkins --forget NAME",
-    "forget checkin": "check in again instead: taskdeck checkin NAME",
-    "schedule run": "cancel the task instead",
-    "schedule backfill": "cancel the tasks instead",
+    "submit": tr_noop("cancel the task instead"),
+    "retry": tr_noop("cancel the task instead"),
+    "rm": tr_noop("deleted tasks cannot be restored"),
+    "signal": tr_noop("a signal has been delivered"),
+    "timeout": tr_noop("a run that was stopped does not come back: retry the task"),
+    "log": tr_noop("a run that was stopped does not come back: retry the task"),
+    "reconcile": tr_noop("corrected counters stay corrected"),
+    "stop": tr_noop("start the runtime instead: taskdeck serve"),
+    "db": tr_noop("changes to the database are final"),
+    "alert note": tr_noop("give another note instead: taskdeck alert ack ID --note TEXT"),
+    "checkin": tr_noop("to forget the name: taskdeck sla checkins --forget NAME"),
+    "forget checkin": tr_noop("check in again instead: taskdeck checkin NAME"),
+    "schedule run": tr_noop("cancel the task instead"),
+    "schedule backfill": tr_noop("cancel the tasks instead"),
 }
 
 
 def explain_not_undoable(row: OperationRow) -> str:
     """Return why an operation can never be undone, or ""."""
     if row.undoes is not None:
-        return "it is an undo itself"
+        return tr("it is an undo itself")
     if row.undone_by is not None:
-        return "it was undone already"
+        return tr("it was undone already")
     words = row.verb.replace(".", " ")
     if reason := _NEVER.get(words) or _NEVER.get(words.split(" ")[0]):
-        return f"{reason}{_describe_kept_requests(row) if words == 'retry' else ''}"
+        return tr(
+            "{reason}{kept}",
+            reason=reason,
+            kept=_describe_kept_requests(row) if words == "retry" else "",
+        )
     if row.object.startswith("task #"):
         return _explain_task_not_undoable(row)
     return (
         ""
         if row.before is not None or row.after is not None
-        else "what it changed was not recorded"
+        else tr("what it changed was not recorded")
     )
 
 
@@ -126,17 +132,24 @@ def _describe_kept_requests(row: OperationRow) -> str:
     """Return which new requests of a retry a cancel does not take back."""
     new = row.after if isinstance(row.after, Mapping) else {}
     names = [name for name in ("cpu", "memory", "resources", "timeout") if name in new]
-    return f"; its new {' and '.join(names)} stay{'s' * (len(names) == 1)}" if names else ""
+    if not names:
+        return ""
+    return tr_n(
+        len(names),
+        "; its new {names} stays",
+        "; its new {names} stay",
+        names=join_and(map(tr, names)),
+    )
 
 
 def _explain_task_not_undoable(row: OperationRow) -> str:
     was, now = (value if isinstance(value, Mapping) else {} for value in (row.before, row.after))
     if not diff.diff_fields(was, now):
-        return "it changed nothing"
+        return tr("it changed nothing")
     if row.verb == "cancel" and (
         was.get("status") not in WAITING or now.get("status") != "cancelled"
     ):
-        return "it was running, and its work cannot be restored"
+        return tr("it was running, and its work cannot be restored")
     return ""
 
 
@@ -164,7 +177,12 @@ def describe_later_change(
             ago = units.format_age(
                 (timestamps.utcnow() - timestamps.parse_time(operation.created_at)).total_seconds()
             )
-            return f": {diff.format_change(found[0])} by {sanitize(operation.by)}, {ago} ago"
+            return tr(
+                ": {change} by {user}, {age} ago",
+                change=diff.format_change(found[0]),
+                user=sanitize(operation.by),
+                age=ago,
+            )
     return ""
 
 

@@ -13,6 +13,7 @@ from app.errors import Conflict, Storage
 from app.health.runner import run_checks
 from app.service import board
 from app.service.context import Call
+from app.translation import tr
 from db.errors import DiskFull
 from db.queries import reads
 from db.queries.history import operations
@@ -33,7 +34,12 @@ async def stop(call: Call, *, drain: bool = False, resource: str = "") -> dict[s
         # Without the marker nothing is done, so no operation must be recorded.
         call.live.mark_stopped(cluster.STOPPED_BY if resource else call.by, resource)
     except DiskFull as problem:
-        call.note(f"{problem.message}: the next command that needs a runtime starts one.")
+        call.note(
+            tr(
+                "{problem}: the next command that needs a runtime starts one.",
+                problem=problem.message,
+            )
+        )
     try:
         with suppress(Storage):  # A full disk must not prevent a stop.
             await call.db.write(

@@ -17,6 +17,7 @@ from app.errors import NotFound, Refused, Usage
 from app.service import name_hints
 from app.service.context import Call
 from app.service.tasks import lookup
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import definitions
@@ -73,7 +74,7 @@ async def set_matching(call: Call, match: Any, until: Any, reason: Any) -> dict[
         "before": before,
     }
     notes = await call.db.read(name_hints.describe_hints, matchers)
-    notes += [] if covered else ["no open alert matches now; later ones are silenced."]
+    notes += [] if covered else [tr("no open alert matches now; later ones are silenced.")]
     return {"done": [done], "refused": [], "notes": notes}
 
 
@@ -159,7 +160,7 @@ def end(c: Connection, by: str, numbers: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _make_not_found(word: str) -> NotFound:
-    said = f'no silence "{truncate(sanitize(word), 60)}" is active.'
+    said = tr('no silence "{word}" is active.', word=truncate(sanitize(word), 60))
     return NotFound(said, "List: taskdeck alert silences")
 
 

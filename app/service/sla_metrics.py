@@ -9,6 +9,7 @@ from typing import Any
 from app.core import metrics, sla
 from app.errors import Usage
 from app.service.database import backup_files, backups
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries.rules import alerts
@@ -74,7 +75,8 @@ def _check_backup_files(
     found, missing = backups.NEWEST.find_existing(c, str(folder))
     if missing or found is None:
         return figures.MetricValue(
-            None, f"cannot be read: there is no good backup any more ({missing})"
+            None,
+            tr("cannot be read: there is no good backup any more ({missing})", missing=missing),
         )
     return figures.MetricValue(max(0.0, now - timestamps.to_unix(found)))
 

@@ -48,9 +48,7 @@ def read_document(text: str, format: str) -> dict[str, Any]:
             "line {line}: is not UTF-8. Nothing was changed.", line=_find_line(text, error.start)
         ) from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise Usage(
-            "{parse_error}. Nothing was changed.", parse_error=_format_parse_error(error)
-        ) from None
+        raise Usage("{reason}. Nothing was changed.", reason=_format_parse_error(error)) from None
     except (RecursionError, ValueError) as error:
         raise Usage(
             "cannot be read: {error}. Nothing was changed.",

@@ -49,10 +49,10 @@ def parse_amount(unit: str, value: object) -> float:
     Raise ValueError with the rest of a sentence.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(tr("must be {examples}", examples=tr(_EXAMPLES[unit])))
+        raise ValueError(tr("must be {example}", example=tr(_EXAMPLES[unit])))
     if not isinstance(value, str):
         if not -MAX_VALUE <= value <= MAX_VALUE:  # neither is a value that is no number
-            raise ValueError(tr("must be {examples}", examples=tr(_EXAMPLES[unit])))
+            raise ValueError(tr("must be {example}", example=tr(_EXAMPLES[unit])))
         return float(value)
     try:
         if not re.fullmatch(_FORMS[unit], value.strip()):
@@ -60,7 +60,7 @@ def parse_amount(unit: str, value: object) -> float:
         return _parse_text(unit, value.strip())
     except ValueError:
         raise ValueError(
-            tr("must be {examples}, not {value}", examples=tr(_EXAMPLES[unit]), value=quote(value))
+            tr("must be {example}, not {value}", example=tr(_EXAMPLES[unit]), value=quote(value))
         ) from None
 
 

@@ -101,7 +101,7 @@ def describe_recurrence(recurrence: Recurrence) -> str:
     if kind == "every":
         return tr("every {duration}", duration=format_exact_duration(float(expression)))
     if kind == "at":
-        return tr("once, at {replace}", replace=expression[:16].replace("T", " "))
+        return tr("once, at {time}", time=expression[:16].replace("T", " "))
     return (
         tr("by the rule {expression}", expression=expression)
         if kind == "rrule"

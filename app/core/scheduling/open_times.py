@@ -37,9 +37,9 @@ def _parse_period(text: str) -> tuple[frozenset[int], int, int]:
     if not words or len(hours) > 1:
         raise ValueError(
             tr(
-                "must be days and hours such as mon-fri 18:00-08:00, not {strip}; a comma"
+                "must be days and hours such as mon-fri 18:00-08:00, not {windows}; a comma"
                 " separates several",
-                strip=quote(text.strip()),
+                windows=quote(text.strip()),
             )
         )
     if not hours:

@@ -83,7 +83,7 @@ def compile_pattern(pattern: str) -> regex.Pattern[str]:
         return regex.compile(_translate(pattern), regex.VERSION1, cache_pattern=False)
     except regex.error as error:
         raise PatternError(
-            tr("cannot be read: {partition}", partition=str(error).partition(" at position")[0])
+            tr("cannot be read: {why}", why=str(error).partition(" at position")[0])
         ) from None
 
 

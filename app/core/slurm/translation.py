@@ -109,9 +109,9 @@ class _Translator:
         if name in _COUNTS:
             if values.parse_count(one.value) == 1 or (name != "nodes" and "cpu" in self.given):
                 return f"({tr(_NO_EFFECT)})"
-            raise ValueError(tr("is refused: {counts}", counts=tr(_COUNTS[name])))
+            raise ValueError(tr("is refused: {why}", why=tr(_COUNTS[name])))
         if name in _REFUSED:
-            raise ValueError(tr("is refused: {refused}", refused=tr(_REFUSED[name])))
+            raise ValueError(tr("is refused: {why}", why=tr(_REFUSED[name])))
         if name in _TAGS:
             self.result.tags[name] = one.value
             return f"→ --tag {name}={one.value}"

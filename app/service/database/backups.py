@@ -31,6 +31,7 @@ from app.service.database.backup_files import (
     require_parent,
     to_row,
 )
+from app.translation import tr
 from db import sqlite_files
 from db.backup import space_errors
 from db.backup.catalog import Backup, BackupCatalog
@@ -105,7 +106,9 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
     A caller with a runtime waits at most `MAX_WAIT`; the program then continues.
     """
     name = sanitize(next(iter(chosen.after), ""))
-    notice = f"backup {taken.id} is complete; waiting for the after-program {name}"
+    notice = tr(
+        "backup {id} is complete; waiting for the after-program {name}", id=taken.id, name=name
+    )
     notice_timer = asyncio.get_running_loop().call_later(NOTICE_DELAY, call.note, notice)
     running = asyncio.create_task(_run_and_record(call, chosen, taken))
     try:
@@ -119,7 +122,7 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
         return running.result()
     _RUNNING.add(running)
     running.add_done_callback(_RUNNING.discard)
-    call.note(f"{name} continues; a failure will be listed in: taskdeck operations")
+    call.note(tr("{name} continues; a failure will be listed in: taskdeck operations", name=name))
     return None
 
 
@@ -302,9 +305,11 @@ def _find_file_problem(path: str) -> str:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return FILE_GONE if os.path.isdir(os.path.dirname(path)) else "its folder is gone"
+        return FILE_GONE if os.path.isdir(os.path.dirname(path)) else tr("its folder is gone")
     except OSError as error:
-        return f"its folder cannot be read: {(error.strerror or 'unknown').lower()}"
+        return tr(
+            "its folder cannot be read: {reason}", reason=(error.strerror or "unknown").lower()
+        )
     return ""
 
 

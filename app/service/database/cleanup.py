@@ -20,11 +20,13 @@ from typing import Any
 from app import config, paths
 from app.core.maintenance_settings import DAY, BackupSettings, MaintenanceSettings, RetentionRule
 from app.core.text import units
+from app.core.text.joining import join_and, join_clauses
 from app.core.text.sanitize import sanitize as shown
 from app.errors import Conflict, Usage
 from app.service.context import Call
 from app.service.database import backup_files, cleanup_full_disk
 from app.service.database.cleanup_full_disk import FreedSpace, read_batches
+from app.translation import tr, tr_n
 from db import engine, timestamps
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection, Database
@@ -110,9 +112,9 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     )
     if upkeep.retention_fault and not dry_run:
         raise Usage(
-            "{retention_fault} Nothing was removed.",
+            "{reason} Nothing was removed.",
             "Correct the file; nothing is removed until then.",
-            retention_fault=upkeep.retention_fault,
+            reason=upkeep.retention_fault,
         )
     if (
         call.live
@@ -121,9 +123,9 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
         and call.live.clock_ahead >= min(upkeep.retention.time_limits)
     ):
         raise Conflict(
-            "{clock_doubt} Nothing was removed.",
+            "{reason} Nothing was removed.",
             "If the clock is right: taskdeck db cleanup --yes",
-            clock_doubt=call.live.clock_doubt,
+            reason=call.live.clock_doubt,
         )
     before = await call.db.read(retention.get_size)
     report = await _run(call, upkeep, dry_run)
@@ -133,7 +135,7 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     )
     following = _describe_next(report if dry_run else CleanupReport())
     if upkeep.retention_fault:
-        following["words"] = "nothing while config.toml is wrong"
+        following["words"] = tr("nothing while config.toml is wrong")
     return {
         "dry_run": dry_run,
         "rules": [
@@ -183,7 +185,7 @@ async def find_unknown_names(db: Database, upkeep: MaintenanceSettings) -> list[
     """
     named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}
     return [
-        f"[retention.{kind}.{shown(name)}]: there is no {kind} {shown(name)}"
+        tr("[retention.{kind}.{shown}]: there is no {kind} {shown}", kind=kind, shown=shown(name))
         for kind, by_name in named.items()
         for name in await db.read(retention.find_unused_names, kind, list(by_name))
     ]
@@ -209,32 +211,28 @@ def _describe_reason(scope: ExpiryRule, why: str, upkeep: MaintenanceSettings) -
     )
     rule = named.get(scope.name, upkeep.retention.all)
     return {
-        "age": f"older than {units.format_duration_setting(rule.keep or _get_longest_age(upkeep))}",
-        "runs": f"beyond the newest {rule.runs or 0:,} runs",
-        "logs": f"beyond {units.format_memory(rule.logs)} of logs",
-    }.get(why, "deleted by a user")
+        "age": tr(
+            "older than {duration}",
+            duration=units.format_duration_setting(rule.keep or _get_longest_age(upkeep)),
+        ),
+        "runs": tr("beyond the newest {n:,} runs", n=rule.runs or 0),
+        "logs": tr("beyond {logs} of logs", logs=units.format_memory(rule.logs)),
+    }.get(why, tr("deleted by a user"))
 
 
 def _describe_next(report: CleanupReport) -> dict[str, Any]:
     figures, others = report.sum_all(), sum(report.others.values())
     size = figures.logs + figures.rows
-    work = " and ".join(
-        _pluralize(count, what)
-        for count, what in ((figures.runs, "run"), (figures.tasks, "task"))
-        if count
-    )
-    others_text = f"{_pluralize(others, 'row')} of other records" if others else ""
-    words = (
-        "; ".join(
-            part for part in (work and f"{work}, {units.format_bytes(size)}", others_text) if part
-        )
-        or "nothing"
-    )
+    parts, runs, tasks = list[str](), figures.runs, figures.tasks
+    if runs or tasks:
+        counts = [tr_n(runs, "{n:,} run", "{n:,} runs")] if runs else []
+        counts += [tr_n(tasks, "{n:,} task", "{n:,} tasks")] if tasks else []
+        bytes_ = units.format_bytes(size)
+        parts.append(tr("{work}, {size}", work=join_and(counts), size=bytes_))
+    if others:
+        parts.append(tr_n(others, "{n:,} row of other records", "{n:,} rows of other records"))
+    words = join_clauses(parts) if parts else tr("nothing")
     return {"runs": figures.runs, "tasks": figures.tasks, "bytes": size, "words": words}
-
-
-def _pluralize(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- rules ------------------------------------------------------------------------------
@@ -385,14 +383,14 @@ def _make_disk_full(problem: DiskFull, report: CleanupReport) -> DiskFull:
         for many, what in (
             (gone.runs, "runs"),
             (gone.tasks, "tasks"),
-            (logs, "logs of expired runs"),
+            (logs, tr("logs of expired runs")),
         )
         if many
     ]
     undone = (
-        f"Removed: {', '.join(removed)}. Removing more needs free space."
+        tr("Removed: {removed}. Removing more needs free space.", removed=", ".join(removed))
         if removed
-        else "Nothing was removed: removing needs some free space."
+        else tr("Nothing was removed: removing needs some free space.")
     )
     return DiskFull(
         problem.with_undone(undone).message, "Free space in another way, then try again."

@@ -19,6 +19,7 @@ from app.core.text import units
 from app.errors import Conflict, Problem, Refused
 from app.service.context import Call
 from app.service.database import backup_files, journal
+from app.translation import tr, tr_n
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection
 from db.maintenance import integrity as checks
@@ -154,22 +155,32 @@ def _describe_keeper_problems(
         if unknown_runs
         else set()
     )
-    consequence = ": it is running, and becomes a task at the next start (taskdeck serve --detach)"
+    consequence = tr(
+        ": it is running, and becomes a task at the next start (taskdeck serve --detach)"
+    )
     found = [
-        f"the keeper has run {runid}, which has no row{consequence if runid in alive else ''}"
+        tr(
+            "the keeper has run {runid}, which has no row{consequence}",
+            runid=runid,
+            consequence=consequence if runid in alive else "",
+        )
         for runid in unknown_runs[:MAX_FAULTS]
     ]
     ends = journal.read_ends(home, missing_runs)
     ended = {
         runid: (
-            "the next start records its end again"
+            tr("the next start records its end again")
             if runid in ends
-            else "the next start marks it as lost"
+            else tr("the next start marks it as lost")
         )
         for runid in missing_runs
     }
     return found + [
-        f"run {runid} is recorded as running, but the keeper does not know it: {ended[runid]}"
+        tr(
+            "run {runid} is recorded as running, but the keeper does not know it: {ended}",
+            runid=runid,
+            ended=ended[runid],
+        )
         for runid in missing_runs[:MAX_FAULTS]
     ]
 
@@ -181,8 +192,12 @@ def _describe_orphan_logs(home: Path, orphan_logs: list[str]) -> list[str]:
         sum(_get_size(Path(paths.get_log_path(home, runid))) for runid in orphan_logs)
     )
     return [
-        f"{len(orphan_logs):,} {'log of a run' if len(orphan_logs) == 1 else 'logs of runs'}"
-        f" without a row ({size})"
+        tr_n(
+            len(orphan_logs),
+            "{n:,} log of a run without a row ({size})",
+            "{n:,} logs of runs without a row ({size})",
+            size=size,
+        )
     ]
 
 

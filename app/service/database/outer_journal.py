@@ -18,6 +18,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Refused
 from app.outer.spool import Gate, Spool
 from app.service.tasks.submission.default_names import make_name
+from app.translation import tr
 from db.queries.tasks.task_numbers import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
@@ -52,16 +53,20 @@ def list_outer_runs(home: Path) -> list[ObservedRun]:
     if found is None and not identity:
         return []
     if found is None:
-        raise _refuse(home, "config.toml names no spool, but jobs of this home were in one")
+        raise _refuse(home, tr("config.toml names no spool, but jobs of this home were in one"))
     spool = Spool(Path(found))
     try:
         if identity not in ("", spool.read_identity()):
-            text = f"the spool {sanitize(found)} is not the one with the jobs of this home"
+            text = tr(
+                "the spool {found} is not the one with the jobs of this home", found=sanitize(found)
+            )
             raise _refuse(home, text)
         return read_left_runs(home, spool, spool.list_runs()).active
     except OSError as error:
-        why = (error.strerror or "unknown error").lower()
-        raise _refuse(home, f"the spool {sanitize(found)} cannot be read: {why}") from None
+        why = (error.strerror or tr("unknown error")).lower()
+        raise _refuse(
+            home, tr("the spool {found} cannot be read: {why}", found=sanitize(found), why=why)
+        ) from None
 
 
 def _refuse(home: Path, text: str) -> Refused:

@@ -8,6 +8,7 @@ from typing import Any
 from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
 from app.service.context import Call
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries.home import replicas
@@ -42,9 +43,9 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
     host, folder = split_target(to)
     if not folder.startswith("/"):
         what = (
-            f"the folder is missing after {sanitize(host)}:"
+            tr("the folder is missing after {host}:", host=sanitize(host))
             if host and not folder
-            else "the folder of the replica must begin with /"
+            else tr("the folder of the replica must begin with /")
         )
         raise Usage(
             f"{what}. Nothing was changed.",
@@ -62,7 +63,7 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
 
 def _format_command(to: str, when: str) -> str:
     """Return a hint with the command for a target."""
-    return f"{when}: taskdeck db replica set {sanitize(shlex.quote(to))}"
+    return tr("{when}: taskdeck db replica set {to}", when=when, to=sanitize(shlex.quote(to)))
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -92,8 +93,11 @@ async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
         and before.problem != replicas.PROMOTED_PROBLEM
     ):
         call.note(
-            f"The replica in {sanitize(before.target)} stays there and becomes stale: "
-            "remove its replica.db if you do not need it."
+            tr(
+                "The replica in {target} stays there and becomes stale: remove its replica.db if"
+                " you do not need it.",
+                target=sanitize(before.target),
+            )
         )
     return found
 

@@ -38,6 +38,7 @@ from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup
 from app.service.tasks.places import Place, get_totals
 from app.service.tasks.submission.submit import DEFAULT_QUEUE
+from app.translation import tr
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads, schedules
@@ -159,7 +160,7 @@ async def _drop_ended(call: Call, wanted: Definitions) -> None:
         if name in in_force:
             continue
         del wanted["reservations"][name]
-        call.note(f"reservations.{sanitize(name)} has ended and is left out.")
+        call.note(tr("reservations.{name} has ended and is left out.", name=sanitize(name)))
 
 
 def _check_actions(call: Call, wanted: Definitions) -> None:

@@ -15,12 +15,13 @@ from app.core.scheduling.amounts import Amounts, can_fit
 from app.core.scheduling.bookings import MAX_OVERLAPPING, is_booked_tag
 from app.core.scheduling.resources import format_amount, make_amounts
 from app.core.text import units
+from app.core.text.joining import join_and
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Refused, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.places import get_totals, read_shared
-from app.translation import tr
+from app.translation import tr, tr_n
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads
@@ -92,11 +93,17 @@ async def create(
     }  # fmt: skip
     stored, known = await call.db.write(_store, name, row, call.by)
     if tag not in known:
-        call.note(f"no recent task has the tag {sanitize(tag)}.")
+        call.note(tr("no recent task has the tag {tag}.", tag=sanitize(tag)))
     coming = await ls(call)
     made = next(one for one in coming if one["name"] == stored)
     if more := [sanitize(one["name"]) for one in coming if _adds_up(one, made)]:
-        call.note(f"{sanitize(tag)} gets this beside {' and '.join(more)} of the same time.")
+        call.note(
+            tr(
+                "{tag} gets this beside {more} of the same time.",
+                tag=sanitize(tag),
+                more=join_and(more),
+            )
+        )
     for text in await call.db.read_on_thread(_list_effects, made, first, last):
         call.note(text)
     return made
@@ -111,15 +118,33 @@ def _list_effects(
     until = units.format_clock_time(last, now)
     for name, amount in _to_amounts(made).items():
         is_whole = not can_fit(1e-3, totals.get(name, 0.0) - amount)
-        effect = f"do not start before {until}" if is_whole else f"share the rest until {until}"
+        effect = (
+            tr("do not start before {until}", until=until)
+            if is_whole
+            else tr("share the rest until {until}", until=until)
+        )
         excluded = Exclusion((), (made["tag"],), name, 0.0, max(0.0, begins_in))
         many = count_waiting(c, made["pool"], excluded)
         if begins_in > 0:
             begin = units.format_clock_time(first, now)
-            effect += f", unless a timeout ends them by {begin}: give them --timeout"
-        tasks = "1 task that waits" if many == 1 else f"{units.format_count(many)} tasks that wait"
-        holds = f" This holds for {tasks} now." if many else ""
-        found.append(f"other tasks that need {sanitize(name)} {effect}.{holds}")
+            effect += tr(
+                ", unless a timeout ends them by {begin}: give them --timeout", begin=begin
+            )
+        holds = tr_n(
+            many,
+            " This holds for 1 task that waits now.",
+            " This holds for {count} tasks that wait now.",
+            count=units.format_count(many),
+        )
+        holds = holds if many else ""
+        found.append(
+            tr(
+                "other tasks that need {name} {effect}.{holds}",
+                name=sanitize(name),
+                effect=effect,
+                holds=holds,
+            )
+        )
     return found
 
 
@@ -137,7 +162,12 @@ def _parse_times(begin: str, end: str) -> tuple[datetime, datetime]:
     last = parse_moment("to", end, max(first, now))
     for label, at in (("to", last), ("from", first)):
         if (now - at).total_seconds() > 60:
-            said = f"{label} is in the past: {units.format_clock_time(at, now)}. {UNCHANGED}"
+            said = tr(
+                "{label} is in the past: {at}. {unchanged}",
+                label=label,
+                at=units.format_clock_time(at, now),
+                unchanged=tr(UNCHANGED),
+            )
             raise Usage(said, "From this moment on: --from now")
     if last <= first:
         raise Usage("to must be later than from. {unchanged}", unchanged=tr(UNCHANGED))
@@ -150,7 +180,7 @@ def parse_moment(label: str, text: str, now: datetime, unchanged: str = UNCHANGE
         return now if text.strip().lower() == "now" else units.parse_time(text, now)
     except ValueError as error:
         raise Usage(
-            "{label} {error}. {unchanged}", label=label, error=error, unchanged=unchanged
+            "{label} {error}. {unchanged}", label=label, error=error, unchanged=tr(unchanged)
         ) from None
 
 
@@ -182,8 +212,8 @@ def _store(
     taken = {one.name for one in others}
     if name in taken:
         raise Conflict(
-            "there is a reservation {value} already. {unchanged}",
-            value=sanitize(name or ""),
+            "there is a reservation {name} already. {unchanged}",
+            name=sanitize(name or ""),
             unchanged=tr(UNCHANGED),
         )
     name = name or next(f"r{n}" for n in range(1, len(taken) + 2) if f"r{n}" not in taken)
@@ -213,7 +243,7 @@ def refuse_outer(pool: str, kind: str | None, unchanged: str = UNCHANGED) -> Non
             "pool {pool} is of kind slurm: nothing is reserved here. {unchanged}",
             "Use a reservation of Slurm: taskdeck pool set {word} --option=--reservation=NAME",
             pool=sanitize(pool),
-            unchanged=unchanged,
+            unchanged=tr(unchanged),
             word=shlex.quote(sanitize(pool)),
         )
 
@@ -239,7 +269,7 @@ def require_room(
                 "pool {pool} has {n} reservations at a time already, the maximum. {unchanged}",
                 pool=pool,
                 n=len(beside),
-                unchanged=unchanged,
+                unchanged=tr(unchanged),
             )
         for name, need in _to_amounts(_parse_row(row)).items():
             held = sum(_to_amounts(_parse_row(one)).get(name, 0.0) for one in beside)
@@ -247,8 +277,18 @@ def require_room(
                 whole = totals.get(name, 0.0)
                 total = f"{format_amount(name, whole)} {sanitize(name)}"
                 is_held = held and can_fit(need, whole)
-                rest = f", and {format_amount(name, held)} are reserved then" if is_held else ""
-                said = f"pool {pool} has {total} in all{rest}. {unchanged}"
+                rest = (
+                    tr(", and {amount} are reserved then", amount=format_amount(name, held))
+                    if is_held
+                    else ""
+                )
+                said = tr(
+                    "pool {pool} has {total} in all{rest}. {unchanged}",
+                    pool=pool,
+                    total=total,
+                    rest=rest,
+                    unchanged=tr(unchanged),
+                )
                 raise Refused(said, "See: taskdeck reserve ls")
 
 

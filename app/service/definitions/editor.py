@@ -20,6 +20,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.definitions import apply
 from app.service.tasks import lookup
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries.history import operations
@@ -147,7 +148,11 @@ def _build_answer(
             "fields": {},
         }
     faults = (
-        [one_definition.make_fault(f"{kind}.{sanitize(name)}: this name is taken")]
+        [
+            one_definition.make_fault(
+                tr("{kind}.{name}: this name is taken", kind=kind, name=sanitize(name))
+            )
+        ]
         if new and stored
         else []
     )
@@ -198,7 +203,7 @@ def _make_conflict(c: Connection, kind: str, name: str, is_deleted: bool, new: b
         ago = units.format_age(
             (timestamps.utcnow() - timestamps.parse_time(last.created_at)).total_seconds()
         )
-        who = f" by {sanitize(last.by)}, {ago} ago"
+        who = tr(" by {by}, {ago} ago", by=sanitize(last.by), ago=ago)
     if is_deleted:
         return NotFound(
             "{word} {shown} was removed meanwhile{who}. Nothing was changed.",

@@ -14,6 +14,7 @@ from app.errors import Usage
 from app.service.context import Call
 from app.service.scheduling import limit_view
 from app.service.tasks import lookup
+from app.translation import tr
 from db import schema
 from db.engine import Connection
 from db.queries import definitions
@@ -116,7 +117,7 @@ def _describe_unknown(c: Connection, name: str) -> str | None:
     if name in found:
         return None
     near = find_nearest(name, found)
-    return f"no recent task has the tag {sanitize(name)}." + (
+    return tr("no recent task has the tag {name}.", name=sanitize(name)) + (
         f" Nearest: {sanitize(near)}." if near else ""
     )
 
@@ -125,7 +126,7 @@ def _find_key_error(name: str) -> str | None:
     """Return why a name is no tag, to follow "the tag of a limit"."""
     key, has_value, value = name.partition("=")
     if not key.strip() or (has_value and not value):
-        return "needs a key and a value, such as team=a, or a key alone"
+        return tr("needs a key and a value, such as team=a, or a key alone")
     return None
 
 
@@ -165,9 +166,15 @@ def _describe_too_large(c: Connection, name: str) -> str | None:
     ]  # fmt: skip
     if not numbers:
         return None
-    others = f" and {format_count(len(numbers) - 1)} more" if len(numbers) > 1 else ""
+    others = tr(" and {more} more", more=format_count(len(numbers) - 1)) if len(numbers) > 1 else ""
     asks = "ask" if others else "asks"
-    return f"#{numbers[0]}{others} {asks} for more than limit {sanitize(name)}: it can never start."
+    return tr(
+        "#{numbers}{others} {asks} for more than limit {name}: it can never start.",
+        numbers=numbers[0],
+        others=others,
+        asks=asks,
+        name=sanitize(name),
+    )
 
 
 async def rm(call: Call, *, name: str) -> dict[str, Any]:

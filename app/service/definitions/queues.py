@@ -28,6 +28,7 @@ from app.service.definitions import slas
 from app.service.scheduling import dispatch_view, queue_order
 from app.service.scheduling.limit_view import list_booked
 from app.service.tasks import lookup
+from app.translation import tr
 from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads
@@ -222,8 +223,13 @@ async def _note_unreachable_capacity(call: Call, name: str) -> None:
     if queue and pool and pool.kind is None and queue.capacity > pool.total_cpu:
         cores = units.format_number(pool.total_cpu)
         call.note(
-            f"pool {sanitize(pool.name)} has {cores} cpu, so at most {int(pool.total_cpu)} tasks of"
-            " 1 cpu run at once, whatever the capacity of the queue."
+            tr(
+                "pool {name} has {cores} cpu, so at most {most} tasks of 1 cpu run at once,"
+                " whatever the capacity of the queue.",
+                name=sanitize(pool.name),
+                cores=cores,
+                most=int(pool.total_cpu),
+            )
         )
 
 
@@ -379,7 +385,7 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
     for warning in overcommit.list_warnings(
         await call.db.read(list_pool_dicts), *host.read_capacity(), names
     ):
-        call.note(f"{warning}: more may start than it can run well.")
+        call.note(tr("{warning}: more may start than it can run well.", warning=warning))
 
 
 async def require_enforceable(call: Call, stored: Iterable[str | None]) -> None:
@@ -480,9 +486,14 @@ async def _note_shared(call: Call, pool: str, given: Mapping[str, int]) -> None:
     totals = await call.db.read(read_totals)
     for name in sorted(given.keys() & totals.keys()):
         call.note(
-            f"all pools share {sanitize(name)}, {totals[name]} in all: pool {sanitize(pool)} uses"
-            f" at most {given[name]}. To change the total: taskdeck resource set"
-            f" {sanitize(name)} --total N"
+            tr(
+                "all pools share {name}, {totals} in all: pool {pool} uses at most {given}. To"
+                " change the total: taskdeck resource set {name} --total N",
+                name=sanitize(name),
+                totals=totals[name],
+                pool=sanitize(pool),
+                given=given[name],
+            )
         )
 
 

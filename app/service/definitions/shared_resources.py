@@ -12,6 +12,7 @@ from app.core.text.units import format_count
 from app.errors import Refused, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
+from app.translation import tr
 from db import schema
 from db.engine import Connection
 from db.queries import definitions, reads
@@ -54,10 +55,10 @@ async def set_(
     if too_large := await call.db.read_on_thread(
         _describe_asking, name, new_total, sorted(WAITING)
     ):
-        call.note(f"{too_large} for more than that, so cannot start.")
+        call.note(tr("{too_large} for more than that, so cannot start.", too_large=too_large))
     if created and (near := find_nearest(name, await call.db.read(_list_others, name))):
-        call.note(f"{name} is new, beside {sanitize(near)}. If it is mistyped: "
-                  f"taskdeck resource rm {shlex.quote(name)}")  # fmt: skip
+        call.note(tr("{name} is new, beside {near}. If it is mistyped: taskdeck resource rm"
+" {word}", name=name, near=sanitize(near), word=shlex.quote(name)))  # fmt: skip
     found = await call.db.read(_list_dicts)
     return {**next(row for row in found if row["name"] == name), "created": created}
 
@@ -128,5 +129,5 @@ def _describe_asking(c: Connection, name: str, most: int, states: list[str]) -> 
     """Return `#5 asks` or `#5 and 2 more ask` of tasks that ask for more than `most`, or ""."""
     many, first = resources.count_asking(c, name, most, states)
     if many < 2:
-        return f"#{first} asks" if many else ""
-    return f"#{first} and {format_count(many - 1)} more ask"
+        return tr("#{first} asks", first=first) if many else ""
+    return tr("#{first} and {more} more ask", first=first, more=format_count(many - 1))

@@ -21,6 +21,7 @@ from app.service.rules import descriptions as general_rules
 from app.service.rules import zone_hints
 from app.service.rules.evaluation import trails
 from app.service.tasks import lookup
+from app.translation import tr
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads
@@ -273,7 +274,7 @@ async def create(
     more = {"schedule": schedule, "pool": pool, "wait": wait, "tz": tz}
     given = {"preset": preset or None, "value": value, **match, **more}
     if conditions is not None:
-        _refuse_options(given, "goes without --conditions, which hold everything")
+        _refuse_options(given, tr("goes without --conditions, which hold everything"))
         values = _make_general_columns(conditions, severity)
     elif preset in sla.PRESETS:
         _refuse_options(more, _ONLY_PRESETS)
@@ -373,7 +374,12 @@ async def set_(
 
     row, values = await call.db.read(plan)
     if channels and await call.db.read(lambda c: alerts.count_by_rule(c).get(row.id)):
-        call.note(f"alerts of {sanitize(name)} that fire already are not sent; later ones are.")
+        call.note(
+            tr(
+                "alerts of {name} that fire already are not sent; later ones are.",
+                name=sanitize(name),
+            )
+        )
     await prepare_many_alerts(
         call, row.id, definitions.find_difference(row._asdict(), values), values["priority"]
     )
@@ -464,7 +470,7 @@ def _merge_general(
 ) -> dict[str, Any]:
     """Return the columns of a rule with conditions of the general form."""
     if conditions is not None:
-        _refuse_options(words, "goes without --conditions, which hold everything")
+        _refuse_options(words, tr("goes without --conditions, which hold everything"))
     elif any(word is not None for word in words.values()):
         conditions = _change_conditions(_to_general(row), _read_options(words))
     if not (enabled is None or isinstance(enabled, bool)):
@@ -643,8 +649,7 @@ def _make_columns(
         )
     except ValueError as error:
         raise Usage(
-            "{removeprefix}. Nothing was changed.",
-            removeprefix=str(error).removeprefix("conditions: "),
+            "{error}. Nothing was changed.", error=str(error).removeprefix("conditions: ")
         ) from None
     return {
         "conditions": conditions,

@@ -205,9 +205,7 @@ def check_engine(definition: TemplateDefinition) -> None:
     try:
         engines.check_template(definition.engine, definition.schema_, definition.parameters)
     except Usage as problem:
-        raise Usage(
-            "{rstrip}.", "Nothing was changed.", rstrip=problem.message.rstrip(".")
-        ) from None
+        raise Usage("{error}.", "Nothing was changed.", error=problem.message.rstrip(".")) from None
 
 
 def check_place(definition: TemplateDefinition, places: Mapping[str, Place]) -> None:

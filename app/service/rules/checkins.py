@@ -15,6 +15,7 @@ from app.core.rules.rule_plan import Labels, RulePlan
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import NotFound, Usage
 from app.service.context import Call
+from app.translation import tr
 from db.engine import Connection
 from db.queries import definitions
 from db.queries.history import operations
@@ -31,7 +32,7 @@ async def check_in(call: Call, *, name: str, note: str | None = None) -> dict[st
     A rule on `task.seconds_since_success` of that name fires when no check-in follows in time.
     Return {"name", "at", "by", "note", "rules": those that look at the name}.
     """
-    if wrong := find_name_error(name) if isinstance(name, str) else "must be text":
+    if wrong := find_name_error(name) if isinstance(name, str) else tr("must be text"):
         raise Usage("name {wrong}. Nothing was stored.", wrong=wrong)
     if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE_LENGTH):
         raise Usage(
@@ -44,7 +45,7 @@ async def check_in(call: Call, *, name: str, note: str | None = None) -> dict[st
     if known is not None and name not in _list_names(plans.values()):
         near = find_nearest(name, known)
         nearest = f" Nearest: {sanitize(near)}." if near else ""
-        call.note(f"{sanitize(name)} is a new name.{nearest}")
+        call.note(tr("{name} is a new name.{nearest}", name=sanitize(name), nearest=nearest))
     if not rules:
         call.note(_explain_unwatched(name, plans.values()))
     return {"name": name, "at": at, "by": call.by, "note": note, "rules": rules}
@@ -119,9 +120,12 @@ def _list_names(plans: Iterable[RulePlan]) -> list[str]:
 def _explain_unwatched(name: str, plans: Iterable[RulePlan]) -> str:
     """Explain that no rule watches a name, and how to make a rule."""
     near = find_nearest(name, _list_names(plans))
-    hint = f" Nearest name of a rule: {sanitize(near)}." if near else ""
+    hint = tr(" Nearest name of a rule: {near}.", near=sanitize(near)) if near else ""
     word = sanitize(shlex.quote(name))
-    return (
-        f"no rule watches {sanitize(name)}.{hint} To make one:"
-        f" taskdeck sla create {word} --preset not-succeeded --value 25h --task {word}"
+    return tr(
+        "no rule watches {name}.{advice} To make one: taskdeck sla create {word} --preset"
+        " not-succeeded --value 25h --task {word}",
+        name=sanitize(name),
+        advice=hint,
+        word=word,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.core.rules import actions, levels, rule_plan, words
 from app.service.context import RuntimeHandle
+from app.translation import tr
 from db import timestamps
 from db.rows import SlaRow
 
@@ -20,7 +21,7 @@ def describe_rule(row: SlaRow, live: RuntimeHandle | None) -> Mapping[str, Any]:
     try:
         sentence = words.describe_conditions(row.conditions)
     except ValueError as error:  # only another program stores such conditions
-        sentence = f"cannot be evaluated: {error}"
+        sentence = tr("cannot be evaluated: {error}", error=error)
     found = live.list_levels(row) if live and row.enabled else ()
     now = timestamps.utcnow().timestamp()
     return {

@@ -23,6 +23,7 @@ from app.core.rules.rule_plan import is_any_match
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.text.sanitize import sanitize
 from app.service.context import Call
+from app.translation import tr
 from db import timestamps
 from db.queries import schedules
 from db.rows import ScheduleRow
@@ -47,10 +48,14 @@ def _find_hint(rule: str, form: Conditions, rows: Iterable[ScheduleRow], now: da
     for schedule in rows:
         if _names_schedule(form, schedule) and _has_other_clock(zone, schedule.zone, now):
             word = sanitize(shlex.quote(rule))
-            return (
-                f"the deadline of {sanitize(rule)} is in {zone}, but the schedule"
-                f" {sanitize(schedule.name)} is in {schedule.zone}. To use that zone: taskdeck sla"
-                f" set {word} --tz {schedule.zone}"
+            return tr(
+                "the deadline of {rule} is in {zone}, but the schedule {name} is in"
+                " {schedule_zone}. To use that zone: taskdeck sla set {word} --tz {schedule_zone}",
+                rule=sanitize(rule),
+                zone=zone,
+                name=sanitize(schedule.name),
+                schedule_zone=schedule.zone,
+                word=word,
             )
     return ""
 

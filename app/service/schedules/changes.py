@@ -169,9 +169,11 @@ def _find_next(
     rules = schedule_rules.build_rules(row, calendars)
     if must_fire and schedule_rules.find_next(rules, after)[0] is None:
         is_over = schedule_rules.find_next(rules._replace(excluded=()), after)[0] is None
-        only = f"its only time, {sanitize(row.expression)},"
-        ended = only if row.kind == "at" else "its last time" if is_over else "each of its times"
-        why = "is over" if is_over else f"is excluded by {sanitize(', '.join(row.exclude))}"
+        ended = tr("its last time") if is_over else tr("each of its times")
+        if row.kind == "at":
+            ended = tr("its only time, {time},", time=sanitize(row.expression))
+        excluded = sanitize(", ".join(row.exclude))
+        why = tr("is over") if is_over else tr("is excluded by {calendars}", calendars=excluded)
         raise Refused(
             "the schedule would never fire: {ended} {why}. {unchanged}",
             ended=ended,
@@ -189,7 +191,7 @@ def check_calendars(names: Sequence[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             problem = lookup.make_unknown_name("calendar", name, list(known))
-            raise NotFound(f"{problem.message} {UNCHANGED}", CALENDAR_HINT)
+            raise NotFound(f"{problem.message} {tr(UNCHANGED)}", CALENDAR_HINT)
 
 
 def check_task(c: Connection, row: ScheduleRow, resolved: Resolutions) -> None:

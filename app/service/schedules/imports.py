@@ -173,7 +173,9 @@ def _name_line(line: int) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        raise type(problem)(f"line {line}: {problem.message}", problem.hint) from None
+        raise type(problem)(
+            tr("line {line}: {problem}", line=line, problem=problem.message), problem.hint
+        ) from None
 
 
 def _prepare(
@@ -241,7 +243,7 @@ def _plan(rows: Iterable[ScheduleRow], planned: Sequence[PlannedLine]) -> None:
             one.name = names.make(one.line.name)
             taken.add(one.name)
             if other := by_work.get(_get_work(one.columns["task"])):
-                one.notes = [f"the schedule {other} runs the same command"]
+                one.notes = [tr("the schedule {other} runs the same command", other=other)]
 
 
 def _get_work(task: dict[str, Any]) -> str:
@@ -255,7 +257,13 @@ def _note_missing_notice(one: PlannedLine) -> list[str]:
     if {"notify", "notify_on"} & one.existing.task.keys():
         return []
     name, channel = (sanitize(shlex.quote(word)) for word in (one.name, one.channel.name))
-    return [f"tells nobody: taskdeck schedule set {name} --notify {channel} --notify-on failed"]
+    return [
+        tr(
+            "tells nobody: taskdeck schedule set {name} --notify {channel} --notify-on failed",
+            name=name,
+            channel=channel,
+        )
+    ]
 
 
 def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
@@ -271,8 +279,12 @@ def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
         return []
     name = sanitize(shlex.quote(row.name))
     return [
-        f"differs now: {', '.join(dict.fromkeys(changed))}; to take the line over again, remove"
-        f" the schedule first: taskdeck schedule rm {name}"
+        tr(
+            "differs now: {changed}; to take the line over again, remove the schedule first:"
+            " taskdeck schedule rm {name}",
+            changed=", ".join(dict.fromkeys(changed)),
+            name=name,
+        )
     ]
 
 

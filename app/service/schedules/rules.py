@@ -12,6 +12,7 @@ from app.core.schedules.definition import ScheduleDefinition
 from app.core.schedules.fire_plan import FireRules
 from app.core.schedules.recurrence import Recurrence
 from app.core.text.units import format_duration_setting
+from app.translation import tr
 from db import timestamps
 from db.rows import ScheduleRow
 
@@ -71,7 +72,11 @@ def describe_jitter_hint(row: ScheduleRow, now: datetime) -> str | None:
     if shortest is None or row.jitter <= shortest.total_seconds():
         return None
     longer, gap = map(format_duration_setting, (row.jitter, shortest.total_seconds()))
-    return f"a jitter of {longer} is longer than the {gap} between two fire times."
+    return tr(
+        "a jitter of {longer} is longer than the {gap} between two fire times.",
+        longer=longer,
+        gap=gap,
+    )
 
 
 _COMPARED = 10

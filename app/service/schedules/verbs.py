@@ -27,7 +27,7 @@ from app.service.schedules.changes import UNCHANGED, require_schedule
 from app.service.tasks import lookup
 from app.service.tasks.submission import number_file
 from app.service.tasks.submission.resolution import Resolutions, run_resolved
-from app.translation import tr
+from app.translation import tr, tr_n
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
@@ -398,13 +398,16 @@ def _describe_partial(problem: Problem, submitted: Sequence[tuple[datetime, int]
     """Return the problem that ended a backfill, with what was submitted before."""
     if not submitted:
         return problem
-    reason = problem.message.removesuffix(f" {NOT_SUBMITTED}").removesuffix(f" {UNCHANGED}")
-    count = "1 task was" if len(submitted) == 1 else f"{len(submitted):,} tasks were"
-    return type(problem)(
-        f"{reason} Before that, {count} submitted, the last for"
-        f" {timestamps.format_time(submitted[-1][0])}.",
-        f"{problem.hint or ''} To submit the rest, repeat the command.".strip(),
+    reason = problem.message.removesuffix(tr(NOT_SUBMITTED)).removesuffix(tr(UNCHANGED)).strip()
+    said = tr_n(
+        len(submitted),
+        "{reason} Before that, 1 task was submitted, the last for {time}.",
+        "{reason} Before that, {n:,} tasks were submitted, the last for {time}.",
+        reason=reason,
+        time=timestamps.format_time(submitted[-1][0]),
     )
+    rest = tr("{hint} To submit the rest, repeat the command.", hint=problem.hint or "")
+    return type(problem)(said, rest.strip())
 
 
 def _list_backfill(

@@ -12,6 +12,7 @@ from app.core.schedules.fire_plan import find_next_fire, iterate_fires
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.schema import secrets
 from app.service.schedules import rules as schedule_rules
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import schedules
@@ -122,7 +123,7 @@ def _describe(row: ScheduleRow) -> str:
     try:
         return describe_recurrence(schedule_rules.get_recurrence(row))
     except (ValueError, LookupError):
-        return "its times cannot be read"
+        return tr("its times cannot be read")
 
 
 def get_state(row: ScheduleRow, now: datetime) -> str:

@@ -10,6 +10,7 @@ from app.core.rules.rule_plan import is_any_match
 from app.core.text.sanitize import sanitize, truncate
 from app.service.rules.evaluation.rule_changes import make_fingerprint
 from app.service.rules.facts.snapshot import get_task_name
+from app.translation import tr
 from db.engine import Connection
 from db.queries import definitions, schedules
 from db.queries.rules import alerts
@@ -32,16 +33,24 @@ def describe_left(c: Connection, row: ScheduleRow) -> list[str]:
     if is_shared:
         watching = [rule for rule in watching if (rule.conditions["match"]).get("schedule")]
     notes = [
-        f"rule {_show(rule.name)} still names it; to remove the rule: taskdeck sla rm"
-        f" {sanitize(shlex.quote(rule.name))}"
+        tr(
+            "rule {rule} still names it; to remove the rule: taskdeck sla rm {name}",
+            rule=_show(rule.name),
+            name=sanitize(shlex.quote(rule.name)),
+        )
         for rule in watching[:MAX_LISTED]
     ]
     if is_shared:
         return notes
     found = alerts.map_live(c, [make_fingerprint(rule.id, f"name:{name}") for rule in rules])
     return notes + [
-        f"alert {alert.id} {_show(alert.name)} is about its tasks, which stay; to remove them:"
-        f" taskdeck rm --name {sanitize(shlex.quote(name))}"
+        tr(
+            "alert {id} {rule} is about its tasks, which stay; to remove them: taskdeck rm"
+            " --name {name}",
+            id=alert.id,
+            rule=_show(alert.name),
+            name=sanitize(shlex.quote(name)),
+        )
         for alert in [*found.values()][:MAX_LISTED]
     ]
 

@@ -72,7 +72,7 @@ class ClientBounds(BaseModel):
             "Wait for tasks to end, or cancel some.",
             client=self.name,
             most=f"{self.tasks:,}",
-            undone=undone,
+            undone=tr(undone),
         )
 
 

@@ -10,6 +10,7 @@ from app.core.scheduling.limits import RUNNING, Limits, find_name, list_excess
 from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Refused
+from app.translation import tr
 
 
 def require_within_limits(
@@ -22,8 +23,8 @@ def require_within_limits(
         asked, has = (format_amount(key.resource, amount) for amount in (need, total))
         what = "" if key.resource == MEMORY else f" {sanitize(key.resource)}"
         if key.resource == RUNNING:
-            asked, what = "to run", ""
-            has = f"{has} running tasks"
+            asked, what = tr("to run"), ""
+            has = tr("{amount} running tasks", amount=has)
         raise Refused(
             "needs {asked}{what}, but limit {name} gives at most {has} in all: it could"
             " never start. {undone}",
@@ -32,7 +33,7 @@ def require_within_limits(
             what=what,
             name=sanitize(name),
             has=has,
-            undone=undone,
+            undone=tr(undone),
             option=format_limit_option(key.resource, need),
             word=shlex.quote(sanitize(name)),
         )

@@ -13,6 +13,7 @@ from app.core.text.sanitize import find_name_error, find_nearest, sanitize, trun
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
 from app.service.arguments import check_value, parse_since
 from app.service.tasks import filters as filter_lines
+from app.translation import tr
 from db.engine import Connection
 from db.queries import counters, definitions, reads, schedules
 from db.queries.tasks import groups
@@ -160,7 +161,7 @@ def _refuse_group(c: Connection, word: str) -> Problem:
         find_group(c, word)
     except Problem as problem:
         return problem
-    hint = f"Its tasks: taskdeck ls {word}"
+    hint = tr("Its tasks: taskdeck ls {word}", word=word)
     return Conflict(f"{word} is a group, and this takes a single task.", hint)
 
 
@@ -172,7 +173,7 @@ def _make_not_found(word: str) -> NotFound:
             word=truncate(sanitize(word), 60),
         )
     hint = (
-        "Give several numbers one by one (--after may repeat). "
+        tr("Give several numbers one by one (--after may repeat). ")
         if _NUMBER_LIST.fullmatch(word)
         else ""
     )
@@ -203,7 +204,12 @@ def _is_encodable(word: str) -> bool:
 
 def _describe_ambiguity(word: str, found: Sequence[TaskRow]) -> str:
     numbers = ", ".join(f"#{row.number}" for row in found[:10])
-    return f'"{truncate(sanitize(word), 60)}" is the name of {len(found)} tasks: {numbers}.'
+    return tr(
+        '"{word}" is the name of {n} tasks: {numbers}.',
+        word=truncate(sanitize(word), 60),
+        n=len(found),
+        numbers=numbers,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,7 +450,7 @@ def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -
     if said:
         verb = "refers" if sum(users.values()) == 1 else "refer"
         hint = (
-            "Ended tasks count until they are removed: taskdeck rm, or after 30 days."
+            tr("Ended tasks count until they are removed: taskdeck rm, or after 30 days.")
             if users.get("task")
             else ""
         )
@@ -496,7 +502,7 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
         )
     if find_nearest(name, known) or find_name_error(name):
         return make_unknown_name("queue", name, known)
-    make = f"Create it: taskdeck queue create {shlex.quote(name)}"
+    make = tr("Create it: taskdeck queue create {name}", name=shlex.quote(name))
     return NotFound(
         'no queue "{name}".',
         "List: taskdeck queue ls. {make}",

@@ -22,6 +22,7 @@ from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import NOT_SUBMITTED, Refused
 from app.service import gpus
 from app.service.scheduling.limit_view import to_limits
+from app.translation import tr
 from db import host
 from db.engine import Connection
 from db.queries import reads
@@ -100,7 +101,7 @@ def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> No
             told=told,
             pool=pool,
             has=has,
-            undone=undone,
+            undone=tr(undone),
             advice=_suggest_name(place, lacking),
             beyond=beyond,
             options=options,
@@ -120,7 +121,7 @@ def _require_known_resources(place: Place, needs: Amounts, undone: str) -> None:
             " taskdeck pool set {word} --option=--gres=…",
             pool=pool,
             names=names,
-            undone=undone,
+            undone=tr(undone),
             word=shlex.quote(pool),
         )
 
@@ -159,7 +160,7 @@ def _require_shared(shared: Amounts, needs: Amounts, undone: str) -> None:
             asked, total = format_amount(name, needs[name]), format_amount(name, shared[name])
             shown = sanitize(name)
             is_all = name == GPU and shared[name] == len(gpus.get_devices() or ())
-            who = "this machine has" if is_all else "all pools together have"
+            who = tr("this machine has") if is_all else tr("all pools together have")
             raise Refused(
                 f"needs {asked} {shown}, but {who} {total}: it could never start. {undone}",
                 "Ask for less."
@@ -191,4 +192,4 @@ def _describe_machine_limit(needs: Mapping[str, float]) -> str:
         for name, needed in needs.items()
         if needed > machine.get(name, needed) + 1e-6
     ]
-    return f" (this machine has {' and '.join(excess)} in all)" if excess else ""
+    return tr(" (this machine has {excess} in all)", excess=" and ".join(excess)) if excess else ""

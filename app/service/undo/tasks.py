@@ -12,6 +12,7 @@ from app.errors import Problem, Refused
 from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks.changes import actions, apply, setting_checks, work
 from app.service.tasks.places import Place, read_places
+from app.translation import tr
 from db.engine import Connection
 from db.queries import reads
 from db.queries.history import operations
@@ -165,7 +166,9 @@ def _plan_one(row: OperationRow, facts: UndoFacts, coming: set[int]) -> TaskUndo
 
 def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
     if task.status != TaskStatus.CANCELLED:
-        raise make_has_changed(f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
+        raise make_has_changed(
+            f"#{task.number}", tr(": it is {status}", status=tr(task.status.replace("_", " ")))
+        )
     parent = facts.broken.get(task.uuid)
     if parent is not None and parent not in coming:
         raise Refused(
@@ -178,7 +181,11 @@ def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
 def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:
     run = facts.runs.get(task.uuid)
     if run != was.after or run not in (RunStatus.PAUSED, RunStatus.RUNNING):
-        state = f"its run is {run}" if run else f"it is {task.status.replace('_', ' ')}"
+        state = (
+            tr("its run is {run}", run=run)
+            if run
+            else tr("it is {status}", status=tr(task.status.replace("_", " ")))
+        )
         raise make_has_changed(f"#{task.number}", f": {state}")
 
 
@@ -186,9 +193,9 @@ def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFac
     """Check that all fields are unchanged and that their old values are possible."""
     if task.status in ENDED and not was.keys() - {"status"} <= actions.ALWAYS_SETTABLE:
         raise Refused(
-            "#{number} has ended ({replace}).",
+            "#{number} has ended ({status}).",
             number=task.number,
-            replace=task.status.replace("_", " "),
+            status=tr(task.status.replace("_", " ")),
         )
     for name, field in was.items():
         value = facts.variables[task.uuid] if name == "env" else getattr(task, name)

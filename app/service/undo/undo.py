@@ -27,6 +27,7 @@ from app.service.schedules.changes import TIME_COLUMNS, settle_next
 from app.service.tasks import lookup
 from app.service.tasks.places import read_places
 from app.service.undo import tasks
+from app.translation import tr
 from db import differences, schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, reads, schedules
@@ -153,11 +154,12 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
 def _make_nothing_to_undo(c: Connection, rows: Sequence[OperationRow]) -> Refused:
     """Return the refusal of a last call that cannot be undone. It offers no earlier call."""
     first = min(rows, key=lambda row: row.id)
-    many = f"{sanitize(first.verb)} of {len(rows):,} tasks"
+    many = tr("{verb} of {n:,} tasks", verb=sanitize(first.verb), n=len(rows))
     what = _describe(c, first) if len(rows) == 1 else many
-    said = (
-        f"the last operation from this terminal, {what}, cannot be undone:"
-        f" {explain_not_undoable(first)}."
+    said = tr(
+        "the last operation from this terminal, {what}, cannot be undone: {reason}.",
+        what=what,
+        reason=explain_not_undoable(first),
     )
     return Refused(said, "See earlier ones: taskdeck operations")
 
@@ -197,7 +199,12 @@ def _list_untried(c: Connection, rows: Sequence[OperationRow]) -> dict[str, Any]
     return {
         "done": [_format_done(row, names.get(number or 0)) for row, number in untried],
         "refused": [_format_refusal(*refusal) for refusal in refusals],
-        "notes": [f"Not tried: more than {MAX_TRIED} changed definitions. Some may be refused."],
+        "notes": [
+            tr(
+                "Not tried: more than {max_tried} changed definitions. Some may be refused.",
+                max_tried=MAX_TRIED,
+            )
+        ],
     }
 
 
@@ -271,7 +278,7 @@ def _format_done(row: OperationRow, name: str | None) -> dict[str, Any]:
 def _make_refusal(c: Connection, row: OperationRow) -> Refused:
     """Return the refusal of an operation that can never be undone."""
     return Refused(
-        "{answer}: {reason}.", answer=_describe(c, row), reason=explain_not_undoable(row)
+        "{operation}: {reason}.", operation=_describe(c, row), reason=explain_not_undoable(row)
     )
 
 
@@ -426,7 +433,7 @@ def _make_skip_step(c: Connection, row: OperationRow, table: Table, name: str) -
             name=shlex.quote(sanitize(name)),
         )
     if not schedules.is_skipped(c, name, fire_time):
-        raise make_has_changed(sanitize(row.object), ": the fire time is not skipped any more")
+        raise make_has_changed(sanitize(row.object), tr(": the fire time is not skipped any more"))
 
     def act(c: Connection, by: Actor) -> None:
         changes.restore_skipped(c, changes.require_schedule(c, name), fire_time)
@@ -497,7 +504,7 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
     refused = [row.id for row in alerts.list_by_id(c, ids) if row.status == status]
     if not refused:
         raise make_has_changed(
-            sanitize(row.object), f": it is not {status} any more" if ids else ""
+            sanitize(row.object), tr(": it is not {status} any more", status=status) if ids else ""
         )
 
     def act(c: Connection, by: Actor) -> None:
@@ -553,8 +560,12 @@ def _check_silence(
     """Return before and after of an operation. Raise Refused if its silence is another now."""
     was, now = row.before or {}, row.after or {}
     if (silence.until if silence else None) != now.get("until"):
-        state = f"until {silence.until} by {sanitize(silence.by)}" if silence else "over"
-        raise make_has_changed(sanitize(row.object), f": its silence is {state}")
+        state = (
+            tr("until {until} by {by}", until=silence.until, by=sanitize(silence.by))
+            if silence
+            else tr("over")
+        )
+        raise make_has_changed(sanitize(row.object), tr(": its silence is {state}", state=state))
     if was.get("until") is not None and was["until"] <= timestamps.now():
         raise Refused("the silence of {object} would be over by now.", object=sanitize(row.object))
     return was, now

@@ -206,8 +206,10 @@ def _note_outer(call: Call, view: DispatchView) -> None:
     names = [queue.name for queue in view.queues if queue.name in outer and queue.waiting_total]
     if names:
         call.note(
-            f"Slurm decides when tasks of {sanitize(', '.join(names))} start: they are not"
-            " simulated."
+            tr(
+                "Slurm decides when tasks of {names} start: they are not simulated.",
+                names=sanitize(", ".join(names)),
+            )
         )
 
 
@@ -324,7 +326,13 @@ def _change_tasks(
                 number=row.number,
             )
         if row.status != TaskStatus.QUEUED and row.number not in later:
-            call.note(f"#{row.number} is {row.status}: the forecast leaves it out.")
+            call.note(
+                tr(
+                    "#{number} is {status}: the forecast leaves it out.",
+                    number=row.number,
+                    status=tr(row.status),
+                )
+            )
             continue
         named = {**parse_named(row.resources), **values.get(RESOURCES, {})}
         changed: TaskRow = row._replace(**columns, resources=resources.to_text(named))

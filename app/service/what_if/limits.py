@@ -64,10 +64,10 @@ def _make_unknown(limits: Limits, name: str, is_group: bool) -> NotFound:
     near = find_nearest(name, known) or find_nearest(name.partition("=")[0], known)
     option = "set g12 --max-running 4" if is_group else "limit set team=a --running 4"
     return NotFound(
-        'no limit "{name}" exists, and what-if changes only those that do.{rest} {not_done}',
+        'no limit "{name}" exists, and what-if changes only those that do.{advice} {not_done}',
         "To set one: taskdeck {option}",
         name=truncate(sanitize(name), 60),
-        rest=f" Nearest: {sanitize(near)}." if near else "",
+        advice=f" Nearest: {sanitize(near)}." if near else "",
         not_done=tr(NOT_DONE),
         option=option,
     )

@@ -87,22 +87,22 @@ def _parse_setting(text: str) -> Setting:
     if not is_given or not key:
         raise Usage(
             "{said} is no setting: write KEY=VALUE. {not_done}",
-            "Keys: {examples}",
+            "Keys: {example}",
             said=units.quote(text),
             not_done=tr(NOT_DONE),
-            examples=tr(EXAMPLES),
+            example=tr(EXAMPLES),
         )
     word, _, rest = key.strip().partition(".")
     kind = word.removesuffix("s")
     if kind not in FIELDS:
         near = find_nearest(word, [*FIELDS, *(f"{kind}s" for kind in FIELDS)])
         raise Usage(
-            "nothing to suppose is called {word}.{rest} {not_done}",
-            "Keys: {examples}",
+            "nothing to suppose is called {word}.{advice} {not_done}",
+            "Keys: {example}",
             word=units.quote(word),
-            rest=f" Nearest: {near}." if near else "",
+            advice=f" Nearest: {near}." if near else "",
             not_done=tr(NOT_DONE),
-            examples=tr(EXAMPLES),
+            example=tr(EXAMPLES),
         )
     name, resource = rest, ""
     if RESOURCES in FIELDS[kind] and f".{RESOURCES}." in rest:

@@ -21,6 +21,7 @@ from app.service.tasks.places import Place
 from app.service.tasks.submission import json_lines, submit
 from app.service.tasks.submission.batch_dependencies import DependencyEdge
 from app.service.tasks.submission.resolution import Resolutions
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
@@ -64,7 +65,7 @@ def parse_lines(text: str) -> list[tuple[int, TaskSpec]]:
 
 def _make_line_problem(number: int, problem: Problem) -> Problem:
     said = problem.message.replace(f" {NOT_SUBMITTED}", "")
-    return type(problem)(f"line {number}: {said}", problem.hint)
+    return type(problem)(tr("line {number}: {said}", number=number, said=said), problem.hint)
 
 
 def make_tasks(

@@ -435,7 +435,7 @@ def _list_limits(case: WaitingTask) -> Iterator[_LastingReason]:
             reason = WaitReason(
                 need.code, _join_parts(said, ends or tr(_NO_END)), _fit_parts(short, ends)
             )
-        yield _LastingReason(seconds, reason)
+        yield _LastingReason(seconds, reason._replace(subject=need.subject))
 
 
 def _format_ends(runs: Sequence[ActiveRun]) -> str | None:

@@ -87,6 +87,8 @@ class WaitReason(NamedTuple):
     code: str
     text: str
     short: str
+    subject: str = ""
+    """The subject of a limit, for the code `limit`."""
 
 
 class Explanation(NamedTuple):

@@ -218,9 +218,9 @@ class _SlurmReader:
         if len(fields) != self._count:
             raise ValueError(
                 tr(
-                    "{n} columns expected, {n2} found: {said}",
+                    "{n} columns expected, {found} found: {said}",
                     n=self._count,
-                    n2=len(fields),
+                    found=len(fields),
                     said=quote(text),
                 )
             )

@@ -40,6 +40,7 @@ from app.service.tasks.inspection import views
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.places import Place, read_places
 from app.service.tasks.submission import start_times
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
@@ -105,10 +106,13 @@ def describe_ended(row: AnyTask, verb: str) -> str:
     ago = ""
     if row.ended_at:
         age = timestamps.utcnow() - timestamps.parse_time(row.ended_at)
-        ago = f", {units.format_age(age.total_seconds())} ago"
-    return (
-        f"{format_number(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing"
-        f" to {verb}."
+        ago = tr(", {age} ago", age=units.format_age(age.total_seconds()))
+    return tr(
+        "{number} has ended ({status}{ago}); there is nothing to {verb}.",
+        number=format_number(row),
+        status=tr(row.status.replace("_", " ")),
+        ago=ago,
+        verb=verb,
     )
 
 
@@ -149,7 +153,8 @@ def _refuse_other_run(row: AnyTask, attempts: Mapping[str, int]) -> None:
         TaskStatus.RETRYING,
     ) and row.attempts == attempts.get(row.uuid)
     if not expected:
-        now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
+        is_running = row.status == TaskStatus.RUNNING
+        now = tr("runs again") if is_running else tr("is {state}", state=tr(row.status))
         raise Conflict(
             "{number} has ended meanwhile and {now}, so it was left alone: check it, then repeat.",
             number=format_number(row),
@@ -185,7 +190,7 @@ async def _cancel_unrecorded(
         for row in found.tasks
         if row.status in WAITING
     ]
-    note = "the disk is full: the cancellation is recorded, but not its author."
+    note = tr("the disk is full: the cancellation is recorded, but not its author.")
     return {
         "operations": [],
         "done": [format_done(row, {"status": row.status}, RunStatus.STOPPING) for row in going],
@@ -202,9 +207,9 @@ async def _send_signal(
     def may(row: AnyTask) -> None:
         if row.status != TaskStatus.RUNNING:
             raise Conflict(
-                "{number} is {replace}: it has no process to send {signal_name} to.",
+                "{number} is {status}: it has no process to send {signal_name} to.",
                 number=format_number(row),
-                replace=row.status.replace("_", " "),
+                status=tr(row.status.replace("_", " ")),
                 signal_name=get_signal_name(number),
             )
         _refuse_other_run(row, attempts)
@@ -245,8 +250,11 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
     await _wait_for_start(call, ids, select)
     report = await apply_to_tasks(call, "pause", ids, select, may, act)
     report["notes"] += [
-        f"#{row['number']} is paused, but its limit of "
-        f"{units.format_duration_setting(limits[row['uuid']])} keeps counting."
+        tr(
+            "#{number} is paused, but its limit of {duration} keeps counting.",
+            number=row["number"],
+            duration=units.format_duration_setting(limits[row["uuid"]]),
+        )
         for row in report["done"]
         if row["uuid"] in limits
     ]
@@ -303,7 +311,7 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
         if row.status in ENDED:
             raise Conflict(describe_ended(row, "hold"))
         if row.hold:
-            raise make_note(f"{format_number(row)} is held already.")
+            raise make_note(tr("{row} is held already.", row=format_number(row)))
 
     report = await apply_to_tasks(
         call,
@@ -314,8 +322,11 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
         lambda c, rows: transitions.hold(c, get_uuids(rows), True, call.by),
     )
     report["notes"] += [
-        f"#{row['number']} keeps running; the hold applies to its next attempt. "
-        f"To pause it: taskdeck pause {row['number']}"
+        tr(
+            "#{number} keeps running; the hold applies to its next attempt. To pause it:"
+            " taskdeck pause {number}",
+            number=row["number"],
+        )
         for row in report["done"]
         if row["run"]
     ]
@@ -330,7 +341,7 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
         if row.status in ENDED:
             raise Conflict(describe_ended(row, "release"))
         if not row.hold:
-            raise make_note(f"{format_number(row)} is not held.")
+            raise make_note(tr("{row} is not held.", row=format_number(row)))
         refuse_unreadable(row, row.uuid in without_environment)
 
     return await apply_to_tasks(
@@ -355,7 +366,7 @@ async def rm(
                 "{number} is {status}: only a task that has ended can be removed.",
                 "To end it: taskdeck cancel {word}",
                 number=format_number(row),
-                status=row.status,
+                status=tr(row.status),
                 word=row.number,
             )
         refuse_other_end(row, expected)
@@ -410,7 +421,9 @@ def _make_waiting_check(verb: str) -> TaskCheck:
 def _check_movable(row: AnyTask) -> None:
     _make_waiting_check("move")(row)
     if row.status in ACTIVE:
-        raise make_note(f"{format_number(row)} is {row.status} already.")
+        raise make_note(
+            tr("{row} is {status} already.", row=format_number(row), status=tr(row.status))
+        )
 
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
@@ -493,7 +506,7 @@ async def set_(
         and (seconds := start_times.get_seconds_since(at)) > start_times.PAST_TOLERANCE
     ):
         report["notes"].append(
-            f"start time is {units.format_age(seconds)} in the past: it is ignored."
+            tr("start time is {age} in the past: it is ignored.", age=units.format_age(seconds))
         )
     return report
 
@@ -542,7 +555,8 @@ def _list_kept(
         return [setting_checks.note_kept(row, "values") for row in running]
     return [
         setting_checks.note_kept(
-            row, f"limit of {units.format_duration_setting(limits[row['uuid']])}"
+            row,
+            tr("limit of {duration}", duration=units.format_duration_setting(limits[row["uuid"]])),
         )
         for row in running
         if row["uuid"] in limits
@@ -562,7 +576,7 @@ def _make_notice_check(call: Call, check: TaskCheck, notice: Mapping[str, str]) 
         check(row)
         _make_waiting_check("set")(row)
         if "notify" not in notice and not notices.has_channel(row.notify):
-            what = f"{format_number(row)} was not changed."
+            what = tr("{row} was not changed.", row=format_number(row))
             notifications.check_notice(settings, None, notice["notify_on"], what)
 
     return may

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from app.core.text.joining import join_or
 from app.core.verb_states import VERB_STATES
 from app.errors import Problem
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.lookup import AnyTask
+from app.translation import tr
 from db.engine import Connection
 from db.queries import reads
 from db.queries.history import operations
@@ -108,18 +110,21 @@ async def apply_to_tasks(
     return {**total, "done": _merge_counts(total["done"])} if is_brief else total
 
 
-_NOTHING = "nothing to "
-
-
 def is_nothing(note: str) -> bool:
     """Return True for the note that groups have no task for a verb."""
-    return note.startswith(_NOTHING)
+    return note.startswith(tr("nothing to {done}", done=""))
 
 
 def _describe_nothing(verb: str, idents: Sequence[str | int], states: Sequence[str]) -> str:
-    words = [state.replace("_", " ") for state in states]
-    listed = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-    return f"{_NOTHING}{verb.split()[0]}: no task of {' '.join(map(str, idents))} is {listed}."
+    words = [tr(state.replace("_", " ")) for state in states]
+    listed = join_or(filter(None, (", ".join(words[:-1]), words[-1])))
+    why = tr(
+        "{verb}: no task of {names} is {states}.",
+        verb=verb.split()[0],
+        names=" ".join(map(str, idents)),
+        states=listed,
+    )
+    return tr("nothing to {done}", done=why)
 
 
 def _apply(c: Connection, work: _Work, ids: Ids) -> dict[str, Any]:
@@ -166,7 +171,11 @@ def _apply_to_rows(c: Connection, work: _Work, tasks: Sequence[AnyTask]) -> dict
     if work.verb in _RUN_VERBS:
         same = {uuid for uuid, (was, now, _) in changed.items() if was == now}
         notes += [
-            f"{format_number(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed."
+            tr(
+                "{row} is {state}: nothing was changed.",
+                row=format_number(row),
+                state=after.runs.get(row.uuid, row.status),
+            )
             for row in good
             if row.uuid in same
         ]

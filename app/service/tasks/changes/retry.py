@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from app.core import oom_retry, task_spec
 from app.core.scheduling.explanations.reasons import PARENT_ENDINGS
+from app.core.text.joining import join_and
 from app.core.text.sanitize import sanitize
 from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Conflict, Problem, Usage
@@ -30,6 +31,7 @@ from app.service.tasks.changes.option_values import ENDS, validate
 from app.service.tasks.client_bounds import ClientGuard, parse_client, refuse_with_client
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.places import read_places
+from app.translation import tr, tr_n
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
@@ -115,12 +117,14 @@ async def retry(
 def _refuse_not_ended(row: AnyTask, failed: bool) -> None:
     """Raise Conflict for a task that has not ended; with `failed`, note one that has not failed."""
     if failed and row.status not in FAILED:
-        raise make_note(f"{format_number(row)} is {row.status}, not failed.")
+        raise make_note(
+            tr("{row} is {status}, not failed.", row=format_number(row), status=tr(row.status))
+        )
     if row.status not in ENDED:
         raise Conflict(
             "{number} is {status}: only a task that has ended runs again.",
             number=format_number(row),
-            status=row.status,
+            status=tr(row.status),
         )
 
 
@@ -200,8 +204,14 @@ def _describe_lost_oom_retries(rows: Sequence[AnyTask], memory: float | None) ->
         if (rule := row.retry_on_oom) and (why := oom_retry.find_conflict(rule, memory))
     ]
     said = [
-        f"{format_number(row)} gets no more memory after another kill: {why} To raise the limit:"
-        f" taskdeck set {row.number} --retry-on-oom {oom_retry.widen(rule, memory)}"
+        tr(
+            "{row} gets no more memory after another kill: {why} To raise the limit: taskdeck"
+            " set {number} --retry-on-oom {option}",
+            row=format_number(row),
+            why=why,
+            number=row.number,
+            option=oom_retry.widen(rule, memory),
+        )
         for row, rule, why in lost[:_MAX_NAMED]
     ]
     return said + _describe_more(lost)
@@ -210,9 +220,17 @@ def _describe_lost_oom_retries(rows: Sequence[AnyTask], memory: float | None) ->
 def _describe_leader(row: AnyTask, again: bool, has_new: bool) -> str | None:
     """Return why a task itself does not run again, only those that were cancelled with it."""
     if row.status == TaskStatus.SUCCEEDED and not again:
-        stays = f"{format_number(row)} succeeded, so it does not run again"
-        return f"{stays} and keeps its requests; --again changes that." if has_new else f"{stays}."
-    return None if row.status in ENDED else f"{format_number(row)} is {row.status} already."
+        stays = tr("{row} succeeded, so it does not run again", row=format_number(row))
+        return (
+            tr("{stays} and keeps its requests; --again changes that.", stays=stays)
+            if has_new
+            else tr("{stays}.", stays=stays)
+        )
+    return (
+        None
+        if row.status in ENDED
+        else tr("{row} is {status} already.", row=format_number(row), status=tr(row.status))
+    )
 
 
 _OTHER_STATES = ("succeeded", "running", *WAITING_STATES)
@@ -233,7 +251,9 @@ async def _retry_dependents(call: Call, leaders: Sequence[str]) -> dict[str, Any
 
     def may(row: AnyTask) -> None:
         if row.status != TaskStatus.CANCELLED:
-            raise make_note(f"{format_number(row)} is {row.status} already.")
+            raise make_note(
+                tr("{row} is {status} already.", row=format_number(row), status=tr(row.status))
+            )
         refuse_unreadable(row)
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
@@ -246,11 +266,15 @@ async def _retry_dependents(call: Call, leaders: Sequence[str]) -> dict[str, Any
     back = [row for row in report["done"] if row["status"] != TaskStatus.CANCELLED]
     left = [f"#{row['number']}" for row in report["done"] if row["status"] == TaskStatus.CANCELLED]
     if left:
-        are = "stays" if len(left) == 1 else "stay"
-        more = [f"{len(left) - _MAX_NAMED:,} more"] if left[_MAX_NAMED:] else []
+        shown, hidden = left[:_MAX_NAMED], len(left) - _MAX_NAMED
+        more = [tr("{more:,} more", more=hidden)] if hidden > 0 else []
         report["notes"].append(
-            f"{_join_with_and([*left[:_MAX_NAMED], *more])} {are} cancelled: another task that"
-            f" {'it waits' if len(left) == 1 else 'they wait'} for did not succeed."
+            tr_n(
+                len(left),
+                "{tasks} stays cancelled: another task that it waits for did not succeed.",
+                "{tasks} stay cancelled: another task that they wait for did not succeed.",
+                tasks=_join_with_and([*shown, *more]),
+            )
         )
     return {**report, "done": back}
 
@@ -277,7 +301,7 @@ def refuse_other_end(row: AnyTask, ends: Mapping[str, float]) -> None:
     if row.uuid in ends and ends[row.uuid] != (
         timestamps.to_unix(row.ended_at) if row.ended_at else 0.0
     ):
-        ended = row.status.replace("_", " ")
+        ended = tr(row.status.replace("_", " "))
         raise Conflict(
             "{number} has ended again meanwhile ({ended}), so it was left alone: check it,"
             " then repeat.",
@@ -298,27 +322,40 @@ def _describe_left_cancelled(
         return []
     shown = [f"#{number}" for number in numbers[:_MAX_NAMED]]
     if numbers[_MAX_NAMED:]:
-        least = "" if are_all else "at least "
-        shown.append(f"{least}{len(numbers) - _MAX_NAMED:,} more")
+        more = len(numbers) - _MAX_NAMED
+        shown.append(
+            tr("{more:,} more", more=more) if are_all else tr("at least {more:,} more", more=more)
+        )
     again = " ".join(str(row.number) for row in rows[:_MAX_NAMED])
     again += " …" if rows[_MAX_NAMED:] else ""
-    whom = format_number(rows[0]) if len(rows) == 1 else "them"
-    were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
+    whom = format_number(rows[0]) if len(rows) == 1 else tr("them")
     return [
-        f"{_join_with_and(shown)} {were} cancelled with {whom} and {stay} cancelled."
-        f" To run {too} too: taskdeck retry --with-dependents {again}"
+        tr_n(
+            len(numbers),
+            "{tasks} was cancelled with {whom} and stays cancelled."
+            " To run it too: taskdeck retry --with-dependents {again}",
+            "{tasks} were cancelled with {whom} and stay cancelled."
+            " To run them too: taskdeck retry --with-dependents {again}",
+            tasks=_join_with_and(shown),
+            whom=whom,
+            again=again,
+        )
     ]
 
 
 def _join_with_and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return join_and(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
     """Note the tasks that run although a parent did not succeed."""
     said = [
-        f"#{row.number} runs anyway: #{row.parent}, which it depends on,"
-        f" {PARENT_ENDINGS[row.status]}."
+        tr(
+            "#{number} runs anyway: #{parent}, which it depends on, {ending}.",
+            number=row.number,
+            parent=row.parent,
+            ending=tr(PARENT_ENDINGS[row.status]),
+        )
         for row in failed_parents[:_MAX_NAMED]
     ]
     return said + _describe_more(failed_parents)
@@ -326,7 +363,7 @@ def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
 
 def _describe_more(found: Sequence[Any]) -> list[str]:
     many = len(found) - _MAX_NAMED
-    return [f"and {many:,} more like this."] if many > 0 else []
+    return [tr("and {many:,} more like this.", many=many)] if many > 0 else []
 
 
 def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
@@ -338,11 +375,11 @@ def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
     if unreadable_parts:
         has_ended = row.status in ENDED
         raise Conflict(
-            "{number} stays {status}: its {unreadable_parts} cannot be read.",
-            "Submit it again{rest}. Readable parts: taskdeck show --json {word}",
+            "{number} stays {status}: its {parts} cannot be read.",
+            "Submit it again{then}. Readable parts: taskdeck show --json {word}",
             number=format_number(row),
-            status=row.status if has_ended else "held",
-            unreadable_parts=" and ".join(unreadable_parts),
-            rest="" if has_ended else f", then: taskdeck cancel {row.number}",
+            status=tr(row.status if has_ended else "held"),
+            parts=join_and(unreadable_parts),
+            then="" if has_ended else tr(", then: taskdeck cancel {number}", number=row.number),
             word=row.number,
         )

@@ -19,6 +19,7 @@ from app.service.tasks.changes.option_values import validate
 from app.service.tasks.inspection.similar_runs import SimilarRuns
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.places import read_places
+from app.translation import tr
 from db.engine import Connection
 from db.queries import reads
 from db.queries.tasks import task_fields
@@ -73,10 +74,10 @@ def _format_suggestion(row: TaskRow, stats: RunStats | None) -> dict[str, Any]:
         raise Conflict(
             "{number} is {status}: only waiting tasks are sized.",
             number=format_number(row),
-            status=row.status,
+            status=tr(row.status),
         )
     if stats is None or stats.n < MIN_RUNS:
-        count = "fewer than 3" if stats is None else str(stats.n)
+        count = tr("fewer than 3") if stats is None else str(stats.n)
         raise Conflict(
             "{number} has {n} similar runs that succeeded, but {min_runs} are needed.",
             number=format_number(row),
@@ -105,7 +106,7 @@ async def set_sizes(call: Call, *, sizes: dict[str, Any]) -> dict[str, Any]:
             raise Conflict(
                 "{number} is {status}: it was not changed.",
                 number=format_number(row),
-                status=row.status,
+                status=tr(row.status),
             )
         setting_checks.refuse_misfit(places, row, wanted[row.uuid])
         bounds.refuse_excess(row, wanted[row.uuid])

@@ -10,6 +10,7 @@ from app.errors import Conflict, Problem, Refused
 from app.service.companions import CompanionConnection
 from app.service.context import Call
 from app.service.tasks import lookup
+from app.translation import tr
 from db.engine import Connection
 from db.queries import reads
 from db.queries.tasks import groups
@@ -140,12 +141,14 @@ def _refuse_closed(found: InputState) -> None:
 
 def _make_full_error(answer: dict[str, Any], size: int) -> Conflict:
     number, taken = answer["number"], answer["taken"]
-    sent = f"Only {taken:,} of {size:,} bytes were sent." if taken else "Nothing was sent."
+    sent = tr("Nothing was sent.")
+    if taken:
+        sent = tr("Only {taken:,} of {size:,} bytes were sent.", taken=taken, size=size)
     return Conflict(
-        "the input of #{number} is full: {value:.0f} KiB wait unread. {sent}",
+        "the input of #{number} is full: {kib:.0f} KiB wait unread. {sent}",
         "See what it does: taskdeck logs {number}",
         number=number,
-        value=answer["unread"] / 1024,
+        kib=answer["unread"] / 1024,
         sent=sent,
     )
 

@@ -16,6 +16,7 @@ from app.errors import Conflict, Refused
 from app.service.tasks import lookup
 from app.service.tasks.limit_checks import require_within_limits
 from app.service.tasks.places import Place, read_shared, require_fit
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
@@ -108,12 +109,12 @@ def refuse_passed_limit(row: lookup.AnyTask, timeout: float, started_at: str) ->
     ran = (timestamps.utcnow() - timestamps.parse_time(started_at)).total_seconds()
     if ran >= timeout:
         raise Conflict(
-            "#{number} has run for {ran}, so a timeout of {duration_setting} would end it at"
+            "#{number} has run for {ran}, so a timeout of {duration} would end it at"
             " once. It was not changed.",
             "End it: taskdeck cancel {number}",
             number=row.number,
             ran=units.format_duration(ran),
-            duration_setting=units.format_duration_setting(timeout),
+            duration=units.format_duration_setting(timeout),
         )
 
 
@@ -128,7 +129,9 @@ def map_kept_limits(c: Connection, timeout: float | None) -> dict[str, float]:
 
 def note_kept(row: Mapping[str, Any], kept: str) -> str:
     """Return the note that new settings do not affect the run in progress."""
-    return (
-        f"#{row['number']} is {row['status']}: this run keeps its {kept}, and the change applies"
-        " to the next one."
+    return tr(
+        "#{number} is {status}: this run keeps its {kept}, and the change applies to the next one.",
+        number=row["number"],
+        status=tr(row["status"]),
+        kept=kept,
     )

@@ -16,6 +16,7 @@ from app.core.scheduling.plan import DispatchView, QueuedTask
 from app.service.context import Call
 from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import similar_runs
+from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
@@ -112,10 +113,10 @@ def _suggest_start(call: Call) -> list[dict[str, Any]]:
         return []
     if cluster.find_start_command(os.fspath(call.home)):
         return []
-    what = "start the runtime" if call.live is None else "resume starting tasks"
+    what = tr("start the runtime") if call.live is None else tr("resume starting tasks")
     return [_to_dict(Suggestion("start", what,
-    "nothing starts without one" if call.live is None else "it is draining", "start",
-                       command=("taskdeck", "serve", "--detach"), said="Resumes starting tasks",
+    tr("nothing starts without one") if call.live is None else tr("it is draining"), "start",
+                       command=("taskdeck", "serve", "--detach"), said=tr("Resumes starting tasks"),
                        worth=2))]  # fmt: skip
 
 

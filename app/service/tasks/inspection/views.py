@@ -14,11 +14,13 @@ from typing import Any
 from app import engines
 from app.core.notifications import notices
 from app.core.scheduling.explanations.waiting_task import Explanation
+from app.core.scheduling.limits import format_subject
 from app.core.scheduling.order import PRIORITY
 from app.core.scheduling.resources import make_amounts
 from app.core.schema import secrets as schema_secrets
 from app.core.task_groups import format_group
 from app.core.text import units
+from app.core.text.joining import join_clauses
 from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
 from app.health.left_processes import LeftProcess, find_left_processes
@@ -28,6 +30,7 @@ from app.service.context import Call
 from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
 from app.service.tasks.inspection import group_views, suggestions
+from app.translation import tr, tr_noop
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
@@ -269,7 +272,11 @@ def get_halt_reason(call: Call) -> str | None:
     if call.is_replica:  # the runtime of its home may be running
         return None
     stop = read_stop_marker(call.home)
-    return f"no runtime since {sanitize(stop[1])}" if stop else "no runtime is running"
+    return (
+        tr("no runtime since {stop}", stop=sanitize(stop[1]))
+        if stop
+        else tr("no runtime is running")
+    )
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
@@ -433,7 +440,7 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
     if why.expected_in:
         first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
         found |= {
-            "expected_start": f"by {units.format_clock_time(last, now)}"
+            "expected_start": tr("by {last}", last=units.format_clock_time(last, now))
             if why.starts_in is None
             else units.format_time_range(first, last, now),
             "expected_in": list(why.expected_in),
@@ -478,16 +485,17 @@ def _describe_outlook(c: Connection, queue: str, before: int, why: Explanation) 
 def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
     """Describe a task that does not wait."""
     if row.status in ENDED:
-        how = row.status.replace("_", " ") + (f": {sanitize(row.reason)}" if row.reason else "")
+        how = tr(row.status.replace("_", " "))
+        how += f": {sanitize(row.reason)}" if row.reason else ""
         return {"code": "ended", "text": how, "short": how[:44]}
     job = next((run for run in reads.list_running(c) if run.task_id == row.uuid), None)
     if job and job.outer_job is not None and (text := _describe_job(job)):
         return {"code": "running", "text": text, "short": text[:44]}
     runs = [run for run in reads.list_runs(c, row.uuid) if run.status not in ENDED]
     text = (
-        f"running, attempt {row.attempts}"
+        tr("running, attempt {attempt}", attempt=row.attempts)
         if not runs or runs[-1].status == "running"
-        else str(runs[-1].status)
+        else tr(str(runs[-1].status))
     )
     return {"code": "running", "text": text, "short": text}
 
@@ -496,12 +504,13 @@ def _describe_job(run: ActiveRunRow) -> str:
     """Describe a run in Slurm, with the cure for its wait if there is one."""
     job = outer.find_job(run.runid)
     number = run.outer_job or (job.job if job else "")
-    where = f"job {number} in Slurm" if number else "not yet a job of Slurm"
-    where += f" on {run.node}" if run.node else ""
+    where = tr("job {job} in Slurm", job=number) if number else tr("not yet a job of Slurm")
+    where = tr("{job} on {node}", job=where, node=run.node) if run.node else where
     cure = f": {job.cure}" if job and job.cure else ""
-    state = "" if run.status == RunStatus.STARTING else f"{run.status}, attempt {run.attempt}"
+    state = tr("{state}, attempt {attempt}", state=tr(run.status), attempt=run.attempt)
+    state = "" if run.status == RunStatus.STARTING else state
     why = f"{job.reason}{cure}" if job and job.reason else ""
-    return sanitize("; ".join(filter(None, (state, where, why, outer.get_trouble()))))
+    return sanitize(join_clauses(filter(None, (state, where, why, outer.get_trouble()))))
 
 
 Sample = tuple[Sequence[TaskRow | TaskLineRow], int]
@@ -577,18 +586,18 @@ def _group_reasons(c: Connection, call: Call, lines: Sequence[Sample]) -> dict[s
 
 
 _GROUPED = {
-    "queue-full": "wait for queue {queue} (full)",
-    "queue-paused": "wait for queue {queue} (paused)",
-    "pool-paused": "wait for the pool of queue {queue} (closed)",
-    "queue-window": "wait until queue {queue} opens",
-    "queue-draining": "wait for queue {queue} (draining)",
-    "storing": "wait in queue {queue} until a bulk submission is stored",
-    "behind": "wait behind others in queue {queue}",
-    "dependency": "wait for other tasks",
-    "not-before": "wait for a set time",
-    "held": "are held",
-    "booked": "wait in queue {queue} beside a reservation",
-    "retry": "wait for the next attempt",
+    "queue-full": tr_noop("wait for queue {queue} (full)"),
+    "queue-paused": tr_noop("wait for queue {queue} (paused)"),
+    "pool-paused": tr_noop("wait for the pool of queue {queue} (closed)"),
+    "queue-window": tr_noop("wait until queue {queue} opens"),
+    "queue-draining": tr_noop("wait for queue {queue} (draining)"),
+    "storing": tr_noop("wait in queue {queue} until a bulk submission is stored"),
+    "behind": tr_noop("wait behind others in queue {queue}"),
+    "dependency": tr_noop("wait for other tasks"),
+    "not-before": tr_noop("wait for a set time"),
+    "held": tr_noop("are held"),
+    "booked": tr_noop("wait in queue {queue} beside a reservation"),
+    "retry": tr_noop("wait for the next attempt"),
 }
 
 
@@ -596,14 +605,18 @@ def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
     first, queue = why.reasons[0], sanitize(row.queue)
     if first.code == "halted":
         return first.text
-    if first.code == "limit":  # its text begins with the name: `limit team=a`, `group g12`
-        name = first.text.partition(": ")[0]
-        return f"wait in queue {queue}: {'limit of ' * name.startswith('group ')}{name}"
+    if first.code == "limit":
+        shown = sanitize(format_subject(first.subject))
+        if shown == first.subject:
+            return tr("wait in queue {queue}: limit {limit}", queue=queue, limit=shown)
+        return tr("wait in queue {queue}: limit of group {group}", queue=queue, group=shown)
     kind, _, resource = first.code.partition("-")
-    if kind in ("pool", "shared") and first.code not in _GROUPED:
-        return f"wait in queue {queue} for {sanitize(resource)}"
-    other = f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
-    return _GROUPED.get(first.code, other).format(queue=queue)
+    if first.code in _GROUPED:
+        return tr(_GROUPED[first.code], queue=queue)
+    if kind in ("pool", "shared"):
+        return tr("wait in queue {queue} for {resource}", queue=queue, resource=sanitize(resource))
+    why = first.code.replace("-", " ")
+    return tr("wait in queue {queue}: {why}", queue=queue, why=why)
 
 
 async def list_instances(

@@ -15,6 +15,7 @@ from app.errors import Conflict, Problem, Stopped, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.changes.option_values import SECONDS, validate
+from app.translation import tr
 from db.engine import Connection
 from db.queries import reads
 from db.rows import TaskRow
@@ -117,7 +118,7 @@ def _note_stuck(call: Call, going: Sequence[Any], noted: set[str]) -> None:
     """Note once each task that does not proceed by itself."""
     halted = call.live.halted if call.live else None
     stops = (
-        [f"nothing starts: {halted}"]
+        [tr("nothing starts: {halted}", halted=halted)]
         if halted and any(task.status == TaskStatus.QUEUED for task in going)
         else []
     )
@@ -129,9 +130,11 @@ def _note_stuck(call: Call, going: Sequence[Any], noted: set[str]) -> None:
 
 def _describe_stuck(task: Any) -> str | None:
     if task.status == TaskStatus.HELD:
-        return f"#{task.number} is held: it starts only after taskdeck release {task.number}"
+        return tr(
+            "#{number} is held: it starts only after taskdeck release {number}", number=task.number
+        )
     if task.paused:
-        return f"#{task.number} is paused until taskdeck resume {task.number}"
+        return tr("#{number} is paused until taskdeck resume {number}", number=task.number)
     return _describe_closed(task) if task.status == TaskStatus.QUEUED else None
 
 
@@ -140,18 +143,29 @@ def _describe_closed(task: Any) -> str | None:
     queue, pool = sanitize(task.queue), sanitize(task.pool)
     named, drawn = sanitize(shlex.quote(task.queue)), sanitize(shlex.quote(task.pool))
     if task.queue_status != "active":
-        return (
-            f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue"
-            f" resume {named}"
+        return tr(
+            "queue {queue} is {queue_status}: #{number} starts only after taskdeck queue"
+            " resume {named}",
+            queue=queue,
+            queue_status=tr(task.queue_status),
+            number=task.number,
+            named=named,
         )
     if task.pool_status != "active":
-        return (
-            f"pool {pool} is {task.pool_status}: #{task.number} starts only after taskdeck pool"
-            f" resume {drawn}"
+        return tr(
+            "pool {pool} is {pool_status}: #{number} starts only after taskdeck pool resume"
+            " {drawn}",
+            pool=pool,
+            pool_status=tr(task.pool_status),
+            number=task.number,
+            drawn=drawn,
         )
     if task.capacity == 0:
-        return (
-            f"queue {queue} has capacity 0: #{task.number} starts only after taskdeck queue set"
-            f" {named} --capacity 1"
+        return tr(
+            "queue {queue} has capacity 0: #{number} starts only after taskdeck queue set"
+            " {named} --capacity 1",
+            queue=queue,
+            number=task.number,
+            named=named,
         )
     return None

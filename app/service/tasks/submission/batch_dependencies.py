@@ -199,16 +199,20 @@ def _make_cycle_problem(cycle: Sequence[Dependent]) -> Conflict:
         f'"{sanitize(one.name)}"{f" (line {one.line})" if one.line else ""}'
         for one in cycle[:MAX_NAMED_ERRORS]
     ]
-    more = [f"{len(cycle) - MAX_NAMED_ERRORS:,} more"] if len(cycle) > MAX_NAMED_ERRORS else []
+    more = (
+        [tr("{more:,} more", more=len(cycle) - MAX_NAMED_ERRORS)]
+        if len(cycle) > MAX_NAMED_ERRORS
+        else []
+    )
     return Conflict(
-        "{value}: a cycle. {not_submitted}",
-        value=" would wait for ".join([*names, *more, names[0]]),
+        "{names}: a cycle. {not_submitted}",
+        names=" would wait for ".join([*names, *more, names[0]]),
         not_submitted=tr(NOT_SUBMITTED),
     )
 
 
 def _make_too_many_parents(task: Dependent, count: int) -> Usage:
-    line = f" (line {task.line})" if task.line else ""
+    line = tr(" (line {line})", line=task.line) if task.line else ""
     named = f'"{sanitize(task.name)}"{line}'
     return Usage(
         "{named} would wait for {n:,} tasks, more than {max_parents:,}. {not_submitted}",
@@ -230,7 +234,7 @@ def _make_too_many_edges(positions_by_name: Mapping[str, Sequence[int]], task: D
         key=lambda reference: len(positions_by_name.get(reference, ())),
     )
     count = len(positions_by_name.get(several, ()))
-    named = f'"{sanitize(several)}" names {count:,} of these tasks'
+    named = tr('"{several}" names {n:,} of these tasks', several=sanitize(several), n=count)
     return Usage(
         "these tasks wait for one another in more than {max_edges:,} ways: {named}."
         " {not_submitted}",
@@ -252,7 +256,7 @@ def combine_errors(problems: Sequence[Problem]) -> Problem:
         )
     )
     rest = (
-        [f"and {len(said) - MAX_NAMED_ERRORS:,} more like these"]
+        [tr("and {more:,} more like these", more=len(said) - MAX_NAMED_ERRORS)]
         if len(said) > MAX_NAMED_ERRORS
         else []
     )

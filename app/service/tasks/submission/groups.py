@@ -79,7 +79,7 @@ def parse_group(given: dict[str, Any] | None, count: int) -> NewGroup | None:
     if given is None:
         return None
     if count > task_groups.MAX_TASKS:
-        most = f"at most {task_groups.MAX_TASKS:,} are possible"
+        most = tr("at most {max_tasks:,} are possible", max_tasks=task_groups.MAX_TASKS)
         raise Usage(
             "group: {n:,} tasks are too many; {most}. {not_submitted}",
             n=count,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Usage
+from app.translation import tr, tr_noop
 
 
 def number_lines(lines: Iterable[Any]) -> Iterator[tuple[int, Any]]:
@@ -63,18 +64,34 @@ def _find_duplicate_key(line: str | bytes) -> str | None:
 def make_empty_problem(refused: Mapping[int, Problem]) -> Usage:
     """Return the problem of a submission without a good task."""
     n, problem = min(refused.items(), default=(0, None))
-    return Usage(
-        f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one."
-    )
+    if problem is None:
+        return Usage("there is no task to submit: no line holds one.")
+    return Usage("line {line}: {problem}", line=n, problem=problem)
 
 
-_NAME_HINT = 'Another line is named by its name: {"name": "a", …}, then {"after": ["a"], …}'
+_NAME_HINT = tr_noop(
+    'Another line is named by its name: {"name": "a", …}, then {"after": ["a"], …}'
+)
 
 
 def make_line_problem(n: int, problem: Problem, total: int) -> Problem:
     """Return a problem with its line number."""
-    none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
-    said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
+    undone = tr(NOT_SUBMITTED)
+    said = str(problem).replace(f" {undone}", "").replace(undone, "").rstrip(".。")
     kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
-    hint = _NAME_HINT if problem.message.startswith("no task ") else ""
-    return kind(f"{said}. {none}; --keep-going stores the good ones.", hint)
+    hint = tr(_NAME_HINT) if problem.message.startswith(tr("no task ")) else ""
+    if total == 1:
+        text = tr(
+            "line {line}: {problem}. It was not stored; --keep-going stores the good ones.",
+            line=n,
+            problem=said,
+        )
+    else:
+        text = tr(
+            "line {line}: {problem}. None of the {total:,} lines was stored; --keep-going stores"
+            " the good ones.",
+            line=n,
+            problem=said,
+            total=total,
+        )
+    return kind(text, hint)

@@ -9,6 +9,7 @@ from app.core.task_spec import TaskSpec
 from app.core.text import units
 from app.errors import Usage
 from app.service.context import Call
+from app.translation import tr
 from db import timestamps
 
 
@@ -38,13 +39,17 @@ def note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     if len(specs) > 1 and excess:
         return note_many_past(call, len(excess))
     for spec, seconds in excess:
-        then = "it is ignored" if spec.hold or spec.has_references else "starting now"
-        call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
+        then = tr("it is ignored") if spec.hold or spec.has_references else tr("starting now")
+        call.note(
+            tr("start time is {age} in the past: {then}.", age=units.format_age(seconds), then=then)
+        )
 
 
 def note_many_past(call: Call, count: int) -> None:
     """Note that many start times are in the past."""
-    call.note(f"the start time of {count:,} of these tasks is past: they do not wait for it.")
+    call.note(
+        tr("the start time of {n:,} of these tasks is past: they do not wait for it.", n=count)
+    )
 
 
 def get_seconds_since(at: str | int | float) -> float:

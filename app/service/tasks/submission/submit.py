@@ -68,7 +68,7 @@ from app.service.tasks.submission.json_lines import (
     parse_line,
 )
 from app.service.tasks.submission.resolution import Resolutions, resolve_task, run_resolved
-from app.translation import tr
+from app.translation import tr, tr_n
 from db.engine import Connection
 from db.errors import DamagedDatabase, DiskFull, Storage
 from db.queries import definitions, reads
@@ -166,17 +166,17 @@ class SubmitBatch:
         signal = _pick_first(spec.signal, template and template.signal, None)
         if conflict := early_signal.find_conflict(signal, timeout):
             raise Usage(
-                "{conflict} {not_submitted}",
+                "{reason} {not_submitted}",
                 "Give one: --timeout 2h",
-                conflict=conflict,
+                reason=conflict,
                 not_submitted=tr(NOT_SUBMITTED),
             )
         on_oom = _pick_first(spec.retry_on_oom, template and template.retry_on_oom, None)
         if conflict := oom_retry.find_conflict(on_oom, memory):
             raise Usage(
-                "{conflict} {not_submitted}",
+                "{reason} {not_submitted}",
                 "Raise its max: --retry-on-oom 1.5,max=64G",
-                conflict=conflict,
+                reason=conflict,
                 not_submitted=tr(NOT_SUBMITTED),
             )
         row = {
@@ -431,8 +431,8 @@ def _note_halted(call: Call) -> None:
     """Note that nothing starts at the moment. A script might wait for the tasks."""
     if call.live is not None and (halted := call.live.halted):
         resumes = halted == DRAINING and not cluster.is_enabled()
-        again = ". To resume: taskdeck serve --detach" if resumes else ""
-        call.note(f"nothing starts: {sanitize(halted)}{again}")
+        text = tr("nothing starts: {why}", why=tr(sanitize(halted)))
+        call.note(tr("{said}. To resume: taskdeck serve --detach", said=text) if resumes else text)
 
 
 async def _read_short_reason(call: Call, uuid: str) -> str:
@@ -810,10 +810,14 @@ async def _store_staged(
 
 def _format_waiting(count: int, problem: Storage) -> str:
     """Return the message about accepted tasks that cannot be stored yet."""
-    why = problem.message.partition(". Nothing was ")[0]
-    then = "stored once the database can be written. To look: taskdeck status"
-    what = "The task is" if count == 1 else f"All {count:,} tasks are"
-    return f"{why}. {what} accepted, and {then}"
+    return tr_n(
+        count,
+        "{why}. The task is accepted, and stored once the database can be written."
+        " To look: taskdeck status",
+        "{why}. All {n:,} tasks are accepted, and stored once the database can be written."
+        " To look: taskdeck status",
+        why=problem.message.partition(". Nothing was ")[0],
+    )
 
 
 TRIM_DELAY = 1.0
