@@ -175,7 +175,7 @@ def find_reference_error(text: str) -> str | None:
     for found in _LIKE_REFERENCE.finditer(text):
         kind, _, name = found[0].strip("{}").partition(":")
         if not found[0].endswith("}"):
-            return tr("has a { without its }")
+            return tr("has a {open} without its {close}", open="{", close="}")
         if kind not in ("env", "file"):
             return tr("has an unknown reference {{{kind}:…}}", kind=truncate(sanitize(kind), 20))
         if kind == "env" and not _VARIABLE.fullmatch(name):
