@@ -152,7 +152,7 @@ def _list_staying(report: Report, peer: str) -> list[str]:
     lines = [tr("stays in {peer}:", peer=peer)] if staying else []
     for item in staying[:MOST_LINES]:
         why = item.obstacle or tr("runs there, and ends there")
-        lines.append(f"  {item.id} {sanitize(why)}: {truncate(sanitize(item.command), 60)}")
+        lines.append(f"  {item.id}: {sanitize(why)}: {truncate(sanitize(item.command), 60)}")
     if len(staying) > MOST_LINES:
         lines.append(tr("  and {n} more: --json lists all", n=len(staying) - MOST_LINES))
     return lines

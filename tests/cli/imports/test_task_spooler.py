@@ -69,7 +69,7 @@ def test_a_preview_changes_nothing(cli, home, tsp):
     assert "new, capacity 1 (-S 1)" in done.out
     assert "--cpu 2" in done.out
     assert "1: -n: the output is kept, as the log of the task" in done.out
-    assert "0 runs there, and ends there: sleep 600" in done.out
+    assert "0: runs there, and ends there: sleep 600" in done.out
     assert list_waiting(tsp) == ["1"]
     assert not (home / "taskdeck.db").exists()
 

@@ -48,8 +48,8 @@ def test_each_task_is_shown_with_what_it_becomes(cli, state):
         "1 make new build --hold --after ID-0 make test",
     ])  # fmt: skip
     assert "build new, capacity 4, paused (group build)" in lines
-    assert "2 runs there, and ends there: sleep 9" in lines
-    assert "3 waits for 2, which runs there: echo ␛]0;x␇" in lines
+    assert "2: runs there, and ends there: sleep 9" in lines
+    assert "3: waits for 2, which runs there: echo ␛]0;x␇" in lines
     assert "ended there, left out: 1 Failed 3" in lines
     assert "0: the label has characters that a name cannot have" in lines
     assert f"To take them over: taskdeck import pueue {state} --wide --apply" not in done.err
