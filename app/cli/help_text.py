@@ -96,7 +96,8 @@ def format_group_help(group: str, found: dict[str, Command]) -> str:
     """Return the help of a group: its commands."""
     summary = make_sentence(registry.COMMAND_INDEX[group][1])
     lines = [f"{tr('usage: ')}taskdeck {group} COMMAND …", "", summary, ""]
-    lines += [f"  {name:<8} {tr(command.summary)}" for name, command in found.items()]
+    most = max(8, *map(len, found))
+    lines += [f"  {name:<{most}} {tr(command.summary)}" for name, command in found.items()]
     topics = ", ".join(f"taskdeck help {topic}" for topic in GROUP_TOPICS[group].split())
     return "\n".join([*lines, "", tr("See also: {topics}", topics=topics)])
 

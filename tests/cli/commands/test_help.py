@@ -82,6 +82,13 @@ def test_a_typo_gets_the_nearest_name(cli, words, answer):
     assert (said.code, said.out) == (2, "") and answer in said.err
 
 
+def test_the_summaries_of_a_group_stand_in_one_column(cli):
+    lines = cli("import", "--help").out.splitlines()
+    summaries = [line for line in lines if line.startswith("  ")]
+
+    assert {line.index(" s") for line in summaries} == {len("  task-spooler")}
+
+
 def test_a_topic_typed_as_a_command_is_recognised(cli):
     assert "Help topic: taskdeck help restore" in cli("restore").err
 
