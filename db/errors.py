@@ -25,7 +25,8 @@ class Problem(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        space = "" if self.message.endswith("。") else " "
+        return f"{self.message}{space}{self.hint}".strip()
 
 
 class Storage(Problem):

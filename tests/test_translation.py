@@ -52,6 +52,12 @@ def test_errors_replace_values_in_message_and_hint():
     assert str(problem) == "no queue {a}. See: taskdeck queue show {a}"
 
 
+def test_no_space_follows_a_chinese_full_stop():
+    assert (
+        str(Usage("没有队列。", "列表：taskdeck queue ls")) == "没有队列。列表：taskdeck queue ls"
+    )
+
+
 def test_no_formatted_string_is_translated():
     """A formatted string is no key of a catalogue, and braces of a user would be placeholders."""
     errors = catalogues.find_error_classes()
