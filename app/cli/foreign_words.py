@@ -58,6 +58,15 @@ FOREIGN_COMMANDS = {
     theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()
 }
 """Equivalents of commands of other tools."""
+FOREIGN_SECOND_WORDS = {
+    "import tsp": "task-spooler",
+    "import ts": "task-spooler",
+    "import runqd": "gflow",
+    "import gflowd": "gflow",
+    "import pueued": "pueue",
+    "import cron": "crontab",
+}
+"""Second words that other people use, and those of Taskdeck."""
 
 _FOREIGN_PAIRS = {
     "group add": "queue create NAME --capacity 2",

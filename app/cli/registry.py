@@ -123,9 +123,15 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
 
     ours = find_command(verb, rest, frozenset(COMMAND_INDEX))
     if ours is not None:
-        return Usage(
-            '"{shown}" is not a command.', "Did you mean: taskdeck {ours}", shown=shown, ours=ours
+        from app.cli.foreign_options import find_hint
+
+        advice = find_hint(ours.split()[0], rest[0]) if rest else ""
+        hint = (
+            tr("{advice}. Did you mean: taskdeck {ours}", advice=advice, ours=ours)
+            if advice
+            else tr("Did you mean: taskdeck {ours}", ours=ours)
         )
+        return Usage('"{shown}" is not a command.', hint, shown=shown)
     from app.help import list_topics
 
     if verb in list_topics():
@@ -142,7 +148,11 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
 
 def make_unknown_in_group_error(group: str, verb: str, commands: dict[str, Command]) -> Usage:
     """Return the error for an unknown second word of a group."""
-    meant = find_nearest(verb, commands)
+    from app.cli.foreign_words import FOREIGN_SECOND_WORDS
+
+    meant = FOREIGN_SECOND_WORDS.get(f"{group} {verb}") or find_nearest(verb, commands)
     near = tr("Nearest: taskdeck {group} {meant}.", group=group, meant=meant) if meant else ""
+    if group == "import" and verb in ("slurm", "sbatch"):
+        near = tr("Scripts run unchanged: taskdeck help from-slurm.")
     said = tr('{group} has no command "{verb}".', group=group, verb=truncate(sanitize(verb), 60))
     return Usage(f"{said} {near}".rstrip(), tr("Commands: {commands}", commands=" ".join(commands)))
