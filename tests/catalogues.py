@@ -48,6 +48,8 @@ SHOWN_ARGUMENTS: dict[str, tuple[int | str, ...]] = {
     "make_name_command": (2, 3),
     "read_stdin": (0,),
     "open_stdin": (0,),
+    "add_resource_options": (1, 2),
+    "_add_context": (1,),
 }
 """Arguments of classes and functions that are translated where they are shown."""
 UNTRANSLATED = (
@@ -99,7 +101,8 @@ def find_texts(tree: ast.AST, errors: set[str]) -> Iterator[Text]:
             yield from get_constants(call.args[:2])
         elif name in SHOWN_ARGUMENTS:
             yield from get_constants(get_arguments(call, SHOWN_ARGUMENTS[name]))
-        yield from get_constants([k.value for k in call.keywords if k.arg in TRANSLATED_KEYWORDS])
+        helps = [k.value for k in call.keywords if k.arg in TRANSLATED_KEYWORDS]
+        yield from (text.replace("%%", "%") for text in get_constants(helps))
 
 
 def get_arguments(call: ast.Call, wanted: tuple[int | str, ...]) -> list[ast.expr]:

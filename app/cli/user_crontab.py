@@ -87,5 +87,7 @@ def _run(argument: str, text: bytes | None = None) -> subprocess.CompletedProces
 
 
 def _describe(done: subprocess.CompletedProcess[bytes]) -> str:
-    said = sanitize(os.fsdecode(done.stderr).strip()) or f"exit code {done.returncode}"
+    said = sanitize(os.fsdecode(done.stderr).strip()) or tr(
+        "exit code {code}", code=done.returncode
+    )
     return truncate(said, 300)

@@ -88,7 +88,7 @@ def print_report(report: Report, peer: str, command: str | None, wide: bool) -> 
 
 def _format_item(report: Report, item: PeerItem) -> list[Span]:
     number = report.numbers.get(item.id)
-    outcome = report.outcomes[item.id] if number is None else f"created #{number}"
+    outcome = report.outcomes[item.id] if number is None else tr("created #{number}", number=number)
     return [
         (str(item.id), ""),
         (sanitize(item.task.get("name") or ""), ""),

@@ -103,7 +103,11 @@ def apply_script(context: CommandContext, args: Args, text: str) -> list[str]:
     if header.unread:
         lines = ", ".join(map(str, header.unread[:MAX_NAMED]))
         output.print_note(
-            f"{shown}: #SBATCH after the first command is not read, as in Slurm: line {lines}"
+            tr(
+                "{file}: #SBATCH after the first command is not read, as in Slurm: line {lines}",
+                file=shown,
+                lines=lines,
+            )
         )
     args.words, args.command = [], ["sh", path]  # the caller replaces it
     is_group = args.array or args.sweep or args.sweep_file
@@ -210,12 +214,21 @@ def _make_command(path: str, text: str, words: list[str], shown: str) -> list[st
             max_script=MAX_SCRIPT,
             not_submitted=tr(NOT_SUBMITTED),
         )
-    output.print_note(f"{shown}: its file is read when the task starts, so keep it.")
+    output.print_note(tr("{file}: its file is read when the task starts, so keep it.", file=shown))
     return [*shell, os.path.abspath(path), *words]
 
 
 def _make_problem(shown: str, faults: list[tuple[int, str]]) -> Problem:
-    said = [f"line {line}: {text.rstrip('.')}" for line, text in faults[:MAX_NAMED]]
-    more = [f"and {len(faults) - MAX_NAMED} more"] if faults[MAX_NAMED:] else []
+    said = [
+        tr("line {line}: {text}", line=line, text=text.rstrip(".。"))
+        for line, text in faults[:MAX_NAMED]
+    ]
+    more = [tr("and {n:,} more", n=len(faults) - MAX_NAMED)] if faults[MAX_NAMED:] else []
     kind = Refused if any(" is refused: " in text for _, text in faults) else Usage
-    return kind(f"{shown} {'; '.join([*said, *more])}. {NOT_SUBMITTED}")
+    problems = "; ".join([*said, *more])
+    return kind(
+        "{file} {problems}. {not_submitted}",
+        file=shown,
+        problems=problems,
+        not_submitted=tr(NOT_SUBMITTED),
+    )

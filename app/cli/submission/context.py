@@ -7,6 +7,7 @@ import os
 from app.core import shell_context
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NOT_SUBMITTED, Usage
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +60,17 @@ def check_output_folders(args: Args, cwd: str) -> None:
         shown = truncate(sanitize(folder), 200)
         what = "is not a folder" if os.path.exists(path) else "does not exist"
         made = truncate(sanitize(quote(path)), 200)
-        hint = "" if os.path.exists(path) else f"Make it: mkdir -p {made}"
-        raise Usage(f"--{option}: the folder {shown} {what}. {NOT_SUBMITTED}", hint)
+        hint = "" if os.path.exists(path) else tr("Make it: mkdir -p {folder}", folder=made)
+        raise Usage(
+            tr(
+                "--{option}: the folder {folder} {problem}. {not_submitted}",
+                option=option,
+                folder=shown,
+                problem=what,
+                not_submitted=tr(NOT_SUBMITTED),
+            ),
+            hint,
+        )
 
 
 def resolve_directory(folder: str | None, unchanged: str) -> str:
@@ -85,10 +95,12 @@ def resolve_directory(folder: str | None, unchanged: str) -> str:
 
 def _make_directory_error(path: str, unchanged: str) -> Usage:
     what = (
-        "is not a directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
+        tr("is not a directory")
+        if os.path.exists(path)
+        else tr("does not exist on {host}", host=os.uname().nodename)
     )
     near = _find_nearest_directory(path)
-    hint = f"Nearest: {truncate(sanitize(near), 200)}. " if near else ""
+    hint = tr("Nearest: {meant}. ", meant=truncate(sanitize(near), 200)) if near else ""
     return Usage(
         "{path} {what}. {advice}{unchanged}",
         path=truncate(sanitize(path), 200),

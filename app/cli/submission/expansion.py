@@ -86,16 +86,29 @@ def _note_values(swept: Iterable[tuple[str, list[str]]]) -> None:
     for name, values in swept:
         _, sign, most = values[-1].rpartition("%")
         if sign and most.isdigit():
-            shown = truncate(sanitize(f"{name} ends with the value {values[-1]}"), 80)
-            output.print_note(f"--sweep {shown}. To run {most} at once: --max-running {most}")
+            shown = truncate(
+                sanitize(tr("{name} ends with the value {value}", name=name, value=values[-1])), 80
+            )
+            output.print_note(
+                tr("--sweep {shown}. To run {n} at once: --max-running {n}", shown=shown, n=most)
+            )
         if len({*values}) < len(values):
             twice = max(values, key=Counter(values).__getitem__)
             shown = truncate(sanitize(f"{name}={twice}"), 80)
-            output.print_note(f"--sweep {shown} is given more than once: tasks are alike.")
+            output.print_note(
+                tr("--sweep {value} is given more than once: tasks are alike.", value=shown)
+            )
         low, dash, high = values[0].partition("-")
         if len(values) == 1 and dash and low.isdigit() and high.isdigit():
-            several = f"Each by itself: {name}={low},…,{high}"
-            output.print_note(f"--sweep {name} has one value, {values[0]}. {several}")
+            output.print_note(
+                tr(
+                    "--sweep {name} has one value, {value}. Each by itself: {name}={low},…,{high}",
+                    name=name,
+                    value=values[0],
+                    low=low,
+                    high=high,
+                )
+            )
 
 
 def _check_unused(texts: list[str], names: list[str]) -> None:
@@ -119,7 +132,11 @@ def _check_unused(texts: list[str], names: list[str]) -> None:
     if unused:
         shown = ", ".join(f"{{{name}}}" for name in unused[:MAX_NAMED])
         output.print_note(
-            f"the command has no {shown}: it gets the value only as TASKDECK_PARAM_{unused[0]}."
+            tr(
+                "the command has no {names}: it gets the value only as TASKDECK_PARAM_{name}.",
+                names=shown,
+                name=unused[0],
+            )
         )
 
 
@@ -234,9 +251,13 @@ def _note_unknown(texts: list[str], rows: list[Row]) -> None:
     names = {name for row in rows for name in row}
     for name in sorted({name for text in texts for name in find_placeholders(text)} - names):
         if name.isdigit() and "1" in names:
-            output.print_note(f"no item has a column {name}: {{{name}}} stays as it is.")
+            output.print_note(
+                tr("no item has a column {name}: {{{name}}} stays as it is.", name=name)
+            )
         elif near := find_nearest(name, sorted(names)):
-            output.print_note(f"{{{name}}} stays as it is. Nearest: {{{near}}}")
+            output.print_note(
+                tr("{{{name}}} stays as it is. Nearest: {{{near}}}", name=name, near=near)
+            )
 
 
 def _check_columns(rows: list[Row], used: set[str]) -> None:

@@ -19,6 +19,7 @@ from app.cli.parser import (
 from app.cli.submission.resources import add_resource_options
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def parse_at(text: str) -> str:
     now = datetime.now(UTC)
     at = parse_time(text, now)
     if at < now - timedelta(minutes=1):  # a script may compute a time that is over by now
-        raise ValueError(f"must be in the future, not {quote(text)}")
+        raise ValueError(tr("must be in the future, not {text}", text=quote(text)))
     return at.astimezone(UTC).isoformat()
 
 

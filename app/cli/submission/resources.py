@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from app.cli.parser import make_type
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ def _parse_gres(text: str) -> list[tuple[str, int]]:
     return pairs
 
 
-def add_resource_options(add: Callable[..., Any], use: str = "reserve", more: str = "") -> None:
+def add_resource_options(
+    add: Callable[..., Any], use: str = tr_noop("reserve"), more: str = ""
+) -> None:
     """Add `--gpu` and `--resource`, and Slurm's words for them."""
-    named = f"named resource to {use}: license.matlab=1; repeatable{more}"
+    named = tr(
+        "named resource to {use}: license.matlab=1; repeatable{more}", use=tr(use), more=tr(more)
+    )
     for option, kind, text in (
-        ("--gpu", _parse_gpus, f"GPUs to {use}"),
+        ("--gpu", _parse_gpus, tr("GPUs to {use}", use=tr(use))),
         ("--gpus", _parse_gpus, argparse.SUPPRESS),
         ("--gres", _parse_gres, argparse.SUPPRESS),
         ("--resource", _parse_named, named),

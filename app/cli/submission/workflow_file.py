@@ -116,7 +116,13 @@ def print_dry_run(
             f" {sanitize(row['queue'])}  {truncate(sanitize(line), 200)}"
         )
     many = "1 task" if len(tasks) == 1 else f"{len(tasks):,} tasks"
-    output.print_message(f"taskdeck: dry run: {many}. {NOT_SUBMITTED}")
+    output.print_message(
+        tr(
+            "taskdeck: dry run: {lines}. {not_submitted}",
+            lines=many,
+            not_submitted=tr(NOT_SUBMITTED),
+        )
+    )
     return 0
 
 

@@ -7,6 +7,7 @@ from app.cli.commands.db import backup, check, cleanup, replica, restore, slow, 
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict
+from app.translation import tr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +29,17 @@ def migrate_database(context: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json({"done": done}, args.jsonl)
         return 0
-    at = "up to date" if args.to is None else f"at revision {args.to} already"
-    for line in done or [f"the database is {at}"]:
+    unchanged = (
+        tr("the database is up to date")
+        if args.to is None
+        else tr("the database is at revision {revision} already", revision=args.to)
+    )
+    for line in done or [unchanged]:
         output.print_line(sanitize(line))
     if done and args.to is not None:
-        output.print_note("each version of Taskdeck upgrades to its own revision when it starts")
+        output.print_note(
+            tr("each version of Taskdeck upgrades to its own revision when it starts")
+        )
     return 0
 
 

@@ -8,6 +8,7 @@ from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,15 +56,25 @@ def take_backup(context: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(taken, args.jsonl)
     else:
-        how = "" if taken["unreadable"] else " without errors"
+        line = (
+            tr("{id}  {size}, test-restored: {path}")
+            if taken["unreadable"]
+            else tr("{id}  {size}, test-restored without errors: {path}")
+        )
         output.print_line(
-            f"{taken['id']}  {units.format_bytes(taken['bytes'])}, test-restored{how}: "
-            f"{sanitize(taken['path'])}"
+            line.format(
+                id=taken["id"],
+                size=units.format_bytes(taken["bytes"]),
+                path=sanitize(taken["path"]),
+            )
         )
     if taken["unreadable"]:
         output.print_note(
-            f"parts of the backup cannot be read: {'; '.join(taken['unreadable'])}. "
-            "Quarantine them: taskdeck db check --repair"
+            tr(
+                "parts of the backup cannot be read: {parts}."
+                " Quarantine them: taskdeck db check --repair",
+                parts="; ".join(taken["unreadable"]),
+            )
         )
     return EXIT_PARTIAL if taken["after"] or taken["unreadable"] else 0
 
@@ -115,17 +126,19 @@ def list_backups(context: CommandContext, args: Args) -> int:
 
 def _explain_no_backup(left: dict[str, Any] | None) -> str:
     if left is None:
-        return "no backups yet. Take one: taskdeck db backup"
+        return tr("no backups yet. Take one: taskdeck db backup")
     import shlex
 
     folder = left["path"].rpartition("/")[0]
-    there = (
-        f"{sanitize(folder)} has {left['good']} good one{'' if left['good'] == 1 else 's'}, "
-        f"the newest of {time_format.format_clock(left['at'], True)}"
-    )
-    return (
-        f"no backups yet in the folder of config.toml, but {there}. "
-        f"Restore it: taskdeck db restore {sanitize(shlex.quote(left['path']))}"
+    return tr_n(
+        left["good"],
+        "no backups yet in the folder of config.toml, but {folder} has {n} good one, the newest of"
+        " {time}. Restore it: taskdeck db restore {path}",
+        "no backups yet in the folder of config.toml, but {folder} has {n} good ones, the newest of"
+        " {time}. Restore it: taskdeck db restore {path}",
+        folder=sanitize(folder),
+        time=time_format.format_clock(left["at"], True),
+        path=sanitize(shlex.quote(left["path"])),
     )
 
 
@@ -136,20 +149,21 @@ def describe_kept(found: dict[str, Any]) -> str:
         return ""
     last, many = files[-1], len(files)
     size = units.format_bytes(sum(one["bytes"] for one in files))
-    files_text = (
-        "1 database kept by a restore or an upgrade is"
-        if many == 1
-        else f"{many} databases kept by restores or upgrades are"
-    )
-    removal_text = (
-        f"; all but the newest are removed after {units.format_age(found['keep'])}"
+    removal = (
+        tr("; all but the newest are removed after {age}", age=units.format_age(found["keep"]))
         if found["keep"] is not None
         else ""
     )
-    return (
-        f"{files_text} in the home ({size}){removal_text}. "
-        f"Restore the newest, of {time_format.format_clock(last['at'], True)}: taskdeck db restore "
-        f"{format_file_name(last)}"
+    return tr_n(
+        many,
+        "1 database kept by a restore or an upgrade is in the home ({size}){removal}."
+        " Restore the newest, of {time}: taskdeck db restore {file}",
+        "{n} databases kept by restores or upgrades are in the home ({size}){removal}."
+        " Restore the newest, of {time}: taskdeck db restore {file}",
+        size=size,
+        removal=removal,
+        time=time_format.format_clock(last["at"], True),
+        file=format_file_name(last),
     )
 
 
@@ -171,13 +185,15 @@ def format_backup_row(found: dict[str, Any], seconds: bool) -> list[Span]:
 
 def _format_state(found: dict[str, Any]) -> Span:
     if found["stranger"]:
-        return f"belongs to another home: {truncate(sanitize(found['stranger']), 100)}", "warn"
+        home = truncate(sanitize(found["stranger"]), 100)
+        return tr("belongs to another home: {home}", home=home), "warn"
     if found["unreadable"] and found["verified"]:
-        return f"good, but {truncate(sanitize('; '.join(found['unreadable'])), 100)}", "warn"
+        problems = truncate(sanitize("; ".join(found["unreadable"])), 100)
+        return tr("good, but {problems}", problems=problems), "warn"
     return (
-        ("good", "well")
+        (tr("good"), "well")
         if found["verified"]
-        else (f"bad: {truncate(sanitize(found['problem']), 100)}", "broken")
+        else (tr("bad: {problem}", problem=truncate(sanitize(found["problem"]), 100)), "broken")
     )
 
 
@@ -206,10 +222,12 @@ def verify_backups(context: CommandContext, args: Args) -> int:
             output.print_line(line)
         if found["bad"] and context.read_only:
             output.print_note(
-                "--read-only: the bad backup was not marked. To exclude it: taskdeck db verify"
+                tr("--read-only: the bad backup was not marked. To exclude it: taskdeck db verify")
             )
         elif found["bad"]:
-            output.print_note("bad backups are ignored. Take a new one: taskdeck db backup --full")
+            output.print_note(
+                tr("bad backups are ignored. Take a new one: taskdeck db backup --full")
+            )
     has_bad_copies = any(copy["problem"] for copy in found["copies"])
     return (
         EXIT_DAMAGED
@@ -220,40 +238,52 @@ def verify_backups(context: CommandContext, args: Args) -> int:
 
 def describe_findings(found: dict[str, Any]) -> list[str]:
     """Return one line per problem found."""
-    wrong = [f"{sanitize(bad['id'])} is bad: {sanitize(bad['problem'])}" for bad in found["bad"]]
+    wrong = [
+        tr("{id} is bad: {problem}", id=sanitize(bad["id"]), problem=sanitize(bad["problem"]))
+        for bad in found["bad"]
+    ]
     wrong += [
-        f"{sanitize(odd['id'])}: {sanitize(odd['problem'])}; still usable" for odd in found["odd"]
+        tr(
+            "{id}: {problem}; still usable",
+            id=sanitize(odd["id"]),
+            problem=sanitize(odd["problem"]),
+        )
+        for odd in found["odd"]
     ]
     lines = [
-        f"line {number} of manifest.jsonl is damaged; its facts are read from the files"
+        tr(
+            "line {number} of manifest.jsonl is damaged; its facts are read from the files",
+            number=number,
+        )
         for number in found["damaged_lines"]
     ]
     foreign_files = [
-        (
-            f"{sanitize(one['id'])} belongs to another home ({sanitize(one['of'])}) and is "
-            "never chosen"
+        tr(
+            "{id} belongs to another home ({home}) and is never chosen",
+            id=sanitize(one["id"]),
+            home=sanitize(one["of"]),
         )
         for one in found["strangers"]
     ]
     copies = [
-        f"{sanitize(one['id'])}, the copy kept by an upgrade, is {_format_problem(one['problem'])}"
+        tr(
+            "{id}, the copy kept by an upgrade, is {state}",
+            id=sanitize(one["id"]),
+            state=_format_problem(one["problem"]),
+        )
         for one in found.get("copies", ())
     ]
     checked = found["checked"]
     well = (
-        f"{checked} backup{'' if checked == 1 else 's'} checked, all good"
+        tr_n(checked, "{n} backup checked, all good", "{n} backups checked, all good")
         if checked
-        else "no backups yet"
+        else tr("no backups yet")
     )
     return [*([*wrong, *lines] or [well]), *foreign_files, *copies]
 
 
 def _format_problem(problem: str | None) -> str:
-    return f"bad: {sanitize(problem)}" if problem else "good"
-
-
-BACKUP_ID_HELP = "ID of a backup, its first letters, or a file,"
-"""Ways to name a backup."""
+    return tr("bad: {problem}", problem=sanitize(problem)) if problem else tr("good")
 
 
 def _add_backup_arguments(parser: Parser) -> None:
@@ -276,7 +306,8 @@ def _add_verify_arguments(parser: Parser) -> None:
         "ids",
         nargs="*",
         metavar="ID",
-        help=f"{BACKUP_ID_HELP} to rebuild and check; none: check all files and rebuild the newest",
+        help="ID of a backup, its first letters, or a file, to rebuild and check; none: check all"
+        " files and rebuild the newest",
     )
     add_json_options(parser)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text.sanitize import sanitize
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _print_advice(context: CommandContext, found: dict[str, Any]) -> None:
         output.print_note(advice)
     elif "done" not in found:
         output.print_note(
-            "repair what can be repaired, and quarantine the rest: taskdeck db check --repair"
+            tr("repair what can be repaired, and quarantine the rest: taskdeck db check --repair")
         )
 
 
@@ -58,13 +59,15 @@ def _run_repair(context: CommandContext) -> dict[str, Any]:
 
 def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:
     left = (
-        [f"not repaired: {line}" for line in found["problems"]] if repaired else found["problems"]
+        [tr("not repaired: {problem}", problem=line) for line in found["problems"]]
+        if repaired
+        else found["problems"]
     )
-    return [*found.get("done", []), *left] or ["no problems found"]
+    return [*found.get("done", []), *left] or [tr("no problems found")]
 
 
 def _add_arguments(parser: Parser) -> None:
-    help_text = (
+    help_text = tr_noop(
         "repair counters, loads, indexes and triggers, remove orphaned rows, "
         "and quarantine unreadable rows"
     )

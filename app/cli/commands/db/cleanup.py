@@ -8,6 +8,7 @@ from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Remote, Usage
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ COLUMNS = [
     Column("LOGS", ">"),
     Column("ROWS", ">"),
 ]
-TABLE_LABELS = {"forgotten": "records of deleted tasks"}
+TABLE_LABELS = {"forgotten": tr_noop("records of deleted tasks")}
 """Descriptions of tables whose names do not explain their content."""
 
 
@@ -46,7 +47,7 @@ def clean_up(context: CommandContext, args: Args) -> int:
         ) from None
     if found["paused"]:
         raise Usage(
-            _strip_repeated(f"{found['paused']} Nothing is removed."),
+            _strip_repeated(tr("{problem} Nothing is removed.", problem=found["paused"])),
             "Correct the file; nothing is removed until then.",
         )
     if args.json or args.jsonl:
@@ -87,22 +88,26 @@ def _format_rule_row(rule: dict[str, Any]) -> list[Span]:
 
 
 def _summarize(found: dict[str, Any]) -> list[str]:
-    verb = "would remove" if found["dry_run"] else "removed"
     others = ", ".join(
-        f"{many:,} {TABLE_LABELS.get(table, sanitize(table))}"
+        f"{many:,} {tr(TABLE_LABELS[table]) if table in TABLE_LABELS else sanitize(table)}"
         for table, many in found["others"].items()
     )
     freed = units.format_bytes(found["logs"] + found["rows"])
-    work = (
-        [
-            f"{verb} {_format_count(found['runs'], 'run')} and"
-            f" {_format_count(found['tasks'], 'task')}, about {freed}"
+    runs = tr_n(found["runs"], "{n:,} run", "{n:,} runs")
+    tasks = tr_n(found["tasks"], "{n:,} task", "{n:,} tasks")
+    if not found["rules"]:
+        work = []
+    elif found["dry_run"]:
+        work = [
+            tr("would remove {runs} and {tasks}, about {size}", runs=runs, tasks=tasks, size=freed)
         ]
-        if found["rules"]
-        else []
+    else:
+        work = [tr("removed {runs} and {tasks}, about {size}", runs=runs, tasks=tasks, size=freed)]
+    noted = [_describe_others(others, bool(work), found["dry_run"])] if others else []
+    odd = (
+        tr("in config.toml {problem}", problem=sanitize(description))
+        for description in found["unknown"]
     )
-    noted = [f"{'and' if work else verb} other rows: {others}"] if others else []
-    odd = (f"in config.toml {sanitize(description)}" for description in found["unknown"])
     remarks = [
         *_describe_freed_logs(found["freed"]),
         *_describe_pending(found["waiting"]),
@@ -110,22 +115,34 @@ def _summarize(found: dict[str, Any]) -> list[str]:
         *odd,
     ]
     if not (work or noted):
-        return ["nothing is old enough to remove", *remarks]
+        return [tr("nothing is old enough to remove"), *remarks]
     before, after = (units.format_bytes(found["size"][when]) for when in ("before", "after"))
-    shrunk = [] if found["dry_run"] else [f"database size: {before} before, {after} after"]
+    shrunk = (
+        []
+        if found["dry_run"]
+        else [tr("database size: {before} before, {after} after", before=before, after=after)]
+    )
     return [*work, *noted, *shrunk, *remarks]
 
 
-def _format_count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _describe_others(others: str, is_more: bool, dry: bool) -> str:
+    if is_more:
+        return tr("and other rows: {rows}", rows=others)
+    if dry:
+        return tr("would remove other rows: {rows}", rows=others)
+    return tr("removed other rows: {rows}", rows=others)
 
 
 def _describe_freed_logs(freed: dict[str, int]) -> list[str]:
     many, size = freed["logs"], units.format_bytes(freed["bytes"])
     return (
         [
-            f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) had"
-            " to be removed first"
+            tr_n(
+                many,
+                "the disk was full, so {n:,} log of expired runs ({size}) had to be removed first",
+                "the disk was full, so {n:,} logs of expired runs ({size}) had to be removed first",
+                size=size,
+            )
         ]
         if many
         else []
@@ -136,14 +153,15 @@ def _describe_pending(found: dict[str, int]) -> list[str]:
     runs, size = found["runs"], units.format_bytes(found["logs"])
     if not runs:
         return []
-    verb_phrase = (
-        "is removed once counted in the history"
-        if runs == 1
-        else "are removed once counted in the history"
-    )
     return [
-        f"{_format_count(runs, 'run')} more, {size} of logs, {verb_phrase}: in a few minutes,"
-        " unless the disk is full"
+        tr_n(
+            runs,
+            "{n:,} run more, {size} of logs, is removed once counted in the history: in a few"
+            " minutes, unless the disk is full",
+            "{n:,} runs more, {size} of logs, are removed once counted in the history: in a few"
+            " minutes, unless the disk is full",
+            size=size,
+        )
     ]
 
 
@@ -151,8 +169,11 @@ def _describe_kept(many: int) -> list[str]:
     if not many:
         return []
     return [
-        f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest per task "
-        "name and template"
+        tr_n(
+            many,
+            "kept: {n:,} last success, the newest per task name and template",
+            "kept: {n:,} last successes, the newest per task name and template",
+        )
     ]
 
 

@@ -9,6 +9,7 @@ from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
 from app.health.finding import quote_word
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 ACTIONS = ("set", "status", "off")
-LOGS_NOT_COPIED = ". Logs of runs (runs/) are not copied"
+LOGS_NOT_COPIED = tr_noop(". Logs of runs (runs/) are not copied")
 
 
 def manage_replica(context: CommandContext, args: Args) -> int:
@@ -33,7 +34,7 @@ def manage_replica(context: CommandContext, args: Args) -> int:
             "db replica {what} takes {rest}.",
             "See: taskdeck db replica --help",
             what=args.what,
-            rest="a folder" if args.what == "set" else "no folder",
+            rest=tr("a folder") if args.what == "set" else tr("no folder"),
         )
     found = context.call(
         f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {})
@@ -42,33 +43,42 @@ def manage_replica(context: CommandContext, args: Args) -> int:
         output.print_json(found, args.jsonl)
     elif args.what == "off" and (old_folder := found.get("was")) is not None:
         output.print_line(
-            f"replica off: {sanitize(old_folder)} no longer receives copies; its files remain."
+            tr(
+                "replica off: {folder} no longer receives copies; its files remain.",
+                folder=sanitize(old_folder),
+            )
         )
     else:
         output.print_line(
             _describe_replica(found)
-            + (LOGS_NOT_COPIED if args.what == "set" and not found["promoted"] else "")
+            + (tr(LOGS_NOT_COPIED) if args.what == "set" and not found["promoted"] else "")
         )
     return 0 if not found["problem"] else 1
 
 
 def _describe_replica(found: dict[str, Any]) -> str:
     if found["target"] is None:
-        return "no replica. To create one: taskdeck db replica set FOLDER"
+        return tr("no replica. To create one: taskdeck db replica set FOLDER")
     age = format_age_and_missed(found)
     if found["promoted"]:
-        hint = "To use another: taskdeck db replica set FOLDER. To stop: taskdeck db replica off"
-        return (
-            f"replica {sanitize(found['target'])}: {sanitize(found['problem'])}. Copying has "
-            f"stopped. {hint}"
+        return tr(
+            "replica {target}: {problem}. Copying has stopped. To use another: taskdeck db"
+            " replica set FOLDER. To stop: taskdeck db replica off",
+            target=sanitize(found["target"]),
+            problem=sanitize(found["problem"]),
         )
-    late = ", late" if found["late"] else ""
+    late = tr(", late") if found["late"] else ""
     problem = (
-        f"; the last copy failed and will be retried: {sanitize(found['problem'])}"
+        tr(
+            "; the last copy failed and will be retried: {problem}",
+            problem=sanitize(found["problem"]),
+        )
         if found["problem"]
         else ""
     )
-    return f"replica {sanitize(found['target'])}: {age}{late}{problem}"
+    return tr(
+        "replica {target}: {state}", target=sanitize(found["target"]), state=age + late + problem
+    )
 
 
 def promote_replica(context: CommandContext, args: Args) -> int:
@@ -80,7 +90,8 @@ def promote_replica(context: CommandContext, args: Args) -> int:
     for line in _make_warnings(found, context.home):
         output.print_note(line)
     if not args.yes and not (
-        output.is_stdin_terminal() and output.ask_yes_no(f"Make {sanitize(context.home)} the home?")
+        output.is_stdin_terminal()
+        and output.ask_yes_no(tr("Make {folder} the home?", folder=sanitize(context.home)))
     ):
         raise Usage(
             "promoting needs a confirmation. Nothing was changed.",
@@ -100,9 +111,14 @@ def promote_replica(context: CommandContext, args: Args) -> int:
             args.jsonl,
         )
     else:
-        message = f"{sanitize(context.home)} is now a home; its next task is #{first + 1}."
         output.print_line(
-            f"{message} Start it: taskdeck --home {quote_word(context.home)} serve --detach"
+            tr(
+                "{folder} is now a home; its next task is #{number}."
+                " Start it: taskdeck --home {word} serve --detach",
+                folder=sanitize(context.home),
+                number=first + 1,
+                word=quote_word(context.home),
+            )
         )
     return 0
 
@@ -126,8 +142,10 @@ def _refuse_active_origin(origin: str) -> None:
         return  # another user's home; the warning below covers it
     if line is not None:
         with line:
-            reason = (
-                f"the original home {sanitize(folder)} has a runtime (pid {get_peer_pid(line)})"
+            reason = tr(
+                "the original home {folder} has a runtime (pid {pid})",
+                folder=sanitize(folder),
+                pid=get_peer_pid(line),
             )
         raise Conflict(
             "{reason}: both would start the waiting tasks. Nothing was changed.",
@@ -136,7 +154,11 @@ def _refuse_active_origin(origin: str) -> None:
             folder=quote_word(folder),
         )
     if jobs := _find_jobs(folder):
-        reason = f"the original home {sanitize(folder)} still has running jobs (pid {jobs[0]})"
+        reason = tr(
+            "the original home {folder} still has running jobs (pid {pid})",
+            folder=sanitize(folder),
+            pid=jobs[0],
+        )
         home = f"taskdeck --home {quote_word(folder)}"
         raise Conflict(
             "{reason}: they might be started again here. Nothing was changed.",
@@ -168,26 +190,29 @@ def _find_jobs(home: str) -> list[int]:
 
 def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
     age = (
-        f"as of {time_format.format_clock(found['at'])},"
-        f" {units.format_age(time_format.seconds_since(found['at']))} ago"
+        tr(
+            "as of {time}, {age} ago",
+            time=time_format.format_clock(found["at"]),
+            age=units.format_age(time_format.seconds_since(found["at"])),
+        )
         if found["at"]
-        else "of an unknown time"
+        else tr("of an unknown time")
     )
-    running = (
-        f" The outcome of tasks running then ({_format_numbers(found['running'])}) is unknown "
-        "here: they are marked lost."
+    running = tr(
+        " The outcome of tasks running then ({numbers}) is unknown here: they are marked lost.",
+        numbers=_format_numbers(found["running"]),
     )
     return [
-        f"This is a replica of {sanitize(found['origin'])} {age}.",
-        "Changes made there since are missing here." + (running if found["running"] else ""),
-        (
-            "If that host is still running, stop its runtime first: both would start the "
-            "waiting tasks."
+        tr("This is a replica of {origin} {age}.", origin=sanitize(found["origin"]), age=age),
+        tr("Changes made there since are missing here.") + (running if found["running"] else ""),
+        tr(
+            "If that host is still running, stop its runtime first: both would start the"
+            " waiting tasks."
         ),
-        (
-            "A replica has no logs of runs. To copy them: rsync -a"
-            f" {quote_word(_get_runs_source(found['origin']))}"
-            f" {quote_word(home.rstrip('/') + '/runs/')}"
+        tr(
+            "A replica has no logs of runs. To copy them: rsync -a {source} {target}",
+            source=quote_word(_get_runs_source(found["origin"])),
+            target=quote_word(home.rstrip("/") + "/runs/"),
         ),
     ]
 
@@ -205,7 +230,7 @@ def _format_numbers(numbers: list[int]) -> str:
 
 
 def _add_replica_arguments(parser: Parser) -> None:
-    help_text = (
+    help_text = tr_noop(
         "set: copy to FOLDER from now on; status (default): show the copy and its age; off: stop"
     )
     parser.add_option("what", metavar="set|status|off", nargs="?", default="status", help=help_text)

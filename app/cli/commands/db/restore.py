@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from app.cli import output, time_format
-from app.cli.commands.db.backup import BACKUP_ID_HELP
 from app.cli.parser import Args, Command, Parser, add_json_options, make_type
 from app.cluster import advise_start
 from app.core.text import units
-from app.core.text.sanitize import sanitize
+from app.core.text.sanitize import pad, sanitize
 from app.errors import Conflict, Usage
+from app.translation import ENGLISH, get_language, tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +70,12 @@ def _restore_to_file(context: CommandContext, args: Args, ident: str | None, at:
         output.print_json(done, args.jsonl)
     else:
         output.print_line(
-            f"{_format_backup(done['backup'])} restored into {sanitize(done['to'])}:"
-            f" {_format_state_of_database(done['after'])}"
+            tr(
+                "{backup} restored into {file}: {state}",
+                backup=_format_backup(done["backup"]),
+                file=sanitize(done["to"]),
+                state=_format_state_of_database(done["after"]),
+            )
         )
     return 0
 
@@ -90,7 +94,7 @@ def _restore_in_place(
             output.flush()
         if args.dry_run:
             return False
-        if args.yes or output.ask_yes_no("Replace the database?"):
+        if args.yes or output.ask_yes_no(tr("Replace the database?")):
             return True
         raise Usage("nothing was changed.")
 
@@ -108,14 +112,15 @@ def _restore_in_place(
     if quiet:
         output.print_json(done, args.jsonl)
     elif done["restored"]:
-        safety_note = (
-            f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
-            "restore FILE"
+        output.print_line(
+            tr(
+                "restored; the previous database is {file}. To go back: taskdeck db restore FILE",
+                file=sanitize(done["kept"]),
+            )
             if done["kept"]
-            else ""
+            else tr("restored")
         )
-        output.print_line(f"restored{safety_note}")
-        output.print_note(f"no runtime is running. {advise_start(context.home)}")
+        output.print_note(tr("no runtime is running. {advice}", advice=advise_start(context.home)))
     return 0
 
 
@@ -141,14 +146,16 @@ def explain_conflict(home: str, problem: Conflict) -> Conflict:
 def describe_changes(summary: RestoreSummary) -> list[str]:
     """Return lines that describe the changes of a restore."""
     counts = summary["carried"]
-    before = _format_state_of_database(summary["before"]) if summary["before"] else "cannot be read"
+    before = (
+        _format_state_of_database(summary["before"]) if summary["before"] else tr("cannot be read")
+    )
     return [
-        f"backup  {_format_backup(summary['backup'])}",
-        f"now     {before}{_format_state(summary['present'])}",
-        f"then    {_format_state_of_database(summary['after'])}",
+        f"{pad(tr('backup'), 7)} {_format_backup(summary['backup'])}",
+        f"{pad(tr('now'), 7)} {before}{_format_state(summary['present'])}",
+        f"{pad(tr('then'), 7)} {_format_state_of_database(summary['after'])}",
         *(line for many, line in _describe_carried(counts) if many),
         *_describe_dropped(counts),
-        f"the next task will be #{counts['next']}",
+        tr("the next task will be #{number}", number=counts["next"]),
     ]
 
 
@@ -165,37 +172,54 @@ def _describe_carried(counts: RestoreSummary) -> list[tuple[int, str]]:
     )
     alone, alive, held = counts["adopted"], counts["alive"], counts["held"]
     unknown = counts["unknown"]
-    carried_over = (
-        f"{_format_count(len(tasks), 'task')} submitted since {_conjugate_be(len(tasks))} carried"
-        f" over: {_format_numbers(tasks)}"
+    carried_over = tr_n(
+        len(tasks),
+        "{n:,} task submitted since is carried over: {numbers}",
+        "{n:,} tasks submitted since are carried over: {numbers}",
+        numbers=_format_numbers(tasks),
     )
-    not_repeated = (
-        f"{_format_count(len(ended), 'task')} ended since and {_conjugate_be(len(ended))} not run"
-        f" again: {_format_numbers(ended)}"
+    not_repeated = tr_n(
+        len(ended),
+        "{n:,} task ended since and is not run again: {numbers}",
+        "{n:,} tasks ended since and are not run again: {numbers}",
+        numbers=_format_numbers(ended),
     )
-    continuing = f"{_format_count(alive, 'run')} {'continues' if alive == 1 else 'continue'}"
-    adopted = (
-        f"{_format_count(len(alone), 'job')} of lost tasks"
-        f" {'continues' if len(alone) == 1 else 'continue'} as {_format_numbers(alone)};"
-        " to end one: taskdeck cancel TASK"
+    continuing = tr_n(alive, "{n:,} run continues", "{n:,} runs continue")
+    adopted = tr_n(
+        len(alone),
+        "{n:,} job of lost tasks continues as {numbers}; to end one: taskdeck cancel TASK",
+        "{n:,} jobs of lost tasks continue as {numbers}; to end one: taskdeck cancel TASK",
+        numbers=_format_numbers(alone),
     )
-    lost_tasks = (
-        f"{'up to ' if counts['at_most'] else ''}{_format_count(len(lost), 'task')} submitted"
-        f" since cannot be read and {_conjugate_be(len(lost))} lost: {_format_numbers(lost)}"
+    lost_tasks = tr_n(
+        len(lost),
+        "{up_to}{n:,} task submitted since cannot be read and is lost: {numbers}",
+        "{up_to}{n:,} tasks submitted since cannot be read and are lost: {numbers}",
+        up_to=tr("up to ") if counts["at_most"] else "",
+        numbers=_format_numbers(lost),
     )
-    left_out = (
-        f"{_format_count(len(unreadable), 'task')} submitted since cannot be read and"
-        f" {_conjugate_be(len(unreadable))} left out: {_format_numbers(unreadable)}"
+    left_out = tr_n(
+        len(unreadable),
+        "{n:,} task submitted since cannot be read and is left out: {numbers}",
+        "{n:,} tasks submitted since cannot be read and are left out: {numbers}",
+        numbers=_format_numbers(unreadable),
     )
-    quarantined = (
-        f"{_format_count(counts['aside'], 'unreadable row')} quarantined: taskdeck operations"
+    quarantined = tr_n(
+        counts["aside"],
+        "{n:,} unreadable row quarantined: taskdeck operations",
+        "{n:,} unreadable rows quarantined: taskdeck operations",
     )
-    without_task = (
-        f"{_format_count(unknown, 'run')} unknown to the backup; the task cannot be determined"
+    without_task = tr_n(
+        unknown,
+        "{n:,} run unknown to the backup; the task cannot be determined",
+        "{n:,} runs unknown to the backup; the task cannot be determined",
     )
-    held_back = (
-        f"{_format_count(held, 'waiting task')} may have run already and {_conjugate_be(held)}"
-        " held; to release one: taskdeck release TASK"
+    held_back = tr_n(
+        held,
+        "{n:,} waiting task may have run already and is held;"
+        " to release one: taskdeck release TASK",
+        "{n:,} waiting tasks may have run already and are held;"
+        " to release one: taskdeck release TASK",
     )
     return [
         (len(tasks), carried_over),
@@ -214,94 +238,105 @@ def _describe_carried(counts: RestoreSummary) -> list[tuple[int, str]]:
 def _describe_dropped(counts: RestoreSummary) -> list[str]:
     made = [_format_names(kind, names) for kind, names in counts["dropped"].items()]
     undone = [f"{many:,} {verb}" for verb, many in counts["undone"].items()]
-    lines = [f"not carried over, created since: {', '.join(made)}"] if made else []
+    lines = [tr("not carried over, created since: {names}", names=", ".join(made))] if made else []
     if counts["operations"]:
-        lost = f"; their changes are lost: {_join_some(undone)}" if undone else ""
+        lost = tr("; their changes are lost: {verbs}", verbs=_join_some(undone)) if undone else ""
         lines.append(
-            f"{_format_count(counts['operations'], 'later operation')}"
-            f" {_conjugate_be(counts['operations'])} missing from its log{lost}"
+            tr_n(
+                counts["operations"],
+                "{n:,} later operation is missing from its log{lost}",
+                "{n:,} later operations are missing from its log{lost}",
+                lost=lost,
+            )
         )
     return lines
 
 
 def _format_names(kind: str, names: list[str]) -> str:
     word = "rule" if kind == "sla" else kind
-    return (
-        f"{word} {names[0]}"
-        if len(names) == 1
-        else f"{_format_count(len(names), word)} ({_join_some(names)})"
-    )
+    if len(names) == 1:
+        return f"{tr(word)} {names[0]}"
+    if get_language() != ENGLISH:
+        return tr("{n:,} {kind} ({names})", n=len(names), kind=tr(word), names=_join_some(names))
+    return f"{len(names):,} {word}s ({_join_some(names)})"
 
 
 def _join_some(words: list[str]) -> str:
     more = len(words) - MAX_NUMBERS
-    return ", ".join(words[:MAX_NUMBERS]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(words[:MAX_NUMBERS]) + (tr(" and {n:,} more", n=more) if more > 0 else "")
 
 
 def _describe_requests(counts: RestoreSummary) -> list[tuple[int, str]]:
     words = {
-        "cancelled": "cancelled",
-        "stay_held": "held",
-        "released": "released",
-        "deleted": "deleted",
+        "cancelled": tr_noop("cancelled"),
+        "stay_held": tr_noop("held"),
+        "released": tr_noop("released"),
+        "deleted": tr_noop("deleted"),
     }
     request_counts = [(counts[name], word) for name, word in words.items() if counts[name]]
     each = [
         (
-            f"{many:,} {_conjugate_stay(many)} {word}"
+            tr_n(many, "{n:,} stays {state}", "{n:,} stay {state}", state=tr(word))
             if at
-            else f"{_format_count(many, 'task')} {word} since {_conjugate_stay(many)} {word}"
+            else tr_n(
+                many,
+                "{n:,} task {state} since stays {state}",
+                "{n:,} tasks {state} since stay {state}",
+                state=tr(word),
+            )
         )
         for at, (many, word) in enumerate(request_counts)
     ]
     renumbered = ", ".join(
-        f"#{was} is now #{number}" for was, number in counts["renumbered"][:MAX_NUMBERS]
+        tr("#{before} is now #{number}", before=was, number=number)
+        for was, number in counts["renumbered"][:MAX_NUMBERS]
     )
     more = len(counts["renumbered"]) - MAX_NUMBERS
     return [
         (len(each), ", ".join(each)),
         (
             len(counts["renumbered"]),
-            f"tasks renumbered: {renumbered}{f' and {more:,} more' if more > 0 else ''}",
+            tr(
+                "tasks renumbered: {numbers}{more}",
+                numbers=renumbered,
+                more=tr(" and {n:,} more", n=more) if more > 0 else "",
+            ),
         ),
     ]
 
 
-def _conjugate_stay(many: int) -> str:
-    return "stays" if many == 1 else "stay"
-
-
-def _format_count(many: int, what: str) -> str:
-    return f"{many:,} {what}{'' if many == 1 else 's'}"
-
-
-def _conjugate_be(many: int) -> str:
-    return "is" if many == 1 else "are"
-
-
 def _format_numbers(found: list[int]) -> str:
     shown = " ".join(f"#{number}" for number in found[:MAX_NUMBERS])
-    return shown if len(found) <= MAX_NUMBERS else f"{shown} and {len(found) - MAX_NUMBERS:,} more"
+    more = len(found) - MAX_NUMBERS
+    return shown + (tr(" and {n:,} more", n=more) if more > 0 else "")
 
 
 def _format_backup(backup: RestoreSummary) -> str:
-    return (
-        f"{backup['id']}, {backup['kind']}, of {time_format.format_clock(backup['at'])},"
-        f" {units.format_age(time_format.seconds_since(backup['at']))} old"
+    return tr(
+        "{id}, {kind}, of {time}, {age} old",
+        id=backup["id"],
+        kind=backup["kind"],
+        time=time_format.format_clock(backup["at"]),
+        age=units.format_age(time_format.seconds_since(backup["at"])),
     )
 
 
 def _format_state_of_database(summary: RestoreSummary) -> str:
     counted = summary["tasks"]
     each = ", ".join(
-        f"{many:,} {status.replace('_', ' ')}" for status, many in sorted(counted.items())
+        f"{many:,} {tr(status.replace('_', ' '))}" for status, many in sorted(counted.items())
     )
     newest = (
-        f", newest #{summary['newest']} of {time_format.format_clock(summary['newest_at'])}"
+        tr(
+            ", newest #{number} of {time}",
+            number=summary["newest"],
+            time=time_format.format_clock(summary["newest_at"]),
+        )
         if summary["newest"]
         else ""
     )
-    return f"{_format_count(sum(counted.values()), 'task')}{f' ({each})' if each else ''}{newest}"
+    total = tr_n(sum(counted.values()), "{n:,} task", "{n:,} tasks")
+    return f"{total}{f' ({each})' if each else ''}{newest}"
 
 
 def _parse_past_time(text: str) -> str:
@@ -320,8 +355,8 @@ def _add_arguments(parser: Parser) -> None:
         nargs="*",
         metavar="ID",
         help=(
-            f"{BACKUP_ID_HELP} or a database kept by a restore or an upgrade; none: the newest"
-            " good one"
+            "ID of a backup, its first letters, or a file, or a database kept by a restore or an"
+            " upgrade; none: the newest good one"
         ),
     )
     parser.add_option(

@@ -7,7 +7,7 @@ from app.cli.parser import Args, Command, Parser, add_row_options
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
-from app.translation import tr_n
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ FIELDS = (
     "statement",
     "plan",
 )
-NO_STATEMENTS = "no slow statements"
+NO_STATEMENTS = tr_noop("no slow statements")
 
 
 def list_slow_statements(context: CommandContext, args: Args) -> int:
@@ -45,14 +45,14 @@ def list_slow_statements(context: CommandContext, args: Args) -> int:
         answer = context.call("db.slow.clear")
         many = answer["cleared"]
         return definition_group.print_result(
-            args, answer, f"{many} slow statement{'' if many == 1 else 's'} cleared"
+            args, answer, tr_n(many, "{n} slow statement cleared", "{n} slow statements cleared")
         )
     found = context.call("db.slow")
     if args.plan and found and not (args.json or args.jsonl or args.rows):
         for statement in found:
             _print_with_plan(statement)
         return 0
-    return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, NO_STATEMENTS)
+    return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, tr(NO_STATEMENTS))
 
 
 def _format_row(found: dict[str, Any]) -> list[Span]:
@@ -69,13 +69,18 @@ def _format_row(found: dict[str, Any]) -> list[Span]:
 
 def _print_with_plan(found: dict[str, Any]) -> None:
     count = tr_n(found["count"], "{n} time", "{n} times")
-    by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
+    by = tr(" by {caller}", caller=sanitize(found["caller"])) if found["caller"] else ""
     output.print_line(
-        f"{units.format_latency(found['worst'])} at worst, {count}{by}, last"
-        f" {time_format.format_clock(found['updated_at'])}"
+        tr(
+            "{worst} at worst, {count}{by}, last {time}",
+            worst=units.format_latency(found["worst"]),
+            count=count,
+            by=by,
+            time=time_format.format_clock(found["updated_at"]),
+        )
     )
     output.print_line(f"  {sanitize(found['statement'])}")
-    for line in (found["plan"] or "plan unknown").split("\n"):
+    for line in (found["plan"] or tr("plan unknown")).split("\n"):
         output.print_line(f"    {sanitize(line)}")
 
 

@@ -6,8 +6,8 @@ from app.cli import output, time_format
 from app.cli.parser import Args, Command, Parser, add_json_options
 from app.cli.table_layout import Column, Line, Span
 from app.core.text import units
-from app.core.text.sanitize import sanitize
-from app.translation import tr_n
+from app.core.text.sanitize import pad, sanitize
+from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,37 +56,42 @@ def _format_facts(found: dict[str, Any]) -> list[Line]:
     waits = found["lock_waits"]
     facts = [
         (
-            "size",
-            units.format_bytes(found["bytes"]) + ("" if found["exact"] else ", parts estimated"),
+            tr("size"),
+            units.format_bytes(found["bytes"])
+            + ("" if found["exact"] else tr(", parts estimated")),
         ),
-        ("log", units.format_bytes(found["wal_bytes"])),
+        (tr("log"), units.format_bytes(found["wal_bytes"])),
         (
-            "unused",
-            (
-                f"{units.format_percent(found['fragmentation'], 1)}, {found['free_pages']} free"
-                f" pages of {found['pages']}"
+            tr("unused"),
+            tr(
+                "{share}, {free} free pages of {all}",
+                share=units.format_percent(found["fragmentation"], 1),
+                free=found["free_pages"],
+                all=found["pages"],
             ),
         ),
-        ("lock", _format_lock_waits(waits) if waits else "unknown, no runtime is running"),
-        ("cache", _format_cache(found["cache"])),
+        (tr("lock"), _format_lock_waits(waits) if waits else tr("unknown, no runtime is running")),
+        (tr("cache"), _format_cache(found["cache"])),
         (
-            "index use",
+            tr("index use"),
             (
-                f"recorded since {time_format.format_clock(found['used_since'])}"
+                tr("recorded since {time}", time=time_format.format_clock(found["used_since"]))
                 if found["used_since"]
-                else "not recorded yet"
+                else tr("not recorded yet")
             ),
         ),
     ]
-    return [[(f"  {label:<11}", "dim"), (text, "")] for label, text in facts]
+    return [[(f"  {pad(label, 11)}", "dim"), (text, "")] for label, text in facts]
 
 
 def _format_lock_waits(waits: dict[str, Any]) -> str:
     if not waits["count"]:
-        return "no write had to wait"
-    return (
-        f"{waits['count']} writes waited, {units.format_latency(waits['worst'])} at worst, "
-        f"{units.format_latency(waits['total'])} in all"
+        return tr("no write had to wait")
+    return tr(
+        "{n} writes waited, {worst} at worst, {total} in all",
+        n=waits["count"],
+        worst=units.format_latency(waits["worst"]),
+        total=units.format_latency(waits["total"]),
     )
 
 
@@ -97,10 +102,11 @@ def _format_table_row(found: dict[str, Any]) -> list[Span]:
 
 def _format_cache(read: dict[str, Any] | None) -> str:
     if not read or read["hits"] is None:
-        return "unknown, no runtime is running"
-    return (
-        f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} "
-        "read by the runtime came from memory"
+        return tr("unknown, no runtime is running")
+    return tr(
+        "{share} of the {size} read by the runtime came from memory",
+        share=units.format_percent(read["hits"], 1),
+        size=units.format_bytes(read["bytes"]),
     )
 
 
@@ -115,7 +121,10 @@ def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
     return [
         (sanitize(found["name"]), ""),
         (units.format_bytes(found["bytes"]), ""),
-        (used or ("nothing" if long else "nothing yet"), "warn" if long and not used else ""),
+        (
+            used or (tr("nothing") if long else tr("nothing yet")),
+            "warn" if long and not used else "",
+        ),
         (sanitize(f"{found['table']} ({', '.join(found['columns'])})"), "dim"),
     ]
 
@@ -124,11 +133,15 @@ def _format_missing_indexes(found: list[dict[str, Any]]) -> list[Line]:
     lines: list[Line] = [[]] if found else []
     for one in found:
         what = sanitize(f"{one['table']} ({', '.join(one['columns'])})")
-        many = (
-            f"{one['statements']} slow statement{'' if one['statements'] == 1 else 's'} would use"
-            " it: taskdeck db slow --plan"
+        text = tr_n(
+            one["statements"],
+            "an index may be missing on {what}: {n} slow statement would use it:"
+            " taskdeck db slow --plan",
+            "an index may be missing on {what}: {n} slow statements would use it:"
+            " taskdeck db slow --plan",
+            what=what,
         )
-        lines.append([(f"an index may be missing on {what}: {many}", "warn")])
+        lines.append([(text, "warn")])
     return lines
 
 

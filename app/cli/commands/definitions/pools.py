@@ -384,7 +384,9 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_option("--description", metavar="TEXT", help="description")
     for word in WORDS:
         parser.add_option(
-            f"--{word}", metavar="NAME", help=f"{word} of the jobs of a Slurm pool; '' for none"
+            f"--{word}",
+            metavar="NAME",
+            help=tr("{word} of the jobs of a Slurm pool; '' for none", word=word),
         )
     parser.add_option(
         "--option", dest="options", action="append", metavar="OPTION",

@@ -10,7 +10,7 @@ from app.core.scheduling.resources import list_named
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def add_reservation(context: CommandContext, args: Args) -> int:
 
 def _add_arguments(parser: Parser) -> None:
     for option, text in (
-        ("--pool", "pool whose amounts are reserved"),
-        ("--name", "name of the reservation (default: r1, r2, …)"),
+        ("--pool", tr_noop("pool whose amounts are reserved")),
+        ("--name", tr_noop("name of the reservation (default: r1, r2, …)")),
     ):
         parser.add_option(option, type=require_text, metavar=option[2:].upper(), help=text)
     parser.add_option(
@@ -91,8 +91,8 @@ def _add_arguments(parser: Parser) -> None:
         help="tag of the tasks that get them: team=a",
     )  # fmt: skip
     for option, dest, text in (
-        ("--from", "begin", 'begin: now, "mon 09:00", 2026-12-01T09:00'),
-        ("--to", "end", 'end, after the begin: "fri 18:00", 8h'),
+        ("--from", "begin", tr_noop('begin: now, "mon 09:00", 2026-12-01T09:00')),
+        ("--to", "end", tr_noop('end, after the begin: "fri 18:00", 8h')),
     ):
         parser.add_option(option, dest=dest, type=require_text, metavar="TIME", help=text)
     parser.add_option("--cpu", type=CPU, metavar="CORES", help="cores to reserve")

@@ -37,7 +37,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
 from app.errors import Problem, Usage
-from app.translation import tr, tr_n
+from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -606,9 +606,11 @@ def _add_preview_arguments(parser: Parser) -> None:
     parser.add_option("names", nargs="*", metavar="EXPR", help="cron expression, in quotes")
     add_json_options(parser)
     for name, what in (
-        ("--every", "interval"), ("--at", "one time"), ("--rrule", "RFC 5545 rule"),
+        ("--every", tr_noop("interval instead of a cron expression")),
+        ("--at", tr_noop("one time instead of a cron expression")),
+        ("--rrule", tr_noop("RFC 5545 rule instead of a cron expression")),
     ):  # fmt: skip
-        parser.add_option(name, metavar="EXPR", help=f"{what} instead of a cron expression")
+        parser.add_option(name, metavar="EXPR", help=what)
     parser.add_option("--tz", dest="timezone", metavar="ZONE", help="time zone")
     parser.add_option(
         "--from", dest="since", metavar="TIME", help="print later times only (default: now)"

@@ -116,7 +116,7 @@ def _add_arguments(parser: Parser) -> None:
         type=LIMIT,
         default=DEFAULT_LIMIT,
         metavar="N",
-        help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})",
+        help=tr("show at most N; 0 shows all (default: {n})", n=DEFAULT_LIMIT),
     )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser, "ids of runs only, one per line")

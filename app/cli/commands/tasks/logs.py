@@ -17,7 +17,7 @@ from app.core.text import log_rows, units
 from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
 from app.errors import Refused, Usage
 from app.log_parts import LogPart, find_known_end, list_pieces, read_index
-from app.translation import tr
+from app.translation import tr, tr_noop
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -458,16 +458,19 @@ def _add_arguments(parser: Parser) -> None:
         help="show only the last N lines, of each task if there are several",
     )
     for option, part, what in (
-        ("--stderr", LogPart.ERROR, "only the error output"),
-        ("--stdout", LogPart.OUTPUT, "all but the error output"),
+        (
+            "--stderr",
+            LogPart.ERROR,
+            tr_noop("show only the error output, of a task submitted with --split"),
+        ),
+        (
+            "--stdout",
+            LogPart.OUTPUT,
+            tr_noop("show all but the error output, of a task submitted with --split"),
+        ),
     ):
         parser.add_option(
-            option,
-            dest="part",
-            action="store_const",
-            const=part,
-            default=LogPart.ALL,
-            help=f"show {what}, of a task submitted with --split",
+            option, dest="part", action="store_const", const=part, default=LogPart.ALL, help=what
         )
     add_json_options(parser)
 

@@ -423,7 +423,7 @@ def _add_arguments(parser: Parser) -> None:
         "--limit",
         type=LIMIT,
         metavar="N",
-        help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})",
+        help=tr("show at most N; 0 shows all (default: {n})", n=DEFAULT_LIMIT),
     )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser, "numbers only, one per line, without a limit")

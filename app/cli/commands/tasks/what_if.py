@@ -163,7 +163,7 @@ def _add_arguments(parser: Parser) -> None:
         "--limit",
         type=LIMIT,
         metavar="N",
-        help=f"tasks in the table (default {DEFAULT_LIMIT}; 0: all)",
+        help=tr("tasks in the table (default {n}; 0: all)", n=DEFAULT_LIMIT),
     )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_json_options(parser)
