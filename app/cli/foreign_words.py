@@ -107,9 +107,9 @@ def find_command(verb: str, rest: list[str], known: frozenset[str]) -> str | Non
         return found or (_append_words(rest[0], rest[1:]) if rest[0] in known else None)
     if verb == "start" and rest:
         return tr(
-            "{one}, or taskdeck {other}",
-            one=_append_words("resume", rest),
-            other=_append_words("release", rest),
+            "{resume}, or taskdeck {release}",
+            resume=_append_words("resume", rest),
+            release=_append_words("release", rest),
         )
     ours = _FOREIGN_PAIRS.get(f"{verb} {rest[0]}") if rest else None
     if ours is not None:

@@ -1,7 +1,7 @@
-"""Journal of an import: what it takes over, and what has left the peer.
+"""Journal of an import: tasks to take over, and tasks that have left the peer.
 
-A file of the home, so that an import that was killed is finished by the next one. Each line is on
-the disk before the step that follows it. The file goes once everything is settled.
+A file of the home, so that the next import finishes an import that was killed. Each line is on
+disk before the next step. The file is removed at the end of the import.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ from typing import Any
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
 
-TAKEN, BEGAN, LEFT, UNCLEAR = "taken", "began", "left", "unclear"
-"""Marks: gone from the peer and never run there; begun or ended there; still there, untouched; gone
-from there without a record that the peer gave the task up."""
+TAKEN = "taken"
+"""Mark of a task that is gone from the peer and never ran there."""
+BEGAN = "began"
+"""Mark of a task that has begun or ended there."""
+LEFT = "left"
+"""Mark of a task that still waits there, untouched."""
+UNCLEAR = "unclear"
+"""Mark of a task that is gone from the peer, without a record that the peer gave the task up."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class ImportJournal:
             lines = file.read().split(b"\n")[:-1]
         try:
             for line in lines:
-                self._replay(json.loads(line))
+                self._apply(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Usage(
                 "{file} is damaged. Nothing was changed.",
@@ -59,16 +64,16 @@ class ImportJournal:
             ) from None
 
     def begin(self, source: str, entries: list[JournalEntry]) -> None:
-        """Record what is about to be taken over."""
+        """Record the tasks that the import takes over from now on."""
         plan = [[entry.id, entry.key, entry.uuid, entry.is_held] for entry in entries]
         self._append({"source": source, "plan": plan})
 
     def mark(self, number: int, mark: str) -> None:
-        """Record what became of a task of the peer."""
+        """Record the mark of a task."""
         self._append({"id": number, "mark": mark})
 
     def set_proof(self, proof: str) -> None:
-        """Record by what a later import knows that the peer has given the tasks up."""
+        """Record the proof, for a later import, that the peer has given the tasks up."""
         self._append({"proof": proof})
 
     def finish(self) -> None:
@@ -82,12 +87,12 @@ class ImportJournal:
             with open(self.fd, "ab", closefd=False) as file:
                 file.write(data)
             os.fsync(self.fd)
-            _sync_folder(self.path)
+            sync_folder(os.path.dirname(self.path))
         except OSError as error:
             raise _make_problem(self.path, error) from None
-        self._replay(line)
+        self._apply(line)
 
-    def _replay(self, line: dict[str, Any]) -> None:
+    def _apply(self, line: dict[str, Any]) -> None:
         if "plan" in line:
             self.source, self.proof = line["source"], None
             self.entries = {found[0]: JournalEntry(*found) for found in line["plan"]}
@@ -133,12 +138,13 @@ def _open_locked(path: str) -> int:
         os.close(fd)
 
 
-def _sync_folder(path: str) -> None:
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: str) -> None:
+    """Flush the names in a folder to disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 def _make_problem(path: str, error: OSError) -> Problem:

@@ -1,4 +1,4 @@
-"""Pueue: its state file, from which waiting tasks are taken out while its daemon is stopped.
+"""Pueue: its state file, from which waiting tasks are removed while its daemon is stopped.
 
 The daemon reads the file at its start, and overwrites the file while it runs. So a task that has
 left the file is never run by pueue.
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from app.cli.imports.journal import LEFT, TAKEN, ImportJournal, JournalEntry
+from app.cli.imports.journal import LEFT, TAKEN, ImportJournal, JournalEntry, sync_folder
 from app.core.imports import pueue_state
 from app.core.imports.items import PeerItem, PeerPhase, PeerState
 from app.core.json_types import is_dict
@@ -51,7 +51,7 @@ class Pueue:
             )
 
     def recover(self) -> None:
-        """Nothing is left behind: the file is replaced in one step."""
+        """Do nothing: the file is replaced in one step."""
 
     def withdraw(
         self, items: Sequence[PeerItem], journal: ImportJournal
@@ -62,7 +62,7 @@ class Pueue:
         wanted = {item.key for item in items}
         waiting = {key for key in wanted & found.keys() if found[key].phase is PeerPhase.WAITING}
         if waiting != wanted:
-            yield from self._leave_all(items)
+            yield from self._leave(items)
             return
         numbers = {item.id for item in items}
         state["tasks"] = {
@@ -80,7 +80,7 @@ class Pueue:
         except Problem:
             return False
 
-    def _leave_all(self, items: Sequence[PeerItem]) -> Iterator[tuple[PeerItem, str]]:
+    def _leave(self, items: Sequence[PeerItem]) -> Iterator[tuple[PeerItem, str]]:
         for item in items:
             item.obstacle = tr("the state of pueue has just changed: repeat the import")
             yield item, LEFT
@@ -115,7 +115,7 @@ class Pueue:
             if self._read_bytes() != old:
                 raise Conflict("pueue has just changed its state, which stays. Repeat the import.")
             os.replace(part, self.path)
-            _sync_folder(os.path.dirname(self.path))
+            sync_folder(os.path.dirname(self.path))
         except OSError as error:
             raise Problem(
                 "{file} cannot be written: {why}. Its tasks are held here until the import is"
@@ -201,11 +201,3 @@ def _write(path: str, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(fd)
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,4 +1,4 @@
-"""Report of an import: what each task of a peer becomes, what stays there, and what differs."""
+"""Report of an import: tasks that are taken over, tasks that stay, and parts that differ."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ COLUMNS = [
     Column("OPTIONS", least=8),
     Column("COMMAND", least=8),
 ]
-OTHER_PROGRAM = tr_noop(
+USUAL_LOSS = tr_noop(
     "a task reserves a core and waits until one is free (submit --cpu); its output is the log of"
     " the task"
 )
-MOST_LINES = 200
-"""Tasks listed below the table, of those that stay."""
+MAX_LISTED = 200
+"""Staying tasks that are listed."""
 
 
 def make_json(report: Report) -> dict[str, Any]:
@@ -135,13 +135,15 @@ def _list_queues(report: Report) -> list[str]:
 
 def _describe_queue(report: Report, queue: PeerQueue) -> str:
     words = [tr("new")]
-    words += [tr("capacity {n}", n=queue.capacity)] if queue.capacity is not None else []
+    words += (
+        [tr("capacity {capacity}", capacity=queue.capacity)] if queue.capacity is not None else []
+    )
     words += [tr("paused")] if queue.is_paused else []
     text = ", ".join(words)
     if (known := report.queues.get(queue.name)) is not None:
         text = tr(
-            "exists and stays as it is: capacity {n}, {status}",
-            n=known["capacity"],
+            "exists and stays as it is: capacity {capacity}, {status}",
+            capacity=known["capacity"],
             status=known["status"],
         )
     return f"  {sanitize(queue.name)}  {text} ({sanitize(queue.origin)})"
@@ -150,11 +152,11 @@ def _describe_queue(report: Report, queue: PeerQueue) -> str:
 def _list_staying(report: Report, peer: str) -> list[str]:
     staying = [item for item in report.state.items if report.outcomes[item.id] == "stays"]
     lines = [tr("stays in {peer}:", peer=peer)] if staying else []
-    for item in staying[:MOST_LINES]:
+    for item in staying[:MAX_LISTED]:
         why = item.obstacle or tr("runs there, and ends there")
         lines.append(f"  {item.id}: {sanitize(why)}: {truncate(sanitize(item.command), 60)}")
-    if len(staying) > MOST_LINES:
-        lines.append(tr("  and {n} more: --json lists all", n=len(staying) - MOST_LINES))
+    if len(staying) > MAX_LISTED:
+        lines.append(tr("  and {count} more: --json lists all", count=len(staying) - MAX_LISTED))
     return lines
 
 
@@ -178,7 +180,7 @@ def _list_losses(report: Report) -> list[str]:
     for loss, tasks in numbers.items():
         shown = ", ".join(tasks[:20]) + (", …" if len(tasks) > 20 else "")
         lines.append(f"  {shown}: {sanitize(loss)}")
-    return lines + [f"  {sanitize(loss)}" for loss in (*report.state.losses, tr(OTHER_PROGRAM))]
+    return lines + [f"  {sanitize(loss)}" for loss in (*report.state.losses, tr(USUAL_LOSS))]
 
 
 def _list_unclear(report: Report, peer: str) -> list[str]:
@@ -186,9 +188,13 @@ def _list_unclear(report: Report, peer: str) -> list[str]:
         return []
     numbers = " ".join(map(str, report.unclear))
     return [
-        tr("held, since {peer} has no record of them any more: {n}", peer=peer, n=numbers),
-        tr("  if they have not run there: taskdeck release {n}", n=numbers),
-        tr("  if they have: taskdeck cancel {n}", n=numbers),
+        tr(
+            "held, since {peer} has no record of them any more: {numbers}",
+            peer=peer,
+            numbers=numbers,
+        ),
+        tr("  if they have not run there: taskdeck release {numbers}", numbers=numbers),
+        tr("  if they have: taskdeck cancel {numbers}", numbers=numbers),
     ]
 
 
@@ -197,7 +203,7 @@ def _print_end(report: Report, peer: str, command: str | None) -> None:
     if report.finished:
         numbers = " ".join(map(str, report.finished))
         output.print_note(
-            tr("an import that was interrupted is finished: released {n}.", n=numbers)
+            tr("an import that was interrupted is finished: released {numbers}.", numbers=numbers)
         )
     count = len(report.chosen)
     if command is not None:

@@ -1,8 +1,8 @@
-"""Steps by which waiting tasks of a peer become tasks here, so that never both run one.
+"""Steps by which waiting tasks of a peer become tasks here, so that no task runs on both sides.
 
-Each task is stored here, held; then the peer gives it up; then it is released. The journal records
-the second step. A killed import is finished by the next one: the journal keeps the ids of the first
-step, which makes that step repeatable, and nothing is released that the peer may still run.
+1. The task is stored here, on hold. 2. The peer gives the task up. 3. The task is released here.
+The journal keeps the ids of step 1, so that a repetition stores nothing twice, and the marks of
+step 2. The next import finishes a killed one, and releases nothing that the peer may still run.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from app.errors import Conflict, NotFound, Problem
 from app.translation import tr
 from db.states import WAITING, TaskStatus
 
-_UNDONE = (" Nothing was submitted.", " Nothing was changed.")
+_NO_CHANGE = (" Nothing was submitted.", " Nothing was changed.")
 
 
 class Peer(Protocol):
-    """Another queue manager, whose state can be read and whose waiting tasks can be taken out."""
+    """Another queue manager, whose state can be read and whose waiting tasks can be withdrawn."""
 
     name: str
     """Word of the command line."""
@@ -49,7 +49,7 @@ class Peer(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Raise Problem if its tasks cannot be taken out now."""
+        """Raise Problem if its tasks cannot be withdrawn now."""
         ...
 
     def recover(self) -> None:
@@ -59,11 +59,11 @@ class Peer(Protocol):
     def withdraw(
         self, items: Sequence[PeerItem], journal: ImportJournal
     ) -> Iterator[tuple[PeerItem, str]]:
-        """Take tasks out, parents first; yield each with its mark. Running ones stay untouched."""
+        """Withdraw tasks, parents first; yield each with its mark. Running tasks stay untouched."""
         ...
 
     def has_given_up(self, entry: JournalEntry, proof: str | None) -> bool:
-        """Return True if a task that is not in its state left it by `withdraw`."""
+        """Return True if a task that the peer no longer has left the peer by `withdraw`."""
         ...
 
 
@@ -74,7 +74,7 @@ class Report:
     state: PeerState
     chosen: list[PeerItem]
     outcomes: dict[int, str] = field(default_factory=dict[int, str])
-    """new, created or exists; and stays or ended."""
+    """new or created for a chosen task; stays or ended for the others."""
     numbers: dict[int, int] = field(default_factory=dict[int, int])
     """Numbers of the tasks here."""
     queues: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -85,7 +85,7 @@ class Report:
     """Tasks here of an earlier import, which this one has released."""
 
     def set_outcomes(self, chosen: str) -> None:
-        """Set the outcome of each task; `chosen` is that of the chosen ones."""
+        """Set the outcome of each task; `chosen` is the outcome of the chosen tasks."""
         known = {item.id for item in self.chosen}
         for item in self.state.items:
             other = "ended" if item.phase is PeerPhase.ENDED else "stays"
@@ -97,7 +97,7 @@ def preview(context: CommandContext, peer: Peer) -> Report:
     state = peer.read()
     report = Report(state, [])
     report.queues = {row["name"]: row for row in context.call("queue.ls")}
-    _find_obstacles(state.items, context if _can_submit(context) else None, report.queues)
+    _set_obstacles(state.items, context if _can_submit(context) else None, report.queues)
     report.chosen = choose_items(state.items)
     report.set_outcomes("new")
     return report
@@ -119,8 +119,8 @@ def apply(context: CommandContext, peer: Peer) -> Report:
             )
         report = Report(state, [], queues=queues)
         _finish_previous(context, peer, journal, report)
-        _find_obstacles(state.items, context, queues)
-        _find_taken(context, journal, report)
+        _set_obstacles(state.items, context, queues)
+        _set_taken_numbers(context, journal, report)
         report.chosen = choose_items(state.items, report.numbers)
         if report.chosen:
             _take_over(context, peer, journal, report)
@@ -153,7 +153,7 @@ def _can_submit(context: CommandContext) -> bool:
     return True
 
 
-def _find_obstacles(
+def _set_obstacles(
     items: Iterable[PeerItem], context: CommandContext | None, queues: dict[str, Any]
 ) -> None:
     """Give each waiting task that would be refused here the reason; `context` asks the runtime."""
@@ -168,8 +168,8 @@ def _find_obstacles(
             _submit(context, item, item.task | where, dry_run=True)
         except Problem as problem:
             message = problem.message
-            for undone in _UNDONE:
-                message = message.removesuffix(undone)
+            for sentence in _NO_CHANGE:
+                message = message.removesuffix(sentence)
             item.obstacle = message.rstrip(".")
 
 
@@ -198,13 +198,12 @@ def _take_over(context: CommandContext, peer: Peer, journal: ImportJournal, repo
             item.obstacle = tr("has begun there meanwhile") if mark == BEGAN else item.obstacle
     report.chosen = [item for item in report.chosen if item.id not in began]
     report.set_outcomes("created")
-    lost = [uuids[number] for number in began]
-    _cancel(context, lost)
+    _cancel(context, [uuids[number] for number in began])
     _release(context, [uuids[one.id] for one in wanted if one.id not in began and not one.is_held])
 
 
 def _make_entry(item: PeerItem, journal: ImportJournal) -> JournalEntry:
-    """Return the entry of a task, with what an import that was killed has recorded of it."""
+    """Return the entry of a task: that of a killed import, if there is one."""
     known = journal.entries.get(item.id)
     if known is None or known.key != item.key:
         return JournalEntry(item.id, item.key, make_uuid7(), item.is_held)
@@ -213,13 +212,13 @@ def _make_entry(item: PeerItem, journal: ImportJournal) -> JournalEntry:
 
 
 def _cancel_stale(context: CommandContext, journal: ImportJournal, planned: set[str]) -> None:
-    """Cancel what an import that was killed has stored, and what now stays with the peer."""
+    """Cancel the tasks that a killed import has stored and that now stay with the peer."""
     old = [entry for entry in journal.entries.values() if entry.mark is None]
     _cancel(context, [entry.uuid for entry in old if entry.uuid not in planned])
 
 
 def _create_queues(context: CommandContext, report: Report, is_repeated: bool) -> None:
-    """Create the queues that do not exist; pause one that a killed import has just created."""
+    """Create the queues that do not exist; pause those that a killed import left active."""
     used = {item.queue for item in report.chosen}
     for queue in (queue for queue in report.state.queues if queue.name in used):
         known = report.queues.get(queue.name)
@@ -257,7 +256,7 @@ def _finish_previous(
     """Settle the tasks of an import that was killed, but those that still wait with the peer."""
     there = {item.key: item for item in report.state.items}
     for entry in list(journal.entries.values()):
-        mark = None if entry.mark else _judge(peer, journal, entry, there.get(entry.key))
+        mark = None if entry.mark else _find_mark(peer, journal, entry, there.get(entry.key))
         if mark is not None:
             journal.mark(entry.id, mark)
     marked = list(journal.entries.values())
@@ -268,7 +267,7 @@ def _finish_previous(
     report.unclear = [number for number in unclear if number is not None]
 
 
-def _find_taken(context: CommandContext, journal: ImportJournal, report: Report) -> None:
+def _set_taken_numbers(context: CommandContext, journal: ImportJournal, report: Report) -> None:
     """Set the numbers of tasks that an import, killed meanwhile, has taken over."""
     there = {item.id: item.key for item in report.state.items}
     for entry in journal.entries.values():
@@ -276,10 +275,10 @@ def _find_taken(context: CommandContext, journal: ImportJournal, report: Report)
             report.numbers[entry.id] = context.call("show", id=entry.uuid)["number"]
 
 
-def _judge(
+def _find_mark(
     peer: Peer, journal: ImportJournal, entry: JournalEntry, item: PeerItem | None
 ) -> str | None:
-    """Return the mark of a task by what the peer says of it, None while it waits there."""
+    """Return the mark of a task by its state there, None while the task waits there."""
     if item is None:
         return TAKEN if peer.has_given_up(entry, journal.proof) else UNCLEAR
     if item.phase is PeerPhase.WAITING:
@@ -291,14 +290,14 @@ def withdraw_each(
     items: Iterable[PeerItem], withdraw: Callable[[PeerItem], str]
 ) -> Iterator[tuple[PeerItem, str]]:
     """Withdraw tasks one by one, parents first; leave those whose parent stayed."""
-    lost = set[int]()
+    staying = set[int]()
     for item in items:
-        parent = next((one for one in item.parents if one in lost), None)
+        parent = next((one for one in item.parents if one in staying), None)
         if parent is not None:
             item.obstacle = tr("waits for {number}, which has begun there meanwhile", number=parent)
         mark = LEFT if parent is not None else withdraw(item)
         if mark != TAKEN:
-            lost.add(item.id)
+            staying.add(item.id)
         yield item, mark
 
 

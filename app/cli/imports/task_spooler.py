@@ -41,7 +41,7 @@ class TaskSpooler:
         self._check_server()
         slots = self._ask("-S").strip()
         jobs = [job for job in map(self._read_job, self._list_numbers()) if job is not None]
-        spooler_jobs.find_clients(jobs, self._list_clients())
+        spooler_jobs.assign_clients(jobs, self._list_clients())
         for job in jobs:
             if job.state == "running" and job.client is not None:
                 job.state = self._find_state(job.id, job.client)
@@ -61,7 +61,7 @@ class TaskSpooler:
         )
 
     def prepare(self) -> None:
-        """Raise nothing: the server takes jobs out while it runs."""
+        """Do nothing: a running server removes jobs."""
 
     def recover(self) -> None:
         """Continue clients that an import, killed meanwhile, has left stopped."""
@@ -74,10 +74,10 @@ class TaskSpooler:
         return withdraw_each(items, lambda item: self._withdraw(item, journal))
 
     def has_given_up(self, entry: JournalEntry, proof: str | None) -> bool:
-        return proof == entry.key  # its client was stopped, so nothing else has ended the job
+        return proof == entry.key  # nothing else ended the job, since its client was stopped
 
     def _withdraw(self, item: PeerItem, journal: ImportJournal) -> str:
-        client: SpoolerClient = item.place
+        client: SpoolerClient = item.handle
         if _send(client, signal.SIGSTOP):
             try:
                 _wait_until_stopped(client)
@@ -93,7 +93,7 @@ class TaskSpooler:
         return os.fsdecode(self._run("-s", str(number)).stdout).strip()
 
     def _find_state(self, number: int, client: SpoolerClient) -> str:
-        """Return the state of a job once its client has started the command, or has left it out.
+        """Return the state of a job once its client has started or skipped the command.
 
         A job whose parent was removed is `running` until its client has heard that it is skipped.
         """

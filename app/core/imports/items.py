@@ -23,7 +23,7 @@ from app.translation import tr
 
 
 class PeerPhase(StrEnum):
-    """Part of its life in which a peer's task is."""
+    """Phase of a task: it waits, runs or has ended."""
 
     WAITING = "waiting"
     ACTIVE = "active"
@@ -32,12 +32,12 @@ class PeerPhase(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class PeerItem:
-    """A task of another queue manager, the peer, and what it becomes here."""
+    """A task of another queue manager, the peer, and the task that it becomes here."""
 
     id: int
-    """Number that the peer gives it."""
+    """Number there."""
     created: float
-    """Unix seconds of its submission there."""
+    """Unix seconds of the submission there."""
     command: str
     """Command as people read it."""
     status: str
@@ -46,7 +46,7 @@ class PeerItem:
     is_done: bool = False
     """True once it has succeeded there."""
     never_ran: bool = False
-    """True if it ended there without a start, and never will start."""
+    """True if the task ended there without a start, and never will start."""
     queue: str
     """Queue here."""
     task: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -60,9 +60,9 @@ class PeerItem:
     losses: list[str] = field(default_factory=list[str])
     """Parts that cannot be kept."""
     obstacle: str | None = None
-    """Reason why it stays with the peer."""
-    place: Any = None
-    """Facts that its peer needs to take it out."""
+    """Reason why the task stays with the peer."""
+    handle: Any = None
+    """Reference by which the peer withdraws the task."""
 
     @property
     def key(self) -> str:
@@ -128,11 +128,11 @@ def choose_items(items: Sequence[PeerItem], taken: Collection[int] = frozenset()
             parent for parent in dict.fromkeys(item.parents)
             if parent not in by_id or by_id[parent].phase is not PeerPhase.ENDED
         )  # fmt: skip
-    ordered = _sort(waiting)
+    ordered = _sort_parents_first(waiting)
     known = {item.id for item in ordered}
     for item in waiting:
         if item.id not in known:
-            item.obstacle = item.obstacle or tr("its dependencies form a circle")
+            item.obstacle = item.obstacle or tr("its dependencies form a cycle")
     keep_together(waiting)
     return [item for item in ordered if item.obstacle is None]
 
@@ -174,8 +174,8 @@ def keep_together(waiting: Iterable[PeerItem]) -> None:
                 todo.append(other)
 
 
-def _sort(waiting: Sequence[PeerItem]) -> list[PeerItem]:
-    """Return the tasks in their order, but parents first; without those in a circle."""
+def _sort_parents_first(waiting: Sequence[PeerItem]) -> list[PeerItem]:
+    """Return the tasks in their order, but parents first, and without those in a cycle."""
     places = {item.id: at for at, item in enumerate(waiting)}
     children: dict[int, list[int]] = {}
     missing = Counter[int]()

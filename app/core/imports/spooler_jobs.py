@@ -53,8 +53,13 @@ class SpoolerClient:
         """Command as the server has it."""
         return " ".join(self.argv)
 
-    def find(self, letter: str) -> str | None:
-        """Return the value of an option, "" without one, None if it is not given."""
+    @property
+    def has_parent(self) -> bool:
+        """True if the job waits for another one."""
+        return self.get_option("d") is not None or self.get_option("D") is not None
+
+    def get_option(self, letter: str) -> str | None:
+        """Return the value of an option: "" if it takes none, None if it is not given."""
         return next((value for name, value in reversed(self.options) if name == f"-{letter}"), None)
 
 
@@ -89,7 +94,7 @@ def list_numbers(text: str) -> list[int]:
 
 
 def parse_job(number: int, state: str, text: str) -> SpoolerJob | None:
-    """Return a job from what `tsp -i` prints, None if that is no description."""
+    """Return a job from the output of `tsp -i`, None if the output describes none."""
     end = _EXIT.match(text)
     head, found, tail = text.rpartition("\nSlots required: ")
     _, begun, command = head.partition("Command: ")
@@ -103,12 +108,11 @@ def parse_job(number: int, state: str, text: str) -> SpoolerJob | None:
         return None
 
 
-def find_clients(jobs: Iterable[SpoolerJob], clients: Iterable[SpoolerClient]) -> None:
-    """Give each job its client: the jobs of one text have theirs in the order of their start."""
+def assign_clients(jobs: Iterable[SpoolerJob], clients: Iterable[SpoolerClient]) -> None:
+    """Give each job its client. Jobs with equal text get their clients in the order of start."""
     by_text: dict[tuple[bool, str], list[SpoolerClient]] = {}
     for client in sorted(clients, key=lambda client: (client.started, client.pid)):
-        waits = client.find("d") is not None or client.find("D") is not None
-        by_text.setdefault((waits, client.text), []).append(client)
+        by_text.setdefault((client.has_parent, client.text), []).append(client)
     wanted: dict[tuple[bool, str], list[SpoolerJob]] = {}
     for job in sorted(jobs, key=lambda job: job.id):
         if _PHASES.get(job.state) in (PeerPhase.WAITING, PeerPhase.ACTIVE):
@@ -126,8 +130,8 @@ def find_clients(jobs: Iterable[SpoolerJob], clients: Iterable[SpoolerClient]) -
 def make_item(job: SpoolerJob, queue: str) -> PeerItem:
     """Return what a job becomes."""
     client = job.client
-    waits = client and (client.find("d") is not None or client.find("D") is not None)
-    dependency = _DEPENDENCY.match(job.command) if waits or client is None else None
+    has_parent = client is None or client.has_parent
+    dependency = _DEPENDENCY.match(job.command) if has_parent else None
     item = PeerItem(
         id=job.id,
         created=job.created,
@@ -138,7 +142,7 @@ def make_item(job: SpoolerJob, queue: str) -> PeerItem:
         never_ran=job.state == "skipped",
         queue=queue,
         parents=tuple(map(int, dependency[1].split(","))) if dependency else (),
-        place=client,
+        handle=client,
     )
     if item.phase is PeerPhase.WAITING:
         _set_task(item, job)
@@ -150,12 +154,12 @@ def _set_task(item: PeerItem, job: SpoolerJob) -> None:
     if client is None:
         item.obstacle = tr("its client, which has the exact words, is not found")
         return
-    if client.find("f") is not None:
+    if client.get_option("f") is not None:
         item.obstacle = tr("somebody waits for its end (-f)")
     item.cwd, item.umask, item.env = client.cwd, client.umask, leave_out_session(client.env)
-    label = client.find("L")
+    label = client.get_option("L")
     item.task = {"argv": client.argv, "name": clean_name(label) or make_name(client.text)}
-    if client.find("E") is not None:
+    if client.get_option("E") is not None:
         item.task["split"] = True
     if job.slots > 1:
         item.task["cpu"] = job.slots
@@ -164,6 +168,8 @@ def _set_task(item: PeerItem, job: SpoolerJob) -> None:
         )
     if label and clean_name(label) != label:
         item.losses.append(tr("the label has characters that a name cannot have"))
-    item.losses += [tr(text) for letter, text in _LOSSES.items() if client.find(letter) is not None]
+    item.losses += [
+        tr(text) for letter, text in _LOSSES.items() if client.get_option(letter) is not None
+    ]
     if client.env.get("TS_ONFINISH"):
         item.losses.append(tr("TS_ONFINISH is not called"))

@@ -8,7 +8,7 @@ from app.core.imports.items import choose_items
 from app.core.imports.spooler_jobs import (
     SpoolerClient,
     SpoolerJob,
-    find_clients,
+    assign_clients,
     list_numbers,
     make_item,
     parse_command_line,
@@ -59,7 +59,7 @@ def test_calls_that_submit_nothing_are_no_client(line):
 
 def test_a_job_gets_the_words_and_settings_of_its_client():
     job = make_job(3, "[1]&& python train.py", slots=2)
-    find_clients([job], [make_client(7, "-d -E -m -N 2 -L nightly/x python train.py")])
+    assign_clients([job], [make_client(7, "-d -E -m -N 2 -L nightly/x python train.py")])
     item = make_item(job, "q")
 
     assert item.task == {
@@ -73,7 +73,7 @@ def test_a_job_gets_the_words_and_settings_of_its_client():
 
 def test_clients_of_the_same_text_belong_to_jobs_in_their_order():
     jobs = [make_job(4, "make"), make_job(2, "make", "running"), make_job(9, "[2]&& make")]
-    find_clients(jobs, [make_client(7, "make", 5), make_client(8, "make", 3),
+    assign_clients(jobs, [make_client(7, "make", 5), make_client(8, "make", 3),
                         make_client(3, "-D 2 make", 9)])  # fmt: skip
 
     assert [job.client and job.client.pid for job in jobs] == [7, 8, 3]
@@ -81,7 +81,7 @@ def test_clients_of_the_same_text_belong_to_jobs_in_their_order():
 
 def test_a_job_whose_client_is_unknown_stays():
     jobs = [make_job(1, "make"), make_job(2, "make")]
-    find_clients(jobs, [make_client(7, "make")])
+    assign_clients(jobs, [make_client(7, "make")])
     items = [make_item(job, "q") for job in jobs]
 
     assert choose_items(items) == []
@@ -90,7 +90,7 @@ def test_a_job_whose_client_is_unknown_stays():
 
 def test_a_job_that_somebody_waits_for_stays():
     job = make_job(1, "make")
-    find_clients([job], [make_client(7, "-f make")])
+    assign_clients([job], [make_client(7, "-f make")])
 
     assert make_item(job, "q").obstacle == "somebody waits for its end (-f)"
 
