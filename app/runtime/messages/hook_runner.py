@@ -116,6 +116,9 @@ class HookRunner:
 
     async def _look(self, is_changed: bool) -> None:
         wanted = self._settings.hooks
+        if self._hooks.keys() - wanted.keys():  # an editor may have emptied the file to save it
+            await asyncio.sleep(LOOK_SECONDS)
+            wanted = self._settings.hooks
         if not self._is_followed or wanted != self._hooks:
             await self._follow(wanted)
         if is_changed:

@@ -304,6 +304,24 @@ async def test_a_hook_with_a_mistake_keeps_its_place(call: Call, tmp_path: Path)
         assert len(await wait_for_events(call, tmp_path, 2)) == 2
 
 
+async def test_a_file_that_is_empty_for_a_moment_ends_no_hook(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    script = 'touch "$out.begun"; until [ -e "$out.go" ]; do sleep 0.01; done; '
+    async with run_hooks(call, write_hook(tmp_path, script + KEEP_EVENT)) as runner:
+        await end_tasks(call)
+        await poll((tmp_path / "out.begun").exists)  # now only the look reads the settings
+        followed, empty = runner._settings.hooks, [{}]
+        read = property(lambda _: empty.pop() if empty else followed)
+        monkeypatch.setattr(ConfigWatcher, "hooks", read)
+        await poll(lambda: not empty)
+        await end_tasks(call)
+        (tmp_path / "out.go").touch()
+        found = await wait_for_events(call, tmp_path, 2)
+
+    assert [one["task"]["number"] for one in found] == [1, 2]
+
+
 async def test_events_too_far_behind_are_left_out_and_counted(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
