@@ -97,7 +97,7 @@ def refuse_faulty_http(home: str, http: HttpSettings) -> None:
         return
     if line is not None:
         line.close()
-    if not served or not http.listen.has_place_of(served):
+    if not served or not http.listen.is_taken_by(served):
         listener.probe_address(http.listen)
 
 

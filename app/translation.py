@@ -1,6 +1,6 @@
 """Translation of texts, by gettext catalogues. The lowest layer, since every layer has texts.
 
-The English text is the key. A process speaks the language of its user's locale, else `language` of
+The English text is the key. A process uses the language of its user's locale, else `language` of
 config.toml. The runtime stores and logs English, and answers each caller in the caller's language.
 
 How to write a translatable text:
@@ -68,20 +68,23 @@ def get_language() -> str:
 
 
 def tr(text: str, /, **values: object) -> str:
-    """Return `text` in the current language. Values replace `{names}`; without, braces stay."""
+    """Return `text` in the current language.
+
+    Values replace the `{names}` in `text`. Without values, braces stay.
+    """
     language = get_language()
     if language != ENGLISH and text:
-        text = _load(language).gettext(text)
+        text = _load_catalogue(language).gettext(text)
     return text.format_map(values) if values else text
 
 
 def tr_n(count: int, one: str, many: str, /, **values: object) -> str:
-    """Return the text for `count` things, which is also the value of `{n}`."""
+    """Return the text for `count` things; `{n}` stands for the count."""
     language = get_language()
     if language == ENGLISH:
         text = one if count == 1 else many
     else:
-        text = _load(language).ngettext(one, many, count)
+        text = _load_catalogue(language).ngettext(one, many, count)
     return text.format_map({"n": count, **values})
 
 
@@ -90,7 +93,7 @@ def tr_noop(text: str, /) -> str:
     return text
 
 
-def _load(language: str) -> NullTranslations:
+def _load_catalogue(language: str) -> NullTranslations:
     found = _catalogues.get(language)
     if found is None:
         import gettext

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ AREAS = {
 }
 """Folders of each .po file; a module belongs to the first area that has its folder."""
 MARKS = {"tr", "tr_noop"}
+"""Functions whose first argument is translated."""
 TRANSLATED_KEYWORDS = {"help", "description"}
 """Keywords whose constant value the parser of a command translates."""
 SHOWN_ARGUMENTS: dict[str, tuple[int | str, ...]] = {
@@ -60,7 +60,7 @@ UNTRANSLATED = (
     "app/outer/job_program",
     "db/backup/restore_tool",
 )
-"""Programs that write for logs or agents only, and names of columns."""
+"""Modules whose texts only logs or agents read, and the schema, whose names are no texts."""
 
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
 Text = str | tuple[str, str]
@@ -94,15 +94,15 @@ def find_texts(tree: ast.AST, errors: set[str]) -> Iterator[Text]:
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         name = get_called_name(call)
         if name in MARKS:
-            yield from get_constants(call.args[:1])
+            yield from iterate_constants(call.args[:1])
         elif name == "tr_n":
-            yield tuple(get_constants(call.args[1:3]))  # type: ignore[misc]
+            yield tuple(iterate_constants(call.args[1:3]))  # type: ignore[misc]
         elif name in errors:
-            yield from get_constants(call.args[:2])
+            yield from iterate_constants(call.args[:2])
         elif name in SHOWN_ARGUMENTS:
-            yield from get_constants(get_arguments(call, SHOWN_ARGUMENTS[name]))
+            yield from iterate_constants(get_arguments(call, SHOWN_ARGUMENTS[name]))
         helps = [k.value for k in call.keywords if k.arg in TRANSLATED_KEYWORDS]
-        yield from (text.replace("%%", "%") for text in get_constants(helps))
+        yield from (text.replace("%%", "%") for text in iterate_constants(helps))
 
 
 def get_arguments(call: ast.Call, wanted: tuple[int | str, ...]) -> list[ast.expr]:
@@ -119,11 +119,11 @@ def get_called_name(call: ast.Call) -> str:
     return func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
 
 
-def get_constants(nodes: list[ast.expr]) -> Iterator[str]:
+def iterate_constants(nodes: list[ast.expr]) -> Iterator[str]:
     """Yield the constant texts among `nodes`; both sides of a condition count."""
     for node in nodes:
         if isinstance(node, ast.IfExp):
-            yield from get_constants([node.body, node.orelse])
+            yield from iterate_constants([node.body, node.orelse])
         elif (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
@@ -165,7 +165,7 @@ def list_messages(catalogue: Catalog) -> list[Message]:
     return [message for message in catalogue if message.id]
 
 
-def update() -> int:
+def update_catalogues() -> int:
     """Store the texts of the sources with the known translations. Return how many are missing."""
     known = {
         get_key(message.id): message.string
@@ -218,7 +218,7 @@ def write_catalogue(area: str, catalogue: Catalog) -> None:
 
 
 def join_catalogues() -> Catalog:
-    """Return the translations of all areas."""
+    """Return one catalogue with the translations of all areas."""
     together = make_catalogue()
     for area in AREAS:
         for message in list_messages(read_catalogue(area)):
@@ -256,6 +256,5 @@ def find_placeholders(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    left = update()
-    print(f"{left} texts without a translation" if left else "every text is translated")
-    sys.exit(0)
+    missing = update_catalogues()
+    print(f"{missing} texts without a translation" if missing else "every text is translated")

@@ -62,7 +62,7 @@ def test_no_formatted_string_is_translated():
     """A formatted string is no key of a catalogue, and braces of a user would be placeholders."""
     errors = catalogues.find_error_classes()
     wrong = []
-    for path in [*catalogues.list_sources(catalogues.ROOT / "app")]:
+    for path in catalogues.list_sources(catalogues.ROOT / "app"):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and (
                 (name := catalogues.get_called_name(call)) in catalogues.MARKS | {"tr_n"}

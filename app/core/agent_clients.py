@@ -27,9 +27,9 @@ class AgentSettings:
     """Limits of a client.
 
     `queue` is the only queue for its tasks, None for any. `cpu` (cores), `memory` (MiB) and
-    `running` bound what its running tasks take together; None is no limit. `tasks` is the most that
-    wait or run. With `read_only` it changes nothing. With `all_logs` it reads the output of all
-    tasks, not only of its own.
+    `running` bound its running tasks together; None is no limit. `tasks` bounds the tasks that wait
+    or run. A client with `read_only` changes nothing. A client with `all_logs` reads the output of
+    all tasks, not only of its own.
     """
 
     queue: str | None = None
@@ -137,7 +137,7 @@ def _parse_count(low: int, high: int) -> Callable[[Any], int]:
     return read
 
 
-def _parse_switch(value: Any) -> bool:
+def _parse_bool(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(tr("must be true or false"))
     return value
@@ -149,6 +149,6 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "memory": _parse_amount(units.parse_size),
     "running": _parse_count(1, MAX_RUNNING),
     "tasks": _parse_count(0, MAX_TASKS),
-    "read_only": _parse_switch,
-    "all_logs": _parse_switch,
+    "read_only": _parse_bool,
+    "all_logs": _parse_bool,
 }

@@ -37,8 +37,8 @@ class ListenAddress:
         """Address as a URL begins, or the socket as it was typed."""
         return str(self) if self.path else f"http://{self}"
 
-    def has_place_of(self, url: str) -> bool:
-        """Return True if a server with this URL has the same socket or port."""
+    def is_taken_by(self, url: str) -> bool:
+        """Return True if a server at `url` already has this socket or port."""
         return url == self.url or (not self.path and url.endswith(f":{self.port}"))
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from app import config
 from app.core.text.sanitize import sanitize, truncate
 from app.health.finding import Finding, make_command
 from app.paths import get_config_path
-from app.translation import tr
+from app.translation import tr, tr_n
 
 HELP = "taskdeck help hooks"
 
@@ -29,13 +29,12 @@ def check_hooks(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
                 HELP,
             )
         if failing := state.get("failing"):
-            times = "once" if failing == 1 else tr("{failing:,} times", failing=failing)
-            error = truncate(sanitize(state["last_error"] or ""), 200)
-            text = tr(
-                "hook {name} failed {times} since its last success: {error}",
+            text = tr_n(
+                failing,
+                "hook {name} failed once since its last success: {error}",
+                "hook {name} failed {n:,} times since its last success: {error}",
                 name=name,
-                times=times,
-                error=error,
+                error=truncate(sanitize(state["last_error"] or ""), 200),
             )
             yield Finding("hooks", text, "broken", make_command(home, "notify ls"))
         if dropped := state.get("dropped"):

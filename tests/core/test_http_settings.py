@@ -44,9 +44,9 @@ def test_a_faulty_address_is_explained(text: str, fault: str):
 def test_a_server_with_the_same_port_has_the_place():
     address = parse_address("0.0.0.0:8650")
 
-    assert address.has_place_of("http://127.0.0.1:8650")
-    assert not address.has_place_of("http://127.0.0.1:18650")
-    assert not address.has_place_of("unix:/s") and parse_address("unix:/s").has_place_of("unix:/s")
+    assert address.is_taken_by("http://127.0.0.1:8650")
+    assert not address.is_taken_by("http://127.0.0.1:18650")
+    assert not address.is_taken_by("unix:/s") and parse_address("unix:/s").is_taken_by("unix:/s")
 
 
 def test_address_token_and_hosts_are_read():

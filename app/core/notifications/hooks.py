@@ -14,7 +14,7 @@ from app.translation import tr
 START, END, ALERT = "start", "end", "alert"
 KINDS = (START, END, ALERT)
 MAX_HOOKS = 8
-"""Hooks that run at the same time: each has a program of its own."""
+"""Maximum number of hooks: each runs a program of its own at the same time."""
 MAX_TIMEOUT = 600.0
 DEFAULT_TIMEOUT = 30.0
 _SETTINGS = ("on", "argv", "timeout")
@@ -23,7 +23,7 @@ _EXAMPLE = 'Example: on = ["end"] and argv = ["/usr/local/bin/tell"]'
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A program of the user that runs on events; `timeout` in seconds."""
+    """A program of the user that runs on events; `timeout` is in seconds."""
 
     name: str
     on: frozenset[str]

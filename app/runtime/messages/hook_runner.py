@@ -1,8 +1,8 @@
 """Hooks: programs of the user that run when a task starts or ends, or an alert fires.
 
-Each hook runs one program at a time, in the order of events, beside the others. Its place in the
-table of events is stored after the program ends, so each event is handled at least once. A failed
-program is recorded and not repeated.
+Each hook runs one program at a time, in the order of events, beside the other hooks. Its cursor in
+the table of events is stored after the program ends, so each event is handled at least once. A
+failed program is recorded and not repeated.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ RECORD_SECONDS = 1.0
 FAILING_AFTER = 3
 """Failures in a row after which an alert tells that a hook fails."""
 UNSTORED_EVENTS = 10_000
-"""Events without one for the hook after which its place is stored anyway."""
+"""Events without concern for the hook after which its cursor is stored anyway."""
 LOOK_SECONDS = 1.0
 """Seconds between two looks at the settings while nothing is written."""
 DEBOUNCE_SECONDS = 0.2
 RETRY_DELAY = 10.0
 """Seconds before a step that failed is repeated."""
 CLOSE_TIMEOUT = 5.0
-"""Seconds that a stop waits for programs; one that is killed then runs again."""
+"""Seconds that a stop waits for programs. A program that is killed then runs again later."""
 
 
 @dataclass
 class _Worker:
-    """Progress of one hook. `after` is the last event looked at, `stored` the stored place."""
+    """Progress of one hook. `after` is the last event looked at, `stored` the stored cursor."""
 
     name: str
     after: int
@@ -72,18 +72,18 @@ class HookRunner:
         self._hooks: Mapping[str, Hook] = {}
         self._workers: dict[str, _Worker] = {}
         self._last_event = 0
-        """Last event at the last look: a hook that is new begins behind it."""
+        """Last event at the last look. A new hook begins after this event."""
         self._is_followed = False
         self._is_closing = False
         self._dropped: dict[str, int] = {}
-        """Events left out that need not be told any more."""
+        """Events left out before the hook last caught up, which no alert names any more."""
         self._host = socket.gethostname()
         self.problems: dict[str, str] = {}
         """Hooks that fail again and again or leave events out, for an alert."""
         self._db.after_commit(self._changed.set)
 
     async def prepare(self) -> None:
-        """Note the last event before the runtime answers: hooks that are new begin behind it."""
+        """Note the last event before the runtime answers. New hooks begin after this event."""
         self._last_event = await self._db.read(hooks.find_last_event)
 
     async def run(self) -> None:
@@ -103,7 +103,7 @@ class HookRunner:
             await asyncio.sleep(DEBOUNCE_SECONDS)  # a burst of commits causes one look
 
     async def close(self) -> None:
-        """Wait briefly for programs; what is not stored is run again."""
+        """Wait briefly for programs. The next runtime repeats events that are not stored."""
         self._is_closing = True
         tasks = [worker.task for worker in self._workers.values() if worker.task]
         for worker in self._workers.values():
@@ -171,7 +171,7 @@ class HookRunner:
         return self._settings.hooks.get(name) or self._hooks[name]
 
     async def _handle_next(self, worker: _Worker) -> bool:
-        """Handle the next events; return whether there may be more."""
+        """Handle the next events; return True if there may be more."""
         hook = self._get_hook(worker.name)
         batch = await self._db.read(hooks.read_batch, worker.name, worker.after, hook.on, BATCH)
         if batch.last - worker.after > hooks.MAX_LAG:
@@ -220,7 +220,7 @@ class HookRunner:
         )
 
     async def _record(self, worker: _Worker) -> None:
-        """Store what was handled, as soon as the database takes it; at the end, try once."""
+        """Store the handled events. Try until the database takes them; at the end, try once."""
         hook = self._hooks.get(worker.name)
         alerts = [event.id for event in worker.done if event.kind == ALERT]
         argv = hook.argv if hook else ("",)
@@ -239,7 +239,7 @@ class HookRunner:
         await self._update_problems()
 
     async def _note_caught_up(self, worker: _Worker) -> None:
-        """Take back what was told about events left out."""
+        """Resolve the alert about events left out."""
         if self.problems:
             states = await self._db.read(hooks.list_states)
             self._dropped[worker.name] = {one.name: one.dropped for one in states}.get(

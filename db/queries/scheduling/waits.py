@@ -18,8 +18,8 @@ LONGEST = (
 
 
 def map_longest_waits(c: Connection) -> dict[str, str]:
-    """Return {queue: since when a task waits there, at the longest}.
+    """Return {queue: time since which its longest waiting task waits}.
 
-    A task waits since it could have started: it may be planned or retried.
+    The wait of a task begins when the task could have started: at its start time or its retry.
     """
     return {name: since for name, since in raw_sql.fetch_tuples(c, LONGEST) if since is not None}
