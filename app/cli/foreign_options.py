@@ -1,7 +1,7 @@
-"""Options of other tools, and what Taskdeck has in their place.
+"""Options of other tools, and those of Taskdeck in their place.
 
-The parser looks here once it has met an unknown option, so no command pays for the table. Each hint
-names the purpose, then what to type. A letter that means several things names the tool of each.
+The parser loads this module for an unknown option only. Each hint names the purpose, then the words
+to type. The hint of a letter with several meanings names the tool of each.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 
 def explain_numbers(script: str | None, words: list[str], has_parents: bool) -> str:
-    """Return what to type where a number took the place of work to submit, or ""."""
+    """Return a hint for a number in place of a command to submit, or ""."""
     if script is not None and script.isdecimal():
         return tr("Cores: --cpu {cores}. -c takes shell text.", cores=script)
     if has_parents and words and all(word.isdecimal() for word in words):
@@ -240,7 +240,7 @@ def explain_numbers(script: str | None, words: list[str], has_parents: bool) -> 
 
 
 def find_hint(command: str, word: str) -> str:
-    """Return what Taskdeck has instead of an option of another tool, or "".
+    """Return the hint for an option of another tool, or "".
 
     `command` is "" for an option before any command. `word` may have a value, as in --mem=4G or
     -d3.

@@ -115,7 +115,7 @@ def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) 
         _add_fault(faults, where, tr("must not contain NUL."))
     if _WORD.search(words[0]):
         _add_fault(faults, where, tr("must begin with the name of a program."), _ARGV_EXAMPLE)
-    if _names_values_in_code(words):
+    if _has_value_in_code(words):
         message = tr(
             "a value must not stand in the text of a program; pass it as an argument behind."
         )
@@ -126,10 +126,10 @@ def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) 
     return tuple(words)
 
 
-def _names_values_in_code(words: Sequence[str]) -> bool:
-    """Return True if the text of a shell or another interpreter has a placeholder.
+def _has_value_in_code(words: Sequence[str]) -> bool:
+    """Return True if program text for a shell or another interpreter has a placeholder.
 
-    The interpreter may stand behind a program that starts it, such as sudo, env or timeout.
+    The words may begin with a program that starts the interpreter, such as sudo, env or timeout.
     """
     return any(
         option.fullmatch(before) and any(found[1] for found in _WORD.finditer(word))

@@ -139,9 +139,9 @@ class UserCommandRunner:
             )
             return
         run = self._run_in_background if command.is_background else self._run_in_terminal
-        self._app.run_worker(self._report_failure(run, command, argv), exit_on_error=False)
+        self._app.run_worker(self._run_and_report(run, command, argv), exit_on_error=False)
 
-    async def _report_failure(self, run: Any, command: UserCommand, argv: list[str]) -> None:
+    async def _run_and_report(self, run: Any, command: UserCommand, argv: list[str]) -> None:
         try:
             await run(command, argv)
         except OSError as error:
@@ -225,13 +225,13 @@ class UserCommandRunner:
                 text = tr("{command} runs.", command=command.name)
                 self._app.show_message(self._app.look.sanitize(text), "dim")
                 code = await self._wait_for_end(process, -process.pid, signal.SIGTERM)
-                self._tell_result(command, code, read_tail())
+                self._show_output(command, code, read_tail())
         finally:
             self._background -= 1
             for fd in (output, write_end):
                 os.close(fd)
 
-    def _tell_result(self, command: UserCommand, code: int, output: bytes) -> None:
+    def _show_output(self, command: UserCommand, code: int, output: bytes) -> None:
         text = output.decode("utf-8", "replace")
         lines = [line for line in (sanitize(one).strip() for one in text.splitlines()) if line]
         if not code:
