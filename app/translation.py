@@ -79,7 +79,7 @@ def tr(text: str, /, **values: object) -> str:
 
 
 def tr_n(count: int, one: str, many: str, /, **values: object) -> str:
-    """Return the text for `count` things; `{n}` stands for the count."""
+    """Return the text for `count` things; `{n}` is the count."""
     language = get_language()
     if language == ENGLISH:
         text = one if count == 1 else many
