@@ -173,3 +173,21 @@ def test_the_contracts_list_every_module_of_the_database(contract: str, allowed:
 
     listed = set(contracts[contract]["forbidden_modules"])
     assert {name for name in listed if name.startswith("db")} == {f"db.{name}" for name in modules}
+
+
+@pytest.mark.parametrize("words", [["submit", "--", "true"], ["status"], ["ls"]])
+def test_common_commands_read_no_catalogue_in_english(
+    lazy_runtime: RuntimeProcess, words: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    lazy_runtime.start()
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    run = (
+        f"run({['--home', os.fspath(lazy_runtime.home), *words]}, deck=None, serve=None, keys=None,"
+        " agents=None)"
+    )
+    loaded = list_loaded_modules(
+        f"from app.cli.main import run; from app import translation; {run};"
+        " assert not translation._catalogues; print()"
+    )
+
+    assert "babel" not in loaded

@@ -44,15 +44,15 @@ def replay_trace(context: CommandContext, args: Args) -> int:
             "replay which file? Give one: taskdeck replay TRACE", "See: taskdeck help replay"
         )
     file = args.files[0]
-    shown = "standard input" if file == "-" else truncate(sanitize(file), 200)
+    shown = tr("standard input") if file == "-" else truncate(sanitize(file), 200)
     options = replays.ReplayOptions(args.policy, args.estimates, not args.no_backfill, args.ageing)
     try:
         with _open_trace(file, shown) as source:
             trace = job_trace.read_trace(_read_lines(source))
     except job_trace.TraceError as wrong:
-        raise Usage(
-            f"{shown}, {wrong}." if str(wrong)[:4] == "line" else f"{shown}: {wrong}."
-        ) from None
+        if str(wrong).startswith(tr("line ")):
+            raise Usage("{file}, {problem}.", file=shown, problem=wrong) from None
+        raise Usage("{file}: {problem}.", file=shown, problem=wrong) from None
     totals = _choose_totals(args, trace, shown)
     jobs = job_trace.fit_jobs(trace, totals)
     if not jobs:
@@ -91,7 +91,7 @@ def _open_trace(file: str, shown: str) -> Iterator[IO[bytes]]:
     except job_trace.TraceError:
         raise
     except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or "invalid file name").lower()
+        why = (getattr(error, "strerror", None) or tr("invalid file name")).lower()
         raise Usage("{shown} cannot be read: {why}.", shown=shown, why=why) from None
 
 
@@ -108,12 +108,18 @@ def _read_lines(source: IO[bytes]) -> Iterator[str]:
                     show(tr("reading line {number:,}", number=number))
                 yield line.decode("utf-8", "replace")
         except (EOFError, damaged) as error:
-            why = "is cut off" if isinstance(error, EOFError) else "is damaged"
-            raise job_trace.TraceError(f"line {number + 1}: the file {why}") from None
+            text = (
+                tr("line {line}: the file is cut off", line=number + 1)
+                if isinstance(error, EOFError)
+                else tr("line {line}: the file is damaged", line=number + 1)
+            )
+            raise job_trace.TraceError(text) from None
         except OSError as error:
             if error.errno is not None:
                 raise
-            raise job_trace.TraceError(f"line {number + 1}: the file is damaged") from None
+            raise job_trace.TraceError(
+                tr("line {line}: the file is damaged", line=number + 1)
+            ) from None
 
 
 def _choose_totals(args: Args, trace: job_trace.Trace, shown: str) -> Amounts:

@@ -71,7 +71,9 @@ def install(context: CommandContext, args: Args) -> int:
     if found == text:
         output.print_note(tr("{path} is up to date.", path=sanitize(path)))
     else:
-        _write_file(path, text, "To install for your user only: taskdeck service install --user")
+        _write_file(
+            path, text, tr("To install for your user only: taskdeck service install --user")
+        )
         output.print_note(tr("wrote {path}.", path=sanitize(path)))
     if args.json or args.jsonl:
         output.print_json({"path": path, "unit": text}, args.jsonl)
@@ -265,7 +267,9 @@ def _list_next_commands(system: bool) -> list[str]:
     control = "systemctl" if system else "systemctl --user"
     lines = [f"{control} daemon-reload", f"{control} enable --now taskdeck"]
     return (
-        lines if system else [*lines, "loginctl enable-linger    (keeps jobs running after logout)"]
+        lines
+        if system
+        else [*lines, tr("loginctl enable-linger    (keeps jobs running after logout)")]
     )
 
 

@@ -188,7 +188,7 @@ def _read_directory() -> str | None:
 def _explain(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return tr("it is a link, or no regular file")
-    return (getattr(error, "strerror", None) or "invalid file name").lower()
+    return (getattr(error, "strerror", None) or tr("invalid file name")).lower()
 
 
 def _make_proof(data: bytes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 
 from app.errors import Problem
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ TIMEOUT = 2.0
 """Seconds to wait for the runtime."""
 
 _DOWN_TEXTS = {
-    "none": "no runtime",
-    "stopped": "stopped",
-    "silent": "no answer",
-    "strange": "see: taskdeck status",
+    "none": tr_noop("no runtime"),
+    "stopped": tr_noop("stopped"),
+    "silent": tr_noop("no answer"),
+    "strange": tr_noop("see: taskdeck status"),
 }
 
 
@@ -64,7 +65,7 @@ def format_status_line(found: dict[str, Any], tmux: bool = False) -> str:
     """
     runtime, counts, state = found["runtime"], found["counts"], found["runtime"]["state"]
     if state != "running":
-        return _colour(_DOWN_TEXTS.get(state) or str(state), "yellow", tmux)
+        return _colour(tr(_DOWN_TEXTS.get(state) or str(state)), "yellow", tmux)
     firing, lag = (
         sum(alert["status"] == "firing" for alert in found["alerts"]),
         runtime.get("tick_lag"),
@@ -73,7 +74,7 @@ def format_status_line(found: dict[str, Any], tmux: bool = False) -> str:
         f"{counts.get('running', 0)}r",
         f"{counts.get('queued', 0)}q",
         _colour(f"{firing}!", "red", tmux) if firing else "",
-        _colour("halted", "red", tmux) if runtime.get("halted") else "",
+        _colour(tr("halted"), "red", tmux) if runtime.get("halted") else "",
         f"tick {lag * 1000:.0f}ms" if lag is not None else "",
     ]
     return " ".join(filter(None, parts))

@@ -43,7 +43,7 @@ def read_script(path: str) -> str | None:
                 "the script from standard input is empty. {not_submitted}",
                 not_submitted=tr(NOT_SUBMITTED),
             )
-        _refuse_nul(text, "standard input")
+        _refuse_nul(text, tr("standard input"))
         return text
     try:
         with open(path, "rb") as file:
@@ -84,7 +84,7 @@ def apply_script(context: CommandContext, args: Args, text: str) -> list[str]:
             not_submitted=tr(NOT_SUBMITTED),
         )
     path, *words = [*args.words, *(args.command or ())]
-    shown = "standard input" if path == STDIN else truncate(sanitize(path), 200)
+    shown = tr("standard input") if path == STDIN else truncate(sanitize(path), 200)
     header = read_header(text)
     given = {name for name, value in vars(args).items() if value}
     found = translate(header, given, os.environ.get("USER", "user"))
@@ -133,8 +133,12 @@ def _complete(context: CommandContext, args: Args, found: Translation) -> None:
         found.faults.append(
             (
                 found.lines["queue"],
-                f"--partition={sanitize(queue)} is refused: there is no such queue. Queues:"
-                f" {', '.join(map(sanitize, names))}; choose one with -q",
+                tr(
+                    "--partition={queue} is refused: there is no such queue. Queues: {names};"
+                    " choose one with -q",
+                    queue=sanitize(queue),
+                    names=", ".join(map(sanitize, names)),
+                ),
             )
         )
     if found.settings.get("notify_on") in ("failed", "ended"):
@@ -144,8 +148,10 @@ def _complete(context: CommandContext, args: Args, found: Translation) -> None:
             found.faults.append(
                 (
                     found.lines["notify_on"],
-                    "--mail-type is refused: there is no default channel. Choose one: --notify"
-                    " NAME, or --notify-on never; see: taskdeck help notifications",
+                    tr(
+                        "--mail-type is refused: there is no default channel. Choose one: --notify"
+                        " NAME, or --notify-on never; see: taskdeck help notifications"
+                    ),
                 )
             )
 
@@ -158,8 +164,13 @@ def _name_arrays(context: CommandContext, found: Translation) -> None:
         for word, group in groups.items():
             if group is not None:
                 found.notes.append(
-                    f"{word} is the first task of array {group}, so all its tasks are meant:"
-                    f" --{field.replace('_', '-')} {group}"
+                    tr(
+                        "{number} is the first task of array {group}, so all its tasks are meant:"
+                        " --{option} {group}",
+                        number=word,
+                        group=group,
+                        option=field.replace("_", "-"),
+                    )
                 )
         if named:
             found.settings[field] = [groups.get(word) or word for word in named]
@@ -224,7 +235,7 @@ def _make_problem(shown: str, faults: list[tuple[int, str]]) -> Problem:
         for line, text in faults[:MAX_NAMED]
     ]
     more = [tr("and {n:,} more", n=len(faults) - MAX_NAMED)] if faults[MAX_NAMED:] else []
-    kind = Refused if any(" is refused: " in text for _, text in faults) else Usage
+    kind = Refused if any(tr(" is refused: ") in text for _, text in faults) else Usage
     problems = "; ".join([*said, *more])
     return kind(
         "{file} {problems}. {not_submitted}",

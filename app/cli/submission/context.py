@@ -58,7 +58,7 @@ def check_output_folders(args: Args, cwd: str) -> None:
         from shlex import quote
 
         shown = truncate(sanitize(folder), 200)
-        what = "is not a folder" if os.path.exists(path) else "does not exist"
+        what = tr("is not a folder") if os.path.exists(path) else tr("does not exist")
         made = truncate(sanitize(quote(path)), 200)
         hint = "" if os.path.exists(path) else tr("Make it: mkdir -p {folder}", folder=made)
         raise Usage(

@@ -39,11 +39,13 @@ def parse_parameter(text: str) -> tuple[str, Any, bool]:
     try:
         return key[:-1], load_json(value), True
     except DuplicateKeyError as error:
-        raise ArgumentTypeError(f"{sanitize(key)}= has JSON in which {error}") from None
+        raise ArgumentTypeError(
+            tr("{key}= has JSON in which {error}", key=sanitize(key), error=error)
+        ) from None
     except (ValueError, RecursionError):
         # The schema that may declare the parameter secret is not known here.
         raise ArgumentTypeError(
-            f"{sanitize(key)}= must be followed by JSON, such as 1 or true"
+            tr("{key}= must be followed by JSON, such as 1 or true", key=sanitize(key))
         ) from None
 
 

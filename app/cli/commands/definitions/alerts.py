@@ -214,14 +214,18 @@ def silence(context: CommandContext, args: Args) -> int:
         answer = _silence_matching(context, match=match, until=until, **reason)
         return report_results(args, answer, _format_silence_result)
     if not args.ids and not match:
-        question = "silence which rule, and until when?" if until is None else "silence which rule?"
+        question = (
+            tr("silence which rule, and until when?")
+            if until is None
+            else tr("silence which rule?")
+        )
         raise Usage(
             "{question} Example: taskdeck alert silence RULE --until 8h",
             "List: taskdeck sla ls",
             question=question,
         )
     if until is None:
-        names = [truncate(sanitize(name), 60) for name in args.ids] or ["what matches"]
+        names = [truncate(sanitize(name), 60) for name in args.ids] or [tr("what matches")]
         raise Usage("silence {names} until when? Add: --until 8h", names=", ".join(names))
     return report_results(
         args,

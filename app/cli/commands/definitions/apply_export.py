@@ -54,7 +54,7 @@ def read_bytes(file: str, what: str) -> bytes:
     except FileNotFoundError:
         raise NotFound("{shown} does not exist. Nothing was changed.", shown=shown) from None
     except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or "invalid file name").lower()
+        why = (getattr(error, "strerror", None) or tr("invalid file name")).lower()
         raise Usage(
             "{shown} cannot be read: {why}. Nothing was changed.", shown=shown, why=why
         ) from None

@@ -258,7 +258,9 @@ def _call(context: CommandContext, verb: str, **values: Any) -> Any:
         raise
 
 
-_KEY = re.compile(r"(?:^|(?<=; ))(timezone|every|until|jitter|missed_within|at)(?= must be )")
+_KEY = re.compile(
+    r"(?:^|(?<=; ))(timezone|every|until|jitter|missed_within|at)(?= must be | ?必须)"
+)
 """Keys of a definition at the start of a problem."""
 
 
@@ -442,7 +444,7 @@ def preview(context: CommandContext, args: Args) -> int:
         if args.since is not None:
             word = "--from"
             after = units.parse_time(args.since, now, where)
-        word = "the expression" if kind == "cron" else f"--{kind}"
+        word = tr("the expression") if kind == "cron" else f"--{kind}"
         found = recurrence.parse_recurrence(kind, text, zone, after)
     except ValueError as error:
         raise Usage("{word} {error}.", word=word, error=error) from None

@@ -158,13 +158,10 @@ def _format_scope(sla: dict[str, Any]) -> str:
     """Return the tasks a rule covers, or the present value of its metric."""
     if sla.get("metric"):
         return str(sla["stands"])
-    return (
-        ", ".join(
-            f"{key} {_format_value(value)}"
-            for key, value in (sla["conditions"].get("match") or {}).items()
-        )
-        or "every task"
-    )
+    return ", ".join(
+        f"{key} {_format_value(value)}"
+        for key, value in (sla["conditions"].get("match") or {}).items()
+    ) or tr("every task")
 
 
 def _format_value(value: Any) -> str:

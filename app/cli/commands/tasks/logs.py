@@ -412,7 +412,7 @@ def _start_follower(
 
 def _print_attempt(run: dict[str, Any]) -> None:
     if run["attempt"] > 1:
-        output.print_message(f"attempt {run['attempt']}")
+        output.print_message(tr("attempt {attempt}", attempt=run["attempt"]))
 
 
 def _print_wait_reason(reply: dict[str, Any], last_reason: str) -> str:
@@ -420,7 +420,11 @@ def _print_wait_reason(reply: dict[str, Any], last_reason: str) -> str:
     why = reply.get("why") or ""
     if why and why != last_reason:
         output.print_message(
-            f"taskdeck: #{reply['number']} {sanitize(reply['name'])} waits: {sanitize(why)}"
+            tr(
+                "taskdeck: {task} waits: {why}",
+                task=f"#{reply['number']} {sanitize(reply['name'])}",
+                why=sanitize(why),
+            )
         )
     return why
 

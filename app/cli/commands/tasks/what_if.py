@@ -51,7 +51,7 @@ def suppose(context: CommandContext, args: Args) -> int:
 
 
 def _read_lines(file: str) -> str:
-    shown = "standard input" if file == "-" else truncate(sanitize(file), 200)
+    shown = tr("standard input") if file == "-" else truncate(sanitize(file), 200)
     try:
         if file == "-":
             data = output.open_stdin("JSON lines").read(MAX_BYTES + 1)
@@ -61,7 +61,7 @@ def _read_lines(file: str) -> str:
     except FileNotFoundError:
         raise NotFound("{shown} does not exist. Nothing was changed.", shown=shown) from None
     except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or "invalid file name").lower()
+        why = (getattr(error, "strerror", None) or tr("invalid file name")).lower()
         raise Usage(
             "{shown} cannot be read: {why}. Nothing was changed.", shown=shown, why=why
         ) from None
