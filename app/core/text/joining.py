@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def join_clauses(parts: Iterable[str]) -> str:
     """Join clauses of a sentence: `first of 4; needs 2G`."""
-    first, *more = parts
+    first, *more = [*parts] or [""]
     for part in more:
         first = tr("{first}; {more}", first=first, more=part)
     return first
@@ -19,7 +19,7 @@ def join_clauses(parts: Iterable[str]) -> str:
 
 def join_and(parts: Iterable[str]) -> str:
     """Join words: `a and b`, `a and b and c`."""
-    first, *more = parts
+    first, *more = [*parts] or [""]
     for part in more:
         first = tr("{first} and {more}", first=first, more=part)
     return first
@@ -27,7 +27,7 @@ def join_and(parts: Iterable[str]) -> str:
 
 def join_or(parts: Iterable[str]) -> str:
     """Join words: `a or b`, `a or b or c`."""
-    first, *more = parts
+    first, *more = [*parts] or [""]
     for part in more:
         first = tr("{first} or {more}", first=first, more=part)
     return first
@@ -35,7 +35,7 @@ def join_or(parts: Iterable[str]) -> str:
 
 def join_commas(parts: Iterable[str]) -> str:
     """Join items of a list: `a, b, c`."""
-    first, *more = parts
+    first, *more = [*parts] or [""]
     for part in more:
         first = tr("{first}, {more}", first=first, more=part)
     return first
