@@ -10,11 +10,27 @@ import time
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.times import to_unix_or_none
-from app.translation import ENGLISH, get_language, tr
+from app.translation import ENGLISH, get_language, tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+_DAYS = (
+    tr_noop("Mon"),
+    tr_noop("Tue"),
+    tr_noop("Wed"),
+    tr_noop("Thu"),
+    tr_noop("Fri"),
+    tr_noop("Sat"),
+    tr_noop("Sun"),
+)
+
+
+def name_day(at: datetime) -> str:
+    """Return the day of the week, in the current language."""
+    return tr(_DAYS[at.weekday()])
 
 
 def _parse_or_none(text: str | None) -> float | None:
@@ -46,9 +62,11 @@ def format_clock(text: str | None, seconds: bool = False, zone: str = "") -> str
     if not text:
         return units.MISSING
     try:
-        return units.format_clock_time(to_local(text), get_local_now(), seconds, zone)
+        shown = units.format_clock_time(to_local(text), get_local_now(), seconds, zone)
     except ValueError:
         return sanitize(text)
+    day, space, rest = shown.partition(" ")
+    return f"{tr(day)}{space}{rest}" if day in _DAYS else shown
 
 
 def format_future(text: str, zone: str = "", seconds: bool = False) -> str:
@@ -70,19 +88,17 @@ def format_moment(text: str, zone: str = "") -> str:
         return sanitize(text)
     at, offset = local.astimezone(place), units.format_other_offset(local, place)
     if get_language() != ENGLISH:
-        day = "一二三四五六日"[at.weekday()]
         same_year = at.year == get_local_now().year
         return (
-            f"{at.month} 月 {at.day} 日 周{day} {at:%H:%M:%S}"
+            f"{at.month} 月 {at.day} 日 {name_day(at)} {at:%H:%M:%S}"
             if same_year
             else f"{at.year} 年 {at.month} 月 {at.day} 日 {at:%H:%M}"
         ) + offset
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
         at.month - 1
     ]
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
     return (
-        f"{day} {at.day} {month} {at:%H:%M:%S}"
+        f"{name_day(at)} {at.day} {month} {at:%H:%M:%S}"
         if at.year == get_local_now().year
         else f"{at.day} {month} {at:%Y %H:%M}"
     ) + offset

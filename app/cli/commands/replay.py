@@ -198,7 +198,7 @@ def _list_facts(answer: dict[str, Any], trace: job_trace.Trace) -> list[tuple[st
     )
     return [
         (
-            "jobs",
+            tr("jobs"),
             tr("{n:,} in {time}", n=answer["jobs"], time=units.format_duration(answer["makespan"])),
         ),
         (tr("machine"), _describe_machine(answer["machine"])),
@@ -214,7 +214,7 @@ def _list_facts(answer: dict[str, Any], trace: job_trace.Trace) -> list[tuple[st
             ),
         ),
         (
-            "slowdown",
+            tr("slowdown"),
             tr("{mean:,.2f} (mean of bounded slowdowns)", mean=answer["mean_bounded_slowdown"]),
         ),
         (tr("utilisation"), ", ".join(used)),

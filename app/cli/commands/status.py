@@ -349,18 +349,19 @@ def _format_counts(status: dict[str, Any]) -> Line:
 
 
 def _format_queue_row(queue: dict[str, Any]) -> list[Span]:
-    name, running, waiting, oldest, _, (word, style), pool = queues.format_queue_row(queue)
-    return [name, running, waiting, oldest, (_format_queue_state(queue, word), style), pool]
+    name, running, waiting, oldest, _, (_, style), pool = queues.format_queue_row(queue)
+    return [name, running, waiting, oldest, (_format_queue_state(queue), style), pool]
 
 
-def _format_queue_state(queue: dict[str, Any], word: str) -> str:
+def _format_queue_state(queue: dict[str, Any]) -> str:
+    word = queue.get("word") or queue["status"]
     if word == "no room":
         return tr("no room in pool {pool}", pool=sanitize(queue["pool"]))
     by = queue.get("status_by")
     return (
-        tr("{state} by {person}", state=word, person=sanitize(by))
+        tr("{state} by {person}", state=queues.name_state(word), person=sanitize(by))
         if by and queue["status"] != "active" and word == queue["status"]
-        else word
+        else sanitize(queues.name_state(word))
     )
 
 

@@ -7,7 +7,10 @@ from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, name_
 from app.core.shell_context import read_context
 from app.core.text.sanitize import sanitize, sanitize_lines, truncate
 from app.errors import NotFound, Usage
-from app.translation import tr, tr_n
+from app.translation import tr, tr_n, tr_noop
+
+_CHANGES = (tr_noop("create"), tr_noop("update"))
+"""Words of changes, as `apply` answers them."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

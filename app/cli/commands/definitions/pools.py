@@ -155,7 +155,7 @@ def _list_slurm_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where the jobs of a Slurm pool go."""
     words = [(name, sanitize(pool[name])) for name in WORDS if pool.get(name)]
     options = [(tr("option"), sanitize(one)) for one in pool.get("options") or ()]
-    kind = ("kind", tr("slurm: Slurm admits its jobs, nothing is reserved here"))
+    kind = (tr("kind"), tr("slurm: Slurm admits its jobs, nothing is reserved here"))
     return [kind, *words, *options, *_list_cluster_facts(pool)]
 
 
@@ -164,7 +164,7 @@ def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     use, cluster = pool.get("outer") or {}, pool.get("cluster") or {}
     found = [
         (
-            "jobs",
+            tr("jobs"),
             tr(
                 "{running} running, {waiting} waiting in Slurm",
                 running=use.get("running", 0),
@@ -173,7 +173,7 @@ def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
         )
     ]
     if trouble := use.get("trouble"):
-        found.append(("trouble", sanitize(trouble)))
+        found.append((tr("trouble"), sanitize(trouble)))
     if cluster:
         states = ", ".join(f"{n} {sanitize(state)}" for state, n in cluster["states"].items())
         nodes = tr(
@@ -182,14 +182,14 @@ def _list_cluster_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
             nodes=cluster["nodes"],
             states=states,
         )
-        found.append(("nodes", nodes))
+        found.append((tr("nodes"), nodes))
         seconds = cluster["answer_seconds"] or 0.0
         age = max(0.0, time.time() - cluster["answered_at"])
         answer = tr("{age} ago, in {time:.0f} ms", age=units.format_age(age), time=seconds * 1000)
-        found.append(("answer", answer))
+        found.append((tr("answer"), answer))
     for one in cluster.get("drained", ()):
         cure = tr(". Cure: {cure}", cure=one["cure"]) if one["cure"] else ""
-        found.append(("drained", sanitize(f"{one['text']}{cure}")))
+        found.append((tr("drained"), sanitize(f"{one['text']}{cure}")))
     return found
 
 
@@ -245,7 +245,7 @@ def _describe_ageing(pool: dict[str, Any]) -> str:
 def _format_device(device: dict[str, Any]) -> str:
     """Return `0 NVIDIA H100 GPU-5f2c81d0: #42, 62%, 40.0/80G, 61°C`, or why no run gets it."""
     who = f"#{device['run']}" if device["run"] else ""
-    state = "; ".join(filter(None, (who, device["trouble"]))) or "free"
+    state = "; ".join(filter(None, (who, device["trouble"]))) or tr("free")
     # AMD's devices, and those without a driver, have no name but their index.
     names = dict.fromkeys((str(device["number"]), device["name"], format_devices([device["uuid"]])))
     shown = " ".join(filter(None, names))

@@ -51,12 +51,12 @@ def format_queue_row(queue: dict[str, Any]) -> list[Span]:
         (units.format_count(queue["waiting"]), ""),
         (units.format_age(time_format.seconds_since(queue.get("oldest_at"))), ""),
         (str(queue["priority"]), ""),
-        (sanitize(_name_state(word)), styles.QUEUE_STYLES.get(word, "")),
+        (sanitize(name_state(word)), styles.QUEUE_STYLES.get(word, "")),
         (sanitize(queue["pool"]), ""),
     ]
 
 
-def _name_state(word: str) -> str:
+def name_state(word: str) -> str:
     """Return the word of a state; that of a closed queue ends with a time: `opens 22:00`."""
     if word.startswith("opens "):
         return tr("opens {time}", time=word.removeprefix("opens "))
@@ -67,9 +67,9 @@ def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `queue show`."""
     return [
         (tr("description"), queue.get("description") or ""),
-        (tr("state"), _name_state(queue.get("word") or queue["status"])),
+        (tr("state"), name_state(queue.get("word") or queue["status"])),
         (
-            "running",
+            tr("running"),
             tr("{load} of {capacity}", load=queue["current_load"], capacity=queue["capacity"]),
         ),
         (tr("waiting"), _format_waiting(queue)),

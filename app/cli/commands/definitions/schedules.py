@@ -127,7 +127,7 @@ def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (tr("description"), schedule["description"] or ""),
         (tr("state"), _format_state(schedule)),
-        ("fires", tr("{words}, {zone}", words=schedule["words"], zone=schedule["zone"])),
+        (tr("fires"), tr("{words}, {zone}", words=schedule["words"], zone=schedule["zone"])),
         (tr("next"), _format_future(schedule)),
         (tr("runs"), format_work(task)),
         (tr("parameters"), _format_parameters(task)),
@@ -454,7 +454,7 @@ def preview(context: CommandContext, args: Args) -> int:
         return 0
     output.print_line(f"{recurrence.describe_recurrence(found)} ({zone})")
     for at in times:
-        output.print_line(f"{at:%a} {at.isoformat(sep=' ')}")
+        output.print_line(f"{time_format.name_day(at)} {at.isoformat(sep=' ')}")
     return 0
 
 

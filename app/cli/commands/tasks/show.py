@@ -198,7 +198,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             tr("tags"),
             " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items()),
         ),
-        ("pinned", tr("excluded from cleanup") if task.get("pinned") else ""),
+        (tr("pinned"), tr("excluded from cleanup") if task.get("pinned") else ""),
         (tr("starts"), task.get(tr("starts"), "")),
         (tr("why"), _format_reasons(task)),
         *((tr("left"), text) for text in describe_left(task.get("left") or ())),
