@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from string import Formatter
+
+from app.core.text import units
 from app.translation import tr, tr_noop
 
 TROUBLES = (
@@ -22,6 +26,8 @@ KINDS = (
     tr_noop("template"), tr_noop("group"), tr_noop("retry"),
 )  # fmt: skip
 """Kinds of objects."""
+ANY, NUMBER = "\0", "\1"
+"""Values that stand for any text and any number in a template."""
 _OPENS = tr_noop("opens {time}")
 
 
@@ -38,6 +44,31 @@ def translate_duration(how: str) -> str:
     if word == "in":
         return tr("in {took}", took=took)
     return tr("after {took}", took=took) if word == "after" else ""
+
+
+def find_text(template: str, text: str, **values: str) -> int | None:
+    """Return the index of a translated template with these and any other values in a text."""
+    names = (name for _, name, _, _ in Formatter().parse(template) if name)
+    words = tr(template, **dict.fromkeys(names, ANY) | values).strip(ANY)
+    pattern = re.escape(words).replace(ANY, "[^;；]+?").replace(NUMBER, r"[\d.,]+")
+    found = re.search(pattern, text)
+    return found and found.start()
+
+
+def make_position_pattern() -> re.Pattern[str]:
+    """Return the pattern of a position in a queue, such as `second of 14`."""
+    ordinals = "|".join(
+        re.sub(r"\d+", r"[\\d,]+", re.escape(ordinal(number)))
+        for ordinal in (units.format_ordinal, units.format_short_ordinal)
+        for number in range(1, 11)
+    )
+    template = re.escape(tr("{nth} of {total}", nth=ANY, total=NUMBER))
+    return re.compile(template.replace(ANY, f"(?:{ordinals})").replace(NUMBER, r"[\d,]+"))
+
+
+def get_separator() -> str:
+    """Return the text between two reasons why a task waits."""
+    return tr("{first}; {more}", first="", more="")
 
 
 def translate_queue_word(word: str) -> str:

@@ -10,7 +10,7 @@ from app.core import shell_context
 from app.core.filter_query import quote_word
 from app.core.schema import parameters
 from app.errors import NOT_SUBMITTED, Problem
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 
 def capture_context() -> dict[str, Any]:
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 DISK_FULL = "disk-full"
 """Error code of a full disk."""
-SHELL_HINTS = ("Add: -p ", "Give one: --", "Raise its max: --")
+SHELL_HINTS = ("Add: -p ", tr_noop("Give one: --timeout 2h"),
+               tr_noop("Raise its max: --retry-on-oom 1.5,max=64G"))  # fmt: skip
 """Starts of hints that refer to the command line; the form has fields instead."""
 
 
@@ -85,7 +86,7 @@ def _format_problem(problem: Problem, home: str) -> str:
     The open form shows that nothing was submitted.
     """
     if problem.code != DISK_FULL:
-        hint = "" if problem.hint.startswith(SHELL_HINTS) else problem.hint
+        hint = "" if problem.hint.startswith(tuple(map(tr, SHELL_HINTS))) else problem.hint
         return f"{problem.message.replace(tr(NOT_SUBMITTED), '').strip()} {hint}".strip()
     return tr(
         "the disk is full and a task must be on disk to be accepted. Free space in {home},"

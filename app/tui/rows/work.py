@@ -11,6 +11,7 @@ from app.core.task_groups import format_group
 from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.translation import tr
+from app.tui.board_words import get_separator, make_position_pattern
 from app.tui.data.list_rows import EndedMembers, LingeringRow, WaitingGroup, format_end
 from app.tui.rows.groups import ProgressCell
 from app.tui.style import STATES, UNKNOWN, Look, Sign, get_load_style
@@ -232,16 +233,13 @@ def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
     return Cell(look.adapt_text(units.format_estimate_range(*row.expected_in)))
 
 
-_POSITION = re.compile(r"\S+ of [\d,]+")
-"""Position in the queue, such as `second of 14`."""
-
-
 def mark_repeated_reasons(rows: Sequence[NextEntry]) -> tuple[NextEntry, ...]:
     """Mark rows whose reason, after the position, is the begin of the reason of the row above."""
     marked, above = list[NextEntry](), ("", "")
+    separator, positions = get_separator(), make_position_pattern()
     for row in rows:
-        position, _, reason = row.why.partition("; ")
-        reason = reason if _POSITION.fullmatch(position) else ""
+        position, _, reason = row.why.partition(separator)
+        reason = reason if positions.fullmatch(position) else ""
         repeats = bool(reason) and row.queue == above[0] and above[1].startswith(reason)
         marked.append(row._replace(repeats=repeats))
         above = above if repeats else (row.queue, reason)
@@ -250,7 +248,7 @@ def mark_repeated_reasons(rows: Sequence[NextEntry]) -> tuple[NextEntry, ...]:
 
 def _make_reason_cell(row: NextEntry, reason: str, look: Look) -> Cell:
     """Return the cell of a reason, with the position alone if the reason repeats."""
-    return Cell(look.sanitize(reason.partition("; ")[0] if row.repeats else reason))
+    return Cell(look.sanitize(reason.partition(get_separator())[0] if row.repeats else reason))
 
 
 def _make_coming_head(row: ComingEntry, look: Look) -> tuple[Cell, Cell, Cell]:

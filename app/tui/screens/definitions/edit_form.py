@@ -6,7 +6,6 @@ untouched fields; for a touched field the form warns before it overwrites them.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -35,6 +34,7 @@ from app.tui.actions.shell_command import quote_words
 from app.tui.actions.tasks import NotApplicableError, Request, get_underlying_row
 from app.tui.data.list_rows import PoolTableRow
 from app.tui.forms import edit_model, resource_field
+from app.tui.forms.blocking_reason import find_blocking_field, find_lack
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditRows, EditSource, Options, is_rule_of_conditions
@@ -685,45 +685,15 @@ def guess_field(tasks: Sequence[RunningEntry | NextEntry]) -> str:
     first = tasks[0]
     if isinstance(first, RunningEntry):
         return "timeout" if first.left is not None and first.left < 0 else "memory"
-    return _find_blocking_field(first, _WAITS) or "memory"
+    return find_blocking_field(first.why) or "memory"
 
 
 def find_lacking_field(pool: str, board: Board) -> str:
     """Return the field that keeps the first waiting task out of a pool, or ""."""
     queues = {queue.name for queue in board.queues if queue.pool == pool}
     return next(
-        (
-            name
-            for line in board.next
-            if line.queue in queues and (name := _find_blocking_field(line, _NO_ROOM))
-        ),
-        "",
+        (name for line in board.next if line.queue in queues and (name := find_lack(line.why))), ""
     )
-
-
-def _find_blocking_field(line: NextEntry, waits: Sequence[tuple[str, str]]) -> str:
-    """Return the field of the first reason among `waits`, or ""."""
-    found = {line.why.index(words): name for words, name in waits if words in line.why}
-    if named := _LACKS_NAMED.search(line.why):
-        found.setdefault(named.start(), "resources")
-    return found[min(found)] if found else ""
-
-
-_NO_ROOM = (
-    (" memory of pool", "memory"),
-    (" memory, but pool", "memory"),
-    (" cpu of pool", "cpu"),
-    (" cpu, but pool", "cpu"),
-)
-_LACKS_NAMED = re.compile(r"(?<=\d) (?!memory\b|cpu\b)[\w.-]+( of pool |, \d+ free|, but )")
-"""Phrase of a waiting reason about a named resource."""
-_WAITS = (
-    *_NO_ROOM,
-    (" is full (", "queue"), (" has capacity 0", "queue"), (" is paused", "queue"),
-    (" is draining", "queue"),
-    ("behind #", "priority"), (" in queue ", "priority"),
-)  # fmt: skip
-"""Phrases of waiting reasons, with the field that would help."""
 
 
 def make_new_queue_screen(client_factory: Callable[[], Client]) -> EditScreen:
