@@ -7,11 +7,11 @@ import tomllib
 
 from app.core.definitions import size_limits
 from app.errors import Usage
+from app.translation import tr
 
 _LINE = re.compile(r"line ([0-9]{1,9})\b")
 _COLUMN = re.compile(r"\(at line ([0-9]{1,9}), column ([0-9]{1,9})\)$")
 _ABOUT = re.compile(r"(?P<table>[a-z]+\.\S+): (?P<rest>.*)", re.DOTALL)
-_UNKNOWN = re.compile(r'unknown (?:key|table) "(?P<key>[^"]+)"')
 _VALUE = re.compile(r"""["']([^"']{1,200})["']""")
 _FIRST = re.compile(r"[A-Za-z_][\w.-]*")
 
@@ -47,15 +47,24 @@ def locate_fault(text: str, fault: str) -> TextPosition | None:
         return int(line[1]), 1
     about = _ABOUT.match(fault)
     table, rest = (about["table"], about["rest"]) if about else ("", fault)
-    unknown = _UNKNOWN.match(rest)
-    if unknown:
-        return _locate_key(text, unknown["key"]) or _locate_table(text, table)
+    if unknown := _find_unknown(rest):
+        return _locate_key(text, unknown) or _locate_table(text, table)
     first = _FIRST.match(rest)
     return (
         locate_quoted(text, rest)
         or _locate_key(text, first[0] if first else "")
         or _locate_table(text, table)
     )
+
+
+def _find_unknown(fault: str) -> str:
+    """Return the unknown key or table that a fault names, or ""."""
+    begins = (
+        tr("unknown key {where}{advice}", where="", advice=""),
+        tr("unknown table {kind}{near}", kind="", near=""),
+    )
+    found = re.match(rf'(?:{"|".join(map(re.escape, begins))})"([^"]+)"', fault)
+    return found[1] if found else ""
 
 
 def locate_quoted(text: str, message: str) -> TextPosition | None:
