@@ -118,6 +118,8 @@ def format_end(row: EndedEntry) -> str:
     sign = STATES.get(row.status, UNKNOWN)
     if not row.how or row.how.startswith((sign.word, sign.english, SKIP_MARK)):
         return row.how or sign.word
+    if row.status == "timed_out" and row.how.endswith(sign.word):  # as the runtime says in Chinese
+        return row.how
     if (lasted := translate_duration(row.how)) != "":
         return tr("{how} {lasted}", how=sign.word, lasted=lasted)
     return tr("{state}, {cause}", state=sign.word, cause=row.how)

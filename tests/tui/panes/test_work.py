@@ -8,9 +8,11 @@ import pytest
 from textual.pilot import Pilot
 
 from app.core.board import Board, EndedEntry, RunningEntry
+from app.translation import SIMPLIFIED_CHINESE, tr
 from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import format_end
 from app.tui.panes.work import WorkPane
+from tests.languages import speak
 from tests.tui import boards, fake_groups
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, post_keys, wait_for
 from tests.tui.screen_text import read_screen_lines
@@ -267,3 +269,16 @@ def test_a_skipped_task_is_not_called_cancelled():
     shown = [format_end(boards.make_ended(9, "x", "q", "cancelled", 0.0, how)) for how in ends]
 
     assert shown == ["skipped: only if #1 fails", "cancelled, by ann", "cancelled in 3s"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "values"),
+    [
+        ("timed_out", "timed out after {duration}", {"duration": "10m"}),
+        ("succeeded", "succeeded in {duration}", {"duration": "44m"}),
+    ],
+)
+def test_the_end_told_in_chinese_names_its_state_once(status, text, values):
+    with speak(SIMPLIFIED_CHINESE):
+        told = tr(text, **values)
+        assert format_end(boards.make_ended(9, "x", "q", status, 0.0, told)) == told
