@@ -24,6 +24,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from gettext import NullTranslations
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 ENGLISH = "en"
 SIMPLIFIED_CHINESE = "zh_CN"
@@ -60,6 +64,17 @@ def use_language(language: str) -> None:
 def use_caller_language(language: object) -> None:
     """Set the language of the caller for the rest of this context; English if unknown."""
     _caller_language.set(language if language in LANGUAGES else ENGLISH)
+
+
+def run_in_english(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return the result of `work`, which makes texts that are stored, whoever the caller is."""
+    from contextvars import copy_context
+
+    def run() -> T:
+        _caller_language.set(ENGLISH)
+        return work(*args, **kwargs)
+
+    return copy_context().run(run)
 
 
 def get_language() -> str:

@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 
 from app.core import metrics
 from app.core.json_types import is_object
+from app.core.text.joining import join_commas
 from app.core.text.sanitize import find_name_error, find_nearest
 from app.core.text.units import format_age, format_duration_setting, parse_positive_duration, quote
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 STAYS_BELOW = "stays-below"
 PRESETS = ("finishes-within", "starts-within", STAYS_BELOW)
+_PRESET_WORDS = (tr_noop("finishes within"), tr_noop("starts within"), tr_noop("stays below"))
+"""Presets in words: their names without hyphens."""
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
 MATCH_KEYS = ("template", "queue", "task", "tag")
 CONDITION_KEYS = ("preset", "metric", "value", "match")
@@ -197,7 +200,11 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
     since = facts.created if rule.is_finish_rule else max(facts.created, facts.not_before or 0.0)
     due = since + rule.value
     if rule.is_finish_rule and facts.failure and facts.ended is not None:
-        text = f"{facts.failure}; must succeed within {format_duration_setting(rule.value)}"
+        text = tr(
+            "{failure}; must succeed within {duration}",
+            failure=facts.failure,
+            duration=format_duration_setting(rule.value),
+        )
         broken = min(due, facts.ended)
         return SlaVerdict(due, None, facts.ended - since, True, text, facts.failure, broken)
     reached_at = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
@@ -238,43 +245,45 @@ def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdi
     limit = metrics.format_figure(rule.metric, rule.value, exact=True)
     since = now - (figure - rule.value) if rule.metric in metrics.AGE_METRICS else now
     short = f"{metrics.format_figure(rule.metric, figure, exact)} > {limit}"
-    return MetricVerdict(figure >= rule.value, since, f"{text}, allowed {limit}", short)
+    return MetricVerdict(
+        figure >= rule.value, since, tr("{said}, allowed {limit}", said=text, limit=limit), short
+    )
 
 
 def describe_rule(rule: SlaRule) -> str:
     """Format a rule: `finishes within 45m, template encode`."""
+    preset = tr(rule.preset.replace("-", " "))
     if rule.metric:
         return (
-            f"{rule.metric} {rule.preset.replace('-', ' ')}"
-            f" {metrics.format_figure(rule.metric, rule.value, exact=True)}"
+            f"{rule.metric} {preset} {metrics.format_figure(rule.metric, rule.value, exact=True)}"
         )
     match = [
-        f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()
+        f"{tr(key)} {_format_tags(word) if key == 'tag' else word}"
+        for key, word in rule.match.items()
     ]
-    return ", ".join(
-        [f"{rule.preset.replace('-', ' ')} {format_duration_setting(rule.value)}", *match]
-    )
+    return join_commas([f"{preset} {format_duration_setting(rule.value)}", *match])
 
 
 def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> str:
     """Describe the time used: waiting, running, or both."""
-    allowed, exact = (
-        f"allowed {format_duration_setting(rule.value)}",
-        _format_took(took, rule.value),
-    )
+    values = {"time": _format_took(took, rule.value), "limit": format_duration_setting(rule.value)}
     if not rule.is_finish_rule:
-        return (
-            f"{'waiting' if facts.started is None and facts.ended is None else 'waited'}"
-            f" {exact}, {allowed}"
-        )
+        if facts.started is None and facts.ended is None:
+            return tr("waiting {time}, allowed {limit}", **values)
+        return tr("waited {time}, allowed {limit}", **values)
     if facts.ended is not None:
-        return f"took {exact}, {allowed}"
+        return tr("took {time}, allowed {limit}", **values)
     if facts.started is None:
-        return f"waiting {exact}, {allowed} in all"
+        return tr("waiting {time}, allowed {limit} in all", **values)
     waited = facts.started - facts.created
     if waited < took / 20:
-        return f"running {exact}, {allowed}"
-    return f"waited {format_age(waited)}, running {format_age(now - facts.started)}, {allowed}"
+        return tr("running {time}, allowed {limit}", **values)
+    return tr(
+        "waited {waited}, running {running}, allowed {limit}",
+        waited=format_age(waited),
+        running=format_age(now - facts.started),
+        limit=values["limit"],
+    )
 
 
 def _parse_metric(preset: str, metric: Any) -> str:
@@ -313,7 +322,9 @@ def _parse_value(value: Any, metric: str) -> float:
         raise ValueError(
             tr(
                 "conditions: value must be {example}",
-                example=_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS],
+                example=tr(
+                    _VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]
+                ),
             )
         )
     try:
@@ -327,9 +338,9 @@ def _parse_value(value: Any, metric: str) -> float:
 
 
 _VALUE_EXAMPLES = {
-    metrics.SECONDS: "a duration such as 45m",
-    metrics.COUNT: "a count such as 20",
-    metrics.BYTES: "a size such as 64M",
+    metrics.SECONDS: tr_noop("a duration such as 45m"),
+    metrics.COUNT: tr_noop("a count such as 20"),
+    metrics.BYTES: tr_noop("a size such as 64M"),
 }
 
 

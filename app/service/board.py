@@ -659,8 +659,8 @@ def build_ended_line(row: TaskRow | TaskLineRow, run: Any) -> EndedEntry:
 
 def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
     """Describe the end of a task: `failed, exit 1 after 3s: No such file`."""
-    has_time = run is not None and run.run_seconds is not None
-    took = units.format_duration(run.run_seconds) if has_time else ""
+    seconds = run.run_seconds if run is not None else None
+    took = "" if seconds is None else units.format_duration(seconds)
     if row.status == TaskStatus.SUCCEEDED:
         return tr("succeeded in {duration}", duration=took) if took else tr("succeeded")
     if row.status == TaskStatus.CANCELLED:

@@ -114,11 +114,7 @@ def explain_not_undoable(row: OperationRow) -> str:
         return tr("it was undone already")
     words = row.verb.replace(".", " ")
     if reason := _NEVER.get(words) or _NEVER.get(words.split(" ")[0]):
-        return tr(
-            "{reason}{kept}",
-            reason=reason,
-            kept=_describe_kept_requests(row) if words == "retry" else "",
-        )
+        return tr(reason) + (_describe_kept_requests(row) if words == "retry" else "")
     if row.object.startswith("task #"):
         return _explain_task_not_undoable(row)
     return (

@@ -16,6 +16,7 @@ from app.core.rules.evaluate import format_date
 from app.errors import Storage
 from app.service import sla_metrics
 from app.service.context import Call
+from app.translation import run_in_english
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import definitions
@@ -71,9 +72,13 @@ async def evaluate_if_due(db: Database) -> None:
 def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     """Fire and resolve alerts as of an aware time, in the caller's transaction.
 
-    One call handles a page or two of alerts; if more are left, `next_due` is now.
+    One call handles a page or two of alerts; if more are left, `next_due` is now. Alerts keep their
+    text, so it is English.
     """
-    now = moment.timestamp()
+    return run_in_english(_evaluate, c, moment.timestamp())
+
+
+def _evaluate(c: Connection, now: float) -> EvaluationResult:
     rows = _list_preset_rules(c)
     resolved, failures, more = _follow_events(c, rows, now)
     figures = sla_metrics.find_changes(c, rows, now)

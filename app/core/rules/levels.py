@@ -28,6 +28,8 @@ from app.core.rules.evaluate import (
 )
 from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 from app.core.text import units
+from app.core.text.joining import join_commas
+from app.translation import tr
 
 MAX_LEVELS = 6
 """Comparisons of a rule that have a level."""
@@ -155,7 +157,7 @@ def _describe(comparison: Comparison, level: Level, now: float) -> dict[str, Any
     is_forecast = isinstance(comparison.node, ForecastNode)
     return {
         "value": level.value, "limit": level.limit, "op": ">", "unit": catalog.SECONDS,
-        "metric": "expected end" if is_forecast else "deadline", "object": level.subject,
+        "metric": tr("expected end") if is_forecast else tr("deadline"), "object": level.subject,
         "is_below": level.value is None, "text": _describe_due(level, now, is_forecast),
         "brief": _format_due(level, now), "due": due.at if due else None,
         "since": due.since if due else None,
@@ -172,11 +174,12 @@ def _describe_metric(node: MetricNode, op: str, level: Level) -> dict[str, Any]:
     shown = "" if value is None else amounts.format_value(ref.unit, value)
     about = level.subject if level.subject not in ("the host", "host", "taskdeck") else ""
     if value is None:
-        shown = "none reached" if level.is_below else ""
+        shown = tr("none reached") if level.is_below else ""
     said = f"{words} {shown}" if value is None else say_ref(ref, shown)
-    parts = [said, bound and f"limit {bound}", about]
-    lack = f" ({level.lack})" if level.lack else ""
-    text = ", ".join(filter(None, parts)) if shown else f"{words}: no data{lack}"
+    parts = [said, bound and tr("limit {limit}", limit=bound), about]
+    text = tr("{metric}: no data", metric=words) + (f" ({level.lack})" if level.lack else "")
+    if shown:
+        text = join_commas(filter(None, parts))
     brief = "" if value is None else f"{shown} / {bound}" if bound else shown
     return {
         "value": value, "limit": limit, "op": op, "unit": ref.unit, "metric": words,
@@ -189,51 +192,66 @@ def _describe_due(level: Level, now: float, is_forecast: bool) -> str:
     """Return the deadline of a level in words: `#7 etl due in 12m, 06:00; 3 open, 1 missed`."""
     due, who = level.due, level.subject
     if due is None:
-        return "nothing due"
+        return tr("nothing due")
     at = _format_minute(due.at, now)
     if level.rank == MET:
-        by = f" by {due.met_by}" if due.met_by else ""
-        return f"{who}: met{by}, next due {at}"
+        if due.met_by:
+            return tr("{who}: met by {task}, next due {at}", who=who, task=due.met_by, at=at)
+        return tr("{who}: met, next due {at}", who=who, at=at)
     if is_forecast:
-        end = _describe_end(due.expected, now) if due.expected else "has no forecast"
-        end = "failed" if due.has_failed else end
+        end = _describe_end(due.expected, now) if due.expected else tr("has no forecast")
+        end = tr("failed") if due.has_failed else end
         total = level.open + level.missed
-        count = f"{level.missed:,} of {total:,} late" if level.missed else f"{total:,} open"
-        return f"{who} {end}, due {at}; {count}"
-    counts = [f"{level.open:,}{'+' if level.has_more else ''} open"] if level.open else []
-    counts += [f"{level.missed:,} missed"] if level.missed else []
-    failed = "failed, " if due.has_failed else ""
-    return f"{who} {failed}{_format_time_to(due.at, now, level.rank)}, {at}; {', '.join(counts)}"
+        count = (
+            tr("{missed:,} of {total:,} late", missed=level.missed, total=total)
+            if level.missed
+            else tr("{count} open", count=f"{total:,}")
+        )
+        return tr("{who} {end}, due {at}; {count}", who=who, end=end, at=at, count=count)
+    many = f"{level.open:,}{'+' if level.has_more else ''}"
+    counts = [tr("{count} open", count=many)] if level.open else []
+    counts += [tr("{missed:,} missed", missed=level.missed)] if level.missed else []
+    when = _format_time_to(due.at, now, level.rank)
+    when = join_commas([tr("failed"), when]) if due.has_failed else when
+    count = join_commas(counts) if counts else ""
+    return tr("{who} {when}, {at}; {count}", who=who, when=when, at=at, count=count)
 
 
 def _format_time_to(at: float, now: float, rank: int) -> str:
     if rank == OPEN or at > now:
-        return f"due in {units.format_age(at - now)}"
-    return f"{units.format_age(now - at)} late"
+        return tr("due in {age}", age=units.format_age(at - now))
+    return tr("{age} late", age=units.format_age(now - at))
 
 
 def _format_due(level: Level, now: float) -> str:
     """Return the deadline of a level in one or two words: `in 12m`, `5m late`, `06:10 / 06:00`."""
     due = level.due
     if due is None or level.rank == MET:
-        return "met" if due else ""
+        return tr("met") if due else ""
     if due.has_failed and due.at > now:
-        return "failed"
+        return tr("failed")
     if due.expected:
         probable, at = due.expected.probable, due.at
         return " / ".join(_format_minute(one, now)[-5:] for one in (probable, at))
-    return _format_time_to(due.at, now, level.rank).removeprefix("due ")
+    if level.rank == OPEN or due.at > now:
+        return tr("in {time}", time=units.format_age(due.at - now))
+    return _format_time_to(due.at, now, level.rank)
 
 
 def _describe_end(end: ExpectedEnd, now: float) -> str:
     """Return a range to the minute: `ends 05:40–06:30, probably 06:10`."""
     first, probable = _format_minute(end.first, now), _format_minute(end.probable, now)
     if not math.isfinite(end.last):
-        return f"ends after {first}"
+        return tr("ends after {time}", time=first)
     last, day = _format_minute(end.last, now), first[:-5]
     if first == last:
-        return f"ends {first}"
-    return f"ends {first}–{last.removeprefix(day)}, probably {probable.removeprefix(day)}"
+        return tr("ends {time}", time=first)
+    return tr(
+        "ends {first}–{last}, probably {probable}",
+        first=first,
+        last=last.removeprefix(day),
+        probable=probable.removeprefix(day),
+    )
 
 
 def _format_minute(at: float, now: float) -> str:

@@ -63,7 +63,7 @@ def _describe_limit(form: Conditions) -> str:
     if form.for_:
         duration = amounts.format_seconds(form.for_)
         text = tr("{condition} for {duration}", condition=text, duration=duration)
-    if form.for_each == "rule" != form.scope:
+    if form.for_each == "rule":
         text += tr(", one alert")
     elif form.for_each and form.for_each != form.scope:
         text += tr(", one alert for each {kind}", kind=form.for_each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ ONLY_PRESETS = ("wait", "pool", "schedule")
 
 def list_choices() -> tuple[tuple[str, str], ...]:
     """Return the presets with their names and words; the list is typed into by the names."""
-    words = {name: preset.words.partition(", such")[0] for name, preset in PRESETS.items()}
-    return tuple((name, f"{name}: {text}") for name, text in words.items())
+    words = {name: tr(preset.words) for name, preset in PRESETS.items()}
+    brief = {name: re.split(", such|，如", text)[0] for name, text in words.items()}
+    return tuple((name, f"{name}: {text}") for name, text in brief.items())
 
 
 def is_preset(sheet: EditSheet) -> bool:

@@ -139,7 +139,8 @@ def _format_state(sla: dict[str, Any]) -> Span:
 def _format_words(sla: dict[str, Any]) -> tuple[str, str]:
     """Return the condition of a rule, and its scope."""
     if "when" in sla["conditions"]:
-        scope, _, condition = sla["words"].partition(": ")
+        colon = tr("{scope}: {limit}", scope="", limit="")
+        scope, _, condition = sla["words"].partition(colon)
         return condition or scope, scope if condition else ""
     return _format_condition(sla["conditions"]), _format_scope(sla)
 
@@ -289,7 +290,7 @@ def list_presets(context: CommandContext, args: Args) -> int:
 
 def _format_preset(row: dict[str, Any]) -> list[Span]:
     return [(row["name"], ""), (row["value"], ""), (row["for"] or units.MISSING, ""),
-            (row["words"], "")]  # fmt: skip
+            (tr(row["words"]), "")]  # fmt: skip
 
 
 def _add_presets_arguments(parser: Parser) -> None:

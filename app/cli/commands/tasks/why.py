@@ -207,7 +207,8 @@ def format_start(task: dict[str, Any]) -> str:
 
 def _format_reason(number: int, text: str) -> list[Line]:
     room = output.get_room()
-    text = text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    text = text[:1].upper() + text[1:]
+    text = text if text.endswith((".", "。")) else tr("{done}.", done=text)
     pieces = [text] if room is None else wrap_text(text, max(20, room - 5))
     return [
         [(f"  {number}  " if not at else "     ", "dim"), (piece, "")]

@@ -30,6 +30,7 @@ from app.service.rules.facts.probes import Probes
 from app.service.rules.facts.snapshot import Snapshot
 from app.service.rules.facts.subjects import Memory, Subject
 from app.service.rules.facts.values import read_level
+from app.translation import run_in_english
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import definitions
@@ -140,7 +141,7 @@ class RuleEngine:
     async def run(self) -> Outcome:
         """Run a pass now."""
         now = timestamps.utcnow().timestamp()
-        outcome = await self.db.read(self.decide, now)
+        outcome = await self.db.read(lambda c: run_in_english(self.decide, c, now))
         for at in range(0, len(outcome.changes), BATCH_SIZE):
             await self.db.write(apply_changes, outcome.changes[at : at + BATCH_SIZE], now)
         for at in range(0, len(outcome.due_changes), BATCH_SIZE):

@@ -615,8 +615,7 @@ def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
         return tr(_GROUPED[first.code], queue=queue)
     if kind in ("pool", "shared"):
         return tr("wait in queue {queue} for {resource}", queue=queue, resource=sanitize(resource))
-    why = first.code.replace("-", " ")
-    return tr("wait in queue {queue}: {why}", queue=queue, why=why)
+    return tr("wait in queue {queue}: {why}", queue=queue, why=first.code.replace("-", " "))
 
 
 async def list_instances(
