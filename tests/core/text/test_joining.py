@@ -15,6 +15,5 @@ from app.core.text.joining import join_and, join_clauses, join_commas, join_or
     ],
 )
 def test_parts_are_joined_in_english(join, joined):
-    assert join(iter(["a"])) == "a"
-    assert join(()) == ""
+    assert (join([]), join(iter(["a"]))) == ("", "a")
     assert join(["a", "b", "c"]) == joined
