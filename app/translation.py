@@ -3,7 +3,7 @@
 The English text is the key. A process uses the language of its user's locale, else `language` of
 config.toml. The runtime stores and logs English, and answers each caller in the caller's language.
 
-How to write a translatable text:
+Rules for translatable texts:
 
 - `tr("queue {queue} is held", queue=name)` returns a text with its values. Never pass an f-string.
 - `tr_n(count, "{n} task", "{n} tasks")` chooses the plural form; `{n}` is the count.

@@ -122,6 +122,13 @@ def parse_lenient(sections: Mapping[str, Any]) -> tuple[MaintenanceSettings, lis
     return MaintenanceSettings(**made), faults
 
 
+def add_fault(
+    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
+) -> None:
+    """Add a fault, whose message gets the path of the setting in front."""
+    faults.append(SettingFault(where, f"{'.'.join(map(sanitize, where))}: {message}", advice))
+
+
 def format_unknown_setting(name: str, known: Iterable[str]) -> str:
     """Format the fault of an unknown setting, with the known ones."""
     names = tuple(known)

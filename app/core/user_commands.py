@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from app.core.json_types import is_array, is_object
-from app.core.maintenance_settings import SettingFault, format_unknown_setting
-from app.core.text.sanitize import has_hidden, sanitize
+from app.core.maintenance_settings import SettingFault, add_fault, format_unknown_setting
+from app.core.text.sanitize import has_hidden
 from app.translation import tr
 
 PLACEHOLDERS = ("number", "name", "log")
@@ -72,7 +72,7 @@ def parse_user_commands(value: Any) -> tuple[tuple[UserCommand, ...], list[Setti
     where = ("keys", "commands")
     faults: list[SettingFault] = []
     if not is_object(value):
-        _add_fault(faults, where, tr("must be tables, such as [keys.commands.L]."))
+        add_fault(faults, where, tr("must be tables, such as [keys.commands.L]."))
         return (), faults
     commands: list[UserCommand] = []
     for key, table in value.items():
@@ -86,22 +86,22 @@ def parse_user_commands(value: Any) -> tuple[tuple[UserCommand, ...], list[Setti
 def _parse_command(key: str, table: Any, faults: list[SettingFault]) -> UserCommand | None:
     where = ("keys", "commands", key)
     if not is_object(table):
-        _add_fault(faults, where, tr("must be a table with name and argv."), _ARGV_EXAMPLE)
+        add_fault(faults, where, tr("must be a table with name and argv."), _ARGV_EXAMPLE)
         return None
     for name in table:
         if name not in _SETTINGS:
-            _add_fault(faults, (*where, str(name)), format_unknown_setting(str(name), _SETTINGS))
+            add_fault(faults, (*where, str(name)), format_unknown_setting(str(name), _SETTINGS))
     name, mode, confirm = (
         table.get(setting, default)
         for setting, default in (("name", ""), ("mode", MODES[0]), ("confirm", False))
     )
     if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME or has_hidden(name):
         message = tr("must be a text of 1 to {max_name} visible characters.", max_name=MAX_NAME)
-        _add_fault(faults, (*where, "name"), message, 'Example: name = "view log"')
+        add_fault(faults, (*where, "name"), message, 'Example: name = "view log"')
     if mode not in MODES:
-        _add_fault(faults, (*where, "mode"), tr("must be {modes}.", modes=" or ".join(MODES)))
+        add_fault(faults, (*where, "mode"), tr("must be {modes}.", modes=" or ".join(MODES)))
     if not isinstance(confirm, bool):
-        _add_fault(faults, (*where, "confirm"), tr("must be true or false."))
+        add_fault(faults, (*where, "confirm"), tr("must be true or false."))
     argv = _parse_argv(table.get("argv"), (*where, "argv"), faults)
     return UserCommand(key, str(name).strip(), argv, mode == "background", confirm is True)
 
@@ -109,20 +109,20 @@ def _parse_command(key: str, table: Any, faults: list[SettingFault]) -> UserComm
 def _parse_argv(value: Any, where: tuple[str, ...], faults: list[SettingFault]) -> tuple[str, ...]:
     words = [word for word in value if isinstance(word, str)] if is_array(value) else []
     if not is_array(value) or not words or len(words) < len(value) or not words[0]:
-        _add_fault(faults, where, tr("must be a program with its arguments."), _ARGV_EXAMPLE)
+        add_fault(faults, where, tr("must be a program with its arguments."), _ARGV_EXAMPLE)
         return ()
     if any("\0" in word for word in words):
-        _add_fault(faults, where, tr("must not contain NUL."))
+        add_fault(faults, where, tr("must not contain NUL."))
     if _WORD.search(words[0]):
-        _add_fault(faults, where, tr("must begin with the name of a program."), _ARGV_EXAMPLE)
+        add_fault(faults, where, tr("must begin with the name of a program."), _ARGV_EXAMPLE)
     if _has_value_in_code(words):
         message = tr(
             "a value must not stand in the text of a program; pass it as an argument behind."
         )
-        _add_fault(faults, where, message, 'Example: ["sh", "-c", \'wc -l "$1"\', "sh", "{log}"]')
+        add_fault(faults, where, message, 'Example: ["sh", "-c", \'wc -l "$1"\', "sh", "{log}"]')
     for name in (found[1] for word in words for found in _WORD.finditer(word)):
         if name and name not in PLACEHOLDERS:
-            _add_fault(faults, where, _describe_unknown(name))
+            add_fault(faults, where, _describe_unknown(name))
     return tuple(words)
 
 
@@ -147,9 +147,3 @@ def _describe_unknown(name: str) -> str:
         name=name,
         known=known,
     )
-
-
-def _add_fault(
-    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
-) -> None:
-    faults.append(SettingFault(where, f"{'.'.join(map(sanitize, where))}: {message}", advice))

@@ -1,8 +1,8 @@
 """Steps by which waiting tasks of a peer become tasks here, so that no task runs on both sides.
 
 1. The task is stored here, on hold. 2. The peer gives the task up. 3. The task is released here.
-The journal keeps the ids of step 1, so that a repetition stores nothing twice, and the marks of
-step 2. The next import finishes a killed one, and releases nothing that the peer may still run.
+The journal keeps the ids of step 1 and the marks of step 2, so that a repetition stores nothing
+twice. The next import finishes a killed one, and releases nothing that the peer may still run.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def find_spec_error(task: Mapping[str, Any]) -> str | None:
 def choose_items(items: Sequence[PeerItem], taken: Collection[int] = frozenset()) -> list[PeerItem]:
     """Return the tasks to take over, parents first; give the other waiting ones an obstacle.
 
-    Parents that have succeeded are dropped from `parents`. Those in `taken` were taken over before.
+    Parents that have succeeded are dropped from `parents`. Tasks in `taken` were taken over before.
     """
     by_id = {item.id: item for item in items if item.id not in taken}
     waiting = [item for item in by_id.values() if item.phase is PeerPhase.WAITING]

@@ -1,7 +1,7 @@
 """State file of pueue, as the tasks that it becomes.
 
-Pueue 4 writes each status as an object. Pueue 1 to 3 write a word, or a word with a value, and the
-result of a task beside it.
+Pueue 4 writes each status as an object. Pueue 1 to 3 write a word, or a word with a value. They
+write the result of a task beside its status.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote as quote_url
 
 from app.core.json_types import is_array, is_object
-from app.core.maintenance_settings import SettingFault, format_unknown_setting
+from app.core.maintenance_settings import SettingFault, add_fault, format_unknown_setting
 from app.core.notifications.notices import OUTCOMES, RESERVED
 from app.core.text.sanitize import MASK, find_name_error, find_nearest, sanitize, truncate
 from app.translation import tr, tr_noop
@@ -114,7 +114,7 @@ def _get_known(
         return name
     near = find_nearest(name, names)
     known = f" Nearest: {near}." if near else ""
-    _add_fault(
+    add_fault(
         faults,
         ("notifications", setting),
         tr('there is no channel "{name}".{known}', name=sanitize(name), known=known),
@@ -215,7 +215,7 @@ def _read_secret(
 
 def _parse_channels(value: Any, faults: list[SettingFault]) -> dict[str, Channel]:
     if not is_object(value):
-        _add_fault(faults, ("channels",), tr("must be tables, such as [channels.ops]."))
+        add_fault(faults, ("channels",), tr("must be tables, such as [channels.ops]."))
         return {}
     found: dict[str, Channel] = {}
     for name, table in value.items():
@@ -229,34 +229,32 @@ def _parse_channels(value: Any, faults: list[SettingFault]) -> dict[str, Channel
 def _parse_channel(name: str, table: Any, faults: list[SettingFault]) -> Channel:
     where = ("channels", name)
     if wrong := find_name_error(name):
-        _add_fault(faults, where, tr("the name {wrong}.", wrong=wrong))
+        add_fault(faults, where, tr("the name {wrong}.", wrong=wrong))
     if name in RESERVED:
-        _add_fault(
+        add_fault(
             faults, where, tr('the name "{name}" has a meaning of its own in --notify.', name=name)
         )
     if not is_object(table):
-        _add_fault(faults, where, tr("must be a table."), 'Example: url = "ntfy://example"')
+        add_fault(faults, where, tr("must be a table."), 'Example: url = "ntfy://example"')
         return Channel(name)
     for key in table:
         if key not in _CHANNEL_KEYS:
-            _add_fault(faults, (*where, key), format_unknown_setting(str(key), _CHANNEL_KEYS))
+            add_fault(faults, (*where, key), format_unknown_setting(str(key), _CHANNEL_KEYS))
     targets = [key for key in ("url", "urls", "webhook") if key in table]
     if len(targets) != 1:
-        _add_fault(
+        add_fault(
             faults,
             where,
             tr("needs one of url, urls and webhook."),
             tr("Example: {url_example}", url_example=tr(_URL_EXAMPLE)),
         )
     if "secret" in table and "webhook" not in table:
-        _add_fault(
-            faults, (*where, "secret"), tr("goes with webhook; it signs what is sent there.")
-        )
+        add_fault(faults, (*where, "secret"), tr("goes with webhook; it signs what is sent there."))
     urls = _list_urls(table, where, faults)
     for key in {"webhook", "secret"} & table.keys():
         _check_text(table[key], (*where, key), faults, is_url=key == "webhook")
     if "webhook" in table and _is_other_scheme(table["webhook"]):
-        _add_fault(faults, (*where, "webhook"), tr("must begin with https:// or http://."))
+        add_fault(faults, (*where, "webhook"), tr("must begin with https:// or http://."))
     texts = {key: str(table.get(key, "")) for key in ("webhook", "secret")}
     return Channel(name, tuple(urls), **texts)
 
@@ -277,7 +275,7 @@ def _list_urls(
         yield str(table["url"])
     several = table.get("urls", ())
     if "urls" in table and (not is_array(several) or not several):
-        _add_fault(
+        add_fault(
             faults, (*where, "urls"), tr("must be a list of URLs."), 'Example: ["ntfy://example"]'
         )
         return
@@ -292,13 +290,13 @@ def _check_text(
     """Add the faults of a text that may be secret, without showing it."""
     if not isinstance(value, str) or not value.strip():
         what = tr(_URL_EXAMPLE) if is_url else tr('text, such as "{env:HOOK_SECRET}"')
-        _add_fault(faults, where, tr("must be {what}.", what=what))
+        add_fault(faults, where, tr("must be {what}.", what=what))
     elif wrong := find_reference_error(value):
-        _add_fault(faults, where, f"{wrong}.", _REFERENCE_ADVICE)
+        add_fault(faults, where, f"{wrong}.", _REFERENCE_ADVICE)
     elif not value.isprintable():
-        _add_fault(faults, where, tr("must not contain control or invisible characters."))
+        add_fault(faults, where, tr("must not contain control or invisible characters."))
     elif is_url and not _REFERENCE.match(value) and not _SCHEME.match(value):
-        _add_fault(faults, where, tr("must be {url_example}.", url_example=tr(_URL_EXAMPLE)))
+        add_fault(faults, where, tr("must be {url_example}.", url_example=tr(_URL_EXAMPLE)))
 
 
 def _find_scheme(url: str) -> str:
@@ -314,17 +312,17 @@ def _parse_table(
     faults: list[SettingFault],
 ) -> dict[str, Any]:
     if not is_object(value):
-        _add_fault(faults, (section,), tr("must be a table."))
+        add_fault(faults, (section,), tr("must be a table."))
         return {}
     found: dict[str, Any] = {}
     for name, one in value.items():
         if name not in parsers:
-            _add_fault(faults, (section, str(name)), format_unknown_setting(str(name), parsers))
+            add_fault(faults, (section, str(name)), format_unknown_setting(str(name), parsers))
             continue
         try:
             found[name] = parsers[name](one)
         except ValueError as error:
-            _add_fault(faults, (section, name), f"{error}.")
+            add_fault(faults, (section, name), f"{error}.")
     return found
 
 
@@ -357,13 +355,6 @@ def _parse_networks(value: Any) -> tuple[Network, ...]:
         except ValueError:
             raise ValueError(tr("must be a list of networks, {example}", example=example)) from None
     return tuple(found)
-
-
-def _add_fault(
-    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
-) -> None:
-    path = ".".join(map(sanitize, where))
-    faults.append(SettingFault(where, f"{path}: {message}", advice))
 
 
 _TABLE_PARSERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.json_types import is_array, is_object
-from app.core.maintenance_settings import SettingFault, format_unknown_setting
+from app.core.maintenance_settings import SettingFault, add_fault, format_unknown_setting
 from app.core.text import units
-from app.core.text.sanitize import find_name_error, sanitize
+from app.core.text.sanitize import find_name_error
 from app.translation import tr
 
 START, END, ALERT = "start", "end", "alert"
@@ -35,7 +35,7 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
     """Parse the section; return the valid hooks by name, and the faults of the others."""
     faults: list[SettingFault] = []
     if not is_object(value):
-        _add_fault(faults, ("hooks",), tr("must be tables, such as [hooks.tell]."))
+        add_fault(faults, ("hooks",), tr("must be tables, such as [hooks.tell]."))
         return {}, faults
     hooks: dict[str, Hook] = {}
     for name, table in value.items():
@@ -48,7 +48,7 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
             text = tr("{fault} The hook does not run.", fault=first.message)
             faults[before] = first._replace(message=text)
     for name in list(hooks)[MAX_HOOKS:]:
-        _add_fault(
+        add_fault(
             faults,
             ("hooks", name),
             tr("there are more than {max_hooks} hooks.", max_hooks=MAX_HOOKS),
@@ -60,28 +60,28 @@ def parse_hooks(value: Any) -> tuple[dict[str, Hook], list[SettingFault]]:
 def _parse_hook(name: str, table: Any, faults: list[SettingFault]) -> Hook | None:
     where = ("hooks", name)
     if wrong := find_name_error(name):
-        _add_fault(faults, where, tr("the name {wrong}.", wrong=wrong))
+        add_fault(faults, where, tr("the name {wrong}.", wrong=wrong))
     if not is_object(table):
-        _add_fault(faults, where, tr("must be a table, such as [hooks.tell]."), _EXAMPLE)
+        add_fault(faults, where, tr("must be a table, such as [hooks.tell]."), _EXAMPLE)
         return None
     for key in table:
         if key not in _SETTINGS:
-            _add_fault(faults, (*where, str(key)), format_unknown_setting(str(key), _SETTINGS))
+            add_fault(faults, (*where, str(key)), format_unknown_setting(str(key), _SETTINGS))
     on, argv = table.get("on"), table.get("argv")
     if not is_array(on) or not on or any(kind not in KINDS for kind in on):
-        _add_fault(
+        add_fault(
             faults,
             (*where, "on"),
             tr("must be a list of {kinds}.", kinds=", ".join(KINDS)),
             _EXAMPLE,
         )
     if not _is_argv(argv):
-        _add_fault(faults, (*where, "argv"), tr("must be a program with its arguments."), _EXAMPLE)
+        add_fault(faults, (*where, "argv"), tr("must be a program with its arguments."), _EXAMPLE)
     timeout = DEFAULT_TIMEOUT
     try:
         timeout = _parse_timeout(table.get("timeout", f"{DEFAULT_TIMEOUT:.0f}s"))
     except ValueError as error:
-        _add_fault(faults, (*where, "timeout"), f"{error}.")
+        add_fault(faults, (*where, "timeout"), f"{error}.")
     try:
         return Hook(name, frozenset(on or ()), tuple(argv or ()), timeout)
     except TypeError:  # told above
@@ -103,9 +103,3 @@ def _parse_timeout(value: Any) -> float:
             tr("must be more than 0 and at most {max_timeout:.0f}m", max_timeout=MAX_TIMEOUT / 60)
         )
     return seconds
-
-
-def _add_fault(
-    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
-) -> None:
-    faults.append(SettingFault(where, f"{'.'.join(map(sanitize, where))}: {message}", advice))

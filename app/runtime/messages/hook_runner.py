@@ -1,8 +1,8 @@
 """Hooks: programs of the user that run when a task starts or ends, or an alert fires.
 
-Each hook runs one program at a time, in the order of events, beside the other hooks. Its cursor in
-the table of events is stored after the program ends, so each event is handled at least once. A
-failed program is recorded and not repeated.
+Each hook runs one program at a time, in the order of events, beside the other hooks. Each event is
+handled at least once: the cursor of a hook is stored after its program ends. A failed program is
+recorded and not repeated.
 """
 
 from __future__ import annotations

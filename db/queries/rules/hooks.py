@@ -1,7 +1,7 @@
 """Events for hooks: starts and ends of tasks since the last one handled, and alerts that fired.
 
-The table of events is the queue, so that nothing is written for a hook when a task starts or ends.
-A counter of each hook holds the last event handled; a hook that falls far behind leaves events out.
+The table of events is the queue, so a start or end of a task writes nothing for hooks. A counter of
+each hook holds the last event handled; a hook that falls far behind leaves events out.
 """
 
 from __future__ import annotations

@@ -143,90 +143,92 @@ def finish(runtime: RuntimeProcess) -> None:
 
 @pytest.mark.parametrize("is_daemon_started", [False, True])
 def test_an_import_may_be_killed_at_any_step(runtime, context, tmp_path, is_daemon_started):
-    last, places = 0, []
+    last, peer_homes = 0, []
     while True:
-        place = PueueHome(tmp_path / str(last))
-        places.append(place)
-        done = run_import(context, place.path, last)
+        peer_home = PueueHome(tmp_path / str(last))
+        peer_homes.append(peer_home)
+        done = run_import(context, peer_home.path, last)
         if done.count < last:
             break
         if is_daemon_started:
-            place.run_daemon()
-        run_import(context, place.path)
+            peer_home.run_daemon()
+        run_import(context, peer_home.path)
         last += 1
     finish(runtime)
 
     assert last > 25
-    wrong = {at: place.count_runs() for at, place in enumerate(places)}
+    wrong = {at: peer_home.count_runs() for at, peer_home in enumerate(peer_homes)}
     assert {at: runs for at, runs in wrong.items() if runs != dict.fromkeys("457", 1)} == {}
     assert not journals.has_journal(context.home, "pueue")
 
 
 def test_tasks_keep_order_queue_and_settings(runtime, context, tmp_path):
-    place = PueueHome(tmp_path / "pueue")
+    peer_home = PueueHome(tmp_path / "pueue")
 
-    report = take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+    report = take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
     finish(runtime)
 
     shown = {n: runtime.show(str(number)) for n, number in report.numbers.items()}
     assert [shown[n]["queue"] for n in (4, 5, 7)] == ["pueue", "slow", "pueue"]
     assert (shown[5]["name"], shown[7]["priority"]) == ("five", 3)
-    assert place.output.read_text().split().index("7") < place.output.read_text().split().index("4")
-    assert place.read_tasks() == {}
-    (backup,) = place.path.parent.glob("state.json.before-taskdeck-*")
+    assert peer_home.output.read_text().split().index(
+        "7"
+    ) < peer_home.output.read_text().split().index("4")
+    assert peer_home.read_tasks() == {}
+    (backup,) = peer_home.path.parent.glob("state.json.before-taskdeck-*")
     assert set(json.loads(backup.read_text())["tasks"]) == {"4", "5", "7"}
 
 
 def test_a_paused_group_becomes_a_paused_queue_even_if_killed(runtime, context, tmp_path):
-    place = PueueHome(tmp_path / "pueue")
-    state = json.loads(place.path.read_text())
+    peer_home = PueueHome(tmp_path / "pueue")
+    state = json.loads(peer_home.path.read_text())
     state["groups"]["slow"]["status"] = "Paused"
-    place.path.write_text(json.dumps(state))
+    peer_home.path.write_text(json.dumps(state))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(context, "call", kill_at(context.call, "queue.pause"))
         with pytest.raises(Killed):
-            take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
-    take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+            take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
+    take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
 
     statuses = {row["name"]: row["status"] for row in runtime.call("queue.ls")}
     assert (statuses["slow"], statuses["pueue"]) == ("paused", "active")
 
 
 def test_running_tasks_and_what_waits_for_them_stay(runtime, context, tmp_path):
-    place = PueueHome(tmp_path / "pueue")
-    state = json.loads(place.path.read_text())
+    peer_home = PueueHome(tmp_path / "pueue")
+    state = json.loads(peer_home.path.read_text())
     state["tasks"]["7"]["status"] = {"Running": {}}
-    place.path.write_text(json.dumps(state))
+    peer_home.path.write_text(json.dumps(state))
 
-    report = take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+    report = take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
     finish(runtime)
 
     assert report.outcomes == {4: "stays", 5: "created", 7: "stays"}
-    assert set(place.read_tasks()) == {"4", "7"}
-    assert place.count_runs() == {"5": 1}
+    assert set(peer_home.read_tasks()) == {"4", "7"}
+    assert peer_home.count_runs() == {"5": 1}
 
 
 def test_stashed_tasks_are_held_or_scheduled(runtime, context, tmp_path):
-    place = PueueHome(tmp_path / "pueue")
-    state = json.loads(place.path.read_text())
+    peer_home = PueueHome(tmp_path / "pueue")
+    state = json.loads(peer_home.path.read_text())
     state["tasks"]["7"]["status"] = {"Stashed": {"enqueue_at": None}}
     state["tasks"]["5"]["status"] = {"Stashed": {"enqueue_at": "2126-03-02T09:00:00.1234567+01:00"}}
-    place.path.write_text(json.dumps(state))
+    peer_home.path.write_text(json.dumps(state))
 
-    report = take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+    report = take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
 
     shown = {n: runtime.show(str(number))["status"] for n, number in report.numbers.items()}
     assert shown == {4: "blocked", 5: "scheduled", 7: "held"}
 
 
 def test_a_task_that_cannot_run_here_stays(runtime, context, tmp_path):
-    place = PueueHome(tmp_path / "pueue")
-    state = json.loads(place.path.read_text())
+    peer_home = PueueHome(tmp_path / "pueue")
+    state = json.loads(peer_home.path.read_text())
     state["tasks"]["7"]["command"] = "x" * 200_000
-    place.path.write_text(json.dumps(state))
+    peer_home.path.write_text(json.dumps(state))
 
-    report = take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+    report = take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
 
     assert report.outcomes == {4: "stays", 5: "created", 7: "stays"}
     assert "shorter than 128 KiB" in (report.state.items[2].obstacle or "")
@@ -234,22 +236,22 @@ def test_a_task_that_cannot_run_here_stays(runtime, context, tmp_path):
 
 def test_a_running_daemon_stops_the_import(runtime, context, tmp_path, monkeypatch):
     monkeypatch.setattr(pueue, "DAEMON", Path("/proc/self/comm").read_text().strip())
-    place = PueueHome(tmp_path / "pueue")
+    peer_home = PueueHome(tmp_path / "pueue")
 
     with pytest.raises(Conflict, match="the daemon of pueue runs"):
-        take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+        take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
 
     assert runtime.call("ls")["tasks"] == []
-    assert len(place.read_tasks()) == 3
+    assert len(peer_home.read_tasks()) == 3
 
 
 def test_a_second_import_at_the_same_time_is_refused(runtime, context, tmp_path):
-    place = PueueHome(tmp_path / "pueue")
+    peer_home = PueueHome(tmp_path / "pueue")
 
     with (
         journals.open_journal(context.home, "pueue"),
         pytest.raises(Conflict, match="another import from there is running"),
     ):
-        take_over.apply(context, pueue.Pueue(os.fspath(place.path)))
+        take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
 
-    assert len(place.read_tasks()) == 3
+    assert len(peer_home.read_tasks()) == 3

@@ -1,8 +1,8 @@
 """Three coding agents on one home: `python -m tests.long.agents --tasks 200 --kills 3`.
 
-Each agent submits, cancels and retries at random, also the tasks of others, and asks for more than
-it may have. Exits 1 if a limit did not hold at every moment, if an agent changed the work of
-another, or if an answer was too long.
+Each agent submits tasks, and cancels and retries its own and those of others. All ask for more than
+their limits. Exits 1 if a limit did not hold at every moment. The program also exits 1 if an
+agent changed the work of another, or if an answer was too long.
 """
 
 from __future__ import annotations

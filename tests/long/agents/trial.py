@@ -1,8 +1,8 @@
 """Agents that submit, cancel and retry at random on one home, and a check of all that happened.
 
-Each agent is a process of `taskdeck mcp` with the SDK's client. It asks for too much, for the tasks
-of others, and for more tasks than it may have. Afterwards the events of the database tell how many
-tasks and cores each client had at every moment, and who ended what.
+Each agent is a process of `taskdeck mcp` with the SDK's client. Agents ask for too much,
+for the tasks of others, and for more tasks than allowed. The events in the database then show the
+tasks and cores of each client at every moment, and who ended each task.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SCRIPTS = (
 
 @dataclass
 class Agent:
-    """A client with what it was told: its tasks, and those that it ended."""
+    """A client with its tasks, those that it cancelled, and its errors."""
 
     name: str
     client: Client
@@ -130,7 +130,7 @@ class Agent:
 
 @dataclass
 class AgentResult:
-    """What the agents did, and the faults."""
+    """Figures of a trial, and the faults."""
 
     tasks: int = 0
     runs: int = 0

@@ -21,11 +21,11 @@ NAMES = ("a", "b", "c")
 
 
 class PeerHome:
-    """Folder with a peer whose tasks wait until it is let go."""
+    """Folder with a peer whose tasks wait for `run_waiting`."""
 
     name = ""
     can_overtake = True
-    """True if the peer may be let go during an import."""
+    """True if the peer may run its tasks during an import."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -36,12 +36,12 @@ class PeerHome:
     def make_peer(self) -> Peer:
         raise NotImplementedError
 
-    def let_go(self) -> None:
-        """Let the peer run what it has."""
+    def run_waiting(self) -> None:
+        """Let the peer run its tasks."""
         raise NotImplementedError
 
     def wait_until_idle(self) -> None:
-        """Wait until the peer has run what it had."""
+        """Wait until the peer has run its tasks."""
 
     def close(self) -> None:
         """End the peer."""
@@ -79,7 +79,7 @@ class PueueHome(PeerHome):
     def make_peer(self) -> Peer:
         return Pueue(os.fspath(self.path))
 
-    def let_go(self) -> None:
+    def run_waiting(self) -> None:
         state = json.loads(self.path.read_text())
         for task in state["tasks"].values():
             if "Queued" in task["status"]:
@@ -113,12 +113,12 @@ class SpoolerHome(PeerHome):
         os.environ["TS_SOCKET"] = self.env["TS_SOCKET"]
         return TaskSpooler()
 
-    def let_go(self) -> None:
+    def run_waiting(self) -> None:
         open_gate(self.gate)
 
     def wait_until_idle(self) -> None:
         def is_idle() -> bool:
-            self.let_go()  # the shell of the first job may not have opened the gate before
+            self.run_waiting()  # the shell of the first job may not have opened the gate before
             return not any(word in self.run("-l") for word in ("running", "queued"))
 
         wait_until(is_idle, "the end of its jobs")
@@ -193,12 +193,12 @@ class GflowHome(PeerHome):
         os.environ.update(self.env)
         return Gflow()
 
-    def let_go(self) -> None:
+    def run_waiting(self) -> None:
         open_gate(self.gate)
 
     def wait_until_idle(self) -> None:
         def is_idle() -> bool:
-            self.let_go()  # the shell of the first job may not have opened the gate before
+            self.run_waiting()  # the shell of the first job may not have opened the gate before
             return not {"Running", "Queued"}.intersection(self.list_states())
 
         wait_until(is_idle, "the end of its jobs")
@@ -211,7 +211,7 @@ class GflowHome(PeerHome):
 
 
 def open_gate(gate: Path) -> None:
-    """Let the job go that waits at a gate, if one does."""
+    """Let the job that waits at a gate continue, if there is one."""
     try:
         fd = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:

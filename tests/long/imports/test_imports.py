@@ -48,7 +48,7 @@ def keep_there(self, items, journal):
 
 FAULTS = {
     "leaves the tasks in pueue": (pueue.Pueue, "withdraw", keep_there),
-    "releases what pueue has run": (take_over, "_judge", lambda *_: TAKEN),
+    "releases what pueue has run": (take_over, "_find_mark", lambda *_: TAKEN),
 }
 
 

@@ -25,7 +25,7 @@ STEPS = {
     task_spooler: ("run_program", "_send"),
     gflow: ("run_program",),
 }
-"""Functions that are a step, by owner; so is each verb."""
+"""Functions whose calls are steps, by owner. Calls of verbs are steps, too."""
 
 
 class ImportFaultError(Exception):
@@ -33,39 +33,39 @@ class ImportFaultError(Exception):
 
 
 def try_import(
-    runtime: RuntimeProcess, place: PeerHome, step: int, is_killed: bool, runs_there: bool
+    runtime: RuntimeProcess, peer_home: PeerHome, step: int, is_killed: bool, runs_there: bool
 ) -> bool:
     """Disturb an import at a step, and repeat it; return False if there is no such step.
 
-    With `is_killed` the import dies at the step, else the peer is let go then. With `runs_there`
-    the peer runs what it has before the import is repeated. Raise ImportFaultError.
+    With `is_killed` the import dies at the step, else the peer runs its tasks then. With
+    `runs_there` the peer runs its tasks before the repetition. Raise ImportFaultError.
     """
 
     def disturb() -> None:
         if is_killed:
             os.kill(os.getpid(), signal.SIGKILL)
-        place.let_go()
+        peer_home.run_waiting()
 
-    is_reached = _fork_import(runtime, place, step, disturb) != 0 or not is_killed
+    is_reached = _fork_import(runtime, peer_home, step, disturb) != 0 or not is_killed
     if runs_there:
-        place.let_go()
+        peer_home.run_waiting()
     for _ in range(3):
-        _fork_import(runtime, place, None, disturb)
-    place.let_go()
-    place.wait_until_idle()
+        _fork_import(runtime, peer_home, None, disturb)
+    peer_home.run_waiting()
+    peer_home.wait_until_idle()
     _wait_for_tasks(runtime)
-    runs = place.count_runs()
+    runs = peer_home.count_runs()
     if runs != dict.fromkeys(NAMES, 1):
         raise ImportFaultError(f"step {step}: {dict(runs)}")
-    if journals.has_journal(os.fspath(runtime.home), place.name):
+    if journals.has_journal(os.fspath(runtime.home), peer_home.name):
         raise ImportFaultError(f"step {step}: the import has not ended")
     return is_reached
 
 
-def count_steps(runtime: RuntimeProcess, place: PeerHome) -> int:
+def count_steps(runtime: RuntimeProcess, peer_home: PeerHome) -> int:
     """Return the number of steps of an import that nothing disturbs."""
     read, write = os.pipe()
-    if _fork_import(runtime, place, None, lambda: None, write):
+    if _fork_import(runtime, peer_home, None, lambda: None, write):
         raise ImportFaultError("an undisturbed import fails")
     os.close(write)
     with open(read, "rb") as file:
@@ -74,7 +74,7 @@ def count_steps(runtime: RuntimeProcess, place: PeerHome) -> int:
 
 def _fork_import(
     runtime: RuntimeProcess,
-    place: PeerHome,
+    peer_home: PeerHome,
     step: int | None,
     disturb: Callable[[], None],
     fd: int | None = None,
@@ -83,7 +83,7 @@ def _fork_import(
     if not (pid := os.fork()):
         code = FAILED
         try:
-            code = _import(os.fspath(runtime.home), place, step, disturb, fd)
+            code = _import(os.fspath(runtime.home), peer_home, step, disturb, fd)
         except Problem as problem:  # it says that the import must be repeated
             print(problem.message, file=sys.stderr) if step is None else None
         except BaseException:
@@ -94,9 +94,9 @@ def _fork_import(
 
 
 def _import(
-    home: str, place: PeerHome, step: int | None, disturb: Callable[[], None], fd: int | None
+    home: str, peer_home: PeerHome, step: int | None, disturb: Callable[[], None], fd: int | None
 ) -> int:
-    pueue.DAEMON = "no-such-daemon"  # unlike one that the person who runs the tests has
+    pueue.DAEMON = "no-such-daemon"  # a developer may run a daemon of pueue
     context = CommandContext(home, lambda: 0, lambda: 0, lambda: [], lambda: 0)
     done = 0
 
@@ -118,19 +118,19 @@ def _import(
     for owner, names in [*STEPS.items(), (context, ("call",))]:
         for name in names:
             setattr(owner, name, wrap(getattr(owner, name)))
-    report = take_over.apply(context, place.make_peer())
-    _settle_unclear(context, place, report)
+    report = take_over.apply(context, peer_home.make_peer())
+    _settle_unclear(context, peer_home, report)
     if fd is not None:
         os.write(fd, str(done).encode())
     return 0
 
 
-def _settle_unclear(context: CommandContext, place: PeerHome, report: Report) -> None:
+def _settle_unclear(context: CommandContext, peer_home: PeerHome, report: Report) -> None:
     """Do as the message says: release what has not run there, cancel the others."""
-    place.wait_until_idle() if report.unclear else None
+    peer_home.wait_until_idle() if report.unclear else None
     for number in report.unclear:
         words = context.call("show", id=number)["launch"]["argv"]
-        has_run = any(done in words[-1].split() for done in place.count_runs())
+        has_run = any(done in words[-1].split() for done in peer_home.count_runs())
         context.call("cancel" if has_run else "release", ids=[number])
 
 
@@ -148,15 +148,15 @@ def run_trials(
     first = kind(folder / "undisturbed")
     try:
         total = count_steps(runtime, first)
-        first.let_go()
+        first.run_waiting()
     finally:
         first.close()
     ways = [(True, False), (True, True), (False, False)][: 3 if kind.can_overtake else 2]
     for step in range(0, total, every):
         for way in ways if every == 1 else [ways[step // every % len(ways)]]:
-            place = kind(folder / f"{step}-{way[0]:d}{way[1]:d}")
+            peer_home = kind(folder / f"{step}-{way[0]:d}{way[1]:d}")
             try:
-                try_import(runtime, place, step, *way)
+                try_import(runtime, peer_home, step, *way)
             finally:
-                place.close()
+                peer_home.close()
             yield step, *way
