@@ -41,8 +41,8 @@ def print_completion(context: CommandContext, args: Args) -> int:
     if shell not in SHELLS:
         meant = find_nearest(shell, SHELLS)
         raise Usage(
-            f'there is no completion for "{truncate(sanitize(shell), 40)}".',
-            f"Nearest: {meant}" if meant else "",
+            tr('there is no completion for "{shell}".', shell=truncate(sanitize(shell), 40)),
+            tr("Nearest: {meant}", meant=meant) if meant else "",
         )
     output.print_line(build_script(shell))
     return 0

@@ -12,6 +12,7 @@ import shlex
 
 from app.cli import output
 from app.core.dependency_kinds import AFTER_FIELDS
+from app.core.text.joining import join_clauses
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.translation import tr
@@ -236,10 +237,12 @@ def _make_problem(shown: str, faults: list[tuple[int, str]]) -> Problem:
     ]
     more = [tr("and {n:,} more", n=len(faults) - MAX_NAMED)] if faults[MAX_NAMED:] else []
     kind = Refused if any(tr(" is refused: ") in text for _, text in faults) else Usage
-    problems = "; ".join([*said, *more])
+    problems = join_clauses([*said, *more])
     return kind(
-        "{file} {problems}. {not_submitted}",
-        file=shown,
-        problems=problems,
-        not_submitted=tr(NOT_SUBMITTED),
+        tr(
+            "{file} {problems}. {not_submitted}",
+            file=shown,
+            problems=problems,
+            not_submitted=tr(NOT_SUBMITTED),
+        )
     )

@@ -516,6 +516,10 @@ def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
     near, word = find_nearest(name, known), "rule" if kind == "sla" else kind
     group = "reserve" if kind == "reservation" else kind
     return NotFound(
-        f'no {word} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""),
-        f"List: taskdeck {group} ls",
+        'no {kind} "{name}". Nearest: {meant}.' if near else 'no {kind} "{name}".',
+        "List: taskdeck {group} ls",
+        kind=tr(word),
+        name=truncate(sanitize(name), 60),
+        meant=near,
+        group=group,
     )

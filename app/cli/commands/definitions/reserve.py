@@ -8,6 +8,7 @@ from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.scheduling.resources import list_named
 from app.core.text import units
+from app.core.text.joining import join_and
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
 from app.translation import tr, tr_noop
@@ -61,7 +62,7 @@ def add_reservation(context: CommandContext, args: Args) -> int:
         raise Usage(
             "reserve needs {missing}. Nothing was reserved.",
             "Example: taskdeck reserve --pool default --cpu 2 --from now --to 18:00 --tag team=a",
-            missing=" and ".join(missing),
+            missing=join_and(missing),
         )
     if len(set(args.tag)) > 1:
         raise Usage("a reservation is for one tag. Nothing was reserved.", "Make one for each.")

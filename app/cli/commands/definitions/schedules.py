@@ -34,6 +34,7 @@ from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.schedules.task_settings import list_settings
 from app.core.text import units
+from app.core.text.joining import join_and
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
 from app.errors import Problem, Usage
@@ -310,7 +311,7 @@ def _collect_keys(args: Args) -> dict[str, Any]:
     """Return the keys of the definition that were given. Raise Usage."""
     kinds = [kind for kind in KINDS if getattr(args, kind)]
     if len(kinds) > 1:
-        words = " and ".join(f"--{kind.replace('_', '-')}" for kind in kinds)
+        words = join_and(f"--{kind.replace('_', '-')}" for kind in kinds)
         raise Usage("give only one of {words}. {unchanged}", words=words, unchanged=tr(UNCHANGED))
     if sum(bool(work) for work in (args.command, args.script, args.template)) > 1:
         raise Usage(

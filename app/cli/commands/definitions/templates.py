@@ -24,6 +24,7 @@ from app.core.notifications.notices import describe_default_notice
 from app.core.scheduling.resources import format_named
 from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
+from app.core.text.joining import join_or
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
 from app.translation import tr
@@ -195,7 +196,7 @@ def _choose_engine(args: Args, usual: str, *others: str) -> str:
     if args.engine not in (usual, *others):
         raise Usage(
             '--engine must be {value} for this, not "{engine}".',
-            value=" or ".join((usual, *others)),
+            value=join_or((usual, *others)),
             engine=truncate(sanitize(args.engine), 40),
         )
     return args.engine
