@@ -27,7 +27,7 @@ def main() -> int:
         if program is None:
             print("schemathesis is missing and cannot be installed", file=sys.stderr)
             return 2
-        result = run_trial(program, args.minutes * 60, args.seed)
+        result = run_trial(program, round(args.minutes * 60), args.seed)
     print(result)
     return 0 if result.is_met else 1
 

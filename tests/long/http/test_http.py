@@ -14,7 +14,7 @@ def test_random_requests_find_no_server_error_and_write_nothing(tmp_path: Path):
     if program is None:
         pytest.skip("schemathesis is missing and cannot be installed")
 
-    result = run_trial(program, 5, seed=1)
+    result = run_trial(program, None, seed=1)
 
     assert result.is_met, str(result)
-    assert result.cases > 0
+    assert result.cases > 100
