@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,10 @@ import pytest
 from tests.long.packaging.builds import ROOT, run
 
 CHANGES = "# Changelog\n\n## [Unreleased]\n\n- Tasks run.\n\n## [0.0.9] - 2020-01-01\n\n- Old.\n"
+SMALL_PACKAGE = (
+    ".ci/release", ".gitignore", "LICENSE", "MANIFEST.in", "README.md", "app/version.py",
+    "pyproject.toml",
+)  # fmt: skip
 UNEVEN_BUILD = """
 import time, setuptools
 setuptools.setup(description=f"built at {time.time_ns()}")
@@ -29,13 +33,23 @@ def git(folder: Path, *words: str) -> str:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Return a repository with the files of this checkout that a build needs."""
-    folder = tmp_path / "checkout"
-    for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split(
-        "\0"
-    ):
-        if name and name.partition("/")[0] not in ("screenshots", "tests", "shared"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    unneeded = ("", "screenshots", "tests", "shared")
+    names = [name for name in listed.split("\0") if name.partition("/")[0] not in unneeded]
+    return make_repository(tmp_path / "checkout", names)
+
+
+@pytest.fixture
+def small_checkout(tmp_path: Path) -> Path:
+    """Return a repository with one module, for a release that is refused."""
+    return make_repository(tmp_path / "checkout", SMALL_PACKAGE)
+
+
+def make_repository(folder: Path, names: Sequence[str]) -> Path:
+    """Return a repository with files of this checkout and one release."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     (folder / "CHANGELOG.md").write_text(CHANGES)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "config", "user.name", "A tester")
@@ -76,21 +90,21 @@ def test_a_release_has_version_date_tag_and_files_with_the_printed_sums(checkout
     assert {int(one.mtime) for one in members} == {int(git(checkout, "show", "-s", "--format=%ct"))}
 
 
-def test_builds_that_differ_are_refused_and_change_nothing(checkout: Path):
-    (checkout / "setup.py").write_text(UNEVEN_BUILD)
-    toml = (checkout / "pyproject.toml").read_text()
+def test_builds_that_differ_are_refused_and_change_nothing(small_checkout: Path):
+    (small_checkout / "setup.py").write_text(UNEVEN_BUILD)
+    toml = (small_checkout / "pyproject.toml").read_text()
     lines = [line for line in toml.splitlines() if not line.startswith("description = ")]
     uneven = "\n".join(lines).replace(
         'dynamic = ["version"]', 'dynamic = ["version", "description"]'
     )
-    (checkout / "pyproject.toml").write_text(uneven)
-    commit(checkout)
-    before = list_state(checkout)
+    (small_checkout / "pyproject.toml").write_text(uneven)
+    commit(small_checkout)
+    before = list_state(small_checkout)
 
-    done = release(checkout, "0.2.0")
+    done = release(small_checkout, "0.2.0")
 
     assert done.returncode == 1 and "two builds of one commit differ" in done.stderr
-    assert list_state(checkout) == before
+    assert list_state(small_checkout) == before
 
 
 def add_file(folder: Path) -> None:
@@ -128,13 +142,13 @@ def list_state(folder: Path) -> list[str]:
     ],
 )
 def test_a_release_that_cannot_be_made_is_refused_at_once(
-    checkout: Path, version: str, prepare: Callable[[Path], None] | None, reason: str
+    small_checkout: Path, version: str, prepare: Callable[[Path], None] | None, reason: str
 ):
     if prepare is not None:
-        prepare(checkout)
-    before = list_state(checkout)
+        prepare(small_checkout)
+    before = list_state(small_checkout)
 
-    done = release(checkout, version)
+    done = release(small_checkout, version)
 
     assert done.returncode == 1 and reason in done.stderr and "Nothing was changed" in done.stderr
-    assert list_state(checkout) == before
+    assert list_state(small_checkout) == before
