@@ -43,11 +43,11 @@ def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) ->
         )
         yield Finding("clock", text, "broken", suggest_sync_command())
     elif (jump := _measure_jump(status)) is not None and abs(jump) > MAX_CORRECTION:
-        way = "ahead" if jump > 0 else "back"
+        moved = tr("moved {age} ahead", age=units.format_age(jump))
+        if jump < 0:
+            moved = tr("moved {age} back", age=units.format_age(-jump))
         text = tr(
-            "moved {age} {way} since the runtime began; the ages it shows are off by as much",
-            age=units.format_age(abs(jump)),
-            way=way,
+            "{moved} since the runtime began; the ages it shows are off by as much", moved=moved
         )
         yield Finding("clock", text, "hint", make_command(home, "serve --replace --detach"))
     elif is_in_container():

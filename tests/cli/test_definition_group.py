@@ -584,7 +584,7 @@ def test_set_changes_only_given_sla_values(fake_runtime, cli):
         "rule on-time changed: severity critical\n"
     )
     off = cli("sla", "set", "on-time", "--off", "--notify", "", "--value", "45m").out
-    assert off == "rule on-time changed: off, nobody is notified, finishes within 45m\n"
+    assert off == "rule on-time changed: turned off, nobody is notified, finishes within 45m\n"
     cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
     assert runtime.get_last_args("sla.set") == {
         "name": "on-time",

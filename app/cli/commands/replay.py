@@ -218,7 +218,7 @@ def _list_facts(answer: dict[str, Any], trace: job_trace.Trace) -> list[tuple[st
             tr("{mean:,.2f} (mean of bounded slowdowns)", mean=answer["mean_bounded_slowdown"]),
         ),
         (tr("utilisation"), ", ".join(used)),
-        (tr("skipped"), "\n".join(_describe_skipped(trace)) or tr("nothing")),
+        (tr("skipped"), "\n".join(_describe_skipped(trace)) or tr("none")),
     ]
 
 

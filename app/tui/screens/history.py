@@ -234,7 +234,7 @@ class HistoryScreen(PageScreen):
             KeyHint("← →", "moment", "left", 2),
             KeyHint("tab", "metric", "tab", 1),
             KeyHint("o", "span", "o", 3),
-            KeyHint("f", "group", "f", 4),
+            KeyHint("f", "group by", "f", 4),
         ]
         then = [KeyHint("b", "the deck then", "b", 1)] if self._has_known_moment else []
         row = self.table.item

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 COLUMNS = [
-    Column("LIMIT", least=8, first=True),
+    Column("NAME", least=8, first=True),
     Column("RUNNING", ">"),
     Column("CPU", ">"),
     Column("MEMORY", ">"),

@@ -74,7 +74,7 @@ def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (tr("waiting"), _format_waiting(queue)),
         (tr("priority"), str(queue["priority"])),
-        (tr("open"), queue.get("open") or ""),
+        (tr("opening hours"), queue.get("open") or ""),
         (tr("pool"), queue["pool"]),
         (
             tr("created"),

@@ -24,8 +24,8 @@ COLUMNS = [
     Column("POOL", least=4),
     Column("FOR", least=6),
     Column("RESERVED", least=8),
-    Column("FROM"),
-    Column("TO"),
+    Column("BEGINS"),
+    Column("ENDS"),
 ]
 FIELDS = (
     "name", "pool", "tag", "cpu", "memory", "resources", "begins_at", "ends_at", "description",

@@ -382,10 +382,10 @@ def set_sla(context: CommandContext, args: Args) -> int:
 
 
 def _describe_changes(changes: dict[str, Any], answer: dict[str, Any]) -> str:
-    """Return what was changed: `off, severity critical, nobody is notified`, or the condition."""
+    """Return what was changed: `turned off, severity critical`, or the condition."""
     said: list[str] = []
     if "enabled" in changes:
-        said.append(tr("on") if changes["enabled"] else tr("off"))
+        said.append(tr("turned on") if changes["enabled"] else tr("turned off"))
     if "severity" in changes:
         said.append(tr("severity {severity}", severity=changes["severity"]))
     if "notify" in changes:

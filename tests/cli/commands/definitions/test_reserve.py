@@ -40,6 +40,6 @@ def test_reservations_are_listed(fake_runtime, cli):
 
     heading, line = cli("reserve", "ls").out.splitlines()
 
-    assert heading.split() == ["NAME", "POOL", "FOR", "RESERVED", "FROM", "TO"]
+    assert heading.split() == ["NAME", "POOL", "FOR", "RESERVED", "BEGINS", "ENDS"]
     assert " ".join(line.split()).startswith("r1 gpu team=a cpu 8, memory 16.0G, gpu 4 ")
     assert fake_runtime(reserve__ls=[]) and cli("reserve", "ls").err == "no reservations yet\n"
