@@ -49,7 +49,20 @@ def serve(context: CommandContext, args: Args) -> int:
     else:
         context.client.start(resume=True)
     output.print_note(tr("the runtime is running. Open the deck: taskdeck"))
+    _print_http(context)
     return 0
+
+
+def _print_http(context: CommandContext) -> None:
+    """Tell the address of HTTP, or why config.toml turned nothing on."""
+    try:
+        http = context.call("status").get("http") or {}
+    except Problem:  # the start itself went well
+        return
+    if http.get("problem"):
+        output.print_note(tr("HTTP is not served: {problem}", problem=http["problem"]))
+    elif http.get("url"):
+        output.print_note(tr("HTTP is served at {url}", url=http["url"]))
 
 
 def _parse_http(args: Args) -> HttpSettings | None:
