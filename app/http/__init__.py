@@ -1,1 +1,4 @@
-"""HTTP server of a runtime: a read-only JSON API. Only this package imports its web framework."""
+"""HTTP server of a runtime: a read-only JSON API, health and metrics.
+
+Only this package imports the web framework.
+"""
