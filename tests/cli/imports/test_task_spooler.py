@@ -33,6 +33,8 @@ def tsp(tmp_path, monkeypatch):
         return done.stdout.decode().strip()
 
     call("sleep", "600")
+    # The server cannot kill a job whose pid it has not heard yet.
+    wait_until(lambda: call("-p", "0") not in ("", "0"))
     yield call
     call("-k", "0")
     call("-K")
