@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -285,6 +286,18 @@ def test_a_job_survives_serve_replace_and_a_terminated_runtime(shared_runtime: R
     assert shared_runtime.show(number)["status"] == "running"
     gate.touch()
     assert shared_runtime.wait_for_end(number)[0]["code"] == 5
+
+
+def test_a_wait_survives_serve_replace(shared_runtime: RuntimeProcess):
+    number, noted = shared_runtime.submit("true", hold=True), threading.Event()
+    with ThreadPoolExecutor(1) as pool, closing(shared_runtime.open_client()) as waiter:
+        waiting = pool.submit(waiter.call, "wait", {"ids": [number]}, lambda text: noted.set())
+        assert noted.wait(60)
+        done = run_command(shared_runtime.home, "serve", "--detach", "--replace")
+        assert done.returncode == 0, done.stderr
+        shared_runtime.call("release", ids=[number])
+
+        assert waiting.result(60)[0]["code"] == 0
 
 
 def test_serve_cancels_a_drain(shared_runtime: RuntimeProcess):

@@ -11,7 +11,7 @@ from typing import Any
 from app.cluster import advise_start
 from app.core.text import units
 from app.core.text.sanitize import sanitize
-from app.errors import Conflict, Problem, Stopped, Usage
+from app.errors import Problem, Stopped, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.changes.option_values import SECONDS, validate
@@ -50,7 +50,8 @@ async def wait(
                 _note_stuck(call, going, noted)
     except TimeoutError:
         raise _make_wait_timeout(timeout or 0.0) from None
-    raise Conflict("the runtime is stopping.", "Try again.")
+    # The runtime ends, and cuts the connection: only then does the client ask the next runtime.
+    return await asyncio.get_running_loop().create_future()
 
 
 def _make_wait_timeout(seconds: float) -> Problem:
