@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -66,11 +67,25 @@ DATE = datetime(2026, 1, 1, tzinfo=UTC)
 Text = str | tuple[str, str]
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def list_calls(path: Path) -> list[ast.Call]:
+    """Return the calls in a module, in the order of its lines."""
+    calls = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
+    return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
+
+
+@cache
 def find_error_classes() -> set[str]:
     """Return the names of `Problem` and its subclasses, which translate their arguments."""
     parents: dict[str, set[str]] = {}
     for path in list_sources(ROOT / "app") + list_sources(ROOT / "db"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parse(path)):
             if isinstance(node, ast.ClassDef):
                 parents[node.name] = {b.id for b in node.bases if isinstance(b, ast.Name)}
     found = {"Problem"}
@@ -88,10 +103,9 @@ def list_sources(folder: Path) -> list[Path]:
     )
 
 
-def find_texts(tree: ast.AST, errors: set[str]) -> Iterator[Text]:
+def find_texts(path: Path, errors: set[str]) -> Iterator[Text]:
     """Yield the translatable texts of a module, in the order of its lines."""
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+    for call in list_calls(path):
         name = get_called_name(call)
         if name in MARKS:
             yield from iterate_constants(call.args[:1])
@@ -139,7 +153,7 @@ def collect_texts() -> dict[str, dict[Text, list[str]]]:
     for path in list_sources(ROOT / "db") + list_sources(ROOT / "app"):
         module = path.relative_to(ROOT).as_posix()
         area = next(name for name, folders in AREAS.items() if module.startswith(folders))
-        for text in find_texts(ast.parse(path.read_text()), errors):
+        for text in find_texts(path, errors):
             places = found[area].setdefault(text, [])
             if module not in places:
                 places.append(module)

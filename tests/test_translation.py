@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
@@ -8,6 +9,12 @@ from app import translation
 from app.errors import Usage
 from app.translation import ENGLISH, SIMPLIFIED_CHINESE, find_language, tr, tr_n
 from tests import catalogues
+
+MESSAGES = [
+    (area, message)
+    for area in catalogues.AREAS
+    for message in catalogues.list_messages(catalogues.read_catalogue(area))
+]
 
 
 @pytest.fixture
@@ -58,20 +65,79 @@ def test_no_space_follows_a_chinese_full_stop():
     )
 
 
+def test_the_catalogues_have_exactly_the_texts_of_the_sources():
+    texts = catalogues.collect_texts()
+
+    assert {
+        area: {message.id for found, message in MESSAGES if found == area}
+        for area in catalogues.AREAS
+    } == {area: set(found) for area, found in texts.items()}, "run python -m tests.catalogues"
+
+
+def test_every_text_has_a_translation_with_the_same_placeholders():
+    wrong = [
+        message.id
+        for _, message in MESSAGES
+        if not catalogues.is_translated(message) or not catalogues.has_same_placeholders(message)
+    ]
+
+    assert wrong == []
+
+
+def test_a_text_has_one_translation_in_all_catalogues():
+    found: dict[str, set[object]] = {}
+    for _, message in MESSAGES:
+        found.setdefault(catalogues.get_key(message.id), set()).add(str(message.string))
+
+    assert {text: strings for text, strings in found.items() if len(strings) > 1} == {}
+
+
+def test_the_compiled_catalogue_is_up_to_date(tmp_path, monkeypatch):
+    stored = catalogues.COMPILED.read_bytes()
+    monkeypatch.setattr(catalogues, "COMPILED", tmp_path / "taskdeck.mo")
+
+    catalogues.compile_catalogues()
+
+    assert catalogues.COMPILED.read_bytes() == stored, "run python -m tests.catalogues"
+
+
 def test_no_formatted_string_is_translated():
     """A formatted string is no key of a catalogue, and braces of a user would be placeholders."""
     errors = catalogues.find_error_classes()
     wrong = []
     for path in catalogues.list_sources(catalogues.ROOT / "app"):
-        for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and (
-                (name := catalogues.get_called_name(call)) in catalogues.MARKS | {"tr_n"}
-                or (name in errors and call.keywords)
+        for call in catalogues.list_calls(path):
+            if (name := catalogues.get_called_name(call)) in catalogues.MARKS | {"tr_n"} or (
+                name in errors and call.keywords
             ):
                 wrong += [
                     f"{path.name}:{call.lineno}"
                     for argument in call.args
                     if isinstance(argument, ast.JoinedStr)
                 ]
+
+    assert wrong == []
+
+
+def test_the_values_of_a_text_are_those_of_its_placeholders():
+    errors = catalogues.find_error_classes()
+    wrong = []
+    for path in [
+        *catalogues.list_sources(catalogues.ROOT / "app"),
+        *catalogues.list_sources(catalogues.ROOT / "db"),
+    ]:
+        for call in catalogues.list_calls(path):
+            if call.keywords:
+                name = catalogues.get_called_name(call)
+                names = {keyword.arg for keyword in call.keywords}
+                if name in errors | {"tr"} and None not in names and "code" not in names:
+                    texts = list(catalogues.iterate_constants(call.args[:2]))
+                    used = {
+                        re.sub(r"[{}]|[!:].*", "", field)
+                        for text in texts
+                        for field in catalogues.find_placeholders(text)
+                    }
+                    if texts and used != names:
+                        wrong.append(f"{path.name}:{call.lineno}: {used ^ names}")
 
     assert wrong == []
