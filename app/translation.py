@@ -18,11 +18,11 @@ Rules for translatable texts:
 from __future__ import annotations
 
 import os
-from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextvars import ContextVar
     from gettext import NullTranslations
     from typing import ParamSpec, TypeVar
 
@@ -37,7 +37,8 @@ _TRADITIONAL = ("zh_TW", "zh_HK", "zh_MO")
 _FOLDER = os.path.join(os.path.dirname(__file__), "locale")
 
 _process_language = ENGLISH
-_caller_language: ContextVar[str | None] = ContextVar("caller_language", default=None)
+_caller_language: ContextVar[str | None] | None = None
+"""Created for the first caller, since the import of contextvars would delay each command."""
 _catalogues: dict[str, NullTranslations] = {}
 
 
@@ -63,7 +64,7 @@ def use_language(language: str) -> None:
 
 def use_caller_language(language: object) -> None:
     """Set the language of the caller for the rest of this context; English if unknown."""
-    _caller_language.set(language if language in LANGUAGES else ENGLISH)
+    _get_caller_language().set(str(language) if language in LANGUAGES else ENGLISH)
 
 
 def run_in_english(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -71,7 +72,7 @@ def run_in_english(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     from contextvars import copy_context
 
     def run() -> T:
-        _caller_language.set(ENGLISH)
+        use_caller_language(ENGLISH)
         return work(*args, **kwargs)
 
     return copy_context().run(run)
@@ -79,7 +80,18 @@ def run_in_english(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
 
 def get_language() -> str:
     """Return the language of the caller, else of this process."""
+    if _caller_language is None:
+        return _process_language
     return _caller_language.get() or _process_language
+
+
+def _get_caller_language() -> ContextVar[str | None]:
+    global _caller_language
+    if _caller_language is None:
+        from contextvars import ContextVar
+
+        _caller_language = ContextVar("caller_language", default=None)
+    return _caller_language
 
 
 def tr(text: str, /, **values: object) -> str:

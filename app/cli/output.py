@@ -10,7 +10,6 @@ import sys
 
 from app.cli import styles
 from app.core.text.sanitize import sanitize
-from app.core.text.wrap import wrap_words
 from app.errors import Problem
 from app.translation import ENGLISH, get_language, tr
 
@@ -207,6 +206,8 @@ def print_message(text: str) -> None:
     sys.stdout.flush()
     shown = text.translate(styles.TO_ASCII) if is_ascii_only() else text
     if is_stderr_terminal():
+        from app.core.text.wrap import wrap_words  # not for output into a pipe
+
         shown = "\n".join(wrap_words(line, get_columns(sys.stderr)) for line in shown.split("\n"))
     try:
         sys.stderr.buffer.write(f"{shown}\n".encode("utf-8", "replace"))
@@ -272,6 +273,8 @@ _home = ""
 
 def ask_yes_no(question: str) -> bool:
     """Ask the person at the terminal; anything but y, yes or 是 means no."""
+    from app.core.text.wrap import wrap_words
+
     shown = question.translate(styles.TO_ASCII) if is_ascii_only() else question
     sys.stderr.buffer.write(
         f"{wrap_words(f'{shown} [y/N]', get_columns(sys.stderr))} ".encode("utf-8", "replace")

@@ -11,7 +11,6 @@ import argparse
 from app.cli import output
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
-from app.core.text.wrap import wrap_words
 from app.errors import Usage
 from app.translation import tr, tr_noop
 
@@ -47,6 +46,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().start_section(tr(heading or ""))
 
     def _split_lines(self, text: str, width: int) -> list[str]:
+        from app.core.text.wrap import wrap_words  # only for help
+
         return wrap_words(" ".join(text.split()), width).split("\n")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.core.text.joining import join_clauses, join_or
 from app.translation import tr, tr_n, tr_noop
 
 TYPE_CHECKING = False
@@ -48,10 +47,14 @@ def describe_waits(parents: Iterable[Mapping[str, Any]]) -> str:
     for one in parents:
         kind = "" if one["kind"] in ("success", "any") else one["kind"]
         of_kind.setdefault(kind, []).append(f"#{one['number']}")
+    from app.core.text.joining import join_clauses  # few commands need it
+
     return join_clauses(_describe_kind(kind, numbers) for kind, numbers in of_kind.items())
 
 
 def _describe_kind(kind: str, numbers: list[str]) -> str:
+    from app.core.text.joining import join_or
+
     together, many = ", ".join(numbers), len(numbers)
     if kind == "failure":
         which = together if many <= 2 else str(many)

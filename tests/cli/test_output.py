@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from app.cli import output
 from tests.cli.builders import make_list_answer, make_task
 from tests.cli.terminal_command import run_on_terminal
 from tests.runtime_process import is_alive, wait_until
@@ -133,10 +132,6 @@ def test_an_error_is_one_line_in_a_pipe(home):
     with start_command(home, "pauze", "1") as command:
         said = command.stderr.read().decode()
     assert said.startswith("taskdeck: ") and said.count("\n") == 1
-
-
-def test_a_word_longer_than_the_terminal_is_not_truncated():
-    assert output.wrap_words("see /a/very/long/path now", 8) == "see\n/a/very/long/path\nnow"
 
 
 def test_suggested_commands_name_the_given_home(cli, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from app.core.text import units
-from app.core.text.joining import join_and
 from app.translation import tr, tr_n
 
 TYPE_CHECKING = False
@@ -30,7 +29,11 @@ def _format_missed(missed: Mapping[str, Any]) -> str:
         parts.append(tr_n(tasks, "{count} new task", "{count} new tasks", count=count))
     if ends := missed["ends"]:
         parts.append(tr_n(ends, "{count} end", "{count} ends", count=_format_count(ends, most)))
-    return join_and(parts) if parts else tr("nothing")
+    if not parts:
+        return tr("nothing")
+    from app.core.text.joining import join_and  # `status` imports this module
+
+    return join_and(parts)
 
 
 def _format_count(count: int, most: int) -> str:
