@@ -69,6 +69,7 @@ FOREIGN_SECOND_WORDS = {
 """Second words that other people use, and those of Taskdeck."""
 
 _FOREIGN_PAIRS = {
+    "pueue add": "submit",
     "group add": "queue create NAME --capacity 2",
     "group remove": "queue rm NAME",
     "env set": "set N --env NAME=VALUE",
@@ -100,6 +101,9 @@ def find_command(verb: str, rest: list[str], known: frozenset[str]) -> str | Non
 
     `known` are the commands of Taskdeck, which mean the same after the name of such a tool.
     """
+    ours = _FOREIGN_PAIRS.get(f"{verb} {rest[0]}") if rest else None
+    if ours is not None:
+        return _append_words(ours, rest[1:])
     if verb in _FIRST_WORDS:
         if not rest:
             return FOREIGN_COMMANDS.get(verb, "status")
@@ -111,9 +115,6 @@ def find_command(verb: str, rest: list[str], known: frozenset[str]) -> str | Non
             resume=_append_words("resume", rest),
             release=_append_words("release", rest),
         )
-    ours = _FOREIGN_PAIRS.get(f"{verb} {rest[0]}") if rest else None
-    if ours is not None:
-        return _append_words(ours, rest[1:])
     ours = FOREIGN_COMMANDS.get(verb)
     return None if ours is None else _append_words(ours, rest)
 

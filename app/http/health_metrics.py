@@ -64,7 +64,7 @@ def _list_runtime_families(snapshot: MonitoringSnapshot) -> Iterator[Metric]:
     )  # fmt: skip
     names = LabelValues(snapshot.problems)
     yield make_gauge(
-        "problem", "1 for each problem of Taskdeck itself that is open: taskdeck alerts.",
+        "problem", "1 for each open problem of Taskdeck itself; see: taskdeck alert ls.",
         ("problem",), (((names.get(name),), 1) for name in snapshot.problems), max,
     )  # fmt: skip
 

@@ -54,6 +54,7 @@ def test_a_quoted_line_becomes_shell_text():
         ("scontrol requeue 4", "retry 4"),
         ("pueue status", "status"),
         ("pueue", "help from-pueue"),
+        ("pueue add ls", "submit -- ls"),
         ("group add gpu", "queue create NAME --capacity 2"),
         ("group", "queue ls"),
         ("parallel 4", "queue set default --capacity 2"),
