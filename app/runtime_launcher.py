@@ -190,7 +190,8 @@ def _spawn(home: str, words: Sequence[str]) -> dict:
     read_end, write_end = os.pipe()
     log = _open_private(paths.get_runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    argv = [sys.executable, "-P", "-m", "app", "--home", home, "serve", "--ready-fd", "3", *words]
+    argv = [sys.executable, "-P", "-m", "taskdeck", "--home", home]
+    argv += ["serve", "--ready-fd", "3", *words]
     try:
         pid = os.posix_spawn(
             sys.executable, argv, {k: v for k,

@@ -148,7 +148,7 @@ LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 def make_runtime_command(home: str, words: Sequence[str]) -> list[str]:
     """Return the command line with which `app.runtime_launcher` starts a runtime."""
     options = ["--home", home, "serve", "--ready-fd", "3", *words]
-    return [sys.executable, "-P", "-m", "app", *options]
+    return [sys.executable, "-P", "-m", "taskdeck", *options]
 
 
 def _read_pipes(*pipes: int) -> list[str]:
@@ -362,7 +362,7 @@ def _become_command(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     # a program may execute itself again
     words = sys.argv if sys.argv[0] == sys.executable else ["", os.fspath(PROGRAM), *sys.argv[1:]]
     sys.orig_argv = [sys.executable, *words[1:]]
-    if sys.argv[1:4] == ["-P", "-m", "app"]:
+    if sys.argv[1:4] == ["-P", "-m", "taskdeck"]:
         os.setsid()
         _become_runtime()
     if request["terminal"]:

@@ -150,6 +150,6 @@ def run_command(home: Path, *words: str, **more: Any) -> subprocess.CompletedPro
     env |= {HOME_VARIABLE: os.fspath(home), "NO_COLOR": "1"}
     if not more and (done := fork_server.run(argv_words, home, env, Path.cwd())):
         return done
-    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", *argv_words]
+    argv: Sequence[str] = [sys.executable, "-P", "-m", "taskdeck", *argv_words]
     options = {"stdin": subprocess.DEVNULL, "env": env, "timeout": 60} | more
     return subprocess.run(argv, capture_output=True, text=True, check=False, **options)

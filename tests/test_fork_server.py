@@ -34,7 +34,7 @@ def test_a_forked_command_behaves_like_a_new_process(home: Path, words: list[str
         "LANG": "C.UTF-8",
         "TZ": "Asia/Kathmandu",
     }
-    argv = [sys.executable, "-P", "-m", "app", *words]
+    argv = [sys.executable, "-P", "-m", "taskdeck", *words]
     fresh = subprocess.run(
         argv, capture_output=True, text=True, check=False, env=env, cwd=home, input=fed
     )

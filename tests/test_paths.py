@@ -177,7 +177,7 @@ def test_commands_that_open_the_files_refuse_a_home_of_another_user(tmp_path: Pa
     paths.make_home(tmp_path / "home")
     os.chown(tmp_path / "home", OTHER_UID, -1)
 
-    argv = [sys.executable, "-P", "-m", "app", "--home", str(tmp_path / "home"), "db", command]
+    argv = [sys.executable, "-P", "-m", "taskdeck", "--home", str(tmp_path / "home"), "db", command]
     done = subprocess.run(argv, capture_output=True, text=True)
 
     assert done.returncode == 4 and "Run as the owner: sudo -u " in done.stderr

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 KEEPER_FILE = os.path.join("keeper", "keeper.py")
 _VERSION_FILE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "version.py")
+_FORMER_NAME = "app"
+"""Name after -m before Taskdeck had a package of its own; a runtime may outlive an upgrade."""
 RUNTIME, IN_DECK = "serve", "--in-process"
 
 
@@ -64,7 +66,7 @@ def _is_taskdeck(argv: list[str], at: int) -> bool:
     """Return True if the word is Taskdeck run by Python."""
     by_python = "python" in os.path.basename(argv[0])
     return by_python and (
-        os.path.basename(argv[at]) == "taskdeck" or argv[at - 1 : at + 1] == ["-m", "app"]
+        os.path.basename(argv[at]) == "taskdeck" or argv[at - 1 : at + 1] == ["-m", _FORMER_NAME]
     )
 
 

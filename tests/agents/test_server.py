@@ -104,7 +104,7 @@ async def test_the_command_serves_an_agent_over_its_pipes(
     config_file.write_text("[mcp.clients.a]\ncpu = 1\n")
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-P", "-m", "app", "--home", os.fspath(runtime.home), "mcp", "--client", "a"],
+        args=["-P", "-m", "taskdeck", "--home", os.fspath(runtime.home), "mcp", "--client", "a"],
         env={"XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"], "PYTHONPATH": os.getcwd()},
         cwd=runtime.home,
     )
@@ -130,7 +130,7 @@ async def test_the_command_serves_an_agent_over_its_pipes(
 @pytest.mark.parametrize("end", ["interrupt", "close"])
 def test_the_command_ends_with_its_agent(runtime: RuntimeProcess, config_file: Path, end: str):
     words = ["--home", os.fspath(runtime.home), "mcp", "--client", "a"]
-    command = [sys.executable, "-P", "-m", "app", *words]
+    command = [sys.executable, "-P", "-m", "taskdeck", *words]
     pipe = subprocess.PIPE
     ask = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as server:

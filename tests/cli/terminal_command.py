@@ -28,7 +28,7 @@ def run_on_terminal(
             **env,
         }
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        os.execve(sys.executable, [sys.executable, "-P", "-m", "app", *words], chosen)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "taskdeck", *words], chosen)
     os.write(fd, typed)
     out = b""
     while data := _read(fd):

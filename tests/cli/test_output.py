@@ -19,7 +19,7 @@ LONG_LIST = make_list_answer([make_task(n, "x" * 100, "queued") for n in range(3
 
 
 def start_command(home, *words, **streams):
-    argv = [sys.executable, "-P", "-m", "app", "--home", str(home), *words]
+    argv = [sys.executable, "-P", "-m", "taskdeck", "--home", str(home), *words]
     return subprocess.Popen(
         argv, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     )
@@ -44,7 +44,7 @@ def test_a_full_disk_behind_stdout_is_reported(fake_runtime, home):
 
 def test_closed_streams_are_ignored(fake_runtime, home):
     fake_runtime(ls=LONG_LIST)
-    command = f'exec "{sys.executable}" -P -m app --home "{home}" ls >&- 2>&- <&-'
+    command = f'exec "{sys.executable}" -P -m taskdeck --home "{home}" ls >&- 2>&- <&-'
 
     assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
 

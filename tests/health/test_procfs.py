@@ -15,7 +15,9 @@ from app.health.procfs import is_outdated, parse_command_line
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
+        ("python3.11|-P|-m|taskdeck|--home|/a b|serve|--ready-fd|3", ("runtime", "/a b")),
         ("python3.11|-P|-m|app|--home|/a b|serve|--ready-fd|3", ("runtime", "/a b")),
+        ("python3|-m|taskdeck|serve", ("runtime", "")),
         ("/v/bin/python|/v/bin/taskdeck|--home|/x|serve|--replace", ("runtime", "/x")),
         ("/v/bin/python3|/v/bin/taskdeck|serve|--home=/x", ("runtime", "/x")),
         ("/v/bin/python3|/v/bin/taskdeck|serve", ("runtime", "")),

@@ -24,7 +24,7 @@ LIMITED_SERVE = 'ulimit -S -n "$1" && ulimit -H -n "$2" && shift 2 && exec "$@"'
 
 def start_limited(runtime: RuntimeProcess, soft: int, hard: int) -> int:
     """Start the runtime below these limits of open files; return its pid."""
-    serve = [sys.executable, "-m", "app", "--home", runtime.home, "serve", "--detach"]
+    serve = [sys.executable, "-m", "taskdeck", "--home", runtime.home, "serve", "--detach"]
     subprocess.run(
         ["/bin/sh", "-c", LIMITED_SERVE, "sh", str(soft), str(hard), *serve],
         check=True,
@@ -76,7 +76,7 @@ def test_a_full_runtime_tells_each_further_client_and_recovers(
             "conflict",
             f"the runtime has {most} connections, and its limit of open files allows no more."
             " Nothing was done. Close decks, or end commands that wait."
-            " Find them: pgrep -af 'taskdeck|-m app'",
+            " Find them: pgrep -af taskdeck",
         )
     }
     said = run_command(lazy_runtime.home, "status")

@@ -16,7 +16,7 @@ def test_a_foreground_runtime_leaves_its_job_and_exits_0_on_term(lazy_runtime: R
         "TASKDECK_HOME": os.fspath(lazy_runtime.home),
         HOME_VARIABLE: os.fspath(lazy_runtime.home),
     }
-    argv = [sys.executable, "-P", "-m", "app", "serve"]
+    argv = [sys.executable, "-P", "-m", "taskdeck", "serve"]
     with subprocess.Popen(
         argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as server:

@@ -157,7 +157,7 @@ def test_systemd_can_tell_a_stop_by_a_person(lazy_runtime: RuntimeProcess, how: 
         sys.executable,
         "-P",
         "-m",
-        "app",
+        "taskdeck",
         "--home",
         os.fspath(lazy_runtime.home),
     ]
@@ -286,6 +286,29 @@ def test_a_job_survives_serve_replace_and_a_terminated_runtime(shared_runtime: R
     assert shared_runtime.show(number)["status"] == "running"
     gate.touch()
     assert shared_runtime.wait_for_end(number)[0]["code"] == 5
+
+
+def test_a_runtime_under_the_former_name_is_found_and_replaced(
+    lazy_runtime: RuntimeProcess, tmp_path: Path
+):
+    home = os.fspath(lazy_runtime.home)
+    former = [sys.executable, "-P", "-m", "app", "--home", home, "serve"]
+    with subprocess.Popen(former, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as old:
+        wait_until(lazy_runtime.client.is_runtime_up, "the former runtime up")
+        number = lazy_runtime.submit("sh", "-c", "until [ -e over ]; do sleep 0.05; done; exit 5")
+        lazy_runtime.wait_for_status(number, "running")
+
+        doctor = run_command(lazy_runtime.home, "doctor").stdout
+        neighbour = run_command(tmp_path / "neighbour", "doctor").stdout
+        done = run_command(lazy_runtime.home, "serve", "--replace", "--detach")
+
+        assert f"✓ runtime   pid {old.pid}\n" in doctor
+        assert f"runtime pid {old.pid}, home {home}\n" in neighbour
+        assert done.returncode == 0 and old.wait(60) == 0, done.stderr
+    words = Path(f"/proc/{lazy_runtime.pid}/cmdline").read_text().split("\0")
+    assert words[1:4] == ["-P", "-m", "taskdeck"]
+    (lazy_runtime.home / "over").touch()
+    assert lazy_runtime.wait_for_end(number)[0]["code"] == 5
 
 
 def test_a_wait_survives_serve_replace(shared_runtime: RuntimeProcess):

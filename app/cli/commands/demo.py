@@ -159,7 +159,7 @@ def _run_deck(home: str, seconds: float) -> int:
     with preserve_terminal():
         ends = {DEMO_ENDS: repr(time.monotonic() + seconds)}
         deck = subprocess.Popen(
-            [sys.executable, "-P", "-m", "app", "--home", home], env=os.environ | ends
+            [sys.executable, "-P", "-m", "taskdeck", "--home", home], env=os.environ | ends
         )
         try:
             return deck.wait(seconds)

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from app.core.notifications import channels
@@ -20,7 +19,6 @@ IDLE_SECONDS = 30.0
 ANSWER_TIMEOUT = 120.0
 """Seconds after which a message counts as hanging. The process is then killed."""
 _NO_ANSWER = "the sender ended without an answer"
-_ROOT = os.fspath(Path(__file__).parents[3])
 
 
 def _describe_no_answer() -> str:
@@ -89,7 +87,7 @@ class SenderClient:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.DEVNULL,
                     cwd="/",
-                    env=os.environ | {"PYTHONPATH": _ROOT},
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 )
                 self._reader = asyncio.create_task(
                     self._read_answers(self._process), name="answers of the sender"

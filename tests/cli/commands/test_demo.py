@@ -22,7 +22,7 @@ DEMO_VARIABLE = "DEMO_TEST"
 def start_demo(tmp_path, *words):
     """Start a headless demo whose home is below tmp_path."""
     env = {**os.environ, "TMPDIR": str(tmp_path), DEMO_VARIABLE: str(tmp_path)}
-    argv = [sys.executable, "-P", "-m", "app", "demo", "--headless", *words]
+    argv = [sys.executable, "-P", "-m", "taskdeck", "demo", "--headless", *words]
     return subprocess.Popen(
         argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -247,7 +247,7 @@ def bash(fake_runtime, home: Path, tmp_path):
     (tmp_path / "film one.mkv").touch()
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "taskdeck").write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n'
+        f'#!/bin/sh\nexec "{sys.executable}" -P -m taskdeck "$@"\n'
     )
     (tmp_path / "bin" / "taskdeck").chmod(0o700)
     (tmp_path / "rc").write_text(

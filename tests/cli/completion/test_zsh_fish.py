@@ -56,7 +56,7 @@ def shell(request, fake_runtime, home, tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "film one.mkv").touch()
     (tmp_path / "bin" / "taskdeck").write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n'
+        f'#!/bin/sh\nexec "{sys.executable}" -P -m taskdeck "$@"\n'
     )
     (tmp_path / "bin" / "taskdeck").chmod(0o700)
     (

@@ -15,7 +15,7 @@ from tests.runtime_process import RuntimeProcess
 
 pytestmark = pytest.mark.process
 
-ARGV = [sys.executable, "-P", "-m", "app"]
+ARGV = [sys.executable, "-P", "-m", "taskdeck"]
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ async def run_trial(
 def _make_parameters(home: Path, config_home: Path, name: str) -> StdioServerParameters:
     return StdioServerParameters(
         command=sys.executable,
-        args=["-P", "-m", "app", "--home", os.fspath(home), "mcp", "--client", name],
+        args=["-P", "-m", "taskdeck", "--home", os.fspath(home), "mcp", "--client", name],
         env={"XDG_CONFIG_HOME": os.fspath(config_home), "PYTHONPATH": os.getcwd()},
     )
 

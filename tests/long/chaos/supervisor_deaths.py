@@ -178,7 +178,7 @@ def _restart_with_new_boot_id(living: RuntimeProcess) -> None:
         sys.executable,
         "-P",
         "-m",
-        "app",
+        "taskdeck",
         "--home",
         os.fspath(living.home),
         "serve",

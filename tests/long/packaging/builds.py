@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT = 600.0
-COPIED = ("app", "db", "README.md", "LICENSE", "pyproject.toml", "MANIFEST.in")
+COPIED = (".wheel", "app", "db", "README.md", "LICENSE", "pyproject.toml")
 
 
 def run(*words: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -31,8 +32,8 @@ def _is_of_a_user(name: str) -> bool:
     return name.startswith(("TASKDECK_", "XDG_", "PYTHON", "VIRTUAL_ENV", "GIT_"))
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel of this checkout below a folder and return its path."""
+def copy_source(folder: Path) -> Path:
+    """Copy the files that a build needs below a folder, and return the folder of the copy."""
     source = folder / "source"
     source.mkdir()
     for name in COPIED:
@@ -40,10 +41,31 @@ def build_wheel(folder: Path) -> Path:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.pyc"))
         else:
             shutil.copy(ROOT / name, source)
+    return source
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of this checkout below a folder and return its path."""
+    source = copy_source(folder)
     done = run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, ".", cwd=source)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def install(folder: Path, *words: str | Path) -> Path:
+    """Install Taskdeck into a new environment, and return the environment's programs.
+
+    Its dependencies are those of this environment.
+    """
+    done = run(sys.executable, "-m", "venv", folder / "environment", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    programs = folder / "environment" / "bin"
+    done = run(programs / "pip", "install", "-q", "--no-deps", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (packages,) = folder.glob("environment/lib/python3*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return programs
 
 
 def install_tool(folder: Path, name: str) -> Path | None:

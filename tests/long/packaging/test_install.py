@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.version import VERSION
-from tests.long.packaging.builds import ROOT, build_wheel, install_tool, run
+from tests.foreign_modules import ForeignProject
+from tests.long.packaging.builds import ROOT, build_wheel, copy_source, install, install_tool, run
 
 INSTALLATIONS = {
     "pipx": ("a home with spaces", ["install", "{wheel}"]),
@@ -27,14 +28,34 @@ def test_the_wheel_has_every_file_of_both_packages_and_nothing_else(wheel: Path)
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     wanted = {
-        path.relative_to(ROOT).as_posix()
-        for name in ("app", "db")
-        for path in (ROOT / name).rglob("*")
+        (Path("taskdeck") / path.relative_to(top)).as_posix()
+        for top, names in ((ROOT, ("app", "db")), (ROOT / ".wheel/taskdeck", (".",)))
+        for name in names
+        for path in (top / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".po"
     }
 
-    assert {name for name in packed if ".dist-info/" not in name} == wanted
-    assert {"app/py.typed", "db/py.typed"} <= packed
+    metadata = f"taskdeck-{VERSION}.dist-info/"
+    assert {name for name in packed if not name.startswith(metadata)} == wanted
+    assert {"taskdeck/app/py.typed", "taskdeck/db/py.typed"} <= packed
+
+
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_a_session_imports_no_module_of_another_project(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+):
+    words = (
+        ["-e", copy_source(tmp_path)] if kind == "editable" else [request.getfixturevalue("wheel")]
+    )
+    programs = install(tmp_path, *words)
+
+    for name, program in (
+        ("script", [programs / "taskdeck"]),
+        ("module", [programs / "python", "-m", "taskdeck"]),
+    ):
+        root = tmp_path / name
+        root.mkdir()
+        ForeignProject(root).run_session(program)
 
 
 @pytest.mark.parametrize("tool", INSTALLATIONS)

@@ -15,12 +15,15 @@ from tests.long.packaging.builds import ROOT, run
 
 CHANGES = "# Changelog\n\n## [Unreleased]\n\n- Tasks run.\n\n## [0.0.9] - 2020-01-01\n\n- Old.\n"
 SMALL_PACKAGE = (
-    ".ci/release", ".gitignore", "LICENSE", "MANIFEST.in", "README.md", "app/version.py",
-    "pyproject.toml",
+    ".ci/release", ".gitignore", ".wheel/taskdeck/__init__.py", "LICENSE", "README.md",
+    "app/version.py", "pyproject.toml",
 )  # fmt: skip
 UNEVEN_BUILD = """
-import time, setuptools
-setuptools.setup(description=f"built at {time.time_ns()}")
+import time
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+class BuildTime(MetadataHookInterface):
+    def update(self, metadata):
+        metadata["description"] = f"built at {time.time_ns()}"
 """
 
 
@@ -91,12 +94,13 @@ def test_a_release_has_version_date_tag_and_files_with_the_printed_sums(checkout
 
 
 def test_builds_that_differ_are_refused_and_change_nothing(small_checkout: Path):
-    (small_checkout / "setup.py").write_text(UNEVEN_BUILD)
+    (small_checkout / "hatch_build.py").write_text(UNEVEN_BUILD)
     toml = (small_checkout / "pyproject.toml").read_text()
     lines = [line for line in toml.splitlines() if not line.startswith("description = ")]
     uneven = "\n".join(lines).replace(
         'dynamic = ["version"]', 'dynamic = ["version", "description"]'
     )
+    uneven += "\n[tool.hatch.metadata.hooks.custom]\n"
     (small_checkout / "pyproject.toml").write_text(uneven)
     commit(small_checkout)
     before = list_state(small_checkout)

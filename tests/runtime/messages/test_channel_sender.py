@@ -15,6 +15,7 @@ from app.core.notifications.messages import Message
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.messages import sender, sender_client
 from app.runtime.messages.channel_sender import ChannelSender
+from tests.foreign_modules import ForeignProject
 from tests.message_servers import HttpReceiver, SmtpReceiver, receive_http, receive_mail
 
 MESSAGE = Message("[critical] deep: queue media is 143 long", "body äöü\n\nkey-1", "critical")
@@ -59,6 +60,18 @@ async def test_a_message_reaches_http_and_mail(make_sender, http: HttpReceiver, 
     assert received["type"] == "failure"
     assert mail.messages[0]["Subject"] == MESSAGE.subject
     assert mail.texts[0].splitlines()[:3] == MESSAGE.body.split("\n")
+
+
+async def test_the_sender_imports_no_module_of_another_project(
+    make_sender, http: HttpReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = ForeignProject(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", project.env["PYTHONPATH"])
+    channels = make_sender(f'[channels.ops]\nurl = "json://127.0.0.1:{http.port}/hook"')
+
+    result = await channels.send("ops", MESSAGE, "key-1", {})
+
+    assert (result.error, len(http.requests), project.list_imports()) == (None, 1, [])
 
 
 async def test_a_repeat_leaves_out_what_was_reached(make_sender, http: HttpReceiver):

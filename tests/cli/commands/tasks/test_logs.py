@@ -36,7 +36,7 @@ def test_a_pipe_gets_raw_bytes(fake_runtime, home, log_path):
     fake_runtime(log=make_log_answer("succeeded", (1, log_path)))
 
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "app", "--home", home, "logs", "7"],
+        [sys.executable, "-P", "-m", "taskdeck", "--home", home, "logs", "7"],
         capture_output=True,
         check=True,
     )

@@ -478,7 +478,7 @@ def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home)
 @pytest.mark.process
 def test_an_interrupt_at_a_question_ends_by_sigint_for_the_shell(fake_runtime, home):
     runtime = fake_runtime(undo=UNDO)
-    undo = f"{shlex.quote(sys.executable)} -P -m app undo"
+    undo = f"{shlex.quote(sys.executable)} -P -m taskdeck undo"
     env = {
         "PATH": os.environ["PATH"],
         "TASKDECK_HOME": str(home),

@@ -1,0 +1,5 @@
+"""Taskdeck as `python -m taskdeck`."""
+
+from taskdeck import main
+
+main()
