@@ -208,7 +208,7 @@ def _turn_away(sock: socket.socket, count: int) -> None:
     problem = Conflict(
         "the runtime has {n:,} connections, and its limit of open files allows no more."
         " Nothing was done.",
-        "Close decks, or end commands that wait. Find them: pgrep -af taskdeck",
+        "Close decks, or end commands that wait. Find them: pgrep -af 'taskdeck'",
         n=count,
     )
     with sock, suppress(OSError):

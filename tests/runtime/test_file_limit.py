@@ -76,7 +76,7 @@ def test_a_full_runtime_tells_each_further_client_and_recovers(
             "conflict",
             f"the runtime has {most} connections, and its limit of open files allows no more."
             " Nothing was done. Close decks, or end commands that wait."
-            " Find them: pgrep -af taskdeck",
+            " Find them: pgrep -af 'taskdeck'",
         )
     }
     said = run_command(lazy_runtime.home, "status")
