@@ -300,6 +300,29 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             self.show_banner(self.deck.time_travel.board or self.board or STARTING_BOARD)
             self.refresh_bottom()
 
+    def action_new(self) -> None:
+        """Open the form for a new task, queue, pool or rule, depending on the pane."""
+        if self.deck.refuse_changes():
+            return
+        if self.table.id not in ("queues", "pools", "alerts"):
+            self.deck.open_form()
+            return
+        from app.tui.screens.definitions.edit_form import (
+            make_new_pool_screen,
+            make_new_queue_screen,
+        )
+        from app.tui.screens.definitions.rule_form import make_rule_screen
+
+        new = {
+            "queues": make_new_queue_screen,
+            "pools": make_new_pool_screen,
+            "alerts": make_rule_screen,
+        }[self.table.id]
+        form, table = new(self.deck.client_factory), self.table
+        self.app.push_screen(
+            form, lambda sent: table.go_when_listed(form.created_key) if sent else None
+        )
+
     def action_clear(self) -> None:
         """Return to live, else clear the filter, the marks or the welcome text."""
         if self.deck.time_travel.return_to_live():

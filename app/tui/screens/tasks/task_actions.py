@@ -620,29 +620,6 @@ class TaskActions(FilterActions, Screen[None]):
             )
         return uuid
 
-    def action_new(self) -> None:
-        """Open the form for a new task, queue, pool or rule, depending on the pane."""
-        if self.deck.refuse_changes():
-            return
-        if self.table.id not in ("queues", "pools", "alerts"):
-            self.deck.open_form()
-            return
-        from app.tui.screens.definitions.edit_form import (
-            make_new_pool_screen,
-            make_new_queue_screen,
-        )
-        from app.tui.screens.definitions.rule_form import make_rule_screen
-
-        new = {
-            "queues": make_new_queue_screen,
-            "pools": make_new_pool_screen,
-            "alerts": make_rule_screen,
-        }[self.table.id]
-        form, table = new(self.deck.client_factory), self.table
-        self.app.push_screen(
-            form, lambda sent: table.go_when_listed(form.created_key) if sent else None
-        )
-
 
 def can_open(row: Any) -> bool:
     """Return True if the row can be opened."""

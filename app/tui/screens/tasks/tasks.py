@@ -378,6 +378,10 @@ class TasksScreen(ListScreen, TaskActions):
 
     # Actions
 
+    def action_new(self) -> None:
+        if not self.deck.refuse_changes():
+            self.deck.open_form()
+
     def action_states(self) -> None:
         at = STATE_FILTERS.index(self.words) if self.words in STATE_FILTERS else 0
         self.filter_by(STATE_FILTERS[(at + 1) % len(STATE_FILTERS)])
