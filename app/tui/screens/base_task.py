@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from app.core.board import Board, EndedEntry, NextEntry, RunningEntry
 from app.core.times import to_unix_or_none
@@ -14,7 +14,6 @@ from app.tui.screens.base_page import PageScreen
 from app.tui.screens.tasks.task_actions import TaskActions
 from app.tui.state.row_changes import RowChanges
 from app.tui.widgets.modal import is_visible_under_modal
-from app.tui.widgets.table import Table
 from db.states import ACTIVE, WAITING
 
 
@@ -33,9 +32,6 @@ class SingleRow:
     def list_marked(self) -> list[TaskRow]:
         return []
 
-    def clear_marks(self) -> bool:
-        return False
-
 
 # Textual styles a screen by the name of its first base only, so the page comes first.
 class SingleTaskScreen(PageScreen, TaskActions):
@@ -52,8 +48,12 @@ class SingleTaskScreen(PageScreen, TaskActions):
         self.row = SingleRow()
 
     @property
-    def table(self) -> Table:
-        return cast(Table, self.row)
+    def table(self) -> SingleRow:
+        return self.row
+
+    def select_submitted(self, uuid: str, number: int) -> None:
+        """Open the page of a new task: no list is shown here."""
+        self.deck.open_task(uuid)
 
     def mark_viewed(self, row: TaskRow) -> None:
         """Mark an ended task as seen."""

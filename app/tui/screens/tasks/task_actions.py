@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -62,6 +62,20 @@ SUBMITTED_DELAY = 1.0
 """Seconds after which a submitted task that is not listed is reported as such."""
 
 
+class Rows(Protocol):
+    """Rows that keys act on: those of a table, or the one task of a screen."""
+
+    jumped_at: float
+    marks: set[str]
+
+    @property
+    def item(self) -> Any: ...
+
+    def list_selected(self) -> list[Any]: ...
+
+    def list_marked(self) -> list[Any]: ...
+
+
 class TaskActions(FilterActions, Screen[None]):
     """Base of screens with actions on rows.
 
@@ -97,8 +111,8 @@ class TaskActions(FilterActions, Screen[None]):
     """Key of the queue or pool that the last message is about, and that message."""
 
     @property
-    def table(self) -> Table:
-        """Table with the focus."""
+    def table(self) -> Rows:
+        """Rows with the focus."""
         raise NotImplementedError
 
     # Submitted tasks
@@ -111,7 +125,7 @@ class TaskActions(FilterActions, Screen[None]):
 
     def get_task_table(self) -> Table:
         """Return the table that lists tasks."""
-        return self.table
+        return self.query(Table).first()
 
     def _report_unlisted(self, table: Table, uuid: str, number: int) -> None:
         if table.find_row(uuid) is None and self.app.screen is self:

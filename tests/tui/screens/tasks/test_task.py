@@ -35,7 +35,7 @@ from tests.tui.fake_runtime import (
     read_screen_line,
     wait_until,
 )
-from tests.tui.screen_text import read_screen_lines, read_screen_segments
+from tests.tui.screen_text import is_shown, read_screen_lines, read_screen_segments
 
 HOSTILE_TEXT = "[/red]\x1b]52;c;eA==\x07\x9b2J\u202etxt\u2066 保存\x00\n\t\u200b"
 
@@ -1267,3 +1267,29 @@ def test_a_task_in_slurm_shows_the_reason_and_the_command_that_helps():
     assert section.title == "In Slurm"
     assert " ".join(row.spans[0][0] for row in section.rows) == text
     assert not [*build_slurm_section(TaskContext(make_about_answer(row), Look(), 181.0, 40))]
+
+
+async def test_r_submits_a_changed_copy_and_opens_its_page() -> None:
+    """Submit from the form that `R` fills on a task's page; no list is there for a cursor."""
+
+    def show(args: dict[str, Any]) -> dict[str, Any]:
+        is_new = args["id"] != UUID.format(1049)
+        return make_task_row(uuid=args["id"], number=1063, name="copy") if is_new else original
+
+    def accept(args: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"number": 1063, "name": "copy", "uuid": args.get("uuid")}]
+
+    original = make_task_row(cwd="/")
+    answers = FakeRuntime(show=show, why=[WHY], submit=accept, queue_ls=[], template_ls=[])
+    app = make_deck(answers)
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.open_task(UUID.format(1049))
+        await wait_until(pilot, lambda: "#1049" in read_screen_line(app, 0))
+        await pilot.press("R")
+        await wait_until(pilot, lambda: is_shown(app, "It can be submitted."))
+        await pilot.press("9", "ctrl+j")
+        await wait_until(pilot, lambda: is_shown(app, "Submitted #1063."))
+        await wait_until(pilot, lambda: "#1063 copy" in read_screen_line(app, 0))
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: "#1049" in read_screen_line(app, 0))
+    assert app.return_code in (None, 0)
