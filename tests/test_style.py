@@ -180,7 +180,7 @@ COVERING_TESTS = {
     "tests/service/test_runtime_admin.py": "health/runner",
     "tests/service/test_sla_metrics.py": "core/metrics"
     " db/queries/rules/{alerts,metrics,sla_cursor}",
-    "tests/service/undo/test_undo.py": "service/undo/tasks",
+    "tests/service/undo/test_undo.py": "service/undo/{submissions,tasks}",
     "tests/test_client.py": "errors version",
     "tests/tui/actions/test_confirmations.py": "tui/actions/{bulk,question}",
     "tests/tui/forms/test_edit_model.py": "tui/forms/edit_{preview,source}",

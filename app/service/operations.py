@@ -89,7 +89,6 @@ def _mask_values(values: Any) -> Any:
 # --- undoable operations ----------------------------------------------------------------
 
 _NEVER = {
-    "submit": tr_noop("cancel the task instead"),
     "retry": tr_noop("cancel the task instead"),
     "rm": tr_noop("deleted tasks cannot be restored"),
     "signal": tr_noop("a signal has been delivered"),
@@ -101,7 +100,6 @@ _NEVER = {
     "alert note": tr_noop("give another note instead: taskdeck alert ack ID --note TEXT"),
     "checkin": tr_noop("to forget the name: taskdeck sla checkins --forget NAME"),
     "forget checkin": tr_noop("check in again instead: taskdeck checkin NAME"),
-    "schedule run": tr_noop("cancel the task instead"),
     "schedule backfill": tr_noop("cancel the tasks instead"),
 }
 

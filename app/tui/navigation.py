@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual import on
@@ -12,7 +12,9 @@ from app.core import filter_query
 from app.core.board import EndedEntry, QueueEntry
 from app.core.text.status_glyphs import FAILED_STATES
 from app.translation import tr
+from app.tui.actions.tasks import Request
 from app.tui.base_app import BaseApp
+from app.tui.data.call_queue import CallQueue
 from app.tui.data.connection import BoardConnection
 from app.tui.data.time_travel import READ_ONLY_MESSAGE, TimeTravel
 from app.tui.deck_app import StatusScreen
@@ -54,6 +56,7 @@ class Navigation(BaseApp):
     undo_stack: UndoStack
     connection: BoardConnection
     time_travel: TimeTravel
+    read_queue: CallQueue
 
     def client_factory(self) -> Client:
         """Return a new client."""
@@ -311,9 +314,23 @@ class Navigation(BaseApp):
 
     def _report_submitted(self, task: Mapping[str, Any] | None) -> None:
         if task is not None:
-            self.show_message(tr("Submitted #{number}.", number=task["number"]))
+            text = tr("Submitted #{number}.", number=task["number"])
+            self.show_message(text)
             self.undo_stack.mark_irreversible()
             self.call_later(self._select_submitted, task)
+            wanted = {"object": f"task #{task['number']}", "verb": "submit", "limit": 1}
+            self.read_queue.send(
+                "operations",
+                wanted,
+                lambda found, error: self.call_later(self._offer_undo, text, found or ()),
+            )
+
+    def _offer_undo(self, text: str, operations: Sequence[Mapping[str, Any]]) -> None:
+        """Let `u` undo a submission, after it says so."""
+        for operation in operations:
+            request = Request("undo", {"ids": [operation["id"]]}, tr("Undone:"))
+            self.undo_stack.push(text, [request])
+            self.undo_stack.mark_irreversible()
 
     def _select_submitted(self, task: Mapping[str, Any]) -> None:
         """Put the cursor on a submitted task, where tasks are listed."""

@@ -49,6 +49,8 @@ FIELDS = (
     "undoable",
     "undone_by",
 )
+ASKED = ("submit", "schedule run")
+"""Verbs whose undo always asks, since it cancels tasks."""
 MAX_NAMED = 3
 """Maximum number of operations named in a question."""
 
@@ -84,8 +86,11 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
 
 
 def undo_operations(context: CommandContext, args: Args) -> int:
-    """Undo the given operations, or the last action of this terminal after confirmation."""
-    ids, refused = (args.ids, []) if args.ids else _find_last(context, args)
+    """Undo the given operations, or the last action of this terminal.
+
+    Ask first, unless all of them are given and none is a submission.
+    """
+    ids, refused = _find_undoable(context, args)
     found = context.call("undo", ids=ids)
     return report_results(
         args,
@@ -94,12 +99,16 @@ def undo_operations(context: CommandContext, args: Args) -> int:
     )
 
 
-def _find_last(context: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
-    """Return the last operations of this terminal, and the refusals of those not undoable.
+def _find_undoable(context: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
+    """Return the operations to undo, and the refusals of those not undoable.
 
     Raise Problem if none can be undone or the user declines.
     """
-    found = context.call("undo", dry_run=True)
+    if args.ids and args.yes:
+        return args.ids, []
+    found = context.call("undo", dry_run=True, **({"ids": args.ids} if args.ids else {}))
+    if args.ids and not any(row["verb"] in ASKED for row in found["done"]):
+        return args.ids, []
     texts, refused = (
         [_format_undo(row) for row in found["done"]],
         [sanitize(refusal["message"]) for refusal in found["refused"]],
@@ -112,7 +121,7 @@ def _find_last(context: CommandContext, args: Args) -> tuple[list[int], list[dic
         tr(" {n:,} cannot be undone: {reasons}", n=len(refused), reasons=_join_some(refused, " "))
         if refused
         else ""
-    )
+    ) + "".join(f" {sanitize(note)}" for note in found["notes"])
     if not args.yes:
         if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
             raise Usage(

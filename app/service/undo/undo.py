@@ -1,7 +1,8 @@
 """Undo of operations.
 
-An operation is undone entirely or not at all, and only while its objects are unchanged since. Each
-undo is an operation itself.
+An operation is undone entirely or not at all, and only while its objects are unchanged since. A
+submission alone is undone in part: its tasks that have started stay. Each undo is an operation
+itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from app.service.schedules import changes
 from app.service.schedules.changes import TIME_COLUMNS, settle_next
 from app.service.tasks import lookup
 from app.service.tasks.places import read_places
-from app.service.undo import tasks
+from app.service.undo import submissions, tasks
 from app.translation import tr
 from db import differences, schema, timestamps
 from db.engine import Connection
@@ -69,6 +70,35 @@ async def undo(
     rows = await call.db.read(_select_operations, by, ids)
     if ids is None and all(map(explain_not_undoable, rows)):
         raise await call.db.read(_make_nothing_to_undo, rows)
+    total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
+    for are_new, part in groupby(rows, _is_submission):
+        undo_part = _undo_submissions if are_new else _undo_rows
+        for key, values in (await undo_part(call, list(part), by, dry_run)).items():
+            total[key] += values
+    return total
+
+
+def _is_submission(row: OperationRow) -> bool:
+    return row.verb in submissions.VERBS and not explain_not_undoable(row)
+
+
+async def _undo_submissions(
+    call: Call, rows: Sequence[OperationRow], by: Actor, dry_run: bool
+) -> dict[str, Any]:
+    total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
+    for row in rows:
+        try:
+            done, notes = await submissions.undo_submission(call, row, by, dry_run=dry_run)
+            total["done"].append(done)
+            total["notes"] += notes
+        except Problem as problem:
+            total["refused"].append(_format_refusal(row, problem))
+    return total
+
+
+async def _undo_rows(
+    call: Call, rows: Sequence[OperationRow], by: Actor, dry_run: bool
+) -> dict[str, Any]:
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     if dry_run and len([row for row in rows if not _is_on_task(row)]) > MAX_TRIED:
         return await call.db.read(_list_untried, rows)

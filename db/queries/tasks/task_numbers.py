@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -47,6 +48,24 @@ def list_numbers(c: Connection, after: str, last: str, limit: int) -> list[tuple
     """Return at most `limit` (uuid, number), above the uuid `after` and up to `last`."""
     found = "SELECT uuid, number FROM tasks WHERE uuid > ? AND uuid <= ? ORDER BY uuid LIMIT ?"
     return raw_sql.fetch_rows(c, found, (after, last, limit))
+
+
+class SubmissionTask(NamedTuple):
+    """Task of a submission, with its status and the number of its runs."""
+
+    uuid: str
+    number: int
+    status: str
+    attempts: int
+
+
+def list_states(c: Connection, first: str, last: str) -> list[SubmissionTask]:
+    """Return the tasks between two uuids, without deleted ones."""
+    found = (
+        "SELECT uuid, number, status, attempts FROM tasks WHERE uuid BETWEEN ? AND ?"
+        " AND deleted_at IS NULL ORDER BY uuid"
+    )
+    return [SubmissionTask(*row) for row in raw_sql.fetch_rows(c, found, (first, last))]
 
 
 def find_known(c: Connection, uuids: Sequence[str]) -> dict[str, int]:

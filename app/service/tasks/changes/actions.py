@@ -49,7 +49,7 @@ from db.queries import reads
 from db.queries.tasks import task_fields, transitions
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
-_CANCELLED_FIELDS = ("status", "grace", "retry_at")
+CANCELLED_FIELDS = ("status", "grace", "retry_at")
 """Fields that a cancel may change."""
 
 
@@ -92,7 +92,7 @@ async def cancel(
 
     try:
         return await apply_to_tasks(
-            call, "cancel", ids, select, may, act, _CANCELLED_FIELDS, is_brief=brief,
+            call, "cancel", ids, select, may, act, CANCELLED_FIELDS, is_brief=brief,
             prepare=guard.prepare_cancel,
         )  # fmt: skip
     except DiskFull as problem:

@@ -405,10 +405,11 @@ UNDO = {
     "done": [
         {
             "id": 31,
+            "verb": "hold",
             "text": "hold of #12 x: status queued → held",
             "back": "hold of #12 x: status held → queued",
         },
-        {"id": 32, "text": "hold of #13 y"},
+        {"id": 32, "verb": "hold", "text": "hold of #13 y"},
     ],
     "refused": [],
     "notes": [],
@@ -424,6 +425,22 @@ def test_an_operation_is_undone_by_number(fake_runtime, cli):
     )
     assert runtime.get_last_args("undo") == {"ids": [31, 32]}
     assert cli("undo", "x").code == 2
+
+
+def test_undo_of_a_given_submission_asks(fake_runtime, cli):
+    submission = {
+        "id": 31,
+        "verb": "submit",
+        "text": "submit of 3 tasks #1–#3",
+        "back": "submit of 3 tasks #1–#3, by cancelling 2 tasks",
+    }
+    runtime = fake_runtime(undo={"done": [submission], "refused": [], "notes": ["#1 has started."]})
+
+    said = cli("undo", "31")
+    assert said.code == 2 and "by cancelling 2 tasks. #1 has started. Nothing was" in said.err
+    assert [args for _, args in runtime.asked] == [{"dry_run": True, "ids": [31]}]
+    assert cli("undo", "31", "--yes").code == 0
+    assert runtime.get_last_args("undo") == {"ids": [31]}
 
 
 @pytest.mark.process

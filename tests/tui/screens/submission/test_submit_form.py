@@ -101,6 +101,27 @@ async def test_a_command_is_checked_while_typing_and_submitted_by_ctrl_j() -> No
     )
 
 
+async def test_u_cancels_a_submission_after_asking() -> None:
+    undone = {"done": [{"text": "submit of #1063 true", "back": "its cancel"}], "refused": []}
+    answers = make_form_runtime(operations=[{"id": 31}], undo=undone)
+    app = make_deck(answers)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await open_submit_form(pilot, app)
+        await pilot.press(*"true", "ctrl+j")
+        await wait_until(pilot, lambda: app.undo_stack.can_undo)
+        await pilot.press("u")
+        await wait_until(
+            pilot, lambda: is_shown(app, "Press u again to undo the one before: Submitted #1063.")
+        )
+        assert not answers.list_args("undo")
+        await pilot.press("u")
+        await wait_until(pilot, lambda: is_shown(app, "Undone: its cancel."))
+    assert answers.list_args("operations") == [
+        {"object": "task #1063", "verb": "submit", "limit": 1}
+    ]
+    assert answers.list_args("undo") == [{"ids": [31]}]
+
+
 async def test_plain_letters_never_act_in_a_form() -> None:
     app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
