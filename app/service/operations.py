@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from app.core.schema import secrets
 from app.core.text import diff, units
 from app.core.text.joining import join_and
 from app.core.text.sanitize import sanitize
-from app.errors import Refused
+from app.errors import NotFound, Refused
 from app.service.arguments import parse_since
 from app.service.context import Call
 from app.service.tasks.changes import work
@@ -24,36 +25,80 @@ from db.rows import OperationRow
 from db.states import WAITING
 
 MAX_ROWS = 10_000
+MAX_LOOKED_AT = 100
+"""Operations of an act among which one that can be undone is looked for."""
 
 
 async def ls(
     call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (),
     by: str | None = None,
     verb: str | None = None, object: str | None = None, since: Any = None,
-    without: str | None = None,
+    without: str | None = None, batch: int | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Return operations, newest first.
+    """Return acts, newest first: one row for all operations of one call, with their `count`.
 
+    The row is that of the first operation, and `tasks` counts the tasks. With `object`, or with
+    `batch` for the operations of one act, return single operations.
     `before` is the last id of the previous page. A limit of 0 means no limit. `words` are searched
     in author, verb, object and changes; `!word` excludes a word. `by` and `verb` are exact, except
     that `verb` may be its first words. `object` is like `task #12` or `queue media`. `since` is a
     past time. `without` leaves out a verb.
     """
     found = operations.OperationFilter(
-        before, tuple(words), by, verb, object, parse_since(since), without
+        before, tuple(words), by, verb, object, parse_since(since), without, batch
     )
-    rows = await call.db.read(_read_rows, found, max(0, limit))
     origin = call.by.origin if isinstance(call.by, Actor) else None
-    return [as_dict(row, name, origin) for row, name in rows]
+    return await call.db.read(_read_rows, found, max(0, limit), origin)
 
 
 def _read_rows(
-    c: Connection, filter_: operations.OperationFilter, limit: int
-) -> list[tuple[OperationRow, str | None]]:
-    rows = operations.list_operations(c, filter_, limit)
-    numbers = {number for row in rows if (number := diff.parse_task_number(row.object)) is not None}
+    c: Connection, filter_: operations.OperationFilter, limit: int, origin: str | None
+) -> list[dict[str, Any]]:
+    if filter_.batch is not None:
+        filter_ = filter_._replace(batch=_require_operation(c, filter_.batch).batch)
+    acts = (
+        operations.list_acts(c, filter_, limit)
+        if filter_.object is None and filter_.batch is None
+        else [operations.Act(row, 1) for row in operations.list_operations(c, filter_, limit)]
+    )
+    numbers = {diff.parse_task_number(act.first.object) for act in acts} - {None}
     names = reads.map_names(c, sorted(numbers)) if numbers else {}
-    return [(row, names.get(diff.parse_task_number(row.object) or 0)) for row in rows]
+    return [
+        as_dict(act.first, names.get(diff.parse_task_number(act.first.object) or 0), origin)
+        | _count_objects(act)
+        | _describe_undo(_find_telling(c, act))
+        for act in acts
+    ]
+
+
+def _require_operation(c: Connection, number: int) -> OperationRow:
+    for row in operations.list_by_id(c, [number]):
+        return row
+    raise NotFound("no operation {number}.", "See them: taskdeck operations", number=number)
+
+
+def _count_objects(act: operations.Act) -> dict[str, Any]:
+    """Return the numbers of operations and of tasks of an act; those of a submission are one."""
+    submitted = _SUBMITTED.match(act.first.object)
+    on_tasks = diff.parse_task_number(act.first.object) is not None
+    tasks = int(submitted[1]) if submitted else act.count if on_tasks else None
+    return {"count": act.count, "tasks": tasks}
+
+
+_SUBMITTED = re.compile(r"(\d+) tasks #")
+
+
+def _find_telling(c: Connection, act: operations.Act) -> OperationRow:
+    """Return an operation of the act that can be undone, else its first operation."""
+    if act.count == 1 or act.first.undoes is not None or not explain_not_undoable(act.first):
+        return act.first
+    others = operations.list_batch(c, act.first.batch, MAX_LOOKED_AT, in_effect=True)
+    return next((row for row in others if not explain_not_undoable(row)), act.first)
+
+
+def _describe_undo(row: OperationRow) -> dict[str, Any]:
+    reason = explain_not_undoable(row)
+    return {"undone_by": row.undone_by, "undoable": not reason, "reason": reason}
 
 
 def as_dict(
@@ -65,7 +110,6 @@ def as_dict(
     an operation from that terminal; `reason` says why an operation cannot be undone. Secrets are
     masked only here: the log keeps the real values, which undo needs.
     """
-    reason = explain_not_undoable(row)
     before, after = work.mask_variables(row.before, row.after)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object,
@@ -73,8 +117,7 @@ def as_dict(
         "before": _mask_values(before), "after": _mask_values(after),
         "source": row.source,
         "here": origin is not None and row.origin == origin,
-        "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by,
-        "undoable": not reason, "reason": reason,
+        "batch": row.batch, "undoes": row.undoes, **_describe_undo(row),
     }  # fmt: skip
 
 

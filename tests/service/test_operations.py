@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.errors import Usage
+from app.errors import NotFound, Usage
 from app.service import registry
 from app.service.context import Call
+from db.queries.history import operations
 from db.queries.history.operations import Actor
 from tests.service.calls import execute_sql, submit_task
 
@@ -122,6 +123,65 @@ async def test_one_call_is_one_batch_over_several_transactions(
         ann_call, "set", {"select": {"queue": "default"}, "fields": {"priority": 3}}
     )
 
-    rows = await registry.call_verb(ann_call, "operations", {"verb": "set", "limit": 26})
-    assert {row["batch"] for row in rows} == {answer["operations"][0]}
+    rows = await registry.call_verb(
+        ann_call, "operations", {"batch": answer["operations"][3], "limit": 30}
+    )
+    assert [row["id"] for row in rows] == answer["operations"][::-1]
     assert len(answer["operations"]) == 26
+
+
+async def test_one_call_on_many_tasks_is_one_row_that_counts_them(ann_call: Call):
+    """Count tasks of a call and of a submission; keep them in the search by object."""
+    await registry.call_verb(ann_call, "submit", {"tasks": [{"argv": ["true"]}] * 300})
+    answer = await registry.call_verb(ann_call, "cancel", {"select": {"queue": "default"}})
+    await registry.call_verb(ann_call, "queue.resume", {"name": "default"})
+
+    rows = await registry.call_verb(ann_call, "operations", {"by": "ann", "limit": 3})
+    assert [(row["verb"], row["object"], row["count"], row["tasks"]) for row in rows] == [
+        ("queue resume", "queue default", 1, None),
+        ("cancel", "task #301", 301, 301),
+        ("submit", "300 tasks #2–#301", 1, 300),
+    ]
+    assert rows[1]["id"] == answer["operations"][0]
+    found = await registry.call_verb(ann_call, "operations", {"object": "task #42"})
+    assert [(row["verb"], row["count"]) for row in found] == [("cancel", 1)]
+    assert found[0]["id"] in answer["operations"]
+    (found,) = await registry.call_verb(ann_call, "operations", {"words": ["#42", "cancelled"]})
+    assert (found["id"], found["count"]) == (rows[1]["id"], 301)
+
+
+async def test_pages_of_acts_do_not_repeat_or_skip_any(ann_call: Call):
+    """Interleave the operations of two calls, as two callers do."""
+    callers = Actor("eve"), Actor("bob")
+    for at in range(3):
+        for by in callers:
+            await ann_call.db.write(operations.record, by, "hold", f"task #{at}")
+    every = await registry.call_verb(ann_call, "operations", {"limit": 0})
+    paged: list[dict[str, Any]] = []
+    while page := await registry.call_verb(
+        ann_call, "operations", {"limit": 1} | ({"before": paged[-1]["id"]} if paged else {})
+    ):
+        paged += page
+
+    assert paged == every
+    assert [(row["by"], row["count"]) for row in every[:2]] == [("bob", 3), ("eve", 3)]
+
+
+async def test_an_act_can_be_undone_as_long_as_one_of_its_operations_can(ann_call: Call):
+    for _ in range(2):
+        await submit_task(ann_call)
+    first, *rest = (await registry.call_verb(ann_call, "hold", {"ids": [2, 3]}))["operations"]
+    await registry.call_verb(ann_call, "undo", {"ids": [first, *rest][1:]})
+
+    (row,) = await registry.call_verb(ann_call, "operations", {"verb": "hold", "limit": 1})
+    assert (row["id"], row["undoable"], row["undone_by"]) == (first, True, None)
+
+    found = await registry.call_verb(ann_call, "undo", {"ids": [first]})
+    assert [done["object"] for done in found["done"]] == ["task #2"]
+    (row,) = await registry.call_verb(ann_call, "operations", {"verb": "hold", "limit": 1})
+    assert not row["undoable"] and row["undone_by"]
+
+
+async def test_an_unknown_act_is_refused(ann_call: Call):
+    with pytest.raises(NotFound, match="no operation 99"):
+        await registry.call_verb(ann_call, "operations", {"batch": 99})

@@ -16,7 +16,7 @@ from app.cli.parser import (
     require_text,
 )
 from app.cli.table_layout import Column, Span
-from app.core.text import diff_summary, units
+from app.core.text import diff, diff_summary, units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
 from app.translation import tr
@@ -48,6 +48,8 @@ FIELDS = (
     "source",
     "undoable",
     "undone_by",
+    "count",
+    "tasks",
 )
 ASKED = ("submit", "schedule run")
 """Verbs whose undo always asks, since it cancels tasks."""
@@ -62,10 +64,17 @@ def list_operations(context: CommandContext, args: Args) -> int:
         for key in ("by", "verb", "object", "since")
         if getattr(args, key) is not None
     }
-    words = {"words": args.words} if args.words else {}
+    words = _make_words(args.words)
     empty_message = tr("no matching operations") if wanted or words else tr("no operations yet")
     found = context.call("operations", limit=args.limit, **wanted, **words)
     return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, empty_message)
+
+
+def _make_words(words: list[str]) -> dict[str, Any]:
+    """Return the searched words as arguments; a number alone is the id of an act."""
+    if len(words) == 1 and words[0].isascii() and words[0].isdigit():
+        return {"batch": _parse_number(words[0])}
+    return {"words": words} if words else {}
 
 
 def _format_row(operation: dict[str, Any]) -> list[Span]:
@@ -75,6 +84,8 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
     )
     if change == object_text:  # a submission: the name tells more
         change = sanitize(operation.get("name") or "")
+    if (count := operation.get("count", 1)) > 1:
+        object_text = diff.format_act(object_text, None, count, operation["tasks"])
     return [
         (str(operation["id"]), ""),
         (time_format.format_clock(operation["at"], seconds=True), "dim"),
@@ -94,7 +105,7 @@ def undo_operations(context: CommandContext, args: Args) -> int:
     found = context.call("undo", ids=ids)
     return report_results(
         args,
-        found | {"refused": [*found["refused"], *refused]},
+        found | {"refused": _merge_refusals(found["refused"], refused)},
         lambda row: tr("undone: {operation}", operation=_format_undo(row)),
     )
 
@@ -136,6 +147,14 @@ def _find_undoable(context: CommandContext, args: Args) -> tuple[list[int], list
     return [row["id"] for row in found["done"]], found["refused"]
 
 
+def _merge_refusals(
+    refused: list[dict[str, Any]], before: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the refusals of an undo with those of its dry run, each once."""
+    known = {refusal["id"] for refusal in refused if "id" in refusal}
+    return [*refused, *(refusal for refusal in before if refusal.get("id") not in known)]
+
+
 def _join_some(texts: list[str], between: str) -> str:
     return between.join(texts[:MAX_NAMED]) + (f"{between}…" if len(texts) > MAX_NAMED else "")
 
@@ -173,7 +192,7 @@ def _add_arguments(parser: Parser) -> None:
         "words",
         nargs="*",
         metavar="WORD",
-        help="text in user, verb, object or change; !WORD excludes",
+        help="text in user, verb, object or change; !WORD excludes; an ID alone: its tasks",
     )
     group.add_argument("--by", type=require_text, metavar="USER", help="by this user")
     group.add_argument("--verb", metavar="VERB", help="of this verb: hold, set, queue pause, …")
@@ -199,7 +218,8 @@ COMMANDS = {
         "show the operation log",
         list_operations,
         _add_arguments,
-        "  taskdeck operations --since 2h --by ann\n  taskdeck operations --object 42",
+        "  taskdeck operations --since 2h --by ann\n  taskdeck operations 31        (each task)\n"
+        "  taskdeck operations --object 42",
         usage="[OPTION …] [WORD …]",
     ),
     "undo": Command(

@@ -103,6 +103,16 @@ def format_object(obj: str, title: str | None = None) -> str:
     )
 
 
+def format_act(obj: str, title: str | None, count: int, tasks: int | None) -> str:
+    """Format the objects of an act by its first: `5,000 tasks: #12 encode, …`, sanitized."""
+    first = format_object(obj, title)
+    if count > 1 and tasks == count:
+        return tr("{n:,} tasks: {first}, …", n=count, first=first)
+    if count > 1 and tasks is None:
+        return tr("{n:,} changes: {first}, …", n=count, first=first)
+    return first
+
+
 def format_operation(verb: str, obj: str, title: str | None, before: Any, after: Any) -> str:
     """Format an operation, sanitized: `hold of #12 encode: status queued → held`."""
     changed = ", ".join(format_change(field) for field in find_relevant_changes(before, after))

@@ -52,7 +52,7 @@ async def undo_submission(
         await _cancel(replace(call, by=by), row, found)
         found = replace(found, started=(await call.db.read(_read_tasks, row)).started)
     count = len(found.waiting)
-    back = tr_n(
+    text = tr_n(
         count,
         "{submission}, by cancelling {n:,} task",
         "{submission}, by cancelling {n:,} tasks",
@@ -60,7 +60,7 @@ async def undo_submission(
     )
     done = {"id": row.id, "verb": row.verb, "object": row.object,
             "number": diff.parse_task_number(row.object), "name": found.name or row.object,
-            "text": _describe(row, found), "back": back}  # fmt: skip
+            "text": text, "back": text}  # fmt: skip
     return done, [_describe_started(found.started)] if found.started else []
 
 

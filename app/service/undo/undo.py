@@ -61,10 +61,11 @@ async def undo(
 ) -> dict[str, Any]:
     """Undo operations, or without ids the last call from this terminal.
 
-    With `dry_run` only report the result. Return {"done": [{"id", "verb", "object", "number",
-    "name", "text", "back"}], "refused", "notes"}: `text` describes the operation, `back` its
-    reverse. Objects changed since are refused, with the change and its author. Raise Refused if
-    there is nothing to undo, and NotFound for an unknown id.
+    The id of the first operation of a call means all of its operations. With `dry_run` only
+    report the result. Return {"done": [{"id", "verb", "object", "number", "name", "text", "back"}],
+    "refused", "notes"}: `text` describes the operation, `back` its reverse. Objects changed since
+    are refused, with the change and its author. Raise Refused if there is nothing to undo, and
+    NotFound for an unknown id.
     """
     by = call.by if isinstance(call.by, Actor) else Actor(call.by)
     rows = await call.db.read(_select_operations, by, ids)
@@ -166,10 +167,15 @@ def _read_given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
         raise Usage("which operations? Give their numbers.", "See them: taskdeck operations")
     rows = operations.list_by_id(c, ids)
     if missing := sorted({*ids} - {row.id for row in rows}):
-        raise NotFound(
-            "no operation {missing}.", "See them: taskdeck operations", missing=missing[0]
-        )
-    return rows
+        raise NotFound("no operation {number}.", "See them: taskdeck operations", number=missing[0])
+    found = {row.id: row for row in rows}
+    for row in rows:
+        if row.batch == row.id and row.undoes is None:
+            others = operations.list_batch(c, row.id, in_effect=True)
+            if row.undone_by is not None and others:
+                del found[row.id]
+            found |= {other.id: other for other in others}
+    return [*found.values()]
 
 
 def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:

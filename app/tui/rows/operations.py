@@ -41,6 +41,9 @@ class OperationEntry:
     undoable: bool = False
     reason: str = ""
     change: str = ""
+    count: int = 1
+    """Number of operations of the act."""
+    tasks: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """Row of the answer, with `before` and `after`."""
 
@@ -53,6 +56,11 @@ class OperationEntry:
         """Number of the operation's task, or None."""
         return diff.parse_task_number(self.object)
 
+    @property
+    def objects(self) -> str:
+        """Object of the act; of several, their number and the first."""
+        return diff.format_act(self.object, self.name, self.count, self.tasks)
+
 
 def make_operation(row: Mapping[str, Any]) -> OperationEntry:
     """Return the row of an answer of `operations`."""
@@ -62,7 +70,7 @@ def make_operation(row: Mapping[str, Any]) -> OperationEntry:
         row["object"], row.get("name"), row.get("source"),
         bool(row.get("here")), row.get("undoes"), row.get("undone_by") is not None,
         bool(row.get("undoable")), row.get("reason") or "",
-        change, row,
+        change, row.get("count", 1), row.get("tasks"), row,
     )  # fmt: skip
 
 
@@ -114,7 +122,7 @@ def _format_object(row: OperationEntry, look: Look) -> str:
     day, clock, rest = row.object.removeprefix("backup ").partition("T")
     if clock and day.isdigit() and row.object.startswith("backup "):
         return look.adapt_text("…") + look.sanitize(rest)
-    return look.sanitize(diff.format_object(row.object, row.name)).removeprefix("#")
+    return look.adapt_text(look.sanitize(row.objects)).removeprefix("#")
 
 
 def _format_change(row: OperationEntry, look: Look) -> str:

@@ -31,7 +31,7 @@ from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.style import Look
 from app.tui.widgets.detail import DetailBox, DetailContent
-from app.tui.widgets.document import DocRow, DocumentView, Section
+from app.tui.widgets.document import DocRow, DocumentView, Section, wrap_text
 from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
 from app.tui.widgets.footer import HELP_HINT, KeyHint
 from app.tui.widgets.mark_hints import MARK_HINT, UNMARK_HINT
@@ -61,6 +61,8 @@ def parse_filter(text: str) -> tuple[dict[str, Any], str]:
             args[name] = value
         elif colon and value and name == "on":
             args |= _parse_object(value)
+        elif name == "batch" and value.isascii() and value.isdigit():
+            args["batch"] = int(value)
         elif colon and name == "since":
             fault = _parse_since(value, args)
         elif word not in ("!", "by:", "verb:", "on:"):
@@ -108,7 +110,7 @@ class OperationsScreen(ListScreen):
 
     def __init__(self, client_factory: Callable[[], Client], words: str = "") -> None:
         super().__init__(client_factory)
-        self.words = words
+        self.words = self._closing_words = words
         self.rows: tuple[OperationEntry, ...] = ()
         self.more = False
         """True if there are older operations."""
@@ -153,7 +155,7 @@ class OperationsScreen(ListScreen):
             ]
         undo = [KeyHint("u", "undo", "u", 1)] if row.undoable else []
         return [
-            KeyHint("↵", "details", "enter", 2),
+            KeyHint("↵", "each task" if row.count > 1 else "details", "enter", 2),
             *undo,
             KeyHint("space", "mark", "space", 8),
             KeyHint("y", "copy", "y", 9),
@@ -170,8 +172,8 @@ class OperationsScreen(ListScreen):
 
     @property
     def _asks_for_submits(self) -> bool:
-        """True if the filter names a verb or an object, so that nothing is left out."""
-        return not {"verb", "object"}.isdisjoint(parse_filter(self.words)[0])
+        """True if the filter names a verb, object or act, so that nothing is left out."""
+        return not {"verb", "object", "batch"}.isdisjoint(parse_filter(self.words)[0])
 
     def _make_args(self) -> dict[str, Any]:
         """Return the arguments of the verb `operations`."""
@@ -255,6 +257,13 @@ class OperationsScreen(ListScreen):
         self.rows, self.more = (), False
         self.reread()
 
+    def action_clear(self) -> None:
+        """Close the screen if it shows what it was opened for, or clear the filter."""
+        if self.words and self.words == self._closing_words and not self.table.list_marked():
+            self.dismiss(None)
+        else:
+            super().action_clear()
+
     # Row under the cursor
 
     def detail(self, room: int, height: int) -> DetailContent:
@@ -270,6 +279,9 @@ class OperationsScreen(ListScreen):
     @on(Table.Opened)
     def _handle_open(self, event: Table.Opened) -> None:
         event.stop()
+        if event.item.count > 1:
+            self.deck.open_operations(f"batch:{event.item.id}")
+            return
         self.app.push_screen(
             OperationScreen(self.client_factory, event.item), self._handle_detail_close
         )
@@ -314,8 +326,7 @@ class OperationsScreen(ListScreen):
 
     def _confirm_undo(self, rows: Sequence[OperationEntry], found: Mapping[str, Any]) -> None:
         """Ask about the operations that the runtime's dry run found undoable."""
-        able = {row["id"] for row in found["done"]}
-        if not able:
+        if not found["done"]:
             self.show_message(
                 self.look.sanitize(
                     tr("Not undone: {message}", message=found["refused"][0]["message"])
@@ -323,8 +334,11 @@ class OperationsScreen(ListScreen):
                 "warn",
             )
         elif self.app.screen is self:
-            question = make_undo_question([row for row in rows if row.id in able], found, self.look)
-            self.app.push_screen(ChoiceScreen(question), partial(self._send_undo, sorted(able)))
+            able = {row["id"] for row in found["done"]}
+            rows = [row for row in rows if row.count > 1 or row.id in able]
+            question = make_undo_question(rows, found, self.look)
+            ids = [row.id for row in rows]
+            self.app.push_screen(ChoiceScreen(question), partial(self._send_undo, ids))
 
     def _send_undo(self, ids: Sequence[int], answer: str | None) -> None:
         if answer:
@@ -337,7 +351,8 @@ def make_undo_question(
 ) -> Question:
     """Return the question before an undo; `found` is the answer of the dry run."""
     room = 66
-    body = [[(tr_n(len(rows), "Undo this operation?", "Undo these {n:,} operations?"), "bold")], []]
+    count = len(found["done"])
+    body = [[(tr_n(count, "Undo this operation?", "Undo these {n:,} operations?"), "bold")], []]
     names = [
         [(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")]
         for done in found["done"]
@@ -365,6 +380,8 @@ def make_undo_question(
                 )
             ],
         ]
+    for note in found["notes"]:
+        body += [[], *([(line, "warn")] for line in wrap_text(look.sanitize(note), room))]
     answers = [Answer("y", tr("undo")), Answer("n", tr("no"))]
     return Question(tr("Undo"), body, answers, safe="n", names=list_hidden_lines(names))
 
@@ -372,15 +389,7 @@ def make_undo_question(
 def format_title(row: OperationEntry, room: int, look: Look) -> str:
     """Return the title of an operation, cut to fit."""
     return look.cut(
-        look.adapt_text(
-            look.sanitize(
-                tr(
-                    "{verb} of {object}",
-                    verb=row.verb,
-                    object=diff.format_object(row.object, row.name),
-                )
-            )
-        ),
+        look.adapt_text(look.sanitize(tr("{verb} of {object}", verb=row.verb, object=row.objects))),
         max(10, room - 20),
         "middle",
     )

@@ -191,6 +191,7 @@ class OperationFilter(NamedTuple):
 
     `before` is an id above those wanted. `words` must occur, `!word` must not. `verb` may be the
     first words of the verbs. `since` is the earliest time. `without` is a verb that is left out.
+    `batch` is the first operation of a call.
     """
 
     before: int | None = None
@@ -200,6 +201,7 @@ class OperationFilter(NamedTuple):
     object: str | None = None
     since: str | None = None
     without: str | None = None
+    batch: int | None = None
 
 
 _TASK_NAME = (
@@ -220,6 +222,38 @@ def list_operations(c: Connection, filter_: OperationFilter, limit: int) -> list
     chosen = select(*_COLUMNS).order_by(_O.id.desc()).limit(limit or None)
     if filter_.before is not None:
         chosen = chosen.where(_O.id < filter_.before)
+    return _query(c, _add_conditions(chosen, filter_))
+
+
+class Act(NamedTuple):
+    """One call of one caller: its first operation, and the number of its operations."""
+
+    first: OperationRow
+    count: int
+
+
+def list_acts(c: Connection, filter_: OperationFilter, limit: int) -> list[Act]:
+    """Return the acts with a matching operation, newest first. A limit of 0 means all.
+
+    An act is older than another if it began earlier. The index by batch gives that order, so the
+    query reads no act beyond the limit.
+    """
+    batch = _O.batch
+    chosen = select(batch).group_by(batch).order_by(batch.desc()).limit(limit or None)
+    if filter_.before is not None:
+        # An act whose first operations were deleted has the id of another.
+        known = select(batch).where(_O.id == filter_.before).scalar_subquery()
+        chosen = chosen.where(batch < func.coalesce(known, filter_.before))
+    batches = c.execute(_add_conditions(chosen, filter_)).scalars().all()
+    numbers = select(func.min(_O.id), func.count()).where(is_any_of(batch, batches))
+    counts = {row[0]: row[1] for row in c.execute(numbers.group_by(batch))}
+    return [Act(row, counts[row.id]) for row in reversed(list_by_id(c, [*counts]))]
+
+
+def _add_conditions(chosen: Select[Any], filter_: OperationFilter) -> Select[Any]:
+    """Add the conditions of a filter, other than `before`."""
+    if filter_.batch is not None:
+        chosen = chosen.where(_O.batch == filter_.batch)
     if filter_.by is not None:
         chosen = chosen.where(_O.by == filter_.by)
     if filter_.object is not None:
@@ -240,12 +274,18 @@ def list_operations(c: Connection, filter_: OperationFilter, limit: int) -> list
         )
         place = func.instr(_TEXT, lowered)
         chosen = chosen.where(place == 0 if word_without_mark != word else place > 0)
-    return _query(c, chosen)
+    return chosen
 
 
-def list_batch(c: Connection, first: int) -> list[OperationRow]:
-    """Return the operations of the call that began with `first`, oldest first."""
-    return _query(c, select(*_COLUMNS).where(_O.batch == first).order_by(_O.id))
+def list_batch(
+    c: Connection, batch: int | None, limit: int = 0, *, in_effect: bool = False
+) -> list[OperationRow]:
+    """Return the operations of a call, oldest first. A limit of 0 means all.
+
+    With `in_effect`, leave out those that were undone.
+    """
+    chosen = select(*_COLUMNS).where(_O.batch == batch).order_by(_O.id).limit(limit or None)
+    return _query(c, chosen.where(_O.undone_by.is_(None)) if in_effect else chosen)
 
 
 def find_last_call(c: Connection, origin: str) -> OperationRow | None:

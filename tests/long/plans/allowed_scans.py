@@ -51,6 +51,11 @@ ORDERED_SCANS = (
     (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
     (r" FROM deliveries ORDER BY deliveries\.id DESC LIMIT \?", "the newest deliveries"),
     (r" FROM operations ORDER BY operations\.id DESC LIMIT \? OFFSET \?$", "the newest operations"),
+    (
+        r"^SELECT operations\.batch FROM operations GROUP BY operations\.batch ORDER BY"
+        r" operations\.batch DESC LIMIT \? OFFSET \?$",
+        "the newest acts",
+    ),
     (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),
     (r"^SELECT number FROM groups ORDER BY number DESC LIMIT \?$", "the newest groups"),
 )
@@ -66,7 +71,7 @@ USER_FILTERS = (
         "`ls --tag` says how many there are",
     ),
     (
-        r" FROM operations WHERE .* ORDER BY operations\.id DESC LIMIT \? OFFSET \?$",
+        r" FROM operations WHERE .* ORDER BY operations\.(id|batch) DESC LIMIT \? OFFSET \?$",
         "a filter of the operations, newest first until full",
     ),
 )

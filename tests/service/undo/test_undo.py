@@ -63,7 +63,8 @@ async def test_a_submission_is_undone_by_cancelling_its_tasks(ann: Call):
     assert answer == asked | {"operations": answer["operations"]}
 
     assert [(await show_task(ann, number))["status"] for number in (1, 2, 3)] == ["cancelled"] * 3
-    *cancels, back = await call_as(ann, "operations", limit=4)
+    (act,) = await call_as(ann, "operations", limit=1)
+    *cancels, back = await call_as(ann, "operations", batch=act["id"])
     assert [row["verb"] for row in cancels] == ["cancel"] * 3
     assert (back["verb"], back["after"]) == ("undo submit", {"cancelled": 3, "started": 0})
     with pytest.raises(Refused, match="no operation from this terminal is left to undo"):
@@ -113,7 +114,7 @@ async def test_a_run_of_a_schedule_is_undone_as_a_submission(ann: Call):
     await call_as(ann, "schedule.create", name="etl", every="1h", argv=["true"])
     await call_as(ann, "schedule.run", name="etl")
 
-    assert await undo_operations(ann) == ["schedule run of schedule etl"]
+    assert await undo_operations(ann) == ["schedule run of schedule etl, by cancelling 1 task"]
     assert (await show_task(ann))["status"] == "cancelled"
 
 
@@ -154,7 +155,7 @@ async def test_the_latest_batch_of_a_terminal_is_undone_then_the_previous_one(an
     assert await undo_operations(ann) == ["set priority of #1 true: priority 0 → 5"]
     assert [(await show_task(ann, number))["status"] for number in (1, 2)] == ["queued", "queued"]
     again = replace(ann, by=Actor("ann", "cli", HERE))
-    assert await undo_operations(again) == ["submit of #2 true"]
+    assert await undo_operations(again) == ["submit of #2 true, by cancelling 1 task"]
 
 
 async def test_undo_offers_nothing_behind_an_operation_that_stays(ann: Call):
@@ -304,11 +305,11 @@ async def test_a_task_returns_to_its_position_unless_it_has_ended(ann: Call, wor
     for _ in range(3):
         await submit_task(ann)
     moved = (await call_as(ann, "front", ids=[3, 2]))["operations"]
-    assert len(await undo_operations(ann, moved[0])) == 1
-    assert (await show_task(ann, 3))["front"] == 0
+    assert len(await undo_operations(ann, moved[1])) == 1
+    assert (await show_task(ann, 2))["front"] == 0
 
-    await worker.run(2)
-    assert await undo_operations(ann, moved[1]) == ["#2 has ended (succeeded)."]
+    await worker.run(3)
+    assert await undo_operations(ann, moved[0]) == ["#3 has ended (succeeded)."]
 
 
 async def test_pause_and_resume_of_a_run_are_undone(ann: Call, worker):

@@ -54,6 +54,21 @@ UNDO_ANSWER = {"done": [{"id": 9, "number": 1052, "name": "sha256 photos",
          "refused": [], "notes": []}  # fmt: skip
 
 
+async def test_an_act_on_many_tasks_is_one_row_and_enter_opens_them() -> None:
+    """List its operations in a screen of their own, and return by escape."""
+    act = make_operation_row(31, verb="cancel", count=5000, tasks=5000)
+    single = make_operation_row(32, batch=31, verb="cancel", object="task #1053", name="other")
+    runtime = FakeRuntime(operations=lambda args: [single] if "batch" in args else [act])
+    app = make_deck(runtime)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await open_operations_screen(pilot, app, "5,000 tasks: #1052 sha256 photos, …")
+        post_keys(app, "enter")
+        await wait_until(pilot, lambda: is_shown(app, "1053 other"))
+        assert runtime.list_args("operations")[-1]["batch"] == 31
+        post_keys(app, "escape")
+        await wait_until(pilot, lambda: is_shown(app, "5,000 tasks: #1052"))
+
+
 class PagedOperations(FakeRuntime):
     """A fake runtime with a number of holds, newest first, returned in pages."""
 
