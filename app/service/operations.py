@@ -61,7 +61,7 @@ def _read_rows(
         if filter_.object is None and filter_.batch is None
         else [operations.Act(row, 1) for row in operations.list_operations(c, filter_, limit)]
     )
-    numbers = {diff.parse_task_number(act.first.object) for act in acts} - {None}
+    numbers = {number for act in acts if (number := diff.parse_task_number(act.first.object))}
     names = reads.map_names(c, sorted(numbers)) if numbers else {}
     return [
         as_dict(act.first, names.get(diff.parse_task_number(act.first.object) or 0), origin)
@@ -81,8 +81,8 @@ def _count_objects(act: operations.Act) -> dict[str, Any]:
     """Return the numbers of operations and of tasks of an act; those of a submission are one."""
     submitted = _SUBMITTED.match(act.first.object)
     on_tasks = diff.parse_task_number(act.first.object) is not None
-    tasks = int(submitted[1]) if submitted else act.count if on_tasks else None
-    return {"count": act.count, "tasks": tasks}
+    tasks = int(submitted[1]) if submitted else act.size if on_tasks else None
+    return {"count": act.size, "tasks": tasks}
 
 
 _SUBMITTED = re.compile(r"(\d+) tasks #")
@@ -90,7 +90,7 @@ _SUBMITTED = re.compile(r"(\d+) tasks #")
 
 def _find_telling(c: Connection, act: operations.Act) -> OperationRow:
     """Return an operation of the act that can be undone, else its first operation."""
-    if act.count == 1 or act.first.undoes is not None or not explain_not_undoable(act.first):
+    if act.size == 1 or act.first.undoes is not None or not explain_not_undoable(act.first):
         return act.first
     others = operations.list_batch(c, act.first.batch, MAX_LOOKED_AT, in_effect=True)
     return next((row for row in others if not explain_not_undoable(row)), act.first)

@@ -112,6 +112,10 @@ class DeckApp(AppHost, Protocol):
         """Open a task by uuid or number."""
         ...
 
+    def open_operations(self, words: str = "") -> None:
+        """Open the operation log with a filter."""
+        ...
+
     def open_group(self, number: int) -> None:
         """Open a group by its number."""
         ...

@@ -229,7 +229,7 @@ class Act(NamedTuple):
     """One call of one caller: its first operation, and the number of its operations."""
 
     first: OperationRow
-    count: int
+    size: int
 
 
 def list_acts(c: Connection, filter_: OperationFilter, limit: int) -> list[Act]:
