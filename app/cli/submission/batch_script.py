@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from math import inf
 
 from app.cli import output
 from app.core.dependency_kinds import AFTER_FIELDS
 from app.core.text.joining import join_clauses
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
-from app.translation import tr
+from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ MAX_NAMED = 10
 STDIN = "-"
 STDIN_NAME = "sbatch"
 """Name of a task whose script comes from standard input, as in Slurm."""
+_MISSING = {
+    "srun": tr_noop(
+        "{file}: line {line} calls srun, which this machine does not have. Call the program"
+        " itself, without srun."
+    ),
+    "module": tr_noop(
+        "{file}: line {line} calls module, which this machine does not have. Set PATH and other"
+        " variables in the script instead."
+    ),
+}
+"""Warnings of commands that clusters have."""
 
 
 def read_script(path: str) -> str | None:
@@ -115,7 +127,10 @@ def apply_script(context: CommandContext, args: Args, text: str) -> list[str]:
     for name in () if is_group else ("output", "error"):
         if pattern := getattr(args, name):
             setattr(args, name, pattern.replace("{index}", "0"))
-    return _make_command(path, text, words, shown)
+    shell = _read_shell(text, shown)
+    if _is_shell(shell):
+        _warn_of_missing_commands(context, args, text, shown)
+    return _make_command(shell, path, text, words, shown)
 
 
 def _complete(context: CommandContext, args: Args, found: Translation) -> None:
@@ -202,8 +217,39 @@ def _list_variables(args: Args) -> list[tuple[str, str]]:
     return list((found | (make_array_variables(args.array[0]) if args.array else {})).items())
 
 
-def _make_command(path: str, text: str, words: list[str], shown: str) -> list[str]:
-    """Return the command that runs the script: its text in its shell, or else its file."""
+def _warn_of_missing_commands(context: CommandContext, args: Args, text: str, shown: str) -> None:
+    """Warn of commands of clusters that the script calls, unless it may run on a cluster."""
+    from app.core.shell_commands import find_commands
+
+    calls = find_commands(text)
+    path = dict(args.env or ()).get("PATH")
+    missing = [word for word in _MISSING if word in calls and not _has_command(word, path)]
+    sourced = min(calls.get(word, inf) for word in (".", "source"))
+    if sourced < calls.get("module", 0) and "module" in missing:
+        missing.remove("module")  # the file may define it
+    if missing and not _is_for_cluster(context, args.queue):
+        for word in missing:
+            output.print_note(tr(_MISSING[word], file=shown, line=calls[word]))
+
+
+def _has_command(word: str, path: str | None) -> bool:
+    from shutil import which
+
+    if which(word, path=path) is not None:
+        return True
+    marks = ("MODULESHOME", "LMOD_CMD", "BASH_FUNC_module")
+    return word == "module" and any(name.startswith(marks) for name in os.environ)
+
+
+def _is_for_cluster(context: CommandContext, queue: str | None) -> bool:
+    """Return True if a queue hands its tasks over to Slurm."""
+    name = queue or "default"
+    pools = {row["name"] for row in context.call("pool.ls") if row["kind"] != "local"}
+    return any(row["pool"] in pools for row in context.call("queue.ls") if row["name"] == name)
+
+
+def _read_shell(text: str, shown: str) -> list[str]:
+    """Return the words of the interpreter that the first line of a script names."""
     first = text.partition("\n")[0]
     try:
         shell = shlex.split(first[2:]) if first.startswith("#!") else ["/bin/sh"]
@@ -215,9 +261,19 @@ def _make_command(path: str, text: str, words: list[str], shown: str) -> list[st
             shown=shown,
             not_submitted=tr(NOT_SUBMITTED),
         )
-    names = [os.path.basename(word) for word in shell[:2]]
-    is_shell = names[0] in _SHELLS or (names[0] == "env" and names[-1] in _SHELLS)
-    if is_shell and len(os.fsencode(text)) <= MAX_SCRIPT:
+    return shell
+
+
+def _is_shell(words: list[str]) -> bool:
+    names = [os.path.basename(word) for word in words[:2]]
+    return names[0] in _SHELLS or (names[0] == "env" and names[-1] in _SHELLS)
+
+
+def _make_command(
+    shell: list[str], path: str, text: str, words: list[str], shown: str
+) -> list[str]:
+    """Return the command that runs the script: its text in its shell, or else its file."""
+    if _is_shell(shell) and len(os.fsencode(text)) <= MAX_SCRIPT:
         return [*shell, "-c", text, STDIN_NAME if path == STDIN else path, *words]
     if path == STDIN:
         raise Usage(

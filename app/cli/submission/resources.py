@@ -31,11 +31,14 @@ def _parse_gpus(text: str) -> list[tuple[str, int]]:
 
 
 def _parse_gres(text: str) -> list[tuple[str, int]]:
-    """Parse Slurm's `gpu:2,tape:1`; a type between name and amount is left out."""
-    pairs: list[tuple[str, int]] = []
-    for part in text.split(","):
-        name, *_, amount = part.split(":") if ":" in part else (part, "1")
-        pairs += _parse_named(f"{name}={amount}")
+    """Parse Slurm's `gpu:a100:2,tape`, and note that the type is left out."""
+    from app.cli import output
+    from app.core.slurm import values
+
+    found = values.parse_gres(text)
+    pairs = [pair for name, n in found.amounts.items() for pair in _parse_named(f"{name}={n}")]
+    if found.types:
+        output.print_note(f"--gres {text}: {values.describe_types(found.types)}")
     return pairs
 
 

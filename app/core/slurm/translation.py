@@ -131,16 +131,18 @@ class _Translator:
         return usual if one is None else values.parse_count(one.value)
 
     def get_gpus(self) -> int:
+        """Return the GPUs that an amount per GPU counts for, at least one."""
         for name in ("gpus", "gpus-per-node", "gpus-per-task"):
             if name in self.options:
-                return values.parse_gpus(self.options[name].value)
+                return max(1, values.parse_gpus(self.options[name].value).amounts[GPU])
         if "gres" in self.options:
-            return values.parse_gres(self.options["gres"].value).get(GPU, 0)
-        return self.result.resources.get(GPU, 0)
+            return max(1, values.parse_gres(self.options["gres"].value).amounts.get(GPU, 0))
+        return 1
 
-    def set_resources(self, found: Mapping[str, int]) -> str:
+    def set_resources(self, found: Mapping[str, int], types: Sequence[str] = ()) -> str:
         self.result.resources.update(found)
-        return "→ " + " ".join(format_named_option(*pair) for pair in found.items())
+        note = "→ " + " ".join(format_named_option(*pair) for pair in found.items())
+        return f"{note} ({values.describe_types(types)})" if types else note
 
     def set_memory(self, text: str, times: int = 1) -> str:
         mib = values.parse_mib(text) * times
@@ -203,12 +205,12 @@ _TRANSLATORS: dict[str, Callable[[_Translator, str], str]] = {
     "cpus-per-gpu": lambda to, text: to.set("cpu", values.parse_count(text) * to.get_gpus()),
     "mem": lambda to, text: to.set_memory(text),
     "mem-per-cpu": lambda to, text: to.set_memory(text, to.get_count("cpus-per-task")),
-    "mem-per-gpu": lambda to, text: to.set_memory(text, max(1, to.get_gpus())),
+    "mem-per-gpu": lambda to, text: to.set_memory(text, to.get_gpus()),
     "time": _Translator.set_time,
-    "gres": lambda to, text: to.set_resources(values.parse_gres(text)),
-    "gpus": lambda to, text: to.set_resources({GPU: values.parse_gpus(text)}),
-    "gpus-per-node": lambda to, text: to.set_resources({GPU: values.parse_gpus(text)}),
-    "gpus-per-task": lambda to, text: to.set_resources({GPU: values.parse_gpus(text)}),
+    "gres": lambda to, text: to.set_resources(*values.parse_gres(text)),
+    "gpus": lambda to, text: to.set_resources(*values.parse_gpus(text)),
+    "gpus-per-node": lambda to, text: to.set_resources(*values.parse_gpus(text)),
+    "gpus-per-task": lambda to, text: to.set_resources(*values.parse_gpus(text)),
     "licenses": lambda to, text: to.set_resources(values.parse_licenses(text)),
     "array": lambda to, text: to.set("array", text),
     "output": lambda to, text: to.set("output", values.translate_pattern(text, to.user)),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import ceil
+from typing import NamedTuple
 
+from app.core.scheduling.resources import GPU
+from app.core.text.joining import join_and
 from app.core.text.units import quote
-from app.translation import tr
+from app.translation import tr, tr_n
 
 _UNLIMITED = ("infinite", "unlimited", "-1", "0")
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
@@ -73,28 +77,44 @@ def parse_integer(text: str) -> int:
     return int(text)
 
 
-def parse_gpus(text: str) -> int:
-    """Return the number of GPUs of `2`, `a100:2` or `a100`."""
-    kind, sign, number = text.rpartition(":")
-    amount = number if sign or _COUNT.fullmatch(text) else "1"
-    if not _COUNT.fullmatch(amount) or (sign and not kind):
+class Gres(NamedTuple):
+    """Amounts by name, and the types of devices, which resources do not have."""
+
+    amounts: dict[str, int]
+    types: list[str]
+
+
+def parse_gpus(text: str) -> Gres:
+    """Return the GPUs of `2`, `a100:2`, `a100` or `a100:2,v100:1`."""
+    try:
+        return parse_gres(",".join(f"{GPU}:{part}" for part in text.split(",")))
+    except ValueError:
         raise ValueError(
             tr("must be a number of GPUs such as 2 or a100:2, not {said}", said=quote(text))
-        )
-    return int(amount)
+        ) from None
 
 
-def parse_gres(text: str) -> dict[str, int]:
-    """Return {name: amount} of `gpu:2,tape:1`; a type in between is left out."""
-    found: dict[str, int] = {}
+def parse_gres(text: str) -> Gres:
+    """Return the amounts and types of `gpu:a100:2,tape`; an amount that is not there is 1."""
+    found = Gres({}, [])
     for part in text.split(","):
-        name, *kind, amount = part.split(":") if ":" in part else (part, "1")
-        if not _COUNT.fullmatch(amount):
-            kind, amount = [*kind, amount], "1"
-        if not name or len(kind) > 1:
+        name, *kinds = part.split(":")
+        amount = int(kinds.pop()) if kinds and _COUNT.fullmatch(kinds[-1]) else 1
+        if not name or len(kinds) > 1 or "" in kinds:
             raise ValueError(tr("must be resources such as gpu:2, not {said}", said=quote(text)))
-        found[name] = found.get(name, 0) + int(amount)
+        found.amounts[name] = found.amounts.get(name, 0) + amount
+        found.types.extend(kind for kind in kinds if kind not in found.types)
     return found
+
+
+def describe_types(types: Sequence[str]) -> str:
+    """Return a clause that names types as left out."""
+    return tr_n(
+        len(types),
+        "the type {types} is left out: resources have no types",
+        "the types {types} are left out: resources have no types",
+        types=join_and(types),
+    )
 
 
 def parse_licenses(text: str) -> dict[str, int]:

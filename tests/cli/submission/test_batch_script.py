@@ -92,6 +92,59 @@ def test_a_script_of_another_language_runs_from_its_file(fake_runtime, cli, scri
     assert "its file is read when the task starts" in said.err
 
 
+CLUSTER_SCRIPT = """\
+#!/bin/bash
+#SBATCH -c 2
+# srun in a comment
+module load cuda
+echo "srun ./a" && srun ./a
+"""
+LOCAL = {"queue__ls": [{"name": "default", "pool": "default"}],
+         "pool__ls": [{"name": "default", "kind": "local"}]}  # fmt: skip
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the only folder of PATH, without a module system in the environment."""
+    (folder := tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    for name in ("MODULESHOME", "LMOD_CMD", "BASH_FUNC_module%%"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def test_calls_of_missing_cluster_commands_are_warned_of(fake_runtime, cli, script, bare_path):
+    fake_runtime(submit=STORED, **LOCAL)
+    script.write_text(CLUSTER_SCRIPT)
+
+    said = cli("submit", "job.sh")
+
+    told = " ".join(said.err.split())
+    assert (said.code, said.out) == (0, "7\n")
+    assert "job.sh: line 4 calls module, which this machine does not have." in told
+    assert "job.sh: line 5 calls srun, which this machine does not have. Call the program" in told
+
+
+def test_present_cluster_commands_are_not_warned_of(
+    fake_runtime, cli, script, bare_path: Path, monkeypatch
+):
+    fake_runtime(submit=STORED)
+    script.write_text(CLUSTER_SCRIPT)
+    (srun := bare_path / "srun").touch()
+    srun.chmod(0o755)
+    monkeypatch.setenv("MODULESHOME", "/opt/modules")
+
+    assert "does not have" not in cli("submit", "job.sh").err
+
+
+def test_a_script_for_a_cluster_is_not_warned_of(fake_runtime, cli, script, bare_path):
+    kinds = [{"name": "default", "kind": "slurm"}]
+    fake_runtime(submit=STORED, **LOCAL | {"pool__ls": kinds})
+    script.write_text(CLUSTER_SCRIPT)
+
+    assert "does not have" not in cli("submit", "job.sh").err
+
+
 def test_a_script_without_such_lines_is_no_batch_script(fake_runtime, cli, script):
     fake_runtime(submit=STORED)
     script.write_text("#!/bin/sh\nls\n")

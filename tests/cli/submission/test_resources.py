@@ -30,11 +30,17 @@ def test_options_name_resources_and_amounts(words: str, found: dict[str, int]):
     assert parse(*words.split()) == {"resources": found}
 
 
+def test_a_model_on_the_command_line_is_told_as_left_out(capsys: pytest.CaptureFixture[str]):
+    assert parse("--gres", "gpu:a100:2") == {"resources": {"gpu": 2}}
+
+    assert "--gres gpu:a100:2: the type a100 is left out" in capsys.readouterr().err
+
+
 def test_without_an_option_nothing_is_asked():
     assert parse() == {}
 
 
-@pytest.mark.parametrize("words", ["--gpu -1", "--gpu x", "--resource =1", "--gres gpu:x"])
+@pytest.mark.parametrize("words", ["--gpu -1", "--gpu x", "--resource =1", "--gres gpu:a:b:2"])
 def test_a_wrong_amount_is_refused(words: str):
     with pytest.raises((argparse.ArgumentError, SystemExit)):
         parse(*words.split())

@@ -50,6 +50,28 @@ def test_gpus_scale_memory_and_cores():
     assert (found.settings, found.resources) == ({"memory": 16384.0, "cpu": 12}, {"gpu": 2})
 
 
+@pytest.mark.parametrize(
+    ("option", "note"),
+    [
+        ("--gres=gpu:a100:2", "→ --gpu 2 (the type a100 is left out: resources have no types)"),
+        ("--gpus=a100", "→ --gpu 1 (the type a100 is left out: resources have no types)"),
+        ("--gpus-per-node=2", "→ --gpu 2"),
+        ("--gpus-per-task=a100:1,v100:2",
+         "→ --gpu 3 (the types a100 and v100 are left out: resources have no types)"),
+        ("--gres=tape,gpu:v100:1",
+         "→ --resource tape=1 --gpu 1 (the type v100 is left out: resources have no types)"),
+    ],
+)  # fmt: skip
+def test_the_model_of_a_gpu_is_told_as_left_out(option: str, note: str):
+    assert translate_lines(option).notes == [f"{option} {note}"]
+
+
+def test_amounts_for_each_gpu_count_for_one_without_gpus():
+    found = translate_lines("--mem-per-gpu=8G", "--cpus-per-gpu=6")
+
+    assert found.settings == {"memory": 8192.0, "cpu": 6}
+
+
 def test_the_command_line_decides_also_over_wrong_values():
     found = translate_lines("--time=TAG", "--ntasks=8", given={"timeout", "cpu"})
 
