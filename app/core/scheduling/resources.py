@@ -6,6 +6,7 @@ A named resource is counted in whole units: GPUs, licences, tape drives.
 from __future__ import annotations
 
 import re
+from math import inf
 
 from app.core.json_types import is_object
 from app.core.text.sanitize import sanitize
@@ -28,6 +29,16 @@ MAX_NAME = 64
 def make_amounts(cpu: float, memory: float, named: Mapping[str, float] | None) -> Amounts:
     """Return the amounts of all resources that a task, a run or a pool has."""
     return {CPU: cpu, MEMORY: memory, **(named or {})}
+
+
+def get_most(name: str, machine: Amounts, given: Amounts) -> float:
+    """Return how much the machine has of a resource, inf for one that is no part of a machine.
+
+    An unknown amount is the one that is given out already, if any.
+    """
+    if name not in (CPU, MEMORY, GPU):
+        return inf
+    return machine.get(name, given.get(name) or inf)
 
 
 def get_named(amounts: Amounts) -> dict[str, int]:

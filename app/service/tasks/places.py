@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from app.core.scheduling.amounts import Amounts
+from app.core.scheduling.amounts import Amounts, can_fit
+from app.core.scheduling.forecasts.run_stats import format_exact_memory
 from app.core.scheduling.limits import Limits
 from app.core.scheduling.resources import (
     CPU,
@@ -15,15 +16,16 @@ from app.core.scheduling.resources import (
     MEMORY,
     format_amount,
     format_named_option,
+    get_most,
     make_amounts,
 )
 from app.core.task_spec import TaskSpec
+from app.core.text.joining import join_and
 from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import NOT_SUBMITTED, Refused
-from app.service import gpus
+from app.service import gpus, machine
 from app.service.scheduling.limit_view import to_limits
-from app.translation import tr
-from db import host
+from app.translation import tr, tr_noop
 from db.engine import Connection
 from db.queries import reads
 from db.queries.scheduling import resources
@@ -92,21 +94,28 @@ def require_fit(place: Place, needs: Amounts, undone: str = NOT_SUBMITTED) -> No
     if lacking:
         told = " and ".join(f"{format_amount(name, needs[name])} {name}" for name in lacking)
         has = " and ".join(format_amount(name, totals[name]) for name in lacking)
-        options = " ".join(_format_option(name, needs[name]) for name in lacking)
-        beyond = _describe_machine_limit({name: needs[name] for name in lacking})
         pool = sanitize(place.pool)
+        options = " ".join(_format_option(name, needs[name]) for name in lacking)
+        excess = _describe_excess({name: needs[name] for name in lacking}, totals)
         raise Refused(
             "needs {told}, but pool {pool} has {has} in all: it could never start. {undone}",
-            "{advice}Ask for less{beyond}, or: taskdeck pool set {word} {options}",
+            _BEYOND_MACHINE
+            if excess
+            else "{advice}Ask for less, or: taskdeck pool set {word} {options}",
             told=told,
             pool=pool,
             has=has,
             undone=tr(undone),
             advice=_suggest_name(place, lacking),
-            beyond=beyond,
             options=options,
             word=shlex.quote(pool),
+            **excess,
         )
+
+
+_BEYOND_MACHINE = tr_noop(
+    "The task cannot run on this machine, which has {machine} in all. Ask for less: {fits}"
+)
 
 
 def _require_known_resources(place: Place, needs: Amounts, undone: str) -> None:
@@ -157,16 +166,25 @@ def _require_shared(shared: Amounts, needs: Amounts, undone: str) -> None:
     """Raise Refused if the pools together can never hold the request."""
     for name in sorted(needs.keys() & shared.keys()):
         if needs[name] > shared[name]:
-            asked, total = format_amount(name, needs[name]), format_amount(name, shared[name])
-            shown = sanitize(name)
             is_all = name == GPU and shared[name] == len(gpus.get_devices() or ())
-            who = tr("this machine has") if is_all else tr("all pools together have")
+            excess = _describe_excess({name: needs[name]}, shared)
             raise Refused(
-                f"needs {asked} {shown}, but {who} {total}: it could never start. {undone}",
+                "needs {asked} {name}, but this machine has {total}: it could never start. {undone}"
+                if is_all
+                else "needs {asked} {name}, but all pools together have {total}: it could never"
+                " start. {undone}",
                 "Ask for less."
                 if is_all
-                else "Ask for less, or raise its total: taskdeck resource set"
-                f" {shown} --total {needs[name]:.0f}",
+                else _BEYOND_MACHINE
+                if excess
+                else "Ask for less, or raise its total: taskdeck resource set {name} --total"
+                " {more}",
+                asked=format_amount(name, needs[name]),
+                name=sanitize(name),
+                total=format_amount(name, shared[name]),
+                undone=tr(undone),
+                more=f"{needs[name]:.0f}",
+                **excess,
             )
 
 
@@ -181,15 +199,22 @@ def _format_option(name: str, amount: float) -> str:
     return format_named_option(name, amount)
 
 
-def _describe_machine_limit(needs: Mapping[str, float]) -> str:
-    """Describe the machine's own shortage, if any.
+def _format_fit(name: str, amount: float) -> str:
+    """Return the option that asks for no more than an amount, without rounding up."""
+    if name == MEMORY:
+        return f"--{name} {format_exact_memory(amount)}"
+    return _format_option(name, amount)
 
-    A pool should not be made larger than the machine.
-    """
-    machine = host.read_capacity()._asdict()
-    excess = [
-        f"{format_amount(name, machine[name])} {name}"
-        for name, needed in needs.items()
-        if needed > machine.get(name, needed) + 1e-6
-    ]
-    return tr(" (this machine has {excess} in all)", excess=" and ".join(excess)) if excess else ""
+
+def _describe_excess(needs: Amounts, totals: Amounts) -> dict[str, str]:
+    """Return what the machine has and what fits, if a request is more than the machine has."""
+    known = machine.read_amounts()
+    most = {name: get_most(name, known, totals) for name in needs}
+    beyond = [name for name, need in needs.items() if not can_fit(need, most[name])]
+    if not beyond:
+        return {}
+    fits = {name: min(totals.get(name, 0.0), most[name]) for name in needs}
+    return {
+        "machine": join_and(f"{format_amount(name, most[name])} {name}" for name in beyond),
+        "fits": " ".join(_format_fit(name, amount) for name, amount in fits.items()),
+    }

@@ -14,6 +14,7 @@ from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import views
 from app.service.tasks.submission import submit
 from app.service.undo import undo
+from db import host
 from tests.service.calls import execute_sql, list_operations, submit_task
 
 A = {"team": "a"}
@@ -93,6 +94,20 @@ async def test_a_task_larger_than_a_limit_is_refused(call: Call):
     with pytest.raises(Refused, match="needs 2 cpu, but limit team gives at most 1 in all"):
         await submit_task(call, cpu=2, tags=A)
     await submit_task(call, cpu=2)
+
+
+async def test_no_limit_above_the_machine_is_advised(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(4, 1024))
+    await limits.set_(call, name="team", cpu=1)
+    await queues.pool_set(call, name="default", cpu=9)
+
+    with pytest.raises(Refused) as more:
+        await submit_task(call, cpu=4, tags=A)
+    with pytest.raises(Refused) as most:
+        await submit_task(call, cpu=5, tags=A)
+
+    assert more.value.hint == "Ask for less, or: taskdeck limit set team --cpu 4"
+    assert most.value.hint == "The task cannot run on this machine. Ask for less: --cpu 1"
 
 
 async def test_a_limit_below_what_waits_is_told(runtime_call: Call, caller_notes: list[str]):

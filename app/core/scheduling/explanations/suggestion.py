@@ -17,7 +17,8 @@ from app.core.scheduling.explanations.waiting_task import (
     skip_forecast,
 )
 from app.core.scheduling.forecasts.run_stats import RunStats, format_exact_memory
-from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
+from app.core.scheduling.plan import Amounts, DispatchView, QueuedTask, QueueView, get_sort_key
+from app.core.scheduling.resources import GPU
 from app.core.text.joining import join_commas
 from app.core.text.units import format_exact_duration, format_number, format_wait_range
 from app.translation import tr, tr_noop
@@ -72,8 +73,8 @@ class RunProgress(NamedTuple):
 class Facts:
     """Facts from which suggestions follow: a task, the dispatch view, and past runs.
 
-    `task` is the task as the plan sees it, queued or not. `runs` is by task number. `cores` and
-    `memory` (MiB) belong to the machine, None if unknown. `past` holds statistics of past runs.
+    `task` is the task as the plan sees it, queued or not. `runs` is by task number. `machine` has
+    the known amounts of the machine. `past` holds statistics of past runs.
     """
 
     view: DispatchView
@@ -82,8 +83,7 @@ class Facts:
     why: Explanation
     runs: Mapping[int, RunProgress] = field(default_factory=dict[int, RunProgress])
     past: RunStats | None = None
-    cores: float | None = None
-    memory: float | None = None
+    machine: Amounts = field(default_factory=dict[str, float])
 
 
 def predict_gain(
@@ -203,8 +203,9 @@ def add_field_change(
             [tr("{field} {old} again", field=tr(n), old=was[n]) for n in old],
         )
     )
-    back = SuggestionUndo("set", {**make_ids_args(facts), "fields": dict(old)}, undo_report)
-    changed = replace(suggestion, verb="set", args={"fields": dict(new)}, said=report)
+    undone = {**make_ids_args(facts), "fields": _make_fields(old)}
+    back = SuggestionUndo("set", undone, undo_report)
+    changed = replace(suggestion, verb="set", args={"fields": _make_fields(new)}, said=report)
     return add_task_command(
         facts,
         changed,
@@ -212,6 +213,12 @@ def add_field_change(
         tuple(word for name in new for word in (f"--{name}", now[name])),
         back,
     )
+
+
+def _make_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as fields of the verb, which has GPUs among the named resources."""
+    fields = {name: value for name, value in values.items() if name != GPU}
+    return fields | ({"resources": {GPU: int(values[GPU])}} if GPU in values else {})
 
 
 def _make_sentence(parts: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 Each one is tried on the dispatch plan before it is offered.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import ceil, inf
 from typing import Any
@@ -54,7 +54,7 @@ from app.core.scheduling.plan import (
     QueuedTask,
     QueueView,
 )
-from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option
+from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option, get_most
 from app.core.text.joining import join_and, join_clauses, join_commas
 from app.core.text.sanitize import sanitize
 from app.core.text.units import (
@@ -494,6 +494,8 @@ def _suggest_limit(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator
         )
         kind = verb.partition(".")[0]
         old, new = need.total, need.total + need.needs - need.free
+        if not can_fit(new, _get_most(facts, case, need.name)):
+            return
         higher = {**facts.view.limits, name: {**facts.view.limits[name], need.name: new}}
         worth, gain = predict_gain(facts, replace(facts.view, limits=higher), facts.task)
         if worth > 2:  # another reason binds the task
@@ -534,40 +536,37 @@ def _make_group_args(group: str, name: str, amount: float) -> dict[str, Any]:
 
 
 def _suggest_larger_pool(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """Suggest a larger pool, if the machine has room or the task could never start."""
+    """Suggest a larger pool, if the machine has room."""
     pool, needs = case.budget.pool, [need for need in find_needs(case) if need.is_lacking]
     if not needs or not is_in_view(facts) or any(need.is_shared for need in needs):
         return
-    wanted = {need.name: _compute_required_total(need) for need in needs}
-    machine = {MEMORY: facts.memory, CPU: facts.cores}
-    beyond = [name for name in machine if wanted.get(name, 0.0) > (machine[name] or 0.0)]
-    if beyond and case.budget.can_ever_fit(facts.task.needs):
-        yield from _explain_machine_limit(
-            pool, {name: (wanted[name], machine[name]) for name in beyond}
-        )
+    could_start = case.budget.can_ever_fit(facts.task.needs)
+    wanted = (
+        {need.name: _compute_required_total(need) for need in needs}
+        if could_start
+        else {need.name: need.needs for need in needs if not can_fit(need.needs, need.total)}
+    )
+    most = {name: _get_most(facts, case, name) for name in wanted}
+    beyond = {name: (n, most[name]) for name, n in wanted.items() if not can_fit(n, most[name])}
+    if beyond:
+        if could_start:
+            yield from _explain_machine_limit(pool, beyond)
         return
     old = {name: pool.totals.get(name, 0.0) for name in wanted}
     larger = replace_pool(facts.view, pool.name, totals={**pool.totals, **wanted})
     worth, gain = predict_gain(facts, larger, facts.task)
+    if worth > 2 and not could_start:
+        worth, gain = 2, tr("then it can start")
     if worth <= 2:
         change = join_commas(
             f"{tr(name)} {format_option(name, old[name])} → {format_option(name, n)}"
             for name, n in wanted.items()
         )
-        limits = [
-            tr(
-                "the machine has {resource} {amount}",
-                resource=tr(name),
-                amount=format_option(name, n),
-            )
-            for name in beyond
-            if (n := machine[name]) is not None
-        ]
         options = [word for name, n in wanted.items() for word in _make_option(name, n)]
         yield Suggestion(
             "pool",
             tr("pool {pool}: {change}", pool=sanitize(pool.name), change=change),
-            join_clauses([gain, *limits]),
+            gain,
             "pool.set",
             _make_pool_args(pool.name, wanted),
             ("taskdeck", "pool", "set", pool.name, *options),
@@ -584,39 +583,64 @@ def _suggest_larger_pool(facts: Facts, case: WaitingTask, codes: set[str]) -> It
         )
 
 
+def _get_most(facts: Facts, case: WaitingTask, name: str) -> float:
+    return get_most(name, facts.machine, {**facts.view.shared, **case.budget.pool.totals})
+
+
 def _explain_machine_limit(
-    pool: PoolView, beyond: Mapping[str, tuple[float, float | None]]
+    pool: PoolView, beyond: Mapping[str, tuple[float, float]]
 ) -> Iterator[Suggestion]:
     """Explain why the pool cannot grow: the machine has too little."""
-    has, reasons = pool.totals, list[str]()
+    reasons = list[str]()
     for name, (wanted, most) in beyond.items():
-        if most is None:
-            continue
-        format_amount = _AMOUNT_FORMATTERS[name]
-        if has[name] >= most:
-            reasons.append(
-                tr(
-                    "pool {pool} has all {amount} of the machine",
-                    pool=sanitize(pool.name),
-                    amount=format_amount(most),
-                )
-            )
+        if pool.totals.get(name, 0.0) >= most:
+            text = tr_noop("pool {pool} has all {most} of the machine")
         else:
-            reasons.append(
-                tr(
-                    "{wanted} would be enough, the machine has {most}",
-                    wanted=format_amount(wanted),
-                    most=format_amount(most),
-                )
-            )
-    if reasons:
-        yield Suggestion("pool", tr("a larger pool"), join_clauses(reasons), worth=4)
+            text = tr_noop("{wanted} would be enough, the machine has {most}")
+        amounts = {"wanted": _format_amount(name, wanted), "most": _format_amount(name, most)}
+        reasons.append(tr(text, pool=sanitize(pool.name), **amounts))
+    yield Suggestion("pool", tr("a larger pool"), join_clauses(reasons), worth=4)
 
 
-_AMOUNT_FORMATTERS: dict[str, Callable[[float], str]] = {
-    "memory": lambda mib: tr("{amount} memory", amount=format_memory(mib)),
-    "cpu": _format_cores,
-}
+def _suggest_fitting_request(
+    facts: Facts, case: WaitingTask, codes: set[str]
+) -> Iterator[Suggestion]:
+    """Suggest the most that a task can get if it asks for more than the machine has."""
+    lacking = [
+        (need.name, min(need.total, _get_most(facts, case, need.name)))
+        for need in find_needs(case)
+        if not can_fit(need.needs, _get_most(facts, case, need.name))
+    ]
+    if not lacking:
+        return
+    most = {name: _get_most(facts, case, name) for name, _ in lacking}
+    gain = tr(
+        "the task cannot run on this machine, which has {most}",
+        most=join_and(_format_amount(name, n) for name, n in most.items()),
+    )
+    fields = {name: min(n for other, n in lacking if other == name) for name in most}
+    title = tr("ask for less {what}", what=join_and(map(tr, fields)))
+    if not all(fields.values()) or not is_in_view(facts):
+        yield Suggestion("fit", title, gain, worth=4)
+        return
+    smaller = replace(facts.task, needs={**facts.task.needs, **fields})
+    worth, then = predict_gain(facts, facts.view, smaller)
+    suggestion = Suggestion(
+        "fit", title, join_clauses([gain, then] if worth < 3 else [gain]), worth=min(worth, 2)
+    )
+    yield add_field_change(
+        facts, suggestion, {name: facts.task.needs[name] for name in fields}, fields
+    )
+
+
+def _format_amount(name: str, amount: float) -> str:
+    """Format an amount of the machine: `2 cores`, `8G memory`, `8 GPUs`."""
+    if name == MEMORY:
+        return tr("{amount} memory", amount=format_memory(amount))
+    if name == CPU:
+        return _format_cores(amount)
+    count = format_number(amount)
+    return tr_n(1 if amount == 1 else 2, "{count} GPU", "{count} GPUs", count=count)
 
 
 def _make_option(name: str, amount: float) -> Sequence[str]:
@@ -720,6 +744,7 @@ _GENERATORS = (
     _suggest_opening,
     _suggest_limit,
     _suggest_larger_pool,
+    _suggest_fitting_request,
     _suggest_cancel,
 )
 """Generators in order of display for suggestions of the same rank, harmless ones first."""

@@ -13,6 +13,7 @@ from app.core.scheduling.explanations.suggestion import Facts, RunProgress, Sugg
 from app.core.scheduling.explanations.suggestions import find_suggestions
 from app.core.scheduling.explanations.waiting_task import Explanation
 from app.core.scheduling.plan import DispatchView, QueuedTask
+from app.service import machine
 from app.service.context import Call
 from app.service.scheduling import dispatch_view
 from app.service.tasks.inspection import similar_runs
@@ -69,12 +70,11 @@ def _build_inputs(
     progress: dict[int, RunProgress],
 ) -> Facts:
     """Collect the inputs of the suggestions for one task."""
-    host = call.live.get_host() if call.live else None
     state = dispatch_view.read_task_states(c, [row], dispatch_view.get_bounds(view))[0]
     return Facts(
         view, state, _find_task(c, run_times, row, view, state.subjects),
         why, progress, similar_runs.learn_from_similar(c, row),
-        cores=host.cores or None if host else None, memory=host.memory_total if host else None,
+        machine=machine.read_amounts(),
     )  # fmt: skip
 
 

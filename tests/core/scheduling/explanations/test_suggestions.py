@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -204,19 +205,62 @@ def test_paused_queues_and_pools_are_resumed_and_later_limits_named():
     )
 
 
-def test_an_oversized_task_needs_a_larger_pool_within_the_machine():
-    huge = make_task(3, memory=40 * 1024)
+def test_a_task_larger_than_its_pool_needs_a_larger_pool_within_the_machine():
+    huge = make_task(3, memory=33 * 1024)
     view = make_view(make_pool(4, 32 * 1024), make_queue("q", huge))
+    machine = {"memory": 36 * 1024, "cpu": 8}
 
-    (cure,) = [
-        cure
-        for cure in find_suggestions(make_facts(view, huge, memory=36 * 1024, cores=8))
-        if cure.name == "pool"
-    ]
+    found = map_by_name(find_suggestions(make_facts(view, huge, machine=machine)))
 
-    assert cure.command == ("taskdeck", "pool", "set", "p", "--memory", "40G")
-    assert cure.gain == "it starts at once; the machine has memory 36G"
-    assert cure.args == {"name": "p", "memory": "40960M"}
+    assert found["pool"].command == ("taskdeck", "pool", "set", "p", "--memory", "33G")
+    assert (found["pool"].gain, "fit" in found) == ("it starts at once", False)
+    assert found["pool"].args == {"name": "p", "memory": "33792M"}
+
+
+def test_a_larger_pool_is_suggested_though_runs_hold_part_of_it():
+    task = make_task(3, cpu=7, memory=1024)
+    view = make_view(make_pool(4), make_queue("q", task), make_run(1, cpu=2, memory=1024))
+
+    cure = map_by_name(find_suggestions(make_facts(view, task, machine={"cpu": 8})))["pool"]
+
+    assert cure.command == ("taskdeck", "pool", "set", "p", "--cpu", "7")
+    assert cure.gain == "then it can start"
+
+
+@pytest.mark.parametrize(
+    ("machine", "most"),
+    [({"cpu": 2, "memory": 64, "gpu": 8}, "2 cores and 8 GPUs"),
+     ({"cpu": 2, "memory": 64}, "2 cores and 4 GPUs")],
+)  # fmt: skip
+def test_a_task_larger_than_the_machine_is_told_to_ask_for_less(
+    machine: dict[str, float], most: str
+):
+    """The GPUs of a pool count where no driver lists any."""
+    view = make_view(
+        make_pool(2, 64, named={"gpu": 4}),
+        make_queue("q", task := make_task(3, cpu=99, named={"gpu": 9})),
+    )
+
+    found = find_suggestions(make_facts(view, task, machine=machine))
+
+    assert [cure.name for cure in found if cure.verb] == ["fit"]
+    cure = map_by_name(found)["fit"]
+    assert cure.command == ("taskdeck", "set", "3", "--cpu", "2", "--gpu", "4")
+    assert cure.args == {"ids": ["u3"], "fields": {"cpu": 2, "resources": {"gpu": 4}}}
+    assert cure.undo[0].args["fields"] == {"cpu": 99, "resources": {"gpu": 9}}
+    said = f"the task cannot run on this machine, which has {most}; it starts at once"
+    assert cure.gain == said
+
+
+def test_a_named_resource_has_no_limit_of_the_machine():
+    view = make_view(
+        make_pool(2, 64, named={"tape": 4}),
+        make_queue("q", task := make_task(3, named={"tape": 9})),
+    )
+
+    found = map_by_name(find_suggestions(make_facts(view, task, machine={"cpu": 2})))
+
+    assert found["pool"].command[-2:] == ("--resource", "tape=9")
 
 
 def test_a_pool_is_not_suggested_larger_than_the_machine():
@@ -224,20 +268,15 @@ def test_a_pool_is_not_suggested_larger_than_the_machine():
         make_pool(4, 1024), make_queue("q", task := make_task(3, cpu=2)), make_run(1, cpu=3)
     )
 
-    whole, part = (
-        map_by_name(find_suggestions(make_facts(view, task, cores=cores, memory=1024)))["pool"]
-        for cores in (4, 4.5)
-    )
-    assert (whole.verb, whole.text, whole.gain) == (
-        "",
-        "a larger pool",
-        "pool p has all 4 cores of the machine",
-    )
+    def suggest(**machine: float) -> Suggestion:
+        return map_by_name(find_suggestions(make_facts(view, task, machine=machine)))["pool"]
+
+    assert (suggest(cpu=4).verb, suggest(cpu=4).text) == ("", "a larger pool")
+    assert suggest(cpu=4).gain == "pool p has all 4 cores of the machine"
+    assert suggest().gain == "pool p has all 4 cores of the machine"
+    part = suggest(cpu=4.5)
     assert (part.verb, part.gain) == ("", "5 cores would be enough, the machine has 4.5 cores")
-    assert "pool" not in map_by_name(find_suggestions(make_facts(view, task)))
-    assert map_by_name(find_suggestions(make_facts(view, task, cores=8, memory=1024)))[
-        "pool"
-    ].command[-2:] == ("--cpu", "5")
+    assert suggest(cpu=8).command[-2:] == ("--cpu", "5")
 
 
 def test_a_lack_of_suggestions_is_reported_first():
@@ -248,7 +287,7 @@ def test_a_lack_of_suggestions_is_reported_first():
         make_run(2, cpu=2),
     )
 
-    found = find_suggestions(make_facts(view, task, cores=4, memory=1024))
+    found = find_suggestions(make_facts(view, task, machine={"cpu": 4}))
 
     assert [(cure.name, cure.verb) for cure in found] == [("none", ""), ("front", ""), ("pool", "")]
     assert (found[0].text, found[0].gain) == (
@@ -330,7 +369,7 @@ def test_suggestions_that_lose_work_come_later_and_hints_last():
         make_facts(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024))
     )
 
-    assert [cure.name for cure in found] == ["less", "cancel-1043", "front"]
+    assert [cure.name for cure in found] == ["less", "cancel-1043", "front", "pool"]
 
 
 def test_cancelling_a_run_comes_after_a_move_to_another_pool():
@@ -363,7 +402,9 @@ def test_a_promised_immediate_start_matches_the_plan(view: DispatchView, data: s
         return
     task = data.draw(st.sampled_from(waiting))
     found = find_suggestions(
-        make_facts(view, task, past=make_run_stats(0.1, cores=0.1), cores=100.0, memory=1e6)
+        make_facts(
+            view, task, past=make_run_stats(0.1, cores=0.1), machine={"cpu": 100.0, "memory": 1e6}
+        )
     )
 
     assert len(found) <= MAX_SUGGESTIONS

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from app.core.ids import make_following_id, make_uuid7
+from app.core.scheduling.devices import Device
 from app.core.text.sanitize import MASK
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service import gpus
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import queues, templates
@@ -684,33 +686,44 @@ async def test_a_mistyped_resource_names_the_nearest_one(call: Call):
 
 
 @pytest.mark.parametrize(
-    ("asked", "has", "grow"),
+    ("asked", "has", "fits"),
     [
-        ({"cpu": 3}, "", "--cpu 3"),
-        ({"memory": "40G"}, " (this machine has 32.0G memory in all)", "--memory 40.0G"),
-        (
-            {"cpu": 3, "memory": "40G"},
-            " (this machine has 32.0G memory in all)",
-            "--memory 40.0G --cpu 3",
-        ),
-        (
-            {"cpu": 5, "memory": "40G"},
-            " (this machine has 32.0G memory and 4 cpu in all)",
-            "--memory 40.0G --cpu 5",
-        ),
+        ({"memory": "40G"}, "32.0G memory", "--memory 8G"),
+        ({"cpu": 3, "memory": "40G"}, "32.0G memory", "--memory 8G --cpu 2"),
+        ({"cpu": 5, "memory": "40G"}, "32.0G memory and 4 cpu", "--memory 8G --cpu 2"),
+        ({"resources": {"gpu": 5}}, "4 gpu", "--gpu 4"),
+        ({"cpu": 5, "resources": {"tape": 1}}, "4 cpu", "--cpu 2 --resource tape=0"),
     ],
 )
-async def test_a_refusal_names_the_resources_of_the_machine(
-    call: Call, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], has: str, grow: str
+async def test_a_refusal_never_advises_more_than_the_machine_has(
+    call: Call, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], has: str, fits: str
 ):
     monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(4, 32 * 1024))
-    await queues.pool_create(call, name="small", cpu=2, memory="8G")
+    await queues.pool_create(call, name="small", cpu=2, memory="8G", resources={"gpu": 4})
     await queues.queue_create(call, name="small", pool="small")
 
     with pytest.raises(Refused) as refused:
         await submit_task(call, queue="small", **asked)
 
-    assert refused.value.hint == f"Ask for less{has}, or: taskdeck pool set small {grow}"
+    assert refused.value.hint == (
+        f"The task cannot run on this machine, which has {has} in all. Ask for less: {fits}"
+    )
+
+
+async def test_a_refusal_advises_a_pool_up_to_the_machine(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(4, 32 * 1024))
+    devices = tuple(Device(number, str(number), "") for number in range(8))
+    monkeypatch.setattr(gpus, "_last", gpus.DeviceLook(0.0, devices))
+    await queues.pool_create(call, name="small", cpu=2, memory="8G", resources={"gpu": 4})
+    await queues.queue_create(call, name="small", pool="small")
+
+    with pytest.raises(Refused) as refused:
+        await submit_task(call, queue="small", cpu=4, resources={"gpu": 8, "tape": 9})
+
+    grow = "--cpu 4 --gpu 8 --resource tape=9"
+    assert refused.value.hint == f"Ask for less, or: taskdeck pool set small {grow}"
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
