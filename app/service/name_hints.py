@@ -137,14 +137,17 @@ def describe_program_hint(row: ScheduleRow) -> str | None:
         return None
     env = {**(row.context.get("env") or {}), **row.task.get("env", {})}
     cwd = row.task.get("cwd") or row.context.get("cwd") or "/"
-    if is_program(argv[0], cwd, env.get("PATH")):
+    return describe_missing_program(argv[0], cwd, env)
+
+
+def describe_missing_program(word: str, cwd: str, env: Mapping[str, str]) -> str | None:
+    """Return a hint if a word starts no program in a directory with these variables."""
+    if is_program(word, cwd, env.get("PATH", os.defpath)):
         return None
-    shown = truncate(sanitize(argv[0]), MAX_SHOWN)
-    where = (
-        tr(" from {cwd}", cwd=sanitize(cwd))
-        if "/" in argv[0] and not os.path.isabs(argv[0])
-        else ""
-    )
+    shown = truncate(sanitize(word), MAX_SHOWN)
+    where = tr(" from {cwd}", cwd=sanitize(cwd)) if "/" in word and not os.path.isabs(word) else ""
+    if "/" in word and os.path.lexists(os.path.join(cwd, word)):
+        return tr("{shown}{where} is no executable file so far.", shown=shown, where=where)
     return tr("there is no program {shown}{where} so far.", shown=shown, where=where)
 
 

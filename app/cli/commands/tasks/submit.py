@@ -116,7 +116,10 @@ def _send(
         more: dict[str, Any] = (
             {"dry_run": True}
             if args.dry_run
-            else {"uuid": make_uuid7(), **({"explain": True} if _wants_position(tasks) else {})}
+            else {
+                "uuid": make_uuid7(),
+                **({"explain": True} if _wants_position(args, tasks) else {}),
+            }
         )
         if group is not None:
             more["group"] = group
@@ -492,18 +495,18 @@ def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
         from app.cli import time_format as cli_time_format
 
         when = cli_time_format.format_future(args.at)
-    if _wants_position(stored) and "queue" in stored[0]:
+    if _wants_position(args, stored) and "queue" in stored[0]:
         output.print_message(_format_position(stored[0], when))
     elif when:
         output.print_note(tr("starts no earlier than {time}.", time=when))
 
 
-def _wants_position(tasks: list[dict[str, Any]]) -> bool:
+def _wants_position(args: Args, tasks: list[dict[str, Any]]) -> bool:
     """Return True if a person should see the position of a single task.
 
     Scripts do not wait for that query.
     """
-    return output.is_stderr_terminal() and len(tasks) == 1
+    return output.is_stderr_terminal() and len(tasks) == 1 and not (args.json or args.jsonl)
 
 
 def _format_position(row: dict[str, Any], when: str) -> str:

@@ -35,7 +35,7 @@ from app.core.task_spec import TaskSpec, describe_error
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, Problem, Refused, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
-from app.service import notifications
+from app.service import name_hints, notifications
 from app.service.context import Call
 from app.service.scheduling import dispatch_view, queue_order
 from app.service.tasks import lookup
@@ -357,7 +357,8 @@ async def submit(
     """Store all tasks or none, and return their places.
 
     Return no places if many tasks were accepted, but the disk is too full to store them yet. With
-    `explain`, add the reason why the first task waits, which costs as much as storing the task.
+    `explain`, add the reason why the first task waits, which costs as much as storing the task, and
+    note that the program of a single task does not exist.
     With `dry_run`, return the rows without storing them. With `group` (see `groups.GroupSpec`), the
     tasks become one group, which each place names. With `client` (see `ClientBounds`), each task
     gets its tag, and its bounds hold.
@@ -397,11 +398,11 @@ async def submit(
     if not explain and any(row["status"] == TaskStatus.CANCELLED for row in stored):
         await note_cancelled(call, first)
     stored = await _add_group(call, stored, first) if new else stored
-    return (
-        [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]]
-        if explain
-        else stored
-    )
+    if not explain:
+        return stored
+    if len(specs) == 1:
+        await _note_missing_program(call, specs[0], origin, stored[0]["queue"])
+    return [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]]
 
 
 async def _validate_all(tasks: Sequence[dict[str, Any]]) -> list[TaskSpec]:
@@ -433,6 +434,18 @@ def _note_halted(call: Call) -> None:
         resumes = halted == DRAINING and not cluster.is_enabled()
         text = tr("nothing starts: {why}", why=tr(sanitize(halted)))
         call.note(tr("{said}. To resume: taskdeck serve --detach", said=text) if resumes else text)
+
+
+async def _note_missing_program(call: Call, spec: TaskSpec, origin: Origin, queue: str) -> None:
+    """Note that the program of a task does not exist, unless a cluster runs the task."""
+    if not spec.argv or "{" in spec.argv[0]:
+        return
+    env = {**origin.env, **(spec.env or {})}
+    cwd = os.path.join(origin.cwd, spec.cwd) if spec.cwd else origin.cwd
+    describe = name_hints.describe_missing_program
+    hint = await asyncio.to_thread(describe, spec.argv[0], cwd, env)
+    if hint and not (await call.db.read(read_places))[queue].is_outer:
+        call.note(hint)
 
 
 async def _read_short_reason(call: Call, uuid: str) -> str:

@@ -468,6 +468,8 @@ def test_the_wait_reason_is_requested_only_for_terminals(fake_runtime, cli, monk
     monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: True)
     cli("submit", "--", "true")
     assert runtime.get_last_args("submit")["explain"] is True
+    cli("submit", "--json", "--", "true")
+    assert "explain" not in runtime.get_last_args("submit")
 
 
 def test_invalid_json_of_a_parameter_is_not_printed(fake_runtime, cli):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -166,6 +167,37 @@ async def test_the_answer_explains_the_wait_on_request(call: Call, worker):
     assert await short(hold=True) == "held by ann"
     await worker.run((await submit_task(call, name="parent"))["number"], 1)
     assert re.fullmatch("parent #[0-9]+ failed", await short(after=["parent"]))
+
+
+@pytest.mark.parametrize(
+    ("word", "more", "said"),
+    [
+        ("here", {}, None),
+        ("./here", {}, "there is no program ./here from {tmp} so far."),
+        ("./here", {"cwd": "bin"}, None),
+        ("bin/text", {}, "bin/text from {tmp} is no executable file so far."),
+        ("gone", {}, "there is no program gone so far."),
+        ("here", {"env": {"PATH": "/gone"}}, "there is no program here so far."),
+        ("gone", {"queue": "big"}, None),
+        ("{number}", {}, None),
+    ],
+)
+async def test_a_missing_program_is_noted_for_a_person(
+    call: Call, tmp_path: Path, word: str, more: dict[str, Any], said: str | None
+):
+    (tmp_path / "bin").mkdir()
+    for name, mode in (("here", 0o755), ("text", 0o644)):
+        (tmp_path / "bin" / name).touch(mode)
+    await queues.pool_create(call, name="big", kind="slurm")
+    await queues.queue_create(call, name="big", pool="big")
+    notes: list[str] = []
+    call = replace(call, note=notes.append)
+    where = {"cwd": str(tmp_path), "env": {"PATH": f"{tmp_path}/bin"}}
+
+    for explain in (False, True):
+        await submit.submit(call, tasks=[{"argv": [word], **more}], **where, explain=explain)
+
+    assert notes == ([said.format(tmp=tmp_path)] if said else [])
 
 
 async def test_past_runs_are_not_read_for_each_submitted_task(
