@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output, selection, styles
-from app.cli.parser import Args, collect_filters
+from app.cli.parser import Args, collect_selection
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
 from app.translation import tr, tr_n
@@ -25,13 +25,11 @@ def print_preview(context: CommandContext, args: Args) -> int:
     """Print the tasks that a cancel would end; return the code of a cancel that finds no task."""
     if args.signal:
         raise Usage("--dry-run shows what a cancel ends; a signal may end nothing.")
-    chosen = collect_filters(args)
-    if bool(args.ids) == bool(chosen):
+    ids, chosen = collect_selection(args, "cancel", args.ids)
+    if not ids and not chosen:
         raise Usage("cancel --dry-run takes either tasks or filters.", "List: taskdeck ls")
     which = (
-        {"ids": args.ids}
-        if args.ids
-        else {"select": selection.add_default_states("cancel", chosen, args)}
+        {"ids": ids} if ids else {"select": selection.add_default_states("cancel", chosen, args)}
     )
     found = context.call("cancel.preview", **which)
     ending = [task for task in found["tasks"] if task["status"] not in ENDED]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from app.cli import output
+from app.core.task_groups import parse_group
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
@@ -81,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
     def make_usage(self) -> str:
         """Return the default usage line, without the program and the command."""
-        ids = "(ID … | FILTER …)" if "--yes" in self._option_string_actions else "ID …"
+        ids = "(ID … | [GROUP …] FILTER …)" if "--yes" in self._option_string_actions else "ID …"
         words = [
             ids if a.metavar == "ID" else str(a.metavar) for a in self._get_positional_actions()
         ]
@@ -317,7 +318,7 @@ def add_filters(
 
 def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
     """Add filters and --yes to a command that changes tasks; `usual` names the default states."""
-    help_text = tr("instead of ID; without --status: {usual}", usual=tr(usual))
+    help_text = tr("alone or after groups; without --status: {usual}", usual=tr(usual))
     add_filters(parser, help_text, **names).add_argument(
         "--yes", action="store_true", help="do not ask"
     )
@@ -346,6 +347,25 @@ def collect_filters(args: Args) -> dict[str, Any]:
     if not args.filter.strip():
         raise Usage("--filter must not be empty. Nothing was done.")
     return {"filter": args.filter}
+
+
+def collect_selection(args: Args, verb: str, words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return tasks, or filters together with the groups that `words` name.
+
+    Raise Usage if filters come with a word for a task.
+    """
+    chosen = collect_filters(args)
+    if not words or not chosen:
+        return words, chosen
+    if any(parse_group(word) is None for word in words):
+        raise Usage(
+            "{verb} takes tasks or filters, not both. Nothing was changed.",
+            "A group goes with filters: taskdeck {verb} g12 --status STATE",
+            verb=verb,
+        )
+    if "filter" in chosen:
+        return [], {"filter": f"group:{','.join(words)} {chosen['filter']}"}
+    return [], {"group": words, **chosen}
 
 
 def explain_wildcards(chosen: dict[str, Any]) -> str:

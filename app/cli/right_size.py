@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output
-from app.cli.parser import Args, collect_filters
+from app.cli.parser import Args, collect_selection
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -53,11 +53,9 @@ def set_right_sizes(
 
 def _choose(args: Args) -> dict[str, Any]:
     """Return the tasks as `ids` or `select`. Raise Usage."""
-    chosen = collect_filters(args)
-    if args.ids and chosen:
-        raise Usage("set takes tasks or filters, not both. Nothing was changed.")
-    if args.ids:
-        return {"ids": args.ids}
+    ids, chosen = collect_selection(args, "set", args.ids)
+    if ids:
+        return {"ids": ids}
     if not chosen:
         raise Usage("size which tasks? Give numbers, or a filter such as --tag exp=lr.")
     if "filter" in chosen:

@@ -46,6 +46,8 @@ LIST_COLUMNS = (
     "started_at",
     "ended_at",
     "created_at",
+    "group_index",
+    "sweep",
 )
 _LINE = f"SELECT {', '.join(TaskLineRow._fields)} FROM tasks"
 _RUN = [
@@ -220,11 +222,12 @@ def _query_tasks(c: Connection, chosen: Select[Any]) -> list[TaskRow]:
 class TaskFilter(TypedDict, total=False):
     """Filter of task queries.
 
-    Tasks with these statuses, queue, name or tags, submitted after `since`. `recent` keeps tasks
-    that are active or ended after that time.
+    Tasks with these statuses, groups, queue, name or tags, submitted after `since`. `recent` keeps
+    tasks that are active or ended after that time.
     """
 
     statuses: Sequence[str]
+    groups: Sequence[int]
     queue: str | None
     name: str | None
     tags: dict[str, str] | None
@@ -279,6 +282,8 @@ def _build_conditions(conditions: TaskFilter) -> list[Any]:
     found: list[Any] = [tasks.c.deleted_at.is_(None)]
     if statuses := conditions.get("statuses"):
         found.append(tasks.c.status.in_(list(statuses)))
+    if groups := conditions.get("groups"):
+        found.append(tasks.c.group_number.in_(list(groups)))
     if (queue := conditions.get("queue")) is not None:
         found.append(tasks.c.queue == queue)
     if (name := conditions.get("name")) is not None:

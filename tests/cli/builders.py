@@ -42,7 +42,7 @@ def make_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any
         "started_at": None if started is None else make_past_time(started),
         "ended_at": None if ended is None else make_past_time(ended),
         "updated_at": make_past_time(0), "wait_short": None, "expected": None,
-        "expected_in": None, "run_limit": None, **more,
+        "expected_in": None, "run_limit": None, "group_index": None, "sweep": None, **more,
     }  # fmt: skip
 
 

@@ -127,8 +127,8 @@ def test_the_overview_names_every_command_and_option_once(cli):
         ("show", "[OPTION …] ID"),
         ("logs", "[OPTION …] ID …"),
         ("instances", "[OPTION …] [ID]"),
-        ("pause", "[OPTION …] (ID … | FILTER …)"),
-        ("cancel", "[OPTION …] (ID … | FILTER …)"),
+        ("pause", "[OPTION …] (ID … | [GROUP …] FILTER …)"),
+        ("cancel", "[OPTION …] (ID … | [GROUP …] FILTER …)"),
     ],
 )
 def test_usage_tells_how_many_ids_a_command_takes(cli, command, words):

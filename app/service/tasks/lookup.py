@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,8 +30,8 @@ _NUMBER_LIST = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
 """`21,22` or `21-23`, as other queue managers accept."""
 _LARGEST = 2**63 - 1
 _SELECTORS: dict[str, Any] = {
-    "status": Sequence[str] | str, "queue": str, "name": str, "tag": dict[str, str],
-    "since": float | str, "filter": Any, "as_of": Any,
+    "status": Sequence[str] | str, "group": Sequence[str] | str, "queue": str, "name": str,
+    "tag": dict[str, str], "since": float | str, "filter": Any, "as_of": Any,
 }  # fmt: skip
 """Types of the conditions of a selection. `Any` is checked where the value is used."""
 
@@ -269,8 +269,10 @@ def resolve_uuids(
             c, pagination.list_matching(c, _read_selection_filter(c, selection))
         ), ()
     if selection:
-        require_queue(c, selection.get("queue"))
-        return reads.list_uuids(c, **to_list_arguments(selection)), ()
+        query = to_list_arguments(selection)
+        for group in require_known(c, query) if states else ():
+            _require_complete(c, group)
+        return reads.list_uuids(c, **query), ()
     idents = [ids] if isinstance(ids, (str, int)) else ids or ()
     if not has_groups(idents):
         found = resolve(c, ids, select)
@@ -280,10 +282,10 @@ def resolve_uuids(
         if isinstance(part, Problem):
             refused.append(make_refusal(part, word))
         elif isinstance(part, GroupRow):
-            if states and _is_incomplete(c, part):
-                problem = Conflict(
-                    "{word} is still being stored. Nothing was done.", "Try again.", word=word
-                )
+            try:
+                if states:
+                    _require_complete(c, part)
+            except Conflict as problem:
                 refused.append(make_refusal(problem, word))
                 continue
             uuids |= dict.fromkeys(groups.list_uuids(c, part.number, states))
@@ -294,8 +296,11 @@ def resolve_uuids(
     return [*uuids], tuple(refused)
 
 
-def _is_incomplete(c: Connection, group: GroupRow) -> bool:
-    return any(name.startswith(group.uuid) for name in counters.map_values(c, SUBMISSIONS))
+def _require_complete(c: Connection, group: GroupRow) -> None:
+    """Raise Conflict if tasks of a group are still to be stored."""
+    if any(name.startswith(group.uuid) for name in counters.map_values(c, SUBMISSIONS)):
+        word = task_groups.format_group(group.number)
+        raise Conflict("{word} is still being stored. Nothing was done.", "Try again.", word=word)
 
 
 def _list_selected(c: Connection, selection: dict[str, Any]) -> list[TaskRow]:
@@ -306,8 +311,9 @@ def _list_selected(c: Connection, selection: dict[str, Any]) -> list[TaskRow]:
                 c, pagination.list_matching(c, _read_selection_filter(c, selection))
             ),
         )
-    require_queue(c, selection.get("queue"))
-    return reads.list_tasks(c, **to_list_arguments(selection))
+    query = to_list_arguments(selection)
+    require_known(c, query)
+    return reads.list_tasks(c, **query)
 
 
 def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
@@ -340,9 +346,7 @@ def parse_filter(c: Connection, text: str) -> pagination.TaskSelection:
     query = filter_lines.parse_line(text)
     for name in filter_lines.get_queue_names(query):
         require_queue(c, name)
-    numbers = {number for term in query.terms for number in term.numbers}
-    for number in sorted(numbers - groups.map_groups(c, numbers).keys() if numbers else ()):
-        raise _make_no_group(task_groups.format_group(number))
+    _require_groups(c, {number for term in query.terms for number in term.numbers})
     return filter_lines.to_conditions(query)
 
 
@@ -376,6 +380,23 @@ def require_queue(c: Connection, name: str | None) -> None:
     """Raise NotFound, with the nearest name, if the queue does not exist."""
     if name is not None and name not in (known := [row.name for row in reads.list_queues(c)]):
         raise make_unknown_name("queue", name, known)
+
+
+def _require_groups(c: Connection, numbers: Collection[int]) -> Collection[GroupRow]:
+    """Return the groups with these numbers. Raise NotFound for an unknown one."""
+    known = groups.map_groups(c, numbers) if numbers else {}
+    for number in sorted({*numbers} - known.keys()):
+        raise _make_no_group(task_groups.format_group(number))
+    return known.values()
+
+
+def require_known(c: Connection, query: dict[str, Any]) -> Collection[GroupRow]:
+    """Return the groups of arguments of `reads.list_tasks`.
+
+    Raise NotFound for an unknown queue or group.
+    """
+    require_queue(c, query["queue"])
+    return _require_groups(c, query["groups"])
 
 
 def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
@@ -413,10 +434,8 @@ def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
 
     `since` is a past time.
     """
-    status = select.get("status", ())
     statuses = [
-        word.replace("-", "_").replace(" ", "_")
-        for word in ([status] if isinstance(status, str) else status)
+        word.replace("-", "_").replace(" ", "_") for word in _to_list(select.get("status", ()))
     ]
     for word in statuses:
         if word not in set(TaskStatus):
@@ -427,11 +446,23 @@ def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
             )
     return {
         "statuses": statuses,
+        "groups": [*map(_parse_group, _to_list(select.get("group", ())))],
         "queue": select.get("queue"),
         "name": select.get("name"),
         "tags": select.get("tag"),
         "since": parse_since(select.get("since")),
     }
+
+
+def _to_list(words: Sequence[str] | str) -> Sequence[str]:
+    return [words] if isinstance(words, str) else words
+
+
+def _parse_group(word: str) -> int:
+    number = task_groups.parse_group(word)
+    if number is None:
+        raise _make_no_group(truncate(sanitize(word), 60))
+    return number
 
 
 def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -> None:

@@ -26,12 +26,12 @@ _ALL = -1
 class _Part(NamedTuple):
     """Conditions of a list as SQL with their values, the index to use, and the filter itself.
 
-    `by_name` names the index of task names if the filter has a name, since few tasks share it.
+    `narrow` names the index of names or groups if the filter has one, since few tasks share it.
     """
 
     where: str
     values: dict[str, Any]
-    by_name: str
+    narrow: str
     wanted: TaskFilter
     is_folded: bool = False
 
@@ -53,9 +53,15 @@ class _Part(NamedTuple):
 
 MAX_EXAMINED = 20_000
 """Tasks of a part that a list without tasks of groups looks at."""
+
+
+def _get_value(column: str) -> str:
+    return "json(t.sweep)" if column == "sweep" else f"t.{column}"
+
+
 _LISTED = (
-    f"SELECT json_group_array(json_array({', '.join(f't.{name}' for name in LIST_COLUMNS)})),"
-    " count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+    f"SELECT json_group_array(json_array({', '.join(map(_get_value, LIST_COLUMNS))})), count(*)"
+    " FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
 )
 _WAITING = (
     "SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE +t.status IN"
@@ -132,8 +138,14 @@ def _build_part(conditions: TaskFilter) -> _Part:
             f" :value{at})"
         )
         values |= {f"key{at}": key, f"value{at}": value}
-    by_name = "INDEXED BY idx_tasks_name" if conditions.get("name") is not None else ""
-    return _Part(" AND ".join(texts), values, by_name, conditions)
+    narrow = ""
+    if groups := conditions.get("groups"):
+        texts.append("group_number IN (SELECT value FROM json_each(:groups))")
+        values["groups"] = json.dumps(list(groups))
+        narrow = "INDEXED BY idx_tasks_group"
+    if conditions.get("name") is not None:
+        narrow = "INDEXED BY idx_tasks_name"
+    return _Part(" AND ".join(texts), values, narrow, conditions)
 
 
 def _list_running(c: Connection, part: _Part, _: Sequence[str], limit: int) -> list[int]:
@@ -141,7 +153,7 @@ def _list_running(c: Connection, part: _Part, _: Sequence[str], limit: int) -> l
         c,
         part.build(
             "rowid",
-            f"{part.by_name} WHERE status = 'running' AND {part.where} ORDER BY started_at DESC,"
+            f"{part.narrow} WHERE status = 'running' AND {part.where} ORDER BY started_at DESC,"
             " number DESC",
         ),
         {**part.values, "limit": limit},
@@ -194,7 +206,7 @@ _AGE_ORDERS = (
 def _list_slice(
     c: Connection, part: _Part, queue: str, by: _SliceOrder, limit: int
 ) -> Iterable[Any]:
-    index = part.by_name or f"INDEXED BY {by.indexed_by}"
+    index = part.narrow or f"INDEXED BY {by.indexed_by}"
     return raw_sql.fetch_tuples(
         c,
         part.build(
@@ -210,7 +222,7 @@ def _list_due(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -
     """Return retrying or scheduled tasks by their time, from the index of that time."""
     (status,) = statuses
     due = "retry_at" if status == TaskStatus.RETRYING else "not_before"
-    index = part.by_name or f"INDEXED BY idx_tasks_{status}"
+    index = part.narrow or f"INDEXED BY idx_tasks_{status}"
     return raw_sql.fetch_column(
         c,
         part.build(
@@ -226,7 +238,7 @@ def _list_oldest(c: Connection, part: _Part, statuses: Sequence[str], limit: int
     return raw_sql.fetch_column(
         c,
         part.build(
-            "rowid", f"{part.by_name} WHERE status = '{status}' AND {part.where} ORDER BY rowid"
+            "rowid", f"{part.narrow} WHERE status = '{status}' AND {part.where} ORDER BY rowid"
         ),
         {**part.values, "limit": limit},
     )
@@ -235,7 +247,7 @@ def _list_oldest(c: Connection, part: _Part, statuses: Sequence[str], limit: int
 def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:
     """Return ended tasks, the latest end first.
 
-    With a filter by queue, name, tag or submission, return the latest submission first.
+    With a filter by group, queue, name, tag or submission, return the latest submission first.
     """
     if part.values:
         listed = ", ".join(f"'{word}'" for word in statuses)
@@ -243,7 +255,7 @@ def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int)
             c,
             part.build(
                 "rowid",
-                f"{part.by_name} WHERE +status IN ({listed}) AND {part.where} ORDER BY number DESC",
+                f"{part.narrow} WHERE +status IN ({listed}) AND {part.where} ORDER BY number DESC",
             ),
             {**part.values, "limit": limit},
         )

@@ -283,6 +283,7 @@ class VerbCaller:
             "ls": [
                 {},
                 {"status": "failed"},
+                {"group": "g1"},
                 {"queue": "gpu"},
                 {"name": "work 7"},
                 {"tag": {"run": "7"}},

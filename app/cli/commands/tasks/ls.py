@@ -19,7 +19,7 @@ from app.cli.parser import (
     Parser,
     add_filters,
     add_row_options,
-    collect_filters,
+    collect_selection,
     explain_wildcards,
 )
 from app.cli.table_layout import Column, Span
@@ -65,49 +65,40 @@ FIELDS = (
 
 def list_tasks(context: CommandContext, args: Args) -> int:
     """List matching tasks; without filters, active ones and those ended in 24 hours."""
-    _take_group(args)
-    chosen = collect_filters(args)
+    chosen = _collect_chosen(args)
     if args.groups:
-        return _list_groups(context, args)
+        return _list_groups(context, args, chosen)
     if explanation := explain_wildcards(chosen):
         output.print_note(explanation)
     recent = not chosen and args.limit is None
     limit = (0 if args.rows == "name" else DEFAULT_LIMIT) if args.limit is None else args.limit
     gc.disable()  # a long list creates no garbage, and the process ends afterwards
     if "filter" in chosen:
-        return _list_filtered(context, args, limit)
+        return _list_filtered(context, args, chosen, limit)
     whole = _has_whole_tasks(args)
     fold = {} if whole or args.rows or args.tasks or chosen else {"fold": True}
     reply = context.call("ls", **chosen, limit=limit, recent=recent, brief=not whole, **fold)
     tasks = reply["tasks"] if whole else json.loads(reply["lines"])
     _print_tasks(args, tasks, reply)
-    _print_count(args, len(tasks), reply)
+    _print_count(args, chosen, len(tasks), reply)
     _warn_stale(context, {task["status"] if whole else task[3] for task in tasks})
     return 0
 
 
-def _take_group(args: Args) -> None:
-    """Turn a word such as `g12` into a filter. Raise Usage for other words."""
-    if not args.words:
-        return
+def _collect_chosen(args: Args) -> dict[str, Any]:
+    """Return filters and groups as arguments of a verb. Raise Usage for other words."""
     if any(parse_group(word) is None for word in args.words):
         raise Usage(
             "ls takes filters and groups such as g12, not names.",
             "For one task: taskdeck show 42. By name: taskdeck ls --name NAME",
         )
-    others = collect_filters(args)
-    if others.keys() - {"filter"} or args.groups:
-        raise Usage(
-            "a group cannot be combined with options, but with words of a filter.",
-            "Use: taskdeck ls {words} --filter 'status:failed'",
-            words=args.words[0],
-        )
-    args.filter = f"group:{','.join(args.words)} {args.filter or ''}".rstrip()
+    words, chosen = collect_selection(args, "ls", args.words)
+    return {"filter": f"group:{','.join(words)}"} if words else chosen
 
 
-def _list_groups(context: CommandContext, args: Args) -> int:
+def _list_groups(context: CommandContext, args: Args, chosen: dict[str, Any]) -> int:
     """List groups instead of tasks."""
-    if collect_filters(args) or args.tasks or args.rows:
+    if chosen or args.tasks or args.rows:
         raise Usage("--groups goes with --limit, --json and --jsonl only.")
     limit = DEFAULT_LIMIT if args.limit is None else args.limit
     found = context.call("group.ls", limit=limit)
@@ -148,21 +139,20 @@ WHOLE = (("", True),)
 """One group of all states, for machine formats."""
 
 
-def _list_filtered(context: CommandContext, args: Args, limit: int) -> int:
+def _list_filtered(context: CommandContext, args: Args, chosen: dict[str, Any], limit: int) -> int:
     """List the tasks that match a filter, as the deck's task list does."""
     whole = _has_whole_tasks(args)
-    tasks, reply = _fetch_pages(context, args.filter, WHOLE if whole else GROUPS, limit)
+    tasks, reply = _fetch_pages(context, chosen["filter"], WHOLE if whole else GROUPS, limit)
     if whole:
         _print_tasks(args, tasks, reply)
     else:
-        named = [task | {"name": _name_member(task)} for task in tasks]
-        lines = [[task[field] for field in BRIEF_COLUMNS] for task in named]
+        lines = [[task.get(field) for field in BRIEF_COLUMNS] for task in tasks]
         _print_tasks(
             args,
             lines,
             {"notes": {task["uuid"]: [task[name] for name in NOTE_COLUMNS] for task in tasks}},
         )
-    _print_count(args, len(tasks), reply)
+    _print_count(args, chosen, len(tasks), reply)
     _warn_stale(context, {task["status"] for task in tasks})
     return 0
 
@@ -212,12 +202,6 @@ def _name_group(task: dict[str, Any]) -> dict[str, Any]:
     return task | {"group": None if number is None else format_group(number)}
 
 
-def _name_member(task: dict[str, Any]) -> str:
-    """Return the name of a task with what tells it from others of its group."""
-    member = format_member(task.get("group_index"), task.get("sweep"))
-    return f"{task['name']} {member}".rstrip()
-
-
 def _print_tasks(args: Args, tasks: list[Any], reply: dict[str, Any]) -> None:
     if args.json or args.jsonl:
         output.print_json(tasks, args.jsonl)
@@ -255,11 +239,11 @@ def _insert_groups(
     return [row for _, row in sorted(placed, key=lambda one: one[0])]
 
 
-def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
+def _print_count(args: Args, chosen: dict[str, Any], shown: int, reply: dict[str, Any]) -> None:
     """Print the number of tasks listed, unless all matching tasks are shown."""
     if reply.get("groups"):
         return output.print_message(_count_folded(shown, reply))
-    chosen, total = collect_filters(args), reply["total"]
+    total = reply["total"]
     more = bool(reply.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
         order = tr("newest first") if _has_whole_tasks(args) else ""
@@ -323,6 +307,8 @@ BRIEF_COLUMNS = (
     "started_at",
     "ended_at",
     "created_at",
+    "group_index",
+    "sweep",
 )
 NOTE_COLUMNS = ("run", "run_reason", "why", "expected", "expected_in", "run_limit")
 """Columns of `browse` that a line shows."""
@@ -357,7 +343,10 @@ class TaskRowFormatter:
         """Return one line per task."""
         states, texts, ages, notes = self._states, self._texts, self._ages, self._notes
         reply = []
-        for uuid, number, name, status, queue, _, reason, started, ended, created in tasks:
+        for (
+            uuid, number, name, status, queue, _, reason, started, ended, created, index, sweep
+        ) in tasks:  # fmt: skip
+            member = format_member(index, sweep)
             note = notes.get(uuid, EMPTY_NOTE)
             result = self._format_result(status, reason, note)
             if result is None:
@@ -370,7 +359,7 @@ class TaskRowFormatter:
             line = [
                 (f"{number}", ""),
                 states[note[0] or status],
-                texts[name],
+                texts[f"{name} {member}" if member else name],
                 texts[queue],
                 ages[created[:19]],
                 took,
@@ -430,7 +419,7 @@ def _add_arguments(parser: Parser) -> None:
 
 
 EXAMPLES = """\
-  taskdeck ls g12
+  taskdeck ls g12 --status failed
   taskdeck ls --status failed --since 2h
   taskdeck ls --queue gpu --limit 0 --json
   taskdeck ls --status failed -o name | xargs -r taskdeck retry"""

@@ -23,6 +23,7 @@ from app.cli.parser import (  # fmt: skip
     add_selectors,
     add_task_ids,
     collect_filters,
+    collect_selection,
     explain_wildcards,
     make_type,
     parse_new_name,
@@ -128,18 +129,12 @@ def _choose_tasks(
     The dict is empty when nothing is left to do. Raise Usage without ids and filters, which never
     means all tasks.
     """
-    chosen = collect_filters(args) if hasattr(args, "yes") else {}
-    if args.ids and chosen:
-        raise Usage("{verb} takes tasks or filters, not both. Nothing was changed.", verb=verb)
-    if args.ids:
-        return {"ids": args.ids}, None
+    ids, chosen = collect_selection(args, verb, args.ids)
+    if ids:
+        return {"ids": ids}, None
     if not chosen:
         queue = "--in-queue" if verb == "set" else "--queue"  # `set` uses --queue for the new queue
-        filters = (
-            tr(", or filters such as {queue} or --status", queue=queue)
-            if hasattr(args, "yes")
-            else ""
-        )
+        filters = tr(", or filters such as {queue} or --status", queue=queue)
         raise Usage(
             "{verb} which task? Give a number{filters}.",
             "List: taskdeck ls",
@@ -186,10 +181,11 @@ def cancel(context: CommandContext, args: Args) -> int:
         from app.cli import cancel_preview
 
         return cancel_preview.print_preview(context, args)
-    if number is None and args.ids and not args.yes:
+    ids, _ = collect_selection(args, "cancel", args.ids)
+    if number is None and ids and not args.yes:
         from app.cli import cancel_preview
 
-        cancel_preview.confirm_dependents(context, args.ids)
+        cancel_preview.confirm_dependents(context, ids)
     what = "" if number is None else tr("send signal {signal} to", signal=args.signal)
     return _run_task_verb(
         context, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what

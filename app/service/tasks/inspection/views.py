@@ -175,7 +175,8 @@ def run_to_dict(row: InstanceRow) -> dict[str, Any]:
 
 
 async def ls(
-    call: Call, *, status: Sequence[str] | str = (), queue: str | None = None,
+    call: Call, *, status: Sequence[str] | str = (), group: Sequence[str] | str = (),
+    queue: str | None = None,
     name: str | None = None, tag: dict[str, str] | None = None,
     since: float | str | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
     fold: bool = False,
@@ -188,7 +189,7 @@ async def ls(
     too, `groups` holds the groups, if any, and `lines` the tasks of no group.
     """
     query = lookup.to_list_arguments(
-        {"status": status, "queue": queue, "name": name, "tag": tag, "since": since}
+        {"status": status, "group": group, "queue": queue, "name": name, "tag": tag, "since": since}
     )
     if brief:
         return await call.db.read(_ls_brief, call, query, limit, recent, fold)
@@ -225,7 +226,7 @@ def _ls_brief(
 
 
 def _build_query(c: Connection, query: dict[str, Any], recent: bool) -> dict[str, Any]:
-    lookup.require_queue(c, query["queue"])
+    lookup.require_known(c, query)
     return query | {
         "recent": timestamps.format_time(timestamps.utcnow() - RECENT) if recent else None
     }

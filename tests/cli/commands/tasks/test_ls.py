@@ -139,12 +139,20 @@ def test_a_group_as_argument_is_a_filter(fake_runtime, cli):
     assert found[first["number"]] == "g12" and [*found.values()].count(None) == len(others)
     assert "group_number" not in said.out
     assert runtime.get_last_args("browse")["filter"] == "group:g12,g13 encode"
-    for words, said in (
-        (["g12", "--status", "failed"], "cannot be combined with options"),
-        (["g12", "42"], "ls takes filters and groups such as g12, not names"),
-    ):
+    for words in (["g12", "42"], ["g12", "42", "--status", "failed"]):
         found = cli("ls", *words)
-        assert found.code == 2 and said in found.err
+        assert found.code == 2 and "takes filters and groups such as g12, not names" in found.err
+
+
+def test_groups_and_filters_list_the_tasks_that_match_both(fake_runtime, cli):
+    task = {**make_task(3, "grid", "failed", started=9, ended=5), "group_index": 7}
+    runtime = fake_runtime(ls=make_list_answer([task], 1, 60))
+
+    said = cli("ls", "g12", "g13", "--status", "failed", "--queue", "q")
+
+    assert "grid [7]" in said.out and said.err == ""
+    chosen = {"group": ["g12", "g13"], "status": ["failed"], "queue": "q"}
+    assert runtime.get_last_args("ls").items() >= chosen.items()
 
 
 def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime, cli):
@@ -632,7 +640,7 @@ def test_a_filter_query_excludes_other_filters(cli):
 
 def test_a_wait_in_slurm_without_a_reason_has_no_limit_in_its_place():
     then = timestamps.from_unix(0)
-    row = ["t", 1, "sim", "running", "sims", 0, None, then, None, then]
+    row = ["t", 1, "sim", "running", "sims", 0, None, then, None, then, None, None]
     note = ("in slurm", "", None, None, None, None)
     (line,) = TaskRowFormatter({"t": note}, 9.0).format_rows([row])
     assert [text for text, _ in line[-2:]] == ["–", "waits in Slurm"]

@@ -144,6 +144,7 @@ def test_a_verb_defaults_to_the_states_it_applies_to(fake_runtime, cli, typed, s
         (("--tag", "a=b", "--tag", "c=d"), {"tag": {"a": "b", "c": "d"}}),
         (("--since", "2h"), {"since": 7200}),
         (("--status", "held"), {}),
+        (("g12", "g13"), {"group": ["g12", "g13"]}),
     ],
 )
 def test_every_bulk_verb_accepts_every_filter(fake_runtime, cli, verb, given, select):
@@ -268,7 +269,18 @@ def test_filters_in_a_pipe_require_yes(fake_runtime, cli):
 def test_filters_and_ids_are_exclusive(fake_runtime, cli):
     fake_runtime()
 
-    assert "not both" in cli("retry", "1", "--status", "failed").err
+    for ids in (["1"], ["g12", "1"]):
+        said = cli("retry", *ids, "--status", "failed")
+        assert said.code == 2 and "not both" in said.err
+        assert said.err.endswith("taskdeck retry g12 --status STATE\n")
+
+
+def test_a_text_filter_goes_with_groups(fake_runtime, cli):
+    runtime = fake_runtime(cancel=make_bulk_answer(1))
+
+    cli("cancel", "g12", "g13", "--filter", "status:held enc", "--yes")
+
+    assert runtime.get_last_args("cancel")["select"] == {"filter": "group:g12,g13 status:held enc"}
 
 
 def test_set_sends_only_new_values(fake_runtime, cli):

@@ -184,6 +184,25 @@ async def test_a_verb_takes_the_tasks_of_a_group_that_it_can_change(call: Call):
     assert only["notes"] == ["#3 is cancelled, not failed."]
 
 
+async def test_a_selection_of_groups_takes_those_tasks_that_match(call: Call):
+    await submit_task(call)
+    await submit_group(call, 3)
+    await submit_group(call, 2)
+    await actions.hold(call, ids=[1, 2, 4, 5])
+    select: dict[str, Any] = {"group": ["g1", "g2"], "status": ["held"]}
+
+    for brief in (False, True):
+        found = await views.ls(call, **select, brief=brief)
+        assert found["total"] == 3
+    assert (await views.ls(call, **select, name="no such name"))["total"] == 0
+    done = await actions.cancel(call, select=select)
+
+    assert {row["number"] for row in done["done"]} == {2, 4, 5}
+    for word in ("g9", "42"):
+        with pytest.raises(NotFound, match=f'no group "{word}"'):
+            await actions.cancel(call, select={"group": word, "status": ["held"]})
+
+
 async def test_a_large_group_is_changed_while_others_write(call: Call):
     await submit_group(call, MANY)
 
