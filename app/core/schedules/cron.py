@@ -7,6 +7,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+from cronsim.explain import Expression
 
 from app.core.text.units import quote
 from app.translation import tr, tr_noop
@@ -171,7 +172,20 @@ def _is_shown(at: datetime, wall: datetime, zone: ZoneInfo) -> bool:
 def describe_cron(expression: str) -> str:
     """Return an expression in words: `at 02:00 every day`."""
     try:
-        words = CronSim(expression, _EPOCH).explain()
+        cron = CronSim(expression, _EPOCH)
     except CronSimError as error:
         raise ValueError(str(error)) from None
+    words = cron.explain() if cron.day_and else _describe_either_day(cron.parts)
     return words[:1].lower() + words[1:]
+
+
+def _describe_either_day(parts: list[str]) -> str:
+    """Return the words for two day fields of which either suffices, as neither begins with `*`.
+
+    cronsim joins them with "and", and leaves out a field with every day, as if `*` stood there.
+    """
+    fields = Expression(parts)
+    if fields.day.star or fields.dow.star:
+        return Expression([*parts[:3], "*", parts[4], "*"]).explain()
+    month = "" if fields.month.star else f" {fields.month}"
+    return f"{fields.translate_time()[0]}{month} {fields.day} or {fields.dow}"

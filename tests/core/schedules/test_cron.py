@@ -145,6 +145,42 @@ def test_an_expression_is_described_in_words():
 
 
 @pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0 9 13 * 5", "at 09:00 on the 13th day of month or on Friday"),
+        ("0 9 13,14 1 mon-fri", "at 09:00 in January on the 13th and the 14th day of month or on"
+         " Monday through Friday"),
+        ("0 9 L * 5L", "at 09:00 on the last day of the month or on the last Friday of the month"),
+        ("*/5 * 1-7 * 1", "every fifth minute of every hour on every day of month from 1 through 7"
+         " or on Monday"),
+        ("0 9 1-31 * 5", "at 09:00 every day"),
+        ("0 9 13 1 0-7", "at 09:00 every day in January"),
+        ("0 9 */2 * 5", "at 09:00 on every second day of month if it's on Friday"),
+        ("0 9 13 * */2", "at 09:00 on the 13th day of month if it's on every second day of week"),
+        ("0 9 * * 5", "at 09:00 on Friday"),
+    ],
+)  # fmt: skip
+def test_two_day_fields_are_joined_as_they_fire(expression, words):
+    either = " or " in words
+    date, week = (find_days(expression, field) for field in (4, 2))
+
+    assert describe_cron(expression) == words
+    days = find_days(expression)
+    assert days == (date | week if either or "every day" in words else date & week)
+
+
+def find_days(expression: str, without: int | None = None) -> set[str]:
+    """Return the days of a year on which an expression fires, with `*` for one of its fields."""
+    fields = ["*" if at == without else word for at, word in enumerate(expression.split())]
+    begin, zone = datetime(2026, 1, 1, tzinfo=UTC), ZoneInfo("UTC")
+    found, after = set[str](), begin
+    while (at := find_next(normalize_cron(" ".join(fields)), after, zone)) and at.year == 2026:
+        found.add(at.date().isoformat())
+        after = at.replace(hour=23, minute=59)
+    return found
+
+
+@pytest.mark.parametrize(
     ("zone", "expression", "after", "fire"),
     [
         ("Australia/Lord_Howe", "0 */10 * * *", "2026-04-05T00:30+11:00", "04-05 10:00"),
