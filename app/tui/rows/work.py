@@ -95,10 +95,17 @@ def _make_group_cell(row: WaitingGroup, look: Look) -> Cell:
 
 
 def _make_end_of_members(row: EndedMembers, look: Look) -> Cell:
-    cell = _make_end_cell(row.tasks[0], look)
-    return Cell(
-        tr("{count:,} tasks; the last {how}", count=len(row.tasks), how=cell.text), cell.style
-    )
+    cell, count, total = _make_end_cell(row.tasks[0], look), len(row.tasks), row.group.total
+    if count < total:  # the board has the latest ends alone, and others may end in between
+        text = tr(
+            "{count:,} of {total:,} tasks shown; the last {how}",
+            count=count,
+            total=total,
+            how=cell.text,
+        )
+    else:
+        text = tr("{count:,} tasks; the last {how}", count=count, how=cell.text)
+    return Cell(text, cell.style)
 
 
 def _get_elapsed(row: RunningEntry, now: float) -> float | None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import pytest
 from textual.pilot import Pilot
 
-from app.core.board import Board, EndedEntry, RunningEntry
+from app.core.board import Board, EndedEntry, GroupEntry, RunningEntry
 from app.translation import SIMPLIFIED_CHINESE, tr
 from app.tui.app import TaskdeckApp
-from app.tui.data.list_rows import format_end
+from app.tui.data.list_rows import EndedMembers, format_end
 from app.tui.panes.work import WorkPane
+from app.tui.rows.work import make_ended_cells
+from app.tui.style import Look
 from tests.languages import speak
 from tests.tui import boards, fake_groups
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, post_keys, wait_for
@@ -252,7 +254,8 @@ async def test_a_group_is_one_waiting_row_and_one_row_for_equal_ends():
             "g12 ○ train" in line and "37/100  2 failed  8 run  ~42m left  1.5/min" in line
             for line in lines
         )
-        assert any("g12 ✗ train" in line and "2 tasks; the last failed" in line for line in lines)
+        end = "2 of 100 tasks shown; the last failed"
+        assert any("g12 ✗ train" in line and end in line for line in lines)
         assert any("1102 ● train lr=0.3 bs=96" in line for line in lines)
         assert sum("train" in line for line in lines) == 4
 
@@ -261,6 +264,18 @@ async def test_a_group_is_one_waiting_row_and_one_row_for_equal_ends():
         post_keys(app, "x")
         await wait_for(pilot, lambda: bool(runtime.list_args("review")))
         assert runtime.list_args("review")[0]["filter"] == "group:g12"
+
+
+@pytest.mark.parametrize(
+    ("total", "said"), [(2, "2 tasks; the last"), (60, "2 of 60 tasks shown; the last")]
+)
+def test_a_row_of_ends_says_how_many_of_its_group_it_shows(total, said):
+    ends = tuple(boards.make_ended(n, "x", "q", "failed", 0.0, "exit 1") for n in (2, 1))
+    group = GroupEntry(7, "x", "failed", total, total, total, 0, 0)
+
+    *_, how = make_ended_cells(EndedMembers(group, ends), Look(), 0.0)
+
+    assert how.text == f"{said} failed, exit 1"
 
 
 def test_a_skipped_task_is_not_called_cancelled():
