@@ -60,6 +60,11 @@ class HttpSettings:
     token_file: str | None = None
     hosts: tuple[str, ...] = ()
 
+    @property
+    def lacks_token(self) -> bool:
+        """True if other machines could reach the address, and no token is set."""
+        return self.listen is not None and not self.listen.is_local and self.token_file is None
+
 
 def parse_address(text: str) -> ListenAddress:
     """Parse `HOST:PORT` or `unix:PATH`. Raise ValueError."""

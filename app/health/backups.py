@@ -8,7 +8,7 @@ from app import config
 from app.core.text import units
 from app.core.text.replica_text import format_age_and_missed
 from app.core.text.sanitize import sanitize, truncate
-from app.health.finding import Finding, make_command, quote_word
+from app.health.finding import Finding, make_command, make_edit_command, quote_word
 from app.paths import get_config_path
 from app.translation import tr
 
@@ -25,7 +25,7 @@ def check_backups(home: str, status: dict[str, Any] | None) -> Iterator[Finding]
     """
     if status is None:
         text = "turned off in config.toml"
-        yield Finding("backups", text, "hint", f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}')
+        yield Finding("backups", text, "hint", make_edit_command())
         return
     folder = sanitize(status["folder"])
     take = make_command(home, "db backup")
@@ -72,7 +72,7 @@ def _find_obstacle(folder: str) -> tuple[str, str]:
             above=sanitize(above),
             named=sanitize(os.path.basename(named)),
         )
-        another = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
+        another = make_edit_command()
         return why, (
             tr(
                 "mount the disk, or set another folder: {another}; if no disk is expected: mkdir"

@@ -7,7 +7,7 @@ import os
 from app import config
 from app.core.notifications.addresses import find_refused_address
 from app.core.text.sanitize import sanitize
-from app.health.finding import Finding, quote_word
+from app.health.finding import Finding, make_edit_command
 from app.paths import get_config_path
 from app.translation import tr
 
@@ -24,7 +24,7 @@ def check_settings(keys: Callable[[LoadedConfig], list[str]] | None = None) -> I
     `keys`: see `run_checks`; checking the keys is slow.
     """
     path = get_config_path()
-    found, cure = config.read(path), f'"${{EDITOR:-vi}}" {quote_word(path)}'
+    found, cure = config.read(path), make_edit_command()
     removed = "; nothing is removed until it is fixed" if found.retention_fault else ""
     for one in found.faults:
         yield Finding("config", f"{one.message} Ignored{removed}", "broken", cure)

@@ -6,7 +6,7 @@ import os
 import shlex
 
 from app.core.text.sanitize import sanitize
-from app.paths import resolve_home
+from app.paths import get_config_path, resolve_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ def make_command(home: str, words: str) -> str:
     """Return a taskdeck command for `home`."""
     usual = not os.environ.get("TASKDECK_HOME") and home == resolve_home(None)
     return f"taskdeck {words}" if usual else f"taskdeck --home {quote_word(home)} {words}"
+
+
+def make_edit_command() -> str:
+    """Return the command that edits config.toml."""
+    return f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
 
 
 def make_restart_command(home: str) -> str:

@@ -15,6 +15,7 @@ from app.health.finding import (
     OTHER_HOME_COMMAND,
     Finding,
     make_command,
+    make_edit_command,
     make_restart_command,
     quote_word,
 )
@@ -58,9 +59,7 @@ def explain_problem(home: str, problem: Problem) -> Finding:
             make_command(home, one.removeprefix("taskdeck ")) for one in cure.split(" && ")
         )
     if about == "config":
-        from app.paths import get_config_path
-
-        cure = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
+        cure = make_edit_command()
     readable = problem.hint in (BehindDatabase.without_backup, UnnamedDatabase.without_backup)
     if (
         problem.code == "damaged-database"

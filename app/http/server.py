@@ -168,13 +168,12 @@ def read_required_token(settings: HttpSettings) -> Token | None:
     """Return the token, None if none is set. Raise Usage if the address needs one."""
     if settings.token_file is not None:
         return read_token(settings.token_file)
-    assert settings.listen is not None
-    if settings.listen.is_local:
+    if not settings.lacks_token:
         return None
     raise Usage(
         "the HTTP address {address} can be reached from other machines, so a token is needed.",
         "Name the file with the token: --http-token-file FILE, or token_file in config.toml."
-        " See: taskdeck help http",
+        " Or listen on 127.0.0.1. See: taskdeck help http",
         address=settings.listen,
     )
 

@@ -51,3 +51,19 @@ def test_a_setting_that_is_newer_than_the_runtime_is_told(config: Path):
     assert list_findings(make_status()) == [
         ("hint", "config.toml asks for HTTP at 127.0.0.1:1, but this runtime began before that")
     ]
+
+
+@pytest.mark.parametrize("problem", ["it needs a token.", None])
+@pytest.mark.parametrize(
+    ("more", "is_lacking"), [("", True), ('token_file = "/token"\n', False)], ids=["open", "token"]
+)
+def test_a_restart_alone_is_no_cure_for_an_address_without_a_token(
+    config: Path, problem, more, is_lacking
+):
+    config.write_text(f'[http]\nlisten = "0.0.0.0:1"\n{more}')
+
+    (found,) = check_http("/home", make_status(problem=problem))
+
+    assert found.cure.startswith(f'"${{EDITOR:-vi}}" {config} && taskdeck') == is_lacking
+    assert found.cure.endswith("serve --replace --detach")
+    assert ("listen on 127.0.0.1" in found.text) == (is_lacking and problem is None)
