@@ -569,6 +569,22 @@ def test_channels_of_an_unreadable_file_are_not_called_missing(fake_runtime, cli
     assert cli("notify", "ls").err.endswith("no channels: config.toml cannot be read\n")
 
 
+def test_failures_of_hooks_have_a_table_of_their_own(fake_runtime, cli):
+    row = {
+        "event": "end", "about": "#3 etl", "status": "given_up", "attempts": 1, "next_at": None,
+        "last_error": "/bin/false ended with 1", "created_at": "2026-11-25T10:00:00.000000Z",
+    }  # fmt: skip
+    hook, mail = row | {"target": "hook tell"}, row | {"target": "ops"}
+    fake_runtime(notify__ls={"channels": [], "deliveries": [hook, mail, hook]})
+
+    said = cli("notify", "ls")
+
+    assert said.err == ""
+    messages, hooks = said.out.split("\n\n")
+    assert " TO " in messages and " ops " in messages and "tell" not in messages
+    assert " HOOK " in hooks and hooks.count(" tell ") == 2 and "ops" not in hooks
+
+
 def test_set_changes_only_given_sla_values(fake_runtime, cli):
     runtime = fake_runtime(sla__set=SLA)
 

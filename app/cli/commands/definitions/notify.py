@@ -16,13 +16,8 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 COLUMNS = [Column("CHANNEL", least=8, first=True), Column("SENDS", least=10), Column("NOTE")]
-DELIVERY_COLUMNS = [
-    Column("WHEN"),
-    Column("TO", least=8, easy=20),
-    Column("ABOUT", least=12, first=True),
-    Column("STATE"),
-    Column("REASON", least=10, first=True),
-]
+HOOK_PREFIX = "hook "
+"""Begin of the target of a hook's failure; names of channels have no spaces."""
 STATUSES = {
     "pending": ("waits", ""),
     "sent": ("sent", ""),
@@ -39,22 +34,44 @@ def list_channels(context: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0
-    empty = _explain_none()
-    definition_group.print_list(args, found["channels"], COLUMNS, _format_row, FIELDS, empty)
-    if found["deliveries"] and not args.rows:
-        output.print_line("")
-        rows = [_format_delivery(one) for one in found["deliveries"]]
-        output.print_table(DELIVERY_COLUMNS, rows, args.wide)
+    channels, deliveries = found["channels"], found["deliveries"]
+    if args.rows:
+        return definition_group.print_list(args, channels, COLUMNS, _format_row, FIELDS, "")
+    hooks = [one for one in deliveries if one["target"].startswith(HOOK_PREFIX)]
+    messages = [one for one in deliveries if one not in hooks]
+    tables = [
+        (COLUMNS, [_format_row(one) for one in channels]),
+        (_make_delivery_columns(tr_noop("TO")), [_format_delivery(one) for one in messages]),
+        (_make_delivery_columns(tr_noop("HOOK")), [_format_delivery(one) for one in hooks]),
+    ]
+    shown = [(columns, rows) for columns, rows in tables if rows]
+    for at, (columns, rows) in enumerate(shown):
+        if at:
+            output.print_line("")
+        output.print_table(columns, rows, args.wide)
+    if not channels and (text := _explain_none(is_empty=not shown)):
+        output.print_message(text)
     return 0
 
 
-def _explain_none() -> str:
+def _make_delivery_columns(target: str) -> list[Column]:
+    return [
+        Column("WHEN"),
+        Column(target, least=8, easy=20),
+        Column("ABOUT", least=12, first=True),
+        Column("STATE"),
+        Column("REASON", least=10, first=True),
+    ]
+
+
+def _explain_none(is_empty: bool) -> str:
+    """Return why there are no channels, and how to make one if nothing else is listed."""
     from app.config import read
     from app.paths import get_config_path
 
     if any(not fault.where for fault in read(get_config_path()).faults):
         return tr("no channels: config.toml cannot be read")
-    return tr("no channels yet; how to make one: taskdeck help notifications")
+    return tr("no channels yet; how to make one: taskdeck help notifications") if is_empty else ""
 
 
 def describe_delivery(row: dict[str, Any]) -> str:
@@ -82,7 +99,7 @@ def _format_delivery(row: dict[str, Any]) -> list[Span]:
         status, style = tr("failing, attempt {attempts}", attempts=row["attempts"]), "broken"
     return [
         (time_format.format_clock(row["created_at"]), "dim"),
-        (sanitize(row["target"]), ""),
+        (sanitize(row["target"].removeprefix(HOOK_PREFIX)), ""),
         (sanitize(f"{row['event']} {row['about']}"), ""),
         (sanitize(status), style),
         (sanitize(row["last_error"] or _explain_wait(row)), ""),
