@@ -38,8 +38,8 @@ def suppose(context: CommandContext, args: Args) -> int:
         raise Usage("--apply needs a file for --submit, not standard input. Nothing was changed.")
     if not (args.set or args.cancel or args.submit):
         raise Usage(
-            "what-if has nothing to suppose. Give a change.",
-            "Example: --set queue.default.capacity=8",
+            "no change was given, so there is nothing to compare.",
+            "For example: taskdeck what-if --set queue.default.capacity=8",
         )
     lines = {} if args.submit is None else {"lines": _read_lines(args.submit)}
     found = context.call("forecast", settings=args.set or (), cancel=args.cancel or (), **lines)

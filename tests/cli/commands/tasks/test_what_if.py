@@ -92,7 +92,7 @@ def test_the_first_refusal_tells_what_was_applied(fake_runtime, cli):
 def test_files_that_cannot_be_read_are_refused(fake_runtime, cli, tmp_path):
     fake_runtime(forecast=make_answer())
 
-    assert "Give a change" in cli("what-if").err
+    assert cli("what-if").err.startswith("taskdeck: no change was given")
     assert cli("what-if", "--submit", str(tmp_path / "no")).code == 3
     assert cli("what-if", "--submit", str(tmp_path)).code == 2
     assert "not standard input" in cli("what-if", "--submit", "-", "--apply").err
