@@ -227,15 +227,12 @@ def _print_end(report: Report, peer: str, command: str | None) -> None:
 
 
 def _print_paused(report: Report) -> None:
-    """Name the command that starts a queue which was created paused, as its group was."""
-    used = {item.queue for item in report.chosen}
-    for queue in report.state.queues:
-        if queue.is_paused and queue.name in used and queue.name not in report.queues:
-            name = sanitize(shlex.quote(queue.name))
-            output.print_note(
-                tr(
-                    "the queue {queue} is paused, as it was there. To start it:"
-                    " taskdeck queue resume {queue}",
-                    queue=name,
-                )
+    """Name the command that resumes each paused queue, in which the tasks wait."""
+    for queue in report.paused:
+        output.print_note(
+            tr(
+                "the queue {queue} is paused, so its tasks wait. To resume it:"
+                " taskdeck queue resume {queue}",
+                queue=sanitize(shlex.quote(queue)),
             )
+        )

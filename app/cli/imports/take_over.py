@@ -79,6 +79,8 @@ class Report:
     """Numbers of the tasks here."""
     queues: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """Queues here before the import."""
+    paused: list[str] = field(default_factory=list[str])
+    """Queues that are paused after the import."""
     unclear: list[int] = field(default_factory=list[int])
     """Held tasks here which the peer had no more, without a record that it gave them up."""
     finished: list[int] = field(default_factory=list[int])
@@ -229,6 +231,8 @@ def _create_queues(context: CommandContext, report: Report, is_repeated: bool) -
         is_new = known is None or is_repeated and known["description"] == text
         if queue.is_paused and is_new:
             context.call("queue.pause", name=queue.name)
+        if queue.is_paused and is_new or known is not None and known["status"] == "paused":
+            report.paused.append(queue.name)
 
 
 def _store_held(context: CommandContext, report: Report, uuids: dict[int, str]) -> list[PeerItem]:

@@ -17,7 +17,7 @@ import pytest
 
 from app.cli.context import CommandContext
 from app.cli.imports import journal as journals
-from app.cli.imports import pueue, take_over
+from app.cli.imports import pueue, report, take_over
 from app.errors import Conflict
 from tests.runtime_process import RuntimeProcess
 
@@ -179,7 +179,7 @@ def test_tasks_keep_order_queue_and_settings(runtime, context, tmp_path):
     assert set(json.loads(backup.read_text())["tasks"]) == {"4", "5", "7"}
 
 
-def test_a_paused_group_becomes_a_paused_queue_even_if_killed(runtime, context, tmp_path):
+def test_a_paused_group_becomes_a_paused_queue_even_if_killed(runtime, context, tmp_path, capfd):
     peer_home = PueueHome(tmp_path / "pueue")
     state = json.loads(peer_home.path.read_text())
     state["groups"]["slow"]["status"] = "Paused"
@@ -189,10 +189,14 @@ def test_a_paused_group_becomes_a_paused_queue_even_if_killed(runtime, context, 
         patch.setattr(context, "call", kill_at(context.call, "queue.pause"))
         with pytest.raises(Killed):
             take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
-    take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
+    found = take_over.apply(context, pueue.Pueue(os.fspath(peer_home.path)))
+    report.print_report(found, "pueue", None, wide=False)
 
     statuses = {row["name"]: row["status"] for row in runtime.call("queue.ls")}
     assert (statuses["slow"], statuses["pueue"]) == ("paused", "active")
+    said = capfd.readouterr().err
+    assert "the queue slow is paused, so its tasks wait. To resume it: taskdeck " in said
+    assert "queue resume slow\n" in said and "queue resume pueue" not in said
 
 
 def test_running_tasks_and_what_waits_for_them_stay(runtime, context, tmp_path):
