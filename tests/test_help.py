@@ -95,8 +95,8 @@ def test_the_chinese_readme_says_the_same_as_the_english_one():
     assert count_marks(chinese) == count_marks(english)
     assert list_commands(chinese) == list_commands(english)
     assert {*list_inline_code(english)} <= {*list_inline_code(chinese)}
-    (listed,) = re.findall(r"`taskdeck help TOPIC`：(.*?)。", chinese, re.DOTALL)
-    assert {name.strip() for name in listed.split("、")} == TOPICS.keys()
+    listed = chinese.partition("`taskdeck help TOPIC`")[2]
+    assert {*re.findall("[a-z][a-z-]+", listed)} == TOPICS.keys()
 
 
 def test_files_linked_by_the_chinese_readme_exist():
