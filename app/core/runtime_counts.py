@@ -16,7 +16,7 @@ TASK_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 7
 ROUND_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 """Upper bounds of the buckets of dispatch rounds."""
 MAX_QUEUES = 200
-"""Queues counted one by one; all later ones count together as `OTHER`."""
+"""Queues with counts of their own. All later queues count together as `OTHER`."""
 OTHER = ""
 """Name of what is counted together. No queue has this name."""
 
@@ -29,7 +29,7 @@ class DurationCounts:
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        """Durations of each bucket; the last one has those above all bounds."""
+        """Durations of each bucket. The last bucket has the durations above all bounds."""
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
@@ -88,7 +88,7 @@ class RuntimeCounts:
         return RuntimeCounts(queues, self.rounds.copy(), self.errors.copy())
 
     def get_queue(self, name: str) -> QueueCounts:
-        """Return the counts of a queue, new ones at its first use."""
+        """Return the counts of a queue; make them at its first use."""
         if name not in self.queues and len(self.queues) >= MAX_QUEUES:
             name = OTHER
         return self.queues.setdefault(name, QueueCounts())

@@ -56,7 +56,7 @@ MAX_DESCRIBED = 200
 
 
 _ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
-"""The time from which durations would count, of which a file has none."""
+"""Placeholder for the time from which durations count. Files have no such time."""
 
 
 def _check_parameter_schema(value: Any) -> Any:

@@ -116,7 +116,7 @@ def _make_item(job: _Job, user: str, env: dict[str, str], ended_well: set[int]) 
 
 
 def _set_obstacle(item: PeerItem, job: _Job, user: str, ended_well: set[int]) -> None:
-    """Set the reason why a job stays; drop parents of which one was enough."""
+    """Set the reason why a job stays; drop its parents if any one of them was enough."""
     if job.submitted_by not in (None, "unknown", user):
         item.obstacle = tr("was submitted by {user}", user=truncate(sanitize(job.submitted_by), 40))
     if job.dependency_mode == "Any" and len(item.parents) > 1:

@@ -35,18 +35,18 @@ class PeerItem:
     """A task of another queue manager, the peer, and the task that it becomes here."""
 
     id: int
-    """Number there."""
+    """Number of the task in the peer."""
     created: float
-    """Unix seconds of the submission there."""
+    """UNIX time of the submission to the peer."""
     command: str
     """Command as people read it."""
     status: str
     """State, in the peer's words."""
     phase: PeerPhase
     is_done: bool = False
-    """True once it has succeeded there."""
+    """True once the task has succeeded in the peer."""
     never_ran: bool = False
-    """True if the task ended there without a start, and never will start."""
+    """True if the task ended in the peer without a start, and never will start."""
     queue: str
     """Queue here."""
     task: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -55,7 +55,7 @@ class PeerItem:
     umask: int = 0o022
     env: dict[str, str] = field(default_factory=dict[str, str])
     parents: tuple[int, ...] = ()
-    """Tasks there that must succeed first."""
+    """Tasks of the peer that must succeed first."""
     is_held: bool = False
     losses: list[str] = field(default_factory=list[str])
     """Parts that cannot be kept."""
@@ -77,7 +77,7 @@ class PeerQueue:
 
     name: str
     origin: str
-    """Words for the place there, such as `group build`."""
+    """Words for the place in the peer, such as `group build`."""
     capacity: int | None = None
     is_paused: bool = False
 

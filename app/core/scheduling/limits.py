@@ -126,7 +126,7 @@ class LimitBudget:
         """
         self.limits, self.beside, self._uses = limits, beside, {} if uses is None else uses
         self.firsts: dict[BoundKey, QueuedTask] = {}
-        """The first task that each exhausted amount stops; later ones wait behind it."""
+        """The first task that each exhausted amount stops. Later tasks wait behind this task."""
         self._keys: dict[tuple[str, ...], list[LimitKey]] = {}
         """Amounts of limits by the tags and groups of a task."""
         self._totals = {bound.key: bound.total for bound in beside}

@@ -19,7 +19,7 @@ A task is overtaken only by tasks submitted within ten times its expected run ti
 becomes the first one in the end, and gets the reservation.
 """
 UNKNOWN_RUN = 86400.0
-"""Expected run time in seconds, for the policy `shortest`, of a task of which none is known."""
+"""Expected run time in seconds, for the policy `shortest`, of a task without a known run time."""
 
 DEFAULT_AGEING = 7 * 86400.0
 """Seconds of waiting after which the oldest task of a pool goes first, unless set otherwise."""

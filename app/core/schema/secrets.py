@@ -37,7 +37,7 @@ class DeclaredNames:
 
 
 UNDECLARED = DeclaredNames()
-"""Names of which no schema is known."""
+"""Names without a known schema."""
 
 
 def is_declared_secret(schema: Mapping[str, Any]) -> bool:

@@ -47,7 +47,7 @@ class OutputCopier:
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
         """By run and column: how far the log was read and the file written."""
         self.runs: set[str] = set()
-        """Runs with a copy, as far as known."""
+        """Runs whose output is copied, of those that this process has read."""
 
     async def run(self) -> None:
         """Copy what is new, and store which copies are complete."""

@@ -425,7 +425,7 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
 
 
 def _complete_values(c: Connection, change: DefinitionChange) -> dict[str, Any]:
-    """Return the columns of a new definition that only the database knows."""
+    """Return the values of a new definition, completed with those that need the database."""
     if change.kind != "schedules":
         return _resolve_rule(c, change.values)
     row = schedule_changes.make_row(change.name, change.values, change.values["context"])

@@ -115,7 +115,7 @@ async def import_lines(
 
 
 def _get_settings(call: Call, mail_channel: str | None) -> NotificationSettings:
-    """Return the channels. Raise NotFound if the one to use is not among them."""
+    """Return the channels. Raise NotFound if the chosen channel is not among them."""
     if mail_channel is not None:
         notifications.require_channel(call, mail_channel, UNCHANGED)
     return notifications.get_settings(call)

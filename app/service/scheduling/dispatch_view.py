@@ -73,7 +73,7 @@ MAX_DEPTH = 256
 Reading and planning a task takes 7 µs.
 """
 STOPPED_DEPTH = 32
-"""Tasks of the window of a queue of which limits stopped some; others are found by their limits."""
+"""Tasks in the window of a queue if limits stopped some. Limits lead to the other tasks."""
 MAX_VIEWS = 6
 """Views of a round. Each one reads four times as many tasks of a queue."""
 MAX_SEARCHED = 8

@@ -329,8 +329,8 @@ class HistoryScreen(PageScreen):
     def _divide_height(self, rows: int) -> None:
         """Divide the height between chart and table.
 
-        The table gets the lines it needs, at most half. A chart too low to read is hidden, as is
-        any chart in a plain look, where the figures remain.
+        The table gets the lines it needs, at most half. A chart with too few lines is hidden.
+        A plain look hides every chart, and shows the figures only.
         """
         rest = self.app.size.height - self.query_one(Header).size.height - 5
         table = max(MIN_TABLE_LINES, min(rows + 1, rest // 2))

@@ -158,7 +158,7 @@ class _Run:
     __slots__ = ("task", "ends_at", "planned", "is_bounded", "limit_at")
 
     def __init__(self, task: ActiveRun | QueuedTask, now: float, index: int) -> None:
-        """Start a run now, or continue an active one at 0."""
+        """Start a run of a queued task at `now`, or continue an active run at 0."""
         limit = inf if task.limit is None else now + task.limit
         self.task, self.limit_at = task, limit
         self.is_bounded = not task.likely

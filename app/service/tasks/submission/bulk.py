@@ -53,7 +53,7 @@ MAX_BATCH = 1_000_000
 PART = 100
 """Rows in a line of a staged file, inserted between two looks at the clock."""
 MAX_PAIRS = 1_000
-"""Dependencies from which a line ends before `PART` rows, since each takes 8 µs to insert."""
+"""Dependencies that end a line of fewer than `PART` rows. Inserting one dependency takes 8 µs."""
 STEP_SECONDS = 0.03
 """Seconds after which a transaction that inserts tasks ends."""
 SYNC_BYTES = 2**23
