@@ -8,7 +8,7 @@ Rules for translatable texts:
 - `tr("queue {queue} is held", queue=name)` returns a text with its values. Never pass an f-string.
 - `tr_n(count, "{n} task", "{n} tasks")` chooses the plural form; `{n}` is the count.
 - `tr_noop("Queues")` marks a constant of a module; `tr` translates the constant where it is shown.
-- The errors of `app.errors` translate their texts: `Usage("no queue {queue}.", queue=name)`.
+- The errors of `app.errors` translate their texts: `Usage("queue {queue} is full.", queue=name)`.
 - Parsers translate constant `help` and summaries of commands; the deck translates constants of its
   bindings, key hints, columns and form fields.
 

@@ -146,7 +146,10 @@ def test_problems_keep_their_code_message_and_hint(shared_runtime: RuntimeProces
         shared_runtime.call("queue.show", name="defualt")
 
     assert (caught.value.code, caught.value.exit_code) == ("not-found", 3)
-    assert str(caught.value) == 'no queue "defualt". Nearest: default. List: taskdeck queue ls'
+    assert (
+        str(caught.value)
+        == 'there is no queue "defualt". Nearest: default. List: taskdeck queue ls'
+    )
 
 
 def test_watch_yields_at_once_after_changes_and_ends_with_the_runtime(

@@ -31,7 +31,7 @@ def check_http(path: str, status: dict[str, Any] | None) -> Iterator[Finding]:
         return
     if settings.listen is not None:
         text = tr(
-            "config.toml asks for HTTP at {address}, but this runtime began before that",
+            "config.toml asks for HTTP at {address}, but the runtime started before this setting",
             address=sanitize(str(settings.listen)),
         )
         if settings.lacks_token:

@@ -100,7 +100,7 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
     if pid and is_outdated(pid):
         return Finding(
             "runtime",
-            tr("pid {pid}: it began before this Taskdeck was installed; restart it", pid=pid),
+            tr("pid {pid} began before this version was installed: restart it", pid=pid),
             "hint",
             make_command(home, "serve --replace --detach"),
         )

@@ -157,7 +157,7 @@ def check_units(home: str) -> Iterator[Finding]:
             yield _make_rival_finding(home, system, path)
         elif wrong:
             text = tr(
-                "{path} lacks {wrong}: jobs could end with it",
+                "{path} lacks {wrong}: jobs could end with the unit",
                 path=sanitize(path),
                 wrong=", ".join(wrong),
             )

@@ -60,7 +60,7 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     message = tr("the database is gone: {path}. No new one was made.", path=path)
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
         return DamagedDatabase(
-            "{problem} A runtime has saved what was in it: {saved}.",
+            "{problem} A runtime has saved its contents: {saved}.",
             "Put it back: {command}",
             problem=message,
             saved=saved[-1],
@@ -101,7 +101,7 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
             argument=found.argument,
         )
     message = tr(
-        "{problem} There was one, and {reason} ({where}).",
+        "{problem} There was a database, and {reason} ({where}).",
         problem=message,
         reason=tr(OUT_OF_REACH),
         where=where,

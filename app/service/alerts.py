@@ -181,7 +181,7 @@ def _find_only_alert(c: Connection, name: str) -> alerts.AlertDetail:
     if found is None:
         if definitions.find_sla(c, name) is not None:
             raise NotFound(_describe_quiet(name), "List: taskdeck alert ls --all")
-        raise NotFound('no alert "{shown}".', "List: taskdeck alert ls", shown=shown)
+        raise NotFound('there is no alert "{shown}".', "List: taskdeck alert ls", shown=shown)
     return found
 
 
@@ -391,7 +391,7 @@ def _make_not_found(word: str, rules: Sequence[str]) -> NotFound:
     near = find_nearest(word, rules)
     hint = f" Nearest: {sanitize(near)}." if near else ""
     return NotFound(
-        'no alert "{word}".{advice}',
+        'there is no alert "{word}".{advice}',
         "List: taskdeck alert ls",
         word=truncate(sanitize(word), 60),
         advice=hint,

@@ -29,7 +29,7 @@ FLOOD_AGE, FLOOD_KEYS = 3.0, 200
 """Age of the first waiting key in seconds and number of waiting keys, above which the deck discards
 all. Nobody types so much in that time; a stray paste as keys would keep the deck busy for
 minutes."""
-FLOOD_MESSAGE = tr_noop("Keys came faster than the deck can act; those that waited were discarded.")
+FLOOD_MESSAGE = tr_noop("Keys came faster than the deck can act; the waiting keys were discarded.")
 
 KeyInput = events.Key | events.Paste
 

@@ -108,7 +108,7 @@ def _describe_unknown(unknown: Sequence[str], there: Iterable[str]) -> str:
         tr("Nearest: {near}; ignored.", near=near) if near else tr("Ignored; ? then i shows all.")
     )
     return tr(
-        'no action "{unknown}".{more} {advice}',
+        'there is no action "{unknown}".{more} {advice}',
         unknown=sanitize(unknown[0]),
         more=more,
         advice=advice,

@@ -44,7 +44,7 @@ async def test_a_wait_and_its_end_are_explained(connect: Connect, runtime: Runti
         missing = await agent.fail("why", number=77)
 
     assert "paused" in found["reasons"][0]
-    assert missing == 'no task "77". Hint for a user: List: taskdeck ls'
+    assert missing == 'there is no task "77". Hint for a user: List: taskdeck ls'
 
 
 async def test_the_state_names_queues_and_pools(connect: Connect):

@@ -80,7 +80,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"argv": ["x"], "tags": {"client": "b"}}, "the tag client is set by Taskdeck"),
     ({"argv": ["x"], "tags": {"\x1b[31m": "b"}}, "tags: "),
     ({"argv": ["x"], "name": "a/b\x1b]0;x\x07"}, "name must not contain"),
-    ({"argv": ["x"], "queue": "nope"}, 'no queue "nope".'),
+    ({"argv": ["x"], "queue": "nope"}, 'there is no queue "nope".'),
     ({"argv": ["\ud800"]}, "argv"),
     ({}, "argv: "),
 ]

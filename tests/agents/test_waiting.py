@@ -32,5 +32,5 @@ async def test_a_wait_ends_with_the_tasks_of_others(connect: Connect, runtime: R
 
 async def test_a_wait_for_an_unknown_task_fails(connect: Connect):
     async with connect() as agent:
-        assert 'no task "7"' in await agent.fail("wait", numbers=[7])
+        assert 'there is no task "7"' in await agent.fail("wait", numbers=[7])
         assert "seconds: " in await agent.fail("wait", numbers=[7], seconds=3600)

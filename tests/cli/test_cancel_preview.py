@@ -55,12 +55,12 @@ def test_a_dry_run_of_filters_is_one_document_of_json(fake_runtime, cli):
 
 
 def test_a_dry_run_of_an_unknown_task_fails_like_the_cancel(fake_runtime, cli):
-    refusal = {"id": "9", "number": None, "exit_code": 3, "message": 'no task "9".'}
+    refusal = {"id": "9", "number": None, "exit_code": 3, "message": 'there is no task "9".'}
     fake_runtime(cancel__preview={"tasks": [], "dependents": [], "refused": [refusal]})
 
     assert cli("cancel", "--dry-run", "9")[::2] == (3, (
         "taskdeck: dry run: 0 tasks would be cancelled. Nothing was changed.\n"
-        'taskdeck: no task "9".\n'
+        'taskdeck: there is no task "9".\n'
     ))  # fmt: skip
     assert cli("cancel", "--dry-run").code == cli("cancel", "--dry-run", "-s", "INT", "9").code == 2
 

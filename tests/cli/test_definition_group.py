@@ -156,12 +156,16 @@ def test_verbs_on_a_queue_take_its_name(fake_runtime, cli):
     runtime = fake_runtime(
         queue__pause=QUEUE,
         queue__rm={"name": "media"},
-        queue__resume=NotFound('no queue "meda". Nearest: media.'),
+        queue__resume=NotFound('there is no queue "meda". Nearest: media.'),
     )
 
     assert cli("queue", "pause", "media").out == "queue media paused\n"
     assert cli("queue", "rm", "media").out == "queue media removed\n"
-    assert cli("queue", "resume", "meda") == (3, "", 'taskdeck: no queue "meda". Nearest: media.\n')
+    assert cli("queue", "resume", "meda") == (
+        3,
+        "",
+        'taskdeck: there is no queue "meda". Nearest: media.\n',
+    )
     assert runtime.get_last_args("queue.pause") == {"name": "media"}
 
 

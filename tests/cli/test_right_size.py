@@ -61,7 +61,7 @@ def test_nothing_is_set_without_a_confirmation(fake_runtime, cli):
 def test_tasks_without_enough_runs_are_named(fake_runtime, cli):
     said = "#7 has 3 similar runs that succeeded, but 5 are needed."
     refusal = {"message": said, "exit_code": 4}
-    missing = {"message": 'no group "g99".', "exit_code": 3}
+    missing = {"message": 'there is no group "g99".', "exit_code": 3}
     fake_runtime(
         right_size=AnswerSequence(
             {"tasks": [], "refused": refused}

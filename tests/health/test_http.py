@@ -49,7 +49,10 @@ def test_a_setting_that_is_newer_than_the_runtime_is_told(config: Path):
     config.write_text('[http]\nlisten = "127.0.0.1:1"\n')
 
     assert list_findings(make_status()) == [
-        ("hint", "config.toml asks for HTTP at 127.0.0.1:1, but this runtime began before that")
+        (
+            "hint",
+            "config.toml asks for HTTP at 127.0.0.1:1, but the runtime started before this setting",
+        )
     ]
 
 

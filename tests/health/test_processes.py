@@ -32,7 +32,7 @@ def test_a_runtime_older_than_its_files_should_be_replaced(
 
     found = processes.check_runtime("/srv", {"state": "running", "pid": 7})
 
-    assert ("began before this Taskdeck" in found.text) is outdated
+    assert ("began before this version" in found.text) is outdated
     assert found.cure == ("taskdeck --home /srv serve --replace --detach" if outdated else "")
 
 

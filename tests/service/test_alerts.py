@@ -434,8 +434,8 @@ async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: 
     assert [row["exit_code"] for row in done["refused"]] == [3, 3, 3]
     assert "Nearest: soon" in done["refused"][0]["message"]
     assert done["refused"][2]["message"] == (
-        'no alert "late-search". List: taskdeck alert ls. Later ones too: taskdeck alert silence'
-        " --rule late-search --for 2h"
+        'there is no alert "late-search". List: taskdeck alert ls. Later ones too: taskdeck alert'
+        " silence --rule late-search --for 2h"
     )
 
 
@@ -511,7 +511,7 @@ async def test_an_alert_shows_its_rule_its_task_and_similar_tasks(call: Call) ->
 async def test_an_unknown_alert_is_refused(call: Call) -> None:
     with pytest.raises(NotFound):
         await alerts.show(call, id="77")
-    with pytest.raises(NotFound, match='no alert "soon"'):
+    with pytest.raises(NotFound, match='there is no alert "soon"'):
         await alerts.show(call, id="soon")
 
 

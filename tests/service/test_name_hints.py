@@ -108,9 +108,12 @@ async def test_a_jitter_longer_than_the_interval_has_a_hint(
 @pytest.mark.parametrize(
     ("action", "problem"),
     [
-        ({"submit": {"template": "tpll"}}, 'slas.act: no template "tpll". Nearest: tpl.'),
-        ({"submit": {"argv": ["true"], "queue": "defalt"}}, 'slas.act: no queue "defalt".'),
-        ({"pause_queue": "mdia"}, 'slas.act: no queue "mdia". Nearest: media.'),
+        ({"submit": {"template": "tpll"}}, 'slas.act: there is no template "tpll". Nearest: tpl.'),
+        (
+            {"submit": {"argv": ["true"], "queue": "defalt"}},
+            'slas.act: there is no queue "defalt".',
+        ),
+        ({"pause_queue": "mdia"}, 'slas.act: there is no queue "mdia". Nearest: media.'),
         ({"command": ["/no/such"]}, 'slas.act: there is no program "/no/such" for the action'),
         ({"notify": "hok"}, 'slas.act: there is no channel "hok" in config.toml.'),
     ],

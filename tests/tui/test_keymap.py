@@ -143,11 +143,11 @@ def test_unknown_actions_are_skipped_and_reported():
     keys = {"task.cancl": "c", "task.log": "L", "nonsense": "x"}
     assert split_known_actions(keys, "config.toml") == (
         {"task.log": "L"},
-        'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; ignored.',
+        'config.toml: there is no action "task.cancl". And 1 more. Nearest: task.cancel; ignored.',
     )
     assert split_known_actions({"nonsense": "x"}, "c") == (
         {},
-        'c: no action "nonsense". Ignored; ? then i shows all.',
+        'c: there is no action "nonsense". Ignored; ? then i shows all.',
     )
     assert split_known_actions({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
 

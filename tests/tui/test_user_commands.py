@@ -88,7 +88,7 @@ async def test_a_row_without_a_task_runs_nothing(tmp_path: Path):
     app = make_deck(make_answers(), commands=(command,))
     async with app.run_test() as pilot:
         await pilot.press("1", "L")
-        assert get_message(app) == ("my command runs on a task; there is none under the cursor.")
+        assert get_message(app) == ("my command runs on a task, but no task is under the cursor.")
     assert not (tmp_path / "ran").exists()
 
 

@@ -248,7 +248,7 @@ def _describe_policy(answer: dict[str, Any]) -> str:
     if answer["estimates"] == replays.USER and answer["without_estimate"]:
         lines.append(
             tr(
-                "{n:,} jobs have no estimate; their run time counts as one",
+                "{n:,} jobs have no estimate; their run time takes its place",
                 n=answer["without_estimate"],
             )
         )

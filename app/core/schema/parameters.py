@@ -355,7 +355,11 @@ def _find_unknown(
             said = f" (nearest: {sanitize(near)})" if near else ""
             yield error_text.ParameterFault(
                 name,
-                tr('no parameter "{name}"{said}', name=truncate(sanitize(name), 40), said=said),
+                tr(
+                    'there is no parameter "{name}"{said}',
+                    name=truncate(sanitize(name), 40),
+                    said=said,
+                ),
             )
 
 

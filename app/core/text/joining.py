@@ -12,6 +12,7 @@ _CLAUSES = tr_noop("{first}; {more}")
 _AND = tr_noop("{first} and {more}")
 _OR = tr_noop("{first} or {more}")
 _COMMAS = tr_noop("{first}, {more}")
+_SENTENCES = tr_noop("{first} {more}")
 
 
 def join_clauses(parts: Iterable[str]) -> str:
@@ -32,6 +33,11 @@ def join_or(parts: Iterable[str]) -> str:
 def join_commas(parts: Iterable[str]) -> str:
     """Join items of a list: `a, b, c`."""
     return _join(parts, _COMMAS)
+
+
+def join_sentences(*parts: str) -> str:
+    """Join whole sentences: `A stops. B starts.`."""
+    return _join(parts, _SENTENCES)
 
 
 def _join(parts: Iterable[str], form: str) -> str:

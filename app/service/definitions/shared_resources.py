@@ -55,7 +55,9 @@ async def set_(
     if too_large := await call.db.read_on_thread(
         _describe_asking, name, new_total, sorted(WAITING)
     ):
-        call.note(tr("{too_large} for more than that, so cannot start.", too_large=too_large))
+        call.note(
+            tr("{too_large} for more than this total, and cannot start.", too_large=too_large)
+        )
     if created and (near := find_nearest(name, await call.db.read(_list_others, name))):
         call.note(tr("{name} is new, beside {near}. If it is mistyped: taskdeck resource rm"
 " {word}", name=name, near=sanitize(near), word=shlex.quote(name)))  # fmt: skip

@@ -526,7 +526,7 @@ def _require_limit(row: SlaRow, preset: str | None) -> None:
     if sla.is_general(row.conditions):
         raise Usage(
             "rule {name} is not one of --{preset}: --value changes its limit. Nothing was changed.",
-            "A rule of that kind is a new one: taskdeck sla create NAME --{preset} …",
+            "Create a rule of that kind: taskdeck sla create NAME --{preset} …",
             name=sanitize(row.name),
             preset=preset,
         )

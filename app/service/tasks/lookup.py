@@ -96,7 +96,7 @@ def find_group(c: Connection, word: str | int) -> GroupRow | None:
 
 
 def _make_no_group(word: str | int) -> NotFound:
-    return NotFound('no group "{word}".', "List: taskdeck ls --groups", word=word)
+    return NotFound('there is no group "{word}".', "List: taskdeck ls --groups", word=word)
 
 
 def has_groups(idents: Sequence[str | int]) -> bool:
@@ -168,7 +168,7 @@ def _refuse_group(c: Connection, word: str) -> Problem:
 def _make_not_found(word: str) -> NotFound:
     if task_groups.is_similar(word):
         return NotFound(
-            'no task "{word}". A group is written g12.',
+            'there is no task "{word}". Groups are written as g12.',
             "List: taskdeck ls --groups",
             word=truncate(sanitize(word), 60),
         )
@@ -178,7 +178,7 @@ def _make_not_found(word: str) -> NotFound:
         else ""
     )
     return NotFound(
-        'no task "{word}".',
+        'there is no task "{word}".',
         "{advice}List: taskdeck ls",
         word=truncate(sanitize(word), 60),
         advice=hint,
@@ -527,7 +527,7 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
     """
     if not known:
         return NotFound(
-            'no queue "{name}"; there are no queues.',
+            'there is no queue "{name}", nor any other queue.',
             "Create the default one: taskdeck db check --repair",
             name=truncate(sanitize(name), 60),
         )
@@ -535,7 +535,7 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
         return make_unknown_name("queue", name, known)
     make = tr("Create it: taskdeck queue create {name}", name=shlex.quote(name))
     return NotFound(
-        'no queue "{name}".',
+        'there is no queue "{name}".',
         "List: taskdeck queue ls. {make}",
         name=truncate(sanitize(name), 60),
         make=make,
@@ -547,7 +547,9 @@ def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
     near, word = find_nearest(name, known), "rule" if kind == "sla" else kind
     group = "reserve" if kind == "reservation" else kind
     return NotFound(
-        'no {kind} "{name}". Nearest: {meant}.' if near else 'no {kind} "{name}".',
+        'there is no {kind} "{name}". Nearest: {meant}.'
+        if near
+        else 'there is no {kind} "{name}".',
         "List: taskdeck {group} ls",
         kind=tr(word),
         name=truncate(sanitize(name), 60),

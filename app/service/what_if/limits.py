@@ -64,7 +64,7 @@ def _make_unknown(limits: Limits, name: str, is_group: bool) -> NotFound:
     near = find_nearest(name, known) or find_nearest(name.partition("=")[0], known)
     option = "set g12 --max-running 4" if is_group else "limit set team=a --running 4"
     return NotFound(
-        'no limit "{name}" exists, and what-if changes only those that do.{advice} {not_done}',
+        'there is no limit "{name}", and what-if changes only existing limits.{advice} {not_done}',
         "To set one: taskdeck {option}",
         name=truncate(sanitize(name), 60),
         advice=f" Nearest: {sanitize(near)}." if near else "",

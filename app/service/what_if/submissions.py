@@ -47,7 +47,7 @@ def parse_lines(text: str) -> list[tuple[int, TaskSpec]]:
     """Return the tasks of JSON lines, with their line numbers. Raise Usage for the first fault."""
     lines = list(json_lines.number_lines(text.split("\n")))
     if not lines:
-        raise Usage("there is no task to submit: no line holds one.")
+        raise Usage("there is no task to submit: all lines are blank.")
     if len(lines) > MAX_LINES:
         raise Usage(
             "what-if takes at most {max_lines:,} new tasks, not {n:,}.",

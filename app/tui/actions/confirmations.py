@@ -73,7 +73,7 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     left = (
         left
         if len(rows) > 1
-        else [[], [(tr("It succeeded; a retry runs it again. u cannot undo this."), "")]]
+        else [[], [(tr("The task succeeded; a retry runs it again. u cannot undo a retry."), "")]]
     )
     body = [
         [(tr("Retry {tasks}?", tasks=_name_tasks(ended, look)), "")],

@@ -96,13 +96,13 @@ def confirm_remove(rows: Sequence[ScheduleEntry], look: Look) -> Question:
     if one:
         texts = [
             tr("Its tasks and their logs stay; its record of fire times goes."),
-            tr("u brings it back without that record; p only pauses it."),
+            tr("u restores the schedule without the record; p only pauses the schedule."),
         ]
         question, remove, keep = tr("Remove this schedule?"), tr("remove it"), tr("keep it")
     else:
         texts = [
             tr("Their tasks and logs stay; their records of fire times go."),
-            tr("u brings them back without that record; p only pauses them."),
+            tr("u restores the schedules without the records; p only pauses the schedules."),
         ]
         question = tr("Remove {count:,} schedules?", count=len(rows))
         remove, keep = tr("remove {count:,}", count=len(rows)), tr("keep them")

@@ -607,18 +607,20 @@ class AlertsScreen(AlertSubjects, ListScreen):
             self.show_message(self.look.sanitize(str(unfit)), "warn")
 
     def action_log(self) -> None:
-        self._open_from_alert("l", tr("l shows the log"))
+        self._open_from_alert(
+            "l", tr("l shows the log of an alert's task, but no such task is under the cursor.")
+        )
 
     def action_why(self) -> None:
-        self._open_from_alert("w", tr("w explains the state"))
+        self._open_from_alert(
+            "w", tr("w explains the task of an alert, but no such task is under the cursor.")
+        )
 
-    def _open_from_alert(self, key: str, what: str) -> None:
+    def _open_from_alert(self, key: str, text: str) -> None:
         if isinstance(row := self.table.item, AlertEntry) and has_subject(row):
             self.open_alert(row, key)
         else:
-            self.show_message(
-                tr("{what} of an alert's task; there is none under the cursor.", what=what), "warn"
-            )
+            self.show_message(text, "warn")
 
 
 def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from textual import events
 from textual.message import Message
@@ -10,8 +11,9 @@ from textual.screen import ModalScreen
 
 from app.core.board import DRAINING, Board, DiskUsageEntry, RuntimeFacts
 from app.core.text import units
+from app.core.text.joining import join_sentences
 from app.core.text.sanitize import measure_width
-from app.translation import tr
+from app.translation import tr, tr_n
 from app.tui.board_words import translate_halt
 from app.tui.deck_app import StatusScreen
 from app.tui.message_fit import MIN_PROBLEM_CELLS, fit_message, get_last_sentence, wrap_message
@@ -219,16 +221,42 @@ def _is_disk_nearly_full(board: Board) -> bool:
     return (board.runtime.halted or "").startswith("disk nearly full")
 
 
-def _name_disk_state(board: Board) -> str:
-    return (
-        tr("DISK NEARLY FULL")
-        if _is_disk_nearly_full(board) and board.database == "ok"
-        else tr("DISK FULL")
+class _DiskTexts(NamedTuple):
+    """Sentences about a full disk. The places of `{}` receive the path of the home."""
+
+    sentence: str
+    shorter: str
+    without_home: str
+    state: str
+
+
+def _describe_disk(board: Board) -> _DiskTexts:
+    free = _format_free_bytes(board)
+    if _is_disk_nearly_full(board) and board.database == "ok":
+        state = tr("DISK NEARLY FULL.")
+        if not free:
+            bare = tr("DISK NEARLY FULL: {home}.", home="{}")
+            return _DiskTexts(bare, bare, state, state)
+        return _DiskTexts(
+            tr("DISK NEARLY FULL: {home} has {free} free.", home="{}", free=free),
+            tr("DISK NEARLY FULL: {home}, {free} free.", home="{}", free=free),
+            tr("DISK NEARLY FULL: {free} free.", free=free),
+            state,
+        )
+    state = tr("DISK FULL.")
+    if not free:
+        bare = tr("DISK FULL: {home}.", home="{}")
+        return _DiskTexts(bare, bare, state, state)
+    return _DiskTexts(
+        tr("DISK FULL: {home} has {free} free.", home="{}", free=free),
+        tr("DISK FULL: {home}, {free} free.", home="{}", free=free),
+        tr("DISK FULL: {free} free.", free=free),
+        state,
     )
 
 
-def _format_free(board: Board) -> str:
-    """Return `3.0M free`, or "" if free space is not the reason.
+def _format_free_bytes(board: Board) -> str:
+    """Return `3.0M`, or "" if free space is not the reason.
 
     A disk with free bytes may reject writes because of reserved blocks or missing inodes.
     """
@@ -236,49 +264,52 @@ def _format_free(board: Board) -> str:
     return (
         ""
         if free is None or (free > LITTLE_SPACE and not _is_disk_nearly_full(board))
-        else tr("{bytes} free", bytes=units.format_bytes(free) if free else tr("0 bytes"))
+        else (units.format_bytes(free) if free else tr("0 bytes"))
     )
 
 
 def _format_full_disk_line(board: Board, look: Look, room: int, key: str) -> str:
-    what, has = _name_disk_state(board), _format_free(board)
+    disk = _describe_disk(board)
     do = tr("{key} shows what cleanup would free", key=key) if key else tr("Free space there.")
-    bare = tr("{done}.", done=f"{what}{f': {has}' if has else ''}")
     return _fit_text(
         room,
         look,
         (
-            tr("{bare} Nothing starts. {do}", bare=bare, do=do),
-            f"{bare} {do}",
-            f"{tr('{done}.', done=what)} {do}",
+            join_sentences(disk.without_home, tr("Nothing starts."), do),
+            join_sentences(disk.without_home, do),
+            join_sentences(disk.state, do),
             do,
         ),
     )
 
 
 def _format_full_disk(board: Board, look: Look, room: int, key: str) -> list[str]:
-    home, what, has = look.sanitize(board.home), _name_disk_state(board), _format_free(board)
-    on = _format_jobs(
-        board,
-        tr("No job runs"),
-        tr("The running job continues"),
-        tr("The {} running jobs continue"),
-    )
-    short = _format_jobs(board, tr("no job runs"), tr("1 job continues"), tr("{} jobs continue"))
-    also = tr(" has {has}", has=has) if has else ""
+    home, disk, running = look.sanitize(board.home), _describe_disk(board), len(board.running)
+    if running:
+        long = tr_n(
+            running,
+            "Nothing new starts. The running job continues; nothing is lost.",
+            "Nothing new starts. The {n:,} running jobs continue; nothing is lost.",
+        )
+        short = tr_n(
+            running, "Nothing starts; {n:,} job continues.", "Nothing starts; {n:,} jobs continue."
+        )
+    else:
+        long = tr("Nothing new starts. No job runs; nothing is lost.")
+        short = tr("Nothing starts; no job runs.")
     first = _fit_home(
         home, look, room,
-        tr("{what}: {{}}{has}. Nothing new starts. {on}; nothing is lost.",
-           what=what, has=also, on=on),
-        tr("{what}: {{}}{has}. Nothing starts; {short}.", what=what, has=also, short=short),
-        tr("{what}: {{}}{has}. Nothing starts; {short}.",
-           what=what, has=f", {has}" if has else "", short=short),
+        join_sentences(disk.sentence, long),
+        join_sentences(disk.sentence, short),
+        join_sentences(disk.shorter, short),
     )  # fmt: skip
-    bare = tr("{what}{has}. Nothing starts", what=what, has=f": {has}" if has else "")
     first = first or _fit_text(
         room,
         look,
-        (tr("{bare}; {short}.", bare=bare, short=short), tr("{bare}; jobs continue.", bare=bare)),
+        (
+            join_sentences(disk.without_home, short),
+            join_sentences(disk.without_home, tr("Nothing starts; jobs continue.")),
+        ),
     )
     return [first, _fit_text(room, look, _list_advice(board.host.largest, look, key))]
 

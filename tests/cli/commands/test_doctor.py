@@ -127,7 +127,10 @@ def test_the_command_for_a_damaged_database_moves_it_aside(cli, database_path, h
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ('"task.cancle" = "ctrl+e"', 'no action "task.cancle". Nearest: task.cancel; ignored.'),
+        (
+            '"task.cancle" = "ctrl+e"',
+            'there is no action "task.cancle". Nearest: task.cancel; ignored.',
+        ),
         ('"task.cancel" = "ctrl+ee"', 'there is no key "ctrl+ee".'),
         (
             '"task.cancel" = "p"',

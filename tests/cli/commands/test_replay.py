@@ -31,7 +31,7 @@ def test_a_replay_prints_its_figures_and_touches_no_home(cli, home, trace):
         "  machine      4 cores",
         "  policy       priority, users' estimates",
         "               the trace has no priorities, so tasks start in order of submission",
-        "               2 jobs have no estimate; their run time counts as one",
+        "               2 jobs have no estimate; their run time takes its place",
         "  mean wait    47s",
         "  p95 wait     1m35s",
         "  longest wait 1m35s, job 2",

@@ -72,8 +72,8 @@ def test_a_dry_run_shows_what_each_task_waits_for(fake_runtime, cli, flow):
 
 
 def test_problems_name_the_file_and_the_line(fake_runtime, cli, flow, tmp_path):
-    fake_runtime(submit=NotFound('no queue "night". Nearest: light'))
-    assert f'{flow} line 5: no queue "night".' in " ".join(
+    fake_runtime(submit=NotFound('there is no queue "night". Nearest: light'))
+    assert f'{flow} line 5: there is no queue "night".' in " ".join(
         cli("submit", "--from", flow).err.split()
     )
 

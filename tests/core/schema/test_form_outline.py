@@ -318,7 +318,7 @@ def test_all_errors_are_found_at_their_locations() -> None:
         (("mail",), 'mail must be an e-mail address, not "nobody"', False),
         (("word",), "word must have at least 9 characters", False),
         (("name",), "name is needed with mail", True),
-        (("wrong",), 'no parameter "wrong"', False),
+        (("wrong",), 'there is no parameter "wrong"', False),
     }
 
 

@@ -101,8 +101,8 @@ def test_a_value_out_of_range_is_reported_with_its_range() -> None:
         ("preset", "slwo", 'preset must be one of slow, fast, not "slwo"'),
         ("meta", '{"n": "x"}', 'meta.n must be a whole number, not "x"'),
         ("limit", "x", "limit must be a whole number or null"),
-        ("otput", "x", 'no parameter "otput" (nearest: output)'),
-        ("input\x1b[31m", "x", 'no parameter "input␛[31m"'),
+        ("otput", "x", 'there is no parameter "otput" (nearest: output)'),
+        ("input\x1b[31m", "x", 'there is no parameter "input␛[31m"'),
     ],
 )
 def test_an_error_names_its_parameter_and_an_accepted_value(

@@ -36,7 +36,7 @@ async def test_a_refused_schedule_raises_an_alert_until_it_submits(call: Call, d
     await templates.retire(call, name="crunch")
     await fire_now(call)
     (text,) = await list_texts(call, duties)
-    assert text.startswith('schedule big job submitted nothing: no template "crunch"')
+    assert text.startswith('schedule big job submitted nothing: there is no template "crunch"')
     assert text.endswith("See: taskdeck schedule show 'big job'")
 
     await templates.retire(call, name="crunch", back=True)

@@ -345,7 +345,7 @@ async def test_an_action_that_cannot_be_done_says_why(scenario: Scenario, config
     async with run_notifier(scenario.db, config):
         (row,) = await wait_for(scenario, lambda rows: rows[0].attempts == 1)
 
-    assert row.last_error == 'no queue "defalt". Nearest: default'
+    assert row.last_error == 'there is no queue "defalt". Nearest: default'
 
 
 async def test_a_snapshot_is_kept_with_the_alert(scenario: Scenario, config: Path):

@@ -150,24 +150,29 @@ async def test_a_paused_queue_stays_paused(call: Call) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "kind", "said"),
     [
-        ('pool = "gpu"', 'pool = "gpuu"', NotFound, 'queues.media: no pool "gpuu". Nearest: gpu'),
+        (
+            'pool = "gpu"',
+            'pool = "gpuu"',
+            NotFound,
+            'queues.media: there is no pool "gpuu". Nearest: gpu',
+        ),
         (
             'queue = "media"',
             'queue = "meda"',
             NotFound,
-            'templates.encode: no queue "meda". Nearest: media',
+            'templates.encode: there is no queue "meda". Nearest: media',
         ),
         (
             'sla = "on-time"',
             'sla = "ontime"',
             NotFound,
-            'pools.gpu: no rule "ontime". Nearest: on-time',
+            'pools.gpu: there is no rule "ontime". Nearest: on-time',
         ),
         (
             'template = "encode"',
             'template = "encde"',
             NotFound,
-            'slas.on-time: no template "encde". Nearest: encode',
+            'slas.on-time: there is no template "encde". Nearest: encode',
         ),
         (
             '"512M"',

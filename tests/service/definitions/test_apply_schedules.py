@@ -146,10 +146,22 @@ async def test_a_calendar_wakes_no_paused_schedule(call: Call):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('exclude = ["bank"]', 'exclude = ["bnk"]', 'schedules.nightly: no calendar "bnk"'),
-        ('template = "crunch"', 'template = "crnch"', 'schedules.nightly: no template "crnch"'),
+        (
+            'exclude = ["bank"]',
+            'exclude = ["bnk"]',
+            'schedules.nightly: there is no calendar "bnk"',
+        ),
+        (
+            'template = "crunch"',
+            'template = "crnch"',
+            'schedules.nightly: there is no template "crnch"',
+        ),
         ("{ n = 3 }", '{ n = "x" }', "schedules.nightly: "),
-        ('argv = ["true"]', 'argv = ["true"]\nqueue = "gpu"', 'schedules.poll: no queue "gpu"'),
+        (
+            'argv = ["true"]',
+            'argv = ["true"]\nqueue = "gpu"',
+            'schedules.poll: there is no queue "gpu"',
+        ),
         ('argv = ["true"]', 'argv = ["true"]\ncpu = 9999', "schedules.poll: needs 9999 cpu"),
         ('every = "10m"', 'every = "often"', "schedules.poll: every must be a duration"),
         ('every = "10m"', 'evry = "10m"', 'unknown key "evry". Nearest: every'),

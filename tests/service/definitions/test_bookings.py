@@ -51,7 +51,8 @@ async def test_a_booking_ends_after_its_begin(call: Call):
      ({"end": "2026-11-27T11:00+00:00"}, Usage, "to is in the past"),
      ({"end": "2026-11-27T13:00+00:00"}, Usage, "to must be later than from"),
      ({"begin": "soon"}, Usage, "from must be a time"), ({"tag": "team"}, Usage, "KEY=VALUE"),
-     ({"pool": "gpus"}, NotFound, 'no pool "gpus"'), ({"resources": {}}, Usage, "nothing to"),
+     ({"pool": "gpus"}, NotFound, 'there is no pool "gpus"'),
+     ({"resources": {}}, Usage, "nothing to"),
      ({"resources": {"gpu": 5}}, Refused, "pool default has 4 gpu in all. Nothing was reserved"),
      ({"resources": {"gpu": 2}}, Refused, "4 gpu in all, and 3 are reserved then"),
      ({"name": "r1", "resources": {"gpu": 1}}, Conflict, "there is a reservation r1 already")],
@@ -270,7 +271,7 @@ async def test_an_export_applies_after_its_pool_became_too_small(call: Call):
 @pytest.mark.parametrize(
     "old, new, text",
     [("gpu = 3", "gpu = 5", "reservations.r1: pool default has 4 gpu in all. Nothing was changed"),
-     ('"default"', '"gpus"', 'reservations.r1: no pool "gpus"'),
+     ('"default"', '"gpus"', 'reservations.r1: there is no pool "gpus"'),
      ("2026-11-30T09:00:00+01:00", '"mon 09:00"', "reservations.r1: from must be a time with its"),
      ("2026-12-04", "2026-11-04", "reservations.r1: to must be later than from"),
      ("team=a", "team", "reservations.r1: tag must be KEY=VALUE"), ("to =", "until =", "needs to"),

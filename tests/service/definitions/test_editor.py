@@ -124,7 +124,7 @@ async def test_all_faults_are_reported_at_once(call_with_template: Call):
 async def test_a_dangling_reference_is_a_fault(call_with_template: Call):
     assert await find_faults(
         call_with_template, TEMPLATE_TEXT.replace('timeout = "5m"', 'queue = "defalt"')
-    ) == [(4, 9, 'templates.greet: no queue "defalt". Nearest: default')]
+    ) == [(4, 9, 'templates.greet: there is no queue "defalt". Nearest: default')]
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,11 @@ async def test_a_change_to_the_current_value_changes_nothing(call: Call):
         ({"name": "q", "capacity": 1.5}, Usage, "capacity"),
         ({"name": "q", "capacity": 10**9}, Usage, "capacity"),
         ({"name": "q", "priority": "high"}, Usage, "priority"),
-        ({"name": "q", "pool": "defualt"}, NotFound, 'no pool "defualt". Nearest: default'),
+        (
+            {"name": "q", "pool": "defualt"},
+            NotFound,
+            'there is no pool "defualt". Nearest: default',
+        ),
         ({"name": "q", "pool": 5}, Usage, "pool"),
         ({"name": "default"}, Conflict, "there is a queue default already. Nothing was changed"),
     ],
@@ -171,7 +175,7 @@ async def test_an_invalid_queue_is_refused(
         ({"name": "p", "cpu": 1, "memory": "lots"}, Usage, "memory"),
         ({"name": "p", "cpu": 1, "memory": "1e30"}, Usage, "memory"),
         ({"name": "..", "cpu": 1, "memory": 1}, Usage, "name"),
-        ({"name": "p", "cpu": 1, "memory": 1, "sla": "nope"}, NotFound, 'no rule "nope"'),
+        ({"name": "p", "cpu": 1, "memory": 1, "sla": "nope"}, NotFound, 'there is no rule "nope"'),
         ({"name": "default", "cpu": 1, "memory": 1}, Conflict, "there is a pool default already"),
     ],
 )
@@ -199,7 +203,7 @@ async def test_an_invalid_pool_is_refused(
 async def test_an_unknown_queue_is_refused_with_the_nearest_name(call: Call, verb: Any):
     more = {"capacity": 1} if verb is queues.queue_set else {}
     with pytest.raises(
-        NotFound, match='no queue "defualt". Nearest: default. List: taskdeck queue ls'
+        NotFound, match='there is no queue "defualt". Nearest: default. List: taskdeck queue ls'
     ):
         await verb(call, name="defualt", **more)
 
@@ -218,7 +222,7 @@ async def test_an_unknown_queue_is_refused_with_the_nearest_name(call: Call, ver
 async def test_an_unknown_pool_is_refused_with_the_nearest_name(call: Call, verb: Any):
     more = {"cpu": 1} if verb is queues.pool_set else {}
     with pytest.raises(
-        NotFound, match='no pool "defualt". Nearest: default. List: taskdeck pool ls'
+        NotFound, match='there is no pool "defualt". Nearest: default. List: taskdeck pool ls'
     ):
         await verb(call, name="defualt", **more)
 

@@ -90,7 +90,7 @@ async def test_tasks_that_ask_for_more_are_told_and_keep_the_resource(
 
     await shared_resources.set_(runtime_call, name=NAME, total=2)
 
-    assert caller_notes == ["#2 and 1 more ask for more than that, so cannot start."]
+    assert caller_notes == ["#2 and 1 more ask for more than this total, and cannot start."]
     with pytest.raises(Refused, match=f"taskdeck resource set {NAME} --total 9"):
         await submit_task(runtime_call, resources={NAME: 9})
     found = await forecast.forecast_changes(runtime_call, settings=[f"resource.{NAME}.total=9"])

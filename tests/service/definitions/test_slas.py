@@ -543,7 +543,7 @@ async def test_a_rule_is_created_shown_listed_and_deleted(scenario: SlaScenario)
         ({"preset": "soon"}, Usage, "unknown preset"),
         ({"value": "-1s"}, Usage, "value must be 0 or more"),
         ({"severity": "loud"}, Usage, "severity must be"),
-        ({"template": "nope"}, NotFound, 'no template "nope"'),
+        ({"template": "nope"}, NotFound, 'there is no template "nope"'),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
         ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),
         ({"name": "taken"}, Conflict, "already"),
@@ -674,7 +674,7 @@ async def test_a_changed_severity_keeps_open_alerts(scenario: SlaScenario) -> No
         ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),
         ({"severity": "loud"}, Usage, "severity must be"),
         ({"enabled": "no"}, Usage, "true or false"),
-        ({"name": "nope", "value": "1h"}, NotFound, 'no rule "nope"'),
+        ({"name": "nope", "value": "1h"}, NotFound, 'there is no rule "nope"'),
     ],
 )
 async def test_an_invalid_change_is_refused(

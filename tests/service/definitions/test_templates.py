@@ -64,7 +64,7 @@ async def test_without_a_parameter_schema_a_template_takes_its_placeholders(call
         ({"parameters": {"properties": {"a": 7}}}, Usage, "parameters: properties.a"),
         ({"timeout": "-5s"}, Usage, "timeout must be 0 or more"),
         ({"colour": "red"}, Usage, 'unknown key "colour"'),
-        ({"queue": "defualt"}, NotFound, 'no queue "defualt". Nearest: default'),
+        ({"queue": "defualt"}, NotFound, 'there is no queue "defualt". Nearest: default'),
         ({"memory": "100T"}, Refused, "it could never start"),
         ({"cpu": 99_999}, Refused, "pool default has"),
     ],

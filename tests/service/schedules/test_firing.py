@@ -258,7 +258,7 @@ async def test_a_fire_is_refused_once_its_template_is_gone(desk: ScheduleDesk):
 
     (fire,) = (await verbs.show(desk.call, name="s"))["fires"]
     assert (fire["outcome"], fire["task_id"]) == ("refused", None)
-    assert fire["reason"] == 'no template "crunch".'
+    assert fire["reason"] == 'there is no template "crunch".'
     assert await desk.get_next() == "08:00"
 
 
@@ -268,7 +268,7 @@ async def test_a_refusal_stays_known_until_a_task_is_submitted(desk: ScheduleDes
     await templates.retire(desk.call, name="crunch")
     await desk.fire(hours=1)
     refused = await desk.call.db.read(schedules.map_refusals)
-    assert refused.keys() == {"s"} and 'no template "crunch"' in refused["s"]
+    assert refused.keys() == {"s"} and 'there is no template "crunch"' in refused["s"]
 
     await templates.retire(desk.call, name="crunch", back=True)
     await desk.fire(hours=1)

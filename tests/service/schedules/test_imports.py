@@ -113,7 +113,7 @@ async def test_one_failure_creates_nothing_at_all(call):
     lines = read_lines("@daily /opt/a\n@daily /opt/b\n")
     lines[1]["definition"]["queue"] = "gpu"
 
-    with pytest.raises(Problem, match=r'line 2: no queue "gpu"'):
+    with pytest.raises(Problem, match=r'line 2: there is no queue "gpu"'):
         await imports.import_lines(call, lines=lines)
 
     assert await list_names(call) == []

@@ -64,7 +64,7 @@ async def test_an_unknown_task_is_not_found(call: Call, ident: str):
     with pytest.raises(NotFound) as told:
         await find_number(call, ident)
 
-    assert str(told.value).startswith("no task ") and told.value.exit_code == 3
+    assert str(told.value).startswith("there is no task ") and told.value.exit_code == 3
 
 
 @pytest.mark.parametrize(
@@ -202,13 +202,14 @@ async def test_a_selection_filters_by_status_queue_name_tag_and_age(call: Call):
     assert await chosen(tag={"team": "ops"}) == [2]
     assert await chosen(tag={"team": "nobody"}) == []
     assert await chosen(queue="default", since=3600) == [2, 1]
-    with pytest.raises(NotFound, match='no queue "defualt". Nearest: default'):
+    with pytest.raises(NotFound, match='there is no queue "defualt". Nearest: default'):
         await chosen(queue="defualt")
 
 
 def test_without_any_queue_the_error_tells_how_to_create_one():
     assert (
-        str(lookup.make_unknown_queue("default", [])) == 'no queue "default"; there are no queues.'
+        str(lookup.make_unknown_queue("default", []))
+        == 'there is no queue "default", nor any other queue.'
         " Create the default one: taskdeck db check --repair"
     )
 

@@ -600,7 +600,7 @@ async def test_a_definition_whose_reference_is_gone_does_not_return(ann: Call):
     (moved,) = (await call_as(ann, "queue.set", name="q", pool="default"))["operations"]
     await call_as(ann, "pool.rm", name="gpu")
 
-    assert await undo_operations(ann, moved) == ['no pool "gpu".']
+    assert await undo_operations(ann, moved) == ['there is no pool "gpu".']
     assert (await call_as(ann, "queue.show", name="q"))["pool"] == "default"
 
 

@@ -93,7 +93,7 @@ async def test_a_removed_schedule_needs_its_template(call: Call):
     await verbs.rm(call, name="s")
     await execute_sql(call, "DELETE FROM templates")
 
-    assert 'no template "crunch"' in await undo_last(call)
+    assert 'there is no template "crunch"' in await undo_last(call)
 
 
 async def test_a_calendar_in_use_is_not_removed_by_undo(call: Call):

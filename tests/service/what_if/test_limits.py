@@ -64,7 +64,7 @@ async def test_a_limit_of_each_value_and_of_a_group_may_change(call: Call):
     ("setting", "problem", "said"),
     [
         ("limit.teem=a.running=2", NotFound, "Nearest: team."),
-        ("limit.g7.running=2", NotFound, 'no limit "g7" exists'),
+        ("limit.g7.running=2", NotFound, 'there is no limit "g7", and'),
         ("limit.team=a.running=x", Usage, "running must be"),
         ("limit.team=a", Usage, "is no setting of a limit"),
         ("limit.team=a.capacity=2", Usage, "is no setting of a limit"),

@@ -244,7 +244,7 @@ def describe_findings(found: dict[str, Any]) -> list[str]:
     ]
     wrong += [
         tr(
-            "{id}: {problem}; still usable",
+            "{id}: {problem}; the backup is still usable",
             id=sanitize(odd["id"]),
             problem=sanitize(odd["problem"]),
         )

@@ -204,7 +204,8 @@ def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
     )
     return [
         tr("This is a replica of {origin} {age}.", origin=sanitize(found["origin"]), age=age),
-        tr("Changes made there since are missing here.") + (running if found["running"] else ""),
+        tr("Changes that were made on that host after this time are missing here.")
+        + (running if found["running"] else ""),
         tr(
             "If that host is still running, stop its runtime first: both would start the"
             " waiting tasks."

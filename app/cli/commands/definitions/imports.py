@@ -173,7 +173,7 @@ def _list_missing_programs(entry: CrontabEntry, account: Account) -> list[str]:
         return []
     return [
         tr(
-            "the PATH of this line has no program {first}; if that names a user, give --system",
+            "the PATH of this line has no program {first}; if {first} is a user, give --system",
             first=first,
         )
         if entry.user is None

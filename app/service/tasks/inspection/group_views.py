@@ -89,7 +89,9 @@ def read_group(c: Connection, ident: str) -> dict[str, Any]:
     group = lookup.find_group(c, ident)
     if group is None:
         raise NotFound(
-            'no group "{ident}".', "List: taskdeck ls --groups", ident=truncate(sanitize(ident), 60)
+            'there is no group "{ident}".',
+            "List: taskdeck ls --groups",
+            ident=truncate(sanitize(ident), 60),
         )
     (found,) = list_groups(c, [group.number])
     uuid = groups.find_first_failure(c, group.number)

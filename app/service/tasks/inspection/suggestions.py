@@ -115,7 +115,7 @@ def _suggest_start(call: Call) -> list[dict[str, Any]]:
         return []
     what = tr("start the runtime") if call.live is None else tr("resume starting tasks")
     return [_to_dict(Suggestion("start", what,
-    tr("nothing starts without one") if call.live is None else tr("it is draining"), "start",
+    tr("nothing starts without a runtime") if call.live is None else tr("it is draining"), "start",
                        command=("taskdeck", "serve", "--detach"), said=tr("Resumes starting tasks"),
                        worth=2))]  # fmt: skip
 

@@ -65,7 +65,7 @@ def make_empty_problem(refused: Mapping[int, Problem]) -> Usage:
     """Return the problem of a submission without a good task."""
     n, problem = min(refused.items(), default=(0, None))
     if problem is None:
-        return Usage("there is no task to submit: no line holds one.")
+        return Usage("there is no task to submit: all lines are blank.")
     return Usage("line {line}: {problem}", line=n, problem=problem)
 
 
@@ -79,17 +79,17 @@ def make_line_problem(n: int, problem: Problem, total: int) -> Problem:
     undone = tr(NOT_SUBMITTED)
     said = str(problem).replace(f" {undone}", "").replace(undone, "").rstrip(".。")
     kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
-    hint = tr(_NAME_HINT) if problem.message.startswith(tr("no task ")) else ""
+    hint = tr(_NAME_HINT) if problem.message.startswith(tr('there is no task "')) else ""
     if total == 1:
         text = tr(
-            "line {line}: {problem}. It was not stored; --keep-going stores the good ones.",
+            "line {line}: {problem}. This line was not stored; --keep-going stores the good lines.",
             line=n,
             problem=said,
         )
     else:
         text = tr(
             "line {line}: {problem}. None of the {total:,} lines was stored; --keep-going stores"
-            " the good ones.",
+            " the good lines.",
             line=n,
             problem=said,
             total=total,

@@ -120,5 +120,5 @@ class ScheduleScreen(ScheduleActions):
             self.deck.open_log(self._task_uuid)
         else:
             self.show_message(
-                tr("l shows the log of a task; there is none under the cursor."), "warn"
+                tr("l shows the log of a task, but no task is under the cursor."), "warn"
             )

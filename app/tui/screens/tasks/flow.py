@@ -163,7 +163,10 @@ class FlowScreen(ListScreen, TaskActions):
     def action_fold(self) -> None:
         """Fold the tasks below the row, or unfold them; on a row without any, fold its parent."""
         if self.words:
-            self.show_message(tr("A filter shows all that match: esc, then m folds."), stays=False)
+            self.show_message(
+                tr("With a filter no rows can be folded. Press esc to end the filter, then m."),
+                stays=False,
+            )
             return
         row = self.table.item
         if row is None:

@@ -420,7 +420,7 @@ class TaskActions(FilterActions, Screen[None]):
             return
         if not rows:
             self.deck.show_message(
-                tr("R fills the form with a task; there is none under the cursor."), "warn"
+                tr("R fills the form with a task, but no task is under the cursor."), "warn"
             )
             return
         self._fill_form(rows[0])
@@ -494,7 +494,8 @@ class TaskActions(FilterActions, Screen[None]):
             )
         else:
             self.deck.show_message(
-                tr("y copies from a task, queue or pool; there is none here."), "warn"
+                tr("y copies from a task, queue or pool, but no such row is under the cursor."),
+                "warn",
             )
 
     # Navigation
@@ -541,14 +542,18 @@ class TaskActions(FilterActions, Screen[None]):
             self.open_alert(self.table.item, "l")
         elif groups := list_groups([self.table.item]):
             self.open_group_log(groups[0])
-        elif uuid := self._require_task_uuid(tr("l shows the log")):
+        elif uuid := self._require_task_uuid(
+            tr("l shows the log of a task, but no task is under the cursor.")
+        ):
             self.deck.open_log(uuid)
 
     def action_flow(self) -> None:
         """Show the tasks of a group, or those that wait for a task or it for them, as a tree."""
         if groups := list_groups([self.table.item]):
             self.deck.open_flow(format_group(groups[0].number))
-        elif uuid := self._require_task_uuid(tr("C shows the tree")):
+        elif uuid := self._require_task_uuid(
+            tr("C shows the tree of a task, but no task is under the cursor.")
+        ):
             self.deck.open_flow(uuid)
 
     def action_why(self) -> None:
@@ -567,7 +572,9 @@ class TaskActions(FilterActions, Screen[None]):
             self._explain_place(places[0])
         elif isinstance(self.table.item, WaitingGroup):
             self.deck.open_why(self.table.item.first.uuid)
-        elif uuid := self._require_task_uuid(tr("w explains the state")):
+        elif uuid := self._require_task_uuid(
+            tr("w explains the state of a task, but no task is under the cursor.")
+        ):
             self.deck.open_why(uuid)
 
     def _explain_place(self, place: queues_pools.QueueOrPool) -> None:
@@ -621,17 +628,15 @@ class TaskActions(FilterActions, Screen[None]):
             return None
         rows = action_tasks.list_task_rows([self.table.item])
         if not rows:
-            text = tr("{command} runs on a task; there is none under the cursor.", command=command)
+            text = tr("{command} runs on a task, but no task is under the cursor.", command=command)
             self.deck.show_message(self.deck.look.sanitize(text), "warn")
         return rows[0] if rows else None
 
-    def _require_task_uuid(self, what: str) -> str | None:
-        """Return the uuid of the row's task; without one, say what the key is for."""
+    def _require_task_uuid(self, text: str) -> str | None:
+        """Return the uuid of the row's task; without a task, show `text`."""
         uuid = _find_task_uuid(self.table.item)
         if uuid is None:
-            self.deck.show_message(
-                tr("{what} of a task; there is none under the cursor.", what=what), "warn"
-            )
+            self.deck.show_message(text, "warn")
         return uuid
 
 

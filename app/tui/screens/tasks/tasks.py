@@ -557,7 +557,9 @@ class TasksScreen(ListScreen, TaskActions):
         elif isinstance(row, row_groups.GroupListRow):
             number = row.line.number
         else:
-            self.show_message(tr("m shows the tasks of a group; there is none here."), "warn")
+            self.show_message(
+                tr("m shows the tasks of a group, but no group is under the cursor."), "warn"
+            )
             return
         if number in self._unfolded:
             del self._unfolded[number]

@@ -93,7 +93,9 @@ def test_a_missing_program_is_noted(cli):
 
     done = cli("import", "crontab", "-", feed=text)
 
-    assert "no program no-such-user-1; if that names a user, give --system (line 1)" in done.out
+    assert (
+        "no program no-such-user-1; if no-such-user-1 is a user, give --system (line 1)" in done.out
+    )
     assert done.out.count("no program") == 1
 
 

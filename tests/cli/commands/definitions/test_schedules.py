@@ -275,14 +275,17 @@ def test_rm_removes_a_schedule(fake_runtime, cli):
 
 
 def test_rm_removes_several_schedules_and_names_the_others(fake_runtime, cli):
-    refused = [{"id": "sk", "message": 'no schedule "sk".', "hint": "", "exit_code": 3}]
+    refused = [{"id": "sk", "message": 'there is no schedule "sk".', "hint": "", "exit_code": 3}]
     answer = {"done": [{"name": "etl"}], "refused": refused, "notes": []}
     runtime = fake_runtime(schedule__rm=answer)
 
     said = cli("schedule", "rm", "etl", "sk")
 
     assert runtime.get_last_args("schedule.rm") == {"names": ["etl", "sk"]}
-    assert (said.code, said.out) == (1, "schedule etl removed\n") and 'no schedule "sk"' in said.err
+    assert (said.code, said.out) == (
+        1,
+        "schedule etl removed\n",
+    ) and 'there is no schedule "sk"' in said.err
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_show_prints_the_progress_of_a_group(fake_runtime, cli):
 
 
 def test_a_task_named_like_a_group_is_shown(fake_runtime, cli):
-    fake_runtime(group__show=NotFound('no group "g12".'), show=THUMBS)
+    fake_runtime(group__show=NotFound('there is no group "g12".'), show=THUMBS)
 
     assert "#1048 thumbs S02" in cli("show", "g12").out
 

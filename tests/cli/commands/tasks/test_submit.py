@@ -313,7 +313,7 @@ def test_a_script_mistaken_for_a_template_is_named(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "job.txt").write_text("echo\n")
-    fake_runtime(submit=NotFound(f'no template "{word}".', "List: taskdeck template ls"))
+    fake_runtime(submit=NotFound(f'there is no template "{word}".', "List: taskdeck template ls"))
 
     found = cli("submit", word)
 
@@ -321,7 +321,7 @@ def test_a_script_mistaken_for_a_template_is_named(
 
 
 def test_a_program_mistaken_for_a_template_gets_a_suggestion(fake_runtime, cli):
-    fake_runtime(submit=NotFound('no template "sh".', "List: taskdeck template ls"))
+    fake_runtime(submit=NotFound('there is no template "sh".', "List: taskdeck template ls"))
 
     assert (
         cli("submit", "sh").err
@@ -333,14 +333,16 @@ def test_a_program_mistaken_for_a_template_gets_a_suggestion(fake_runtime, cli):
 
 def test_an_unknown_template_keeps_the_runtimes_answer(fake_runtime, cli):
     fake_runtime(
-        submit=NotFound('no template "gret". Nearest: greet.', "List: taskdeck template ls")
+        submit=NotFound(
+            'there is no template "gret". Nearest: greet.', "List: taskdeck template ls"
+        )
     )
 
     said = cli("submit", "gret")
 
     assert (said.code, said.err) == (
         3,
-        'taskdeck: no template "gret". Nearest: greet. List: taskdeck template ls\n',
+        'taskdeck: there is no template "gret". Nearest: greet. List: taskdeck template ls\n',
     )
 
 

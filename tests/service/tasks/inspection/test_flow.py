@@ -74,5 +74,5 @@ async def test_a_large_flow_is_cut_and_an_unknown_group_refused(
     found = await flow.show_flow(call, id="g1")
 
     assert (len(found["tasks"]), found["is_complete"]) == (3, False)
-    with pytest.raises(NotFound, match='no group "g7"'):
+    with pytest.raises(NotFound, match='there is no group "g7"'):
         await flow.show_flow(call, id="g7")

@@ -180,7 +180,7 @@ async def test_a_group_shows_its_first_failure(call: Call):
     assert (found["total"], found["failed"], found["status"]) == (3, 2, "queued")
     failure = found["failure"]
     assert (failure["number"], failure["status"], failure["member"]) == (3, "lost", "[2]")
-    with pytest.raises(NotFound, match='no group "g9"'):
+    with pytest.raises(NotFound, match='there is no group "g9"'):
         await group_views.show(call, id="g9")
 
 

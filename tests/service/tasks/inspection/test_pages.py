@@ -130,7 +130,7 @@ async def test_invalid_list_arguments_are_refused(call: Call, args: dict[str, An
 
 
 async def test_an_unknown_queue_is_refused_with_the_nearest_name(call: Call):
-    with pytest.raises(NotFound, match='no queue "defualt". Nearest: default.'):
+    with pytest.raises(NotFound, match='there is no queue "defualt". Nearest: default.'):
         await read_page(call, filter="queue:defualt")
 
 

@@ -76,7 +76,7 @@ async def test_tasks_named_by_number_are_in_each_answer(call: Call):
     found = await several_logs.list_logs(call, ids=[2, 1])
 
     assert (list_numbers(found), found["left"], found["after"]) == ([2, 1], 2, None)
-    with pytest.raises(NotFound, match='no group "g9"'):
+    with pytest.raises(NotFound, match='there is no group "g9"'):
         await several_logs.list_logs(call, ids=["g9"])
     with pytest.raises(Usage, match="after must be"):
         await several_logs.list_logs(call, ids=[1], after="x")

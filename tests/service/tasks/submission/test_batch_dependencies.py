@@ -33,7 +33,7 @@ class CountedEdges(tuple[DependencyEdge, ...]):
 
 
 def find_nothing(reference: str | int) -> str:
-    raise NotFound(f'no task "{reference}".')
+    raise NotFound(f'there is no task "{reference}".')
 
 
 def make_dependents(count: int, name: str, after: str, first: int = 0) -> list[Dependent]:

@@ -107,7 +107,7 @@ async def test_lines_in_a_file_of_the_home_are_stored(call: Call):
     ("last", "said"),
     [
         ('{"argv": [1]}', f"line {MANY + 1}: .*None of the {MANY + 2} lines was stored"),
-        ('{"argv": ["a"], "after": ["gone"]}', f'line {MANY + 1}: no task "gone"'),
+        ('{"argv": ["a"], "after": ["gone"]}', f'line {MANY + 1}: there is no task "gone"'),
         ('{"argv": ["a"], "name": "x", "after": ["x"]}', "a cycle"),
     ],
 )
@@ -303,7 +303,7 @@ async def test_many_tasks_of_one_request_are_staged(call: Call):
 
     assert [row["number"] for row in found] == [*range(1, MANY + 1)]
     assert found[0].keys() == (await submit_task(call)).keys()
-    with pytest.raises(Problem, match='no queue "gone"'):
+    with pytest.raises(Problem, match='there is no queue "gone"'):
         await submit.submit(
             call, tasks=[*[{"argv": ["a"]}] * MANY, {"argv": ["b"], "queue": "gone"}]
         )

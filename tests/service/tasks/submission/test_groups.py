@@ -218,14 +218,14 @@ async def test_a_wrong_name_of_a_group_is_explained(call: Call):
     done = await actions.cancel(call, ids=["g99", "G1", "g", "g7", "g1"])
 
     assert [refusal["message"] for refusal in done["refused"]] == [
-        'no group "g99". List: taskdeck ls --groups',
-        'no task "G1". A group is written g12. List: taskdeck ls --groups',
-        'no task "g". A group is written g12. List: taskdeck ls --groups',
+        'there is no group "g99". List: taskdeck ls --groups',
+        'there is no task "G1". Groups are written as g12. List: taskdeck ls --groups',
+        'there is no task "g". Groups are written as g12. List: taskdeck ls --groups',
     ]
     assert [row["number"] for row in done["done"]] == [3, 1, 2]
     with pytest.raises(Conflict, match="g1 is a group, and this takes a single task"):
         await views.show(call, id="g1")
-    with pytest.raises(NotFound, match='no group "g99"'):
+    with pytest.raises(NotFound, match='there is no group "g99"'):
         await wait.wait(call, ids=["g99"])
 
 
@@ -258,7 +258,7 @@ async def test_a_filter_selects_the_tasks_of_groups(call: Call):
     assert await list_numbers("group:g1,g2 status:queued") == [2, 6, 7]
     assert await list_numbers("group:g1 !status:queued queue:default") == [3, 4]
     assert await list_numbers("!group:g1") == [1, 5, 6, 7]
-    with pytest.raises(NotFound, match='no group "g9"'):
+    with pytest.raises(NotFound, match='there is no group "g9"'):
         await list_numbers("!group:g9")
     done = await actions.cancel(call, select={"filter": "group:g1 status:queued"})
     assert [row["number"] for row in done["done"]] == [2]

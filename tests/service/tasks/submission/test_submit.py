@@ -643,12 +643,15 @@ async def test_an_invalid_value_is_refused_by_name_and_nothing_is_stored(
 async def test_an_unknown_template_queue_or_parent_is_refused_with_the_nearest(call: Call):
     await create_template(call)
     for spec, said in (
-        ({"template": "gret"}, 'no template "gret". Nearest: greet. List: taskdeck template ls'),
+        (
+            {"template": "gret"},
+            'there is no template "gret". Nearest: greet. List: taskdeck template ls',
+        ),
         (
             {"argv": ["a"], "queue": "defualt"},
-            'no queue "defualt". Nearest: default. List: taskdeck queue ls',
+            'there is no queue "defualt". Nearest: default. List: taskdeck queue ls',
         ),
-        ({"argv": ["a"], "after": ["99"]}, 'no task "99"'),
+        ({"argv": ["a"], "after": ["99"]}, 'there is no task "99"'),
     ):
         with pytest.raises(NotFound) as told:
             await submit.submit(call, tasks=[spec])
@@ -782,10 +785,13 @@ async def test_all_faults_of_a_task_are_reported_at_once(
     assert (
         str(told.value)
         == "needs 40.0G memory and 99 cpu, but pool gpu has 32.0G and 2 in all: it could never"
-        ' start; no task "98"; no task "gone". Nothing was submitted. Ask for less, or: taskdeck'
-        " pool set gpu --memory 40.0G --cpu 99"
+        ' start; there is no task "98"; there is no task "gone". Nothing was submitted.'
+        " Ask for less, or: taskdeck pool set gpu --memory 40.0G --cpu 99"
     )
-    assert missing.value.message == 'no task "98"; no task "gone". Nothing was submitted.'
+    assert (
+        missing.value.message
+        == 'there is no task "98"; there is no task "gone". Nothing was submitted.'
+    )
 
 
 @pytest.mark.parametrize("tasks", [[], "true", [5], [None], [["true"]]])
@@ -871,7 +877,7 @@ async def test_a_task_may_wait_for_a_group(call: Call):
         [(1, "success"), (2, "success")],
         [(1, "failures"), (2, "failures"), (3, "start")],
     ]
-    with pytest.raises(NotFound, match='no group "g7"'):
+    with pytest.raises(NotFound, match='there is no group "g7"'):
         await submit_task(call, after_any=["g7"])
     with pytest.raises(Usage, match="both the success and the failure"):
         await submit_task(call, after=[1], after_failure=["g1"])
@@ -964,7 +970,7 @@ async def test_a_bad_line_refuses_the_whole_input_by_its_number(call: Call):
     assert (
         str(told.value)
         == 'line 3: priority must be a whole number, not "high". None of the 4 lines was stored;'
-        " --keep-going stores the good ones."
+        " --keep-going stores the good lines."
     )
     assert await count_tasks(call) == 0
 
@@ -979,7 +985,7 @@ async def test_a_bad_line_refuses_the_whole_input_by_its_number(call: Call):
         ('{"argv": ["a"], "argv": ["b"]}', '"argv" appears twice'),
         ('{"argv": ["a"], "env": {"A": "1", "A": "2"}}', '"A" appears twice'),
         ("[" * 5000, "line 1"),
-        ('{"argv": ["a"], "queue": "nope"}', 'no queue "nope"'),
+        ('{"argv": ["a"], "queue": "nope"}', 'there is no queue "nope"'),
         (os.fsdecode(b'{"argv": ["\xff"]}'), "is not UTF-8"),
         ('{"argv": ["a"], "priority": ' + "9" * 5000 + "}", "line 1"),
         ('{"argv": ["a"], "timeout": NaN}', "line 1"),
@@ -1005,7 +1011,7 @@ async def test_keep_going_stores_good_lines_and_lists_bad_ones(call: Call):
 
     assert done["numbers"] == [1, 2]
     assert [row["line"] for row in done["refused"]] == [2, 3]
-    assert done["refused"][1]["message"].startswith('no queue "nope".')
+    assert done["refused"][1]["message"].startswith('there is no queue "nope".')
 
 
 async def test_lines_with_unknown_parents_are_bad_and_so_are_their_children(call: Call):
@@ -1019,13 +1025,13 @@ async def test_lines_with_unknown_parents_are_bad_and_so_are_their_children(call
     await submit_task(call)
     with pytest.raises(NotFound) as caught:
         await submit_json_lines(call, *rows)
-    none = "None of the 5 lines was stored; --keep-going stores the good ones."
-    assert caught.value.message == f'line 2: no task "999". List: taskdeck ls. {none}'
+    none = "None of the 5 lines was stored; --keep-going stores the good lines."
+    assert caught.value.message == f'line 2: there is no task "999". List: taskdeck ls. {none}'
 
     uuid = make_uuid7()
     done = await submit_json_lines(call, *rows, uuid=uuid, keep_going=True)
-    assert (done["numbers"], [(row["line"], row["message"][:15]) for row in done["refused"]]) == (
-        [2, 3, 4], [(2, 'no task "999". '), (3, 'no task "b". Li')],
+    assert (done["numbers"], [(row["line"], row["message"][:24]) for row in done["refused"]]) == (
+        [2, 3, 4], [(2, 'there is no task "999". '), (3, 'there is no task "b". Li')],
     )  # fmt: skip
     assert await submit_json_lines(call, *rows, uuid=uuid, keep_going=True) == done
 
@@ -1046,15 +1052,15 @@ async def test_lines_of_a_cycle_are_reported_and_left_out(call: Call):
     ring = '"b" (line 2) would wait for "c" (line 3) would wait for "b" (line 2): a cycle.'
     assert (
         caught.value.message
-        == f"line 2: {ring} None of the 4 lines was stored; --keep-going stores the good ones."
+        == f"line 2: {ring} None of the 4 lines was stored; --keep-going stores the good lines."
     )
 
     done = await submit_json_lines(call, *rows, keep_going=True)
 
     assert (done["numbers"], [(row["line"], row["message"]) for row in done["refused"]]) == ([1, 2,
     3], [
-        (2, ring), (3, ring), (4, 'no task "c". List: taskdeck ls'),
-        (5, 'no task "999". List: taskdeck ls'),
+        (2, ring), (3, ring), (4, 'there is no task "c". List: taskdeck ls'),
+        (5, 'there is no task "999". List: taskdeck ls'),
         (6, '"f" (line 6) would wait for "f" (line 6): a cycle.'),
     ])  # fmt: skip
     assert [parent["number"] for parent in (await show_task(call, 2))["parents"]] == [3]
@@ -1217,6 +1223,6 @@ async def test_a_dry_run_checks_every_line_and_stores_none(call: Call):
 
 
 async def test_an_unknown_number_in_a_line_tells_how_lines_are_named(call: Call):
-    with pytest.raises(NotFound, match='line 1: no task "7"') as caught:
+    with pytest.raises(NotFound, match='line 1: there is no task "7"') as caught:
         await submit.submit_lines(call, text='{"argv": ["true"], "after": ["7"]}')
     assert "Another line is named by its name" in caught.value.hint

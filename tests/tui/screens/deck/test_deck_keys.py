@@ -403,7 +403,10 @@ async def test_retrying_a_succeeded_task_asks_first():
         await (await deck.move_to(1046)).press("r")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         shown = "\n".join(read_screen_lines(deck.app))
-        assert "1046 encode S02E03.mkv" in shown and "It succeeded; a retry runs it again." in shown
+        assert (
+            "1046 encode S02E03.mkv" in shown
+            and "The task succeeded; a retry runs it again." in shown
+        )
         await deck.answer("n")
         assert "retry" not in deck.recording.verbs()
         await deck.press("r")
@@ -750,7 +753,7 @@ async def test_a_task_key_on_another_row_explains_itself(key: str, says: str):
     of_no_task = boards.make_alert(9, "full", "critical", "firing", "host /srv", "91% > 90%", 60)
     async with open_deck(boards.busy()._replace(alerts=(of_no_task,))) as deck:
         await deck.press("4", key)
-        assert says in deck.message() and "; there is none" in deck.message()
+        assert says in deck.message() and "is under the cursor" in deck.message()
 
 
 async def test_a_name_of_any_length_leaves_room_for_the_undo():

@@ -321,7 +321,7 @@ async def test_removal_asks_first(runtime: FakeRuntime, key: str):
         await open_schedules(pilot, app)
         await pilot.press(key)
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
-        assert is_shown(app, "u brings it back without that record")
+        assert is_shown(app, "u restores the schedule without the record")
         await pilot.press("escape", key)
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         assert not runtime.list_args("schedule.rm")

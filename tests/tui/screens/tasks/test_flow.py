@@ -56,7 +56,7 @@ async def test_the_tree_folds_and_shows_its_critical_path(tmp_path: Path):
         text = await until(app, pilot, "call variants", "/path:critical")
         assert "tell" not in text
         post_keys(app, "m")
-        await until(app, pilot, "esc, then m folds")
+        await until(app, pilot, "Press esc to end the filter")
         post_keys(app, "escape", "m")
         text = await until(app, pilot, "tell", "call variants")
 

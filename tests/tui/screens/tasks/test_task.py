@@ -339,7 +339,8 @@ async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "It succeeded; a retry runs it again" in text for text in read_screen_lines(app)
+                "The task succeeded; a retry runs it again" in text
+                for text in read_screen_lines(app)
             ),
         )
         assert answers.list_args("retry") == []

@@ -296,7 +296,7 @@ async def test_retrying_a_success_asks_and_a_failure_is_retried_once():
         await tasks.press("r")
         await tasks.until("#5000 is being retried already")
         await tasks.press("j", "r")
-        await tasks.until("Retry #4999 task 4999?", "It succeeded")
+        await tasks.until("Retry #4999 task 4999?", "The task succeeded")
         await tasks.press("n")
         assert [args["ids"] for verb, args in tasks.many.calls if verb == "retry"] == [["u5000"]]
 
