@@ -442,7 +442,7 @@ async def test_problems_outside_a_backup_are_reported_and_it_stays_good(
             [{"id": first["id"], "problem": f"{beside.name} is gone or changed"}],
         )
         assert backup.describe_findings(found) == [
-            f"{first['id']}: {beside.name} is gone or changed; still usable"
+            f"{first['id']}: {beside.name} is gone or changed; the backup is still usable"
         ]
     beside.write_bytes(text)
 
