@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,8 @@ def test_slow_statements_are_cleared_and_sizes_add_up_to_the_file(slow_log_home:
     assert still["lock_waits"] is None and still["cache"] is None
     assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
 
-    with sqlite3.connect(f"file:{slow_log_home.home}/taskdeck.db?mode=ro", uri=True) as c:
+    with closing(sqlite3.connect(f"file:{slow_log_home.home}/taskdeck.db?mode=ro", uri=True)) as c:
         (pages,) = c.execute("PRAGMA page_count").fetchone()
-    c.close()
     taken = sum(table["bytes"] + table["index_bytes"] for table in alive["tables"])
     assert 0.9 * alive["bytes"] < taken <= alive["bytes"]
     assert abs(pages - alive["pages"]) < 200

@@ -1429,7 +1429,7 @@ def test_a_held_task_that_may_have_run_is_held_by_the_restore(
         made.submit_task()
         made.submit_task(hold=True, held_by="ann")
     then = take_image()
-    with sqlite3.connect(database_path) as c:
+    with closing(sqlite3.connect(database_path)) as c, c:
         # The database is incomplete, but it shows that #2 waits.
         c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")
     if present == "gone":
@@ -1458,7 +1458,7 @@ def test_a_run_whose_end_both_databases_lack_is_not_retried(database_path: Path,
         ObservedRun(goes_on, is_reported=True, number=2, is_alive=True),
         ObservedRun(now, is_reported=True, number=3, attempt=2, is_alive=True),
     ]
-    with sqlite3.connect(database_path) as c:
+    with closing(sqlite3.connect(database_path)) as c, c:
         # the database is incomplete
         c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")
     then.restore_over(seen)

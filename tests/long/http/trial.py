@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,14 +149,14 @@ def _run_schemathesis(
 def _read_content(home: Path) -> dict[str, str]:
     """Return a digest of each table and the size of each file that only commands change."""
     found = {}
-    with sqlite3.connect(f"file:{paths.get_database_path(home)}?mode=ro", uri=True) as c:
+    database = f"file:{paths.get_database_path(home)}?mode=ro"
+    with closing(sqlite3.connect(database, uri=True)) as c:
         names = [row[0] for row in c.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         for name in names:
             if name in RUNTIME_TABLES and name not in DEFINITIONS:
                 continue
             rows = c.execute(f'SELECT {DEFINITIONS.get(name, "*")} FROM "{name}"').fetchall()
             found[name] = hashlib.sha256(repr(sorted(map(repr, rows))).encode()).hexdigest()
-    c.close()
     for path in (home / "runs").rglob("*"):
         found[str(path.relative_to(home))] = str(path.stat().st_size if path.is_file() else 0)
     return found

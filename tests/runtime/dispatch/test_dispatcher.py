@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -220,11 +221,10 @@ async def test_a_run_is_committed_before_the_keeper_is_ordered(
     spawn = fake_keeper.spawn
 
     def look(run: dict[str, Any]) -> None:
-        with sqlite3.connect(f"file:{database_path}?mode=ro", uri=True) as other:
+        with closing(sqlite3.connect(f"file:{database_path}?mode=ro", uri=True)) as other:
             seen.extend(
                 other.execute("SELECT status FROM instances WHERE runid = ?", (run["run"],))
             )
-        other.close()
         spawn(run)
 
     fake_keeper.spawn = look  # type: ignore[method-assign]
