@@ -219,6 +219,9 @@ def _parse_request(line: bytes) -> dict[str, Any]:
     """Return the request of a line. Raise Usage for anything but a JSON object."""
     try:
         request = json.loads(line)
+        # Each level has a bracket, so that most requests need no check.
+        if line.count(b"[") + line.count(b"{") > MAX_NESTING and isinstance(request, dict | list):
+            _check_nesting(request)
     except RecursionError:
         raise Usage("the request is nested too deeply. Nothing was done.") from None
     except ValueError:
@@ -226,6 +229,21 @@ def _parse_request(line: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise Usage("the request is not a JSON object. Nothing was done.")
     return request
+
+
+def _check_nesting(request: dict[str, Any] | list[Any]) -> None:
+    """Raise RecursionError for more than MAX_NESTING levels of lists and objects."""
+    level: list[Any] = [request]
+    for _ in range(MAX_NESTING):
+        level = [
+            part
+            for whole in level
+            for part in (whole.values() if type(whole) is dict else whole)
+            if type(part) is dict or type(part) is list
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _make_quarantine_problem(quarantined: list[str]) -> Storage:
@@ -243,6 +261,8 @@ def _read_peer(writer: asyncio.StreamWriter) -> str:
     return get_user_name(paths.read_peer(writer.get_extra_info("socket"))[1])
 
 
+MAX_NESTING = 500
+"""Maximum levels of a request. The parser's own limit differs between versions of Python."""
 MAX_ORIGIN = 64
 CHUNK_ITEMS = 1000
 """List items encoded at a time, which takes a few milliseconds."""
