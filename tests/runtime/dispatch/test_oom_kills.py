@@ -14,15 +14,15 @@ from app.runtime.dispatch import oom_kills
 from app.runtime.dispatch.oom_kills import OomKills
 from tests.runtime_process import RuntimeProcess, wait_until
 
-HUNGRY = "import time; held = bytearray(60 << 20); print('full', flush=True); time.sleep(60)"
+HUNGRY = "import signal; held = bytearray(60 << 20); print('full', flush=True); signal.pause()"
 
 
 def submit_hungry(runtime: RuntimeProcess, **more: object) -> str:
     return runtime.submit(sys.executable, "-c", HUNGRY, memory="64M", retry_delay=0, **more)
 
 
-def kill_when_full(runtime: RuntimeProcess, task: str, attempt: int) -> None:
-    """Kill the program of an attempt from outside, as the kernel does, once it holds its memory."""
+def wait_until_full(runtime: RuntimeProcess, task: str, attempt: int) -> int:
+    """Return the pid of an attempt once its program holds its memory."""
 
     def is_full() -> bool:
         runs = runtime.call("log", id=task, attempt="all")["runs"]
@@ -32,14 +32,15 @@ def kill_when_full(runtime: RuntimeProcess, task: str, attempt: int) -> None:
         return log.exists() and "full" in log.read_text()
 
     wait_until(is_full, f"attempt {attempt} is full")
-    os.kill(runtime.show(task)["instances"][-1]["pid"], signal.SIGKILL)
+    return runtime.show(task)["instances"][-1]["pid"]
 
 
 @pytest.mark.process
 def test_a_killed_run_is_retried_once_with_more_memory(runtime: RuntimeProcess):
     task = submit_hungry(runtime, retry_on_oom="1.25")
-    kill_when_full(runtime, task, 1)
-    wait_until(lambda: len(runtime.show(task)["instances"]) == 2, "the second attempt")
+    # The kernel kills from outside, too.
+    os.kill(wait_until_full(runtime, task, 1), signal.SIGKILL)
+    second = wait_until_full(runtime, task, 2)
     shown = runtime.show(task)
     first = shown["instances"][0]["reason"]
     more = "signal 9 (KILL); retried with "
@@ -49,7 +50,7 @@ def test_a_killed_run_is_retried_once_with_more_memory(runtime: RuntimeProcess):
     runtime.kill(signal.SIGKILL)
     runtime.client.close()
     runtime.client = runtime.open_client()
-    kill_when_full(runtime, task, 2)
+    os.kill(second, signal.SIGKILL)
 
     (end,) = runtime.wait_for_end(task)
     assert end["status"] == "failed" and "out of memory" not in str(first)
@@ -59,7 +60,7 @@ def test_a_killed_run_is_retried_once_with_more_memory(runtime: RuntimeProcess):
 
 @pytest.mark.process
 def test_a_kill_far_below_the_reservation_is_no_reason(runtime: RuntimeProcess):
-    task = runtime.submit("sleep", "60", memory="64M", retry_on_oom="2")
+    task = runtime.submit("sleep", "3600", memory="64M", retry_on_oom="2")
     runtime.wait_for_status(task, "running")
 
     os.kill(runtime.show(task)["instances"][0]["pid"], signal.SIGKILL)
