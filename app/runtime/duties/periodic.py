@@ -149,6 +149,7 @@ class Duties:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self._rules_or_alerts = engine.WatchedRead(db, sla_evaluation.has_rules_or_alerts)
         self._refusals = engine.WatchedRead(db, schedules.map_refusals)
+        self._published = engine.WatchedRead(db, bulk.map_published)
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self._outer_runs = engine.WatchedRead(db, list_active_outer)
         self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
@@ -207,10 +208,12 @@ class Duties:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = AsyncIOScheduler(job_defaults=defaults, timezone=UTC)
+        # Duties with a common start are due together, and one timer wakes an idle runtime for all.
+        start = datetime.now(UTC)
         for duty in self.list_duties():
             scheduler.add_job(
                 self._run_duty,
-                SkippingIntervalTrigger(seconds=duty.every, timezone=UTC),
+                SkippingIntervalTrigger(seconds=duty.every, start_date=start, timezone=UTC),
                 args=[duty],
                 id=duty.name,
             )
@@ -411,7 +414,9 @@ class Duties:
 
     async def finish_submissions(self) -> None:
         """Complete large submissions that a crash interrupted, or remove what is left of them."""
-        await bulk.finish_interrupted(self.db, Path(self.usage.home))
+        home = Path(self.usage.home)
+        if await self._published.read() or bulk.list_files(home):
+            await bulk.finish_interrupted(self.db, home)
 
     async def reconcile(self) -> None:
         """Repair loads that differ from the runs; report missing and quarantined rows."""

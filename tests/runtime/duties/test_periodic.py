@@ -88,6 +88,25 @@ def test_a_clock_far_ahead_does_not_run_missed_times(monkeypatch: pytest.MonkeyP
     assert every.get_next_fire_time(begin, late) == late + timedelta(seconds=1) and len(asked) == 3
 
 
+async def test_one_timer_wakes_all_duties_that_are_due(duties: Duties):
+    scheduler = duties.make_scheduler()
+    scheduler.start(paused=True)
+
+    due = {job.next_run_time for job in scheduler.get_jobs()}
+
+    assert {(moment - min(due)).total_seconds() % 1 for moment in due} == {0}
+    scheduler.shutdown(wait=False)
+
+
+async def test_an_idle_runtime_does_not_read_for_submissions(
+    duties: Duties, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await duties.finish_submissions()
+    monkeypatch.setattr(db, "read", None)
+
+    await duties.finish_submissions()
+
+
 async def test_a_clock_set_back_does_not_stall_a_job(
     duties: Duties, monkeypatch: pytest.MonkeyPatch
 ):

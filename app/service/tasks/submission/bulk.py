@@ -316,14 +316,25 @@ def record_submission(c: Connection, by: str, count: int, first: int, last: int)
 # --- what a crash left ----------------------------------------------------------------------
 
 
+def map_published(c: Connection) -> dict[str, int]:
+    """Return the published submissions, by the names of their files."""
+    return counters.map_values(c, task_numbers.SUBMISSIONS)
+
+
+def list_files(home: Path) -> list[str]:
+    """Return the names of the files of submissions, published or not."""
+    folder = home / "run" / SUBMISSIONS
+    return os.listdir(folder) if folder.is_dir() else []
+
+
 async def finish_interrupted(db: Database, home: Path) -> None:
     """Complete published submissions that no process works on, and remove other abandoned files.
 
     A damaged file must not keep the others waiting. Raise its error at the end, or Storage at once.
     """
-    published = await db.read(counters.map_values, task_numbers.SUBMISSIONS)
+    published = await db.read(map_published)
     folder, end = home / "run" / SUBMISSIONS, time.monotonic() + DUTY_SECONDS
-    names = os.listdir(folder) if folder.is_dir() else []
+    names = list_files(home)
     for name in published.keys() - set(names):  # a restored or copied database
         await db.write(counters.delete, task_numbers.SUBMISSIONS + name)
     failure: Exception | None = None
