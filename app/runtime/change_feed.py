@@ -34,10 +34,12 @@ class ChangeFeed:
         try:
             while not self._closed:
                 await _wait_for(event, heartbeat)
+                is_change = event.is_set()
                 event.clear()
                 if not self._closed:
                     yield
-                    await asyncio.sleep(DEBOUNCE_SECONDS)
+                    if is_change:
+                        await asyncio.sleep(DEBOUNCE_SECONDS)
         finally:
             self._events.discard(event)
 

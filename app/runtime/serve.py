@@ -241,6 +241,7 @@ class Runtime:
         if not drain:
             self.ending.set()
         self.dispatcher.wake()
+        self.feed.wake()
 
     def terminate(self) -> None:
         """Stop because of a signal, as at a machine shutdown."""
@@ -282,7 +283,7 @@ class Runtime:
     async def watch_drain(self) -> None:
         """Stop the runtime once a drain is complete. Jobs of Slurm need no runtime to go on."""
         statement_timer.current_caller.set("drain")
-        async for _ in self.feed.watch_changes(1.0):
+        async for _ in self.feed.watch_changes():
             if not self.dispatcher.draining:
                 continue
             runs = await self.dispatcher.db.read(dispatch.list_active)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from app.runtime import change_feed
 from app.runtime.change_feed import ChangeFeed
 
 
@@ -57,6 +60,16 @@ async def test_a_heartbeat_comes_without_a_change():
 
     for _ in range(3):
         await asyncio.wait_for(anext(changes), 5)
+    await changes.aclose()
+
+
+async def test_no_pause_follows_a_heartbeat(monkeypatch: pytest.MonkeyPatch):
+    changes = ChangeFeed().watch_changes(heartbeat=0.01)
+    await anext(changes)
+    await anext(changes)
+    monkeypatch.setattr(change_feed, "DEBOUNCE_SECONDS", 3600)
+
+    await asyncio.wait_for(anext(changes), 60)
     await changes.aclose()
 
 

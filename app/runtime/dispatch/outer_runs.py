@@ -158,10 +158,10 @@ class OuterRuns:
     # --- looks
 
     async def run(self, read_settings: Callable[[], SlurmSettings]) -> None:
-        """Look, and bring logs home, each second, forever."""
+        """Look, and bring logs home, each second, forever. There are no logs without a client."""
         await asyncio.gather(
             _repeat(lambda: self.look(read_settings()), asyncio.Event()),
-            _repeat(self.follow_logs, self._has_ended),
+            _repeat(self.follow_logs, self._has_ended, lambda: self._logs is not None),
         )
 
     async def look(self, settings: SlurmSettings) -> None:
@@ -243,6 +243,7 @@ class OuterRuns:
         self._runs |= {run.runid for run in active}
         client.resume(active)
         self._logs, self._client = LogFetcher(self._home, spool), client
+        self._has_ended.set()
         outer.set_source(client)
 
     async def load(self) -> None:
@@ -258,15 +259,22 @@ class OuterRuns:
             await client.close()
 
 
-async def _repeat(work: Callable[[], Awaitable[None]], hurry: asyncio.Event) -> None:
-    """Do work each second, and at once after `hurry`. A failure is logged; the next try follows."""
+async def _repeat(
+    work: Callable[[], Awaitable[None]],
+    hurry: asyncio.Event,
+    is_needed: Callable[[], bool] = lambda: True,
+) -> None:
+    """Do work each second while it is needed, and at once after `hurry`.
+
+    A failure is logged; the next try follows.
+    """
     while True:
         try:
             await work()
         except Exception:
             log.exception("a look at the runs of Slurm failed")
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(LOOK_SECONDS if is_needed() else None):
                 await hurry.wait()
 
 

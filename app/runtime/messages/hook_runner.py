@@ -100,7 +100,7 @@ class HookRunner:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._changed.wait()
-            await asyncio.sleep(DEBOUNCE_SECONDS)  # a burst of commits causes one look
+                    await asyncio.sleep(DEBOUNCE_SECONDS)  # a burst of commits causes one look
 
     async def close(self) -> None:
         """Wait briefly for programs. The next runtime repeats events that are not stored."""
