@@ -58,6 +58,25 @@ class OlderDatabase(Storage):
         )
 
 
+class UnreleasedDatabase(Storage):
+    """A database of an earlier numbering of revisions, before the first release."""
+
+    code = "unreleased-database"
+
+
+def make_unreleased_error(message: str, **values: object) -> UnreleasedDatabase:
+    """Return the problem for a database of the first numbering, which had its own 0001 to 0005.
+
+    No commit upgrades such a database. {commit} in the message is the last that opens it.
+    """
+    return UnreleasedDatabase(
+        message,
+        "In an environment of that commit: taskdeck export && taskdeck ls --json",
+        commit="c03696b5",
+        **values,
+    )
+
+
 class DamagedDatabase(Storage):
     """A file that cannot be read as a database."""
 

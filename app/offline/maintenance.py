@@ -136,6 +136,7 @@ def repair_home(home: str) -> dict[str, Any]:
         if version is None:
             raise make_no_database_error(Path(home))
         if version != migrate.HEAD:
+            migrate.require_schema(path, version)
             raise OlderDatabase(path, version, migrate.HEAD)
         if not (checks.find_damage(path) or integrity.find_lost_writes(Path(home))):
             changes += _run_in_transaction(

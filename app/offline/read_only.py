@@ -88,6 +88,7 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
     if (version := migrate.read_version(path)) is None:
         return
     if version != migrate.HEAD:
+        migrate.require_schema(path, version)
         raise OlderDatabase(path, version, migrate.HEAD) from error
     if not (faults := checks.check_database(path, integrity.VALIDATORS)):
         return

@@ -47,6 +47,8 @@ def check_database(path: Path, document_checks: DocumentChecks = NO_CHECKS) -> l
     version = migrate.read_version(path)
     if found := find_damage(path):
         return found
+    if version not in (None, migrate.HEAD):
+        migrate.require_schema(path, version)
     with open_read_only(path) as c:
         problems = (
             [
@@ -90,7 +92,9 @@ def find_damage(path: Path) -> list[str]:
     try:
         version = migrate.read_version(path)
         with open_read_only(path) as c:
-            found = find_faults(c) or (_find_missing_columns(c) if version == migrate.HEAD else [])
+            found = find_faults(c) or (
+                migrate.find_missing_columns(c, version) if version == migrate.HEAD else []
+            )
             if not found:
                 _read_all_rows(c)
             return found
@@ -118,27 +122,6 @@ def _list_objects(c: sqlite3.Connection, kind: str) -> list[str]:
     return [name for (name,) in c.execute(found, (kind,))]
 
 
-def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
-    """Return the missing tables and columns of this version."""
-    faults, existing = [], _list_objects(c, "table")
-    for table in schema.metadata.sorted_tables:
-        if table.name not in existing:
-            faults.append(tr("table {name} is missing", name=table.name))
-            continue
-        columns = {
-            name
-            for (name,) in c.execute(
-                "SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table.name,)
-            )
-        }
-        faults += [
-            tr("column {name} of {table} is missing", name=column.name, table=table.name)
-            for column in table.columns
-            if column.name.encode() not in columns
-        ]
-    return faults
-
-
 def _find_missing_objects(c: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return (kind, name) of missing indexes and triggers, which can be recreated."""
     indexes = [
@@ -160,7 +143,7 @@ def is_version_lost(path: Path) -> bool:
         with open_read_only(path) as c:
             return not (
                 find_faults(c)
-                or _find_missing_columns(c)
+                or migrate.find_missing_columns(c, migrate.HEAD)
                 or _find_missing_objects(c)
                 or _find_unknown_columns(c)
             )
@@ -195,14 +178,18 @@ def restore_version(c: Connection) -> str:
 
 
 def check_pages(path: Path) -> None:
-    """Read every page, without comparing rows with indexes.
+    """Read every page, without comparing rows with indexes, and look for each table and column.
 
-    Raise DamagedDatabase with the first fault.
+    Raise DamagedDatabase with the first fault. The upgrade compares the tables of an earlier
+    revision.
     """
-    if migrate.read_version(path) is None:
+    version = migrate.read_version(path)
+    if version is None:
         return
     with open_read_only(path) as c:
         found = read_check_lines(c, "PRAGMA quick_check(1)")
+        if not found and version == migrate.HEAD:
+            found = migrate.find_missing_columns(c, version)
     if found:
         raise make_damaged_error(path, found[0])
 

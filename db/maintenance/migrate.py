@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.translation import tr
+from app.translation import tr, tr_noop
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
 from db.error_translation import translate_error
@@ -26,8 +27,10 @@ from db.errors import (
     Storage,
     UnnamedDatabase,
     make_damaged_error,
+    make_unreleased_error,
 )
 from db.queries.home import home_identity
+from db.readonly import open_read_only
 from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
@@ -145,6 +148,73 @@ def _require_complete(c: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def find_missing_columns(c: sqlite3.Connection, revision: str) -> list[str]:
+    """Return the missing tables and columns of a revision."""
+    found, faults = _list_columns(c.execute), []
+    for table, columns in _list_expected_columns(revision).items():
+        if table not in found:
+            faults.append(tr("table {name} is missing", name=table))
+            continue
+        faults += [
+            tr("column {name} of {table} is missing", name=column, table=table)
+            for column in columns
+            if column not in found[table]
+        ]
+    return faults
+
+
+def _list_expected_columns(revision: str) -> dict[str, list[str]]:
+    """Return {table: columns} of a revision.
+
+    For an earlier one than HEAD, run the revisions in memory, which takes 0.5 s.
+    """
+    if revision == HEAD:
+        return {
+            table.name: [column.name for column in table.columns]
+            for table in metadata.sorted_tables
+        }
+    engine = create_write_engine(Path(":memory:"))
+    try:
+        with engine.begin() as c:
+            _run_revisions(c, "upgrade", revision)
+            return _list_columns(c.exec_driver_sql)
+    finally:
+        engine.dispose()
+
+
+def _list_columns(execute: Callable[[str], Iterable[Any]]) -> dict[str, list[str]]:
+    """Return {table: columns} of a database. Damaged names may be no text."""
+    found: dict[str, list[str]] = {}
+    for table, column in execute(
+        "SELECT CAST(m.name AS BLOB), CAST(p.name AS BLOB) FROM sqlite_master m"
+        " JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
+    ):
+        found.setdefault(os.fsdecode(table), []).append(os.fsdecode(column))
+    return found
+
+
+def require_schema(path: Path, revision: str) -> None:
+    """Raise Storage if the database lacks tables or columns of its revision.
+
+    Nothing is written. All revisions here have the table `home`; those of the first numbering
+    lacked the table, and no commit upgrades them.
+    """
+    with open_read_only(path) as c:
+        missing = find_missing_columns(c, revision)
+        has_home = "home" in _list_columns(c.execute)
+    if missing and has_home:
+        raise make_damaged_error(path, missing[0])
+    if missing:
+        raise make_unreleased_error(
+            tr_noop(
+                "the database is from before revisions were renumbered, and commit {commit} is"
+                " the last that opens it: {path}. No version upgrades the database. Nothing was"
+                " written."
+            ),
+            path=path,
+        )
+
+
 def _seed_nothing(c: Connection) -> None: ...
 
 
@@ -159,6 +229,7 @@ def migrate(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> l
     if found is None:
         _create(path, seed)
         return [tr("created at {version}", version=HEAD)]
+    require_schema(path, found)
     copy = _backup(path, HEAD)
     _upgrade(path, seed)
     return [
@@ -172,11 +243,12 @@ def migrate_to(path: Path, revision: str) -> list[str]:
 
     The caller holds the runtime lock, and the database exists.
     """
-    found = read_version(path)
+    found = str(read_version(path))
+    require_schema(path, found)
     if found == revision:
         return []
     copy = _backup(path, revision)
-    is_downgrade = REVISIONS.index(revision) < REVISIONS.index(str(found))
+    is_downgrade = REVISIONS.index(revision) < REVISIONS.index(found)
     with _open_transaction(path) as c:
         _run_revisions(c, "downgrade" if is_downgrade else "upgrade", revision)
     done = "downgraded" if is_downgrade else "upgraded"

@@ -23,10 +23,19 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from app.translation import tr
+from app.translation import tr, tr_noop
 from db import raw_sql, timestamps
 from db.error_translation import translate_error
-from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Problem, Storage
+from db.errors import (
+    BusyDatabase,
+    DamagedDatabase,
+    DiskFull,
+    NewerDatabase,
+    Problem,
+    Storage,
+    UnreleasedDatabase,
+    make_unreleased_error,
+)
 from db.maintenance import integrity, migrate
 from db.readonly import find_faults, open_read_only
 from db.restore import reconcile, salvage
@@ -185,6 +194,21 @@ def _require_known_version(path: Path, what: str) -> None:
         ) from None
 
 
+def _require_schema(path: Path, revision: str, what: str) -> None:
+    """Raise Storage if the image lacks tables or columns of its revision."""
+    try:
+        with _blame_backup(what):
+            migrate.require_schema(path, revision)
+    except UnreleasedDatabase:
+        raise make_unreleased_error(
+            tr_noop(
+                "the {what} is from before revisions were renumbered, and commit {commit} is"
+                " the last that opens its database. No version upgrades it. Nothing was restored."
+            ),
+            what=what,
+        ) from None
+
+
 @contextmanager
 def prepare_restore(
     rebuild: Rebuild,
@@ -218,7 +242,9 @@ def prepare_restore(
     _require_readable(source)
     try:
         build_image(rebuild, path, size, what)
-        if migrate.read_version(path) != migrate.HEAD:
+        revision = str(migrate.read_version(path))
+        if revision != migrate.HEAD:
+            _require_schema(path, revision, what)
             migrate.upgrade(path)
         behind = _lacks_writes(source, lacks)
         sound = is_intact(source) and not has_unfinished_swap(present) and not behind

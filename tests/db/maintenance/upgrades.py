@@ -28,8 +28,17 @@ from db.queries.tasks import transitions
 from tests.db.builders import TaskBuilder
 
 LATER = f"{int(migrate.HEAD) + 1:04d}"
-"""A revision that adds the tables of `_ADDED`."""
+"""A made-up revision that adds the tables of `_ADDED`, which the revision before then lacks."""
 _ADDED = ("history", "slow_queries")
+_WITHOUT_ADDED = f"""
+_upgrade = upgrade
+
+
+def upgrade():
+    _upgrade()
+    for name in {_ADDED}:
+        op.drop_table(name)
+"""
 _REVISION = f"""
 from alembic import op
 from db.schema import TRIGGERS, metadata
@@ -55,6 +64,8 @@ def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         scripts,
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    (present,) = (scripts / "versions").glob(f"{migrate.HEAD}_*.py")
+    present.write_text(present.read_text() + _WITHOUT_ADDED)
     (scripts / "versions" / f"{LATER}_later.py").write_text(_REVISION)
     monkeypatch.setattr(migrate, "SCRIPTS", os.fspath(scripts))
     monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, LATER))

@@ -1834,19 +1834,19 @@ def test_an_older_schema_is_upgraded_before_the_swap(
     monkeypatch.setattr(migrate, "REVISIONS", ("0000", migrate.HEAD))
     with closing(sqlite3.connect(then.path)) as file:
         file.executescript("UPDATE alembic_version SET version_num = '0000'")
-    done: list[Path] = []
+    done: list[str] = []
+    monkeypatch.setattr(migrate, "require_schema", lambda path, revision: done.append(revision))
 
     def upgrade(path: Path) -> None:
-        done.append(path)
+        done.append(path.name)
         with closing(sqlite3.connect(path)) as file:
             file.executescript(f"UPDATE alembic_version SET version_num = '{migrate.HEAD}'")
 
     monkeypatch.setattr(migrate, "upgrade", upgrade)
     then.restore_over()
 
-    assert [path.name for path in done] == ["taskdeck.db.restoring"] and migrate.read_version(
-        database_path
-    ) == migrate.HEAD
+    assert done == ["0000", "taskdeck.db.restoring"]
+    assert migrate.read_version(database_path) == migrate.HEAD
 
 
 @pytest.mark.parametrize("left", ["garbage", "nothing"])
