@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from app.core.dependency_kinds import ON_FAILURE
 from app.core.oom_retry import find_note as find_oom_note
+from app.core.scheduling.amounts import EPSILON
 from app.core.scheduling.bookings import Booking, list_bounds
 from app.core.scheduling.explanations.explain import explain_all
 from app.core.scheduling.explanations.waiting_task import (
@@ -39,7 +40,7 @@ from app.core.scheduling.plan import (
     decide,
     get_known_end,
 )
-from app.core.scheduling.resources import make_amounts
+from app.core.scheduling.resources import CPU, make_amounts
 from app.core.text import units
 from app.service import enforced_limits, gpus, outer
 from app.service.scheduling import limit_view, queue_order
@@ -315,7 +316,8 @@ def read_view(
 
     With `closed`, also read what explanations need: the windows of full and closed queues, and past
     run times. A window holds four times the free slots of its queue plus `ahead` tasks. With 0
-    ahead, a window holds only as many tasks as there are free slots.
+    ahead, a window holds only as many tasks as there are free slots. Slots for which the pool has
+    no room do not count.
     """
     view, reader = _read_without_tasks(c, cache, closed)
     queues = reader._replace(ahead=ahead).read_all()
@@ -382,7 +384,9 @@ class _QueueLoads(NamedTuple):
 
     `runs` counts the active runs by queue. `busy` counts the queues with queued tasks by pool, and
     `shares` only those of them that may start one. `opened` names the open queues, and `nonempty`
-    has those of them with queued tasks. `waiting` counts the queued tasks of all queues.
+    has those of them with queued tasks. `waiting` counts the queued tasks of all queues. `rooms`
+    has how many tasks of one core fit into each local pool now, at least one: the window of a queue
+    with a large capacity need not be larger.
     """
 
     runs: Counter[str]
@@ -392,6 +396,7 @@ class _QueueLoads(NamedTuple):
     nonempty: Sequence[QueueRow]
     windows: Mapping[str, Windows | None]
     waiting: int
+    rooms: Mapping[str, int]
 
 
 def _measure_loads(
@@ -410,7 +415,19 @@ def _measure_loads(
     shares = Counter(row.pool for row in nonempty if loads[row.name] < row.capacity)
     busy = Counter(row.pool for row, total in rows if total)
     waiting = sum(total for _, total in rows)
-    return _QueueLoads(loads, busy, shares, opened, nonempty, windows, waiting)
+    rooms = _count_rooms(pools, runs)
+    return _QueueLoads(loads, busy, shares, opened, nonempty, windows, waiting, rooms)
+
+
+def _count_rooms(pools: Sequence[PoolView], runs: Sequence[Any]) -> dict[str, int]:
+    used: dict[str, float] = defaultdict(float)
+    for run in runs:
+        used[run.pool] += run.cpu
+    return {
+        pool.name: max(1, int(pool.totals.get(CPU, 0.0) - used[pool.name] + EPSILON))
+        for pool in pools
+        if not pool.is_outer
+    }
 
 
 class _QueueReader(NamedTuple):
@@ -438,7 +455,7 @@ class _QueueReader(NamedTuple):
         """Return the queues with the first of their queued tasks."""
         windows: dict[str, WindowSize] = {}
         for row, total in self.rows:
-            size = self._choose_size(row) if total else 0
+            size = self.choose_size(row) if total else 0
             if size:
                 most = max(size, queue_order.LOOKAHEAD // max(1, self.loads.shares[row.pool]))
                 is_short = size > STOPPED_DEPTH and self.knows_stopping(row)
@@ -488,7 +505,7 @@ class _QueueReader(NamedTuple):
             )  # fmt: skip
             queue = self.cache.queues.get(row.name, self.ahead > 0, inputs, make)
         if self.bounds and self.ahead and at == size and self._can_start(row):
-            queue = self._read_beyond(queue, policy, self._choose_size(row))
+            queue = self._read_beyond(queue, policy, self.choose_size(row))
         return queue
 
     def knows_stopping(self, row: QueueRow) -> bool:
@@ -552,10 +569,12 @@ class _QueueReader(NamedTuple):
         share = max(1, self.loads.shares[row.pool])
         return self.deeper.get(row.name) or max(MIN_DEPTH, MAX_DEPTH // share)
 
-    def _choose_size(self, row: QueueRow) -> int:
+    def choose_size(self, row: QueueRow) -> int:
         """Return the number of tasks to read of a queue."""
         if self.closed or self._can_start(row):
             free = max(0, row.capacity - self.loads.runs[row.name])
+            if row.name not in self.deeper:
+                free = min(free, self.loads.rooms.get(row.pool, free))
             size = 4 * free + self.ahead if self.ahead else free
             return size if self.closed else min(size, self.get_depth(row))
         # The first task of a full queue may have a reservation that other queues must respect.
@@ -738,7 +757,15 @@ def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Seque
             for queue in left
             if len(queue.waiting) < queue.waiting_total
         }
-        cut = {n: size for n, size in sizes.items() if started[n] == size == depths[n]}
+        chosen = {row.name: reader.choose_size(row) for row, _ in reader.rows}
+        roomy = {
+            queue.name for queue in left if decision.budgets[queue.pool].free.get(CPU) > EPSILON
+        }
+        cut = {
+            n: size
+            for n, size in sizes.items()
+            if started[n] == size and (size == depths[n] or (size == chosen[n] and n in roomy))
+        }
         is_narrow = not ahead and any(
             started[n] < size and (size < depths[n] or searches_more) for n, size in sizes.items()
         )

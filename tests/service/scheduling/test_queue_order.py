@@ -62,6 +62,29 @@ async def test_plan_places_and_reasons_follow_the_policy(
     assert [why["reasons"][-1]["text"] for why in others] == [f"order of pool default: {words}"] * 2
 
 
+@pytest.mark.parametrize(("cpu", "starts"), [(1, 2), (0.5, 4), (0.1, 20), (0, 60)])
+async def test_a_round_of_a_queue_with_a_large_capacity_fills_the_pool(
+    runtime_call: Call, cpu: float, starts: int
+):
+    await queues.pool_set(runtime_call, name="default", cpu=2)
+    await queues.queue_set(runtime_call, name="default", capacity=1000)
+    for _ in range(60):
+        await submit_task(runtime_call, cpu=cpu)
+
+    assert await plan(runtime_call) == [*range(1, starts + 1)]
+
+
+async def test_a_round_reads_no_more_tasks_than_the_pool_has_room_for(runtime_call: Call):
+    await queues.pool_set(runtime_call, name="default", cpu=2)
+    await queues.queue_set(runtime_call, name="default", capacity=1000)
+    for _ in range(60):
+        await submit_task(runtime_call)
+
+    view, _ = await runtime_call.db.write(dispatch_view.plan_starts, dispatch_view.RunTimeCache())
+
+    assert [len(queue.waiting) for queue in view.queues] == [2]
+
+
 async def test_a_task_moved_to_the_front_starts_first(busy_call: Call):
     await queues.pool_set(busy_call, name="default", policy="fifo")
     await actions.front(busy_call, ids=[3])
