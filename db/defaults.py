@@ -10,6 +10,11 @@ from db.queries.tasks.transitions import SYSTEM
 
 DEFAULT_NAME = "default"
 """Name of the default pool and of the default queue."""
+DEFAULT_CAPACITY = 1000
+"""Capacity of the default queue.
+
+The pool limits; the capacity only holds back tasks that ask for nothing.
+"""
 MISSING_DEFAULTS = " UNION ALL ".join(
     f"SELECT '{kind}' WHERE NOT EXISTS (SELECT 1 FROM {kind}s)" for kind in ("pool", "queue")
 )
@@ -27,10 +32,9 @@ def create_defaults(c: Connection) -> None:
     Do nothing if any pool exists.
     """
     if "pool" in list_missing(c):
-        cores, _ = create_default_pool(c)
-        definitions.create(
-            c, schema.queues, DEFAULT_NAME, {"pool": DEFAULT_NAME, "capacity": cores}, SYSTEM
-        )
+        create_default_pool(c)
+        values = {"pool": DEFAULT_NAME, "capacity": DEFAULT_CAPACITY}
+        definitions.create(c, schema.queues, DEFAULT_NAME, values, SYSTEM)
 
 
 def create_default_pool(c: Connection) -> tuple[int, int]:

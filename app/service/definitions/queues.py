@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from app.core.scheduling.enforcement import list_enforced
 from app.core.scheduling.open_times import find_opening, is_inside, list_windows, normalize_open
 from app.core.scheduling.order import PRIORITY, get_ageing
 from app.core.scheduling.plan import get_line_key
+from app.core.scheduling.queue_room import is_outgrown
 from app.core.scheduling.resources import GPU
 from app.core.slurm import pool_options
 from app.core.text import units
@@ -473,12 +475,34 @@ async def pool_set(
         columns = _to_pool_columns(c, values, row)
         definitions.update(c, schema.pools, name, columns, call.by)
 
+    before = await call.db.read(definitions.find_pool, name)
     await call.db.write(change)
     if cpu is not None or memory is not None:
         await note_oversize(call, [name])
+    if before is not None and cpu is not None:
+        await _note_outgrown_queues(call, before)
     if resources:
         await _note_shared(call, name, resources)
     return await pool_show(call, name=name)
+
+
+async def _note_outgrown_queues(call: Call, before: PoolRow) -> None:
+    """Note each queue whose capacity limits more than its pool does since the pool changed."""
+    cores = (await pool_show(call, name=before.name))["total_cpu"]
+    for queue in await call.db.read(reads.list_queues):
+        if queue.pool == before.name and is_outgrown(queue.capacity, before.total_cpu, cores):
+            call.note(
+                tr(
+                    "queue {queue} runs at most {capacity} tasks at once, and pool {pool} now has"
+                    " room for {room} of 1 cpu. To let the pool limit: taskdeck queue set {word}"
+                    " --capacity {room}",
+                    queue=sanitize(queue.name),
+                    capacity=queue.capacity,
+                    pool=sanitize(before.name),
+                    room=int(cores),
+                    word=sanitize(shlex.quote(queue.name)),
+                )
+            )
 
 
 async def _note_shared(call: Call, pool: str, given: Mapping[str, int]) -> None:

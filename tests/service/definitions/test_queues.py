@@ -373,6 +373,34 @@ async def test_without_queued_tasks_the_next_retry_is_first_in_line(call: Call):
         await queues.queue_line(call, names=["nosuch"])
 
 
+async def test_the_queue_of_a_new_home_leaves_the_limit_to_the_pool(
+    runtime_call: Call, caller_notes: list[str]
+):
+    await queues.pool_set(runtime_call, name="default", cpu=16, resources={"gpu": 8})
+
+    assert (await queues.queue_show(runtime_call, name="default"))["capacity"] == 1000
+    assert not [note for note in caller_notes if "at once" in note]
+
+
+async def test_a_pool_that_outgrows_its_queues_names_each(
+    runtime_call: Call, caller_notes: list[str]
+):
+    await queues.pool_set(runtime_call, name="default", cpu=2)
+    await queues.queue_set(runtime_call, name="default", capacity=2)
+    await queues.queue_create(runtime_call, name="one by one", capacity=1)
+    await queues.queue_create(runtime_call, name="two's", capacity=2)
+    caller_notes.clear()
+
+    await queues.pool_set(runtime_call, name="default", cpu=16, resources={"gpu": 8})
+    await queues.pool_set(runtime_call, name="default", memory="1G")
+
+    assert [note for note in caller_notes if "at once" in note] == [
+        f"queue {name} runs at most 2 tasks at once, and pool default now has room for 16 of 1 cpu."
+        f" To let the pool limit: taskdeck queue set {word} --capacity 16"
+        for name, word in (("default", "default"), ("two's", "'two'\"'\"'s'"))
+    ]
+
+
 async def test_a_pool_larger_than_the_machine_is_noted_and_created(
     runtime_call: Call, caller_notes: list[str], monkeypatch: pytest.MonkeyPatch
 ):
