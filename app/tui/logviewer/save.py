@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from app.core.text.prefix import find_common_prefix
 from app.core.text.sanitize import sanitize
 from app.translation import tr
 from app.tui.logviewer.source import LogSource
@@ -91,7 +92,7 @@ def complete_path(typed: str) -> tuple[str, list[str]]:
         return typed, []
     if not found:
         return typed, []
-    rest = os.path.commonprefix(found)
+    rest = find_common_prefix(found)
     return head + slash + (rest + "/" if len(found) == 1 else rest), found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from app.core.text.prefix import find_common_prefix
 from app.translation import tr, tr_noop
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.paste import SingleLineInput
@@ -83,6 +83,6 @@ class FilterInput(SingleLineInput):
     def action_complete(self) -> None:
         """Complete the word before the cursor up to the first ambiguity."""
         text = self.value[: self.cursor_position]
-        whole = commonprefix(list(self._complete(text))) or text
+        whole = find_common_prefix(list(self._complete(text))) or text
         self.value = whole + self.value[self.cursor_position :]
         self.cursor_position = len(whole)
