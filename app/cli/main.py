@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 EXIT_SIGPIPE = 141
 """128 + SIGPIPE, as a shell reports a writer whose reader is gone."""
 
-_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help", "replay"})
+_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help"})
 """Commands allowed in the folder of a replica without --read-only; others would take the folder for
 an empty home."""
 _HOMELESS_COMMANDS = frozenset({
-    "version", "completion", "demo", "doctor", "help", "replay", "service install",
+    "version", "completion", "demo", "doctor", "help", "service install",
     "service uninstall",
 })  # fmt: skip
 """Commands that need no home, also where a cluster has it on another host."""
@@ -32,7 +32,6 @@ _READ_ONLY_COMMANDS = frozenset(
         "completion",
         "help",
         "mcp",
-        "replay",
         "schedule.preview",
         "sla.presets",
         "sla.schema",

@@ -62,7 +62,6 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
         tr_noop("take over a crontab, or what waits in pueue, task-spooler or gflow"),
     ),
     "status": ("status", tr_noop("show runtime, queues, pools and alerts")),
-    "replay": ("replay", tr_noop("run a recorded job trace through the plan in virtual time")),
     "operations": ("operations", tr_noop("show the operation log")),
     "undo": ("operations", tr_noop("undo operations")),
     "serve": ("runtime", tr_noop("run the runtime in the foreground or background")),
@@ -101,7 +100,7 @@ SECTIONS = (
     ),
     (
         tr_noop("runtime and maintenance"),
-        "status replay operations undo serve stop service http mcp doctor demo db completion help"
+        "status operations undo serve stop service http mcp doctor demo db completion help"
         " version",
     ),
 )

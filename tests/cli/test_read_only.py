@@ -8,7 +8,7 @@ from app.cli import registry
 
 READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor",
-    "completion", "flow", "help", "mcp", "replay", "usage", "version", "what-if",
+    "completion", "flow", "help", "mcp", "usage", "version", "what-if",
     "queue ls", "queue show", "pool ls", "pool show", "resource ls", "limit ls", "limit show",
     "reserve ls",
     "template ls", "template show", "sla ls",

@@ -175,7 +175,6 @@ def test_every_reading_command_has_json():
         "usage",
         "what-if",
         "status",
-        "replay",
         "operations",
         "undo",
         "doctor",

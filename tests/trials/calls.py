@@ -323,7 +323,6 @@ COMMAND_LINES: dict[str, list[str]] = {
 UNRECORDED_COMMANDS = {
     "demo": "runs random tasks",
     "mcp": "answers a client; its tools have a part of their own",
-    "replay": "reads traces and no home",
     "serve": "runs until it is stopped",
     "stop": "waits until the process of the runtime is gone",
 }
