@@ -18,7 +18,8 @@ from random import Random
 
 from app.core.scheduling.order import FIFO, SHORTEST
 from app.core.scheduling.plan import Amounts
-from app.core.scheduling.replays.replay import (
+from tests.core.scheduling.trace_files import CASES, read_jobs, read_swf
+from tests.trials.replays.replay import (
     PERFECT,
     PRIORITY,
     USER,
@@ -28,7 +29,6 @@ from app.core.scheduling.replays.replay import (
     TraceReplay,
     compute_figures,
 )
-from tests.core.scheduling.trace_files import CASES, read_jobs, read_swf
 
 SEQUENCE = 1024
 """Jobs of a sequence of the paper's protocol."""

@@ -18,7 +18,6 @@ from app.core.scheduling.plan import (
     make_plan,
     split_view,
 )
-from app.core.scheduling.replays.replay import TraceJob, TraceReplay
 from app.core.scheduling.resources import make_amounts
 from tests.core.scheduling.builders import (
     is_open,
@@ -30,6 +29,7 @@ from tests.core.scheduling.builders import (
     make_view,
     random_views,
 )
+from tests.trials.replays.replay import TraceJob, TraceReplay
 
 
 def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | QueuedTask]) -> bool:

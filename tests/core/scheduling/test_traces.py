@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from app.core.scheduling.order import FIFO
-from app.core.scheduling.replays.replay import ReplayOptions, TraceReplay, compute_figures
 from app.core.scheduling.resources import make_amounts
 from tests.bench.replays import list_sequences, read_reference, replay_jobs
 from tests.core.scheduling.trace_files import CASES, read_jobs
+from tests.trials.replays.replay import ReplayOptions, TraceReplay, compute_figures
 
 assert CASES is not None
 REFERENCE = CASES / "reference"

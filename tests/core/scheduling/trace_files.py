@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from app.core.scheduling.plan import Amounts
-from app.core.scheduling.replays.job_trace import fit_jobs, read_trace
-from app.core.scheduling.replays.replay import TraceJob
 from app.core.scheduling.resources import make_amounts
 from app.core.text.units import parse_duration
+from tests.trials.replays.job_trace import fit_jobs, read_trace
+from tests.trials.replays.replay import TraceJob
 
 MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 

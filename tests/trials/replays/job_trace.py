@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from math import isfinite
 
 from app.core.scheduling.amounts import Amounts, can_fit
-from app.core.scheduling.replays.replay import TraceJob
 from app.core.scheduling.resources import CPU, MEMORY
 from app.core.text.units import parse_duration, parse_size, quote
-from app.translation import tr, tr_noop
+from tests.trials.replays.replay import TraceJob
 
 SWF_COLUMNS = 18
 XDMOD_COLUMNS = (
@@ -28,11 +27,11 @@ XDMOD_COLUMNS = (
 NEEDED_COLUMNS = "JobID,Submit,Start,End,NCPUS,ReqMem,AllocTRES,Timelimit"
 UNKNOWN = frozenset({"", "unknown", "none", "unlimited", "partition_limit", "invalid", "n/a"})
 
-NEVER_RAN = tr_noop("never ran")
-NO_CORES = tr_noop("named no number of processors")
-NOT_ENDED = tr_noop("had not ended")
-JOB_STEP = tr_noop("ran as a step of a job")
-TOO_LARGE = tr_noop("needed more than the machine has")
+NEVER_RAN = "never ran"
+NO_CORES = "named no number of processors"
+NOT_ENDED = "had not ended"
+JOB_STEP = "ran as a step of a job"
+TOO_LARGE = "needed more than the machine has"
 
 _PER_CPU = 0x80000000
 """Flag in `ReqMem` that Slurm prints as part of the number: `2147486648Mn` is 3000 MiB per CPU."""
@@ -92,9 +91,9 @@ def read_trace(lines: Iterable[str]) -> Trace:
                     continue
             read(trace, number, text)
         except ValueError as wrong:
-            raise TraceError(tr("line {number}: {wrong}", number=number, wrong=wrong)) from None
+            raise TraceError(f"line {number}: {wrong}") from None
     if read is None:
-        raise TraceError(tr("the file has no jobs"))
+        raise TraceError("the file has no jobs")
     return trace
 
 
@@ -124,11 +123,8 @@ def _choose_reader(text: str) -> Reader:
     if not _is_slurm_header(text):
         if len(names) != len(XDMOD_COLUMNS):
             raise ValueError(
-                tr(
-                    "the names of the columns are missing; run sacct without --noheader, with"
-                    " --format={needed_columns}",
-                    needed_columns=NEEDED_COLUMNS,
-                )
+                "the names of the columns are missing; run sacct without --noheader, with"
+                f" --format={NEEDED_COLUMNS}"
             )
         names = XDMOD_COLUMNS
     return _SlurmReader(names).read_job
@@ -153,14 +149,7 @@ def _read_swf_job(trace: Trace, line: int, text: str) -> None:
     """Read a job: the larger of requested and allotted processors, requested memory and time."""
     words = text.split()
     if len(words) < SWF_COLUMNS:
-        raise ValueError(
-            tr(
-                "{swf_columns} columns expected, {n} found: {said}",
-                swf_columns=SWF_COLUMNS,
-                n=len(words),
-                said=quote(text),
-            )
-        )
+        raise ValueError(f"{SWF_COLUMNS} columns expected, {len(words)} found: {quote(text)}")
     number, submit, run, allotted, requested, limit, memory = (
         _parse_number(words, column) for column in (1, 2, 4, 5, 8, 9, 10)
     )
@@ -179,13 +168,7 @@ def _parse_number(words: Sequence[str], column: int) -> float:
     except ValueError:
         number = float("nan")
     if not isfinite(number):
-        raise ValueError(
-            tr(
-                "column {column} must be a number, not {words}",
-                column=column,
-                words=quote(words[column - 1]),
-            )
-        )
+        raise ValueError(f"column {column} must be a number, not {quote(words[column - 1])}")
     return number
 
 
@@ -197,33 +180,18 @@ class _SlurmReader:
         self._count = len(names)
         for needed in (("jobid", "jobidraw"), ("submit",), ("start",), ("end", "elapsed")):
             if not self._column.keys() & set(needed):
+                missing = " or ".join(needed)
                 raise ValueError(
-                    tr(
-                        "the column {needed} is missing; run sacct with --format={needed_columns}",
-                        needed=" or ".join(needed),
-                        needed_columns=NEEDED_COLUMNS,
-                    )
+                    f"the column {missing} is missing; run sacct with --format={NEEDED_COLUMNS}"
                 )
         if not self._column.keys() & {"alloctres", "alloccpus", "ncpus", "reqcpus"}:
-            raise ValueError(
-                tr(
-                    "no column has the cores; run sacct with --format={needed_columns}",
-                    needed_columns=NEEDED_COLUMNS,
-                )
-            )
+            raise ValueError(f"no column has the cores; run sacct with --format={NEEDED_COLUMNS}")
 
     def read_job(self, trace: Trace, line: int, text: str) -> None:
         """Read a job; job steps, such as `42.batch`, are no jobs."""
         fields = text.split("|")
         if len(fields) != self._count:
-            raise ValueError(
-                tr(
-                    "{n} columns expected, {found} found: {said}",
-                    n=self._count,
-                    found=len(fields),
-                    said=quote(text),
-                )
-            )
+            raise ValueError(f"{self._count} columns expected, {len(fields)} found: {quote(text)}")
         row = {name: fields[at].strip() for name, at in self._column.items()}
         job_id = row.get("jobidraw") or row.get("jobid", "")
         if "." in job_id:
@@ -259,9 +227,7 @@ def _parse_job_number(job_id: str) -> int:
     """Return the number of `42`, `42_7` (a job of an array) or `42+1` (a part of a job)."""
     digits = job_id.partition("_")[0].partition("+")[0]
     if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(
-            tr("the job id must begin with a number, not {job_id}", job_id=quote(job_id))
-        )
+        raise ValueError(f"the job id must begin with a number, not {quote(job_id)}")
     return int(digits)
 
 
@@ -273,9 +239,7 @@ def _parse_time(row: Mapping[str, str], name: str) -> float | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
     except ValueError:
-        raise ValueError(
-            tr("{name} must be a time, not {said}", name=name, said=quote(text))
-        ) from None
+        raise ValueError(f"{name} must be a time, not {quote(text)}") from None
 
 
 def _parse_span(row: Mapping[str, str], name: str) -> float | None:
@@ -328,16 +292,14 @@ def _parse_amount(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(
-            tr("{name} must be a number, not {said}", name=name, said=quote(text))
-        ) from None
+        raise ValueError(f"{name} must be a number, not {quote(text)}") from None
 
 
 def _parse_memory(text: str) -> float:
     try:
         return parse_size(text)
     except ValueError as wrong:
-        raise ValueError(tr("memory {wrong}", wrong=wrong)) from None
+        raise ValueError(f"memory {wrong}") from None
 
 
 def _parse_requested_memory(text: str, cores: float, nodes: str) -> float:

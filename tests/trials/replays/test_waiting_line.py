@@ -18,9 +18,9 @@ from app.core.scheduling.plan import (
     make_plan,
     start_tasks,
 )
-from app.core.scheduling.replays import waiting_line
-from app.core.scheduling.replays.waiting_line import WaitingLine
 from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view
+from tests.trials.replays import waiting_line
+from tests.trials.replays.waiting_line import WaitingLine
 
 AMOUNTS = st.fixed_dictionaries(
     {"cpu": st.integers(0, 5), "memory": st.integers(0, 4)}, optional={"gpu": st.integers(0, 2)}

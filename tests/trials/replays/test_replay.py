@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.core.scheduling.order import FIFO, POLICIES, SHORTEST, WAIT_WEIGHT
 from app.core.scheduling.plan import make_plan
-from app.core.scheduling.replays.replay import (
+from tests.trials.replays.replay import (
     ESTIMATES,
     PERFECT,
     PRIORITY,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.scheduling.replays.job_trace import TraceError, fit_jobs, read_trace
-from app.core.scheduling.replays.replay import TraceJob
+from tests.trials.replays.job_trace import TraceError, fit_jobs, read_trace
+from tests.trials.replays.replay import TraceJob
 
 SACCT = "JobID|Submit|Start|End|NCPUS|ReqMem|AllocTRES|Timelimit|Priority"
 

@@ -20,7 +20,7 @@ from app.core.scheduling.plan import (
     make_budgets,
     start_tasks,
 )
-from app.core.scheduling.replays.waiting_line import SortKey, WaitingLine
+from tests.trials.replays.waiting_line import SortKey, WaitingLine
 
 USER, PERFECT = ESTIMATES = ("user", "perfect")
 

@@ -1,1 +1,0 @@
-"""Replays of recorded job traces through the plan."""
