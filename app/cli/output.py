@@ -216,20 +216,6 @@ def print_message(text: str) -> None:
         pass  # a lost message must not change the outcome
 
 
-def print_progress(text: str) -> None:
-    """Replace the line of progress on stderr, if that is a terminal; "" clears the line."""
-    if not is_stderr_terminal():
-        return
-    from app.core.text.sanitize import truncate
-
-    try:
-        shown = truncate(sanitize(text), get_columns(sys.stderr) - 1)
-        sys.stderr.buffer.write(f"\r{shown}\x1b[K{'' if text else chr(13)}".encode())
-        sys.stderr.flush()
-    except OSError:
-        pass  # a lost message must not change the outcome
-
-
 def print_problem(what: Problem) -> None:
     """Print a problem with its hint."""
     print_note(str(what))

@@ -315,16 +315,6 @@ def list_fires(
     return fires
 
 
-def map_schedules_of_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, str]:
-    """Return {task uuid: schedule} for the tasks that a schedule has submitted."""
-    found = raw_sql.fetch_rows(
-        c,
-        "SELECT task_id, schedule FROM fires WHERE task_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(uuids)),),
-    )
-    return {row.task_id: row.schedule for row in found}
-
-
 def list_calendars(c: Connection) -> list[CalendarRow]:
     """Return the calendars by name."""
     columns = [schema.calendars.c[name] for name in CalendarRow._fields]

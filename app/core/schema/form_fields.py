@@ -72,11 +72,6 @@ class FormField:
         return self.items is not None and "string" not in self.kinds
 
     @property
-    def is_json(self) -> bool:
-        """True if only JSON can express the value."""
-        return bool(self.kinds) and self.kinds <= {"object", "array", "null"} and not self.is_list
-
-    @property
     def is_hidden(self) -> bool:
         """True if the form hides the field until the user asks for it."""
         return self.schema.get("hidden") is True or self.schema.get("readOnly") is True

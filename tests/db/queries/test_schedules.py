@@ -130,13 +130,6 @@ def test_the_last_success_before_a_time_is_found(connection: Connection, builder
     assert schedules.find_last_success(connection, "s", HOURS[1]) is None
 
 
-def test_the_schedule_of_a_task_is_known(connection: Connection, builder: TaskBuilder):
-    add_schedule(connection)
-    uuid = record_task(connection, builder, 1)
-
-    assert schedules.map_schedules_of_tasks(connection, [uuid, "other"]) == {uuid: "s"}
-
-
 def test_boot_schedules_are_listed_until_they_fired(connection: Connection):
     add_schedule(connection, kind="boot", boot_id="first", due_at=None)
     add_schedule(connection, "new", kind="boot", due_at=None)
