@@ -115,12 +115,13 @@ def _get_folder_mark(path: Path) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip `tests/long` unless named, and modules without a test of the only wanted marker.
+    """Skip `tests/long` and `tests/trials` unless named, and modules without the wanted marker.
 
     Imports take most of the time of a run with one marker.
     """
-    if collection_path == TESTS / "long":
-        return not any("tests/long" in word for word in config.option.file_or_dir) or None
+    if collection_path in (TESTS / "long", TESTS / "trials"):
+        folder = f"tests/{collection_path.name}"
+        return not any(folder in word for word in config.option.file_or_dir) or None
     wanted = config.option.markexpr
     if wanted not in FOLDER_MARKS.values() or not collection_path.name.startswith("test_"):
         return None
