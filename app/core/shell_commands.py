@@ -6,6 +6,7 @@ The look is careful rather than complete: a text that is hard to read has no com
 from __future__ import annotations
 
 import re
+from bisect import bisect
 
 _IN_QUOTES = r'\$\((?:[^()"]|"[^"]*"|\([^()]*\))*+\)'
 _TOKEN = re.compile(
@@ -49,6 +50,7 @@ def find_commands(text: str) -> dict[str, int]:
 class _Script:
     def __init__(self, text: str) -> None:
         self.text = text
+        self.line_ends = [found.start() for found in re.finditer("\n", text)]
         self.calls: dict[str, int] = {}
         self.known: set[str] = set()
         self.state = _COMMAND
@@ -115,5 +117,5 @@ class _Script:
             self.state = _ARGUMENT
         elif state == _COMMAND and word not in _PREFIXES and not _ASSIGNMENT.match(word):
             if word not in self.calls:
-                self.calls[word] = self.text.count("\n", 0, token.start()) + 1
+                self.calls[word] = bisect(self.line_ends, token.start()) + 1
             self.state = _CASE if word == "case" else _LOOKUP if word in _LOOKUPS else _ARGUMENT
