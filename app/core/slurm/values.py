@@ -16,6 +16,8 @@ _UNLIMITED = ("infinite", "unlimited", "-1", "0")
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)B?", re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}
 _COUNT = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[+-]?[0-9]+[KMGTP]?", re.IGNORECASE)
+"""Amount, such as 2K or -1, which is no type of a device."""
 _TASK_OR_GROUP = re.compile(r"g?[0-9]{1,9}")
 _NOW = re.compile(r"now(?:\+([0-9]+)(second|minute|hour|day|week)?s?)?", re.IGNORECASE)
 _UNITS = {"": "s", "second": "s", "minute": "m", "hour": "h", "day": "d"}
@@ -99,10 +101,11 @@ def parse_gres(text: str) -> Gres:
     found = Gres({}, [])
     for part in text.split(","):
         name, *kinds = part.split(":")
-        amount = int(kinds.pop()) if kinds and _COUNT.fullmatch(kinds[-1]) else 1
-        if not name or len(kinds) > 1 or "" in kinds:
+        amount = int(kinds.pop()) if kinds and _COUNT.fullmatch(kinds[-1]) else None
+        is_wrong_amount = amount is None and kinds and _NUMBER.fullmatch(kinds[-1])
+        if not name or len(kinds) > 1 or "" in kinds or is_wrong_amount:
             raise ValueError(tr("must be resources such as gpu:2, not {said}", said=quote(text)))
-        found.amounts[name] = found.amounts.get(name, 0) + amount
+        found.amounts[name] = found.amounts.get(name, 0) + (1 if amount is None else amount)
         found.types.extend(kind for kind in kinds if kind not in found.types)
     return found
 
