@@ -53,6 +53,7 @@ FIELDS = (
 )
 ASKED = ("submit", "schedule run")
 """Verbs whose undo always asks, since it cancels tasks."""
+_ID_BOUNDS = (1, 2**62)
 MAX_NAMED = 3
 """Maximum number of operations named in a question."""
 
@@ -73,7 +74,10 @@ def list_operations(context: CommandContext, args: Args) -> int:
 def _make_words(words: list[str]) -> dict[str, Any]:
     """Return the searched words as arguments; a number alone is the id of an act."""
     if len(words) == 1 and words[0].isascii() and words[0].isdigit():
-        return {"batch": _parse_number(words[0])}
+        try:
+            return {"batch": units.parse_int(words[0], *_ID_BOUNDS)}
+        except ValueError as wrong:
+            raise Usage("ID {wrong}.", "See them: taskdeck operations", wrong=str(wrong)) from None
     return {"words": words} if words else {}
 
 
@@ -168,10 +172,7 @@ def _format_undo(row: dict[str, Any]) -> str:
 
 
 def _parse_operation_id(text: str) -> int:
-    return _parse_number(text.removeprefix("#"))
-
-
-_parse_number = make_type(units.parse_int, 1, 2**62)
+    return make_type(units.parse_int, *_ID_BOUNDS)(text.removeprefix("#"))
 
 
 def _add_undo_arguments(parser: Parser) -> None:

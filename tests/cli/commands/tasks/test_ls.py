@@ -374,6 +374,14 @@ def test_runs_and_operations_have_machine_readable_lists(fake_runtime, cli):
     ]
 
 
+def test_an_id_out_of_range_names_no_operation(fake_runtime, cli):
+    fake_runtime(operations=[])
+
+    for number in ("0", "9" * 24):
+        said = cli("operations", number)
+        assert said.code == 2 and said.err.startswith("taskdeck: ID must be 1 to ")
+
+
 def test_backup_operations_show_a_readable_size(fake_runtime, cli):
     fake_runtime(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann",
     "verb": "db backup", "object": "backup x",
