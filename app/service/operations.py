@@ -65,7 +65,7 @@ def _read_rows(
     names = reads.map_names(c, sorted(numbers)) if numbers else {}
     return [
         as_dict(act.first, names.get(diff.parse_task_number(act.first.object) or 0), origin)
-        | _count_objects(act)
+        | _count_objects(c, act)
         | _describe_undo(_find_telling(c, act))
         for act in acts
     ]
@@ -77,11 +77,17 @@ def _require_operation(c: Connection, number: int) -> OperationRow:
     raise NotFound("no operation {number}.", "See them: taskdeck operations", number=number)
 
 
-def _count_objects(act: operations.Act) -> dict[str, Any]:
-    """Return the numbers of operations and of tasks of an act; those of a submission are one."""
-    submitted = _SUBMITTED.match(act.first.object)
-    on_tasks = diff.parse_task_number(act.first.object) is not None
-    tasks = int(submitted[1]) if submitted else act.size if on_tasks else None
+def _count_objects(c: Connection, act: operations.Act) -> dict[str, Any]:
+    """Return the numbers of operations and of tasks of an act; those of a submission are one.
+
+    An undo may have several operations on a task, such as its cancel.
+    """
+    tasks = None
+    if submitted := _SUBMITTED.match(act.first.object):
+        tasks = int(submitted[1])
+    elif diff.parse_task_number(act.first.object) is not None:
+        is_undo = act.size > 1 and act.first.undoes is not None
+        tasks = operations.count_tasks(c, act.first.batch) if is_undo else act.size
     return {"count": act.size, "tasks": tasks}
 
 

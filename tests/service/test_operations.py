@@ -182,6 +182,17 @@ async def test_an_act_can_be_undone_as_long_as_one_of_its_operations_can(ann_cal
     assert not row["undoable"] and row["undone_by"]
 
 
+async def test_an_undo_of_submissions_counts_their_tasks_once(ann_call: Call):
+    """Count each task of an undo, which has an operation of its cancel too."""
+    for _ in range(2):
+        await registry.call_verb(ann_call, "submit", {"tasks": [{"argv": ["true"]}]})
+    submitted = await registry.call_verb(ann_call, "operations", {"limit": 2})
+    await registry.call_verb(ann_call, "undo", {"ids": [row["id"] for row in submitted]})
+
+    (row,) = await registry.call_verb(ann_call, "operations", {"limit": 1})
+    assert (row["verb"], row["count"], row["tasks"]) == ("undo submit", 4, 2)
+
+
 async def test_an_unknown_act_is_refused(ann_call: Call):
     with pytest.raises(NotFound, match="no operation 99"):
         await registry.call_verb(ann_call, "operations", {"batch": 99})

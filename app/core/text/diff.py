@@ -106,8 +106,8 @@ def format_object(obj: str, title: str | None = None) -> str:
 def format_act(obj: str, title: str | None, count: int, tasks: int | None) -> str:
     """Format the objects of an act by its first: `5,000 tasks: #12 encode, …`, sanitized."""
     first = format_object(obj, title)
-    if count > 1 and tasks == count:
-        return tr("{n:,} tasks: {first}, …", n=count, first=first)
+    if tasks is not None and tasks > 1 and parse_task_number(obj) is not None:
+        return tr("{n:,} tasks: {first}, …", n=tasks, first=first)
     if count > 1 and tasks is None:
         return tr("{n:,} changes: {first}, …", n=count, first=first)
     return first

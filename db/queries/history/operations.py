@@ -288,6 +288,12 @@ def list_batch(
     return _query(c, chosen.where(_O.undone_by.is_(None)) if in_effect else chosen)
 
 
+def count_tasks(c: Connection, batch: int | None) -> int:
+    """Return the number of tasks that the operations of a call changed."""
+    changed = select(func.count(_O.object.distinct())).where(_O.batch == batch)
+    return c.execute(changed.where(_O.object.like("task #%"))).scalar_one()
+
+
 def find_last_call(c: Connection, origin: str) -> OperationRow | None:
     """Return the first operation of a terminal's latest call.
 
