@@ -9,6 +9,7 @@ from typing import Any
 from app.core.text import diff
 from app.errors import Problem, Refused
 from app.service.context import Call
+from app.service.operations import explain_not_undoable
 from app.service.tasks.changes import actions, apply
 from app.service.tasks.lookup import AnyTask
 from app.service.tasks.submission.bulk import get_uuid_range
@@ -35,6 +36,8 @@ class SubmittedTasks:
     """Their uuids."""
     started: Sequence[int]
     """Their numbers."""
+    dependents: Sequence[int]
+    """Numbers of other tasks, which a cancel of the waiting tasks cancels too."""
 
 
 async def undo_submission(
@@ -42,16 +45,16 @@ async def undo_submission(
 ) -> tuple[dict[str, Any], list[str]]:
     """Cancel the tasks of a submission that have not started.
 
-    Return the result and notes about the tasks that have started. Raise Refused if no task is left
-    to cancel.
+    Return the result, and notes about the tasks that have started and those that depend on the
+    cancelled ones. Raise Refused if no task is left to cancel.
     """
     found = await call.db.read(_read_tasks, row)
-    if not found.waiting:
-        raise _make_nothing_left(row, found)
-    if not dry_run:
-        await _cancel(replace(call, by=by), row, found)
-        found = replace(found, started=(await call.db.read(_read_tasks, row)).started)
     count = len(found.waiting)
+    if count and not dry_run:
+        count = await _cancel(replace(call, by=by), row, found)
+        found = replace(found, started=(await call.db.read(_read_tasks, row)).started)
+    if not count:
+        raise _make_nothing_left(row, found)
     text = tr_n(
         count,
         "{submission}, by cancelling {n:,} task",
@@ -61,11 +64,15 @@ async def undo_submission(
     done = {"id": row.id, "verb": row.verb, "object": row.object,
             "number": diff.parse_task_number(row.object), "name": found.name or row.object,
             "text": text, "back": text}  # fmt: skip
-    return done, [_describe_started(found.started)] if found.started else []
+    notes = [_describe_dependents(found.dependents)] if found.dependents else []
+    return done, [*notes, *([_describe_started(found.started)] if found.started else [])]
 
 
-async def _cancel(call: Call, row: OperationRow, found: SubmittedTasks) -> None:
-    """Cancel the waiting tasks, and record the undo before the cancels of the same call."""
+async def _cancel(call: Call, row: OperationRow, found: SubmittedTasks) -> int:
+    """Cancel the waiting tasks, and record the undo before the cancels of the same call.
+
+    Return the number of cancelled tasks. Raise Refused if another call has undone the submission.
+    """
     marks = [(row, None, {"cancelled": len(found.waiting), "started": len(found.started)})]
 
     def check(task: AnyTask) -> None:
@@ -74,12 +81,18 @@ async def _cancel(call: Call, row: OperationRow, found: SubmittedTasks) -> None:
 
     def act(c: Connection, tasks: Sequence[AnyTask]) -> None:
         if marks:
+            (now,) = operations.list_by_id(c, [row.id])
+            if reason := explain_not_undoable(now):
+                raise Refused(
+                    "{operation}: {reason}.", operation=_describe(row, found), reason=reason
+                )
             operations.record_undone(c, call.by, [marks.pop()])
         transitions.cancel(c, apply.get_uuids(tasks), call.by)
 
-    await apply.apply_to_tasks(
+    done = await apply.apply_to_tasks(
         call, "cancel", found.waiting, None, check, act, actions.CANCELLED_FIELDS, is_brief=True
     )
+    return sum(part["count"] for part in done["done"])
 
 
 def _is_unstarted(status: str, attempts: int) -> bool:
@@ -95,10 +108,12 @@ def _read_tasks(c: Connection, row: OperationRow) -> SubmittedTasks:
         raise Refused("#{number} no longer exists.", number=first)
     last = get_uuid_range(head.uuid)[1] if row.verb == "submit" else head.uuid
     tasks = task_numbers.list_states(c, head.uuid, last)
+    waiting = [task.uuid for task in tasks if _is_unstarted(task.status, task.attempts)]
     return SubmittedTasks(
         head.name,
-        [task.uuid for task in tasks if _is_unstarted(task.status, task.attempts)],
+        waiting,
         [task.number for task in tasks if task.attempts],
+        [task.number for task in reads.list_waiting_dependents(c, waiting)],
     )
 
 
@@ -111,6 +126,15 @@ def _describe_started(numbers: Sequence[int]) -> str:
         len(numbers),
         "{numbers} has started and is left alone: to end it, cancel it.",
         "{n:,} tasks have started and are left alone: {numbers}. To end them, cancel them.",
+        numbers=_format_numbers(numbers),
+    )
+
+
+def _describe_dependents(numbers: Sequence[int]) -> str:
+    return tr_n(
+        len(numbers),
+        "{numbers} depends on the submission and is cancelled, too.",
+        "{n:,} tasks depend on the submission and are cancelled, too: {numbers}.",
         numbers=_format_numbers(numbers),
     )
 

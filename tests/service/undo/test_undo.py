@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -87,6 +88,37 @@ async def test_undoing_a_submission_names_the_tasks_that_have_started(ann: Call,
     assert [(await show_task(ann, number))["status"] for number in range(1, 7)] == [
         "running", "running", "cancelled", "running", "cancelled", "cancelled",
     ]  # fmt: skip
+
+
+async def test_undoing_a_submission_names_other_tasks_that_are_cancelled_too(ann: Call, bob: Call):
+    await call_as(ann, "submit", tasks=[{"argv": ["true"], "hold": True}] * 2)
+    await call_as(bob, "submit", tasks=[{"argv": ["true"], "after": [2]}])
+    await call_as(bob, "submit", tasks=[{"argv": ["true"], "after": [3]}])
+
+    asked = await call_as(ann, "undo", dry_run=True)
+    found = await call_as(ann, "undo")
+
+    assert (
+        asked["notes"]
+        == found["notes"]
+        == ["2 tasks depend on the submission and are cancelled, too: #3–#4."]
+    )
+    assert (await show_task(ann, 4))["status"] == "cancelled"
+
+
+async def test_a_submission_is_undone_once_by_two_calls(ann: Call, bob: Call):
+    (submitted,) = (
+        await call_as(ann, "submit.lines", text='{"argv": ["true"], "hold": true}\n' * 3000)
+    )["operations"]
+
+    found = await asyncio.gather(
+        *(call_as(caller, "undo", ids=[submitted]) for caller in (ann, bob))
+    )
+
+    (refused,) = [row["message"] for answer in found for row in answer["refused"]]
+    assert refused == "submit of 3000 tasks #1–#3000: it was undone already."
+    (done,) = [row for answer in found for row in answer["done"]]
+    assert done["text"] == "submit of 3000 tasks #1–#3000, by cancelling 3,000 tasks"
 
 
 async def test_a_submission_of_many_tasks_is_undone_whole(ann: Call, bob: Call):
