@@ -88,7 +88,7 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
     )
     if change == object_text:  # a submission: the name tells more
         change = sanitize(operation.get("name") or "")
-    if (count := operation.get("count", 1)) > 1:
+    if (count := operation.get("count", 1)) > 1 and operation["tasks"] != 1:
         object_text = diff.format_act(object_text, None, count, operation["tasks"])
     return [
         (str(operation["id"]), ""),
