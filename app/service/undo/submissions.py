@@ -103,14 +103,14 @@ def _read_tasks(c: Connection, row: OperationRow) -> SubmittedTasks:
     """Return the tasks of a submission, whose uuids follow that of its first task."""
     made = row.after if isinstance(row.after, Mapping) else {}
     first = made.get("first") or made.get("number") or diff.parse_task_number(row.object) or 0
-    head = reads.map_by_number(c, [first]).get(first)
+    head = task_numbers.find_uuid(c, first)
     if head is None:
         raise Refused("#{number} no longer exists.", number=first)
-    last = get_uuid_range(head.uuid)[1] if row.verb == "submit" else head.uuid
-    tasks = task_numbers.list_states(c, head.uuid, last)
+    last = get_uuid_range(head)[1] if row.verb == "submit" else head
+    tasks = task_numbers.list_states(c, head, last)
     waiting = [task.uuid for task in tasks if _is_unstarted(task.status, task.attempts)]
     return SubmittedTasks(
-        head.name,
+        reads.map_names(c, [first]).get(first),
         waiting,
         [task.number for task in tasks if task.attempts],
         [task.number for task in reads.list_waiting_dependents(c, waiting)],

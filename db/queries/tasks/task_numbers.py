@@ -23,6 +23,11 @@ def find_numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
     return [known[uuid] for uuid in uuids if uuid in known]
 
 
+def find_uuid(c: Connection, number: int) -> str | None:
+    """Return the uuid of a task, even of a deleted one, or None."""
+    return raw_sql.fetch_value(c, "SELECT uuid FROM tasks WHERE number = ?", (number,))
+
+
 def find_last_number(c: Connection) -> int:
     """Return the number of the last task, or 0."""
     return raw_sql.fetch_value(c, "SELECT max(number) FROM tasks") or 0

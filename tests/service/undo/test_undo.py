@@ -106,6 +106,15 @@ async def test_undoing_a_submission_names_other_tasks_that_are_cancelled_too(ann
     assert (await show_task(ann, 4))["status"] == "cancelled"
 
 
+async def test_a_submission_whose_first_task_was_deleted_is_undone(ann: Call, bob: Call):
+    await call_as(ann, "submit", tasks=[{"argv": ["true"], "hold": True}] * 3)
+    await call_as(bob, "cancel", ids=[1])
+    await call_as(bob, "rm", ids=[1])
+
+    assert await undo_operations(ann) == ["submit of 3 tasks #1–#3, by cancelling 2 tasks"]
+    assert [(await show_task(ann, number))["status"] for number in (2, 3)] == ["cancelled"] * 2
+
+
 async def test_a_submission_is_undone_once_by_two_calls(ann: Call, bob: Call):
     (submitted,) = (
         await call_as(ann, "submit.lines", text='{"argv": ["true"], "hold": true}\n' * 3000)
