@@ -69,6 +69,9 @@ def confirm(
     if args.yes:
         return chosen, None
     counts, first, as_of = _query_matches(context, chosen)
+    if not counts:
+        print_no_match(verb, chosen)
+        return None
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
         raise Usage(
             "this would {what} {counts}. Nothing was changed.",
@@ -76,9 +79,6 @@ def confirm(
             what=tr(what),
             counts=_format_counts(counts),
         )
-    if not counts:
-        print_no_match(verb, chosen)
-        return None
     which = tr(
         "{what} {counts}: {tasks}",
         what=tr(what),

@@ -103,7 +103,8 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
 def undo_operations(context: CommandContext, args: Args) -> int:
     """Undo the given operations, or the last action of this terminal.
 
-    Ask first, unless all of them are given and none is a submission.
+    Ask first, unless all of them are given and none is a submission. The id of an act of several
+    operations stands for all of them.
     """
     ids, refused = _find_undoable(context, args)
     found = context.call("undo", ids=ids)
@@ -122,7 +123,8 @@ def _find_undoable(context: CommandContext, args: Args) -> tuple[list[int], list
     if args.ids and args.yes:
         return args.ids, []
     found = context.call("undo", dry_run=True, **({"ids": args.ids} if args.ids else {}))
-    if args.ids and not any(row["verb"] in ASKED for row in found["done"]):
+    is_submission = any(row["verb"] in ASKED for row in found["done"])
+    if args.ids and not is_submission and len(found["done"]) <= len(args.ids):
         return args.ids, []
     texts, refused = (
         [_format_undo(row) for row in found["done"]],

@@ -459,6 +459,15 @@ def test_undo_of_a_given_submission_asks(fake_runtime, cli):
     assert runtime.get_last_args("undo") == {"ids": [31]}
 
 
+def test_undo_of_an_act_of_several_operations_asks(fake_runtime, cli):
+    fake_runtime(undo=UNDO)
+
+    asked = cli("undo", "31")
+
+    assert asked.code == 2 and "this would undo 2 operations" in asked.err
+    assert cli("undo", "31", "--yes").code == 0
+
+
 @pytest.mark.process
 def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
     runtime = fake_runtime(undo=UNDO)

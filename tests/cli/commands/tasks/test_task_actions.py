@@ -252,6 +252,14 @@ def test_the_whole_answer_is_available_as_json(fake_runtime, cli):
     assert said.code == 1 and json.loads(said.out)["refused"][0]["message"] == "it runs"
 
 
+def test_filters_that_match_nothing_need_no_yes(fake_runtime, cli):
+    fake_runtime(ls={"tasks": [], "total": 0, "of": 99, "as_of": 70})
+
+    said = cli("cancel", "--queue", "media", "--status", "queued")
+
+    assert said.code == 0 and said.err.startswith("taskdeck: nothing to cancel")
+
+
 def test_filters_in_a_pipe_require_yes(fake_runtime, cli):
     runtime = fake_runtime(
         ls={"tasks": [], "total": 14, "of": 99, "as_of": 70}, cancel=make_bulk_answer(1)
