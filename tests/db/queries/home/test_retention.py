@@ -25,7 +25,9 @@ def format_days_ago(days: float) -> str:
     return timestamps.from_unix(time.time() - days * 86400)
 
 
-MONTH_RULES = make_rules(before=format_days_ago(LIMIT_DAYS))
+def make_month_rules() -> RetentionRules:
+    """Return rules by which everything expires after 30 days, as of now."""
+    return make_rules(before=format_days_ago(LIMIT_DAYS))
 
 
 def add_ended_task(made: TaskBuilder, days: float, code: int = 1, **more) -> tuple[str, str]:
@@ -78,14 +80,14 @@ def test_a_run_older_than_thirty_days_goes_with_its_task(
 ):
     uuid, runid = add_ended_task(builder, LIMIT_DAYS + 0.01)
 
-    assert prune_all(connection, MONTH_RULES) == [runid]
+    assert prune_all(connection, make_month_rules()) == [runid]
     assert reads.list_by_uuid(connection, [uuid]) == []
 
 
 def test_a_run_younger_than_thirty_days_stays(connection: Connection, builder: TaskBuilder):
     uuid, _ = add_ended_task(builder, LIMIT_DAYS - 0.01)
 
-    assert prune_all(connection, MONTH_RULES) == []
+    assert prune_all(connection, make_month_rules()) == []
     assert builder.read_status(uuid) == "failed"
 
 
@@ -94,7 +96,7 @@ def test_a_task_stays_while_one_of_its_runs_is_young(connection: Connection, bui
     transitions.retry(connection, [uuid], "ann")
     builder.complete_run(uuid)
 
-    assert prune_all(connection, MONTH_RULES) == [first]
+    assert prune_all(connection, make_month_rules()) == [first]
     assert [run.attempt for run in builder.list_runs(uuid)] == [2]
 
 
@@ -102,7 +104,7 @@ def test_a_pinned_task_stays(connection: Connection, builder: TaskBuilder):
     uuid, _ = add_ended_task(builder, LIMIT_DAYS + 1)
     connection.exec_driver_sql("UPDATE tasks SET pinned = 1 WHERE uuid = ?", (uuid,))
 
-    assert prune_all(connection, MONTH_RULES) == []
+    assert prune_all(connection, make_month_rules()) == []
     assert len(builder.list_runs(uuid)) == 1
 
 
@@ -123,7 +125,7 @@ def test_active_and_waiting_tasks_stay_however_old(
         builder.backdate("instances", "runid", builder.start_run(uuid), "start_time", 400)
     builder.backdate("tasks", "uuid", uuid, "created_at", 400)
 
-    assert prune_all(connection, MONTH_RULES) == []
+    assert prune_all(connection, make_month_rules()) == []
     assert builder.read_status(uuid) == ("running" if started else "queued")
 
 
@@ -131,7 +133,7 @@ def test_active_and_waiting_tasks_stay_however_old(
 @pytest.mark.parametrize(
     "by",
     [
-        MONTH_RULES,
+        make_month_rules(),
         make_rules(ExpiryRule("queue", "default", runs=1)),
         make_rules(ExpiryRule("queue", "default", logs=1)),
     ],
@@ -187,7 +189,7 @@ def test_the_last_success_of_a_name_stays_and_later_failures_go(
     last, _ = add_ended_task(builder, LIMIT_DAYS + 2, 0, name="nightly")
     _, failed = add_ended_task(builder, LIMIT_DAYS + 1, 1, name="nightly")
 
-    assert prune_all(connection, MONTH_RULES) == [first, failed]
+    assert prune_all(connection, make_month_rules()) == [first, failed]
     assert builder.read_status(last) == "succeeded"
 
 
@@ -198,7 +200,7 @@ def test_the_last_success_of_a_template_stays_whatever_the_task_names(
     _, first = add_ended_task(builder, LIMIT_DAYS + 2, 0, name="a", template=of)
     last, _ = add_ended_task(builder, LIMIT_DAYS + 1, 0, name="b", template=of)
 
-    assert prune_all(connection, MONTH_RULES) == [first]
+    assert prune_all(connection, make_month_rules()) == [first]
     assert builder.read_status(last) == "succeeded"
 
 
@@ -211,7 +213,7 @@ def test_a_success_stays_while_the_only_later_one_was_deleted_by_hand(
         "UPDATE tasks SET deleted_at = ? WHERE uuid = ?", (timestamps.now(), later)
     )
 
-    assert prune_all(connection, MONTH_RULES) == [run]
+    assert prune_all(connection, make_month_rules()) == [run]
     assert builder.read_status(first) == "succeeded"
 
 
@@ -225,7 +227,7 @@ def test_the_last_run_of_a_repeatedly_successful_task_stays(
     builder.backdate("tasks", "uuid", uuid, "ended_at", LIMIT_DAYS + 1)
     builder.backdate("instances", "runid", second, "end_time", LIMIT_DAYS + 1)
 
-    assert prune_all(connection, MONTH_RULES) == [first]
+    assert prune_all(connection, make_month_rules()) == [first]
     assert [run.runid for run in builder.list_runs(uuid)] == [second]
 
 
@@ -237,8 +239,8 @@ def test_names_used_once_do_not_fill_the_database(
         add_ended_task(builder, LIMIT_DAYS + 10 - at, 0, name=f"job-{at}")[1] for at in range(5)
     ]
 
-    assert prune_all(connection, MONTH_RULES) == runs[:2]
-    assert prune_all(connection, MONTH_RULES) == []
+    assert prune_all(connection, make_month_rules()) == runs[:2]
+    assert prune_all(connection, make_month_rules()) == []
 
 
 def test_the_most_specific_rule_alone_decides_for_a_task(
@@ -349,7 +351,7 @@ def test_the_preview_equals_the_removal(connection: Connection, builder: TaskBui
     builder.backdate("instances", "runid", again, "end_time", LIMIT_DAYS + 4)
     for days in (LIMIT_DAYS + 3, LIMIT_DAYS - 1):
         add_ended_task(builder, days)
-    part = retention.find_rule_runs(connection, MONTH_RULES)[0]
+    part = retention.find_rule_runs(connection, make_month_rules())[0]
     runs, seen = retention.list_expired(connection, part, retention.NO_CUTOFF), Counter[str]()
 
     told = [
@@ -365,7 +367,7 @@ def test_a_task_cancelled_before_it_ran_goes_too(connection: Connection, builder
     transitions.cancel(connection, [uuid], "ann")
     builder.backdate("tasks", "uuid", uuid, "ended_at", LIMIT_DAYS + 1)
 
-    prune_all(connection, MONTH_RULES)
+    prune_all(connection, make_month_rules())
 
     assert reads.list_by_uuid(connection, [uuid]) == []
 
@@ -376,7 +378,7 @@ def test_a_deleted_task_goes_at_once_with_its_runs(connection: Connection, build
         "UPDATE tasks SET deleted_at = ? WHERE uuid = ?", (timestamps.now(), uuid)
     )
 
-    assert prune_all(connection, MONTH_RULES) == [runid]
+    assert prune_all(connection, make_month_rules()) == [runid]
     assert connection.exec_driver_sql("SELECT count(*) FROM tasks").scalar() == 0
 
 
@@ -388,7 +390,7 @@ def test_a_child_outlives_its_parent(connection: Connection, builder: TaskBuilde
         "INSERT INTO dependencies VALUES (?, ?, 'any', ?, ?)", (child, parent, now, now)
     )
 
-    prune_all(connection, MONTH_RULES)
+    prune_all(connection, make_month_rules())
 
     assert (builder.read_status(child), reads.map_parents(connection, [child])) == (
         "queued",
@@ -409,7 +411,7 @@ def test_old_events_and_samples_go_but_never_the_last_event(
         then = dict.fromkeys(("minute", "created_at", "updated_at"), format_days_ago(days))
         connection.execute(insert(schema.samples).values(kind="queue", name="default", **then))
 
-    prune_all(connection, MONTH_RULES)
+    prune_all(connection, make_month_rules())
 
     assert connection.exec_driver_sql("SELECT id FROM events").scalars().all() == [last]
     assert connection.exec_driver_sql("SELECT count(*) FROM samples").scalar() == 1
@@ -448,7 +450,7 @@ def test_an_environment_goes_with_the_last_task_that_uses_it(
     add_ended_task(builder, LIMIT_DAYS + 1, env_id="a" * 64)
     builder.submit_task(env_id="b" * 64)
 
-    prune_all(connection, MONTH_RULES)
+    prune_all(connection, make_month_rules())
 
     assert connection.exec_driver_sql("SELECT sha256 FROM environments").scalars().all() == [
         "b" * 64
@@ -507,7 +509,7 @@ def test_logs_of_removed_runs_are_listed_until_they_are_deleted(
     _, runid = add_ended_task(builder, LIMIT_DAYS + 1)
     _, young = add_ended_task(builder, 1)
 
-    prune_all(connection, MONTH_RULES)
+    prune_all(connection, make_month_rules())
 
     assert retention.list_discarded(connection) == [runid]
     connection.exec_driver_sql("DELETE FROM forgotten")
@@ -556,7 +558,7 @@ def test_the_file_shrinks_after_a_large_removal(database_path):
         c.exec_driver_sql("UPDATE tasks SET status = 'cancelled', ended_at = '2000'")
     with engine.begin() as c:
         before = retention.get_size(c)
-        prune_all(c, MONTH_RULES)
+        prune_all(c, make_month_rules())
         while retention.count_free_pages(c):
             retention.free_pages(c)
     with engine.begin() as c:
@@ -581,7 +583,7 @@ def test_fire_times_expire_with_their_tasks(connection: Connection):
     rows += [(old[2], "missed", None, None), (now, "missed", None, None)]
     schedules.record_fires(connection, "s", rows)
 
-    prune_all(connection, MONTH_RULES)
+    prune_all(connection, make_month_rules())
 
     (left,) = schedules.list_fires(connection, ["s"], 9).values()
     assert [(fire.fire_time, fire.task_id) for fire in left] == [(now, None), (old[0], kept)]
