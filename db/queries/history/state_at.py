@@ -231,7 +231,7 @@ SELECT a.id, a.name, a.severity, a.object, a.text, a.short, a.fired_at, a.task_i
 FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id
 WHERE a.id IN (
   SELECT id FROM alerts WHERE status <> 'resolved' AND max(fired_at, created_at) <= :at
-  UNION SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts
+  UNION ALL SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts
     WHERE resolved_at IS NOT NULL AND resolved_at > :at
     ORDER BY resolved_at LIMIT {MAX_ALERTS}) WHERE came <= :at
 ) ORDER BY (a.acknowledged_at IS NOT NULL AND a.acknowledged_at <= :at),
