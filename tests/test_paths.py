@@ -22,6 +22,13 @@ OTHER_UID = 65534
 SHARED_GID = 1
 """Group `daemon`, which every Linux has."""
 UNNAMED_GID = 59_999
+LISTEN = """
+import os, socket, sys
+shared = socket.socket(fileno=int(sys.argv[1]))
+os.setuid(int(sys.argv[2]))
+shared.listen()
+"""
+"""Program that listens on an open socket as another user, whom the kernel notes then."""
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="acts as a second user")
 
@@ -40,11 +47,9 @@ def listen_as_other_user() -> Iterator[Callable[[Path], socket.socket]]:
     def listen(path: Path) -> socket.socket:
         listeners.append(socket.socket(socket.AF_UNIX))
         listeners[-1].bind(os.fspath(path))
-        if (child := os.fork()) == 0:
-            os.setuid(OTHER_UID)
-            listeners[-1].listen()  # the kernel notes the user here
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        fd = listeners[-1].fileno()
+        argv = [sys.executable, "-I", "-c", LISTEN, str(fd), str(OTHER_UID)]
+        subprocess.run(argv, pass_fds=(fd,), check=True)
         return listeners[-1]
 
     yield listen
