@@ -46,8 +46,8 @@ BoundShape = int | tuple[str, ...]
 """Bound values of a statement: their number, or their names."""
 
 current_caller: ContextVar[str] = ContextVar("caller", default="")
-"""The current caller: a verb such as `browse`, `duty slas`, `dispatcher`, or `start` before the
-runtime is running."""
+"""The current caller: a verb such as `browse`, `duty slas`, `dispatcher`, `start` before the
+runtime is running, or `stop` after that."""
 
 
 @contextmanager

@@ -355,6 +355,7 @@ async def open_runtime(
     The caller holds the lock of `home`, whose database has the current version. `http` may listen
     already.
     """
+    statement_timer.current_caller.set("start")
     async with AsyncExitStack() as stack:
         http = http or make_server(None, demo)
         stack.push_async_callback(http.close)
@@ -382,11 +383,10 @@ async def open_runtime(
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
         stack.push_async_callback(duties.close)
         runtime.levels, runtime.duties = duties.rules.levels, duties
-        with statement_timer.set_caller("start"):
-            if was_unclean:
-                await dispatcher.quarantine.search()
-            await duties.prepare()  # before dispatching, because the disk may be full
-            await dispatcher.run_round()
+        if was_unclean:
+            await dispatcher.quarantine.search()
+        await duties.prepare()  # before dispatching, because the disk may be full
+        await dispatcher.run_round()
         runtime.loops = [
             asyncio.create_task(work, name=name)
             for name, work in (
@@ -426,6 +426,7 @@ async def open_runtime(
         stack.push_async_callback(_cancel_tasks, watching)
         Path(paths.get_stop_marker_path(home)).unlink(missing_ok=True)
         log.info("runtime up, pid %d, home %s", os.getpid(), home)
+        statement_timer.current_caller.set("stop")  # this task continues at the end
         yield runtime
         log.info("runtime ends")
 

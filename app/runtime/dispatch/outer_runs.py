@@ -26,6 +26,7 @@ from app.outer.spool import Spool
 from app.runtime.dispatch.outer_logs import LogFetcher
 from app.service import outer
 from app.service.database import outer_journal
+from db import statement_timer
 from db.engine import Connection, Database
 from db.queries.scheduling import loads
 from db.queries.tasks import task_numbers, transitions
@@ -159,6 +160,7 @@ class OuterRuns:
 
     async def run(self, read_settings: Callable[[], SlurmSettings]) -> None:
         """Look, and bring logs home, each second, forever. There are no logs without a client."""
+        statement_timer.current_caller.set("slurm")
         await asyncio.gather(
             _repeat(lambda: self.look(read_settings()), asyncio.Event()),
             _repeat(self.follow_logs, self._has_ended, lambda: self._logs is not None),
