@@ -115,7 +115,7 @@ def _freeze_modules() -> None:
     psutil.virtual_memory = lambda: memory
     psutil.cpu_percent = lambda *_, **__: 12.5
     reads = SimpleNamespace(read_chars=1 << 30, read_bytes=1 << 20)
-    psutil.Process.io_counters = lambda self: reads
+    psutil.Process.io_counters = lambda self: reads  # type: ignore[assignment]
 
     from app.core import ids
     from db import host
