@@ -100,8 +100,7 @@ SECTIONS = (
     ),
     (
         tr_noop("runtime and maintenance"),
-        "status operations undo serve stop service http mcp doctor demo db completion help"
-        " version",
+        "status operations undo serve stop service http mcp doctor demo db completion help version",
     ),
 )
 
