@@ -19,7 +19,6 @@ from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 import aiosqlite
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -30,11 +29,11 @@ from sqlalchemy.util import greenlet_spawn
 from db import memory, raw_sql, schema, statement_timer, timestamps
 from db.error_translation import BUSY_SECONDS, translate_error
 from db.errors import DamagedDatabase, GoneDatabase, ReadOnlyDisk
-from db.lock_monitor import REPORT_AFTER, LockHolder, WriteLock
+from db.lock_monitor import REPORT_AFTER, LockHolder, LockWaits, WriteLock
 from db.search import index_file
 from db.search.index_file import AttachedIndex, IndexWriter
 from db.sqlite_files import make_existing_uri, make_read_only_uri
-from db.statement_timer import SlowLog, TimingContext
+from db.statement_timer import SlowLog, TimedConnection
 
 
 def test_write(c: Connection) -> None:
@@ -48,14 +47,14 @@ def test_write(c: Connection) -> None:
 
 
 def create_write_engine(
-    path: Path, timing: TimingContext | None = None, lock: WriteLock | None = None
+    path: Path, log: SlowLog | None = None, lock: WriteLock | None = None
 ) -> Engine:
     """Return an engine with one permanent connection.
 
-    Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. `timing` times the
+    Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. `log` keeps the slow
     statements.
     """
-    factory: Any = timing.connection if timing else sqlite3.Connection
+    factory: Any = log.make_connection if log else sqlite3.Connection
 
     def connect() -> sqlite3.Connection:
         c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None,
@@ -96,14 +95,13 @@ class Database:
 
     def __init__(
         self, path: Path, readers: Engine, writer: Engine | None,
-        attached_index: AttachedIndex | None = None, timing: TimingContext | None = None,
+        attached_index: AttachedIndex | None = None, log: SlowLog | None = None,
         lock: WriteLock | None = None,
     ) -> None:  # fmt: skip
         self.path = path
         self._lock = lock or WriteLock(path)
         self._asking: set[asyncio.Task[Any] | None] = set()
-        self._seat = timing or TimingContext(SlowLog())
-        self.slow = self._seat.log
+        self.slow = log or SlowLog()
         """Slow statements of all connections."""
         self.found = attached_index or AttachedIndex(index_file.get_index_path(path))
         """The search index as attached by readers."""
@@ -130,6 +128,11 @@ class Database:
     def find_lock_holder(self) -> LockHolder | None:
         """Return the process that holds the write lock, or None. Reads /proc."""
         return None if self.damage else self._lock.find_holder()
+
+    @property
+    def lock_waits(self) -> LockWaits:
+        """Waits of the writer for the locks of other programs."""
+        return self._lock.waits
 
     def is_delayed(self, task: asyncio.Task[Any]) -> bool:
         """Return True if a task waits for a write that another program's lock delays."""
@@ -193,7 +196,6 @@ class Database:
         self._posted += 1
 
         def work() -> None:
-            self._seat.caller = statement_timer.current_caller.get()
             try:
                 result, changed = self._run_transaction(fn, *args, **kwargs)
             except DamagedDatabase as error:
@@ -227,6 +229,8 @@ class Database:
             )
         with SqliteErrorTranslator(self.path), self._use_connection() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
+            if isinstance(driver, TimedConnection):
+                driver.caller = statement_timer.current_caller.get()
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
             changed = driver.total_changes != before
@@ -482,14 +486,14 @@ async def open_database(
     attached_index = AttachedIndex(
         index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None
     )
-    timing = TimingContext(SlowLog())
+    log = SlowLog()
     lock = WriteLock(path)
     db = Database(
         path,
-        _create_read_engine(make_uri, path, attached_index, timing.log),
-        create_write_engine(path, timing, lock) if writable else None,
+        _create_read_engine(make_uri, path, attached_index, log),
+        create_write_engine(path, log, lock) if writable else None,
         attached_index,
-        timing,
+        log,
         lock,
     )
     try:
@@ -529,31 +533,28 @@ def _identify_file(path: Path) -> tuple[int, int] | None:
 def _create_read_engine(
     make_uri: Callable[[Path], str], path: Path, attached_index: AttachedIndex, log: SlowLog
 ) -> Engine:
-    seats = WeakKeyDictionary[Any, TimingContext]()
-
     async def connect() -> aiosqlite.Connection:
-        timing = TimingContext(log)
         c = await aiosqlite.connect(
             make_uri(path),
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
             cached_statements=512,
-            factory=timing.connection,
+            factory=log.make_connection,
         )
-        seats[c] = timing
         await c.execute("PRAGMA query_only=ON")
         return c
 
-    def sit(c: Connection) -> None:
-        seats[c.connection.driver_connection].caller = statement_timer.current_caller.get()
+    def set_caller(c: Connection) -> None:
+        reader: Any = c.connection.driver_connection
+        reader._conn.caller = statement_timer.current_caller.get()
 
     engine = create_engine(
         "sqlite+aiosqlite://",
         creator=lambda: engine.dialect.loaded_dbapi.connect(async_creator_fn=connect),
         poolclass=AsyncAdaptedQueuePool, pool_size=READER_COUNT, max_overflow=0,
     )  # fmt: skip
-    event.listen(engine, "begin", sit)
+    event.listen(engine, "begin", set_caller)
     event.listen(engine, "begin", attached_index.attach_current)
     event.listen(engine, "begin", lambda c: raw_sql.execute_statement(c, "BEGIN"))
     return engine

@@ -1,8 +1,9 @@
-"""Monitor of the database's write lock: which program holds it, and since when."""
+"""Monitor of the database's write lock: waits for it, which program holds it, and since when."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -13,6 +14,10 @@ from db import raw_sql
 
 REPORT_AFTER = 0.5
 """Seconds after which a held lock is reported."""
+LOCK_WAIT_THRESHOLD = 0.01
+"""Seconds from which the start of a transaction counts as a lock wait."""
+LOCK_WAIT_ALERT = 1.0
+"""Seconds from which a lock wait raises an alert."""
 WRITE_LOCK_BYTE = 120
 """Offset of the write lock byte in the `-shm` file (sqlite.org/walformat.html, 2.3.1)."""
 PROC_LOCKS = Path("/proc/locks")
@@ -30,6 +35,30 @@ class LockHolder(NamedTuple):
     by: str
 
 
+@dataclass(slots=True)
+class LockWaits:
+    """Lock waits of this process's transactions: count, and total and longest seconds."""
+
+    count: int = 0
+    total: float = 0.0
+    worst: float = 0.0
+    unstored: float = 0.0
+    """Seconds of the longest wait that is not stored yet (`slow_queries`)."""
+    long: tuple[float, float] | None = None
+    """The latest wait over `LOCK_WAIT_ALERT` seconds: its end on the monotonic clock, and its
+    seconds."""
+
+    def add(self, seconds: float) -> None:
+        """Count the wait of a transaction, unless it is too short."""
+        if seconds >= LOCK_WAIT_THRESHOLD:
+            self.count += 1
+            self.total += seconds
+            self.worst = max(self.worst, seconds)
+            self.unstored = max(self.unstored, seconds)
+        if seconds >= LOCK_WAIT_ALERT:
+            self.long = monotonic(), seconds
+
+
 class WriteLock:
     """State of the write lock as seen by the writer.
 
@@ -41,6 +70,7 @@ class WriteLock:
         self._since: float | None = None
         self.waited = 0.0
         """Seconds the latest transaction waited for the lock, over all its attempts."""
+        self.waits = LockWaits()
 
     def begin_immediate(self, c: Connection) -> None:
         """Begin a transaction as soon as no other program writes."""
@@ -52,6 +82,7 @@ class WriteLock:
                 self._since = None
             raise
         self._since, self.waited = None, monotonic() - began
+        self.waits.add(self.waited)
 
     @property
     def is_held(self) -> bool:

@@ -89,7 +89,7 @@ def read_snapshot(c: Connection, call: Call) -> MonitoringSnapshot:
     """Return the snapshot, read by one transaction."""
     now, shared = timestamps.utcnow(), resources.read_totals(c)
     rows, held, queues = reads.list_pools(c), resources.sum_held(c), reads.list_queues(c)
-    lock = call.db.slow.waits
+    lock = call.db.lock_waits
     return MonitoringSnapshot(
         at=now.timestamp(), runtime=board.get_runtime_facts(call), host=board.get_host(call),
         database_state=board.get_database_state(call),

@@ -1,11 +1,16 @@
-"""Parser of EXPLAIN QUERY PLAN: indexes used, tables scanned, missing indexes."""
+"""Query plans: indexes used, tables scanned, missing indexes."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from db.statement_timer import BoundShape
 
 _INDEX = re.compile(r"USING (?:COVERING )?INDEX (\S+)")
 _SCAN = re.compile(r"^[\s]*SCAN (\w+)(?: AS (\w+))?(.*)$")
@@ -13,7 +18,7 @@ _TABLE_NAME = re.compile(
     r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"?(\w+)"?)?', re.I
 )
 _WHERE = re.compile(r"\bWHERE\b(.*)", re.I | re.S)
-_COLUMN = re.compile(r'(?:"?(\w+)"?\.)?"?(\w+)"?')
+_COMPARED = re.compile(r'(?:"?(\w+)"?\.)?"?(\w+)"?\s*(?:=|<(?!>)|>|\bIN\b|\bBETWEEN\b)', re.I)
 _KEYWORDS = {
     "where",
     "on",
@@ -31,9 +36,6 @@ _KEYWORDS = {
     "values",
     "select",
 }
-_INSTR = re.compile(r"\binstr\s*\(", re.I)
-_LIKE = re.compile(r'(?:"?\w+"?\.)?"?\w+"?\s+(?:NOT\s+)?LIKE\b', re.I)
-_CONDITION_ENDS = re.compile(r"\b(?:ORDER BY|GROUP BY|LIMIT|RETURNING|UNION)\b", re.I)
 
 
 class TableScan(NamedTuple):
@@ -41,6 +43,19 @@ class TableScan(NamedTuple):
 
     table: str
     by: str | None
+
+
+def explain_statement(c: Connection, text: str, shape: BoundShape) -> tuple[str, ...] | None:
+    """Return the lines of a statement's plan, or None if SQLite cannot explain it.
+
+    The bound values are placeholders, since a plan does not depend on them.
+    """
+    values: Any = (None,) * shape if isinstance(shape, int) else dict.fromkeys(shape)
+    try:
+        rows = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()
+    except DBAPIError:
+        return None
+    return format_plan([(row[0], row[1], row[3]) for row in rows])
 
 
 def format_plan(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
@@ -51,6 +66,15 @@ def format_plan(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
         depth[ident] = depth.get(parent, 0) + 1
         lines.append("  " * depth.get(parent, 0) + text)
     return tuple(lines)
+
+
+def count_index_uses(c: Connection, statements: Mapping[str, BoundShape]) -> Counter[str]:
+    """Return {index: statements whose plan uses it}."""
+    return Counter(
+        index
+        for text, shape in statements.items()
+        for index in find_indexes(explain_statement(c, text, shape) or ())
+    )
 
 
 def find_indexes(plan: Iterable[str]) -> set[str]:
@@ -78,54 +102,35 @@ def map_aliases(statement: str) -> dict[str, str]:
     return found
 
 
-def find_condition_columns(statement: str, table: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns of a table in a statement's conditions, in order.
+def find_compared_columns(statement: str, table: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a table that conditions compare with a value, in order.
 
-    Columns searched by `instr` or LIKE are left out: no index would help.
+    An index serves no other condition, such as a search within a text.
     """
-    aliases = {name for name, table_name in map_aliases(statement).items() if table_name == table}
-    found: dict[str, None] = {}
-    for condition in _WHERE.findall(_strip_searches(statement)):
-        for owner, name in _COLUMN.findall(_CONDITION_ENDS.split(condition)[0]):
-            if name in columns and (not owner or owner in aliases):
-                found[name] = None
-    return list(found)
-
-
-def _strip_searches(statement: str) -> str:
-    """Return a statement without its `instr` and LIKE terms."""
-    kept, at = [], 0
-    for call in _INSTR.finditer(statement):
-        if call.start() >= at:
-            kept.append(statement[at : call.start()])
-            at = _find_closing(statement, call.end())
-    return _LIKE.sub("", "".join([*kept, statement[at:]]))
-
-
-def _find_closing(statement: str, at: int) -> int:
-    """Return the position after the closing parenthesis."""
-    depth = 1
-    while depth and at < len(statement):
-        depth += {"(": 1, ")": -1}.get(statement[at], 0)
-        at += 1
-    return at
+    names = map_aliases(statement)
+    compared = (match for text in _WHERE.findall(statement) for match in _COMPARED.findall(text))
+    return tuple(
+        dict.fromkeys(
+            column
+            for owner, column in compared
+            if column in columns and (not owner or names.get(owner) == table)
+        )
+    )
 
 
 def find_missing_indexes(
     rows: Iterable[tuple[str, str | None]],
     columns: Mapping[str, Sequence[str]],
     partial: Collection[str] = (),
-) -> dict[tuple[str, tuple[str, ...]], int]:
-    """Return {(table, condition columns): slow statements that scan it}.
+) -> Counter[tuple[str, tuple[str, ...]]]:
+    """Return {(table, compared columns): slow statements that scan it}.
 
     Scans along an index count too, except along a `partial` index, which holds only wanted rows.
     """
     found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for statement, plan in rows:
         for scan in find_scans((plan or "").split("\n"), statement):
-            asked = tuple(
-                find_condition_columns(statement, scan.table, columns.get(scan.table, ()))
-            )
+            asked = find_compared_columns(statement, scan.table, columns.get(scan.table, ()))
             if asked and scan.by not in partial:
                 found[scan.table, asked] += 1
-    return dict(found)
+    return found

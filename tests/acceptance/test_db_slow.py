@@ -78,13 +78,13 @@ def test_a_home_without_slow_statements_says_so(acceptance_home: AcceptanceHome)
     assert "no slow statements" in done.stderr
 
 
-def test_a_missing_index_is_named(slow_log_home: AcceptanceHome):
-    slow_log_home.run_ok("ls", "--tag", "no=where")
+def test_the_use_of_indexes_is_shown(slow_log_home: AcceptanceHome):
     found = slow_log_home.run_json("db", "stats")
     text = slow_log_home.run_ok("db", "stats")
 
-    assert any(one["table"] == "tasks" and "tags" in one["columns"] for one in found["missing"])
-    assert "an index may be missing on tasks (" in text
+    used = {index["name"]: index["used"] for index in found["indexes"]}
+    assert used["idx_tasks_number"] > 0 == used["idx_tasks_type"]
+    assert not any(index["unused"] for index in found["indexes"]), "the runtime is young"
     assert "idx_tasks_type" in text and "nothing yet" in text
 
 
@@ -110,7 +110,7 @@ def test_slow_statements_are_cleared_and_sizes_add_up_to_the_file(slow_log_home:
         read["bytes"] > 2**20
         and abs(read["hits"] - max(0.0, 1 - read["from_disk"] / read["bytes"])) < 1e-9
     )
-    assert still["lock_waits"] is None and still["cache"] is None
+    assert still["lock_waits"] is None and still["cache"] is None and still["used_since"] is None
     assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
 
     with closing(sqlite3.connect(f"file:{slow_log_home.home}/taskdeck.db?mode=ro", uri=True)) as c:

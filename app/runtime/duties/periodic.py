@@ -224,7 +224,7 @@ class Duties:
 
         A full disk does not prevent the runtime from starting.
         """
-        self.db.slow.set_threshold(self.settings.maintenance.slow.threshold)
+        self.db.slow.threshold = self.settings.maintenance.slow.threshold
         with suppress(Problem):  # a duty reports the problem
             self._clock_guard.begin(await self.db.read(find_last_sample))
             self._set_problem("empty", await self.db.read(_describe_missing_rows))
@@ -450,8 +450,9 @@ class Duties:
 
     async def store_slow_statements(self) -> None:
         """Store slow statements; report a growing WAL and lock waits."""
-        self.db.slow.set_threshold(self.settings.maintenance.slow.threshold)
-        found = await slow_queries.store_slow_statements(self.db)
+        self.db.slow.threshold = self.settings.maintenance.slow.threshold
+        await slow_queries.store_slow_statements(self.db)
+        found = slow_queries.find_problems(self.db)
         self._problems = {
             name: message
             for name, message in self._problems.items()

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 
 from db import raw_sql, schema, statement_timer, timestamps
 from db.engine import Database
+from db.lock_monitor import LOCK_WAIT_THRESHOLD
 from db.maintenance import slow_queries
-from db.statement_timer import SlowLog, SlowStatement, TimingContext
+from db.statement_timer import MAX_SLOW_STATEMENTS, SlowLog
 
 LONG_QUERY = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*)"
@@ -36,7 +37,7 @@ def run_slow_query(c: Connection, many: int = 60_000) -> None:
 @pytest.fixture
 def timed_db(db: Database) -> Database:
     """Return a database with a threshold of two milliseconds."""
-    db.slow.set_threshold(THRESHOLD)
+    db.slow.threshold = THRESHOLD
     return db
 
 
@@ -137,54 +138,20 @@ async def test_nothing_new_writes_nothing(db: Database):
     def changes(c: Connection) -> int:
         return c.connection.driver_connection.total_changes  # type: ignore[union-attr]
 
-    while db.slow.new_statements:
-        await slow_queries.store_slow_statements(db)
     before = await db.write(changes)
-    assert await slow_queries.store_slow_statements(db) == {}
+    await slow_queries.store_slow_statements(db)
 
     assert await db.write(changes) == before
 
 
-async def test_used_indexes_are_recorded(db: Database):
-    await db.read(lambda c: raw_sql.fetch_rows(c, "SELECT 1 FROM tasks WHERE name = ?", ("a",)))
-    await db.read(lambda c: raw_sql.fetch_rows(c, "SELECT 2 FROM tasks WHERE name = ?", ("b",)))
-    await db.read(lambda c: raw_sql.fetch_rows(c, "SELECT 2 FROM tasks WHERE name = ?", ("c",)))
-    await slow_queries.store_slow_statements(db)
-
-    used, since = await db.read(slow_queries.read_index_usage)
-
-    assert used["idx_tasks_name"] == 2
-    assert since is not None and since <= timestamps.now()
-    assert "idx_tasks_type" not in used
-
-
-def test_only_the_slowest_statements_stay_in_memory():
-    log = SlowLog()
-    for at in range(statement_timer.MAX_SLOW_STATEMENTS + 50):
-        log.add_timing("ls", f"SELECT a{chr(97 + at % 26)}{'b' * at} FROM t", 0, 1.0 + at)
-    log.add_timing("ls", "SELECT quick FROM t", 0, 0.1)
-
-    slow, _ = log.take_statements(0)
-
-    assert len(slow) == statement_timer.MAX_SLOW_STATEMENTS
-    assert min(one.worst for one in slow) == 51.0
-
-
-async def test_only_the_slowest_statements_stay_in_the_database(db: Database):
-    def found(base: int) -> slow_queries.CollectedFigures:
-        some = [
-            SlowStatement(
-                f"SELECT {base + at}", "ls", "", 0, 1.0, base + at, 1.0, 1, timestamps.now()
-            )
-            for at in range(150)
-        ]
-        return slow_queries.CollectedFigures([(one, None) for one in some], {})
-
-    await db.write(slow_queries.store_figures, found(0))
-    await db.write(slow_queries.store_figures, found(150))
+async def test_only_the_slowest_statements_stay_in_memory_and_in_the_database(db: Database):
+    for base in (0, 150):
+        for worst in range(base, base + MAX_SLOW_STATEMENTS + 50):
+            db.slow.add_slow("ls", f"SELECT a{chr(97 + worst % 26)}{'b' * worst} FROM t", 0, worst)
+        await slow_queries.store_slow_statements(db)
 
     rows = await db.read(slow_queries.list_slow)
-    assert [row.worst for row in rows] == [float(worst) for worst in range(299, 99, -1)]
+    assert [row.worst for row in rows] == [float(worst) for worst in range(349, 149, -1)]
 
 
 async def test_unwritten_figures_are_kept_until_they_can_be_written(
@@ -192,11 +159,11 @@ async def test_unwritten_figures_are_kept_until_they_can_be_written(
 ):
     await timed_db.write(run_slow_query)
 
-    def refuse(c: Connection, found: slow_queries.CollectedFigures) -> None:
+    def refuse(*args: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(slow_queries, "store_figures", refuse)
+        patch.setattr(slow_queries, "_store_figures", refuse)
         with pytest.raises(Exception, match="full"):
             await slow_queries.store_slow_statements(timed_db)
     await slow_queries.store_slow_statements(timed_db)
@@ -209,7 +176,7 @@ async def test_unwritten_figures_are_kept_until_they_can_be_written(
 
 async def test_the_slow_statements_of_the_last_hour_are_kept_by_minute(timed_db: Database):
     hour_ago = timestamps.from_unix(timestamps.utcnow().timestamp() - slow_queries.HOUR - 120)[
-        : statement_timer.MINUTE_LENGTH
+        : slow_queries.MINUTE_LENGTH
     ]
     old = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, 9, '', '')"
     for name in (slow_queries.SLOW, slow_queries.WAIT):
@@ -219,7 +186,7 @@ async def test_the_slow_statements_of_the_last_hour_are_kept_by_minute(timed_db:
     for many in (1, 2):
         for _ in range(many):
             await timed_db.write(run_slow_query)
-        timed_db.slow.add_timing("dispatcher", "BEGIN IMMEDIATE", 0, 0.25 / many)
+        timed_db.lock_waits.add(0.25 / many)
         await slow_queries.store_slow_statements(timed_db)
 
     now = timestamps.utcnow().timestamp()
@@ -264,22 +231,26 @@ async def test_a_write_that_waits_for_the_lock_is_counted_and_reported(db: Datab
     await task
     other.close()
 
-    assert db.slow.waits.count == 1
-    assert 0.01 < db.slow.waits.worst < 5
-    assert slow_queries.find_problems(db.slow, 0) == {}
+    assert db.lock_waits.count == 1
+    assert LOCK_WAIT_THRESHOLD < db.lock_waits.worst == db.lock_waits.total
 
 
-def test_a_long_lock_wait_and_a_large_wal_are_alerts():
-    log = SlowLog()
-    log.add_timing("dispatcher", "BEGIN IMMEDIATE", 0, 1.5)
-    assert slow_queries.find_problems(log, 0) == {
+async def test_a_long_lock_wait_and_a_large_wal_are_alerts(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    size = 0
+    monkeypatch.setattr(slow_queries, "get_wal_size", lambda path: size)
+    db.lock_waits.add(1.5)
+    assert slow_queries.find_problems(db) == {
         "lock-wait": "a change waited 1.5 s for the database, which another program held"
     }
-    assert log.waits.long is not None
+    assert db.lock_waits.long is not None
 
-    log.waits.long = (log.waits.long[0] - slow_queries.ALERT_DURATION, 1.5)
-    assert list(slow_queries.find_problems(log, slow_queries.LARGE_WAL + 1)) == ["wal-size"]
-    assert slow_queries.find_problems(log, slow_queries.LARGE_WAL) == {}
+    db.lock_waits.long = (db.lock_waits.long[0] - slow_queries.ALERT_DURATION, 1.5)
+    size = slow_queries.LARGE_WAL + 1
+    assert list(slow_queries.find_problems(db)) == ["wal-size"]
+    size = slow_queries.LARGE_WAL
+    assert slow_queries.find_problems(db) == {}
 
 
 async def test_the_wal_size_is_the_size_of_its_file(db: Database, tmp_path: Path):
@@ -291,7 +262,7 @@ async def test_the_wal_size_is_the_size_of_its_file(db: Database, tmp_path: Path
 
 def test_timing_costs_a_quick_statement_one_or_two_microseconds():
     plain = sqlite3.connect(":memory:")
-    ours = sqlite3.connect(":memory:", factory=TimingContext(SlowLog()).connection)  # type: ignore[arg-type]
+    ours = sqlite3.connect(":memory:", factory=SlowLog().make_connection)  # type: ignore[arg-type]
 
     extra = _measure_cost(ours) - _measure_cost(plain)
 
@@ -312,7 +283,7 @@ def _measure_cost(c: sqlite3.Connection, many: int = 5000) -> float:
 
 
 def test_statements_leave_nothing_behind_in_the_connection():
-    connection = sqlite3.connect(":memory:", factory=TimingContext(SlowLog()).connection)
+    connection = sqlite3.connect(":memory:", factory=SlowLog().make_connection)
 
     def run_statements(many: int) -> None:
         for _ in range(many):

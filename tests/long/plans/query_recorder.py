@@ -84,7 +84,7 @@ def explain_statements(
     """Return the plan of each statement, and the statements without one."""
     told, without = [], []
     for text, shape in texts.items():
-        plan = slow_queries.explain_statement(c, text, shape)
+        plan = query_plans.explain_statement(c, text, shape)
         if plan is None:
             without.append(text)
         else:

@@ -15,7 +15,7 @@ from db.maintenance import slow_queries
 async def test_figures_are_shown_although_the_disk_is_not_writable(
     runtime_call: Call, db: Database, trouble: type[Exception], monkeypatch: pytest.MonkeyPatch
 ):
-    async def refuse(db: Database) -> dict[str, str]:
+    async def refuse(db: Database) -> None:
         raise trouble("no room")
 
     monkeypatch.setattr(slow_queries, "store_slow_statements", refuse)

@@ -22,8 +22,6 @@ TABLE_COLUMNS = [
     Column("INDEXES", ">"),
     Column("UNUSED", ">"),
 ]
-MIN_USAGE_PERIOD = 86400.0
-"""Seconds of recorded usage before an index is called unused."""
 INDEX_COLUMNS = [
     Column("INDEX", least=12),
     Column("SIZE", ">"),
@@ -45,9 +43,8 @@ def show_stats(context: CommandContext, args: Args) -> int:
         args.wide,
     )
     output.print_line()
-    long = (time_format.seconds_since(found["used_since"]) or 0.0) > MIN_USAGE_PERIOD
     indexes = [one for one in found["indexes"] if args.all or not one["name"].startswith("sqlite_")]
-    output.print_table(INDEX_COLUMNS, [_format_index_row(one, long) for one in indexes], args.wide)
+    output.print_table(INDEX_COLUMNS, [_format_index_row(one) for one in indexes], args.wide)
     output.print_lines(_format_missing_indexes(found["missing"]))
     return 0
 
@@ -58,7 +55,7 @@ def _format_facts(found: dict[str, Any]) -> list[Line]:
         (
             tr("size"),
             units.format_bytes(found["bytes"])
-            + ("" if found["exact"] else tr(", parts estimated")),
+            + ("" if found["exact"] else tr(", parts unknown: this SQLite lacks dbstat")),
         ),
         (tr("log"), units.format_bytes(found["wal_bytes"])),
         (
@@ -77,7 +74,7 @@ def _format_facts(found: dict[str, Any]) -> list[Line]:
             (
                 tr("recorded since {time}", time=time_format.format_clock(found["used_since"]))
                 if found["used_since"]
-                else tr("not recorded yet")
+                else tr("unknown, no runtime is running")
             ),
         ),
     ]
@@ -110,11 +107,7 @@ def _format_cache(read: dict[str, Any] | None) -> str:
     )
 
 
-def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
-    """Return one row of the index table.
-
-    An unused index is reported only after a `long` time of recording.
-    """
+def _format_index_row(found: dict[str, Any]) -> list[Span]:
     used = (
         tr_n(found["used"], "{n} statement", "{n} statements") if found["used"] else found["serves"]
     )
@@ -122,8 +115,8 @@ def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
         (sanitize(found["name"]), ""),
         (units.format_bytes(found["bytes"]), ""),
         (
-            used or (tr("nothing") if long else tr("nothing yet")),
-            "warn" if long and not used else "",
+            used or (tr("nothing") if found["unused"] else tr("nothing yet")),
+            "warn" if found["unused"] else "",
         ),
         (sanitize(f"{found['table']} ({', '.join(found['columns'])})"), "dim"),
     ]
