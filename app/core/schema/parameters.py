@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_object
-from app.core.schema import error_text, impossible, json_schema, regex
+from app.core.schema import error_text, json_schema, regex
 from app.core.schema import secrets as schema_secrets
 from app.core.schema.defaults import fill_defaults
 from app.core.schema.secrets import UNDECLARED, DeclaredNames, get_secret_reference
@@ -414,10 +414,18 @@ def _can_round_trip(name: str, text: str, value: Any, schema: JsonSchema) -> boo
 
 
 def _check_properties(schema: JsonSchema) -> None:
-    """Check all property names, and all defaults against their schemas."""
-    for name in read_shape(schema).properties:
+    """Check the names of properties, and all defaults against their schemas."""
+    shape = read_shape(schema)
+    for name in shape.properties:
         if reason := find_name_error(name):
             raise Usage("parameters: a name {reason}: rename or remove it", reason=reason)
+    for name in sorted(shape.required):
+        if not shape.is_known(name):
+            raise Usage(
+                "parameters: {name} is required, but properties does not describe it: it cannot be"
+                " given",
+                name=error_text.format_label(name),
+            )
     defaults = fill_defaults(schema, {})
     for name, value in defaults.items():
         if fault := _find_value_fault(value):
@@ -439,7 +447,6 @@ def _check_properties(schema: JsonSchema) -> None:
                 name=name,
                 said=said,
             )
-    _check_possible(schema)
 
 
 def _check_secrets(schema: JsonSchema) -> None:
@@ -469,12 +476,3 @@ def _check_secrets(schema: JsonSchema) -> None:
                 label=label,
                 word=word,
             )
-
-
-def _check_possible(schema: JsonSchema) -> None:
-    """Raise Usage if no submission can satisfy the schema."""
-    shape = read_shape(schema)
-    evaluator = json_schema.make_evaluator(json.dumps(schema))
-    count = math.inf if shape.open or shape.patterns else len(shape.properties)
-    if why := impossible.find_contradiction(evaluator, shape.is_known, count):
-        raise Usage("parameters: no submission can pass: {why}", why=why)

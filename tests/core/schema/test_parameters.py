@@ -271,6 +271,10 @@ def test_a_reference_to_a_place_that_no_draft_knows_is_followed() -> None:
         ),
         ({"properties": {"a": {"pattern": "("}}}, "the pattern"),
         ({"properties": {"a/b": {}}}, "a name"),
+        (
+            {"properties": {"a": {}}, "required": ["b"]},
+            "b is required, but properties does not describe it",
+        ),
         (untimed("(a+)+b"), "repeats a group"),
         (untimed("[)](a)*b"), "repeats a group"),
         (untimed("a?a?a?a?aaaa"), "repeats a group or too often"),

@@ -120,9 +120,11 @@ def judge_ours(schema: dict[str, Any], value: Any) -> bool | None:
         return None
 
 
-def judge_theirs(schema: dict[str, Any], value: Any) -> bool | None:
+def judge_theirs(schema: dict[str, Any], value: Any, formats: bool = False) -> bool | None:
+    draft = validator_for(schema)
     try:
-        return validator_for(schema)(schema).is_valid(value)
+        checker = draft.FORMAT_CHECKER if formats else None
+        return draft(schema, format_checker=checker).is_valid(value)
     except RecursionError:
         return None
 
@@ -173,24 +175,20 @@ def test_random_schemas_are_refused_where_the_jsonschema_package_refuses(dialect
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_random_parameters_agree_with_the_jsonschema_package(dialect: str) -> None:
-    """A schema that is refused as impossible has no values that pass either."""
     maker, judged = SchemaMaker(random.Random(dialect), dialect), 0
     for _ in range(2 * SCHEMAS):
         schema = json.loads(json.dumps(maker.make_schema()))
-        refusal = find_refusal(schema)
-        if refusal and "no submission can pass" not in refusal:
+        if find_refusal(schema):
             continue
-        draft = validator_for(schema)
-        theirs = draft(schema, format_checker=draft.FORMAT_CHECKER)
         for _ in range(6):
             names = maker.random.sample(["a", "b", "c", "d", "x_1"], maker.random.randint(0, 4))
             given = {name: maker.random.choice(VALUES) for name in names}
             try:
                 filled = parameters.resolve_values(schema, given)
             except Usage as fault:
-                must = not refusal and "no parameter" not in fault.message
-                assert not (must and theirs.is_valid(given)), (json.dumps(schema), given)
+                must = "no parameter" not in fault.message
+                assert not (must and judge_theirs(schema, given, True)), (json.dumps(schema), given)
             else:
-                assert not refusal and theirs.is_valid(filled), (json.dumps(schema), given)
+                assert judge_theirs(schema, filled, True), (json.dumps(schema), given)
             judged += 1
     assert judged > SCHEMAS
