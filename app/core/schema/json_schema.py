@@ -9,7 +9,6 @@ on first use.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -42,16 +41,12 @@ STEPS_PER_SECOND = 200_000
 SPARE_FRAMES = 200
 """Frames of the stack that an evaluation leaves free."""
 
-MAX_NAME_REPEATS, MAX_OPTIONAL_GROUPS = 3, 5
-"""Limits of a name pattern beside `unevaluatedProperties`, which has no time limit."""
-
-_NAME_REPEAT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|(\)?[*+?{])", re.DOTALL)
-"""Repetitions outside of escapes and sets, with the end of the group that is repeated."""
-_NEWEST = "https://json-schema.org/draft/2020-12/schema"
+_NEWEST = "http://json-schema.org/draft/2020-12/schema"
 _NAME_MAPS = frozenset(
     ("properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies")
 )
 """Keywords whose keys are names, not keywords."""
+_NAME_PATHS = (("properties",), ("$defs",), ("definitions",))
 _DATA_KEYWORDS = frozenset(("enum", "const", "default", "examples"))
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 
@@ -140,10 +135,7 @@ class Evaluator:
     def __init__(self, text: str) -> None:
         self._validator = _make_validator(text, False)
         self.schema: Mapping[str, Any] = self._validator.schema
-        draft = _find_draft(json.loads(text))
-        self.resolver = _make_resolver(self.schema, draft)
-        self.is_legacy = _is_legacy(draft)
-        """True up to draft 7, where `$ref` replaces all keywords beside it."""
+        self.resolver = _make_resolver(self.schema, _find_draft(json.loads(text)))
 
     def is_valid(self, value: Any, part: Any, resolver: Any) -> bool:
         """Return True if a part of the schema accepts a value; `resolver` is that of the part."""
@@ -171,7 +163,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         )
     with limit_steps():
         _check_meta_schema(schema, _find_draft(schema))
-        _check_all_patterns(schema)
+        _check_patterns(schema)
         _check_references(schema)
 
 
@@ -311,54 +303,40 @@ def _make_meta_validator(draft: Any) -> Any:
         for reference in ('"$dynamicRef": "#meta"', '"$recursiveRef": "#"'):
             text = text.replace(reference, '"$ref": "#"')
         meta = json.loads(text.replace("meta/validation#", "#"))
-    return _make_bounded_class(draft)(_remove_dialect(meta))
+    return _make_bounded_class(draft)(_rewrite_schema(meta))
 
 
-def _check_all_patterns(schema: Mapping[str, Any]) -> None:
-    nodes = list(iterate_nodes(schema))
-    is_untimed = any("unevaluatedProperties" in node for _, node in nodes)
-    for place, node in nodes:
-        _check_patterns(place, node, is_untimed)
+def _check_patterns(schema: Mapping[str, Any]) -> None:
+    """Check that each pattern can be read.
 
-
-def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any], is_untimed: bool) -> None:
-    names = bool(path) and path[-1] == "patternProperties"
-    inside = bool(path) and path[-1] in ("properties", "$defs", "definitions")
-    for pattern in list(node) if names else [node.get("pattern")]:
-        if (
-            not inside
-            and isinstance(pattern, str)
-            and (fault := _find_pattern_fault(pattern, names and is_untimed))
-        ):
-            raise InvalidSchemaError(
-                tr(
-                    "{value}: the pattern {pattern} {fault}",
-                    value=format_path(path) or "schema",
-                    pattern=quote(pattern),
-                    fault=fault,
-                )
-            )
-
-
-def _find_pattern_fault(pattern: str, is_untimed: bool) -> str:
-    """Return why a pattern cannot be used, or "".
-
-    With `is_untimed` the pattern must be simple: the jsonschema package itself matches names for
-    `unevaluatedProperties`, without a time limit.
+    The jsonschema package itself matches names for `unevaluatedProperties`, without a time limit.
     """
-    try:
-        with _charge_time():
-            regex.compile_pattern(pattern)
-        re.compile(pattern if is_untimed else "")
-    except (regex.PatternError, re.error) as error:
-        return str(error)
-    repeats: list[str] = _NAME_REPEAT.findall(pattern) if is_untimed else []
-    groups = [repeat for repeat in repeats if repeat == ")?"]
-    others = [repeat for repeat in repeats if repeat not in ("", ")?")]
-    plain = len(groups) <= MAX_OPTIONAL_GROUPS and len(others) <= MAX_NAME_REPEATS
-    if plain and not any(repeat.startswith(")") for repeat in others):
-        return ""
-    return tr("repeats a group or too often beside unevaluatedProperties: simplify one of them")
+    nodes = list(iterate_nodes(schema))
+    for path, node in nodes:
+        patterns = [] if path[-1:] in _NAME_PATHS else [node.get("pattern")]
+        if path[-1:] == ("patternProperties",):
+            patterns = list(node)
+            if any("unevaluatedProperties" in other for _, other in nodes):
+                raise InvalidSchemaError(
+                    tr(
+                        "{value} cannot stand in a schema with unevaluatedProperties: use"
+                        " additionalProperties",
+                        value=format_path(path),
+                    )
+                )
+        for pattern in patterns:
+            try:
+                with _charge_time():
+                    regex.compile_pattern(pattern if isinstance(pattern, str) else "")
+            except regex.PatternError as fault:
+                raise InvalidSchemaError(
+                    tr(
+                        "{value}: the pattern {pattern} {fault}",
+                        value=format_path(path) or "schema",
+                        pattern=quote(pattern),
+                        fault=fault,
+                    )
+                ) from None
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
@@ -367,7 +345,8 @@ def _check_references(schema: Mapping[str, Any]) -> None:
     The target may be below a keyword that the draft does not know, such as `components`, where
     nothing else was checked.
     """
-    root, draft = make_resolver(schema := _unify_dependencies(schema)), _find_draft(schema)
+    draft = _find_draft(schema)
+    root = _make_resolver(schema := _unify_dependencies(schema), draft)
     pending, nodes, graph = [(schema, root)], dict[int, Any](), dict[int, list[int]]()
     references, own = list[tuple[str, Any]](), set[int]()
     while pending or references:
@@ -389,7 +368,7 @@ def _check_references(schema: Mapping[str, Any]) -> None:
             parts = [target.contents for _, target in targets]
             parts += _list_same_value(node, resolver, _is_legacy(draft))
             graph[id(node)] = [id(part) for part in parts]
-        pending.extend(_list_subschemas(node, resolver, schema))
+        pending.extend(_list_subschemas(node, resolver, draft))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -447,10 +426,10 @@ def _make_unresolved_error(keyword: str, reference: str) -> InvalidSchemaError:
     )
 
 
-def _list_subschemas(node: Any, resolver: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+def _list_subschemas(node: Any, resolver: Any, draft: Any) -> list[tuple[Any, Any]]:
     from referencing.jsonschema import specification_with
 
-    specification = specification_with(_get_dialect(_find_draft(schema)))
+    specification = specification_with(_get_dialect(draft))
     children = specification.create_resource(node).subresources() if is_object(node) else ()
     return [(child.contents, resolver.in_subresource(child)) for child in children]
 
@@ -466,7 +445,8 @@ def _load_drafts() -> dict[str, Any]:
         jsonschema.Draft201909Validator,
         jsonschema.Draft202012Validator,
     )
-    return {_get_dialect(draft): draft for draft in drafts}
+    found = {_get_dialect(draft).replace("https:", "http:"): draft for draft in drafts}
+    return {**found, "http://json-schema.org/schema": found[_NEWEST]}
 
 
 def _get_dialect(draft: Any) -> str:
@@ -479,11 +459,7 @@ def _is_legacy(draft: Any) -> bool:
 
 def _find_draft(schema: Mapping[str, Any]) -> Any:
     said = str(schema.get("$schema", _NEWEST))
-    name = said.rstrip("#").replace("https://json-schema.org/", "http://json-schema.org/", 1)
-    if name == "http://json-schema.org/schema":
-        name = _NEWEST
-    drafts = _load_drafts()
-    found = drafts.get(name) or drafts.get(name.replace("http:", "https:", 1))
+    found = _load_drafts().get(said.rstrip("#").replace("https:", "http:", 1))
     if found is None:
         raise InvalidSchemaError(
             tr(
@@ -538,10 +514,6 @@ def _make_bounded_class(draft: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _make_validator(text: str, formats: bool) -> Any:
-    """Return a validator.
-
-    Nested `$schema` is removed, because it would select jsonschema's own classes.
-    """
     from referencing import Registry
 
     schema = json.loads(text)
@@ -549,20 +521,8 @@ def _make_validator(text: str, formats: bool) -> Any:
     checker = draft.FORMAT_CHECKER if formats else None
     registry: Registry[Any] = Registry()
     return _make_bounded_class(draft)(
-        _unify_dependencies(_remove_dialect(schema)), registry=registry, format_checker=checker
+        _rewrite_schema(schema), registry=registry, format_checker=checker
     )
-
-
-def _remove_dialect(node: Any) -> Any:
-    if is_array(node):
-        return [_remove_dialect(item) for item in node]
-    if is_dict(node):
-        return {
-            k: _remove_dialect(v)
-            for k, v in node.items()
-            if not (k == "$schema" and isinstance(v, str))
-        }
-    return node
 
 
 def _unify_dependencies(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -570,19 +530,24 @@ def _unify_dependencies(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
     The referencing package reads a list after a schema as a schema and fails.
     """
-    return _unify_node(schema) if '"dependencies"' in json.dumps(schema) else schema
+    return _rewrite_schema(schema) if '"dependencies"' in json.dumps(schema) else schema
 
 
-def _unify_node(node: Any, is_name_map: bool = False) -> Any:
+def _rewrite_schema(node: Any, is_name_map: bool = False) -> Any:
+    """Return a schema with unified dependencies, and without `$schema`.
+
+    A nested `$schema` would select jsonschema's own classes.
+    """
     if is_array(node):
-        return [_unify_node(item) for item in node]
+        return [_rewrite_schema(item) for item in node]
     if not is_dict(node):
         return node
     found = {
         key: value
         if not is_name_map and key in _DATA_KEYWORDS
-        else _unify_node(value, not is_name_map and key in _NAME_MAPS)
+        else _rewrite_schema(value, not is_name_map and key in _NAME_MAPS)
         for key, value in node.items()
+        if key != "$schema" or not isinstance(value, str)
     }
     needs = found.get("dependencies")
     if not is_name_map and is_dict(needs) and any(map(is_dict, needs.values())):
