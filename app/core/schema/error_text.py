@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_object
@@ -55,85 +54,34 @@ _FORMAT_WORDS = {
 _PATH_WORDS = ("file", "path", "dir", "input", "output", "folder")
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterFault:
-    """One fault of the parameter `name`, or of the whole set if `name` is ""."""
+def raise_if_faulty(
+    template: str, faults: Sequence[str], missing: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raise Usage, after the template's name, if there are faults or missing parameters.
 
-    name: str
-    text: str
-
-
-class FaultCollector:
-    """Collector of faults, reported together."""
-
-    def __init__(self, template: str) -> None:
-        self.template = sanitize(template)
-        self._found: dict[str, ParameterFault] = {}
-        self._missing: dict[str, Mapping[str, Any]] = {}
-
-    def add(self, *faults: ParameterFault) -> None:
-        self._found.update({fault.text: fault for fault in faults})
-
-    def add_error(
-        self,
-        error: ValidationError,
-        properties: Mapping[str, Mapping[str, Any]],
-        names: DeclaredNames,
-    ) -> None:
-        """Add a validation error, unless the parameter has a fault already.
-
-        `properties` are the schema's properties by name. See `describe_violation` for `names`.
-        """
-        path = tuple(error.absolute_path)
-        if path and self.has_fault(str(path[0])):
-            return
-        if not path and error.validator == "required":
-            self._missing.update(
-                {
-                    name: properties.get(name, {})
-                    for name in find_missing(error)
-                    if not self.has_fault(name)
-                }
-            )
-            return
-        name = format_label(*path)
-        text = f"{name} {describe_violation(error, names)}".lstrip()
-        self.add(
-            ParameterFault(
-                str(path[0]) if path else "",
-                tr("{said} (parameter {name})", said=text, name=name) if name else text,
-            )
-        )
-
-    def has_fault(self, name: str) -> bool:
-        return any(fault.name == name for fault in self._found.values())
-
-    def raise_if_any(self) -> None:
-        """Raise Usage if there are faults."""
-        if not self._found and not self._missing:
-            return
-        needs = tr(
-            "needs {items}",
-            items=", ".join(_describe_parameter(*item) for item in self._missing.items()),
-        )
+    `missing` holds the schemas of parameters by name.
+    """
+    if not faults and not missing:
+        return
+    template = sanitize(template)
+    needs = tr(
+        "needs {items}", items=", ".join(_describe_parameter(*item) for item in missing.items())
+    )
+    if not faults:
         add = "Add: " + " ".join(
             tr("-p {name}={sample}", name=format_label(name), sample=_make_sample(name, inner))
-            for name, inner in self._missing.items()
+            for name, inner in missing.items()
         )
-        if not self._found:
-            raise Usage(f"{self.template} {needs}.".lstrip(), add)
-        lines = [fault.text for fault in self._found.values()] + ([needs] if self._missing else [])
-        more = (
-            tr("; and {more} more", more=len(lines) - MAX_FAULTS) if len(lines) > MAX_FAULTS else ""
-        )
-        start = f"{self.template}: " if self.template else ""
-        raise Usage(
-            "{start}{lines}{more}.",
-            "Nothing was submitted.",
-            start=start,
-            lines="; ".join(lines[:MAX_FAULTS]),
-            more=more,
-        )
+        raise Usage(f"{template} {needs}.".lstrip(), add)
+    lines = [*faults, needs] if missing else faults
+    more = tr("; and {more} more", more=len(lines) - MAX_FAULTS) if len(lines) > MAX_FAULTS else ""
+    raise Usage(
+        "{start}{lines}{more}.",
+        "Nothing was submitted.",
+        start=f"{template}: " if template else "",
+        lines="; ".join(lines[:MAX_FAULTS]),
+        more=more,
+    )
 
 
 def format_label(*path: str | int) -> str:
@@ -234,12 +182,8 @@ def _find_causes(error: ValidationError) -> list[str]:
 
 
 def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
-    about = schema.get("description") or schema.get("title")
-    return (
-        f"{format_label(name)} ({truncate(sanitize(about), 60)})"
-        if isinstance(about, str)
-        else format_label(name)
-    )
+    label, about = format_label(name), schema.get("description") or schema.get("title")
+    return f"{label} ({truncate(sanitize(about), 60)})" if isinstance(about, str) else label
 
 
 def _make_sample(name: str, schema: Mapping[str, Any]) -> str:

@@ -146,41 +146,46 @@ def resolve_values(
 ) -> dict[str, Any]:
     """Fill in defaults and validate.
 
-    Raise Usage with all faults, after the template's name.
+    Raise Usage with all faults, after the template's name. Of the violations inside of a parameter
+    only the first is reported, and all missing values.
     """
-    shape = read_shape(schema)
-    faults = error_text.FaultCollector(template)
-    faults.add(*_find_unusable(values), *_find_unknown(shape, values))
-    filled = {name: value for name, value in values.items() if not faults.has_fault(name)}
-    try:
-        filled, errors, names = _fill_and_validate(schema, filled)
-        for error in errors:
-            faults.add_error(error, shape.properties, names)
-    except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
-        faults.add(error_text.ParameterFault("", str(error)))
-    faults.raise_if_any()
+    filled, refused, violations = _find_faults(schema, values)
+    lines, missing, reported = [one.text for one in refused], dict[str, JsonSchema](), set[Any]()
+    for one in violations:
+        if one.missing and len(one.path) == 1:
+            name = str(one.path[0])
+            missing[name] = read_shape(schema).properties.get(name, {})
+        elif one.missing or not one.path:
+            lines.append(one.text)
+        elif one.path[0] not in reported:
+            reported.add(one.path[0])
+            lines.append(tr("{said} (parameter {name})", said=one.text, name=one.name))
+    error_text.raise_if_faulty(template, list(dict.fromkeys(lines)), missing)
     return filled
 
 
 def find_faults(schema: JsonSchema, values: Mapping[str, Any]) -> list[ParameterFinding]:
-    """Return all faults that `resolve_values` would report, each with its location."""
-    shape = read_shape(schema)
-    named_faults = {
-        fault.name: fault.text for fault in (*_find_unusable(values), *_find_unknown(shape, values))
-    }
-    found = [ParameterFinding((name,) if name else (), text) for name, text in named_faults.items()]
-    filled = {name: value for name, value in values.items() if name not in named_faults}
+    """Return all faults in a set of parameters, each with its location."""
+    _, refused, violations = _find_faults(schema, values)
+    return list(dict.fromkeys([*refused, *violations]))
+
+
+def _find_faults(
+    schema: JsonSchema, values: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[ParameterFinding], list[ParameterFinding]]:
+    """Return the values with defaults, the faults that no schema words, and the violations.
+
+    A value with a fault of the first kind is not validated.
+    """
+    refused = [*_find_unusable(values), *_find_unknown(read_shape(schema), values)]
+    names = {one.path[0] for one in refused if one.path}
+    filled = {name: value for name, value in values.items() if name not in names}
     try:
-        _, errors, names = _fill_and_validate(schema, filled)
-        for error in errors:
-            found += [
-                one
-                for one in _make_findings(error, names)
-                if not one.path or one.path[0] not in named_faults
-            ]
+        filled, errors, declared = _fill_and_validate(schema, filled)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
-        found.append(ParameterFinding((), str(error)))
-    return list(dict.fromkeys(found))
+        return filled, refused, [ParameterFinding((), str(error))]
+    found = [one for error in errors for one in _make_findings(error, declared)]
+    return filled, refused, [one for one in found if not (one.path and one.path[0] in names)]
 
 
 def split_texts(
@@ -309,11 +314,11 @@ def _parse_finite(text: str) -> float:
     return float(text)
 
 
-def _find_unusable(values: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
+def _find_unusable(values: Mapping[str, Any]) -> Iterator[ParameterFinding]:
     """Yield a fault for each value that cannot be passed to a process."""
     if len(values) > MAX_PARAMETERS:
-        yield error_text.ParameterFault(
-            "",
+        yield ParameterFinding(
+            (),
             tr(
                 "at most {max_parameters:,} parameters, not {n:,}",
                 max_parameters=MAX_PARAMETERS,
@@ -322,7 +327,7 @@ def _find_unusable(values: Mapping[str, Any]) -> Iterator[error_text.ParameterFa
         )
     for name, value in values.items():
         if fault := _find_value_fault(value):
-            yield error_text.ParameterFault(name, f"{error_text.format_label(name)} {fault}")
+            yield ParameterFinding((name,), f"{error_text.format_label(name)} {fault}")
 
 
 def _find_value_fault(value: Any) -> str:
@@ -346,15 +351,13 @@ def _find_value_fault(value: Any) -> str:
         return tr("holds half a character (a lone surrogate)")
 
 
-def _find_unknown(
-    shape: ParameterShape, values: Mapping[str, Any]
-) -> Iterator[error_text.ParameterFault]:
+def _find_unknown(shape: ParameterShape, values: Mapping[str, Any]) -> Iterator[ParameterFinding]:
     for name in values:
         if find_name_error(name) is not None or not shape.is_known(name):
             near = find_nearest(name, shape.properties)
             said = f" (nearest: {sanitize(near)})" if near else ""
-            yield error_text.ParameterFault(
-                name,
+            yield ParameterFinding(
+                (name,),
                 tr(
                     'there is no parameter "{name}"{said}',
                     name=truncate(sanitize(name), 40),
