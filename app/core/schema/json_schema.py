@@ -89,6 +89,8 @@ def limit_steps(limit: int | None = None) -> Generator[None]:
         raise LimitExceededError(
             tr("takes too long to check: over {limit:,} steps{what}", limit=limit, what=what)
         ) from None
+    except regex.PatternError as fault:  # of a template that an older version accepted
+        raise InvalidSchemaError(tr("a pattern {fault}", fault=fault)) from None
     except RecursionError:
         raise LimitExceededError(tr("is nested too deeply to check")) from None
     except Unresolvable as error:

@@ -177,10 +177,12 @@ def _find_faults(
 
     A value with a fault of the first kind is not validated.
     """
-    refused = [*_find_unusable(values), *_find_unknown(read_shape(schema), values)]
-    names = {one.path[0] for one in refused if one.path}
-    filled = {name: value for name, value in values.items() if name not in names}
+    filled, refused, names = dict(values), list[ParameterFinding](), set[Any]()
     try:
+        with json_schema.limit_steps():
+            refused = [*_find_unusable(values), *_find_unknown(read_shape(schema), values)]
+        names = {one.path[0] for one in refused if one.path}
+        filled = {name: value for name, value in values.items() if name not in names}
         filled, errors, declared = _fill_and_validate(schema, filled)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
         return filled, refused, [ParameterFinding((), str(error))]

@@ -398,6 +398,15 @@ def test_a_part_may_forbid_a_parameter_that_another_part_describes() -> None:
     assert [fault.text for fault in parameters.find_faults(schema, {"a": 1})] == ["must not have a"]
 
 
+@pytest.mark.parametrize(
+    "schema", [{"properties": {"a": {"pattern": "["}}}, {"patternProperties": {"[": {}}}]
+)
+def test_a_stored_template_with_an_unreadable_pattern_refuses_values(schema: dict[str, Any]):
+    with pytest.raises(Usage, match="t: a pattern cannot be read"):
+        parameters.resolve_values(schema, {"a": "x"}, "t")
+    assert "a pattern cannot be read" in parameters.find_faults(schema, {"a": "x"})[0].text
+
+
 def test_a_submission_is_refused_after_fewer_steps_than_a_schema():
     levels = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 9} for n in range(14)}
     schema = {
