@@ -21,16 +21,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.translation import tr
 from db import defaults, raw_sql, schema, timestamps
-from db.error_translation import translate_error
-from db.errors import (
-    BehindDatabase,
-    DamagedDatabase,
-    Problem,
-    Storage,
-    UnnamedDatabase,
-    make_damaged_error,
-)
-from db.maintenance import migrate, quarantine, value_checks, wal_audit
+from db.errors import BehindDatabase, DamagedDatabase, Problem, UnnamedDatabase, make_damaged_error
+from db.maintenance import migrate, quarantine, value_checks
 from db.maintenance.value_checks import NO_CHECKS, DocumentChecks
 from db.queries.home import home_identity
 from db.queries.scheduling import loads
@@ -212,20 +204,6 @@ def check_highest_number(path: Path, highest: int) -> list[str]:
         if highest > max(counter, known_highest)
         else []
     )
-
-
-def find_lost_writes(path: Path) -> list[str]:
-    """Return the fault of committed writes that SQLite ignores in the WAL.
-
-    No other process may be writing. Raise Storage.
-    """
-    try:
-        cut = wal_audit.has_ignored_commits(path)
-    except (OSError, *raw_sql.DRIVER_ERRORS) as error:
-        raise translate_error(error, path) or Storage(
-            "the log of the database cannot be read ({error}): {path}.", error=error, path=path
-        ) from error
-    return ["its log is damaged, and the latest writes are behind the damage"] if cut else []
 
 
 def find_missing_runs(

@@ -103,8 +103,7 @@ def test_a_truncated_wal_is_reported_and_nothing_runs_twice(
     for said in (started, checked):
         assert (
             said.returncode == 5
-            and "its log is damaged, and the latest writes are behind the damage"
-            in said.stdout + said.stderr
+            and "the latest writes are missing: run " in said.stdout + said.stderr
         )
     check_refusal_until_restore(backed_up_home, started, checked, backup=True)
     assert log.read_bytes() == kept, "nothing was written"

@@ -87,17 +87,10 @@ def find_problems(home: Path, live: bool) -> list[str]:
     path = paths.get_database_path(home)
     runs, logs = journal.list_known_runs(home), list(journal.list_logs(home))
     problems = checks.check_database(path, VALIDATORS)
-    lost_writes = [] if live else checks.find_lost_writes(path)
-    if lost_writes or problems and checks.find_damage(path):
-        return [*lost_writes, *problems]
-    problems = [
-        *(
-            []
-            if live
-            else checks.find_missing_runs(path, logs, journal.make_possible_start_check(home))
-        ),
-        *problems,
-    ]
+    if problems and checks.find_damage(path):
+        return problems
+    if not live:
+        problems = [*find_lost_writes(home), *problems]
     problems += checks.check_highest_number(path, find_highest_number(home))
     with open_read_only(path) as c:
         unknown_runs, orphan_logs = (
@@ -141,9 +134,10 @@ def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
     Nobody may write meanwhile. `path` is the database if it is not in its usual place. Raise
     Storage.
     """
-    path = path or paths.get_database_path(home)
-    return checks.find_lost_writes(path) or checks.find_missing_runs(
-        path, journal.list_logs(home), journal.make_possible_start_check(home)
+    return checks.find_missing_runs(
+        path or paths.get_database_path(home),
+        journal.list_logs(home),
+        journal.make_possible_start_check(home),
     )
 
 
