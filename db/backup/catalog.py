@@ -43,7 +43,6 @@ class Backup(NamedTuple):
     `kind` is full or increment, `base` the backup that an increment builds on, `at` its stored
     time, `bytes` its file size, `sha256` the hash of the database file. `facts`: rows, last_event,
     revision, highest and newest_task. `stranger`: the database path if it belongs to another home.
-    `unreadable`: unreadable values, which do not prevent a restore.
     """
 
     id: str
@@ -59,7 +58,6 @@ class Backup(NamedTuple):
     problem: str | None
     facts: Mapping[str, Any]
     stranger: str | None = None
-    unreadable: tuple[str, ...] = ()
 
 
 class BackupFault(NamedTuple):
@@ -167,12 +165,7 @@ class BackupCatalog:
             found = self.list_entries()
             chosen = tool.pick_backup(found, backup.id)
             try:
-                unread = _make_faults(
-                    backup.id,
-                    [],
-                    [tr("{what}; see: taskdeck db check", what=what) for what in backup.unreadable],
-                )
-                return unread + _make_faults(
+                return _make_faults(
                     backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step)
                 )
             except tool.DamagedBackupError as damaged:
@@ -287,5 +280,4 @@ def _make_backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Back
         "path": Path(entry["path"]),
         "verified": entry["problem"] is None,
     }
-    fields["unreadable"] = tuple(entry.get("unreadable", ()))
     return Backup(**fields, stranger=strangers.get(entry["id"]))

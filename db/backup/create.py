@@ -30,7 +30,7 @@ from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.backup.catalog import Backup, BackupCatalog, BackupErrorTranslator, BadBackup
-from db.backup.verify import DamagedBaseError, check_copy, describe_values, open_base, read_back
+from db.backup.verify import DamagedBaseError, check_copy, open_base, read_back
 from db.error_translation import translate_error
 from db.errors import Problem, Storage
 from db.sqlite_files import make_read_only_uri
@@ -189,7 +189,6 @@ class _BackupJob:
     compare_indexes: bool
     at: str = field(default_factory=timestamps.now)
     temporary_files: list[Path] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
 
     def run(self) -> Backup:
         try:
@@ -227,10 +226,9 @@ class _BackupJob:
         return self._publish(file)
 
     def _check(self, image: Path, header: Mapping[str, Any]) -> None:
-        """Check the copy `image` and note its unreadable values."""
+        """Check the copy `image`."""
         compare_indexes = self.compare_indexes and header["kind"] == "full"
         check_copy(image, header, self.source, self.step, compare_indexes)
-        self.unreadable = describe_values(image, header, self.step)
 
     def _write(
         self, image: Path, header: Mapping[str, Any], base: tool.BackupFile | None
@@ -316,12 +314,7 @@ class _BackupJob:
         os.rename(file.path, tool.get_path(str(folder), ident))
         self.temporary_files.clear()
         backup_folder.sync_folder(folder)
-        backup_folder.append_line(
-            folder,
-            what="taken",
-            **file.make_entry(),
-            **({"unreadable": self.unreadable} if self.unreadable else {}),
-        )
+        backup_folder.append_line(folder, what="taken", **file.make_entry())
         return self.store.find_backup(ident)
 
     def _translate_error(self, error: Exception) -> Problem:

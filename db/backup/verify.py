@@ -15,7 +15,6 @@ from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.backup.catalog import BadBackup
 from db.errors import Storage, make_damaged_error
-from db.maintenance import value_checks
 
 
 class DamagedBaseError(Exception):
@@ -74,16 +73,6 @@ def check_copy(
     if wrong := tool.check_image(str(image), header["facts"], step, compare_indexes):
         _blame_source(image, source)
         raise BadBackup(header["id"], wrong[0])
-
-
-def describe_values(image: Path, header: Mapping[str, Any], step: Callable[[], None]) -> list[str]:
-    """Return the unreadable values of the copy.
-
-    Reading tasks, runs and environments takes as long as an increment, so the next full backup
-    reads them.
-    """
-    tables = value_checks.ALL if header["kind"] == "full" else value_checks.SMALL_TABLES
-    return value_checks.describe_image(image, step, tables)
 
 
 def _blame_source(image: Path, source: Path) -> None:

@@ -269,15 +269,14 @@ def _mark_bad(store: BackupCatalog, ident: str, why: str) -> None:
 
 
 def to_row(backup: Backup) -> Row:
-    """Return {id, kind, at, path, bytes, verified, base, problem, stranger, unreadable}.
+    """Return {id, kind, at, path, bytes, verified, base, problem, stranger}.
 
     `at` is as stored, `bytes` the size of the file. `stranger` is the database of another home, or
-    None. `unreadable` lists the parts that cannot be read.
+    None.
     """
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path),
         "bytes": backup.bytes,
         "verified": backup.verified, "base": backup.base, "problem": backup.problem,
         "stranger": backup.stranger,
-        "unreadable": list(backup.unreadable),
     }  # fmt: skip

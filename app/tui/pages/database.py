@@ -261,8 +261,6 @@ def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) 
 def _describe_backup(backup: Reply) -> tuple[str, str]:
     if backup.get("stranger"):
         return tr("of another home: {stranger}", stranger=backup["stranger"]), "warn"
-    if backup.get("unreadable") and not backup["problem"]:
-        return tr("good, but {unreadable}", unreadable="; ".join(backup["unreadable"])), "warn"
     return (
         (tr("bad: {problem}", problem=backup["problem"]), "late")
         if backup["problem"]

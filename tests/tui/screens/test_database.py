@@ -365,14 +365,3 @@ async def test_read_only_takes_no_backup():
     async with app.run_test(size=(120, 40)) as pilot:
         await start_backup(pilot, app, "Read only: this deck changes nothing.")
         assert home.list_args("db.backup") == []
-
-
-def test_a_backup_with_unreadable_rows_lists_them():
-    (line,) = [
-        line
-        for line in render_lines(
-            DatabaseReplies([], [BACKUPS[0] | {"unreadable": ["2 rows of tasks", "1 of events"]}])
-        )
-        if "128M" in line
-    ]
-    assert line.endswith("good, but 2 rows of tasks; 1 of events")

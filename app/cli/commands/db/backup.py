@@ -28,18 +28,7 @@ COLUMNS = [
     Column("SIZE", align=">"),
     Column("STATE", least=8),
 ]
-FIELDS = (
-    "id",
-    "kind",
-    "at",
-    "bytes",
-    "verified",
-    "base",
-    "path",
-    "problem",
-    "stranger",
-    "unreadable",
-)
+FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger")
 
 
 def take_backup(context: CommandContext, args: Args) -> int:
@@ -56,27 +45,15 @@ def take_backup(context: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(taken, args.jsonl)
     else:
-        line = (
-            tr("{id}  {size}, test-restored: {path}")
-            if taken["unreadable"]
-            else tr("{id}  {size}, test-restored without errors: {path}")
-        )
         output.print_line(
-            line.format(
+            tr(
+                "{id}  {size}, test-restored without errors: {path}",
                 id=taken["id"],
                 size=units.format_bytes(taken["bytes"]),
                 path=sanitize(taken["path"]),
             )
         )
-    if taken["unreadable"]:
-        output.print_note(
-            tr(
-                "parts of the backup cannot be read: {parts}."
-                " Quarantine them: taskdeck db check --repair",
-                parts="; ".join(taken["unreadable"]),
-            )
-        )
-    return EXIT_PARTIAL if taken["after"] or taken["unreadable"] else 0
+    return EXIT_PARTIAL if taken["after"] else 0
 
 
 def _take_offline(home: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -187,9 +164,6 @@ def _format_state(found: dict[str, Any]) -> Span:
     if found["stranger"]:
         home = truncate(sanitize(found["stranger"]), 100)
         return tr("belongs to another home: {home}", home=home), "warn"
-    if found["unreadable"] and found["verified"]:
-        problems = truncate(sanitize("; ".join(found["unreadable"])), 100)
-        return tr("good, but {problems}", problems=problems), "warn"
     return (
         (tr("good"), "well")
         if found["verified"]
