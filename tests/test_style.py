@@ -155,7 +155,6 @@ COVERING_TESTS = {
     "tests/service/test_usage.py": "db/queries/history/usage",
     "tests/cli/commands/tasks/test_what_if.py": "core/scheduling/forecasts/what_if_words",
     "tests/service/what_if/test_forecast.py": "service/what_if/{rules,settings,submissions}",
-    "tests/runtime/dispatch/test_quarantine.py": "db/maintenance/quarantine",
     "tests/runtime/test_restore_advice.py": "home/restore_advice",
     "tests/runtime/dispatch/test_run_verdict.py": "core/text/exit_text",
     "tests/runtime/test_start_stop.py": "__main__ home/setup runtime_launcher",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.errors import NotFound, Storage
+from app.errors import NotFound
 from app.home.database_presence import check_database_present
 from app.home.lock import is_held
 from app.home.setup import was_unclean_shutdown
@@ -21,8 +21,7 @@ from db.defaults import create_defaults
 from db.engine import open_database, open_memory_database
 from db.errors import OlderDatabase, make_damaged_error
 from db.maintenance import integrity as checks
-from db.maintenance import migrate, value_checks
-from db.readonly import open_read_only
+from db.maintenance import migrate
 
 
 def read(home: str, verb: str, args: dict[str, Any]) -> Any:
@@ -34,26 +33,9 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
         return replica_reads.read(Path(home), verb, args)
     with translate_os_errors(home):
         found = asyncio.run(_answer(Path(home), verb, args))
-        if verb == "status" and (state := _find_problem(Path(home))):
-            found["database"]["state"] = state
+        if verb == "status" and find_lost_writes(Path(home)):
+            found["database"]["state"] = "DAMAGED"
         return found
-
-
-def _find_problem(home: Path) -> str:
-    """Return the problem of a database that was not shut down cleanly, else ""."""
-    if find_lost_writes(home):
-        return "DAMAGED"
-    if not was_unclean_shutdown(home):
-        return ""
-    with open_read_only(paths.get_database_path(home)) as c:
-        return next(
-            iter(
-                value_checks.describe_unreadable(
-                    c.execute, value_checks.IN_USE, integrity.VALIDATORS
-                )
-            ),
-            "",
-        )
 
 
 async def _answer(home: Path, verb: str, args: dict[str, Any]) -> Any:
@@ -94,12 +76,7 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
         return
     if checks.find_damage(path):
         raise make_damaged_error(path, faults[0]) from error
-    raise Storage(
-        "the database has problems ({faults}): {path}.",
-        "List all: taskdeck db check",
-        faults=faults[0],
-        path=path,
-    ) from error
+    raise integrity.make_value_error(path, faults[0]) from error
 
 
 def find_lost_writes(home: Path) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from app import paths, translation
 from app.core.text.sanitize import sanitize
-from app.errors import Conflict, Problem, Storage, Usage, make_process_limit_error, problem_to_dict
+from app.errors import Conflict, Problem, Usage, make_process_limit_error, problem_to_dict
 from app.home.restore_advice import advise_restore
 from app.paths import get_user_name
 from app.runtime import file_limit
@@ -25,6 +25,7 @@ from app.runtime.change_feed import ChangeFeed
 from app.runtime.lock_notice import notify_while_blocked
 from app.service import registry
 from app.service.context import Call
+from app.service.database.integrity import make_value_error
 from app.translation import tr
 from app.version import PROTOCOL, VERSION
 from db.errors import DamagedDatabase
@@ -182,13 +183,11 @@ class ControlServer:
             if limit := make_process_limit_error(error):
                 log.warning("verb %s: %s", request.get("verb"), limit.message)
                 return _encode_line({"error": problem_to_dict(limit)})
-            log.exception("verb %s failed", request.get("verb"))
-            if self._call.live is not None and (
-                quarantined := await self._call.live.quarantine_rows()
-            ):
+            if self._call.live is not None and (found := await self._call.live.find_unreadable()):
                 return _encode_line(
-                    {"error": problem_to_dict(_make_quarantine_problem(quarantined))}
+                    {"error": problem_to_dict(make_value_error(self._call.db.path, found))}
                 )
+            log.exception("verb %s failed", request.get("verb"))
             said = tr(
                 "internal error ({name}). See {path}.",
                 name=type(error).__name__,
@@ -244,17 +243,6 @@ def _check_nesting(request: dict[str, Any] | list[Any]) -> None:
         if not level:
             return
     raise RecursionError
-
-
-def _make_quarantine_problem(quarantined: list[str]) -> Storage:
-    """Return the problem to report after unreadable rows were quarantined."""
-    more = f", and {len(quarantined) - 1:,} more" if len(quarantined) > 1 else ""
-    return Storage(
-        "the database had unreadable rows, which were quarantined ({quarantined}{more}).",
-        "Try again.",
-        quarantined=sanitize(quarantined[0]),
-        more=more,
-    )
 
 
 def _read_peer(writer: asyncio.StreamWriter) -> str:

@@ -36,7 +36,7 @@ from app.home.clock_guard import ClockGuard
 from app.home.database_presence import RESCUE_INFIX, format_put_back_command
 from app.home.lock import hold_lock
 from app.home.restore_advice import add_restore_advice, advise_restore
-from app.home.setup import mark_clean_shutdown, prepare_in_subprocess, was_unclean_shutdown
+from app.home.setup import mark_clean_shutdown, prepare_in_subprocess
 from app.http.server import HttpServer, make_server
 from app.keeper.marks import leave_marks
 from app.paths import refuse_replica
@@ -158,9 +158,12 @@ class Runtime:
         """Seconds that the clock may be ahead."""
         return self.clock_guard.get_lead()
 
-    async def quarantine_rows(self) -> list[str]:
-        """Quarantine unreadable rows and describe each."""
-        return await self.dispatcher.quarantine.search_everywhere()
+    async def find_unreadable(self, halts: bool = False) -> str | None:
+        """Return the value of the database that explains an unexpected error, or None.
+
+        With `halts`, nothing starts until it can be read.
+        """
+        return await self.dispatcher.find_unreadable(halts)
 
     async def replicate(self, to: str | None, by: str) -> Replica | None:
         """Set the replication target, or disable replication."""
@@ -360,7 +363,6 @@ async def open_runtime(
         http = http or make_server(None, demo)
         stack.push_async_callback(http.close)
         opened: list[Database] = []
-        was_unclean = was_unclean_shutdown(home)
         stack.enter_context(mark_clean_shutdown(home, opened))
         db = await stack.enter_async_context(
             open_database(paths.get_database_path(home), writable=True)
@@ -383,8 +385,6 @@ async def open_runtime(
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
         stack.push_async_callback(duties.close)
         runtime.levels, runtime.duties = duties.rules.levels, duties
-        if was_unclean:
-            await dispatcher.quarantine.search()
         await duties.prepare()  # before dispatching, because the disk may be full
         await dispatcher.run_round()
         runtime.loops = [

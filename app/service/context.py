@@ -59,8 +59,11 @@ class RuntimeHandle(Protocol):
         """Seconds by which the clock may be ahead, 0 when it is trusted."""
         ...
 
-    async def quarantine_rows(self) -> list[str]:
-        """Quarantine unreadable rows and describe the changes."""
+    async def find_unreadable(self, halts: bool = False) -> str | None:
+        """Return the value of the database that explains an unexpected error, or None.
+
+        With `halts`, nothing starts until it can be read.
+        """
         ...
 
     async def replicate(self, to: str | None, by: str) -> Replica | None:

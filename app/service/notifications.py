@@ -80,7 +80,7 @@ def describe_delivery(row: DeliveryRow) -> dict[str, Any]:
         count, about = row.payload["count"], f"#{tasks[0]['number']} {tasks[0]['name']}"
     elif alerts := row.payload["alerts"]:
         count, about = len(row.payload["ids"]), f"{alerts[0]['name']}: {alerts[0]['object']}"
-    else:  # quarantined
+    else:
         count, about = 0, ""
     about += tr(" and {more:,} more", more=count - 1) if count > 1 else ""
     return {

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from app.translation import tr
 from db import defaults, raw_sql, schema, timestamps
 from db.errors import BehindDatabase, DamagedDatabase, Problem, UnnamedDatabase, make_damaged_error
-from db.maintenance import migrate, quarantine, value_checks
+from db.maintenance import migrate, value_checks
 from db.maintenance.value_checks import NO_CHECKS, DocumentChecks
 from db.queries.home import home_identity
 from db.queries.scheduling import loads
@@ -51,7 +51,7 @@ def check_database(path: Path, document_checks: DocumentChecks = NO_CHECKS) -> l
             else []
         )
         problems += (
-            value_checks.describe_unreadable(c.execute, judges=document_checks)
+            value_checks.describe_unreadable(c.execute, document_checks)
             if version == migrate.HEAD
             else []
         )
@@ -434,27 +434,19 @@ _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", 
 """Optional references: (table, column, referenced table and column)."""
 
 
-def repair_database(
-    c: Connection,
-    highest: int = 0,
-    document_checks: DocumentChecks = NO_CHECKS,
-    home_uuid: str | None = None,
-) -> list[str]:
+def repair_database(c: Connection, highest: int = 0, home_uuid: str | None = None) -> list[str]:
     """Repair everything that can be derived; return what was done.
 
     Removes rows of missing tasks and rules. Recreates missing queues, groups, indexes and triggers,
     and a pool and queue if there are none. Recounts counters, the highest number and loads.
-    Quarantines unreadable rows. `highest` is a number known to have been used. A lost UUID of the
-    home becomes `home_uuid`, or a new one.
+    `highest` is a number known to have been used. A lost UUID of the home becomes `home_uuid`, or a
+    new one.
     """
     repairs = [
         *_recreate_objects(c),
         *_restore_identity(c, home_uuid),
         *_remove_orphans(c),
         *_clear_references(c),
-        *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, document_checks),
-    ]
-    repairs += [
         *_create_pool(c),
         *_recreate_queues(c),
         *_recreate_groups(c),

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,11 +16,12 @@ from sqlalchemy import JSON, Column, Table
 
 from app.translation import tr
 from db import schema, timestamps
-from db.backup import restore_tool as tool
-from db.states import ACTIVE, ENDED, WAITING
 
 RunQuery = Callable[[str], Iterable[Any]]
 """Function that returns the rows of a query."""
+DocumentChecks = Mapping[tuple[str, str], Callable[[Any], object]]
+"""Further checks by table and column: they raise ValueError for a meaningless document."""
+NO_CHECKS: DocumentChecks = MappingProxyType({})
 
 MAPPINGS = frozenset({
     ("tasks", "parameters"), ("tasks", "tags"), ("tasks", "env"), ("tasks", "launch"),
@@ -34,207 +33,104 @@ MAPPINGS = frozenset({
 """Documents that must be JSON objects."""
 
 
-def _build_status_condition(words: Iterable[str]) -> str:
-    return f"status IN ({', '.join(sorted(repr(str(word)) for word in words))})"
-
-
-HELD_BY = "taskdeck: "
-"""Prefix of `held_by` for a task held as unreadable; the reason follows."""
-NO_ENVIRONMENT = "null"
-"""Stored value of a quarantined environment. No task can start in it."""
-NOT_HELD = (
-    f"NOT {_build_status_condition(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <>"
-    f" '{HELD_BY}'"
-)
-"""Condition for unended tasks that are not held as unreadable."""
-_ENVIRONMENT = (
-    f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id ="
-    f" environments.sha256 AND {NOT_HELD}))"
-)
-"""A quarantined environment was already reported. Such an environment counts again once a task
-would start in it."""
-IN_USE = {
-    "tasks": _build_status_condition([*WAITING, "running"]),
-    "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
-    "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1",
-    "replicas": "1", "silences": "1", "schedules": "1", "calendars": "1",
-}  # fmt: skip
-"""Rows read all the time, by table: one unreadable row would hide all others."""
-SMALL_TABLES = {
-    table: which
-    for table, which in IN_USE.items()
-    if table not in ("tasks", "instances", "environments")
-}
-"""Rows in use of tables that stay small."""
-DocumentChecks = Mapping[tuple[str, str], Callable[[Any], object]]
-"""Further checks by table and column: they raise ValueError for a meaningless document."""
-NO_CHECKS: DocumentChecks = MappingProxyType({})
-ALL = {
-    table.name: "1"
-    for table in schema.metadata.sorted_tables
-    if table.dialect_options["sqlite"]["with_rowid"]
-} | {"environments": _ENVIRONMENT}
-"""Every row, except in the WITHOUT ROWID tables of figures, which are read by key."""
-REPAIRABLE = {table: which for table, which in ALL.items() if table != "operations"}
-"""Rows that may be rewritten; operations are append-only."""
-
-
-class UnreadableRow(NamedTuple):
-    """A row with unreadable values.
-
-    `values` holds all its documents and times by column.
-    """
+class UnreadableValue(NamedTuple):
+    """A value that cannot be read; `key` and `value` find its row, as does `rowid`."""
 
     table: str
-    row: int
-    columns: tuple[str, ...]
-    values: dict[str, Any]
+    column: str
+    rowid: int
+    key: str
+    value: object
 
-
-def describe_unreadable(
-    run_query: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS
-) -> list[str]:
-    """Return the unreadable values, one line for each table and column."""
-    many = Counter(
-        (row.table, name)
-        for row in find_unreadable(run_query, where, judges)
-        for name in row.columns
-    )
-    return [
-        tr(
-            "{n:,} row of {table} without {type} in {name}"
-            if n == 1
-            else "{n:,} rows of {table} without {type} in {name}",
-            n=n,
-            table=table,
-            type=_describe_type(table, name),
-            name=name,
+    def __str__(self) -> str:
+        return tr(
+            "{column} cannot be read where {key} = {value}",
+            column=f"{self.table}.{self.column}",
+            key=self.key,
+            value=repr(self.value),
         )
-        for (table, name), n in many.items()
+
+
+def describe_unreadable(run_query: RunQuery, judges: DocumentChecks = NO_CHECKS) -> list[str]:
+    """Return the unreadable values, one line for each table and column."""
+    firsts: dict[tuple[str, str], UnreadableValue] = {}
+    counts = Counter[tuple[str, str]]()
+    for value in find_unreadable(run_query, judges):
+        firsts.setdefault(value[:2], value)
+        counts[value[:2]] += 1
+    return [
+        str(value)
+        if counts[place] == 1
+        else tr("{first} (and {more:,} more)", first=value, more=counts[place] - 1)
+        for place, value in firsts.items()
     ]
-
-
-def _describe_type(table: str, name: str) -> str:
-    return "JSON" if is_document(schema.metadata.tables[table].columns[name]) else "a time"
-
-
-def describe_image(
-    path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL
-) -> list[str]:
-    """Return `describe_unreadable` of a database file that no other process has open.
-
-    `step` is called regularly and may raise to cancel. Raise sqlite3.Error.
-    """
-    with closing(tool.open_image(str(path))) as c:
-        c.set_progress_handler(step, 100_000)
-        return describe_unreadable(c.execute, where)
 
 
 def find_unreadable(
     run_query: RunQuery,
-    where: Mapping[str, str] = ALL,
     judges: DocumentChecks = NO_CHECKS,
     of: str = "main",
-) -> Iterator[UnreadableRow]:
-    """Yield the unreadable rows of the tables and conditions `where`.
+    tables: Iterable[Table] = schema.metadata.sorted_tables,
+) -> Iterator[UnreadableValue]:
+    """Yield the unreadable values of `tables` in the attached database `of`.
 
-    `of` is the attached database. An earlier version may lack some columns.
+    An earlier version may lack some columns. The WITHOUT ROWID tables hold figures only.
     """
-    for name, condition in where.items():
-        there = {
-            row[0] for row in run_query(f"SELECT name FROM pragma_table_info('{name}', '{of}')")
+    for table in tables:
+        existing = {
+            row[0] for row in run_query(f"SELECT name FROM pragma_table_info('{table}', '{of}')")
         }
-        columns = [
-            column
-            for column in list_checked_columns(schema.metadata.tables[name])
-            if column.name in there
-        ]
-        suspicion = _build_row_suspicion(columns, judges)
-        query = (
-            f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({suspicion}) AND"
-            f" {condition}"
-        )
-        for row, *values in list(run_query(query)) if columns else ():
-            found = list(zip(columns, values, strict=True))
-            if wrong := tuple(
-                c.name
-                for c, value in found
-                if value is not None and not _is_readable(c, value, judges)
-            ):
-                yield UnreadableRow(name, row, wrong, {c.name: value for c, value in found})
+        columns = [column for column in _list_checked(table) if column.name in existing]
+        if not columns or not table.dialect_options["sqlite"]["with_rowid"]:
+            continue
+        keys = ("number", "name", *table.primary_key.columns.keys())
+        key = next(name for name in keys if name in existing)
+        names = ", ".join(f'"{name}"' for name in (key, *(column.name for column in columns)))
+        suspicion = " OR ".join(_build_suspicion(column, judges) for column in columns)
+        query = f"SELECT rowid, {names} FROM {of}.{table} WHERE {suspicion}"
+        for rowid, key_value, *values in list(run_query(query)):
+            for column, value in zip(columns, values, strict=True):
+                if value is not None and not _is_readable(column, value, judges):
+                    yield UnreadableValue(table.name, column.name, rowid, key, key_value)
 
 
-def list_checked_columns(table: Table) -> list[Column[Any]]:
-    """Return the document and time columns of a table.
-
-    In a primary key only times are checked; other key values are looked up, not read.
-    """
+def _list_checked(table: Table) -> list[Column[Any]]:
+    """Return the documents and times of a table, but no document of its primary key."""
     return [
         column
         for column in table.columns
-        if column.type is schema.Time or is_document(column) and not column.primary_key
+        if column.type is schema.Time or isinstance(column.type, JSON) and not column.primary_key
     ]
 
 
-def is_document(column: Column[Any]) -> bool:
-    """Return True for a JSON column, False for a time."""
-    return isinstance(column.type, JSON)
-
-
 def _is_readable(column: Column[Any], value: Any, judges: DocumentChecks) -> bool:
-    return (
-        _is_json(value, _get_key(column), judges)
-        if is_document(column)
-        else timestamps.is_time(value)
-    )
-
-
-def _is_json(value: Any, key: tuple[str, str], judges: DocumentChecks) -> bool:
     """Return True if Python reads the value. Python also accepts infinite numbers."""
+    if column.type is schema.Time:
+        return timestamps.is_time(value)
+    place = (column.table.name, column.name)
     try:
         # SQLite stores a numeric document as a number
         found = value if isinstance(value, int | float) else json.loads(value)
-        if key in judges:
-            judges[key](found)
+        if place in judges:
+            judges[place](found)
     except (ValueError, TypeError, RecursionError):
         return False
-    return isinstance(found, dict) or key not in MAPPINGS
-
-
-def _get_key(column: Column[Any]) -> tuple[str, str]:
-    return column.table.name, column.name
-
-
-def _build_row_suspicion(columns: list[Column[Any]], judges: DocumentChecks) -> str:
-    """Return a condition that includes all rows with an unreadable value.
-
-    Most times of a row are equal, so a time equal to the first one is not parsed again.
-    """
-    times = [f'"{column.name}"' for column in columns if not is_document(column)]
-    return " OR ".join(
-        f"({name} IS NOT {times[0]} AND ({suspicion}))" if name in times[1:] else suspicion
-        for column in columns
-        for name, suspicion in [(f'"{column.name}"', _build_suspicion(column, judges))]
-    )
+    return isinstance(found, dict) or place not in MAPPINGS
 
 
 def _build_suspicion(column: Column[Any], judges: DocumentChecks) -> str:
     """Return a condition that includes all unreadable values of a column."""
-    if _get_key(column) in judges:
+    name, place = f'"{column.name}"', (column.table.name, column.name)
+    if place in judges:
         return "1"
-    name = f'"{column.name}"'
-    if not is_document(column):
+    if column.type is schema.Time:
         return (
-            f"{name} IS NOT NULL AND ({name} NOT GLOB '{timestamps.TIME_GLOB}' OR date({name}) IS"
-            f" NOT substr({name}, 1, 10))"
+            f"({name} IS NOT NULL AND ({name} NOT GLOB '{timestamps.TIME_GLOB}'"
+            f" OR date({name}) IS NOT substr({name}, 1, 10)))"
         )
-    if _get_key(column) in MAPPINGS:
+    if place in MAPPINGS:
         return (
-            f"CASE WHEN json_valid({name}) THEN json_type({name}) <> 'object' ELSE {name} IS NOT"
-            " NULL END"
+            f"CASE WHEN json_valid({name}) THEN json_type({name}) <> 'object'"
+            f" ELSE {name} IS NOT NULL END"
         )
     return f"NOT json_valid({name})"
-
-
-def _quote_columns(columns: Iterable[Column[Any]]) -> str:
-    return ", ".join(f'"{column.name}"' for column in columns)

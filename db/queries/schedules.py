@@ -76,8 +76,11 @@ def list_due(c: Connection, now: str, limit: int) -> list[ScheduleRow]:
 
 
 def _load(value: Any) -> Any:
-    """Return stored JSON; a damaged value may be no text."""
-    return json.loads(value) if isinstance(value, str) else value
+    """Return stored JSON; a damaged value as it is, which makes no sense to the caller."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def list_boot(c: Connection, boot_id: str) -> list[ScheduleRow]:

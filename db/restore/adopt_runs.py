@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import defaults, host, raw_sql, schema, timestamps
-from db.maintenance.quarantine import UNREADABLE
 from db.queries.scheduling import resources
 from db.queries.tasks import task_numbers
 from db.states import ACTIVE_SQL, ENDED
 
+UNREADABLE = "unreadable"
+"""Key in a launch for the values of its task that are lost."""
 UNKNOWN_NAME = "unknown"
 """Name and submitter of a task whose process reveals neither."""
 _STATUS_OF_STOP = {"timeout": "timed_out", "log limit": "failed"}

@@ -26,7 +26,6 @@ from sqlalchemy.pool import StaticPool
 from db import raw_sql
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
-from db.maintenance import quarantine
 from db.queries import counters
 from db.queries.history import operations
 from db.queries.scheduling import loads
@@ -173,7 +172,6 @@ def _merge(c: Connection, whole: bool, facts: RestoreFacts) -> ReconcileResult:
     loads.recount_loads(c)
     result.held = _count_waiting(c, held)
     result.ended = sorted(row.number for row in ended if row.uuid not in cancelled)
-    result.aside = len(quarantine.quarantine_rows(c))
     result.alive = _count_active_runs(c)
     report_missing(c, result, old_definitions)
     return result

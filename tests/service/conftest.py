@@ -50,8 +50,8 @@ class FakeRuntimeHandle:
     def notifications(self) -> NotificationSettings:
         return self.channels
 
-    async def quarantine_rows(self) -> list[str]:
-        return []
+    async def find_unreadable(self, halts: bool = False) -> str | None:
+        return None
 
     def get_facts(self) -> RuntimeFacts:
         return RuntimeFacts(state="running", pid=1)

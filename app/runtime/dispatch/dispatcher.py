@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,14 +37,14 @@ from app.runtime.dispatch.keeper_client import KeeperClient
 from app.runtime.dispatch.oom_kills import OomKills
 from app.runtime.dispatch.outer_runs import OuterPlace, OuterRuns
 from app.runtime.dispatch.output_copier import OutputCopier
-from app.runtime.dispatch.quarantine import Quarantine
 from app.runtime.dispatch.run_verdict import judge_run
 from app.service import enforced_limits, gpus
-from app.service.database import journal
+from app.service.database import integrity, journal
 from app.service.scheduling import dispatch_view
 from app.service.tasks.submission import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
+from db.errors import DamagedDatabase
 from db.queries import reads
 from db.queries.scheduling import dispatch, loads, resources
 from db.queries.tasks import outer_runs, pending_parents, task_numbers, transitions
@@ -65,6 +66,9 @@ MAX_EVENTS = 500
 MAX_CLOCK_ADJUSTMENT = 1.0
 """Seconds that the clock may lose between two rounds without counting as set back."""
 
+SEARCH_INTERVAL = 60.0
+"""Seconds until the database is searched again for a value that cannot be read."""
+
 GRACE = 5.0
 """Seconds between TERM and KILL for a run whose row cannot be written."""
 
@@ -77,7 +81,16 @@ HALT_REASONS = {
 }
 """Halt reasons by problem code."""
 
+UNREADABLE_HOLDER = "taskdeck: its launch data cannot be read"
+"""Holder of a task that cannot be started as it is stored."""
+
 NO_STREAMS = "a Slurm pool has no --stdin, --split or --error: move the task to another queue"
+
+
+def describe_value_halt(value: str) -> str:
+    """Return the halt reason for a value of the database that cannot be read."""
+    return f"{HALT_REASONS[DamagedDatabase.code]} ({value}; see: taskdeck db check)"
+
 
 _SAFE_END_KEYS = {
     "run",
@@ -167,7 +180,6 @@ class Dispatcher:
         self.db = db
         self.home = home
         self.run_times = dispatch_view.RunTimeCache()
-        self.quarantine = Quarantine(db)
         self.copier = OutputCopier(db, home)
         self.oom_kills = OomKills()
         self._run_limits = WatchedRead(db, dispatch.map_run_limits)
@@ -175,6 +187,9 @@ class Dispatcher:
         self.draining = False
         self.internal_error: str | None = None
         """Internal error of the last round."""
+        self.unreadable: str | None = None
+        """Value of the database that could not be read at the last search."""
+        self._searched_at = -math.inf
         self.tick_lag: float | None = None
         self.tallies: dict[str, QueueTally] = {}
         self.counts = RuntimeCounts()
@@ -285,11 +300,10 @@ class Dispatcher:
         except Storage as problem:
             return await self._handle_storage_problem(events, problem)
         except Exception as error:
-            log.exception("a round failed")
             self.counts.errors["dispatch"] += 1
-            if await self.quarantine.search():
-                self._requeue_events(events)
-                return self.wake()
+            if await self.find_unreadable(halts=True):
+                return self._requeue_events(events)
+            log.exception("a round failed")
             self.internal_error = (
                 f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
             )
@@ -320,8 +334,27 @@ class Dispatcher:
         except Storage as problem:
             await self._handle_storage_problem(KeeperEvents(), problem)
         except Exception:
-            log.exception("the children of ended tasks could not be updated")
-            await self.quarantine.search()
+            if not await self.find_unreadable(halts=True):
+                log.exception("the children of ended tasks could not be updated")
+
+    async def find_unreadable(self, halts: bool = False) -> str | None:
+        """Return the value of the database that explains an unexpected error, or None.
+
+        With `halts`, such a value halts dispatching until it can be read. The search may read
+        every row, so a result lasts for `SEARCH_INTERVAL`.
+        """
+        if time.monotonic() - self._searched_at >= SEARCH_INTERVAL:
+            try:
+                found = await self.db.read(integrity.find_unreadable_value)
+            except Storage as problem:
+                log.error("%s", problem)
+                return None
+            if found and found != self.unreadable:
+                log.error("%s", found)
+            self.unreadable, self._searched_at = found, time.monotonic()
+        if halts and self.unreadable:
+            self._halt(describe_value_halt(self.unreadable))
+        return self.unreadable
 
     async def _store_individually(self, events: KeeperEvents) -> None:
         """Store each event in its own transaction.
@@ -408,12 +441,11 @@ class Dispatcher:
         orders.clock_offset = self._read_clock_offset()
         if events.hello or orders.clock_offset < self._clock_offset - MAX_CLOCK_ADJUSTMENT:
             dispatch.cap_retry_times(c)
-        orders.next_due = _queue_due_tasks(c)
+        # a time that cannot be read must not keep ends from being stored
+        orders.next_due = None if self.halted and self.unreadable else _queue_due_tasks(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c, orders)
         if events.ended or orders.claimed:
             loads.recount_loads(c)
-        for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
-            orders.environments[env_id] = dispatch.get_environment(c, env_id)
         orders.wanted = dispatch.list_requested_states(c)
         orders.has_pending_parents = pending_parents.has_any(c)
         return orders
@@ -506,7 +538,8 @@ class Dispatcher:
             orders.next_due = seen.now
         if not starts:
             return []
-        rows = dispatch.map_startable(c, [task.uuid for task in starts])
+        rows = self._read_startable(c, orders, [task.uuid for task in starts])
+        starts = [task for task in starts if task.uuid in rows]
         firsts = first_tasks.map_first_tasks(c, rows.values())
         pools = {queue.name: queue.pool for queue in seen.queues}
         places = _find_outer_places(c, seen, starts)
@@ -537,6 +570,24 @@ class Dispatcher:
             )
             for start in transitions.claim(c, claims, recount=False)
         ]
+
+    def _read_startable(
+        self, c: Connection, orders: RoundOrders, uuids: list[str]
+    ) -> dict[str, Any]:
+        """Return the rows of tasks to start, and add their environments to the orders.
+
+        Hold each task whose launch data or environment cannot be read, so that the others start.
+        """
+        rows = dispatch.map_startable(c, uuids)
+        for env_id in {row.env_id for row in rows.values()} - self._environments.keys():
+            with suppress(ValueError):
+                orders.environments[env_id] = dispatch.get_environment(c, env_id)
+        known = self._environments.keys() | orders.environments.keys()
+        rows = {uuid: row for uuid, row in rows.items() if row.env_id in known}
+        if lost := [uuid for uuid in uuids if uuid not in rows]:
+            log.error("tasks held, since their launch data cannot be read: %d", len(lost))
+            transitions.hold(c, lost, True, UNREADABLE_HOLDER)
+        return rows
 
     # --- after the commit
 

@@ -31,7 +31,7 @@ from app.core.text.sanitize import sanitize
 from app.errors import Problem, Storage, find_process_limit
 from app.home.clock_guard import ClockGuard, find_last_sample
 from app.runtime.config_watcher import ConfigWatcher
-from app.runtime.dispatch.dispatcher import HALT_REASONS, Dispatcher
+from app.runtime.dispatch.dispatcher import HALT_REASONS, Dispatcher, describe_value_halt
 from app.runtime.duties.backup_schedule import BackupScheduler
 from app.runtime.duties.disk_usage import find_largest
 from app.runtime.duties.replicator import Replicator
@@ -55,7 +55,7 @@ from app.translation import tr
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
-from db.maintenance import quarantine, slow_queries
+from db.maintenance import slow_queries
 from db.maintenance.integrity import describe_missing_default
 from db.queries import reads, schedules
 from db.queries.history import operations, samples
@@ -127,7 +127,7 @@ def reschedule_jobs(scheduler: AsyncIOScheduler) -> None:
             job.modify(next_run_time=now + job.trigger.interval)
 
 
-CHECKED_AT_START = frozenset({"nothing-starts", "dispatcher", "config", "empty", "aside"})
+CHECKED_AT_START = frozenset({"nothing-starts", "dispatcher", "config", "empty"})
 """Alerts of Taskdeck itself that are right before the first duty has run."""
 CHECK_EVERY = 60
 """Seconds between two runs of the rarest duty that finds a problem."""
@@ -228,7 +228,6 @@ class Duties:
         with suppress(Problem):  # a duty reports the problem
             self._clock_guard.begin(await self.db.read(find_last_sample))
             self._set_problem("empty", await self.db.read(_describe_missing_rows))
-            self._set_problem("aside", await self.db.read(_describe_quarantine))
             await self.forecasts.drop_pending()
         await self._run_duty(Duty("usage", 2, self.measure))
         await self._run_duty(Duty("submissions", 2, self.finish_submissions))
@@ -251,9 +250,9 @@ class Duties:
                 log.warning("duty %s: %s", duty.name, limit)
                 self._problems[problem] = f"the duty {duty.name} failed: {limit}"
                 return await self._store_alerts()
-            log.exception("duty %s failed", duty.name)
             self.dispatcher.counts.errors[duty.name] += 1
-            if not await self.dispatcher.quarantine.search_everywhere():
+            if not await self.dispatcher.find_unreadable(halts=True):
+                log.exception("duty %s failed", duty.name)
                 self._problems[problem] = (
                     f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
                 )
@@ -404,7 +403,9 @@ class Duties:
         self._set_halt(trouble)
 
     async def _find_write_problem(self) -> str | None:
-        """Return why the database cannot be written, or None after a test write."""
+        """Return why the database cannot be read or written, or None after a test write."""
+        if self.dispatcher.unreadable and (found := await self.dispatcher.find_unreadable()):
+            return describe_value_halt(found)
         try:
             await self.db.write(engine.test_write)
             await self.forecasts.drop_pending()
@@ -419,10 +420,9 @@ class Duties:
             await bulk.finish_interrupted(self.db, home)
 
     async def reconcile(self) -> None:
-        """Repair loads that differ from the runs; report missing and quarantined rows."""
+        """Repair loads that differ from the runs; report missing rows."""
         await self.db.write(_repair_loads)
         self._set_problem("empty", await self.db.read(_describe_missing_rows))
-        self._set_problem("aside", await self.db.read(_describe_quarantine))
 
     async def store_sample(self) -> None:
         """Store a sample of the past minute for each queue and pool."""
@@ -550,24 +550,6 @@ def _describe_missing_rows(c: Connection) -> str | None:
             lack=describe_missing_default(lacking[0]),
         )
         if lacking
-        else None
-    )
-
-
-def _describe_quarantine(c: Connection) -> str | None:
-    tasks = quarantine.list_held(c)
-    more = tr(" and {more:,} more", more=len(tasks) - 1) if len(tasks) > 1 else ""
-    advice = (
-        "cancel it and submit it again, or see what a backup has: taskdeck db restore --dry-run"
-    )
-    return (
-        tr(
-            "task #{number}{more} cannot be read as it was stored, and is held; {advice}",
-            number=tasks[0],
-            more=more,
-            advice=advice,
-        )
-        if tasks
         else None
     )
 

@@ -53,9 +53,8 @@ class ScheduleTrigger:
             except Exception as error:
                 if isinstance(error, Problem):
                     log.error("schedules: %s", error)
-                else:
+                elif not await self.dispatcher.find_unreadable(halts=True):
                     log.exception("schedules failed")
-                    await self.dispatcher.quarantine.search()
                 self._set_job(timestamps.utcnow() + RETRY_DELAY)
             await asyncio.sleep(DEBOUNCE_SECONDS)
             await self._changed.wait()

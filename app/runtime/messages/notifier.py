@@ -102,7 +102,9 @@ class Notifier:
                 log.error("notifications: %s", problem)
                 delay = RETRY_DELAY
             except Exception:  # a row that cannot be read must not end the runtime
-                log.exception("notifications")
+                live = self._call.live
+                if live is None or not await live.find_unreadable(halts=True):
+                    log.exception("notifications")
                 delay = RETRY_DELAY
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):

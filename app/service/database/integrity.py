@@ -16,14 +16,15 @@ from app.core.rules.actions import normalize_actions
 from app.core.schedules.definition import check_names, check_stored_dates
 from app.core.task_spec import TaskSpec
 from app.core.text import units
-from app.errors import Conflict, Problem, Refused
+from app.core.text.sanitize import sanitize
+from app.errors import Conflict, Problem, Refused, Storage
 from app.service.context import Call
 from app.service.database import backup_files, journal
 from app.translation import tr, tr_n
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection
 from db.maintenance import integrity as checks
-from db.maintenance.value_checks import DocumentChecks
+from db.maintenance.value_checks import DocumentChecks, find_unreadable
 from db.queries import reads
 from db.queries.history import operations
 from db.queries.tasks import task_numbers
@@ -105,6 +106,22 @@ def find_problems(home: Path, live: bool) -> list[str]:
         *_describe_keeper_problems(home, unknown_runs, missing_runs),
         *_describe_orphan_logs(home, orphan_logs),
     ]
+
+
+def find_unreadable_value(c: Connection) -> str | None:
+    """Return a description of the first value that cannot be read, or None."""
+    found = next(find_unreadable(c.exec_driver_sql, VALIDATORS), None)
+    return found and sanitize(str(found))
+
+
+def make_value_error(path: Path, found: str) -> Storage:
+    """Return the problem of a database with values that cannot be read."""
+    return Storage(
+        "the database has problems ({faults}): {path}.",
+        "List all: taskdeck db check",
+        faults=found,
+        path=path,
+    )
 
 
 def find_highest_number(home: Path) -> int:
@@ -223,7 +240,7 @@ def apply_repairs(
 
     No number up to `highest` is assigned again. `home_uuid` replaces a lost UUID of the home.
     """
-    repairs = checks.repair_database(c, highest, VALIDATORS, home_uuid)
+    repairs = checks.repair_database(c, highest, home_uuid)
     if logs:
         checks.discard_logs(c, logs)
         repairs.append(

@@ -31,7 +31,6 @@ from app.service.tasks.submission.resolution import (
 from app.service.tasks.submission.submit import Origin, SubmitBatch
 from db import timestamps
 from db.engine import Connection, Database
-from db.maintenance import quarantine
 from db.queries import schedules
 from db.queries.history import operations
 from db.queries.tasks import transitions
@@ -49,6 +48,8 @@ MISSED_PER_TASK = 20
 """Missed fire times that take as long to record as a task to submit."""
 NO_UUID = "00000000-0000-7000-8000-000000000000"
 """Id of a task that is only checked."""
+VERB = "set aside"
+"""Verb in the operation log for a schedule that cannot be read."""
 MAY_HAVE_RUN = "It may have run before the clock was set back."
 FIRE_TIME, PREVIOUS_SUCCESS = "TASKDECK_FIRE_TIME", "TASKDECK_PREVIOUS_SUCCESS"
 """Variables with the fire time of a task, and of the latest one before it that succeeded."""
@@ -162,7 +163,7 @@ def _pause_faulty(c: Connection, row: ScheduleRow, reason: str) -> None:
         schedules.record_fires(c, row.name, [(row.next_fire, "refused", reason, None)])
     schedules.pause_unreadable(c, row.name, reason)
     thing = f"schedule {row.name}"
-    operations.record(c, transitions.SYSTEM, quarantine.VERB, thing, None, {"reason": reason})
+    operations.record(c, transitions.SYSTEM, VERB, thing, None, {"reason": reason})
 
 
 def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:

@@ -56,7 +56,6 @@ from app.service.tasks.places import get_totals, read_shared
 from app.service.tasks.submission import bulk
 from db import timestamps
 from db.engine import Connection, Engine
-from db.maintenance import quarantine
 from db.queries import definitions, reads
 from db.queries.scheduling import dispatch, run_history
 from db.queries.scheduling import limits as limit_queries
@@ -908,8 +907,7 @@ def _build_subject(
     make_amounts(task.cpu, task.memory, parse_named(task.resources)),
                    task.held_by if task.hold else None, due, at, retry_in, task.attempts,
                    task.failures, task.retries,
-                   waits_for, (task.held_by or "").startswith(quarantine.HELD_BY),
-                   subjects, find_oom_note(task.reason))  # fmt: skip
+                   waits_for, subjects, find_oom_note(task.reason))  # fmt: skip
 
 
 def _seconds_until(text: str | None, now: datetime) -> float | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -136,15 +137,14 @@ def list_active(c: Connection) -> list[Any]:
 def map_startable(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
     """Return {uuid: what a run takes from its task}: tags (JSON), attempts so far, launch data.
 
-    Raise ValueError if the launch data is unreadable.
+    A task whose launch data cannot be read is left out.
     """
-    rows = raw_sql.fetch_rows(c, STARTABLE, (json.dumps(list(uuids)),))
-    return {
-        row.uuid: row._replace(
-            launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}")
-        )
-        for row in rows
-    }
+    found: dict[str, Any] = {}
+    for row in raw_sql.fetch_rows(c, STARTABLE, (json.dumps(list(uuids)),)):
+        with suppress(ValueError):
+            launch, env = _parse_mapping(row.launch), _parse_mapping(row.env or "{}")
+            found[row.uuid] = row._replace(launch=launch, env=env)
+    return found
 
 
 def map_run_limits(c: Connection) -> dict[str, tuple[float, str | None]]:

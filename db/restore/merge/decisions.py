@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
-from db import raw_sql
-from db.maintenance import quarantine, value_checks
+from db import raw_sql, schema
+from db.maintenance import value_checks
 from db.queries.tasks import transitions
 from db.restore.merge.result import BY, ReconcileResult
 from db.restore.merge.rows import quote_words
-from db.states import ENDED, WAITING
+from db.states import WAITING
 
 STATE_COLUMNS = (
     "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front",
     "hold", "held_by", "not_before",
     "updated_at",
 )  # fmt: skip
-_QUARANTINED = (
-    f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
-)
 _CREATE_DECIDED = f"""
 CREATE TEMP TABLE decided AS
 SELECT o.uuid, r.status IN ({quote_words(WAITING)}) AND o.status <> 'running' AS waited,
   r.hold AS held
 FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid
-WHERE NOT (o.status IN ({quote_words(WAITING)}) AND {_QUARANTINED})
+WHERE o.rowid NOT IN (SELECT value FROM json_each(:unreadable)) AND
 """
-"""Quarantined tasks wait as in the backup: no user decided on their hold and new values."""
+"""Tasks whose row cannot be read stay as in the backup."""
 _DIFFERS = "o.updated_at <> r.updated_at"
 _LATER = f"""
 (o.updated_at > r.updated_at OR {_DIFFERS}
@@ -49,7 +48,14 @@ def note_decisions(c: Connection, is_comparable: bool) -> None:
 
     With `is_comparable`, every difference came later.
     """
-    raw_sql.execute_statement(c, f"{_CREATE_DECIDED} AND {_DIFFERS if is_comparable else _LATER}")
+    values = value_checks.find_unreadable(
+        partial(raw_sql.fetch_rows, c), of="old", tables=(schema.tasks,)
+    )
+    raw_sql.execute_statement(
+        c,
+        f"{_CREATE_DECIDED} {_DIFFERS if is_comparable else _LATER}",
+        {"unreadable": json.dumps([value.rowid for value in values])},
+    )
 
 
 def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
@@ -67,7 +73,6 @@ def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     transitions.recompute_waiting_state(
         c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_DECIDED} {_WITHOUT_RUN}"), BY
     )
-    _restore_holds(c)
     result.stay_held = raw_sql.fetch_value(
         c, f"SELECT count(*) {_FROM_DECIDED} {_WITHOUT_RUN} AND t.status = 'held' AND NOT d.held"
     )
@@ -88,34 +93,6 @@ def merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     )
     result.cancelled = len(cancelled)
     return cancelled
-
-
-def _restore_holds(c: Connection) -> None:
-    """Hold quarantined tasks for the user who held them before."""
-    last = (
-        "SELECT e.by FROM old.events e WHERE e.task_id = o.uuid AND e.status = 'held' ORDER BY e.id"
-        " DESC LIMIT 1"
-    )
-    found = (
-        f"SELECT o.uuid, ({last}) AS by FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE"
-        f" o.status = 'held' AND {_QUARANTINED} AND t.status IN ({quote_words(WAITING)}) AND NOT"
-        " t.hold"
-    )
-    for row in raw_sql.fetch_rows(c, found):
-        if row.by is not None and not row.by.startswith(quarantine.HELD_BY):
-            transitions.hold(c, [row.uuid], True, row.by)
-
-
-def release_readable(c: Connection) -> None:
-    """Release tasks quarantined between two attempts that are readable in the backup."""
-    found = (
-        "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id"
-        " WHERE o.uuid IN (SELECT task_id FROM temp.new_runs) AND o.uuid NOT IN (SELECT uuid FROM"
-        f" temp.new_tasks) AND o.status NOT IN ({quote_words(ENDED)}) AND {_QUARANTINED} AND"
-        f" e.variables IS NOT '{value_checks.NO_ENVIRONMENT}' AND CASE WHEN json_valid(o.launch)"
-        f" THEN json_type(o.launch, '$.{quarantine.UNREADABLE}') IS NULL END"
-    )
-    transitions.hold(c, raw_sql.fetch_column(c, found), False, BY)
 
 
 def _take_columns(c: Connection, columns: Sequence[str], condition: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.maintenance import quarantine
 from db.queries.tasks import transitions
 from db.queries.tasks.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
@@ -203,13 +202,9 @@ def hold_waiting(
 
     Tasks held by a user are held for this reason too if they may have been `released` and run.
     """
-    held = (
-        f"held_by IS NOT '{BY}' AND coalesce(substr(held_by, 1, {len(quarantine.HELD_BY)}), '') <>"
-        f" '{quarantine.HELD_BY}' {released}"
-    )
     found = (
         f"SELECT uuid FROM main.tasks WHERE status IN ({quote_words(WAITING)}) AND deleted_at IS"
-        f" NULL AND (hold = 0 OR {held}) {condition}"
+        f" NULL AND (hold = 0 OR held_by IS NOT '{BY}' {released}) {condition}"
     )
     waiting = raw_sql.fetch_column(c, found, {"given": json.dumps(list(given))})
     transitions.hold(c, waiting, True, BY)

@@ -22,7 +22,7 @@ class ReconcileResult:
     tasks that keep a user's later decision. `alive`: active runs. `adopted`: numbers of tasks
     created for active runs. `held`: tasks held because they may have run. `unknown`: runs of
     unknown tasks. `lost`: used numbers whose tasks are gone, an upper bound if `at_most`.
-    `unreadable`: numbers of new tasks left out as unreadable. `aside`: quarantined values.
+    `unreadable`: numbers of new tasks left out as unreadable.
     `passed_over`: first and last skipped number. `whole`: the present database was readable to the
     end. `next`: the next number. Not restored: `dropped`, names of new definitions by kind;
     `undone`, reverted changes by verb; `operations`, their total.
@@ -43,7 +43,6 @@ class ReconcileResult:
     lost: list[int] = field(default_factory=list)
     at_most: bool = False
     unreadable: list[int] = field(default_factory=list)
-    aside: int = 0
     passed_over: list[int] = field(default_factory=list)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     undone: dict[str, int] = field(default_factory=dict)

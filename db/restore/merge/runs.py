@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.restore.merge.decisions import STATE_COLUMNS, release_readable
+from db.restore.merge.decisions import STATE_COLUMNS
 from db.restore.merge.result import ReconcileResult
 from db.restore.merge.rows import copy_rows, quote, quote_words
 from db.states import ENDED, RUN_ENDED, WAITING, RunStatus
@@ -64,7 +64,6 @@ def merge_runs(c: Connection, result: ReconcileResult) -> None:
         " EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status"
         " AND r.created_at = o.created_at)",
     )
-    release_readable(c)
     result.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.new_runs")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from db import raw_sql, timestamps
+from db import raw_sql, schema, timestamps
 from db.maintenance import value_checks
 from db.queries.tasks import groups
 from db.restore.merge.result import ReconcileResult
@@ -33,10 +33,6 @@ _SAME_GROUP = (
 )
 """Group of a new task. None if its number belongs to another group of the backup."""
 _NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.new_tasks) AND status IN ({quote_words(WAITING)})"
-_NEW_ENVIRONMENTS = (
-    f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITING}) AND sha256 NOT IN (SELECT"
-    " sha256 FROM main.environments)"
-)
 
 
 def _renumber_conflicts(c: Connection, last: int) -> None:
@@ -130,19 +126,18 @@ def _skip_unreadable(c: Connection, result: ReconcileResult) -> None:
     """
     odd = list(
         value_checks.find_unreadable(
-            partial(raw_sql.fetch_rows, c),
-            {"tasks": _NEW_WAITING, "environments": _NEW_ENVIRONMENTS},
-            of="old",
+            partial(raw_sql.fetch_rows, c), of="old", tables=(schema.tasks, schema.environments)
         )
     )
     rows, environments = (
-        json.dumps([row.row for row in odd if row.table == table])
+        json.dumps([value.rowid for value in odd if value.table == table])
         for table in ("tasks", "environments")
     )
     found = (
         f"SELECT uuid, number FROM old.tasks WHERE {_NEW_WAITING} AND (rowid IN (SELECT value FROM"
         " json_each(?)) OR env_id IN (SELECT sha256 FROM old.environments WHERE rowid IN (SELECT"
-        " value FROM json_each(?)))) ORDER BY number"
+        " value FROM json_each(?)) AND sha256 NOT IN (SELECT sha256 FROM main.environments)))"
+        " ORDER BY number"
     )
     left = raw_sql.fetch_rows(c, found, (rows, environments)) if odd else []
     raw_sql.execute_statements(

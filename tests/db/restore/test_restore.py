@@ -22,7 +22,7 @@ from app.service.tasks.changes import actions
 from db import schema, timestamps
 from db.engine import create_write_engine
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Storage
-from db.maintenance import integrity, migrate, quarantine
+from db.maintenance import integrity, migrate
 from db.queries import counters, definitions, reads
 from db.queries.history import operations
 from db.queries.home import replicas
@@ -1869,7 +1869,6 @@ def test_without_a_database_all_waiting_tasks_are_held(database_path: Path, take
     ) == (0, 2)
 
 
-BREAK_FIRST_TASK = "UPDATE tasks SET launch = '{' WHERE number = 1"
 BREAK_THIRD_TASK = "UPDATE tasks SET launch = '{' WHERE number = 3"
 BREAK_ENVIRONMENT = "UPDATE environments SET variables = '{' WHERE sha256 = 'e3'"
 
@@ -1957,108 +1956,20 @@ def test_the_backup_version_of_an_unreadable_task_stays(
     )
 
 
-def test_unreadable_values_of_the_backup_or_of_running_tasks_are_quarantined(
+def test_a_changed_task_that_cannot_be_read_waits_as_in_the_backup(
     database_path: Path, take_image: Callable[[], BackupImage]
 ):
     with open_transaction(database_path) as made:
         made.submit_task()
-        made.c.exec_driver_sql("UPDATE tasks SET parameters = '{'")
+        transitions.hold(made.c, [made.submit_task()], True, "ann")
     backup = take_image()
-    with open_transaction(database_path) as made:
-        made.start_run(made.submit_task())
-        made.c.exec_driver_sql("UPDATE tasks SET tags = '{' WHERE number = 2")
-
-    done = backup.restore_over()
-
-    assert (done.tasks, done.unreadable, done.aside, done.alive) == ([2], [], 2, 1)
-    assert (
-        read_statuses(database_path) == {1: "held", 2: "running"}
-        and integrity.check_database(database_path) == []
-    )
-
-
-def _quarantine(database: Path, *changes: str) -> list[str]:
-    """Apply changes of another program and quarantine the unreadable rows."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as file:
-        for change in changes:
-            file.execute(change)
-    with open_transaction(database) as made:
-        return quarantine.quarantine_rows(made.c)
-
-
-def test_a_task_quarantined_since_waits_as_in_the_backup(
-    database_path: Path, take_image: Callable[[], BackupImage]
-):
-    with open_transaction(database_path) as made:
-        made.submit_task()
-        scheduled = made.submit_task()
-        made.c.exec_driver_sql(
-            "UPDATE tasks SET not_before = '2999-01-01T00:00:00.000000Z' WHERE uuid = ?",
-            (scheduled,),
-        )
-        transitions.recompute_waiting_state(made.c, [scheduled], "ann")
-        _submit_with_environment(made, "e3")
-        held, released = made.submit_task(), made.submit_task()
-        transitions.hold(made.c, [released], True, "ann")
-    backup = take_image()
-    with open_transaction(database_path) as made:
-        transitions.hold(made.c, [held], True, "bob")
-        transitions.hold(made.c, [released], False, "ann")
-    odd = (
-        "UPDATE tasks SET launch = '{' WHERE number IN (1, 4, 5)",
-        "UPDATE tasks SET not_before = 'soon' WHERE number = 2",
-    )
-    assert len(_quarantine(database_path, *odd, BREAK_ENVIRONMENT)) == 5
-
-    done = backup.restore_over()
-
-    assert read_statuses(database_path) == {
-        1: "queued",
-        2: "scheduled",
-        3: "queued",
-        4: "held",
-        5: "held",
-    }
-    assert run_query(
-        database_path, "SELECT number, held_by FROM tasks WHERE hold ORDER BY number"
-    ) == [(4, "bob"), (5, "ann")]
-    assert (done.stay_held, done.aside) == (0, 0) and integrity.check_database(database_path) == []
-
-
-def test_a_quarantined_and_cancelled_task_stays_cancelled(
-    database_path: Path, take_image: Callable[[], BackupImage]
-):
-    with open_transaction(database_path) as made:
-        uuid = made.submit_task()
-    backup = take_image()
-    _quarantine(database_path, "UPDATE tasks SET launch = '{'")
-    with open_transaction(database_path) as made:
-        transitions.cancel(made.c, [uuid], "ann")
-
-    assert backup.restore_over().cancelled == 1 and read_statuses(database_path) == {1: "cancelled"}
-
-
-@pytest.mark.parametrize(("before", "status"), [(False, "retrying"), (True, "held")])
-def test_a_task_quarantined_between_attempts_is_retried_from_the_backup(
-    database_path: Path, take_image: Callable[[], BackupImage], before: bool, status: str
-):
-    with open_transaction(database_path) as made:
-        again = made.submit_task(retries=3, retry_delay=3600.0)
-    if before:
-        _quarantine(database_path, BREAK_FIRST_TASK)
-        with open_transaction(database_path) as made:
-            transitions.hold(made.c, [again], False, "ann")
-    backup = take_image()
-    with open_transaction(database_path) as made:
-        made.complete_run(again, code=1)
-    _quarantine(database_path, BREAK_FIRST_TASK)
+    with closing(sqlite3.connect(database_path, isolation_level=None)) as file:
+        file.execute("UPDATE tasks SET not_before = 'soon', hold = 0")
 
     backup.restore_over()
 
-    assert (
-        read_statuses(database_path) == {1: status}
-        and integrity.check_database(database_path) == []
-    )
+    assert read_statuses(database_path) == {1: "queued", 2: "held"}
+    assert integrity.check_database(database_path) == []
 
 
 @pytest.mark.parametrize("later", [True, False])

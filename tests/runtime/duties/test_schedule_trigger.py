@@ -203,5 +203,6 @@ async def test_an_unreadable_row_is_paused_and_the_others_fire(
         fired = "SELECT 1 FROM fires WHERE schedule = 's'"
         await wait_for_change(db, lambda: execute_sql(call, fired))
 
-    damaged = await verbs.show(call, name="damaged")
-    assert (damaged["state"], damaged["refusal"]) == ("paused", "its task cannot be read.")
+    state = "SELECT status, refusal FROM schedules WHERE name = 'damaged'"
+    ((status, refusal),) = await execute_sql(call, state)
+    assert status == "paused" and refusal.startswith("Its definition cannot be read")

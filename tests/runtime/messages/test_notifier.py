@@ -21,13 +21,11 @@ from app.runtime.messages import notifier as notifier_module
 from app.runtime.messages.channel_sender import ChannelSender
 from app.runtime.messages.notifier import Notifier
 from app.service import alerts as service_alerts
-from app.service import notifications
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.rules import acting
 from db import timestamps
 from db.engine import Connection, Database
-from db.maintenance import quarantine
 from db.queries.rules import alerts, silences, task_notices
 from db.rows import DeliveryRow
 from tests.db.builders import TaskBuilder
@@ -384,28 +382,6 @@ async def test_a_delivery_that_cannot_be_recorded_is_sent_once_and_others_go_on(
         rows = await wait_for(scenario, lambda rows: rows[-1].status == "sent")
 
     assert [row.status for row in rows] == ["pending", "sent"] and len(http.requests) == 2
-
-
-async def test_an_unreadable_message_holds_up_no_others(
-    scenario: Scenario, config: Path, http: HttpReceiver
-):
-    await scenario.fire("a")
-    scenario.clock.advance(2)
-    await scenario.resolve("a")
-    scenario.clock.advance(2)
-    await scenario.db.write(
-        lambda c: c.exec_driver_sql("UPDATE deliveries SET payload = '{' WHERE event = 'firing'")
-    )
-    (said,) = await scenario.db.write(quarantine.quarantine_rows, {"deliveries": "1"})
-
-    async with run_notifier(scenario.db, config):
-        rows = await wait_for(scenario, lambda rows: all(row.next_at is None for row in rows))
-
-    assert [row.status for row in rows] == ["given_up", "sent"]
-    assert "payload cannot be read, so it is not sent" in said
-    found = await notifications.ls(Call(scenario.db, "", scenario.db.path.parent))
-    assert [one["about"] for one in found["deliveries"]] == ["deep: a", ""]
-    assert "payload" in found["deliveries"][1]["last_error"]
 
 
 async def test_a_silence_of_some_alerts_splits_their_message(

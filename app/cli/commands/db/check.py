@@ -38,7 +38,7 @@ def _print_advice(context: CommandContext, found: dict[str, Any]) -> None:
         output.print_note(advice)
     elif "done" not in found:
         output.print_note(
-            tr("repair what can be repaired, and quarantine the rest: taskdeck db check --repair")
+            tr("repair what can be derived from the rest: taskdeck db check --repair")
         )
 
 
@@ -67,10 +67,7 @@ def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    help_text = tr_noop(
-        "repair counters, loads, indexes and triggers, remove orphaned rows, "
-        "and quarantine unreadable rows"
-    )
+    help_text = tr_noop("repair counters, loads, indexes and triggers, and remove orphaned rows")
     parser.add_option("--repair", action="store_true", help=help_text)
     add_json_options(parser)
 

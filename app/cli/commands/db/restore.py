@@ -204,11 +204,6 @@ def _describe_carried(counts: RestoreSummary) -> list[tuple[int, str]]:
         "{n:,} tasks submitted since cannot be read and are left out: {numbers}",
         numbers=_format_numbers(unreadable),
     )
-    quarantined = tr_n(
-        counts["aside"],
-        "{n:,} unreadable row quarantined: taskdeck operations",
-        "{n:,} unreadable rows quarantined: taskdeck operations",
-    )
     without_task = tr_n(
         unknown,
         "{n:,} run unknown to the backup; the task cannot be determined",
@@ -229,7 +224,6 @@ def _describe_carried(counts: RestoreSummary) -> list[tuple[int, str]]:
         (len(alone), adopted),
         (len(lost), lost_tasks),
         (len(unreadable), left_out),
-        (counts["aside"], quarantined),
         (unknown, without_task),
         (held, held_back),
     ]

@@ -110,7 +110,7 @@ def find_suggestions(facts: Facts) -> tuple[Suggestion, ...]:
 
 def _suggest_release(facts: Facts, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest releasing the task or a held parent."""
-    if "held" in codes and not case.subject.is_quarantined:
+    if "held" in codes:
         waits = (
             "blocked"
             if facts.subject.unmet

@@ -41,8 +41,7 @@ class TaskState:
     """State of the task to explain.
 
     Times are in seconds from now. `attempt` counts all attempts; `failures` counts those since the
-    last manual retry. `is_quarantined` marks a quarantined task, which a release does not fix.
-    `subjects` are its tags and its group that limits bound.
+    last manual retry. `subjects` are its tags and its group that limits bound.
     """
 
     uuid: str
@@ -60,7 +59,6 @@ class TaskState:
     failures: int
     retries: int
     parents: tuple[ParentTask, ...]
-    is_quarantined: bool = False
     subjects: tuple[str, ...] = ()
     oom_note: str = ""
     """Note on the memory of the next attempt, after a run that was killed for memory."""

@@ -44,7 +44,6 @@ from app.translation import tr
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
-from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.tasks import task_fields, transitions
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
@@ -334,15 +333,14 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Release held tasks, except quarantined tasks that lost values."""
-    without_environment = await call.db.read(quarantine.find_without_environment)
+    """Release held tasks, except tasks that lost values."""
 
     def may(row: AnyTask) -> None:
         if row.status in ENDED:
             raise Conflict(describe_ended(row, "release"))
         if not row.hold:
             raise make_note(tr("{row} is not held.", row=format_number(row)))
-        refuse_unreadable(row, row.uuid in without_environment)
+        refuse_unreadable(row)
 
     return await apply_to_tasks(
         call,

@@ -34,9 +34,9 @@ from app.service.tasks.places import read_places
 from app.translation import tr, tr_n
 from db import timestamps
 from db.engine import Connection
-from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.tasks import dependencies, pending_parents, transitions
+from db.restore.adopt_runs import UNREADABLE
 from db.states import ENDED, FAILED, TaskStatus
 
 STOP_WAIT = 5.0
@@ -366,20 +366,15 @@ def _describe_more(found: Sequence[Any]) -> list[str]:
     return [tr("and {many:,} more like this.", many=many)] if many > 0 else []
 
 
-def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
-    """Raise Conflict if parts of a task are unreadable, or if it `lacks_environment`."""
-    unreadable_parts = [
-        *quarantine.find_lost_values(row.launch),
-        *(["environment"] if lacks_environment else []),
-    ]
-    if unreadable_parts:
+def refuse_unreadable(row: AnyTask) -> None:
+    """Raise Conflict if values of a task are lost: without them it would be another task."""
+    if lost_values := row.launch.get(UNREADABLE):
         has_ended = row.status in ENDED
         raise Conflict(
             "{number} stays {status}: its {parts} cannot be read.",
-            "Submit it again{then}. Readable parts: taskdeck show --json {word}",
+            "Submit it again{then}.",
             number=format_number(row),
             status=tr(row.status if has_ended else "held"),
-            parts=join_and(unreadable_parts),
+            parts=join_and(list(lost_values)),
             then="" if has_ended else tr(", then: taskdeck cancel {number}", number=row.number),
-            word=row.number,
         )

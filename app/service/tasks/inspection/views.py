@@ -33,7 +33,6 @@ from app.service.tasks.inspection import group_views, suggestions
 from app.translation import tr, tr_noop
 from db import timestamps
 from db.engine import Connection
-from db.maintenance import quarantine
 from db.queries import reads
 from db.queries.rules import sla_cursor
 from db.queries.scheduling import age_order, dispatch, run_history
@@ -134,26 +133,7 @@ def _mask_launch(
         shown["argv"] = launch[MASKED_ARGV_KEY]
     elif "argv" in shown and not launch.get("env"):
         shown["argv"] = [_mask_word(word, texts) for word in shown["argv"]]
-    if unread := launch.get(quarantine.UNREADABLE):
-        shown[quarantine.UNREADABLE] = {
-            name: _mask_word(_mask_unreadable(text, names), texts) for name, text in unread.items()
-        }
     return shown
-
-
-_PAIR = re.compile(
-    r'"((?:[^"\\]|\\.)*)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*}?|[^,}]*)'
-)
-
-
-def _mask_unreadable(text: str, names: schema_secrets.DeclaredNames) -> str:
-    """Return unreadable stored text, with secrets masked as far as recognizable."""
-    return sanitize(
-        _PAIR.sub(
-            lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if names.is_secret(pair[1]) else pair[0],
-            text,
-        )
-    )
 
 
 def _mask_word(word: str, texts: Sequence[str]) -> str:

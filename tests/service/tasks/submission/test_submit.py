@@ -26,7 +26,6 @@ from app.service.tasks.inspection import views
 from app.service.tasks.submission import batch_dependencies, number_file, submit
 from db import host, timestamps
 from db.errors import Storage
-from db.maintenance import quarantine
 from db.queries.scheduling import run_history
 from tests.service.calls import execute_sql, list_operations, submit_task
 
@@ -478,18 +477,6 @@ async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(
         await submit_task(call, queue="q", cpu=2)
 
     assert refused.value.hint.endswith("taskdeck pool set 'big $box' --cpu 2")
-
-
-def test_declared_secrets_are_masked_in_unreadable_parameters():
-    launch = {
-        "argv": ["x"],
-        views.SECRET_NAMES_KEY: ["pin"],
-        quarantine.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'},
-    }
-
-    assert views.mask_task({}, launch)["launch"][quarantine.UNREADABLE] == {
-        "parameters": f'{{"who": "ann", "pin": {MASK}'
-    }
 
 
 async def test_undecodable_bytes_survive(call: Call):
