@@ -29,7 +29,9 @@ from db.errors import (
 )
 from db.maintenance import integrity as checks
 from db.maintenance import migrate
+from db.maintenance.value_checks import find_unreadable
 from db.queries.history.operations import Actor
+from db.readonly import open_read_only
 from db.restore import swap
 
 
@@ -88,15 +90,25 @@ def check_home(home: str) -> list[str]:
 def make_advice(home: str) -> str:
     """Return advice for damage that no repair can fix, else an empty string.
 
-    Such damage is a damaged file, or a file that lacks its latest writes.
+    Such damage is a damaged file, values that cannot be read, or a file that lacks its latest
+    writes.
     """
     home_path = Path(home)
-    if checks.find_damage(paths.get_database_path(home_path)):
+    path = paths.get_database_path(home_path)
+    if checks.find_damage(path):
         return str(advices.advise_restore(home_path, DamagedDatabase("the database is damaged.")))
     if not is_held(home_path) and integrity.find_lost_writes(home_path):
         return str(
             advices.advise_restore(
                 home_path, BehindDatabase("the database lacks its latest writes.")
+            )
+        )
+    with open_read_only(path) as c:
+        found = next(find_unreadable(c.execute, integrity.VALIDATORS), None)
+    if found is not None:
+        return str(
+            advices.advise_restore(
+                home_path, DamagedDatabase("the database has values that cannot be read.")
             )
         )
     return ""

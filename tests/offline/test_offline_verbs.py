@@ -251,6 +251,8 @@ def test_an_invalid_rule_is_reported_and_stays(home: Path):
     done = maintenance.repair_home(os.fspath(home))
 
     assert done == {"ok": False, "done": [], "problems": [found]}
+    advice = maintenance.make_advice(os.fspath(home))
+    assert advice.startswith("the database has values that cannot be read. There is no good backup")
 
 
 def test_a_bare_database_is_repaired_and_a_missing_one_reported(
