@@ -103,7 +103,7 @@ class SlowLog:
     def make_connection(self, *args: Any, **kwargs: Any) -> TimedConnection:
         """Return a timed connection; a `factory` for sqlite3.connect."""
         connection = TimedConnection(*args, **kwargs)
-        connection.log = self
+        connection.log, connection.caller = self, current_caller.get()
         return connection
 
     def remember_statement(self, statement: str, parameters: Any) -> None:
@@ -150,7 +150,7 @@ class TimedConnection(sqlite3.Connection):
     """
 
     log: SlowLog
-    caller: str = ""
+    caller: str
 
     def cursor(self, factory: Callable[[sqlite3.Connection], Any] | None = None) -> Any:
         return super().cursor(factory or TimedCursor)
@@ -170,7 +170,7 @@ class TimedCursor(sqlite3.Cursor):
     """A cursor that times execution and fetching."""
 
     __slots__ = ("_text", "_took")
-    connection: TimedConnection
+    connection: TimedConnection  # type: ignore[assignment]
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         began = perf_counter()
