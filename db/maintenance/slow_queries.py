@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -52,7 +53,8 @@ _COUNT_MINUTE = (
 _DELETE_MINUTES = "DELETE FROM counters WHERE name >= ? AND name < ?"
 
 
-class SlowRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SlowRow:
     """A row of `slow_queries`."""
 
     id: int
@@ -86,8 +88,7 @@ def _add_plans(c: Connection, slow: Sequence[SlowStatement]) -> list[dict[str, A
     found = []
     for one in slow:
         plan = explain_statement(c, one.text, one.shape)
-        values = {name: getattr(one, name) for name in SlowRow._fields if hasattr(one, name)}
-        found.append(values | {"plan": "\n".join(plan) if plan else None, "at": one.at})
+        found.append(asdict(one) | {"plan": "\n".join(plan) if plan else None})
     return found
 
 
@@ -131,7 +132,7 @@ def _get_hour_start(now: float) -> str:
 
 def list_slow(c: Connection) -> list[SlowRow]:
     """Return the slow statements, slowest first."""
-    names = ", ".join(SlowRow._fields)
+    names = ", ".join(one.name for one in fields(SlowRow))
     rows = raw_sql.fetch_tuples(c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id")
     return [SlowRow(*row) for row in rows]
 

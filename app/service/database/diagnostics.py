@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from app.service.context import Call
@@ -20,7 +21,7 @@ async def list_slow(call: Call) -> list[dict[str, Any]]:
     Rows are those of `slow_queries.SlowRow`, with times in seconds and the plan as text or None.
     """
     await _flush_slow_log(call)
-    return [row._asdict() for row in await call.db.read(slow_queries.list_slow)]
+    return [asdict(row) for row in await call.db.read(slow_queries.list_slow)]
 
 
 async def clear_slow(call: Call) -> dict[str, Any]:

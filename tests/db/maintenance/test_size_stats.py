@@ -60,7 +60,7 @@ async def test_an_index_is_used_by_the_executed_statements_whose_plan_has_it(pop
     async with open_database(populated_path, writable=True) as db:
         for text in ("SELECT uuid FROM tasks WHERE type = ?", "SELECT 1 FROM tasks WHERE type = ?"):
             for value in ("exec", "other"):
-                await db.read(lambda c, *said: raw_sql.fetch_rows(c, *said), text, (value,))
+                await db.read(raw_sql.fetch_rows, text, (value,))
         found = await db.read(size_stats.read_stats, db.slow.texts)
 
     index = _find_index(found, "idx_tasks_type")

@@ -283,7 +283,7 @@ def _measure_cost(c: sqlite3.Connection, many: int = 5000) -> float:
 
 
 def test_statements_leave_nothing_behind_in_the_connection():
-    connection = sqlite3.connect(":memory:", factory=SlowLog().make_connection)
+    connection = sqlite3.connect(":memory:", factory=SlowLog().make_connection)  # type: ignore[arg-type]
 
     def run_statements(many: int) -> None:
         for _ in range(many):
