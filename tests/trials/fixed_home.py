@@ -137,7 +137,7 @@ class Stage:
         db = await self._stack.enter_async_context(
             open_database(paths.get_database_path(self.home), writable=True)
         )
-        db.slow.set_threshold(NEVER_SLOW)
+        db.slow.threshold = NEVER_SLOW
         feed, dispatcher = ChangeFeed(), Dispatcher(db, self.home)
         sampler = UsageSampler(self.home)
         runtime = Runtime(self.home, dispatcher, sampler, feed, boottime=BOOT_SECONDS)
@@ -330,9 +330,9 @@ class _Builder:
     def _store_slow_statement(self) -> None:
         """Store one slow statement, as if it had taken long."""
         db = self.stage.call.db
-        db.slow.set_threshold(0.0)
+        db.slow.threshold = 0.0
         self.ask("queue.ls")
-        db.slow.set_threshold(NEVER_SLOW)
+        db.slow.threshold = NEVER_SLOW
         self.stage.wait_for(store_slow_statements(db))
         for text in (
             "DELETE FROM slow_queries WHERE statement > (SELECT min(statement) FROM slow_queries)",

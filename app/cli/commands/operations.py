@@ -103,8 +103,7 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
 def undo_operations(context: CommandContext, args: Args) -> int:
     """Undo the given operations, or the last action of this terminal.
 
-    Ask first, unless all of them are given and none is a submission. The id of an act of several
-    operations stands for all of them.
+    Ask first, unless the ids name every operation and no submission is among them.
     """
     ids, refused = _find_undoable(context, args)
     found = context.call("undo", ids=ids)
