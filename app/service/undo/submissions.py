@@ -124,8 +124,8 @@ def _describe(row: OperationRow, found: SubmittedTasks) -> str:
 def _describe_started(numbers: Sequence[int]) -> str:
     return tr_n(
         len(numbers),
-        "{numbers} has started and is left alone: to end it, cancel it.",
-        "{n:,} tasks have started and are left alone: {numbers}. To end them, cancel them.",
+        "{numbers} has started and is left alone.",
+        "{n:,} tasks have started and are left alone: {numbers}.",
         numbers=_format_numbers(numbers),
     )
 

@@ -82,9 +82,7 @@ async def test_undoing_a_submission_names_the_tasks_that_have_started(ann: Call,
     assert [row["back"] for row in found["done"]] == [
         "submit of 6 tasks #1–#6, by cancelling 3 tasks"
     ]
-    assert found["notes"] == [
-        "3 tasks have started and are left alone: #1–#2, #4. To end them, cancel them."
-    ]
+    assert found["notes"] == ["3 tasks have started and are left alone: #1–#2, #4."]
     assert [(await show_task(ann, number))["status"] for number in range(1, 7)] == [
         "running", "running", "cancelled", "running", "cancelled", "cancelled",
     ]  # fmt: skip
@@ -146,8 +144,7 @@ async def test_a_submission_whose_tasks_have_all_started_is_refused(ann: Call, w
     await worker.start(1)
 
     assert await undo_operations(ann) == [
-        "submit of #1 true leaves no task to cancel: #1 has started and is left alone: to end it,"
-        " cancel it."
+        "submit of #1 true leaves no task to cancel: #1 has started and is left alone."
     ]
 
 
