@@ -133,14 +133,14 @@ _RUNNING: set[asyncio.Task[str | None]] = set()
 async def _run_and_record(call: Call, chosen: Settings, taken: Backup) -> str | None:
     """Run the after-program and return its error.
 
-    While a runtime is running, record the error in the operation log.
+    While a runtime is running, record the error in the operation log, as an act of its own.
     """
     wrong = await run_hook(call.home, chosen, taken.path.parent)
     if wrong and call.live is not None:
         with suppress(Problem):  # The waiting caller receives the error anyway.
             await call.db.write(
                 operations.record,
-                call.by,
+                operations.Actor.copy_actor(call.by),
                 "db backup after",
                 f"backup {taken.id}",
                 after={"problem": wrong},
