@@ -326,10 +326,10 @@ def _check_patterns(schema: Mapping[str, Any]) -> None:
                         value=format_path(path),
                     )
                 )
-        for pattern in patterns:
+        for pattern in (text for text in patterns if isinstance(text, str)):
             try:
                 with _charge_time():
-                    regex.compile_pattern(pattern if isinstance(pattern, str) else "")
+                    regex.compile_pattern(pattern)
             except regex.PatternError as fault:
                 raise InvalidSchemaError(
                     tr(
