@@ -172,7 +172,7 @@ USER_ACTIONS = (
     UserAction("cancel what runs", ("x", "y"), "ancelled",
     lambda d: d.show(SWEEP)["status"] == "cancelled"),
 )  # fmt: skip
-"""The list that the README quotes."""
+"""Everyday acts, each with its keys, the text to wait for or the proof that it worked."""
 
 
 def set_up_home(house: AcceptanceHome) -> Client:
