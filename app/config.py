@@ -166,12 +166,9 @@ class LoadedConfig(NamedTuple):
     def require_folder(self) -> None:
         """Raise Usage while the backup folder is unknown."""
         if self.folder_fault:
-            raise Usage(
-                "{folder_fault} {folder_unknown}",
-                "Fix it.",
-                folder_fault=self.folder_fault,
-                folder_unknown=tr(FOLDER_UNKNOWN),
-            )
+            from app.core.text.joining import join_sentences
+
+            raise Usage(join_sentences(self.folder_fault, tr(FOLDER_UNKNOWN)), "Fix it.")
 
     @property
     def retention_fault(self) -> str:
@@ -371,11 +368,11 @@ def _names_cluster(text: str) -> bool:
 
 
 def _make_unreadable(path: str, why: str) -> LoadedConfig:
+    from app.core.text.joining import end_sentence
     from app.core.text.sanitize import sanitize
 
-    faults = (
-        _make_fault((), tr("{path} {why}.", path=sanitize(path), why=sanitize(why)), tr("Fix it.")),
-    )
+    text = end_sentence(f"{sanitize(path)} {sanitize(why)}")
+    faults = (_make_fault((), text, tr("Fix it.")),)
     return LoadedConfig(path, faults=faults, folder_fault=_summarize(faults))
 
 

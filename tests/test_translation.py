@@ -141,3 +141,19 @@ def test_the_values_of_a_text_are_those_of_its_placeholders():
                         wrong.append(f"{path.name}:{call.lineno}: {used ^ names}")
 
     assert wrong == []
+
+
+def test_a_text_has_words_besides_its_placeholders():
+    """A template of values only means nothing to a translator, so `joining.py` has them all.
+
+    The modules of `db` cannot import that module.
+    """
+    wordless = {
+        text
+        for texts in catalogues.collect_texts().values()
+        for text, places in texts.items()
+        if not re.search("[A-Za-z]", re.sub("{.*?}", "", catalogues.get_key(text)))
+        and not all(place.startswith(("app/core/text/joining", "db/")) for place in places)
+    }
+
+    assert wordless == set()

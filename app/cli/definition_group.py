@@ -166,7 +166,8 @@ def _run_verb(context: CommandContext, args: Args, group: str, verb: str, partic
         output.print_note(
             tr(
                 "a draining {kind} starts nothing, as a paused one does; the word tells others that"
-                " it is emptied on purpose. To end it: taskdeck {group} resume {name}",
+                " the {kind} is emptied on purpose. To end the drain:"
+                " taskdeck {group} resume {name}",
                 kind=name_kind(group),
                 group=group,
                 name=sanitize(quote(name)),
@@ -175,12 +176,7 @@ def _run_verb(context: CommandContext, args: Args, group: str, verb: str, partic
     return print_result(
         args,
         answer,
-        tr(
-            "{kind} {name} {result}",
-            kind=name_kind(group),
-            name=sanitize(name),
-            result=_format_result(answer, tr(participle)),
-        ),
+        f"{name_kind(group)} {sanitize(name)} {_format_result(answer, tr(participle))}",
     )
 
 

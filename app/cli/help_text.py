@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.cli import registry
 from app.cli.parser import make_sentence
+from app.core.text.joining import end_heading
 from app.translation import tr, tr_noop
 
 TYPE_CHECKING = False
@@ -54,7 +55,7 @@ def format_overview() -> str:
     ]
     for title, verbs in registry.SECTIONS:
         found += [
-            tr("{title}:", title=tr(title)),
+            end_heading(tr(title)),
             *(f"  {verb:<11} {tr(registry.COMMAND_INDEX[verb][1])}" for verb in verbs.split()),
             "",
         ]

@@ -7,6 +7,7 @@ import os
 from app import cluster, paths, translation
 from app.cli import output, registry
 from app.cli.context import CommandContext, read_language
+from app.core.text.joining import end_sentence
 from app.errors import Conflict, Problem, Usage, make_process_limit_error
 from app.translation import tr
 
@@ -276,7 +277,7 @@ def _check_replica(context: CommandContext, name: str, command: Command, args: A
     is_answered = _get_verb(name, command, args) in READ_ONLY_VERBS - replica_reads.HOME_VERBS
     if not is_answered or getattr(args, "follow", False):
         raise replica_reads.make_home_needed_error(name, context.home)
-    output.print_note(tr("{summary}.", summary=replica_reads.describe_age(context.home)))
+    output.print_note(end_sentence(replica_reads.describe_age(context.home)))
     return None
 
 

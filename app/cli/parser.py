@@ -11,6 +11,7 @@ import argparse
 from app.cli import output
 from app.core.task_groups import parse_group
 from app.core.text import units
+from app.core.text.joining import end_sentence
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
 from app.translation import tr, tr_noop
@@ -54,7 +55,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def make_sentence(summary: str) -> str:
     """Return a summary in the current language as a sentence."""
-    return tr("{summary}.", summary=tr(summary)[:1].upper() + tr(summary)[1:])
+    return end_sentence(tr(summary)[:1].upper() + tr(summary)[1:])
 
 
 class Parser(argparse.ArgumentParser):
@@ -136,7 +137,7 @@ class Parser(argparse.ArgumentParser):
         if wrong.message.startswith("not allowed with argument"):
             other = _get_longest_name(wrong.message.removeprefix("not allowed with argument "))
             return tr("{name} and {other} cannot be combined.", name=name, other=other)
-        return tr("{name} {fault}.", name=name, fault=sanitize(wrong.message))
+        return end_sentence(f"{name} {sanitize(wrong.message)}")
 
     def _explain_value(self, wrong: argparse.ArgumentError) -> str:
         """Return a hint for a letter that means something else in other tools, or ""."""

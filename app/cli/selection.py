@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.cli import output, styles
+from app.core.text.joining import end_question, join_colon
 from app.core.text.sanitize import sanitize, truncate
 from app.core.verb_states import VERB_STATES, WAITING_STATES
 from app.errors import Usage
@@ -79,15 +80,12 @@ def confirm(
             what=tr(what),
             counts=_format_counts(counts),
         )
-    which = tr(
-        "{what} {counts}: {tasks}",
-        what=tr(what),
-        counts=_format_counts(counts),
-        tasks=_format_tasks(first, sum(counts.values())),
+    which = join_colon(
+        f"{tr(what)} {_format_counts(counts)}", _format_tasks(first, sum(counts.values()))
     )
     if verb == "cancel" and what == verb:
         which += _format_dependents(context, chosen)
-    if not output.ask_yes_no(tr("{question}?", question=f"{which[:1].upper()}{which[1:]}")):
+    if not output.ask_yes_no(end_question(f"{which[:1].upper()}{which[1:]}")):
         raise Usage("nothing was changed.")
     return {**chosen, "as_of": as_of}, sum(counts.values())
 
@@ -101,7 +99,7 @@ def _format_dependents(context: CommandContext, chosen: dict[str, Any]) -> str:
     return tr_n(
         count,
         "; 1 task that depends on them is cancelled too: {tasks}",
-        "; {n:,} that depend on them are cancelled too: {tasks}",
+        "; {n:,} tasks that depend on them are cancelled too: {tasks}",
         tasks=_format_tasks(dependents, count),
     )
 

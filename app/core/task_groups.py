@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from app.core.text.joining import join_colon
 from app.translation import tr
 from db.states import ENDED, FAILED, SKIPPED, WAITING, TaskStatus
 
@@ -84,13 +85,8 @@ def _parse_part(part: str) -> range:
     step = int(match[3] or 1)
     if high < low or step < 1 or high > MAX_INDEX:
         wrong = tr("ends before it begins") if high < low else tr("has a step of 0")
-        raise ValueError(
-            tr(
-                '{wrong}: "{part}"',
-                wrong=wrong if high <= MAX_INDEX else tr("is too large"),
-                part=part[:40],
-            )
-        )
+        wrong = wrong if high <= MAX_INDEX else tr("is too large")
+        raise ValueError(join_colon(wrong, f'"{part[:40]}"'))
     return range(low, high + 1, step)
 
 

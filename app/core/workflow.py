@@ -237,11 +237,10 @@ class _Reader:
         place = tr("line {line}: ", line=line) if line else ""
         where = ".".join(sanitize(part) for part in (named or path))
         return Usage(
-            "{place}{where}: {problem}. {not_submitted}",
+            "{place}{where}: {problem}. Nothing was submitted.",
             place=place,
             where=where,
             problem=message,
-            not_submitted=tr(NOT_SUBMITTED),
         )
 
 

@@ -43,7 +43,10 @@ def check_backups(home: str, status: dict[str, Any] | None) -> Iterator[Finding]
     elif status["at"] is None:
         yield Finding(
             "backups",
-            tr("none yet in {folder}; a runtime takes the first within two minutes", folder=folder),
+            tr(
+                "{folder} has no backup yet; a runtime takes the first backup within two minutes",
+                folder=folder,
+            ),
         )
     else:
         text = tr(

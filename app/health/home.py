@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 
+from app.core.text.joining import join_colon
 from app.core.text.sanitize import sanitize
 from app.health.finding import OTHER_HOME_COMMAND, Finding, make_root_command, quote_word
 from app.paths import get_user_name
@@ -50,9 +51,7 @@ def check_home(path: str) -> Iterator[Finding]:
         yield _check_missing_home(path)
         return
     except OSError as error:
-        yield _suggest_other_home(
-            tr("{shown}: {reason}", shown=shown, reason=(error.strerror or "unknown").lower())
-        )
+        yield _suggest_other_home(join_colon(shown, (error.strerror or "unknown").lower()))
         return
     if not stat.S_ISDIR(found.st_mode):
         yield _suggest_other_home(tr("{shown} is not a directory", shown=shown))

@@ -187,7 +187,10 @@ def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
         ]
         cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
         yield Finding(
-            "pools", tr("{problem}; fine if shared on purpose", problem=one.message), "hint", cure
+            "pools",
+            tr("{problem}; this is fine if the pools share it on purpose", problem=one.message),
+            "hint",
+            cure,
         )
 
 

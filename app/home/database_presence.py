@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app import paths
+from app.core.text.joining import end_sentence, join_sentences
 from app.errors import Usage
 from app.home.restore_advice import OUT_OF_REACH, find_backup_folder, find_newest_backup
 from app.translation import tr
@@ -70,10 +71,7 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
         found, where = find_newest_backup(home), find_backup_folder(home)
     except Usage as unknown:
         return DamagedDatabase(
-            "{problem} {reason}",
-            "Fix it, then: taskdeck db restore --dry-run",
-            problem=message,
-            reason=unknown.message,
+            join_sentences(message, unknown.message), "Fix it, then: taskdeck db restore --dry-run"
         )
     away = (
         [
@@ -94,11 +92,8 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     advice = tr("To start over, move away {away}", away=", and ".join(away))
     if found is not None:
         return DamagedDatabase(
-            "{problem} {advice}.",
-            "Bring it back: taskdeck db restore{argument}",
-            problem=message,
-            advice=advice,
-            argument=found.argument,
+            join_sentences(message, end_sentence(advice)),
+            tr("Bring it back: taskdeck db restore{argument}", argument=found.argument),
         )
     message = tr(
         "{problem} There was a database, and {reason} ({where}).",

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from app import paths
+from app.core.text.joining import join_sentences
 from app.errors import Conflict
 from db.sqlite_files import try_lock
 
@@ -66,10 +67,7 @@ def hold_stopped_home(home: Path, unchanged: str) -> Iterator[None]:
             stack.enter_context(hold_lock(home))
         except RuntimeExists as runtime:
             raise RuntimeExists(
-                "{problem} {unchanged}",
-                "First: taskdeck stop",
-                problem=runtime.message,
-                unchanged=unchanged,
+                join_sentences(runtime.message, unchanged), "First: taskdeck stop"
             ) from None
         yield
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from app import config, paths
 from app.core.text import units
+from app.core.text.joining import join_sentences
 from app.errors import Usage
 from app.service.database import backup_files
 from app.translation import tr, tr_noop
@@ -58,10 +59,8 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
         found = find_newest_backup(home)
     except Usage as unknown:
         return DamagedDatabase(
-            "{problem} {reason}",
+            join_sentences(damage.message, unknown.message),
             "Fix it, then see: taskdeck db restore --dry-run",
-            problem=damage.message,
-            reason=unknown.message,
         )
     if found is None and (why := _find_unreachable(home)):
         return DamagedDatabase(

@@ -63,10 +63,5 @@ def _make_advice() -> str:
 
 
 def _make_error(path: str, why: str, hint: str = "") -> Conflict:
-    return Conflict(
-        "the HTTP token in {path} cannot be used: {why}.",
-        "{advice}",
-        path=sanitize(path),
-        why=why,
-        advice=sanitize(hint),
-    )
+    text = tr("the HTTP token in {path} cannot be used: {why}.", path=sanitize(path), why=why)
+    return Conflict(text, sanitize(hint))

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.core.text.joining import end_sentence
 from app.errors import Problem
 from app.home.lock import is_held
 from app.offline.home_errors import translate_os_errors
@@ -39,7 +40,7 @@ def end_runs(home: str, reason: str, grace: float) -> int:
         try:
             return asyncio.run(_end_runs(Path(home), reason, grace))
         except KeeperUnavailableError as error:
-            raise Problem("{error}.", error=error) from error
+            raise Problem(end_sentence(str(error))) from error
 
 
 async def _end_runs(home: Path, reason: str, grace: float) -> int:

@@ -41,5 +41,8 @@ def notify_while_blocked(db: Database, tell: Callable[[str, bool], object]) -> I
 def format_notice(db: Database) -> str:
     """Return the notice, with the holder of the lock if known."""
     held = db.find_lock_holder()
-    by = tr(" ({by})", by=sanitize(held.by)) if held and held.by else ""
-    return tr("waiting for the database, which another program holds{by}", by=by)
+    if held and held.by:
+        return tr(
+            "waiting for the database, which another program holds ({by})", by=sanitize(held.by)
+        )
+    return tr("waiting for the database, which another program holds")

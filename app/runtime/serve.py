@@ -31,6 +31,7 @@ from app.core.notifications.channels import NotificationSettings
 from app.core.rules.levels import Level
 from app.core.runtime_counts import RuntimeCounts
 from app.core.scheduling.enforcement import Lack
+from app.core.text.joining import end_sentence
 from app.errors import Problem, Storage, make_process_limit_error, problem_to_dict
 from app.home.clock_guard import ClockGuard
 from app.home.database_presence import RESCUE_INFIX, format_put_back_command
@@ -488,7 +489,7 @@ def translate_errors(home: Path) -> Iterator[None]:
             "the home {home} cannot be used: {reason}.", home=home, reason=error.strerror
         ) from error
     except KeeperUnavailableError as error:
-        raise Problem("{error}.", error=error) from error
+        raise Problem(end_sentence(str(error))) from error
 
 
 def _report_problem(problem: Problem, ready_fd: int | None) -> int:

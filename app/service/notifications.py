@@ -9,6 +9,7 @@ from app import config, paths
 from app.core.notifications import channels, notices
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules import actions
+from app.core.text.joining import end_sentence, join_colon
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.service.context import Call
@@ -100,7 +101,7 @@ async def test(call: Call, *, channel: str) -> dict[str, Any]:
         )
     error = await call.live.send_test(channel, call.by)
     if error:
-        raise NotSentError("{channel}: {error}.", channel=channel, error=error)
+        raise NotSentError(end_sentence(join_colon(channel, error)))
     return {"channel": channel, "sent": True}
 
 

@@ -217,7 +217,9 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
     try:
         found.signature.bind(call, **args)
     except TypeError as error:
-        raise Usage("{verb}: {error}", verb=verb, error=error) from None
+        raise Usage(
+            "{verb}: wrong arguments: {error}. Nothing was done.", verb=verb, error=error
+        ) from None
     if "ids" in args:
         optional = found.signature.parameters["ids"].default is None
         args = args | {"ids": _parse_ids(args["ids"], optional)}

@@ -21,6 +21,7 @@ from textual.binding import Binding, BindingType
 from app.config import Config
 from app.core.board import AlertEntry, Board
 from app.core.shell_context import identify_terminal
+from app.core.text.joining import end_sentence
 from app.translation import tr
 from app.tui.data import connection, heartbeat
 from app.tui.data.alert_bell import AlertBell
@@ -184,7 +185,7 @@ class TaskdeckApp(Navigation):
         return client
 
     def _show_database_wait(self, text: str) -> None:
-        sentence = tr("{done}.", done=self.look.sanitize(text[:1].upper() + text[1:]))
+        sentence = end_sentence(self.look.sanitize(text[:1].upper() + text[1:]))
         self.show_message(sentence, "warn", stays=True)
 
     def get_default_screen(self) -> DeckScreen:

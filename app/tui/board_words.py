@@ -6,6 +6,7 @@ import re
 from string import Formatter
 
 from app.core.text import units
+from app.core.text.joining import join_clauses
 from app.translation import tr, tr_noop
 
 TROUBLES = (
@@ -46,6 +47,17 @@ def translate_duration(how: str) -> str:
     return tr("after {took}", took=took) if word == "after" else ""
 
 
+def describe_duration(state: str, how: str) -> str:
+    """Return the state with the time that a run took, "" for a text that holds another reason.
+
+    `how` is such as `in 44m` or `after 10m`.
+    """
+    word, _, took = how.partition(" ")
+    if word == "in":
+        return tr("{state} in {took}", state=state, took=took)
+    return tr("{state} after {took}", state=state, took=took) if word == "after" else ""
+
+
 def find_text(template: str, text: str, **values: str) -> int | None:
     """Return the index of a translated template with these and any other values in a text."""
     names = (name for _, name, _, _ in Formatter().parse(template) if name)
@@ -68,7 +80,7 @@ def make_position_pattern() -> re.Pattern[str]:
 
 def get_separator() -> str:
     """Return the text between two reasons why a task waits."""
-    return tr("{first}; {more}", first="", more="")
+    return join_clauses(["", ""])
 
 
 def translate_queue_word(word: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.config import LoadedConfig, read
 from app.core.board import COPY_STATE, Board
+from app.core.text.joining import join_sentences
 from app.paths import DEMO_ENDS, get_config_path
 from app.translation import tr, tr_n
 
@@ -190,40 +191,28 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
     Return "" when a demo ends, since the demo prints its own last line.
     """
     sorry = (
-        tr("The deck failed ({name}); see run/deck.log in the home. ", name=type(failure).__name__)
+        [tr("The deck failed ({name}). See run/deck.log in the home.", name=type(failure).__name__)]
         if failure
-        else ""
+        else []
     )
     if board is None or (not board.at and board.database != "ok"):
-        return tr("{sorry}Back: taskdeck", sorry=sorry)
+        return join_sentences(*sorry, tr("Back: taskdeck"))
     if board.runtime.demo:
-        return sorry.rstrip()
+        return join_sentences(*sorry)
     if board.runtime.state == COPY_STATE:
-        return tr(
-            "{sorry}Back: taskdeck --read-only --home {home}",
-            sorry=sorry,
-            home=shlex.quote(board.home),
-        )
-    running, waiting = len(board.running), board.waiting_total
-    work = (
-        tr_n(waiting, "{jobs}, {n:,} waits", "{jobs}, {n:,} wait", jobs=_format_jobs(running))
-        if running or waiting
-        else tr("No jobs")
-    )
+        home = shlex.quote(board.home)
+        return join_sentences(*sorry, tr("Back: taskdeck --read-only --home {home}", home=home))
     pid = board.runtime.pid
     runtime = (
-        tr("the runtime stays up (pid {pid})", pid=pid)
+        tr(
+            "The runtime stays up (pid {pid}). Back: taskdeck   Stop the runtime: taskdeck stop",
+            pid=pid,
+        )
         if pid and board.runtime.state == "running"
-        else tr("no runtime is running")
+        else tr("No runtime is running. Back: taskdeck")
     )
-    stop = tr("   Stop it: taskdeck stop") if pid and board.runtime.state == "running" else ""
-    return tr(
-        "{sorry}{work}; {runtime}. Back: taskdeck{stop}",
-        sorry=sorry,
-        work=work,
-        runtime=runtime,
-        stop=stop,
-    )
+    work = _describe_work(len(board.running), board.waiting_total)
+    return join_sentences(*sorry, work, runtime)
 
 
 def print_wrapped(text: str, width: int) -> None:
@@ -234,5 +223,9 @@ def print_wrapped(text: str, width: int) -> None:
     sys.stderr.write("\n".join(lines) + "\n")
 
 
-def _format_jobs(count: int) -> str:
-    return tr_n(count, "{n:,} job continues", "{n:,} jobs continue")
+def _describe_work(running: int, waiting: int) -> str:
+    if not running and not waiting:
+        return tr("No task is running or waiting.")
+    jobs = tr_n(running, "{n:,} job continues.", "{n:,} jobs continue.")
+    waits = tr_n(waiting, "{n:,} task waits.", "{n:,} tasks wait.")
+    return join_sentences(*([jobs] if running else []), *([waits] if waiting else []))

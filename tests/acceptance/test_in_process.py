@@ -89,10 +89,10 @@ def is_closed_cleanly(house: AcceptanceHome) -> bool:
 
 def quit_without_runtime(deck: Terminal) -> None:
     """Quit with `q` without leaving a runtime."""
-    deck.type("q").wait("Leave Taskdeck").wait("The job continues to its end; nothing waits.")
+    deck.type("q").wait("Leave Taskdeck").wait("The job continues to its end. No task waits.")
     deck.wait("› b  Leave a runtime in the background").press("o", until="1 job continues")
     assert deck.end(END_TIMEOUT) == 0
-    assert "1 job continues, 0 wait; no runtime is running. Back: taskdeck" in deck.text
+    assert "1 job continues. No runtime is running. Back: taskdeck" in deck.text
 
 
 def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
@@ -102,7 +102,7 @@ def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
         os.kill(deck.pid, number)
         assert deck.end(END_TIMEOUT) == 128 + number
         assert (
-            "1 job continues, 0 wait; no runtime is running." in deck.text
+            "1 job continues. No runtime is running." in deck.text
             and find_faults(bytes(deck.raw)) == []
         )
 
@@ -180,7 +180,7 @@ def test_a_lost_terminal_ends_it_cleanly_and_q_may_start_a_runtime(acceptance_ho
 
     runtime = acceptance_home.run_json("status")["runtime"]
     assert (
-        f"the runtime stays up (pid {runtime['pid']})." in deck.text
+        f"The runtime stays up (pid {runtime['pid']})." in deck.text
         and runtime["pid"] != deck.pid
         and is_alive(job)
     )
@@ -221,7 +221,7 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
         deck.wait("✓ seen").type("q")
         assert deck.end() == 0
 
-    assert f"1 job continues, 0 wait; the runtime stays up (pid {pid})." in deck.text
+    assert f"1 job continues. The runtime stays up (pid {pid})." in deck.text
     (acceptance_home.work / "gate").touch()
     assert is_result_known(acceptance_home, task)
 
@@ -267,7 +267,7 @@ def test_a_failing_runtime_leaves_the_deck_open_and_restarts(acceptance_home: Ac
         (acceptance_home.work / "broken").touch()
         (acceptance_home.work / "break").write_text("now")
         deck.wait("NO RUNTIME since").wait(
-            "Nothing starts. 1 job continues; ends are recorded. Trying to start one."
+            "Nothing starts. 1 job continues; its end is recorded. Trying to start one."
         )
         deck.wait("cannot be used: Input/output error")
         (acceptance_home.work / "broken").unlink()

@@ -55,7 +55,7 @@ def test_channels_are_listed_without_a_runtime(acceptance_home: AcceptanceHome):
     )
     listed = acceptance_home.run_ok("--read-only", "notify", "ls")
 
-    assert (empty.returncode, "no channels yet" in empty.stderr) == (0, True)
+    assert (empty.returncode, "there are no channels yet" in empty.stderr) == (0, True)
     assert listed.splitlines()[1].split() == ["ops", "ntfy://•••", "default", "for", "tasks"]
 
 

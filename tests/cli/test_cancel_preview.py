@@ -100,6 +100,6 @@ def test_the_question_for_filters_names_dependents(fake_runtime, cli, monkeypatc
     cli("cancel", "--status", "queued")
 
     assert asked == [
-        "Cancel 1 queued task: #12 etl; 2 that depend on them are cancelled too:"
+        "Cancel 1 queued task: #12 etl; 2 tasks that depend on them are cancelled too:"
         " #13 load, #14 mail?"
     ]

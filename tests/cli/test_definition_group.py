@@ -565,7 +565,7 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
 
 def test_channels_of_an_unreadable_file_are_not_called_missing(fake_runtime, cli):
     fake_runtime(notify__ls={"channels": [], "deliveries": []})
-    assert "no channels yet" in cli("notify", "ls").err
+    assert "there are no channels yet" in cli("notify", "ls").err
     path = Path(get_config_path())
     path.parent.mkdir(parents=True)
     path.write_text("[channels")

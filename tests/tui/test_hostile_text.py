@@ -177,6 +177,6 @@ def test_the_deck_requests_mouse_clicks_but_no_movements():
     assert b"\x1b[?1000h" in deck.output and b"\x1b[?1006h" in deck.output
     assert b"1003h" not in deck.output and b"1015h" not in deck.output
     assert deck.output.rstrip().endswith(
-        b"7 jobs continue, 31 wait; the runtime stays up (pid 4120). Back: taskdeck"
-        b"   Stop it: taskdeck stop"
+        b"7 jobs continue. 31 tasks wait. The runtime stays up (pid 4120). Back: taskdeck"
+        b"   Stop the runtime: taskdeck stop"
     )

@@ -65,16 +65,19 @@ def test_a_known_plain_terminal_is_not_probed():
 def test_the_farewell_says_what_continues_and_how_to_return():
     assert (
         tui_run.format_farewell(boards.busy())
-        == "7 jobs continue, 31 wait; the runtime stays up (pid 4120). Back: taskdeck"
-        "   Stop it: taskdeck stop"
+        == "7 jobs continue. 31 tasks wait. The runtime stays up (pid 4120). Back: taskdeck"
+        "   Stop the runtime: taskdeck stop"
     )
     one = boards.trouble()._replace(running=boards.RUNNING[:1])
     assert (
         tui_run.format_farewell(one)
-        == "1 job continues, 31 wait; no runtime is running. Back: taskdeck"
+        == "1 job continues. 31 tasks wait. No runtime is running. Back: taskdeck"
     )
     assert tui_run.format_farewell(None) == "Back: taskdeck"
-    assert tui_run.format_farewell(Board()) == "No jobs; no runtime is running. Back: taskdeck"
+    assert (
+        tui_run.format_farewell(Board())
+        == "No task is running or waiting. No runtime is running. Back: taskdeck"
+    )
 
 
 def test_the_farewell_wraps_at_spaces_on_a_narrow_terminal():
@@ -98,14 +101,14 @@ def test_the_farewell_of_a_demo_mentions_no_jobs():
     assert tui_run.format_farewell(demo) == ""
     assert (
         tui_run.format_farewell(demo, ValueError("x"))
-        == "The deck failed (ValueError); see run/deck.log in the home."
+        == "The deck failed (ValueError). See run/deck.log in the home."
     )
 
 
 def test_a_failure_is_reported_without_a_traceback():
     said = tui_run.format_farewell(boards.busy(), ValueError("x"))
     assert said.startswith(
-        "The deck failed (ValueError); see run/deck.log in the home. 7 jobs continue"
+        "The deck failed (ValueError). See run/deck.log in the home. 7 jobs continue"
     )
 
 

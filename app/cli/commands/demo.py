@@ -59,7 +59,9 @@ class DemoEnd(BaseException):
 def run_demo(context: CommandContext, args: Args) -> int:
     """Run the demo until the deck closes, time is up or a signal arrives; then clean up."""
     if not args.headless and not (output.is_stdout_terminal() and output.is_stdin_terminal()):
-        raise Usage("the demo needs a terminal. Without one: taskdeck demo --headless --for 30s")
+        raise Usage(
+            "the demo needs a terminal. Without a terminal: taskdeck demo --headless --for 30s"
+        )
     seed = args.seed if args.seed is not None else SystemRandom().randrange(10_000)
     try:
         with _temporary_home() as home, _submit_in_background(home, seed):

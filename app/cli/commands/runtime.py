@@ -90,7 +90,8 @@ def _check_http(context: CommandContext, args: Args, http: HttpSettings) -> None
     elif context.client.is_runtime_up():
         raise Conflict(
             "a runtime is up, and serves HTTP only from its start on. Nothing was changed.",
-            "Replace it; tasks keep running: taskdeck serve --replace --detach --http {address}",
+            "Replace the runtime; tasks keep running:"
+            " taskdeck serve --replace --detach --http {address}",
             address=http.listen,
         )
 

@@ -294,11 +294,4 @@ def _make_problem(shown: str, faults: list[tuple[int, str]]) -> Problem:
     more = [tr("and {n:,} more", n=len(faults) - MAX_NAMED)] if faults[MAX_NAMED:] else []
     kind = Refused if any(tr(" is refused: ") in text for _, text in faults) else Usage
     problems = join_clauses([*said, *more])
-    return kind(
-        tr(
-            "{file} {problems}. {not_submitted}",
-            file=shown,
-            problems=problems,
-            not_submitted=tr(NOT_SUBMITTED),
-        )
-    )
+    return kind(tr("{file} {problems}. Nothing was submitted.", file=shown, problems=problems))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from app.core import shell_context
+from app.core.text.joining import join_sentences
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NOT_SUBMITTED, Usage
 from app.translation import tr
@@ -94,20 +95,15 @@ def resolve_directory(folder: str | None, unchanged: str) -> str:
 
 
 def _make_directory_error(path: str, unchanged: str) -> Usage:
-    what = (
-        tr("is not a directory")
+    shown = truncate(sanitize(path), 200)
+    fault = (
+        tr("{path} is not a directory.", path=shown)
         if os.path.exists(path)
-        else tr("does not exist on {host}", host=os.uname().nodename)
+        else tr("{path} does not exist on {host}.", path=shown, host=os.uname().nodename)
     )
     near = _find_nearest_directory(path)
-    hint = tr("Nearest: {meant}. ", meant=truncate(sanitize(near), 200)) if near else ""
-    return Usage(
-        "{path} {what}. {advice}{unchanged}",
-        path=truncate(sanitize(path), 200),
-        what=what,
-        advice=hint,
-        unchanged=unchanged,
-    )
+    hint = [tr("Nearest: {meant}.", meant=truncate(sanitize(near), 200))] if near else []
+    return Usage(join_sentences(fault, *hint, tr(unchanged)))
 
 
 def _find_nearest_directory(path: str) -> str | None:

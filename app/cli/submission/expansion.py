@@ -64,11 +64,7 @@ def make_group(args: Args, task: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     except ValueError as error:
         file = f" {truncate(sanitize(args.sweep_file), 200)}" if args.sweep_file else ""
         raise Usage(
-            "{ways}{file} {error}. {not_submitted}",
-            ways=ways[0],
-            file=file,
-            error=error,
-            not_submitted=tr(NOT_SUBMITTED),
+            "{option}{file} {error}. Nothing was submitted.", option=ways[0], file=file, error=error
         ) from None
     _note_values(args.sweep or ())
     names = list(rows[0])

@@ -44,7 +44,7 @@ from app.core.task_spec import (
     Size,
     Timeout,
 )
-from app.core.text.joining import join_and, join_clauses
+from app.core.text.joining import end_sentence, join_and, join_clauses
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.units import parse_time, quote
 from app.errors import Problem, Usage
@@ -291,7 +291,7 @@ def validate_tables(tables: Any) -> Definitions:
             else []
         )
         raise Usage(
-            "{faults}.", "Nothing was changed.", faults=join_clauses([*faults[:MAX_FAULTS], *more])
+            end_sentence(join_clauses([*faults[:MAX_FAULTS], *more])), "Nothing was changed."
         )
     return found
 

@@ -28,7 +28,7 @@ from app.core.rules.evaluate import (
 )
 from app.core.scheduling.forecasts.expected_end import ExpectedEnd
 from app.core.text import units
-from app.core.text.joining import join_commas
+from app.core.text.joining import append_clause, join_clauses, join_commas
 from app.translation import tr
 
 MAX_LEVELS = 6
@@ -214,7 +214,7 @@ def _describe_due(level: Level, now: float, is_forecast: bool) -> str:
     when = _format_time_to(due.at, now, level.rank)
     when = join_commas([tr("failed"), when]) if due.has_failed else when
     count = join_commas(counts) if counts else ""
-    return tr("{who} {when}, {at}; {count}", who=who, when=when, at=at, count=count)
+    return join_clauses([append_clause(f"{who} {when}", at), count])
 
 
 def _format_time_to(at: float, now: float, rank: int) -> str:

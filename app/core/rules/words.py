@@ -21,7 +21,7 @@ from app.core.rules.conditions import (
 )
 from app.core.rules.evaluate import make_ref, say_ref
 from app.core.schedules.zones import get_local_zone_name
-from app.core.text.joining import join_and, join_commas, join_or
+from app.core.text.joining import join_and, join_colon, join_commas, join_or
 from app.translation import tr, tr_noop
 
 _OPERATORS = {
@@ -54,7 +54,7 @@ def describe_conditions(conditions: object) -> str:
     """Return conditions as one sentence: `queue media: queued tasks over 100 for 1m`."""
     form = conditions if isinstance(conditions, Conditions) else parse_conditions(conditions)
     scope, limit = _describe_match(form.scope, form.match), _describe_limit(form)
-    return tr("{scope}: {limit}", scope=scope, limit=limit)
+    return join_colon(scope, limit)
 
 
 def _describe_limit(form: Conditions) -> str:

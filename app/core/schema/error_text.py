@@ -16,7 +16,7 @@ from app.core.schema.secrets import (
     is_secret_property,
     mask_value,
 )
-from app.core.text.joining import join_or
+from app.core.text.joining import end_sentence, join_clauses, join_colon, join_or
 from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
 from app.errors import Usage
 from app.translation import tr, tr_noop
@@ -73,14 +73,13 @@ def raise_if_faulty(
             for name, inner in missing.items()
         )
         raise Usage(f"{template} {needs}.".lstrip(), add)
-    lines = [*faults, needs] if missing else faults
-    more = tr("; and {more} more", more=len(lines) - MAX_FAULTS) if len(lines) > MAX_FAULTS else ""
+    lines = [*faults, needs] if missing else [*faults]
+    if len(lines) > MAX_FAULTS:
+        more = tr("and {more} more", more=len(lines) - MAX_FAULTS)
+        lines = [*lines[:MAX_FAULTS], more]
+    said = join_clauses(lines)
     raise Usage(
-        "{start}{lines}{more}.",
-        "Nothing was submitted.",
-        start=f"{template}: " if template else "",
-        lines="; ".join(lines[:MAX_FAULTS]),
-        more=more,
+        end_sentence(join_colon(template, said) if template else said), "Nothing was submitted."
     )
 
 

@@ -13,6 +13,7 @@ from app.core.notifications.notices import format_notice
 from app.core.scheduling.order import PRIORITY, format_ageing
 from app.core.scheduling.resources import format_named
 from app.core.text import units
+from app.core.text.joining import join_colon
 from app.core.text.sanitize import sanitize, truncate
 from app.translation import tr, tr_noop
 
@@ -117,7 +118,7 @@ def format_operation(verb: str, obj: str, title: str | None, before: Any, after:
     """Format an operation, sanitized: `hold of #12 encode: status queued → held`."""
     changed = ", ".join(format_change(field) for field in find_relevant_changes(before, after))
     text = tr("{verb} of {object}", verb=sanitize(verb), object=format_object(obj, title))
-    return tr("{operation}: {changes}", operation=text, changes=changed) if changed else text
+    return join_colon(text, changed) if changed else text
 
 
 def _normalize(value: Any) -> str:

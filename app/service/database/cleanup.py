@@ -228,7 +228,7 @@ def _describe_next(report: CleanupReport) -> dict[str, Any]:
         counts = [tr_n(runs, "{n:,} run", "{n:,} runs")] if runs else []
         counts += [tr_n(tasks, "{n:,} task", "{n:,} tasks")] if tasks else []
         bytes_ = units.format_bytes(size)
-        parts.append(tr("{work}, {size}", work=join_and(counts), size=bytes_))
+        parts.append(tr("{work} of {size}", work=join_and(counts), size=bytes_))
     if others:
         parts.append(tr_n(others, "{n:,} row of other records", "{n:,} rows of other records"))
     words = join_clauses(parts) if parts else tr("nothing")

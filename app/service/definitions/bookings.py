@@ -15,7 +15,7 @@ from app.core.scheduling.amounts import Amounts, can_fit
 from app.core.scheduling.bookings import MAX_OVERLAPPING, is_booked_tag
 from app.core.scheduling.resources import format_amount, make_amounts
 from app.core.text import units
-from app.core.text.joining import join_and
+from app.core.text.joining import end_sentence, join_and, join_sentences
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Refused, Usage
 from app.service.context import Call
@@ -179,9 +179,7 @@ def parse_moment(label: str, text: str, now: datetime, unchanged: str = UNCHANGE
     try:
         return now if text.strip().lower() == "now" else units.parse_time(text, now)
     except ValueError as error:
-        raise Usage(
-            "{label} {error}. {unchanged}", label=label, error=error, unchanged=tr(unchanged)
-        ) from None
+        raise Usage(join_sentences(end_sentence(f"{label} {error}"), tr(unchanged))) from None
 
 
 def _parse_amount(name: str, value: Any) -> Any:
@@ -189,10 +187,9 @@ def _parse_amount(name: str, value: Any) -> Any:
         return _FIELDS[name].validate_python(value)
     except ValidationError as error:
         raise Usage(
-            "{name} {error}. {unchanged}",
+            "{name} {error}. Nothing was reserved.",
             name=name,
             error=task_spec.describe_error(error),
-            unchanged=tr(UNCHANGED),
         ) from None
 
 

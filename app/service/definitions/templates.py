@@ -12,6 +12,7 @@ from app import engines
 from app.core.definitions.document import TemplateDefinition, build_definition, validate_definition
 from app.core.notifications import notices
 from app.core.scheduling.resources import make_amounts
+from app.core.text.joining import end_sentence
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
 from app.service import notifications
@@ -205,7 +206,7 @@ def check_engine(definition: TemplateDefinition) -> None:
     try:
         engines.check_template(definition.engine, definition.schema_, definition.parameters)
     except Usage as problem:
-        raise Usage("{error}.", "Nothing was changed.", error=problem.message.rstrip(".")) from None
+        raise Usage(end_sentence(problem.message.rstrip(".")), "Nothing was changed.") from None
 
 
 def check_place(definition: TemplateDefinition, places: Mapping[str, Place]) -> None:

@@ -52,7 +52,7 @@ def make_columns(
         if any(kept[name] != getattr(row, name) for name in RECURRENCE_COLUMNS):
             return schedule_rules.to_columns(definition, now, now)
     except ValueError as error:
-        raise Usage("{error}. {unchanged}", error=error, unchanged=tr(UNCHANGED)) from None
+        raise Usage("{error}. Nothing was changed.", error=error) from None
     return kept
 
 

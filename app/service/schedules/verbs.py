@@ -505,6 +505,4 @@ def _parse_time(word: str, text: str, zone: str, now: datetime) -> datetime:
     try:
         return units.parse_time(text, now, get_zone(zone)).astimezone(UTC)
     except ValueError as error:
-        raise Usage(
-            "--{word} {error}. {unchanged}", word=word, error=error, unchanged=tr(UNCHANGED)
-        ) from None
+        raise Usage("--{word} {error}. Nothing was changed.", word=word, error=error) from None

@@ -34,7 +34,7 @@ def describe_left(c: Connection, row: ScheduleRow) -> list[str]:
         watching = [rule for rule in watching if (rule.conditions["match"]).get("schedule")]
     notes = [
         tr(
-            "rule {rule} still names it; to remove the rule: taskdeck sla rm {name}",
+            "rule {rule} still names this schedule. To remove the rule: taskdeck sla rm {name}",
             rule=_show(rule.name),
             name=sanitize(shlex.quote(rule.name)),
         )

@@ -18,6 +18,7 @@ from app.core.definitions.document import TemplateDefinition
 from app.core.task_groups import parse_group
 from app.core.text import diff
 from app.core.text.diff import parse_task_number
+from app.core.text.joining import end_sentence, join_colon
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service.context import Call
@@ -313,9 +314,7 @@ def _format_done(row: OperationRow, name: str | None) -> dict[str, Any]:
 
 def _make_refusal(c: Connection, row: OperationRow) -> Refused:
     """Return the refusal of an operation that can never be undone."""
-    return Refused(
-        "{operation}: {reason}.", operation=_describe(c, row), reason=explain_not_undoable(row)
-    )
+    return Refused(end_sentence(join_colon(_describe(c, row), explain_not_undoable(row))))
 
 
 def _make_step(c: Connection, row: OperationRow) -> UndoStep:

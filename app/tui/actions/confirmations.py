@@ -48,7 +48,7 @@ def confirm_cancel(
         end = (
             tr("It gets TERM, then KILL after {grace}.", grace=grace)
             if len(rows) == 1
-            else tr("Running ones get TERM, then KILL after {grace}.", grace=grace)
+            else tr("Running tasks get TERM, then KILL after {grace}.", grace=grace)
         )
         body += [[], [(end, "")]]
     elif dependents:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core import shell_context
+from app.core.text.joining import end_sentence
 from app.errors import NotFound, Problem, Usage
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def save_definition(
     try:
         tables, faults = one_definition.read_text(kind, name, text, subject.format)
         if faults:
-            raise Usage("{problem}.", problem=faults[0]["message"])
+            raise Usage(end_sentence(faults[0]["message"]))
         args = {"kind": kind, "name": name, "tables": tables, "was": was}
         if kind == "schedules":
             args |= shell_context.read_context()

@@ -67,7 +67,7 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
             )
         found[name] = rules[name]
     if not found:
-        raise NotApplicableError(tr("No rule under the cursor; press n to create one."))
+        raise NotApplicableError(tr("No rule is under the cursor. Press n to create a rule."))
     return list(found.values())
 
 
@@ -315,9 +315,9 @@ def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
     one = len(rules) == 1
     question = tr("Delete this rule?") if one else tr("Delete {count} rules?", count=len(rules))
     undo = (
-        tr("u brings it back; p only turns it off.")
+        tr("u restores the rule; p only turns the rule off.")
         if one
-        else tr("u brings them back; p only turns them off.")
+        else tr("u restores the rules; p only turns the rules off.")
     )
     body = [[(question, "")], *limit_lines(names, look), [], [(f"{closes}{undo}", "")]]
     answers = [

@@ -15,7 +15,7 @@ from app.tui.time_format import format_fire_time
 
 UNDO = Request("undo", {}, tr_noop("Undone:"))
 """Undo by the recorded operation, which knows what a client does not."""
-NONE_HERE = tr_noop("No schedule under the cursor; press n to create one.")
+NONE_HERE = tr_noop("No schedule is under the cursor. Press n to create a schedule.")
 
 
 def _name(row: ScheduleEntry) -> str:

@@ -21,6 +21,7 @@ from app.core.board import (
     RunningEntry,
 )
 from app.core.task_groups import format_group
+from app.core.text.joining import end_sentence
 from app.core.text.sanitize import truncate_middle
 from app.translation import tr, tr_n, tr_noop
 from app.tui.data.list_rows import EndedMembers, LingeringRow, PoolTableRow
@@ -377,7 +378,7 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
         about = truncate_middle(clean(request.object), NAME_CELLS)
         number = answer.get("number") if isinstance(answer, dict) else None
         task = f": #{number}" if number is not None else ""
-        return tr("{done}.", done=_join_result(request, about) + task)
+        return end_sentence(_join_result(request, about) + task)
     parts = []
     if answer["done"]:
         about = (
@@ -385,7 +386,7 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
             if request.object
             else _format_targets(answer["done"], clean)
         )
-        parts.append(tr("{done}.", done=_join_result(request, about)))
+        parts.append(end_sentence(_join_result(request, about)))
     if refused := answer.get("refused"):
         more = (
             tr(" And {more} more were refused.", more=len(refused) - 1) if len(refused) > 1 else ""

@@ -16,8 +16,8 @@ from app.core.board import (
     ResourceUse,
     RunningEntry,
 )
-from app.translation import tr
-from app.tui.board_words import translate_duration
+from app.core.text.joining import append_clause
+from app.tui.board_words import describe_duration
 from app.tui.style import STATES, UNKNOWN
 from db.states import SKIP_MARK
 
@@ -120,9 +120,7 @@ def format_end(row: EndedEntry) -> str:
         return row.how or sign.word
     if row.status == "timed_out" and row.how.endswith(sign.word):  # as the runtime says in Chinese
         return row.how
-    if (lasted := translate_duration(row.how)) != "":
-        return tr("{how} {lasted}", how=sign.word, lasted=lasted)
-    return tr("{state}, {cause}", state=sign.word, cause=row.how)
+    return describe_duration(sign.word, row.how) or append_clause(sign.word, row.how)
 
 
 @dataclass(frozen=True, slots=True)

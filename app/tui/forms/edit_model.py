@@ -22,6 +22,7 @@ from app.core.scheduling.order import POLICIES, describe_policy, format_ageing, 
 from app.core.scheduling.order import PRIORITY as PRIORITY_POLICY
 from app.core.slurm.pool_options import check_word
 from app.core.text import units
+from app.core.text.joining import end_sentence
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.translation import tr, tr_noop
 from app.tui.actions.tasks import Request
@@ -655,7 +656,7 @@ class EditSheet:
         try:
             self._parse_text(edit_field, word)
         except ValueError as error:
-            return tr("{done}.", done=f"{edit_field.shown_label} {error}")
+            return end_sentence(f"{edit_field.shown_label} {error}")
         return ""
 
     def find_faults(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from app.core import metrics
 from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
+from app.core.text.joining import end_sentence, join_sentences
 from app.core.text.sanitize import sanitize
 from app.translation import tr, tr_n, tr_noop
 from app.tui.board_words import translate_queue_word
@@ -267,8 +268,8 @@ def _preview_capacity(line: QueueEntry, capacity: int) -> str:
         over = line.load - capacity
         return tr_n(
             over,
-            "{start}{load} keep running; nothing starts until {n} has ended.",
-            "{start}{load} keep running; nothing starts until {n} have ended.",
+            "{start}{load} tasks keep running; nothing starts until {n} of them has ended.",
+            "{start}{load} tasks keep running; nothing starts until {n} of them have ended.",
             start=start,
             load=line.load,
         )
@@ -281,8 +282,8 @@ def _preview_capacity(line: QueueEntry, capacity: int) -> str:
         )
     return tr_n(
         more,
-        "{start}{n} more may start now, where it fits the pool.",
-        "{start}{n} more may start now, where they fit the pool.",
+        "{start}{n} more task may start now if it fits the pool.",
+        "{start}{n} more tasks may start now if they fit the pool.",
         start=start,
     )
 
@@ -292,18 +293,17 @@ def _preview_status(status: str, load: int, waiting: int) -> str:
     if status == "active":
         return tr_n(
             waiting,
-            "Tasks start again: {count} waits.",
-            "Tasks start again: {count} wait.",
+            "Tasks start again; {count} task waits.",
+            "Tasks start again; {count} tasks wait.",
             count=count,
         )
-    runs = tr_n(load, "{n} continues", "{n} continue") if load else tr("nothing runs in it")
-    return tr_n(
-        waiting,
-        "Nothing more starts; {runs}, {count} waits.",
-        "Nothing more starts; {runs}, {count} wait.",
-        runs=runs,
-        count=count,
+    runs = (
+        tr_n(load, "{n} running task continues.", "{n} running tasks continue.")
+        if load
+        else tr("No task is running there.")
     )
+    waits = tr_n(waiting, "{n:,} task waits.", "{n:,} tasks wait.")
+    return join_sentences(tr("Nothing more starts."), runs, waits)
 
 
 def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
@@ -353,8 +353,8 @@ def _preview_resize(name: str, old_total: float, used: float, total: float) -> s
     if used > total + EPSILON:
         back = _format_amount(name, used - total)
         return tr(
-            "{start}{amount} is reserved. Running tasks keep theirs; nothing starts until"
-            " {back} is released.",
+            "{start}{amount} is reserved. Running tasks keep their reservations; nothing starts"
+            " until {back} is released.",
             start=start,
             amount=_format_amount(name, used),
             back=back,
@@ -422,7 +422,7 @@ def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
 def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     if rule_model.is_preset(sheet):
         sentence = rule_model.describe(sheet)
-        yield tr("{done}.", done=f"{sentence[:1].upper()}{sentence[1:]}")
+        yield end_sentence(f"{sentence[:1].upper()}{sentence[1:]}")
         return
     yield (
         _describe_metric_rule(sheet, metric)

@@ -210,7 +210,7 @@ def _explain_no_next(row: ScheduleEntry) -> str:
 def _make_latest_section(row: ScheduleEntry, now: float, room: int, look: Look) -> Section:
     rows = [_make_fire_row(fire, row.zone, now, room, look) for fire in row.fires]
     if not rows:
-        rows = [DocRow(((tr("It has not fired yet; r runs it now."), "dim"),))]
+        rows = [DocRow(((tr("The schedule has not fired yet; r runs it now."), "dim"),))]
     strip = format_strip(row.fires, look, len(row.fires)) if len(row.fires) > 1 else ""
     return Section(tr("Latest fires"), tuple(rows), tail="" if look.plain else strip)
 

@@ -12,6 +12,7 @@ from app.core.notifications.notices import describe_recipient
 from app.core.scheduling.devices import format_devices
 from app.core.scheduling.resources import list_named
 from app.core.text import units
+from app.core.text.joining import end_sentence, join_colon
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
 from app.core.text.status_glyphs import get_run_status
@@ -218,12 +219,12 @@ def _describe_end(facts: TaskContext, run: Mapping[str, Any] | None) -> str:
     sign = STATES.get(task["status"], UNKNOWN)
     word = sign.word
     if run is None or not run["start_time"]:
-        begin = tr("It was {word} before it started", word=word)
-        return tr("{done}.", done=f"{begin}: {reason}" if reason else begin)
+        begin = tr("The task was {word} before it started", word=word)
+        return end_sentence(join_colon(begin, reason) if reason else begin)
     said = (
         reason
         if reason.startswith((word, sign.english))
-        else tr("{state}: {reason}", state=word, reason=reason)
+        else join_colon(word, reason)
         if reason
         else word
     )
@@ -505,14 +506,11 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
             )
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""
-        what = {"m": tr("requests what runs used"), "M": tr("sets the template's defaults")}.get(
-            key
-        )
-        yield (
-            tr("{key} {what}: {changes}", key=key, what=what, changes=", ".join(map(str, found)))
-            if what
-            else tr("suggested request: {changes}", changes=", ".join(map(str, found)))
-        )
+        text = {
+            "m": tr_noop("m requests what runs used: {changes}"),
+            "M": tr_noop("M sets the template's defaults: {changes}"),
+        }.get(key, tr_noop("suggested request: {changes}"))
+        yield tr(text, changes=", ".join(map(str, found)))
 
 
 # -- parameters --

@@ -228,14 +228,13 @@ def _describe_ended(facts: TaskContext) -> Iterator[str]:
     sign = STATES.get(task["status"], UNKNOWN)
     how = how.removeprefix(sign.english).removeprefix(sign.word).strip()
     took = units.format_duration(measure_run(facts, run))
-    lasted = (
-        (tr("after {took}", took=took) if how else tr("in {took}", took=took))
-        if run and run["start_time"]
-        else ""
-    )
+    if run and run["start_time"]:
+        how = (
+            tr("{state} after {took}", state=how, took=took) if how else tr("in {took}", took=took)
+        )
     when = task["ended_at"] or task["updated_at"]
     yield (
-        (tr("{how} {lasted}", how=how, lasted=lasted) if how and lasted else how + lasted)
+        how
         + tr(
             ", {age} ago ({time})",
             age=units.format_age(facts.seconds_since(when)),

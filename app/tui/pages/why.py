@@ -9,6 +9,7 @@ from typing import Any
 from app.core.board import RunningEntry
 from app.core.scheduling.resources import CPU, MEMORY, format_amount
 from app.core.text import units
+from app.core.text.joining import end_sentence
 from app.core.text.sanitize import measure_width, pad
 from app.translation import ENGLISH, get_language, tr, tr_noop
 from app.tui.actions.tasks import Request
@@ -66,7 +67,7 @@ def _format_place(facts: TaskContext, codes: set[str]) -> str:
         ordinal=_format_ordinal(place["position"] + 1),
         queue=facts.look.sanitize(facts.task["queue"]),
     )
-    return tr("{done}.", done=f"{place_in[:1].upper()}{place_in[1:]}{after}")
+    return end_sentence(f"{place_in[:1].upper()}{place_in[1:]}{after}")
 
 
 def _format_ordinal(number: int) -> str:

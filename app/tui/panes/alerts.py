@@ -62,9 +62,9 @@ class AlertsPane(Table):
             return tr(NO_MATCH)
         if rules or self.moment is not None:
             return tr("No alerts.")
-        first = tr("No rules yet: n makes the first one")
+        first = tr("No rules yet: n creates a rule")
         return (
-            tr("{first}; 7 has them all.", first=first)
+            tr("{first}; 7 shows all alerts.", first=first)
             if self.is_narrow
             else tr("{first}, or  {first_rule}", first=first, first_rule=_FIRST_RULE)
         )

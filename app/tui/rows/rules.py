@@ -7,6 +7,7 @@ from typing import Any
 
 from app.core.board import AlertEntry
 from app.core.text import units
+from app.core.text.joining import append_clause
 from app.core.times import to_unix_or_none
 from app.translation import tr
 from app.tui.data.list_rows import RuleRow, SilenceRow
@@ -191,10 +192,10 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell(f"{ALERTS['silenced'].word} {format_time_left(rule.until, now)}", "dim")
     if rule.firing:
         word = ALERTS["acknowledged"].word
-        acked = tr(", {word} {count:,}", word=word, count=rule.acknowledged)
-        more = acked if rule.acknowledged else ""
-        more += tr(", not all") if rule.is_partial else ""
-        return Cell(tr("firing {firing:,}{more}", firing=rule.firing, more=more), "bold")
+        text = tr("firing {firing:,}", firing=rule.firing)
+        if rule.acknowledged:
+            text = append_clause(text, f"{word} {rule.acknowledged:,}")
+        return Cell(append_clause(text, tr("not all")) if rule.is_partial else text, "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
     if quiet := (rule.facts.get("open") or {}).get("silenced"):

@@ -294,7 +294,7 @@ class AlertsScreen(AlertSubjects, ListScreen):
         alerts.title = tr("Alerts {total}", total=self._format_total())
         alerts.empty = [[(f"  {self._format_empty_text()}", "dim")]]
         rules.title = tr("Rules {count}", count=len(self.rules))
-        first = tr("  No rules yet: n makes the first, such as: ")
+        first = tr("  No rules yet: n creates a rule, such as: ")
         rules.empty = [[(first, "dim"), (tr("finishes within 45m, template encode"), "")]]
         table.find_view("silences").title = tr("Silences {count}", count=len(self.silences))
         rows = {"alerts": self.alerts, "silences": self.silences}
@@ -312,7 +312,7 @@ class AlertsScreen(AlertSubjects, ListScreen):
         return (
             tr("No alerts.")
             if self.rules
-            else tr("No alerts, because there are no rules. n adds one.")
+            else tr("There are no alerts, because there are no rules. n creates a rule.")
         )
 
     def _make_counts(self) -> list[Span]:

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from app.core import time_buckets
 from app.core.board import Board, RuntimeFacts
 from app.core.text import units
+from app.core.text.joining import append_clause
 from app.core.text.sanitize import measure_width
 from app.translation import tr, tr_noop
 from app.tui.forms.resource_field import has_named_resources
@@ -363,12 +364,7 @@ class HistoryScreen(PageScreen):
         step = tr("minute") if answer["step"] == 60 else units.format_age(answer["step"])
         whose = "" if row.name is None else f", {get_row_name(row, self.look)}"
         span = format_span(answer, self.now)
-        title = tr(
-            "{title}, {span}{whose}",
-            title=tr(METRICS[row.metric].title, step=step),
-            span=span,
-            whose=whose,
-        )
+        title = append_clause(tr(METRICS[row.metric].title, step=step), f"{span}{whose}")
         if measure_spans([(title, "")]) > room - 4:
             title = tr("per {step}, {span}{whose}", step=step, span=span, whose=whose)
         return [

@@ -92,17 +92,12 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
     A full disk is handled separately.
     """
     runtime = board.runtime
-    jobs = (
-        _format_jobs(board, tr("No job runs"), tr("1 job continues"), tr("{} jobs continue"))
-        if board.at
-        else tr("Jobs continue")
-    )
     if runtime.unheard_since is not None:
         return tr(
-            "NO ANSWER from the runtime for {age}. {jobs}. If it hangs: kill -9 {pid} &&"
+            "NO ANSWER from the runtime for {age}. {jobs} If it hangs: kill -9 {pid} &&"
             " taskdeck serve. If it is stopped: kill -CONT {pid}",
             age=units.format_age(max(0.0, now - runtime.unheard_since)),
-            jobs=jobs,
+            jobs=_describe_jobs(board),
             pid=runtime.pid,
         )
     if board.database in LOST_STATES:
@@ -110,17 +105,16 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         advice = runtime.cure or tr("Run: {first}taskdeck db restore --dry-run", first=first)
         place = f": {board.home}" if board.home else ""
         return tr(
-            "DATABASE {database}{place}. Nothing starts or is stored. {jobs}; ends are"
-            " recorded. {advice}",
+            "DATABASE {database}{place}. Nothing starts or is stored. {jobs} {advice}",
             database=tr(board.database),
             place=place,
-            jobs=jobs,
+            jobs=_describe_recorded_jobs(board),
             advice=advice,
         )
     if runtime.state == "stopped":
         who = runtime.stopped_by or tr("someone")
         advice = (
-            tr("{start} starts it again, or: taskdeck serve", start=start)
+            tr("{start} restarts it, or: taskdeck serve", start=start)
             if start
             else tr("Start it again: taskdeck serve --detach")
         )
@@ -132,11 +126,10 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
                 cure=runtime.cure,
             )
         return tr(
-            "NO RUNTIME{since}: {who} stopped it (taskdeck stop). Nothing starts. {jobs};"
-            " ends are recorded. {advice}",
+            "NO RUNTIME{since}: {who} stopped it (taskdeck stop). Nothing starts. {jobs} {advice}",
             since=_format_since(runtime, now),
             who=who,
-            jobs=jobs,
+            jobs=_describe_recorded_jobs(board),
             advice=advice,
         )
     if runtime.state == "none":
@@ -147,18 +140,17 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         )
         advice = runtime.cure or (tr("Trying to start one.") if tries else starts)
         return tr(
-            "NO RUNTIME{since}. Nothing starts. {jobs}; ends are recorded. {advice}",
+            "NO RUNTIME{since}. Nothing starts. {jobs} {advice}",
             since=_format_since(runtime, now),
-            jobs=jobs,
+            jobs=_describe_recorded_jobs(board),
             advice=advice,
         )
     if board.database != "ok":
         return tr(
-            "{database}: {home}. Nothing new starts. {jobs}; nothing is lost. Dispatch"
-            " resumes by itself.",
+            "{database}: {home}. Nothing new starts. {jobs} Dispatch resumes by itself.",
             database=tr(board.database).upper(),
             home=board.home,
-            jobs=jobs,
+            jobs=_describe_safe_jobs(board),
         )
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
@@ -168,10 +160,10 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             else tr("Dispatch resumes by itself.")
         )
         return tr(
-            "Nothing starts: {halted}{by}. {jobs}; nothing is lost. {resumes}",
+            "Nothing starts: {halted}{by}. {jobs} {resumes}",
             halted=translate_halt(runtime.halted),
             by=by,
-            jobs=jobs,
+            jobs=_describe_safe_jobs(board),
             resumes=resumes,
         )
     return ""
@@ -185,9 +177,43 @@ def _format_since(runtime: RuntimeFacts, now: float) -> str:
     )
 
 
-def _format_jobs(board: Board, none: str, one: str, more: str) -> str:
+def _describe_jobs(board: Board) -> str:
+    if not board.at:
+        return tr("Jobs continue.")
     running = len(board.running)
-    return {0: none, 1: one}.get(running, more.format(f"{running:,}"))
+    return (
+        tr_n(running, "{n:,} job continues.", "{n:,} jobs continue.")
+        if running
+        else tr("No job runs.")
+    )
+
+
+def _describe_recorded_jobs(board: Board) -> str:
+    """Return what happens to jobs while no runtime can store their ends."""
+    if not board.at:
+        return tr("Jobs continue; their ends are recorded.")
+    running = len(board.running)
+    return (
+        tr_n(
+            running,
+            "1 job continues; its end is recorded.",
+            "{n:,} jobs continue; their ends are recorded.",
+        )
+        if running
+        else tr("No job runs.")
+    )
+
+
+def _describe_safe_jobs(board: Board) -> str:
+    """Return what happens to jobs while nothing starts."""
+    if not board.at:
+        return tr("Jobs continue; nothing is lost.")
+    running = len(board.running)
+    return (
+        tr_n(running, "1 job continues; nothing is lost.", "{n:,} jobs continue; nothing is lost.")
+        if running
+        else tr("No job runs; nothing is lost.")
+    )
 
 
 def format_staleness(board: Board, now: float) -> str:

@@ -214,7 +214,10 @@ async def test_why_is_refused_in_the_past(pane: str):
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("w")
         await wait_until(
-            pilot, lambda: "w explains the present; this is the past." in read_screen_line(app, 22)
+            pilot,
+            lambda: (
+                "w explains the present, but the deck shows the past." in read_screen_line(app, 22)
+            ),
         )
         assert app.screen is app.deck
 

@@ -453,25 +453,25 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, capacity="4"),
-            "Capacity 2 → 4: 2 more may start now, where they fit the pool.",
+            "Capacity 2 → 4: 2 more tasks may start now if they fit the pool.",
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, capacity="1"),
-            "Capacity 2 → 1: 2 keep running; nothing starts until 1 has ended.",
+            "Capacity 2 → 1: 2 tasks keep running; nothing starts until 1 of them has ended.",
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, status="paused"),
-            "Nothing more starts; 2 continue, 14 wait.",
+            "Nothing more starts. 2 running tasks continue. 14 tasks wait.",
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE | {"status": "paused"}, status="active"),
-            "Tasks start again: 14 wait.",
+            "Tasks start again; 14 tasks wait.",
         ),
         (
             make_sheet(POOL, GPU_POOL, memory="16G"),
             (
-                "Memory 32.0G → 16.0G: 30.0G is reserved. Running tasks keep theirs; nothing"
-                " starts until 14.0G is released."
+                "Memory 32.0G → 16.0G: 30.0G is reserved. Running tasks keep their"
+                " reservations; nothing starts until 14.0G is released."
             ),
         ),
         (make_sheet(POOL, GPU_POOL, cpu="16"), "CPU 8 → 16: 10 free."),

@@ -599,8 +599,11 @@ async def test_a_home_without_rules_explains_how_to_create_one():
     app = make_deck(make_runtime(alert_ls=[], sla_ls=[]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
-        await wait_until(pilot, lambda: "No rules yet: n makes the first" in read_screen_text(app))
-        assert "No alerts, because there are no rules. n adds one." in read_screen_text(app)
+        await wait_until(pilot, lambda: "No rules yet: n creates a rule" in read_screen_text(app))
+        assert (
+            "There are no alerts, because there are no rules. n creates a rule."
+            in read_screen_text(app)
+        )
         for key in ("a", "s", "e", "p", "D", "l", "w", "y", "enter"):
             await pilot.press(key)
         assert isinstance(app.screen, AlertsScreen) and app.failure is None
@@ -1183,7 +1186,7 @@ def test_a_mix_of_rules_and_names_is_silenced_and_heard_again():
         request.args for request in requests
     ]
     assert [request.args for request in ends] == [{"sla": "etl-late"}, {"ids": ["nothing-starts"]}]
-    with pytest.raises(NotApplicableError, match="No rule under the cursor"):
+    with pytest.raises(NotApplicableError, match="No rule is under the cursor"):
         action_rules.find_silenceable([], rules)
 
 

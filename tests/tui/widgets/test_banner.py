@@ -227,7 +227,7 @@ async def test_the_named_key_starts_a_runtime_on_every_page(key: str):
         await pilot.press(key)
         await wait_for(
             pilot,
-            lambda: "S starts it again" in " ".join(" ".join(read_screen_lines(app)[2:4]).split()),
+            lambda: "S restarts it" in " ".join(" ".join(read_screen_lines(app)[2:4]).split()),
         )
         await pilot.press("S")
         await wait_for(pilot, lambda: recording.resumed == 1)
@@ -237,7 +237,7 @@ async def test_the_named_key_starts_a_runtime_on_every_page(key: str):
 @pytest.mark.parametrize(
     ("board", "begins", "ends"),
     [
-        (boards.trouble(), "NO RUNTIME since", "S starts it again, or: taskdeck serve"),
+        (boards.trouble(), "NO RUNTIME since", "S restarts it, or: taskdeck serve"),
         (boards.halted(), "DISK FULL", "B shows what cleanup would free"),
         (make_nearly_full_board(), "DISK NEARLY FULL", "B shows what cleanup would free"),
         (make_lost_board(home=LONG_HOME), "",

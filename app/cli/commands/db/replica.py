@@ -58,7 +58,7 @@ def manage_replica(context: CommandContext, args: Args) -> int:
 
 def _describe_replica(found: dict[str, Any]) -> str:
     if found["target"] is None:
-        return tr("no replica. To create one: taskdeck db replica set FOLDER")
+        return tr("there is no replica. To create a replica: taskdeck db replica set FOLDER")
     age = format_age_and_missed(found)
     if found["promoted"]:
         return tr(

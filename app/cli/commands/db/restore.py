@@ -248,10 +248,8 @@ def _describe_dropped(counts: RestoreSummary) -> list[str]:
 
 def _format_names(kind: str, names: list[str]) -> str:
     word = "rule" if kind == "sla" else kind
-    if len(names) == 1:
-        return f"{tr(word)} {names[0]}"
-    if get_language() != ENGLISH:
-        return tr("{n:,} {kind} ({names})", n=len(names), kind=tr(word), names=_join_some(names))
+    if len(names) == 1 or get_language() != ENGLISH:
+        return f"{tr(word)} {_join_some(names)}"
     return f"{len(names):,} {word}s ({_join_some(names)})"
 
 

@@ -81,13 +81,8 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
     changed = [change for change in changes if change["change"] != "same"]
     for change in changed:
         output.print_line(
-            tr(
-                "{change} {kind} {name}{fields}",
-                change=tr(change["change"]),
-                kind=name_kind(change["kind"]),
-                name=sanitize(change["name"]),
-                fields=_format_fields(change),
-            )
+            f"{tr(change['change'])} {name_kind(change['kind'])} {sanitize(change['name'])}"
+            f"{_format_fields(change)}"
         )
     same = len(changes) - len(changed)
     if dry:

@@ -59,7 +59,9 @@ def _import(context: CommandContext, args: Args, peer: Peer) -> int:
 
 def _add_arguments(parser: Parser) -> None:
     add = parser.add_option
-    add("--apply", action="store_true", help="take the waiting tasks over; running ones stay there")
+    add(
+        "--apply", action="store_true", help="take the waiting tasks over; running tasks stay there"
+    )
     add("--wide", action="store_true", help="do not truncate columns")
     add_json_options(parser)
 

@@ -71,7 +71,11 @@ def _explain_none(is_empty: bool) -> str:
 
     if any(not fault.where for fault in read(get_config_path()).faults):
         return tr("no channels: config.toml cannot be read")
-    return tr("no channels yet; how to make one: taskdeck help notifications") if is_empty else ""
+    return (
+        tr("there are no channels yet. To make a channel: taskdeck help notifications")
+        if is_empty
+        else ""
+    )
 
 
 def describe_delivery(row: dict[str, Any]) -> str:

@@ -418,7 +418,7 @@ COMMANDS = {
         "change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"
     ),
     "pause": definition_group.make_name_command(
-        "pool", "pause", "start no more of its tasks; running ones go on", "paused"
+        "pool", "pause", "start no more of its tasks; running tasks continue", "paused"
     ),
     "resume": definition_group.make_name_command(
         "pool", "resume", "resume starting tasks in a pool", "resumed"

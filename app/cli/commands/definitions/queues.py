@@ -200,7 +200,7 @@ COMMANDS = {
         "change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"
     ),
     "pause": definition_group.make_name_command(
-        "queue", "pause", "start no more of its tasks; running ones go on", "paused"
+        "queue", "pause", "start no more of its tasks; running tasks continue", "paused"
     ),
     "resume": definition_group.make_name_command(
         "queue", "resume", "resume starting tasks of a queue", "resumed"

@@ -34,7 +34,7 @@ from app.cli.submission.resources import add_resource_options, collect_resources
 from app.cli.table_layout import Column, Span
 from app.core.schedules.task_settings import list_settings
 from app.core.text import units
-from app.core.text.joining import join_and
+from app.core.text.joining import end_sentence, join_and
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.status_glyphs import FIRES
 from app.errors import Problem, Usage
@@ -128,7 +128,10 @@ def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (tr("description"), schedule["description"] or ""),
         (tr("state"), _format_state(schedule)),
-        (tr("fires"), tr("{words}, {zone}", words=schedule["words"], zone=schedule["zone"])),
+        (
+            tr("fires"),
+            tr("{words}, time zone {zone}", words=schedule["words"], zone=schedule["zone"]),
+        ),
         (tr("next"), _format_future(schedule)),
         (tr("runs"), format_work(task)),
         (tr("parameters"), _format_parameters(task)),
@@ -204,13 +207,7 @@ def _format_fire(fire: dict[str, Any], zone: str) -> str:
         if fire["ended_at"] and took is not None
         else ""
     )
-    return tr(
-        "{at}  #{number} {status}{ran}",
-        at=at,
-        number=fire["number"],
-        status=styles.format_status(fire["status"]),
-        ran=ran,
-    )
+    return f"{at}  #{fire['number']} {styles.format_status(fire['status'])}{ran}"
 
 
 def _suggest_quotes(words: list[str], usage: Usage) -> Usage:
@@ -448,7 +445,7 @@ def preview(context: CommandContext, args: Args) -> int:
         word = tr("the expression") if kind == "cron" else f"--{kind}"
         found = recurrence.parse_recurrence(kind, text, zone, after)
     except ValueError as error:
-        raise Usage("{word} {error}.", word=word, error=error) from None
+        raise Usage(end_sentence(f"{word} {error}")) from None
     times = [at.astimezone(where) for at in islice(recurrence.iterate(found, after), args.count)]
     if args.json or args.jsonl:
         output.print_json([at.isoformat() for at in times], args.jsonl)

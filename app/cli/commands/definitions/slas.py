@@ -20,6 +20,7 @@ from app.cli.parser import (
 from app.cli.table_layout import Column, Span
 from app.core import metrics
 from app.core.text import units
+from app.core.text.joining import join_colon
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
 from app.translation import tr, tr_n, tr_noop
@@ -139,7 +140,7 @@ def _format_state(sla: dict[str, Any]) -> Span:
 def _format_words(sla: dict[str, Any]) -> tuple[str, str]:
     """Return the condition of a rule, and its scope."""
     if "when" in sla["conditions"]:
-        colon = tr("{scope}: {limit}", scope="", limit="")
+        colon = join_colon("", "")
         scope, _, condition = sla["words"].partition(colon)
         return condition or scope, scope if condition else ""
     return _format_condition(sla["conditions"]), _format_scope(sla)

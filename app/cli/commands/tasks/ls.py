@@ -109,7 +109,9 @@ def _list_groups(context: CommandContext, args: Args, chosen: dict[str, Any]) ->
         rows = [group_format.format_row(group, now) for group in found]
         output.print_table(group_format.COLUMNS, rows, args.wide)
     else:
-        output.print_message(tr("no groups. Submit one: taskdeck submit --array 1-10 -- COMMAND"))
+        output.print_message(
+            tr("there are no groups. To submit a group: taskdeck submit --array 1-10 -- COMMAND")
+        )
     return 0
 
 
@@ -278,7 +280,7 @@ def format_count(
     `total` is the number of matches, None if unknown; `chosen` are the filters in use.
     """
     if not all_:
-        return tr("no tasks yet. Submit one: taskdeck submit -- COMMAND")
+        return tr("there are no tasks yet. To submit a task: taskdeck submit -- COMMAND")
     if not shown:
         return tr("no match among {n:,} tasks. All: taskdeck ls --limit 0", n=all_)
     if shown == all_:

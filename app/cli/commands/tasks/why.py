@@ -11,6 +11,7 @@ from app.cli import output, styles
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Line, wrap_text
 from app.core.text import units
+from app.core.text.joining import end_sentence, join_colon
 from app.core.text.sanitize import sanitize, truncate
 from app.translation import ENGLISH, get_language, tr, tr_n
 from db.states import ENDED
@@ -101,7 +102,7 @@ def _format_outlook(task: dict[str, Any]) -> list[Line]:
             age=units.format_age(seconds),
             wait=units.format_estimate(before / starts * seconds),
         )
-    return [[], *_wrap_dim(tr("{summary}.", summary=text), 2)]
+    return [[], *_wrap_dim(end_sentence(text), 2)]
 
 
 MIN_STARTS = 20
@@ -170,7 +171,7 @@ def _format_heading(task: dict[str, Any]) -> Line:
             if task["reasons"]
             else styles.format_status(task["status"])
         )
-        return [(shown, "bold"), (tr(": {heading}.", heading=heading), "")]
+        return [(shown, "bold"), (join_colon("", end_sentence(heading)), "")]
     start = (
         tr(" Expected start {start}.", start=format_start(task))
         if task.get("expected_start")
@@ -208,7 +209,7 @@ def format_start(task: dict[str, Any]) -> str:
 def _format_reason(number: int, text: str) -> list[Line]:
     room = output.get_room()
     text = text[:1].upper() + text[1:]
-    text = text if text.endswith((".", "。")) else tr("{done}.", done=text)
+    text = text if text.endswith((".", "。")) else end_sentence(text)
     pieces = [text] if room is None else wrap_text(text, max(20, room - 5))
     return [
         [(f"  {number}  " if not at else "     ", "dim"), (piece, "")]

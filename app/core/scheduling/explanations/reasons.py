@@ -30,7 +30,7 @@ from app.core.scheduling.plan import (
     get_known_end,
 )
 from app.core.scheduling.resources import CPU, MEMORY, choose_format, format_amount
-from app.core.text.joining import join_clauses
+from app.core.text.joining import join_clauses, join_colon
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
     format_age,
@@ -430,7 +430,7 @@ def _list_limits(case: WaitingTask) -> Iterator[_LastingReason]:
                 tr("{limit}: #{number} goes first", **values),
             )
         else:
-            ends, short = _format_ends(runs), tr("{limit}: {use}", **values)
+            ends, short = _format_ends(runs), join_colon(need.title, values["use"])
             said = short if need.name == RUNNING else tr("{limit}: needs {needs}, {use}", **values)
             reason = WaitReason(
                 need.code, _join_parts(said, ends or tr(_NO_END)), _fit_parts(short, ends)

@@ -19,7 +19,7 @@ from app.core.scheduling.explanations.waiting_task import (
 from app.core.scheduling.forecasts.run_stats import RunStats, format_exact_memory
 from app.core.scheduling.plan import Amounts, DispatchView, QueuedTask, QueueView, get_sort_key
 from app.core.scheduling.resources import GPU
-from app.core.text.joining import join_commas
+from app.core.text.joining import end_heading, join_commas
 from app.core.text.units import format_exact_duration, format_number, format_wait_range
 from app.translation import tr, tr_noop
 
@@ -223,7 +223,7 @@ def _make_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _make_sentence(parts: Sequence[str]) -> str:
     said = join_commas(parts)
-    return tr("{done}:", done=f"{said[:1].upper()}{said[1:]}")
+    return end_heading(f"{said[:1].upper()}{said[1:]}")
 
 
 FIELD_WORDS = (

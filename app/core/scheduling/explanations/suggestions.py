@@ -55,7 +55,7 @@ from app.core.scheduling.plan import (
     QueueView,
 )
 from app.core.scheduling.resources import CPU, MEMORY, format_amount, format_named_option, get_most
-from app.core.text.joining import join_and, join_clauses, join_commas
+from app.core.text.joining import end_heading, join_and, join_clauses, join_commas
 from app.core.text.sanitize import sanitize
 from app.core.text.units import (
     format_age,
@@ -371,7 +371,7 @@ def _suggest_other_queue(facts: Facts, case: WaitingTask, codes: set[str]) -> It
         text = tr("move it to queue {queue}", queue=sanitize(queue.name))
         if is_other:
             pool = sanitize(queue.pool)
-            gain = tr("it would run in another pool, {pool}; {gain}", pool=pool, gain=gain)
+            gain = tr("the task would run in another pool, {pool}; {gain}", pool=pool, gain=gain)
         suggestion = Suggestion("queue", text, gain, other_pool=is_other, worth=worth)
         yield add_field_change(
             facts, suggestion, {"queue": facts.task.queue}, {"queue": queue.name}
@@ -570,7 +570,7 @@ def _suggest_larger_pool(facts: Facts, case: WaitingTask, codes: set[str]) -> It
             "pool.set",
             _make_pool_args(pool.name, wanted),
             ("taskdeck", "pool", "set", pool.name, *options),
-            tr("{done}:", done=f"{change[:1].upper()}{change[1:]}"),
+            end_heading(f"{change[:1].upper()}{change[1:]}"),
             (
                 SuggestionUndo(
                     "pool.set",

@@ -220,11 +220,15 @@ def _describe_lost_oom_retries(rows: Sequence[AnyTask], memory: float | None) ->
 def _describe_leader(row: AnyTask, again: bool, has_new: bool) -> str | None:
     """Return why a task itself does not run again, only those that were cancelled with it."""
     if row.status == TaskStatus.SUCCEEDED and not again:
-        stays = tr("{row} succeeded, so it does not run again", row=format_number(row))
+        number = format_number(row)
         return (
-            tr("{stays} and keeps its requests; --again changes that.", stays=stays)
+            tr(
+                "{row} succeeded, so it does not run again and keeps its requests."
+                " To run it again: --again",
+                row=number,
+            )
             if has_new
-            else tr("{stays}.", stays=stays)
+            else tr("{row} succeeded, so it does not run again.", row=number)
         )
     return (
         None

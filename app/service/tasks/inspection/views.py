@@ -638,7 +638,7 @@ def build_logs(
     )
     if attempt not in (None, "all") and not chosen:
         raise Usage(
-            "#{number} has no attempt {attempt}; it made {n}.",
+            "#{number} has no attempt {attempt}. Attempts so far: {n}.",
             number=row.number,
             attempt=sanitize(str(attempt)),
             n=len(runs),

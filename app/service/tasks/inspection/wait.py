@@ -56,7 +56,7 @@ async def wait(
 
 def _make_wait_timeout(seconds: float) -> Problem:
     problem = Problem(
-        "gave up waiting after {seconds}; nothing was stopped.",
+        "the wait ended after {seconds}; nothing was stopped.",
         seconds=units.format_duration(seconds),
     )
     problem.code, problem.exit_code = "wait-timeout", 6

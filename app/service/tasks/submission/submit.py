@@ -166,18 +166,14 @@ class SubmitBatch:
         signal = _pick_first(spec.signal, template and template.signal, None)
         if conflict := early_signal.find_conflict(signal, timeout):
             raise Usage(
-                "{reason} {not_submitted}",
-                "Give one: --timeout 2h",
-                reason=conflict,
-                not_submitted=tr(NOT_SUBMITTED),
+                "{reason} Nothing was submitted.", "Give one: --timeout 2h", reason=conflict
             )
         on_oom = _pick_first(spec.retry_on_oom, template and template.retry_on_oom, None)
         if conflict := oom_retry.find_conflict(on_oom, memory):
             raise Usage(
-                "{reason} {not_submitted}",
+                "{reason} Nothing was submitted.",
                 "Raise its max: --retry-on-oom 1.5,max=64G",
                 reason=conflict,
-                not_submitted=tr(NOT_SUBMITTED),
             )
         row = {
             "uuid": make_following_id(self.first, at),

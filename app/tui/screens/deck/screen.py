@@ -271,7 +271,12 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             return [(f"#{row.number}: ", "dim"), (self.look.sanitize_output(row.output), "")]
         if self.query_one(WorkPane).guidance:
             return [
-                (tr("First time here. esc hides these lines; :welcome brings them back."), "dim")
+                (
+                    tr(
+                        "This is the first start. esc hides these lines; :welcome shows them again."
+                    ),
+                    "dim",
+                )
             ]
         news = board.news
         if news and self.deck.now() - news.at < NEWS_DURATION and news.origin != self.deck.origin:

@@ -19,6 +19,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from app.core.text import diff
+from app.core.text.joining import end_sentence
 from app.errors import NotFound
 from app.translation import tr, tr_noop
 from app.tui.actions.definitions import (
@@ -389,7 +390,12 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._keys.clear()
             self._unreadable = True
             self.query_one("#verdict", WrappedText).show(
-                (self.look.adapt_text(tr("✗ it could not be read; ctrl+r reads it again")), "late")
+                (
+                    self.look.adapt_text(
+                        tr("✗ the definition could not be read; ctrl+r reads it again")
+                    ),
+                    "late",
+                )
             )
             self.refresh_chrome()
 
@@ -517,7 +523,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
 
 def _format_fault(fault: Mapping[str, Any]) -> str:
-    return tr("{done}.", done=fault["message"])
+    return end_sentence(fault["message"])
 
 
 def _format_location(fault: Mapping[str, Any]) -> str:

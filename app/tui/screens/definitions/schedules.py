@@ -261,7 +261,7 @@ class SchedulesScreen(ListScreen, ScheduleActions):
 
 _EMPTY_TEXT = (
     tr_noop("No schedules yet. A schedule submits tasks by itself, as cron does:"),
-    tr_noop("n makes one here; from a shell taskdeck schedule create --help."),
+    tr_noop("n creates a schedule. From a shell: taskdeck schedule create --help"),
 )
 _VIEW_LABELS = {"": tr_noop("day"), DAY: tr_noop("week"), WEEK: tr_noop("list")}
 """Labels of `t` in each view."""

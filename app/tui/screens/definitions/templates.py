@@ -156,7 +156,8 @@ class TemplatesScreen(ListScreen):
             act(row)
         else:
             self.show_message(
-                self.unread_notice or tr("There is no template under the cursor; n makes one."),
+                self.unread_notice
+                or tr("No template is under the cursor. Press n to create a template."),
                 "warn",
             )
 
@@ -236,7 +237,7 @@ class TemplatesScreen(ListScreen):
 
 _EMPTY_TEXT = (
     tr_noop("No templates yet. A template is a job with its parameters, kept under a name:"),
-    tr_noop("n makes one here; from a shell taskdeck template create, or taskdeck apply."),
+    tr_noop("n creates a template. Shell: taskdeck template create, or taskdeck apply"),
 )
 
 

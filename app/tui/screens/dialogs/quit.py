@@ -7,6 +7,7 @@ from itertools import chain
 from typing import ClassVar
 
 from app.core.board import Board
+from app.core.text.joining import join_sentences
 from app.translation import tr, tr_n
 from app.tui.actions.question import CONFIRM_DELAY, Answer, Question
 from app.tui.message_fit import wrap_message
@@ -107,13 +108,13 @@ def make_quit_question(board: Board) -> Question:
 
 def _format_work(running: int, waiting: int) -> str:
     runs = (
-        tr_n(running, "The job continues to its end", "The {n:,} jobs continue to their end")
+        tr_n(running, "The job continues to its end.", "The {n:,} jobs continue to their end.")
         if running
-        else tr("Nothing runs")
+        else tr("No job runs.")
     )
     waits = (
-        tr_n(waiting, "one task waits for a runtime", "{n:,} tasks wait for a runtime")
+        tr_n(waiting, "One task waits for a runtime.", "{n:,} tasks wait for a runtime.")
         if waiting
-        else tr("nothing waits")
+        else tr("No task waits.")
     )
-    return tr("{runs}; {waits}.", runs=runs, waits=waits)
+    return join_sentences(runs, waits)

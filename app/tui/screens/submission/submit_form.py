@@ -169,7 +169,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self._source_task is not None and self._drafts.kept:
             self.show_message(tr("ctrl+r restores what you typed here before."), stays=False)
         elif self._drafts.restored is not None:
-            self.show_message(tr("This is as you left it; ctrl+n empties the form."), stays=False)
+            self.show_message(
+                tr("The form is as you left it; ctrl+n empties the form."), stays=False
+            )
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.query_one("#command", FormEntry).on_multiline_paste = self._paste_lines
@@ -762,7 +764,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self._cleared_draft is not None:
             self._drafts.keep(None)
             self._initial_draft = self._read_draft()
-            self.show_message(tr("Emptied; ctrl+n again restores the text."), stays=False)
+            self.show_message(tr("The form is empty; ctrl+n again restores the text."), stays=False)
         elif cleared_draft is not None:
             self._fill_fields(cleared_draft)
             self.show_message(tr("As it was before."), stays=False)

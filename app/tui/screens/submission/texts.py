@@ -11,6 +11,7 @@ from app.core.notifications.notices import describe_default_notice
 from app.core.scheduling.resources import format_named
 from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
+from app.core.text.joining import end_sentence
 from app.translation import tr, tr_n, tr_noop
 from app.tui.board_words import translate_queue_word
 from app.tui.forms.submit_draft import find_shell_operators, find_shell_word, split_command
@@ -145,4 +146,4 @@ def format_submit_error(look: Look, text: str, width: int) -> str:
     """
     whole = tr("Not submitted: {why}", why=text)
     begins = fit_message(whole, width, look).startswith(whole[:MIN_ERROR_LENGTH])
-    return whole if begins else tr("{done}.", done=_SENTENCE_END.split(whole)[0].rstrip(".。"))
+    return whole if begins else end_sentence(_SENTENCE_END.split(whole)[0].rstrip(".。"))

@@ -17,7 +17,7 @@ from textual.worker import get_current_worker
 from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.times import to_unix_or_none
-from app.translation import tr, tr_n
+from app.translation import tr, tr_n, tr_noop
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
 from app.tui.deck_app import DeckNode
@@ -312,7 +312,9 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             stored = run["logs"] or ""
             whole = len(stored.encode("utf-8", "surrogateescape")) >= (run["log_bytes"] or 0)
             self._origin_note = tr(
-                "{fault}; this is all of it" if whole else "{fault}; this is its end",
+                "{fault}; the whole log is shown"
+                if whole
+                else "{fault}; the end of the log is shown",
                 fault=_format_read_error(error),
             )
             return TextSource(stored)
@@ -431,12 +433,12 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         """Return True and say so if there is no log for a key to act on."""
         if self._run is not None or not self._answer:
             return False
-        what = (
-            tr("never ran, so there is no log")
+        text = (
+            tr_noop("#{number} never ran, so it has no log.")
             if self._answer["status"] in ENDED
-            else tr("has not started, so there is no log yet")
+            else tr_noop("#{number} has not started, so it has no log yet.")
         )
-        self.show_message(tr("{done}.", done=f"#{self._answer['number']} {what}"), stays=False)
+        self.show_message(tr(text, number=self._answer["number"]), stays=False)
         return True
 
     def action_search(self) -> None:

@@ -563,7 +563,8 @@ class TaskActions(FilterActions, Screen[None]):
         """
         if self.deck.time_travel.is_active and self.SHOWS_PAST:
             self.deck.show_message(
-                tr("w explains the present; this is the past. 0 returns to live."), "warn"
+                tr("w explains the present, but the deck shows the past. 0 returns to live."),
+                "warn",
             )
             return
         if _is_openable(self.table.item):

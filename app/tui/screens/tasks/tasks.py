@@ -70,7 +70,9 @@ class TasksScreen(ListScreen, TaskActions):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New task", id="deck.new"),
         Binding("f", "states", "All, active, waiting, failed", id="tasks.states"),
-        Binding("F", "failed", "All that failed, the latest first; again all", id="tasks.failed"),
+        Binding(
+            "F", "failed", "Failed tasks, the latest first; again: all tasks", id="tasks.failed"
+        ),
         Binding("i", "columns", "Choose the columns", id="tasks.columns"),
         Binding("V", "views", "Saved views: filter, order, columns by a name", id="tasks.views"),
         Binding("asterisk", "mark_all", "Mark all that the filter shows", id="tasks.mark-all"),
@@ -352,7 +354,7 @@ class TasksScreen(ListScreen, TaskActions):
         self.paged.keep_text = self.look.sanitize(self.words)
         view.tail = self._make_tail
         nothing = (
-            tr("No task was submitted yet; n makes one.")
+            tr("No task was submitted yet. Press n to submit a task.")
             if not of
             else tr("No task matches the filter; esc goes back.")
             if self.words == self._closing_words

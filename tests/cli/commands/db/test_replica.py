@@ -27,7 +27,7 @@ def test_off_without_a_replica_says_so(fake_runtime, cli):
 
     assert (
         cli("db", "replica", "off").out
-        == "no replica. To create one: taskdeck db replica set FOLDER\n"
+        == "there is no replica. To create a replica: taskdeck db replica set FOLDER\n"
     )
 
 

@@ -176,7 +176,7 @@ def test_show_names_rules_and_latest_fires(fake_runtime, cli):
     out = cli("schedule", "show", "etl").out
 
     for words in (
-        "at 02:00 every day, Europe/Berlin", "n=3", "/srv", "2m", "queue night",
+        "at 02:00 every day, time zone Europe/Berlin", "n=3", "/srv", "2m", "queue night",
         "overlap skip, missed run-once within 1h, jitter 5m (here 2m), not on bank",
         "skipped: #7 had not ended.", "#7 succeeded in 2m",
     ):  # fmt: skip

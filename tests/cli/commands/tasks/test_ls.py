@@ -553,7 +553,11 @@ def test_possibly_stale_states_are_reported_without_a_runtime(run_cli, runtime):
 def test_an_empty_home_explains_how_to_begin(fake_runtime, cli):
     fake_runtime(ls=make_list_answer([], 0, 0))
 
-    assert cli("ls") == (0, "", "no tasks yet. Submit one: taskdeck submit -- COMMAND\n")
+    assert cli("ls") == (
+        0,
+        "",
+        "there are no tasks yet. To submit a task: taskdeck submit -- COMMAND\n",
+    )
 
 
 def test_runs_are_listed_with_their_usage(fake_runtime, cli):

@@ -350,7 +350,7 @@ def test_a_queue_of_another_pool_comes_last_and_says_so():
     chosen = map_by_name(find_suggestions(make_facts(both, small)))["queue"]
 
     assert len(found) > 1 and found[-1].name == "queue" and found[-1].other_pool
-    assert found[-1].gain == "it would run in another pool, p; it starts at once"
+    assert found[-1].gain == "the task would run in another pool, p; it starts at once"
     assert chosen.args["fields"] == {"queue": "near"} and chosen.gain == "it starts at once"
 
 

@@ -164,7 +164,7 @@ async def test_removing_a_schedule_tells_which_rules_and_alerts_are_left(home: V
 
     await schedules.rm(replace(home.call, note=notes.append), name="sync")
 
-    rest = "still names it; to remove the rule: taskdeck sla rm"
+    rest = "still names this schedule. To remove the rule: taskdeck sla rm"
     assert notes == [
         f"rule dl {rest} dl",
         f"rule late {rest} late",

@@ -854,7 +854,7 @@ async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(
 async def test_a_wait_that_times_out_exits_with_6(runtime_call: Call):
     await submit_task(runtime_call)
 
-    with pytest.raises(Problem, match="gave up waiting after") as told:
+    with pytest.raises(Problem, match="the wait ended after") as told:
         await wait.wait(runtime_call, ids=[1], timeout=0.01)
 
     assert told.value.exit_code == 6

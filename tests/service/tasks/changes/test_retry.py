@@ -103,7 +103,7 @@ async def test_a_succeeded_task_that_only_leads_others_keeps_its_requests(call: 
     done = await retry.retry(call, ids=[1], with_dependents=True, fields={"memory": 64.0})
 
     assert done["notes"] == [
-        "#1 succeeded, so it does not run again and keeps its requests; --again changes that."
+        "#1 succeeded, so it does not run again and keeps its requests. To run it again: --again"
     ]
 
 

@@ -211,7 +211,7 @@ async def test_an_unreadable_database_claims_nothing_else():
         )
         shown = read_screen_lines(app)
         late.may_answer.set()
-    assert "loading" not in shown[0] and "Jobs continue; ends are recorded." in " ".join(
+    assert "loading" not in shown[0] and "Jobs continue; their ends are recorded." in " ".join(
         " ".join(shown).split()
     )
     claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
@@ -273,7 +273,9 @@ async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start():
     assert (
         shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. 7"
     )
-    assert shown[2] == "   jobs continue; ends are recorded. S starts it again, or: taskdeck serve"
+    assert (
+        shown[2] == "   jobs continue; their ends are recorded. S restarts it, or: taskdeck serve"
+    )
     assert (
         shown[7]
         == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"

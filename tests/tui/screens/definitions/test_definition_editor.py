@@ -251,7 +251,8 @@ async def test_a_failed_load_is_reported_and_retried():
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_editor("templates", "encode")
         await wait_until(
-            pilot, lambda: is_shown(app, "✗ it could not be read; ctrl+r reads it again")
+            pilot,
+            lambda: is_shown(app, "✗ the definition could not be read; ctrl+r reads it again"),
         )
         assert is_shown(app, "no answer for 10s.") and is_shown(app, "ctrl+r read again")
         await pilot.press("x", "ctrl+j")

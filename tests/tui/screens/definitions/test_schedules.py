@@ -100,7 +100,7 @@ async def test_a_home_without_schedules_says_how_to_make_one():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_schedules(pilot, app, "No schedules yet")
         await pilot.press("p")
-        await wait_until(pilot, lambda: is_shown(app, "No schedule under the cursor"))
+        await wait_until(pilot, lambda: is_shown(app, "No schedule is under the cursor"))
 
 
 async def test_the_countdown_ticks(runtime: FakeRuntime):

@@ -92,7 +92,8 @@ async def test_an_empty_list_explains_how_to_create_a_template():
         await open_templates_screen(pilot, app, "No templates yet")
         await pilot.press("e")
         await wait_until(
-            pilot, lambda: is_shown(app, "There is no template under the cursor; n makes one.")
+            pilot,
+            lambda: is_shown(app, "No template is under the cursor. Press n to create a template."),
         )
 
 

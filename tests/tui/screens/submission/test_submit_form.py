@@ -574,14 +574,15 @@ async def test_escape_keeps_the_draft_and_ctrl_r_restores_the_last_values() -> N
             pilot,
             lambda: (
                 is_shown(app, "taskdeck submit -- x y")
-                and is_shown(app, "This is as you left it; ctrl+n empties the form.")
+                and is_shown(app, "The form is as you left it; ctrl+n empties the form.")
             ),
         )
         await pilot.press("ctrl+n")
         await wait_until(
             pilot,
             lambda: (
-                is_shown(app, "Type a command.") and is_shown(app, "Emptied; ctrl+n again restores")
+                is_shown(app, "Type a command.")
+                and is_shown(app, "The form is empty; ctrl+n again restores")
             ),
         )
         await pilot.press("ctrl+n")

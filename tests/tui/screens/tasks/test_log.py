@@ -283,7 +283,7 @@ async def test_a_missing_log_file_is_replaced_by_the_database_copy(tmp_path: Pat
     async with app.run_test(size=(100, 24)) as pilot:
         app.open_log("1049")
         await wait_until(pilot, lambda: "  the end of it" in read_screen_lines(app))
-        assert "the file is gone; this is its end" in read_screen_lines(app)[2]
+        assert "the file is gone; the end of the log is shown" in read_screen_lines(app)[2]
 
 
 async def test_a_waiting_task_says_why_and_its_log_opens_when_it_starts(tmp_path: Path) -> None:
@@ -634,7 +634,7 @@ async def test_a_pipe_or_folder_in_place_of_a_log_does_not_block(tmp_path: Path)
             await wait_until(
                 pilot,
                 lambda app=app: (
-                    "the file cannot be read (not a regular file); this is all of it"
+                    "the file cannot be read (not a regular file); the whole log is shown"
                     in read_screen_lines(app)[2]
                 ),
             )
@@ -695,8 +695,8 @@ async def test_log_keys_say_when_there_is_no_log(keys: Sequence[str]) -> None:
         await wait_until(
             pilot,
             lambda: read_screen_line(app, 22).startswith(
-                " #1049 has not started, so there is no log yet."
+                " #1049 has not started, so it has no log yet."
             ),
         )
         await pilot.press("q")
-        assert not is_shown(app, "so there is no log yet")
+        assert not is_shown(app, "so it has no log yet")
