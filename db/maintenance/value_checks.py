@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Column, Table
+from sqlalchemy import JSON, Column, Connection, Table
 
 from app.translation import tr
-from db import schema, timestamps
+from db import raw_sql, schema, timestamps
 
 RunQuery = Callable[[str], Iterable[Any]]
 """Function that returns the rows of a query."""
@@ -64,6 +65,11 @@ def describe_unreadable(run_query: RunQuery, judges: DocumentChecks = NO_CHECKS)
         else tr("{first} (and {more:,} more)", first=value, more=counts[place] - 1)
         for place, value in firsts.items()
     ]
+
+
+def find_first_unreadable(c: Connection, judges: DocumentChecks) -> UnreadableValue | None:
+    """Return the first unreadable value of a database, or None."""
+    return next(find_unreadable(partial(raw_sql.fetch_tuples, c), judges), None)
 
 
 def find_unreadable(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,7 +22,8 @@ from app import paths, runtime_launcher
 from app.client import Client
 from app.errors import Conflict, Problem
 from app.keeper.marks import read_mark
-from tests.db.maintenance.upgrades import make_old_database
+from db.defaults import create_defaults
+from db.maintenance import migrate
 from tests.runtime_process import RuntimeProcess, is_alive, run_command, wait_until
 
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
@@ -60,7 +60,7 @@ def test_a_new_home_is_private_and_has_a_pool_and_a_queue(shared_runtime: Runtim
     status = shared_runtime.call("status")
 
     assert [(q["name"], q["pool"], q["capacity"]) for q in status["queues"]] == [
-        ("default", "default", len(os.sched_getaffinity(0)))
+        ("default", "default", 1000)
     ]
     assert [p["total_cpu"] for p in status["pools"]] == [len(os.sched_getaffinity(0))]
     modes = {
@@ -88,10 +88,10 @@ with hold_lock(Path(sys.argv[1])):
 """
 
 
-def test_a_start_killed_during_an_upgrade_releases_the_home(
-    lazy_runtime: RuntimeProcess, tmp_path: Path
-):
-    shutil.copy(make_old_database(tmp_path), paths.get_database_path(lazy_runtime.home))
+def test_a_start_killed_during_an_upgrade_releases_the_home(lazy_runtime: RuntimeProcess):
+    path = Path(paths.get_database_path(lazy_runtime.home))
+    migrate.migrate(path, create_defaults)
+    migrate.migrate_to(path, migrate.REVISIONS[-2])
     argv = [sys.executable, "-c", PREPARE_SCRIPT, os.fspath(lazy_runtime.home)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None and killed.stdout.read(7) == b"at work"

@@ -24,7 +24,7 @@ from app.translation import tr, tr_n
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection
 from db.maintenance import integrity as checks
-from db.maintenance.value_checks import DocumentChecks, find_unreadable
+from db.maintenance.value_checks import DocumentChecks, find_first_unreadable
 from db.queries import reads
 from db.queries.history import operations
 from db.queries.tasks import task_numbers
@@ -110,7 +110,7 @@ def find_problems(home: Path, live: bool) -> list[str]:
 
 def find_unreadable_value(c: Connection) -> str | None:
     """Return a description of the first value that cannot be read, or None."""
-    found = next(find_unreadable(c.exec_driver_sql, VALIDATORS), None)
+    found = find_first_unreadable(c, VALIDATORS)
     return found and sanitize(str(found))
 
 
