@@ -173,9 +173,9 @@ def test_a_lost_terminal_ends_it_cleanly_and_q_may_start_a_runtime(acceptance_ho
         number, job = submit_gated(acceptance_home, deck)
         waits = acceptance_home.submit("-n", "waits", "--", "true")
         deck.wait("○ waits").type("q").wait(
-            "The job continues to its end; one task waits for a runtime."
+            "The job continues to its end. One task waits for a runtime."
         )
-        deck.press("\r", until="1 job continues, 1 wait")
+        deck.press("\r", until="1 job continues. 1 task waits")
         assert deck.end() == 0
 
     runtime = acceptance_home.run_json("status")["runtime"]
@@ -304,7 +304,7 @@ def test_an_unwritable_log_does_not_show_on_the_screen(acceptance_home: Acceptan
         deck.wait("✓ works").type("q")
         assert deck.end() == 0
 
-    assert "No jobs; no runtime is running." in deck.text
+    assert "No task is running or waiting. No runtime is running." in deck.text
     assert find_faults(bytes(deck.raw)) == [] and is_closed_cleanly(acceptance_home)
     assert "Logging error" not in deck.raw.decode() and "No space left" not in deck.raw.decode()
 
@@ -326,7 +326,7 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
         assert deck.end(END_TIMEOUT) == 128 + signal.SIGHUP
         assert time.monotonic() - began < END_TIMEOUT
 
-    assert "wait; no runtime is running." in deck.text and find_faults(bytes(deck.raw)) == []
+    assert "wait. No runtime is running." in deck.text and find_faults(bytes(deck.raw)) == []
     assert is_closed_cleanly(acceptance_home)
 
 

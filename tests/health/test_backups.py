@@ -46,7 +46,7 @@ def make_replica(**values: Any) -> dict[str, Any]:
             "the newest is 41m old, in /srv/deck/backups, restored and checked",
         ),
         (make_backup(late=True), "hint", "the newest is 41m old, in /srv/deck/backups: late"),
-        (make_backup(at=None), "well", "none yet in /srv/deck/backups"),
+        (make_backup(at=None), "well", "/srv/deck/backups has no backup yet"),
         (
             make_backup(at=None, late=True, gone="its folder is gone"),
             "broken",

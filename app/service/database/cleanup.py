@@ -20,7 +20,7 @@ from typing import Any
 from app import config, paths
 from app.core.maintenance_settings import DAY, BackupSettings, MaintenanceSettings, RetentionRule
 from app.core.text import units
-from app.core.text.joining import join_and, join_clauses
+from app.core.text.joining import join_and, join_clauses, join_commas
 from app.core.text.sanitize import sanitize as shown
 from app.errors import Conflict, Usage
 from app.service.context import Call
@@ -228,7 +228,7 @@ def _describe_next(report: CleanupReport) -> dict[str, Any]:
         counts = [tr_n(runs, "{n:,} run", "{n:,} runs")] if runs else []
         counts += [tr_n(tasks, "{n:,} task", "{n:,} tasks")] if tasks else []
         bytes_ = units.format_bytes(size)
-        parts.append(tr("{work} of {size}", work=join_and(counts), size=bytes_))
+        parts.append(join_commas([join_and(counts), bytes_]))
     if others:
         parts.append(tr_n(others, "{n:,} row of other records", "{n:,} rows of other records"))
     words = join_clauses(parts) if parts else tr("nothing")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core.text import diff
+from app.core.text.joining import end_sentence, join_colon
 from app.errors import Problem, Refused
 from app.service.context import Call
 from app.service.operations import explain_not_undoable
@@ -83,9 +84,7 @@ async def _cancel(call: Call, row: OperationRow, found: SubmittedTasks) -> int:
         if marks:
             (now,) = operations.list_by_id(c, [row.id])
             if reason := explain_not_undoable(now):
-                raise Refused(
-                    "{operation}: {reason}.", operation=_describe(row, found), reason=reason
-                )
+                raise Refused(end_sentence(join_colon(_describe(row, found), reason)))
             operations.record_undone(c, call.by, [marks.pop()])
         transitions.cancel(c, apply.get_uuids(tasks), call.by)
 

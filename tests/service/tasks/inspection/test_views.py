@@ -318,7 +318,7 @@ async def test_logs_are_found_for_the_latest_one_and_all_attempts(call: Call, wo
     assert [
         row["runid"] for row in (await views.find_logs(call, id=1, attempt="all"))["runs"]
     ] == runs
-    with pytest.raises(Usage, match="#1 has no attempt 3; it made 2"):
+    with pytest.raises(Usage, match="#1 has no attempt 3. Attempts so far: 2"):
         await views.find_logs(call, id=1, attempt=3)
 
 

@@ -474,7 +474,7 @@ async def test_editing_a_queue_predicts_the_starting_tasks():
         )
         await pilot.press("4")
         await wait_until(
-            pilot, lambda: "Capacity 2 → 4: 2 more may start now" in read_screen_text(app)
+            pilot, lambda: "Capacity 2 → 4: 2 more tasks may start now" in read_screen_text(app)
         )
         await pilot.press("tab", "tab", "tab", "tab", "tab", "right", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "queue.set"))

@@ -17,7 +17,7 @@ BOARD = boards.busy()._replace(waiting_total=22)
 EXPECTED_DIALOG = """\
 ┌─ Leave Taskdeck ───────────────────────────────────────────────┐
 │ The runtime runs in this deck (--in-process).                  │
-│ The 7 jobs continue to their end; 22 tasks wait for a runtime. │
+│ The 7 jobs continue to their end. 22 tasks wait for a runtime. │
 │                                                                │
 │ › b  Leave a runtime in the background: the queue continues    │
 │   o  Leave; waiting tasks do not start                         │
@@ -61,7 +61,7 @@ async def test_a_narrow_ascii_terminal_shows_every_word():
 
     assert (
         words.isascii()
-        and "7 jobs continue to their end; 1,000,000 tasks wait for a runtime." in words
+        and "7 jobs continue to their end. 1,000,000 tasks wait for a runtime." in words
     )
     assert (
         "> b Leave a runtime in the background: the queue continues" in words
